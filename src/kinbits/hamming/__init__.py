@@ -1,0 +1,21 @@
+"""Binary codes as arrays: pack, measure, search. Needs NumPy alone.
+
+A code is a row of ``ceil(bits / 8)`` bytes: bit 1 where the logit is >= 0, most significant bit first
+(``numpy.packbits``), pad bits 0. The native kernel's results equal those of the NumPy reference beside it.
+"""
+
+from kinbits.hamming._codes import Codes, check_codes, code_width, distances, histograms, pack, unpack
+from kinbits.hamming._search import topk, whole_number, within
+
+__all__ = [
+    "Codes",
+    "check_codes",
+    "code_width",
+    "distances",
+    "histograms",
+    "pack",
+    "topk",
+    "unpack",
+    "whole_number",
+    "within",
+]

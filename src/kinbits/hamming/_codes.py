@@ -1,0 +1,146 @@
+"""Packed codes as arrays: packing, checking, distances and their histograms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kinbits._errors import DataError, UsageError
+from kinbits.hamming import _native
+
+Codes = NDArray[np.uint8]
+
+_MAX_WIDTH = 8191  # distances are 16 bits wide: 8 * 8191 is the last multiple of eight that fits
+
+
+def code_width(bits: int) -> int:
+    """Return the bytes that one code of ``bits`` bits takes.
+
+    Raises:
+        UsageError: if ``bits`` is not an integer from 1 to 65,528.
+    """
+    is_integer = isinstance(bits, (int, np.integer)) and not isinstance(bits, bool)
+    if not is_integer or not 1 <= bits <= 8 * _MAX_WIDTH:
+        raise UsageError(f"bits={bits!r}: give a whole number from 1 to {8 * _MAX_WIDTH}")
+    return (int(bits) + 7) // 8
+
+
+def pack(bits: ArrayLike) -> Codes:
+    """Pack one bit per element into bytes, most significant first; pad bits are 0.
+
+    Args:
+        bits: bool ``(n, K)``; or floats ``(n, K)``, logits, of which those ``>= 0`` become 1.
+
+    Returns:
+        uint8 ``(n, ceil(K / 8))``, the layout of ``numpy.packbits``.
+
+    Raises:
+        DataError: if the array is not two-dimensional, neither bool nor float, or holds NaN.
+
+    Example:
+        >>> import numpy as np
+        >>> from kinbits.hamming import pack
+        >>> pack(np.array([[True, False, True]]))
+        array([[160]], dtype=uint8)
+    """
+    array = np.asarray(bits)
+    if array.ndim != 2:
+        raise DataError(f"pack() needs an array (n, bits); this one has the shape {array.shape}")
+    code_width(array.shape[1])
+    if array.dtype != np.bool_:
+        array = _signs(array)
+    return np.packbits(array, axis=1)
+
+
+def _signs(logits: NDArray[Any]) -> NDArray[np.bool_]:
+    if not np.issubdtype(logits.dtype, np.floating):  # 0/1 and -1/+1 integers would need different rules
+        raise DataError(f"pack() takes bool bits or float logits, not {logits.dtype}; say e.g. bits == 1")
+    if np.isnan(logits).any():
+        raise DataError("pack() was given NaN; find out where the logits come from")
+    return logits >= 0
+
+
+def unpack(codes: ArrayLike, bits: int) -> NDArray[np.bool_]:
+    """Undo `pack`: uint8 ``(n, ceil(bits / 8))`` to bool ``(n, bits)``.
+
+    Raises:
+        DataError: if the codes are not packed codes of this many bits.
+    """
+    checked = check_codes(codes, width=code_width(bits))
+    return np.unpackbits(checked, axis=1, count=bits).astype(np.bool_)
+
+
+def check_codes(codes: ArrayLike, *, width: int | None = None, name: str = "codes") -> Codes:
+    """Return ``codes`` as C-contiguous uint8 ``(n, width)``, copied only if they are not so already.
+
+    Raises:
+        DataError: for another dtype, dimension or width.
+    """
+    array = np.asarray(codes)
+    if array.dtype != np.uint8:
+        raise DataError(f"{name} are {array.dtype}; packed codes are uint8 (see kinbits.hamming.pack)")
+    if array.ndim != 2:
+        raise DataError(f"{name} have the shape {array.shape}; give (n, bytes), one row per code")
+    if not 1 <= array.shape[1] <= _MAX_WIDTH:
+        raise DataError(f"{name} are {array.shape[1]} bytes wide; allowed are 1 to {_MAX_WIDTH}")
+    if width is not None and array.shape[1] != width:
+        raise DataError(f"{name} are {array.shape[1]} bytes wide, but {width} are needed")
+    return np.ascontiguousarray(array)
+
+
+def check_pair(queries: ArrayLike, codes: ArrayLike) -> tuple[Codes, Codes]:
+    """Check codes and queries of one common width."""
+    checked = check_codes(codes)
+    return check_codes(queries, width=checked.shape[1], name="queries"), checked
+
+
+def distances(queries: ArrayLike, codes: ArrayLike) -> NDArray[np.uint16]:
+    """Count the differing bits of every pair of a query and a code.
+
+    Args:
+        queries: uint8 ``(q, w)``, packed.
+        codes: uint8 ``(n, w)``, packed. Memory-mapped arrays are read in place.
+
+    Returns:
+        uint16 ``(q, n)``.
+
+    Raises:
+        DataError: if dtype, dimension or width do not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> from kinbits.hamming import distances
+        >>> distances(np.array([[0b1010_0000]], np.uint8), np.array([[0b0110_0000], [0]], np.uint8))
+        array([[2, 2]], dtype=uint16)
+    """
+    q, c = check_pair(queries, codes)
+    out = np.empty((len(q), len(c)), dtype=np.uint16)
+    _native.distances(q, c, out)
+    return out
+
+
+def histograms(
+    queries: ArrayLike, codes: ArrayLike, relevant: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count, for each query, all items and the relevant items at every distance, in one pass.
+
+    Args:
+        queries: uint8 ``(q, w)``, packed.
+        codes: uint8 ``(n, w)``, packed.
+        relevant: bool ``(q, n)``.
+
+    Returns:
+        Counts of all items and of relevant items, int64 ``(q, 8 w + 1)`` each; column d is distance d.
+
+    Raises:
+        DataError: if dtype or shape do not fit.
+    """
+    q, c = check_pair(queries, codes)
+    flags: NDArray[Any] = np.asarray(relevant)
+    if flags.dtype != np.bool_ or flags.shape != (len(q), len(c)):
+        raise DataError(f"relevance is {flags.dtype} {flags.shape}; it must be bool {(len(q), len(c))}")
+    counts = np.zeros((len(q), 8 * c.shape[1] + 1, 2), dtype=np.int64)
+    _native.histograms(q, c, np.ascontiguousarray(flags), counts)
+    return counts.sum(axis=2), np.ascontiguousarray(counts[:, :, 1])

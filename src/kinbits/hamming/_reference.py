@@ -1,0 +1,28 @@
+"""The kernel's results in plain NumPy: slow, short, and what the native path is tested against."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+_ONES = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.uint16)
+
+
+def distances(queries: NDArray[np.uint8], codes: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """Count the differing bits of every pair: ``(q, w)`` and ``(n, w)`` to ``(q, n)``."""
+    differing: NDArray[np.uint16] = _ONES[queries[:, None, :] ^ codes[None, :, :]]
+    counts: NDArray[np.uint16] = differing.sum(axis=2, dtype=np.uint16)
+    return counts
+
+
+def histograms(
+    queries: NDArray[np.uint8], codes: NDArray[np.uint8], relevant: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count all items, and the relevant ones, at every distance: two arrays ``(q, 8 w + 1)``."""
+    levels = 8 * codes.shape[1] + 1
+    total = np.zeros((len(queries), levels), dtype=np.int64)
+    hits = np.zeros_like(total)
+    for query, row in enumerate(distances(queries, codes)):
+        total[query] = np.bincount(row, minlength=levels)
+        hits[query] = np.bincount(row[relevant[query]], minlength=levels)
+    return total, hits

@@ -1,0 +1,67 @@
+"""The k nearest and the ball are exact, and ordered by distance, then row."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kinbits import hamming
+from kinbits._errors import DataError, UsageError
+from kinbits.hamming import _reference, _search
+
+
+def few_bits(seed, rows, width):
+    """Codes that tie a lot."""
+    return np.random.default_rng(seed).integers(0, 4, (rows, width), dtype=np.uint8)
+
+
+def sorted_rows(row, allow):
+    return [i for i in np.lexsort((np.arange(len(row)), row)) if allow[i]]
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 30), st.integers(0, 40), st.integers(0, 2**16), st.booleans())
+def test_topk_is_the_full_sort_cut_at_k(n, k, seed, filtered):
+    queries, codes = few_bits(seed, 3, 3), few_bits(seed + 1, n, 3)
+    allow = np.random.default_rng(seed).random(n) < 0.5 if filtered else np.ones(n, bool)
+    near, rows = hamming.topk(queries, codes, k, allow=allow if filtered else None)
+    assert near.dtype == np.int32
+    assert rows.dtype == np.int64
+    for query, row in enumerate(_reference.distances(queries, codes)):
+        expected = sorted_rows(row, allow)[:k]
+        assert rows[query].tolist() == expected
+        assert near[query].tolist() == row[expected].tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 30), st.integers(0, 8), st.integers(0, 2**16), st.booleans())
+def test_within_is_the_full_sort_cut_at_the_radius(n, radius, seed, filtered):
+    queries, codes = few_bits(seed, 3, 3), few_bits(seed + 1, n, 3)
+    allow = np.random.default_rng(seed).random(n) < 0.5 if filtered else np.ones(n, bool)
+    found = hamming.within(queries, codes, radius, allow=allow if filtered else None)
+    for row, (near, rows) in zip(_reference.distances(queries, codes), found, strict=True):
+        assert rows.tolist() == [i for i in sorted_rows(row, allow) if row[i] <= radius]
+        assert near.tolist() == row[rows].tolist()
+
+
+def test_queries_are_answered_the_same_however_memory_splits_them(monkeypatch):
+    queries, codes = few_bits(1, 7, 2), few_bits(2, 50, 2)
+    whole = hamming.topk(queries, codes, 9)
+    monkeypatch.setattr(_search, "_BLOCK_DISTANCES", 100)
+    for a, b in zip(whole, hamming.topk(queries, codes, 9), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("k", [-1, 1.5, None, True])
+def test_a_k_or_radius_that_is_no_count_is_refused(k):
+    codes = few_bits(0, 2, 1)
+    with pytest.raises(UsageError, match="k="):
+        hamming.topk(codes, codes, k)
+    with pytest.raises(UsageError, match="radius="):
+        hamming.within(codes, codes, k)
+
+
+def test_an_allow_mask_of_another_length_is_refused():
+    codes = few_bits(0, 2, 1)
+    with pytest.raises(DataError, match=r"bool \(2,\)"):
+        hamming.topk(codes, codes, 1, allow=np.ones(3, bool))
