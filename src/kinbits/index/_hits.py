@@ -1,0 +1,110 @@
+"""Search results: small objects that print well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+Metadata = list[dict[str, Any]]
+
+_SHOWN = 20
+
+
+class Hits:
+    """What one query found, nearest first; equal distances in ascending order of id.
+
+    Attributes:
+        ids: int64 or str ``(k,)``.
+        distances: Hamming distances in bits, int32 ``(k,)``.
+    """
+
+    def __init__(self, ids: NDArray[Any], distances: NDArray[np.int32], metadata: Callable[[], Metadata]) -> None:
+        self.ids = ids
+        self.distances = distances
+        self._metadata = metadata
+
+    @cached_property
+    def rows(self) -> Metadata:
+        """Metadata of each hit; read when it is first asked for."""
+        return self._metadata()
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return plain dicts with ``id``, ``distance`` and the metadata, ready for JSON."""
+        found = zip(self.ids.tolist(), self.distances.tolist(), self.rows, strict=True)
+        return [{"id": id_, "distance": distance, **row} for id_, distance, row in found]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.to_dicts())
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        return self.to_dicts()[place]
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return "Hits: none"
+        shown = Hits(self.ids[:_SHOWN], self.distances[:_SHOWN], lambda: self.rows[:_SHOWN])
+        more = f"\n... and {len(self) - _SHOWN} more" if len(self) > _SHOWN else ""
+        return _table(shown.to_dicts()) + more
+
+
+class BatchHits(Sequence[Hits]):
+    """What several queries found: one `Hits` per query, in their order."""
+
+    def __init__(self, hits: Sequence[Hits]) -> None:
+        self._hits = tuple(hits)
+
+    @property
+    def ids(self) -> list[NDArray[Any]]:
+        """Ids per query."""
+        return [hits.ids for hits in self]
+
+    @property
+    def distances(self) -> list[NDArray[np.int32]]:
+        """Distances per query."""
+        return [hits.distances for hits in self]
+
+    def to_dicts(self) -> list[list[dict[str, Any]]]:
+        """Return `Hits.to_dicts` of every query."""
+        return [hits.to_dicts() for hits in self]
+
+    def __len__(self) -> int:
+        return len(self._hits)
+
+    @overload
+    def __getitem__(self, place: int) -> Hits: ...
+    @overload
+    def __getitem__(self, place: slice) -> BatchHits: ...
+    def __getitem__(self, place: int | slice) -> Hits | BatchHits:
+        return BatchHits(self._hits[place]) if isinstance(place, slice) else self._hits[place]
+
+    def __repr__(self) -> str:
+        shown = [f"query {number}\n{hits!r}" for number, hits in enumerate(self._hits[:_SHOWN])]
+        more = [f"... and {len(self) - _SHOWN} more queries"] if len(self) > _SHOWN else []
+        return "\n\n".join([*shown, *more]) or "BatchHits: no query"
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    """Lay dicts of the same keys out in columns; numbers to the right."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [[_cell(row.get(name)) for name in names] for row in rows]
+    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
+    right = [not isinstance(rows[0].get(name), str) for name in names]
+
+    def line(values: Sequence[str]) -> str:
+        padded = zip(values, widths, right, strict=True)
+        return "  ".join(v.rjust(w) if r else v.ljust(w) for v, w, r in padded).rstrip()
+
+    return "\n".join(map(line, [names, *cells]))
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    text = " ".join(text.split())
+    return text if len(text) <= 60 else text[:57] + "..."

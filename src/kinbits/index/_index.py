@@ -1,0 +1,282 @@
+"""The index that users hold: codes with ids and metadata, searched exactly."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, overload
+
+from kinbits import hamming
+from kinbits._errors import UsageError
+from kinbits.index._filter import Where, parse_where
+from kinbits.index._folder import Folder, require_width, save_copy
+from kinbits.index._hits import BatchHits, Hits
+from kinbits.index._ids import as_ids
+from kinbits.index._items import Encoder, Metadata, describe, encode, make_batch, require_model
+from kinbits.index._search import Query, search
+from kinbits.index._state import State
+
+PathLike = str | os.PathLike[str]
+
+
+class Index:
+    """Binary codes with ids and metadata; search is exact, ordered by distance, then by ascending id.
+
+    Made by `create` or `open`. In a folder, every change is complete and synced when its call returns: a
+    crash at any instant loses the unfinished call and nothing else. One writer at a time, any number of
+    readers; a reader goes on with the contents that it opened.
+
+    Example:
+        >>> import numpy as np
+        >>> codes = np.array([[0b0000], [0b0001], [0b1111]], np.uint8)
+        >>> index = Index.create(bits=8)
+        >>> index.add(codes, ids=["a", "b", "c"], metadata={"year": [2019, 2020, 2021]})
+        Index(3 items, 8 bits, memory)
+        >>> index.search(codes[0], k=2, where="year>=2020")
+        id  distance  year
+        b          1  2020
+        c          4  2021
+    """
+
+    def __init__(self, state: State, folder: Folder | None, model: Encoder | None) -> None:
+        """Not for users: see `create` and `open`."""
+        require_model(model, state)
+        self._state = state
+        self._folder = folder
+        self._model = model
+
+    @classmethod
+    def create(
+        cls,
+        path: PathLike | None = None,
+        *,
+        bits: int | None = None,
+        model: Encoder | None = None,
+        exist_ok: bool = False,
+    ) -> Index:
+        """Make an empty index.
+
+        Args:
+            path: A folder that is new or empty; None keeps the index in memory.
+            bits: Code length; may be left out if a model is given.
+            model: Encodes what is not codes yet; the index remembers its fingerprint.
+            exist_ok: Open an index that lies at ``path`` already, if it has the same length and model.
+
+        Raises:
+            UsageError: if the length is missing or impossible, or the folder holds something.
+            ArtefactError: if the model does not fit ``bits`` or the existing index.
+            EnvironmentFault: if the folder cannot be written.
+        """
+        state = _new_state(bits, model)
+        require_model(model, state)
+        if path is None:
+            return cls(state, None, model)
+        folder = Folder(Path(path))
+        if folder.exists():
+            return _existing(cls.open(path, model=model), state, exist_ok)
+        folder.create()
+        with folder.writing():
+            folder.write(state)
+        return cls(state, folder, model)
+
+    @classmethod
+    def open(cls, path: PathLike, model: Encoder | None = None) -> Index:
+        """Open an index in a folder; codes are mapped, not loaded.
+
+        Raises:
+            ArtefactError: if there is none, it is damaged or of a newer format, or made by another model.
+        """
+        folder = Folder(Path(path))
+        state = folder.read()
+        require_width(state)
+        return cls(state, folder, model)
+
+    @property
+    def bits(self) -> int:
+        """Code length."""
+        return self._state.bits
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Fingerprint of the model that makes the codes; None if the index was created without one."""
+        return self._state.fingerprint
+
+    def __len__(self) -> int:
+        return len(self._state)
+
+    def add(self, items: Any, ids: Any = None, metadata: Metadata | None = None, *, upsert: bool = False) -> Index:
+        """Add items, all or none.
+
+        Args:
+            items: Packed codes uint8 ``(n, w)``; or whatever the model encodes. A data set brings its own
+                ids and columns, and its labels by name as the column ``label``.
+            ids: int or str, one per item; continued from the largest if not given.
+            metadata: Columns of numbers, text, bool or None, one value per item.
+            upsert: Replace items whose ids exist, instead of refusing them.
+
+        Returns:
+            The index itself.
+
+        Raises:
+            UsageError: if an id exists, or items need a model and there is none.
+            DataError: if codes, ids or metadata do not fit each other or the index.
+            EnvironmentFault: if the folder cannot be written; the index stays as it was.
+        """
+        codes, _ = encode(items, self._model, self.bits, "items")  # may take long: not under the lock
+        described = describe(items, len(codes), ids, metadata)
+        with self._change():
+            if len(codes):
+                batch = make_batch(codes, *described, self._state)
+                self._commit(self._state.with_batch(batch, upsert=upsert))
+        return self
+
+    def delete(self, ids: Any) -> Index:
+        """Remove items, all or none.
+
+        Args:
+            ids: One id or several.
+
+        Returns:
+            The index itself.
+
+        Raises:
+            DataError: if an id is not in the index.
+            EnvironmentFault: if the folder cannot be written; the index stays as it was.
+        """
+        wanted = as_ids(ids)
+        with self._change():
+            if wanted.size:
+                self._commit(self._state.without_ids(wanted))
+        return self
+
+    def compact(self) -> Index:
+        """Rewrite the index as one segment, without deleted items; contents and results stay the same."""
+        with self._change():
+            self._commit(self._state.compacted())
+        return self
+
+    @overload
+    def search(
+        self,
+        query: PathLike,
+        k: int | None = None,
+        *,
+        radius: int | None = None,
+        where: Where | None = None,
+    ) -> Hits: ...
+    @overload
+    def search(
+        self,
+        query: list[Any],
+        k: int | None = None,
+        *,
+        radius: int | None = None,
+        where: Where | None = None,
+    ) -> BatchHits: ...
+    @overload
+    def search(
+        self, query: Any, k: int | None = None, *, radius: int | None = None, where: Where | None = None
+    ) -> Any: ...
+    def search(
+        self, query: Any, k: int | None = None, *, radius: int | None = None, where: Where | None = None
+    ) -> Hits | BatchHits:
+        """Find the nearest items, or all within a radius.
+
+        Args:
+            query: One code uint8 ``(w,)`` or several ``(q, w)``; or one item or a list of items that the
+                model encodes.
+            k: At most so many hits; 10 if neither ``k`` nor ``radius`` is given.
+            radius: Only hits within this Hamming distance, in bits.
+            where: Filter on metadata: ``"year>=2020"``, a list of such, or ``{"year": {">=": 2020}}``.
+
+        Returns:
+            `Hits` for one query, `BatchHits` for several.
+
+        Raises:
+            UsageError: if ``k``, ``radius`` or ``where`` cannot be used, or the query needs a model.
+            DataError: if the query's codes do not fit.
+        """
+        codes, single = encode(query, self._model, self.bits, "queries")
+        if k is None and radius is None:
+            k = 10
+        asked = Query(_count(k, "k"), _count(radius, "radius"), parse_where(where))
+        hits = search(self._state, codes, asked)
+        return hits[0] if single else BatchHits(hits)
+
+    def info(self) -> dict[str, Any]:
+        """Describe the index in plain values: items, bits, model, columns, segments, place."""
+        state = self._state
+        return {
+            "path": str(self._folder.path) if self._folder else None,
+            "items": len(state),
+            "bits": state.bits,
+            "fingerprint": state.fingerprint,
+            "ids": state.id_kind,
+            "columns": state.columns,
+            "segments": len(state.segments),
+            "deleted": sum(len(segment.dead) for segment in state.segments),
+            "generation": state.generation,
+        }
+
+    def verify(self) -> None:
+        """Read everything and compare it with its checksums and promises.
+
+        Raises:
+            ArtefactError: naming what is damaged.
+        """
+        if self._folder is not None:
+            self._folder.check()
+        self._state.check()
+
+    def save(self, path: PathLike) -> None:
+        """Write the present contents into a new folder; this index stays where it is.
+
+        Raises:
+            UsageError: if something lies there already.
+            EnvironmentFault: if it cannot be written.
+        """
+        save_copy(Path(path), self._state)
+
+    def __repr__(self) -> str:
+        place = self._folder.path if self._folder else "memory"
+        return f"Index({len(self)} items, {self.bits} bits, {place})"
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """Hold the writer's lock, and start from what is on disk now."""
+        if self._folder is None:
+            yield
+            return
+        with self._folder.writing():
+            if self._folder.generation() != self._state.generation:
+                self._state = self._folder.read()
+            yield
+
+    def _commit(self, state: State) -> None:
+        if self._folder is not None:
+            self._folder.write(state)
+        self._state = state
+
+
+def _new_state(bits: int | None, model: Encoder | None) -> State:
+    if bits is None:
+        if model is None:
+            raise UsageError("an index needs its code length: pass bits=64, or the model that makes the codes")
+        bits = model.bits
+    hamming.code_width(bits)
+    return State(int(bits), model.fingerprint if model else None)
+
+
+def _existing(index: Index, wanted: State, exist_ok: bool) -> Index:
+    place = index.info()["path"]
+    if not exist_ok:
+        raise UsageError(f"an index lies at {place} already; open it with Index.open, or pass exist_ok=True")
+    if index.bits != wanted.bits:
+        raise UsageError(f"the index at {place} holds {index.bits}-bit codes, not {wanted.bits}-bit codes")
+    return index
+
+
+def _count(value: int | None, name: str) -> int | None:
+    return None if value is None else hamming.whole_number(value, name)

@@ -1,0 +1,144 @@
+"""What users hand to an index: packed codes, items for its model to encode, or a whole data set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from kinbits._errors import ArtefactError, DataError, UsageError
+from kinbits.hamming import Codes
+from kinbits.index._filter import plain
+from kinbits.index._ids import Ids, as_ids
+from kinbits.index._segment import Batch, check_query
+from kinbits.index._state import State
+
+Metadata = Mapping[str, Sequence[Any]]
+
+_RESERVED = ("id", "distance")  # the names that hits give to their own columns
+
+
+class Encoder(Protocol):
+    """What an index needs of a model, e.g. `kinbits.HashModel`.
+
+    Attributes:
+        bits: Code length.
+        fingerprint: Changes whenever the codes may change.
+    """
+
+    @property
+    def bits(self) -> int: ...
+    @property
+    def fingerprint(self) -> str: ...
+    def encode(self, items: Any, /) -> Codes:
+        """Return packed codes, uint8 ``(n, ceil(bits / 8))``."""
+        ...
+
+
+def require_model(model: Encoder | None, state: State) -> None:
+    """Refuse a model whose codes mean something else than those of the index.
+
+    Raises:
+        ArtefactError: if the length or the fingerprint differ.
+    """
+    if model is None:
+        return
+    if model.bits != state.bits:
+        raise ArtefactError(f"the model makes {model.bits}-bit codes, but the index holds {state.bits}-bit codes")
+    if state.fingerprint is not None and model.fingerprint != state.fingerprint:
+        raise ArtefactError(
+            f"the index was made with another model ({state.fingerprint[:12]}) than this one "
+            f"({model.fingerprint[:12]}); open it with that model, or encode and index the items again"
+        )
+
+
+def encode(items: Any, model: Encoder | None, bits: int, name: str) -> tuple[Codes, bool]:
+    """Turn items into codes ``(n, w)``, and say whether a single item was given.
+
+    Raises:
+        UsageError: if the items need a model and there is none.
+        DataError: if the codes are not packed codes of this many bits.
+    """
+    if isinstance(items, np.ndarray) and items.dtype == np.uint8 and items.ndim <= 2:
+        codes, single = items, items.ndim == 1
+    elif model is None:
+        raise UsageError(
+            f"{name} are {type(items).__name__}, not packed uint8 codes, and the index has no model; "
+            "pass model= to Index.create or Index.open"
+        )
+    else:
+        codes, single = np.asarray(model.encode(items)), _is_single(items)
+    return check_query(codes[None] if codes.ndim == 1 else codes, bits, name), single or codes.ndim == 1
+
+
+def describe(items: Any, count: int, ids: Any, metadata: Metadata | None) -> tuple[Ids | None, dict[str, list[Any]]]:
+    """Gather ids (None if there are none) and columns of ``count`` items that are to be added.
+
+    Raises:
+        DataError: if their numbers do not fit, or ids cannot be stored.
+        UsageError: for metadata of a type that cannot be stored.
+    """
+    if _is_dataset(items):
+        ids = items.ids if ids is None else ids
+        metadata = {**_dataset_columns(items), **(metadata or {})}
+    checked = None if ids is None else as_ids(ids)
+    if checked is not None and len(checked) != count:
+        raise DataError(f"{count} items, but {len(checked)} ids; give one id per item")
+    return checked, {str(name): _column(str(name), values, count) for name, values in (metadata or {}).items()}
+
+
+def make_batch(codes: Codes, ids: Ids | None, columns: dict[str, list[Any]], state: State) -> Batch:
+    """Join codes, ids and columns; ids that were not given continue those of the index."""
+    return Batch(codes, _next_ids(state, len(codes)) if ids is None else ids, columns)
+
+
+def _is_single(items: Any) -> bool:
+    if isinstance(items, np.ndarray):
+        return items.ndim <= 3  # one image
+    return isinstance(items, (str, os.PathLike, bytes)) or not hasattr(items, "__len__")
+
+
+def _is_dataset(items: Any) -> bool:
+    return all(hasattr(items, name) for name in ("ids", "columns", "labels", "space"))
+
+
+def _dataset_columns(dataset: Any) -> dict[str, Sequence[Any]]:
+    columns = dict(dataset.columns)
+    if dataset.labels is not None:
+        columns.setdefault("label", label_texts(dataset.labels, dataset.space))
+    return columns
+
+
+def label_texts(labels: np.ndarray[Any, Any], space: Any) -> list[str | None]:
+    """Name the label of each item; several are joined by ", ", none gives None.
+
+    Args:
+        labels: int ``(n,)`` with -1 for none, or 0/1 ``(n, C)``.
+        space: Has ``names``; None names a class by its number.
+    """
+    names = [str(name) for name in space.names] if space is not None else None
+
+    def text(numbers: Sequence[int]) -> str | None:
+        return ", ".join(names[c] if names else str(c) for c in numbers) or None
+
+    if labels.ndim == 1:
+        return [text([c] if c >= 0 else []) for c in labels.tolist()]
+    return [text(np.flatnonzero(row).tolist()) for row in labels]
+
+
+def _next_ids(state: State, count: int) -> Ids:
+    if state.id_kind == "str":
+        raise UsageError("this index has str ids; pass ids= for the new items")
+    if state.next_id + count > np.iinfo(np.int64).max:
+        raise UsageError("the index has used its largest possible id; pass ids= for the new items")
+    return np.arange(state.next_id, state.next_id + count, dtype=np.int64)
+
+
+def _column(name: str, values: Sequence[Any], rows: int) -> list[Any]:
+    if name in _RESERVED:
+        raise UsageError(f"metadata column '{name}' would hide the hit's own; rename it")
+    if isinstance(values, str) or len(values) != rows:
+        raise DataError(f"metadata column '{name}' has {len(values)} values for {rows} items")
+    return [plain(value) for value in values]

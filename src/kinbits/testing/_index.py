@@ -1,0 +1,299 @@
+"""The conformance check of indexes: whatever lies underneath, the answers are these."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinbits import hamming
+from kinbits._errors import ArtefactError, DataError, UsageError
+
+_BITS = (4, 13, 64, 70)  # below, between and on byte borders, and beyond one word
+
+
+class IndexLike(Protocol):
+    """The part of `kinbits.index.Index` that every engine must offer."""
+
+    def add(self, items: Any, ids: Any = ..., metadata: Any = ..., *, upsert: bool = ...) -> Any: ...
+    def delete(self, ids: Any) -> Any: ...
+    def search(self, query: Any, k: int | None = ..., *, radius: int | None = ..., where: Any = ...) -> Any: ...
+    def save(self, path: Any) -> None: ...
+    def __len__(self) -> int: ...
+
+
+MakeIndex = Callable[..., IndexLike]
+
+
+def check_index(
+    make_index: MakeIndex, *, open_index: MakeIndex | None = None, folder: str | Path | None = None
+) -> None:
+    """Check that an index keeps the promises of `kinbits.index.Index`.
+
+    Args:
+        make_index: Called as ``make_index(path, bits=..., model=...)``, returns a new empty index.
+        open_index: Called as ``open_index(path, model=...)``; the class's own ``open`` if not given.
+        folder: Where indexes are made, each in a new subfolder; None asks for indexes in memory.
+
+    Raises:
+        AssertionError: naming the first promise that is broken.
+
+    Example:
+        >>> from kinbits.index import Index
+        >>> check_index(Index.create)
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        maker = _Maker(make_index, open_index, Path(folder) if folder else None, Path(scratch))
+        for bits in _BITS:
+            for ids in (_int_ids(60), _str_ids(60)):
+                case = _Case(maker, bits, ids)
+                for check in _CASE_CHECKS:
+                    check(case)
+        for check_maker in _MAKER_CHECKS:
+            check_maker(maker)
+
+
+class _Maker:
+    """Makes and reopens indexes, each in a place of its own."""
+
+    def __init__(self, make: MakeIndex, open_index: MakeIndex | None, folder: Path | None, scratch: Path) -> None:
+        self._make, self._open, self._folder, self._scratch = make, open_index, folder, scratch
+        self._number = count()
+
+    def new(self, bits: int, model: Any = None) -> Any:
+        path = self._folder / f"check-{next(self._number)}" if self._folder else None
+        return self._make(path, bits=bits, model=model)
+
+    def reopened(self, index: Any, model: Any = None) -> Any:
+        path = self._scratch / f"copy-{next(self._number)}"
+        index.save(path)
+        return (self._open or type(index).open)(path, model=model)
+
+
+class _Case:
+    """Random codes with many ties, ids, a column, and the answers by brute force."""
+
+    def __init__(self, maker: _Maker, bits: int, ids: Sequence[Any]) -> None:
+        rng = np.random.default_rng(bits)
+        self.maker, self.bits, self.ids = maker, bits, list(ids)
+        words = rng.random((9, bits)) < 0.5  # 60 items share 9 codes
+        self.codes = hamming.pack(words[rng.integers(0, 9, len(ids))])
+        self.queries = hamming.pack(np.concatenate([words[:2], rng.random((2, bits)) < 0.5]))
+        self.years = rng.integers(2000, 2010, len(ids)).tolist()
+
+    def filled(self, parts: int = 3) -> Any:
+        """Make an index of all items, added in some parts, in random order."""
+        index = self.maker.new(self.bits)
+        order = np.random.default_rng(0).permutation(len(self.ids))
+        for rows in np.array_split(order, parts):
+            self.add(index, rows)
+        return index
+
+    def add(self, index: Any, rows: NDArray[np.int64], **options: Any) -> None:
+        ids, years = [self.ids[row] for row in rows], [self.years[row] for row in rows]
+        index.add(self.codes[rows], ids=ids, metadata={"year": years}, **options)
+
+    def expected(
+        self, query: NDArray[np.uint8], k: int | None = None, radius: int | None = None, keep: Any = None
+    ) -> list[tuple[int, Any]]:
+        near = hamming.distances(query[None], self.codes)[0].tolist()
+        kept = range(len(self.ids)) if keep is None else keep
+        found = sorted((near[row], self.ids[row]) for row in kept if radius is None or near[row] <= radius)
+        return found[:k]
+
+    def compare(self, index: Any, promise: str, keep: Any = None, where: Any = None, **asked: Any) -> None:
+        """Search with every query, alone and as a batch."""
+        alone = [index.search(query, where=where, **asked) for query in self.queries]
+        together = index.search(self.queries, where=where, **asked)
+        for query, *answers in zip(self.queries, alone, together, strict=True):
+            for hits in answers:
+                _same(_pairs(hits), self.expected(query, keep=keep, **asked), f"{promise}, {self.bits} bits")
+
+
+def _check_order(case: _Case) -> None:
+    index = case.filled()
+    _require(len(index) == len(case.ids), "len() is the number of items")
+    for k in (0, 1, 7, len(case.ids), 10 * len(case.ids)):
+        case.compare(index, f"k={k} gives the nearest, ordered by distance, then id", k=k)
+    for radius in (0, 1, case.bits // 2, case.bits):
+        case.compare(index, f"radius={radius} gives the whole ball, ordered", radius=radius)
+    case.compare(index, "k and radius together give the nearest of the ball", k=5, radius=case.bits // 2)
+
+
+def _check_empty(case: _Case) -> None:
+    index = case.maker.new(case.bits)
+    _require(len(index) == 0, "a new index is empty")
+    for asked in ({"k": 5}, {"radius": case.bits}):
+        _same(_pairs(index.search(case.queries[0], **asked)), [], "an empty index finds nothing")
+    index.add(case.codes[:0], ids=[])
+    _require(len(index) == 0, "adding nothing changes nothing")
+    _require(len(index.search(case.queries[:0], k=3)) == 0, "no query gives no answer")
+
+
+def _check_filter(case: _Case) -> None:
+    index = case.filled()
+    keep = [row for row, year in enumerate(case.years) if year >= 2005]
+    for where in ({"year": {">=": 2005}}, "year>=2005"):
+        case.compare(index, f"filter {where!r} acts inside the search", keep=keep, where=where, k=8)
+    one_of = [row for row, year in enumerate(case.years) if year in (2001, 2002)]
+    case.compare(index, "filter 'in'", keep=one_of, where={"year": {"in": [2001, 2002]}}, radius=case.bits)
+    case.compare(index, "a filter that nothing meets", keep=[], where={"year": 1900}, k=3)
+    _refuses(UsageError, lambda: index.search(case.queries[0], where="yaer=1"), "a column that is not there")
+    years = {hit["id"]: hit["year"] for hit in index.search(case.queries[0], k=10**6).to_dicts()}
+    _require(years == dict(zip(case.ids, case.years, strict=True)), "hits carry their metadata")
+
+
+def _check_delete(case: _Case) -> None:
+    index = case.filled()
+    index.delete(case.ids[:20])
+    rest = range(20, len(case.ids))
+    _require(len(index) == len(rest), "delete lowers len()")
+    case.compare(index, "deleted items are not found", keep=rest, k=30)
+    case.compare(index, "deleted items are not found by radius", keep=rest, radius=case.bits)
+    _refuses(DataError, lambda: index.delete(case.ids[0]), "deleting an id that is not there")
+    case.add(index, np.arange(20))
+    case.compare(index, "add, delete, add gives the first results again", k=30)
+    index.delete(case.ids)
+    case.compare(index, "an index can be emptied", keep=[], k=3)
+
+
+def _check_upsert(case: _Case) -> None:
+    index = case.filled()
+    _refuses(UsageError, lambda: case.add(index, np.arange(3)), "adding an id that exists")
+    _refuses(DataError, lambda: index.add(case.codes[:2], ids=[case.ids[0]] * 2), "one id twice")
+    case.compare(index, "a refused addition changes nothing", k=30)
+    flipped = ~case.codes[:5] & hamming.pack(np.ones((1, case.bits), bool))
+    index.add(flipped, ids=case.ids[:5], metadata={"year": [1] * 5}, upsert=True)
+    _require(len(index) == len(case.ids), "upsert replaces")
+    hits = index.search(flipped[0], k=10**6).to_dicts()
+    found = {hit["id"]: (hit["distance"], hit["year"]) for hit in hits}
+    _require(found[case.ids[0]] == (0, 1), "upsert replaces code and metadata")
+    case.add(index, np.arange(5), upsert=True)
+    case.compare(index, "replacing back gives the first results again", k=30)
+
+
+def _check_invariances(case: _Case) -> None:
+    mask = hamming.pack(np.random.default_rng(1).random((1, case.bits)) < 0.5)
+    masked = case.maker.new(case.bits)
+    masked.add(case.codes ^ mask, ids=case.ids, metadata={"year": case.years})
+    whole, parts = case.filled(parts=1), case.filled(parts=20)
+    for query in case.queries:
+        expected = case.expected(query, k=25)
+        _same(_pairs(masked.search(query ^ mask[0], k=25)), expected, "an XOR mask on all codes changes nothing")
+        for index in (whole, parts):
+            _same(_pairs(index.search(query, k=25)), expected, "splitting the additions changes nothing")
+
+
+def _check_round_trip(case: _Case) -> None:
+    index = case.filled()
+    index.delete(case.ids[5:9])
+    keep = [row for row in range(len(case.ids)) if not 5 <= row < 9]
+    copy = case.maker.reopened(index)
+    _require(len(copy) == len(index), "a saved index has all its items")
+    case.compare(copy, "a saved index answers as before", keep=keep, k=30)
+    case.compare(copy, "a saved index filters as before", keep=keep, where="year>=2000", k=30)
+    case.add(copy, np.arange(5, 9))
+    case.compare(copy, "a reopened index takes more items", k=30)
+    case.compare(index, "and the first one stays as it was", keep=keep, k=30)
+
+
+def _check_wrong_codes(case: _Case) -> None:
+    index = case.filled()
+    wider = np.zeros((1, case.codes.shape[1] + 1), np.uint8)
+    _refuses(DataError, lambda: index.add(wider, ids=[case.ids[0]], upsert=True), "adding codes too wide")
+    _refuses(DataError, lambda: index.search(wider, k=1), "searching with codes too wide")
+    if case.bits % 8:
+        padded = np.full((1, case.codes.shape[1]), 255, np.uint8)
+        _refuses(DataError, lambda: index.search(padded, k=1), "bits beyond the code length")
+    wrong: list[dict[str, Any]] = [{"k": -1}, {"radius": -1}, {"k": 1.5}]
+    for asked in wrong:
+        _refuses(UsageError, partial(index.search, case.queries[0], **asked), f"{asked}")
+
+
+def _check_fingerprint(maker: _Maker) -> None:
+    mine, other = _ToyModel("a" * 64), _ToyModel("b" * 64)
+    index = maker.new(16, model=mine)
+    index.add(["kin", "bits"], ids=["kin", "bits"])
+    hits = index.search("kin", k=1)
+    _same(_pairs(hits), [(0, "kin")], "a model encodes items and queries")
+    _same(_pairs(maker.reopened(index, model=mine).search("bits", k=1)), [(0, "bits")], "the same model fits")
+    _refuses(ArtefactError, lambda: maker.reopened(index, model=other), "a model of another fingerprint")
+    _refuses(UsageError, lambda: maker.reopened(index).search("kin"), "items without a model")
+
+
+def _check_automatic_ids(maker: _Maker) -> None:
+    index = maker.new(8)
+    codes = np.arange(6, dtype=np.uint8)[:, None]
+    index.add(codes[:3])
+    index.add(codes[3:4], ids=[10])
+    index.add(codes[4:])
+    found = sorted(np.asarray(index.search(codes[0], k=9).ids).tolist())
+    _require(found == [0, 1, 2, 10, 11, 12], "ids that are not given continue the largest one")
+    _refuses(UsageError, lambda: index.add(codes[:1], ids=["a"]), "ids of both kinds in one index")
+
+
+class _ToyModel:
+    """Encodes text by its bytes."""
+
+    bits = 16
+
+    def __init__(self, fingerprint: str) -> None:
+        self.fingerprint = fingerprint
+
+    def encode(self, items: Any, /) -> NDArray[np.uint8]:
+        texts = [items] if isinstance(items, str) else list(items)
+        return np.array([list(text.encode()[:2]) for text in texts], np.uint8).reshape(-1, 2)
+
+
+_CASE_CHECKS = (
+    _check_order,
+    _check_empty,
+    _check_filter,
+    _check_delete,
+    _check_upsert,
+    _check_invariances,
+    _check_round_trip,
+    _check_wrong_codes,
+)
+_MAKER_CHECKS = (_check_fingerprint, _check_automatic_ids)
+
+
+def _int_ids(rows: int) -> list[int]:
+    return [int(i) for i in np.random.default_rng(0).permutation(rows) * 7 - 100]
+
+
+def _str_ids(rows: int) -> list[str]:
+    return [f"{'é' * (i % 3)}photo {i}.jpg" for i in _int_ids(rows)]
+
+
+def _pairs(hits: Any) -> list[tuple[int, Any]]:
+    return list(zip(np.asarray(hits.distances).tolist(), np.asarray(hits.ids).tolist(), strict=True))
+
+
+def _same(found: list[tuple[int, Any]], expected: list[tuple[int, Any]], promise: str) -> None:
+    if found == expected:
+        return
+    place = next((i for i, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), None)
+    at = min(len(found), len(expected)) if place is None else place
+    raise AssertionError(
+        f"{promise}: at place {at} the (distance, id) are {found[at : at + 3]} "
+        f"instead of {expected[at : at + 3]}; {len(found)} hits instead of {len(expected)}"
+    )
+
+
+def _require(holds: bool, promise: str) -> None:
+    if not holds:
+        raise AssertionError(f"broken promise: {promise}")
+
+
+def _refuses(error: type[Exception], action: Callable[[], Any], what: str) -> None:
+    with suppress(error):
+        action()
+        raise AssertionError(f"broken promise: {what} must raise {error.__name__}")

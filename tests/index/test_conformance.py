@@ -1,0 +1,81 @@
+"""The embedded index passes the conformance check, and the check catches indexes that break a promise."""
+
+import numpy as np
+import pytest
+
+from kinbits.index import Hits, Index
+from kinbits.testing import check_index
+
+
+def test_index_in_memory_conforms():
+    check_index(Index.create)
+
+
+def test_index_in_a_folder_conforms(tmp_path):
+    check_index(Index.create, folder=tmp_path)
+
+
+class Broken(Index):
+    """An index of which one method is replaced below."""
+
+
+def first_hit_lost(self, query, k=None, **options):
+    hits = Index.search(self, query, k, **options)
+    return Hits(hits.ids[1:], hits.distances[1:], lambda: hits.rows[1:]) if isinstance(hits, Hits) else hits
+
+
+def ties_reversed(self, query, k=None, **options):
+    hits = Index.search(self, query, k, **options)
+    if not isinstance(hits, Hits):
+        return hits
+    order = np.lexsort((-np.arange(len(hits)), hits.distances))
+    return Hits(hits.ids[order], hits.distances, lambda: hits.rows)
+
+
+def filter_ignored(self, query, k=None, where=None, **options):
+    return Index.search(self, query, k, **options)
+
+
+def filter_after_search(self, query, k=None, where=None, **options):
+    hits = Index.search(self, query, k, **options)
+    if not isinstance(hits, Hits) or where is None:
+        return Index.search(self, query, k, where=where, **options)
+    keep = np.isin(hits.ids, Index.search(self, query, 10**6, where=where).ids)
+    return Hits(hits.ids[keep], hits.distances[keep], list)
+
+
+def always_upsert(self, items, ids=None, metadata=None, *, upsert=False):
+    return Index.add(self, items, ids, metadata, upsert=True)
+
+
+def nothing(self, *arguments):
+    return self
+
+
+@pytest.mark.parametrize(
+    ("method", "replacement"),
+    [
+        ("search", first_hit_lost),
+        ("search", ties_reversed),
+        ("search", filter_ignored),
+        ("search", filter_after_search),
+        ("add", always_upsert),
+        ("delete", nothing),
+    ],
+)
+def test_the_check_catches_a_broken_index(monkeypatch, method, replacement):
+    monkeypatch.setattr(Broken, method, replacement)
+    with pytest.raises(AssertionError):
+        check_index(Broken.create)
+
+
+def test_the_check_catches_a_forgotten_fingerprint():
+    class Forgetful(Index):
+        @classmethod
+        def create(cls, path=None, *, bits=None, model=None, exist_ok=False):
+            index = super().create(path, bits=bits)
+            index._model = model
+            return index
+
+    with pytest.raises(AssertionError, match="another fingerprint"):
+        check_index(Forgetful.create)

@@ -1,0 +1,98 @@
+"""Filters mean what they say, in both spellings, and no text of the user becomes SQL."""
+
+import numpy as np
+import pytest
+
+from kinbits._errors import UsageError
+from kinbits.index import Index
+
+ROWS = {
+    "year": [2018, 2019, 2020, None],
+    "price": [1.5, 2.0, -3.0, 0.25],
+    "label": ["cat", "dog", "7", None],
+    "sold": [True, False, None, True],
+    'odd "name"; DROP TABLE items': [1, 2, 3, 4],
+}
+
+
+@pytest.fixture(scope="module")
+def index():
+    return Index.create(bits=8).add(np.zeros((4, 1), np.uint8), metadata=ROWS)
+
+
+@pytest.mark.parametrize(
+    ("where", "ids"),
+    [
+        (None, [0, 1, 2, 3]),
+        ("year>=2019", [1, 2]),
+        (" year < 2019 ", [0]),
+        ("year=2020", [2]),
+        ("year==2020", [2]),
+        ("year!=2020", [0, 1, 3]),
+        ("year=null", [3]),
+        ("year!=null", [0, 1, 2]),
+        ("year in 2018, 2020", [0, 2]),
+        ("year not in (2018, 2020)", [1, 3]),
+        ("price > -1e0", [0, 1, 3]),
+        ("label=cat", [0]),
+        ("label='cat'", [0]),
+        ("label=7", [2]),  # a class whose name is a number
+        ("label!=7", [0, 1, 3]),
+        ("label in cat, 7", [0, 2]),
+        ("label contains o", [1]),
+        ("sold=true", [0, 3]),
+        ("sold=false", [1]),
+        (["year>=2018", "label=dog"], [1]),
+        ({}, [0, 1, 2, 3]),
+        ({"year": 2020}, [2]),
+        ({"year": None}, [3]),
+        ({"year": {">=": 2018, "<": 2020}}, [0, 1]),
+        ({"year": {"in": np.array([2018, 2019])}}, [0, 1]),
+        ({"label": {"in": []}}, []),
+        ({"label": {"not in": []}}, [0, 1, 2, 3]),
+        ({"label": {"in": ["cat", None]}}, [0, 3]),
+        ({"label": {"not in": ["cat", None]}}, [1, 2]),
+        ("label not in cat, null", [1, 2]),
+        ({"label": {"contains": "a"}}, [0]),
+        ({"sold": True}, [0, 3]),
+        ({"year": np.int64(2020)}, [2]),
+        ({"label": "' OR 1=1 --"}, []),
+        ({'odd "name"; DROP TABLE items': {">": 2}}, [2, 3]),
+    ],
+)
+def test_filter_keeps_exactly_the_rows_that_meet_it(index, where, ids):
+    assert index.search(np.zeros(1, np.uint8), where=where).ids.tolist() == ids
+
+
+def test_a_long_list_of_values_is_no_problem(index):
+    where = {"year": {"in": list(range(100_000))}}
+    assert index.search(np.zeros(1, np.uint8), where=where).ids.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("yaer=1", "did you mean year"),
+        ("year", 'write e.g. "year>=2020"'),
+        ("year ~ 3", "cannot be read"),
+        (7, "cannot be read"),
+        ({"year": {"=>": 1}}, "unknown operator '=>'"),
+        ({"year": {"in": 7}}, "needs a list"),
+        ({"label": {"in": "cat"}}, "needs a list"),
+        ({"label": {"contains": 7}}, "looks for text"),
+        ({"label": b"cat"}, "metadata are finite numbers"),
+        ({"label": "\ud800"}, "metadata are finite numbers"),
+        ({"price": float("inf")}, "metadata are finite numbers"),
+        ({"year": 2**63}, "metadata are finite numbers"),
+        ({"1=1 OR year": 1}, "unknown column"),
+    ],
+)
+def test_a_filter_that_cannot_be_read_says_how_to_write_it(index, where, message):
+    with pytest.raises(UsageError, match=message):
+        index.search(np.zeros(1, np.uint8), where=where)
+
+
+def test_a_filter_on_an_index_without_metadata_says_so():
+    bare = Index.create(bits=8).add(np.zeros((1, 1), np.uint8))
+    with pytest.raises(UsageError, match="holds no metadata"):
+        bare.search(np.zeros(1, np.uint8), where="year=1")

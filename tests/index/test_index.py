@@ -1,0 +1,212 @@
+"""What users meet beyond the conformance check: results that print, data sets, models, wrong arguments."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from kinbits import hamming
+from kinbits._errors import ArtefactError, DataError, UsageError
+from kinbits.index import Index, _state
+
+CODES = np.array([[0b0000], [0b0001], [0b0011], [0b1111]], np.uint8)
+
+
+class Model:
+    """Encodes numbers by their low byte."""
+
+    def __init__(self, bits=8, fingerprint="m" * 64):
+        self.bits, self.fingerprint = bits, fingerprint
+
+    def encode(self, items, /):
+        items = getattr(items, "numbers", items)
+        return np.atleast_1d(np.asarray(items, dtype=np.uint8))[:, None]
+
+
+def dataset(**changes):
+    parts = {
+        "numbers": [0, 1, 15],
+        "ids": np.array(["x", "y", "z"], dtype=object),
+        "columns": {"year": np.array([2019, 2020, 2021])},
+        "labels": np.array([1, 0, -1]),
+        "space": SimpleNamespace(names=("cat", "dog")),
+    }
+    return SimpleNamespace(**{**parts, **changes}, __len__=lambda: 3)
+
+
+def filled(**options):
+    metadata = {"year": [2019, 2020, None, 2021], "title": ["a", "b b", "c", "d" * 80]}
+    return Index.create(bits=8).add(CODES, ids=["a", "b", "c", "d"], metadata=metadata, **options)
+
+
+def test_hits_print_as_a_table_and_go_to_json():
+    hits = filled().search(CODES[0], k=3)
+    assert repr(hits).splitlines()[:2] == ["id  distance  year  title", "a          0  2019  a"]
+    assert json.loads(json.dumps(hits.to_dicts()))[1] == {
+        "id": "b",
+        "distance": 1,
+        "year": 2020,
+        "title": "b b",
+    }
+    assert [hit["id"] for hit in hits] == hits.ids.tolist() == ["a", "b", "c"]
+    assert hits[2] == {"id": "c", "distance": 2, "year": None, "title": "c"}
+    assert repr(filled().search(CODES[0], k=0)) == "Hits: none"
+
+
+def test_long_results_print_their_head_only():
+    index = Index.create(bits=8).add(np.zeros((50, 1), np.uint8))
+    assert repr(index.search(CODES[0], k=50)).endswith("... and 30 more")
+    batch = index.search(np.zeros((25, 1), np.uint8), k=1)
+    assert repr(batch).endswith("... and 5 more queries")
+    assert len(batch[:3]) == 3
+    assert json.loads(json.dumps(batch.to_dicts()))[0] == [{"id": 0, "distance": 0}]
+
+
+def test_hits_keep_the_metadata_they_were_found_with():
+    index = filled()
+    hits = index.search(CODES[0], k=1)
+    index.delete("a").compact()
+    assert hits.to_dicts() == [{"id": "a", "distance": 0, "year": 2019, "title": "a"}]
+
+
+def test_ten_hits_are_the_default():
+    index = Index.create(bits=8).add(np.zeros((30, 1), np.uint8))
+    assert len(index.search(CODES[0])) == 10
+    assert len(index.search(CODES[0], radius=0)) == 30
+
+
+def test_a_data_set_brings_ids_columns_and_label_names():
+    index = Index.create(model=Model()).add(dataset())
+    assert index.search(0, k=3).to_dicts() == [
+        {"id": "x", "distance": 0, "year": 2019, "label": "dog"},
+        {"id": "y", "distance": 1, "year": 2020, "label": "cat"},
+        {"id": "z", "distance": 4, "year": 2021, "label": None},
+    ]
+    assert index.search(0, where="label=cat").ids.tolist() == ["y"]
+
+
+def test_several_labels_are_listed_and_can_be_searched():
+    labels = np.array([[1, 1], [0, 1], [0, 0]], np.uint8)
+    index = Index.create(model=Model()).add(dataset(labels=labels))
+    assert index.search(0, where="label contains dog").ids.tolist() == ["x", "y"]
+    assert index.search(0, where={"label": "cat, dog"}).ids.tolist() == ["x"]
+
+
+def test_a_data_sets_own_label_column_wins_and_given_ids_win_over_its_own():
+    index = Index.create(model=Model()).add(dataset(columns={"label": ["p", "q", "r"]}), ids=[1, 2, 3])
+    assert index.search(0, k=1).to_dicts() == [{"id": 1, "distance": 0, "label": "p"}]
+
+
+def test_columns_that_come_later_are_none_for_earlier_items():
+    index = Index.create(bits=8).add(CODES[:1]).add(CODES[1:2], metadata={"late": [7]})
+    assert [hit["late"] for hit in index.search(CODES[0])] == [None, 7]
+    assert index.search(CODES[0], where={"late": None}).ids.tolist() == [0]
+
+
+def test_one_item_gives_hits_and_a_list_gives_one_per_item():
+    index = Index.create(model=Model()).add([1, 2, 3])
+    assert index.search(2, k=1).ids.tolist() == [1]
+    assert [ids.tolist() for ids in index.search([2, 3], k=1).ids] == [[1], [2]]
+    assert [d.tolist() for d in index.search([2, 3], k=1).distances] == [[0], [0]]
+
+
+def test_many_small_additions_leave_few_segments_and_all_items(tmp_path):
+    index = Index.create(tmp_path / "x", bits=8)
+    for number in range(60):
+        index.add(np.array([[number]], np.uint8), metadata={"n": [number]})
+    assert index.info()["segments"] <= 8
+    assert [hit["n"] for hit in index.search(CODES[0], radius=8)] == index.search(CODES[0], radius=8).ids.tolist()
+    assert sorted(index.search(CODES[0], k=99).ids.tolist()) == list(range(60))
+
+
+def test_large_segments_are_not_rewritten_by_small_additions(monkeypatch):
+    monkeypatch.setattr(_state, "_MERGE_ROWS", 10)
+    index = Index.create(bits=8)
+    for _ in range(4):
+        index.add(np.zeros((9, 1), np.uint8))
+    assert index.info()["segments"] == 4
+    index.delete([0, 9]).compact()
+    assert (index.info()["segments"], index.info()["deleted"], len(index)) == (1, 0, 34)
+
+
+def test_index_without_a_model_of_its_own_takes_any_model_of_its_length(tmp_path):
+    Index.create(tmp_path / "x", bits=8).add(CODES)
+    assert Index.open(tmp_path / "x", model=Model()).search(1, k=1).ids.tolist() == [1]
+    with pytest.raises(ArtefactError, match=r"16-bit codes.*8-bit"):
+        Index.open(tmp_path / "x", model=Model(bits=16))
+
+
+def test_a_path_that_is_taken_is_not_touched(tmp_path):
+    Index.create(tmp_path / "x", bits=8).add(CODES)
+    with pytest.raises(UsageError, match="exist_ok=True"):
+        Index.create(tmp_path / "x", bits=8)
+    assert len(Index.create(tmp_path / "x", bits=8, exist_ok=True)) == 4
+    with pytest.raises(UsageError, match="not 16-bit"):
+        Index.create(tmp_path / "x", bits=16, exist_ok=True)
+    with pytest.raises(UsageError, match="already"):
+        filled().save(tmp_path / "x")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_bytes(b"...")
+    with pytest.raises(UsageError, match=r"other files, e\.g\. cat\.jpg"):
+        Index.create(tmp_path / "photos", bits=8)
+    with pytest.raises(UsageError, match="is a file"):
+        Index.create(tmp_path / "photos" / "cat.jpg", bits=8)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: Index.create(), UsageError, "pass bits=64"),
+        (lambda: Index.create(bits=0), UsageError, "whole number from 1"),
+        (lambda: Index.create(bits=16, model=Model()), ArtefactError, "8-bit codes"),
+        (lambda: filled().add(["cat.jpg"]), UsageError, "pass model="),
+        (lambda: filled().add(CODES), UsageError, "pass ids="),
+        (lambda: filled().add(CODES, ids=["a"]), DataError, "one id per item"),
+        (lambda: filled().add(CODES[:2], ids=["e", 7]), DataError, "all int or all str"),
+        (lambda: filled().add(CODES[:1], ids=[1.5]), DataError, "all int or all str"),
+        (lambda: filled().add(CODES[:1], ids=[True]), DataError, "all int or all str"),
+        (lambda: filled().add(CODES[:1], ids=[""]), DataError, "1 to 1024 bytes"),
+        (lambda: filled().add(CODES[:1], ids=["a\0"]), DataError, "zero byte"),
+        (lambda: filled().add(CODES[:1], ids=["\ud800"]), DataError, "Unicode"),
+        (lambda: filled().add(CODES[:1], ids=[2**63]), DataError, "64 bits"),
+        (lambda: filled().add(CODES[:1], ids=np.zeros((1, 1), int)), DataError, "one id per item"),
+        (lambda: filled().add(CODES[:1], ["e"], {"year": [1, 2]}), DataError, "2 values for 1 items"),
+        (lambda: filled().add(CODES[:1], ["e"], {"id": [1]}), UsageError, "rename it"),
+        (lambda: filled().add(CODES[:1], ["e"], {"blob": [b""]}), UsageError, "metadata are finite numbers"),
+        (lambda: filled().add(CODES[:1], ids=["a"]), UsageError, r"'a'; pass upsert=True"),
+        (lambda: filled().delete("zebra"), DataError, "'zebra'"),
+        (lambda: filled().delete(7), UsageError, "str ids"),
+        (lambda: filled().search(np.zeros((1, 2), np.uint8)), DataError, "2 bytes wide, but 1"),
+    ],
+)
+def test_wrong_arguments_are_refused_with_the_remedy(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_a_refused_change_leaves_the_folder_as_it_was(tmp_path):
+    index = Index.create(tmp_path / "x", bits=8).add(CODES)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "x").iterdir()}
+    for call in (lambda: index.add(CODES, ids=[9, 8, 7, 0]), lambda: index.delete([0, 99])):
+        with pytest.raises((UsageError, DataError)):
+            call()
+    assert {path.name: path.read_bytes() for path in (tmp_path / "x").iterdir()} == before
+
+
+def test_the_largest_id_does_not_wrap_around():
+    index = Index.create(bits=8).add(CODES[:1], ids=[2**63 - 1])
+    with pytest.raises(UsageError, match="largest possible id"):
+        index.add(CODES[:1])
+
+
+def test_results_equal_a_plain_search_over_the_codes():
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 256, (5000, 8), dtype=np.uint8)
+    index = Index.create(bits=64)
+    for part in np.array_split(np.arange(5000), 7):
+        index.add(codes[part], ids=part)
+    near, rows = hamming.topk(codes[:20], codes, 50)
+    hits = index.search(codes[:20], k=50)
+    np.testing.assert_array_equal(np.stack(hits.ids), rows)
+    np.testing.assert_array_equal(np.stack(hits.distances), near)
