@@ -1,0 +1,126 @@
+"""One door for every kind of source."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._errors import DataError, UsageError
+from ._arrays import open_array, open_numpy
+from ._columns import Options
+from ._dataset import Dataset
+from ._files import EXTENSIONS, open_folder, open_list, open_paths
+from ._tables import from_datasets, open_csv, open_hub, open_parquet
+
+_KINDS = "a folder of images, .csv, .tsv, .parquet, a .txt list of 'path label' lines, .npy, .npz, or 'hf:<name>'"
+
+
+def open_dataset(
+    source: Any,
+    *,
+    image_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
+    text_column: str | None = None,
+    id_column: str | None = None,
+    label_names: Sequence[str] | None = None,
+    label_separator: str | None = None,
+    root: str | os.PathLike[str] | None = None,
+    split: str | None = None,
+    labels: Any = None,
+    texts: Sequence[str] | None = None,
+) -> Dataset:
+    """Open a collection of images or vectors; nothing is decoded yet.
+
+    Args:
+        source: A folder (class subfolders or flat, with ``captions.csv`` or ``captions.txt`` for texts); a
+            ``.csv``, ``.tsv`` or ``.parquet`` with image paths; a ``.parquet`` (or a folder of shards) with
+            image bytes; a ``.txt`` list of ``path 0 1 0`` or ``path 3`` lines; ``.npy`` or ``.npz``;
+            ``hf:<name>``; a `datasets.Dataset`; an array of uint8 images ``(n, h, w[, 3])`` or float vectors
+            ``(n, d)``; a list of image paths.
+        image_column: Column (or .npz key) of the images; guessed when None.
+        label_column: Column of labels, or several columns of 0/1; guessed when None.
+        text_column: Column of texts; guessed when None.
+        id_column: Column of unique names; guessed when None.
+        label_names: Class names, the place is the label.
+        label_separator: What stands between several labels in one cell.
+        root: Folder that relative paths start from; that of the table or list when None.
+        split: Read only this split, where the source has named ones.
+        labels: Labels for arrays and lists of paths: int or str ``(n,)``, or multi-hot ``(n, C)``.
+        texts: One text an item, for arrays and lists of paths.
+
+    Raises:
+        DataError: The source is missing, damaged, or holds no usable image.
+        UsageError: An option does not fit the source.
+
+    Example:
+        >>> data = open_dataset(np.zeros((2, 8, 8), np.uint8), labels=["cat", "dog"])
+        >>> data.space.names
+        ('cat', 'dog')
+
+    """
+    options = Options(
+        image_column,
+        label_column,
+        text_column,
+        id_column,
+        label_names,
+        label_separator,
+        root,
+        split,
+        labels,
+        texts,
+    )
+    if isinstance(source, Dataset):
+        return source
+    if isinstance(source, np.ndarray):
+        return open_array(source, options)
+    if isinstance(source, (list, tuple)):
+        return open_paths(source, options)
+    if isinstance(source, (str, os.PathLike)):
+        return _open_path(os.fspath(source), options)
+    if type(source).__module__.split(".")[0] == "datasets":
+        _refuse_given(options)
+        return from_datasets(source, options)
+    raise UsageError(f"cannot open a {type(source).__name__} as data; give {_KINDS}, or an array")
+
+
+def _open_path(source: str, options: Options) -> Dataset:
+    path = Path(source).expanduser()
+    if path.suffix.lower() in (".npy", ".npz") and path.is_file():
+        return open_numpy(path, options)
+    _refuse_given(options)
+    if source.startswith("hf:"):
+        return open_hub(source[3:], options)
+    if path.is_dir():
+        shards = _shards(path)
+        return open_parquet(shards, options) if shards else open_folder(path, options)
+    if not path.exists():
+        raise DataError(f"no such file or folder: {path}; give {_KINDS}")
+    suffix = path.suffix.lower()
+    if suffix in (".csv", ".tsv"):
+        return open_csv(path, options)
+    if suffix in (".parquet", ".pq"):
+        return open_parquet([path], options)
+    if suffix in (".txt", ".lst"):
+        return open_list(path, options)
+    if suffix in EXTENSIONS:
+        return open_paths([path], options, path.stem)
+    raise UsageError(f"cannot tell what {path} is by its extension '{suffix}'; give {_KINDS}")
+
+
+def _shards(folder: Path) -> list[Path]:
+    """List the Parquet shards, if the folder holds nothing else that is visible."""
+    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    return entries if entries and all(entry.suffix == ".parquet" for entry in entries) else []
+
+
+def _refuse_given(options: Options) -> None:
+    if options.labels is not None or options.texts is not None:
+        raise UsageError(
+            "labels= and texts= go with arrays and lists of paths; this source has its own columns or "
+            "folders: name them with label_column= and text_column="
+        )

@@ -1,0 +1,306 @@
+import gzip
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tiny import image_folder, picture
+
+from kinbits._errors import DataError, UsageError
+from kinbits.data import (
+    Dataset,
+    LabelSpace,
+    VectorItems,
+    _fashion_mnist,
+    load_dataset,
+    open_dataset,
+    protocols,
+    split_folder,
+)
+from kinbits.data._protocols import Protocol, _registry, register_protocol
+from kinbits.data._splits import Draw, Parts, checksum
+
+NAMED = sorted(_registry)
+
+
+def collection(counts, order=None):
+    """A labelled collection of vectors with the given number of items a class."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    ids = np.array([f"item{row:04d}" for row in range(len(labels))])
+    order = np.arange(len(labels)) if order is None else order
+    space = LabelSpace(tuple(f"c{label}" for label in range(len(counts))))
+    return Dataset(VectorItems(np.zeros((len(labels), 2))), ids[order], labels[order], space, name="toy")
+
+
+def names(splits):
+    return [sorted(part.ids.tolist()) for part in (splits.train, splits.query, splits.database)]
+
+
+def test_every_protocol_is_described():
+    assert {"fashion-mnist", "cifar10-1k-5k-54k", "cifar10-1k-5k-59k", "cifar10-10k-50k"} <= set(protocols())
+    assert {"cifar100-hierarchy", "folder", "fashion-products"} <= set(protocols())
+    assert list(protocols()) == sorted(protocols())
+    assert all(protocols().values())
+
+
+def test_unknown_protocol_names_the_nearest():
+    with pytest.raises(UsageError, match=r"did you mean .*cifar10-1k-5k-54k"):
+        load_dataset("cifar10-1k-54k")
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_published_splits_match_their_definitions(request, name):
+    if name == "fashion-mnist" and not _fashion_mnist.PACKAGE_FOLDER.is_dir():
+        pytest.skip("the package dataset-fashion-mnist is not installed")
+    folder = None if name == "fashion-mnist" else request.getfixturevalue("real_data")
+    splits = load_dataset(name, data_dir=folder)
+    own, (train, query, database) = splits.protocol, map(set, names(splits))
+    assert (len(train), len(query), len(database)) == (own.train, own.query, own.database)
+    assert not query & (train | database)
+    assert bool(train & database) == own.overlap
+    assert own.checksum == _registry[name][0].checksum
+    assert splits.query.image(0).mode == "RGB"
+    assert own.checksum in splits.describe()
+
+
+@pytest.mark.parametrize("name", ["cifar10-1k-5k-54k", "cifar10-1k-5k-59k"])
+def test_cifar_parts_are_balanced_and_shuffled(real_data, name):
+    splits = load_dataset(name, data_dir=real_data)
+    assert np.bincount(splits.query.labels).tolist() == [100] * 10
+    assert np.bincount(splits.train.labels).tolist() == [500] * 10
+    # A database in class order would hand tied distances out by class.
+    assert (np.diff(splits.database.labels) != 0).mean() > 0.8
+
+
+def test_cifar_protocols_with_and_without_train_share_queries(real_data):
+    small, large = (load_dataset(f"cifar10-1k-5k-{n}k", data_dir=real_data) for n in (54, 59))
+    assert names(small)[:2] == names(large)[:2]
+    assert set(names(large)[2]) == set(names(small)[2]) | set(names(small)[0])
+
+
+def test_another_seed_draws_another_split_of_the_same_sizes(real_data):
+    first, second = (load_dataset("cifar10-1k-5k-54k", data_dir=real_data, seed=s) for s in (0, 1))
+    assert first.protocol.checksum != second.protocol.checksum
+    assert len(second.database) == 54_000
+    assert second.protocol.seed == 1
+
+
+def test_hierarchy_and_texts_come_with_their_protocols(real_data):
+    cifar = load_dataset("cifar100-hierarchy", data_dir=real_data).space
+    assert sorted(np.unique(cifar.class_similarity())) == [0, 0.5, 1]
+    assert (cifar.class_similarity()[0] == 0.5).sum() == 4
+    shop = load_dataset("fashion-products", data_dir=real_data)
+    assert shop.space.multi
+    assert all(shop.query.texts)
+
+
+def test_missing_data_names_the_places_and_the_variable(tmp_path, monkeypatch):
+    monkeypatch.setenv("KINBITS_DATA", str(tmp_path / "here"))
+    with pytest.raises(DataError, match=r"cifar10\.parquet .*here.*KINBITS_DATA"):
+        load_dataset("cifar10-1k-5k-54k", data_dir=tmp_path)
+
+
+def test_data_that_differ_from_the_definition_are_refused(tmp_path):
+    image_folder(tmp_path / "cifar10", {f"{s}/{c}": 2 for s in ("train", "test") for c in "ab"})
+    with pytest.raises(DataError, match="train has 4 rows, not 50000"):
+        load_dataset("cifar10-10k-50k", data_dir=tmp_path)
+    with pytest.raises(DataError, match="the protocol needs 600"):
+        load_dataset("cifar10-1k-5k-54k", data_dir=tmp_path)
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """Register protocols that are gone after the test."""
+    monkeypatch.setattr("kinbits.data._protocols._registry", dict(_registry))
+
+    def add(parts, **changes):
+        definition = {"train": 2, "query": 1, "database": 3, **changes}
+        register_protocol(Protocol("toy", 1, "toy", **definition))(lambda _, seed: (collection([4, 4]), parts))
+
+    return add
+
+
+def test_checksum_decides_not_only_the_sizes(registered):
+    parts = Parts(np.array([0, 1]), np.array([2]), np.array([3, 4, 5]))
+    registered(parts, checksum=checksum(collection([4, 4]).ids, Parts(parts.train, parts.query, np.array([3, 4, 6]))))
+    with pytest.raises(DataError, match=r"checksum .* not .*get the original files"):
+        load_dataset("toy")
+
+
+@pytest.mark.parametrize(
+    ("train", "query", "database", "overlap", "fine"),
+    [
+        ([0, 1], [2], [3, 4, 5], False, True),
+        ([0, 1], [2], [1, 4, 5], False, False),
+        ([0, 1], [2], [1, 4, 5], True, True),
+        ([0, 1], [2], [2, 4, 5], True, False),
+        ([0, 1], [1], [3, 4, 5], True, False),
+    ],
+)
+def test_parts_overlap_only_where_the_protocol_says_so(registered, train, query, database, overlap, fine):
+    registered(Parts(*map(np.array, (train, query, database))), overlap=overlap)
+    if fine:
+        assert len(load_dataset("toy").database) == 3
+    else:
+        with pytest.raises(DataError, match="in two parts"):
+            load_dataset("toy")
+
+
+def test_a_name_is_registered_once(registered):
+    parts = Parts(np.array([0, 1]), np.array([2]), np.array([3, 4, 5]))
+    registered(parts)
+    with pytest.raises(UsageError, match="registered already"):
+        registered(parts)
+
+
+def test_folder_split_has_shares_of_every_class_and_no_overlap():
+    splits = split_folder(collection([100, 40, 10]))
+    train, query, database = names(splits)
+    assert len({*train, *query, *database}) == len(train) + len(query) + len(database) == 150
+    assert np.bincount(splits.query.labels).tolist() == [10, 4, 1]
+    assert np.bincount(splits.train.labels).tolist() == [50, 20, 5]
+
+
+def test_folder_split_does_not_depend_on_the_order_of_the_source():
+    order = np.random.default_rng(5).permutation(150)
+    first, second = split_folder(collection([100, 40, 10])), split_folder(collection([100, 40, 10], order))
+    assert names(first) == names(second)
+    assert first.protocol.checksum == second.protocol.checksum
+    assert first.query.ids.tolist() == second.query.ids.tolist()
+    assert split_folder(collection([100, 40, 10]), seed=1).protocol.checksum != first.protocol.checksum
+
+
+def test_the_draw_is_the_same_in_every_version():
+    # These names were drawn once; a change here would change every published split.
+    ids = np.array([f"n{row}" for row in range(10)])
+    assert Draw(ids, 0).shuffled(np.arange(10)).tolist() == [3, 2, 1, 8, 6, 0, 7, 4, 5, 9]
+
+
+def test_train_inside_the_database_on_request():
+    splits = split_folder(collection([20, 20]), train_in_database=True)
+    train, query, database = map(set, names(splits))
+    assert train < database
+    assert not query & database
+    assert splits.protocol.overlap
+    assert "train rows are also in the database" in splits.describe()
+
+
+def test_whole_numbers_are_images_a_class():
+    splits = split_folder(collection([30, 50]), query=3, train=5)
+    assert np.bincount(splits.query.labels).tolist() == [3, 3]
+    assert np.bincount(splits.train.labels).tolist() == [5, 5]
+
+
+def test_class_with_one_image_goes_to_the_database():
+    splits = split_folder(collection([20, 1, 2]))
+    assert (splits.database.labels == 1).sum() == 1
+    assert (splits.query.labels == 2).sum() == 1
+    assert (splits.database.labels == 2).sum() == 1
+
+
+def test_unlabelled_images_are_left_out_and_listed():
+    data = collection([20, 20])
+    data.labels[3] = -1
+    splits = split_folder(data)
+    assert [(s.id, s.reason) for s in splits.skipped] == [("item0003", "no label")]
+    assert "left out: 1" in splits.describe()
+    assert not any("item0003" in part for part in names(splits))
+
+
+def test_multi_label_rows_are_split_by_their_rarest_label():
+    hot = np.zeros((40, 3), np.uint8)
+    hot[:, 0] = 1
+    hot[:10, 1] = 1
+    hot[39] = 0
+    data = Dataset(VectorItems(np.zeros((40, 2))), np.arange(40), hot, LabelSpace(("a", "b", "c"), multi=True))
+    splits = split_folder(data, query=0.2)
+    assert splits.query.labels[:, 1].sum() == 2
+    assert splits.protocol.relevance == "at least one shared label"
+    assert [s.id for s in splits.skipped] == ["39"]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (collection([30]), "1 class"),
+        (collection([1, 1, 1]), "no image is left for the train part"),
+        (collection([2, 2]), "no image is left for the train part"),
+        (open_dataset(np.zeros((4, 2))), "no labels, so no split"),
+    ],
+)
+def test_what_cannot_be_split_says_why(data, reason):
+    with pytest.raises(DataError, match=reason):
+        split_folder(data)
+
+
+@pytest.mark.parametrize("shares", [{"query": 0}, {"query": 1.5}, {"train": -1}, {"train": True}, {"seed": -1}])
+def test_shares_out_of_range(shares):
+    with pytest.raises(UsageError, match="give a"):
+        split_folder(collection([20, 20]), **shares)
+
+
+def test_folder_protocol_by_name(tmp_path):
+    image_folder(tmp_path, {"cat": 8, "dog": 8})
+    by_name, by_folder = load_dataset(f"folder:{tmp_path}"), load_dataset("folder", data_dir=tmp_path)
+    assert names(by_name) == names(by_folder)
+    assert by_name.space.names == ("cat", "dog")
+    with pytest.raises(UsageError, match="needs a source"):
+        load_dataset("folder")
+
+
+def idx(array):
+    header = b"\0\0\x08" + bytes([array.ndim]) + np.array(array.shape, ">i4").tobytes()
+    return gzip.compress(header + array.tobytes())
+
+
+def test_idx_files_of_another_place_are_found_and_damage_is_named(tmp_path, monkeypatch):
+    folder = tmp_path / "fashion-mnist"
+    folder.mkdir()
+    for stem, count in (("train", 3), ("t10k", 2)):
+        images = np.full((count, 28, 28), count, np.uint8)
+        (folder / f"{stem}-images-idx3-ubyte.gz").write_bytes(idx(images))
+        (folder / f"{stem}-labels-idx1-ubyte.gz").write_bytes(idx(np.arange(count, dtype=np.uint8)))
+    data = _fashion_mnist.open_fashion_mnist([tmp_path])
+    assert data.ids.tolist() == ["train/00000", "train/00001", "train/00002", "test/00000", "test/00001"]
+    assert data.labels.tolist() == [0, 1, 2, 0, 1]
+    assert data.image(4).getpixel((5, 5)) == (2, 2, 2)
+    target = folder / "t10k-images-idx3-ubyte.gz"
+    for damage in (
+        target.read_bytes()[:-9],
+        b"none",
+        gzip.compress(b"\0\0\x0d\x01"),
+        idx(images)[:30],
+        idx(images[:1])[:0],
+    ):
+        target.write_bytes(damage)
+        with pytest.raises(DataError, match=r"t10k-images.*install it again"):
+            _fashion_mnist.open_fashion_mnist([tmp_path])
+
+
+def test_fashion_mnist_without_files_and_network_names_the_package(tmp_path, monkeypatch):
+    monkeypatch.setattr(_fashion_mnist, "PACKAGE_FOLDER", tmp_path / "none")
+    monkeypatch.setenv("KINBITS_DATA", "")
+    monkeypatch.setattr(_fashion_mnist, "_hub_may_answer", lambda: False)
+    with pytest.raises(DataError, match="apt-get install dataset-fashion-mnist"):
+        load_dataset("fashion-mnist", data_dir=tmp_path)
+
+
+def test_fashion_mnist_by_its_datasets_name(monkeypatch, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(num_classes=10)})
+    rows = {"image": [picture(seed).resize((28, 28)) for seed in range(2)], "label": [3, 9]}
+    part = datasets.Dataset.from_dict(rows, features=features)
+    asked = []
+    monkeypatch.setattr(_fashion_mnist, "PACKAGE_FOLDER", tmp_path)
+    monkeypatch.setattr(_fashion_mnist, "_hub_may_answer", lambda: True)
+    monkeypatch.setattr(datasets, "load_dataset", lambda name: asked.append(name) or {"train": part, "test": part})
+    data = _fashion_mnist.open_fashion_mnist([])
+    assert asked == ["zalando-datasets/fashion_mnist"]
+    assert data.labels.tolist() == [3, 9, 3, 9]
+    assert data.image(0).size == (28, 28)
+
+
+def test_importing_the_part_loads_neither_torch_nor_datasets():
+    code = "import sys, kinbits.data; print([m for m in ('torch', 'datasets', 'pandas') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
