@@ -1,0 +1,112 @@
+"""Sparse sets of similar pairs: built from neighbourhoods, grown from codes; no n x n array of floats."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+CELLS = 1 << 23
+EXACT_ROWS, KEPT = 100_000, 1_000
+
+
+def blocks(n: int) -> list[slice]:
+    """Cut n rows so that a block of rows against all n stays near 8 million cells."""
+    size = max(1, CELLS // n)
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def neighbour_pairs(near: np.ndarray, second: int, init: Literal["both", "nn", "union", "inter"]) -> Any:
+    """Build similar pairs from lists of neighbours.
+
+    With N1(i) the given list of i, itself among them, and N2(i) the ``second`` rows whose lists share most
+    with N1(i), i and j are similar under ``"nn"`` for j in N1(i), ``"both"`` for j in N1(i) and N2(i),
+    ``"union"`` for j in any N1 of a member of N2(i), ``"inter"`` for j in all of them.
+
+    Args:
+        near: Row numbers, int64 ``(n, k)``, each row's own number included.
+        second: Size of N2, 1 to n.
+        init: The rule.
+
+    Returns:
+        Sparse bool ``(n, n)`` in CSR form, symmetric (either direction counts), with its diagonal.
+    """
+    first = _lists(near)
+    if init == "nn":
+        return closed(first)
+    wide = _lists(np.concatenate([_most_shared(first, rows, second) for rows in blocks(len(near))]))
+    if init == "both":
+        return closed(first.multiply(wide))
+    reached = [(wide[rows] @ first) >= (1 if init == "union" else second) for rows in blocks(len(near))]
+    return closed(sp.vstack(reached))
+
+
+def _lists(ids: np.ndarray) -> Any:
+    """Return lists of row numbers ``(n, k)`` as a sparse 0/1 matrix, int32 ``(n, n)``."""
+    n, k = ids.shape
+    return sp.csr_array((np.ones(n * k, np.int32), ids.ravel(), np.arange(n + 1) * k), shape=(n, n))
+
+
+def _most_shared(first: Any, rows: slice, count: int) -> np.ndarray:
+    """Return the rows whose lists share most with those of a block; among equals the lower number."""
+    n = first.shape[0]
+    shared = (first[rows] @ first.T).toarray().astype(np.int64)
+    keys = shared * n + np.arange(n)[::-1]
+    return np.argpartition(keys, n - count, axis=1)[:, n - count :]
+
+
+def closed(pairs: Any) -> Any:
+    """Return the pairs in both directions and with the diagonal, sparse bool in CSR form."""
+    either = (pairs + pairs.T + sp.eye_array(pairs.shape[0], dtype=np.int32, format="csr")) > 0
+    return sp.csr_array(either)
+
+
+def grown_pairs(pairs: Any, codes: Tensor, strictness: float, *, diagonal: bool = True) -> Any:
+    """Add the pairs whose codes are at least as alike as those of the current pairs are on average.
+
+    Args:
+        pairs: Sparse bool ``(n, n)``, symmetric, with its diagonal.
+        codes: float ``(n, bits)``; the inner product of two is their likeness G.
+        strictness: gamma; the threshold is the mean of G over the pairs plus gamma deviations (of a sample).
+        diagonal: Whether a row and itself count in mean and deviation.
+
+    Returns:
+        The union of old and new pairs. Above 100,000 rows at most 1,000 new ones are taken per row.
+    """
+    threshold = _threshold(pairs, codes, strictness, diagonal)
+    new = sp.vstack([_at_least(codes, rows, threshold) for rows in blocks(len(codes))])
+    return closed(pairs + new)
+
+
+def _threshold(pairs: Any, codes: Tensor, strictness: float, diagonal: bool) -> float:
+    count, total, square = 0, 0.0, 0.0
+    for rows in blocks(len(codes)):
+        own, other = pairs[rows].nonzero()
+        keep = slice(None) if diagonal else own + rows.start != other
+        places = torch.from_numpy(np.stack([own[keep], other[keep]]).astype(np.int64)).to(codes.device)
+        values = (codes[rows] @ codes.T)[places[0], places[1]].double()
+        count += len(values)
+        total += float(values.sum())
+        square += float(values.square().sum())
+    if count < 2:
+        return np.inf
+    mean = total / count
+    deviation = (max(square - count * mean**2, 0.0) / (count - 1)) ** 0.5
+    return mean + strictness * deviation if deviation else mean
+
+
+def _at_least(codes: Tensor, rows: slice, threshold: float) -> Any:
+    """Return the pairs of a block of rows with an inner product from the threshold up."""
+    n = len(codes)
+    likeness = codes[rows] @ codes.T
+    if n > EXACT_ROWS:
+        values, columns = likeness.topk(KEPT, dim=1)
+        hit = values >= threshold
+        own, other = hit.nonzero()[:, 0], columns[hit]
+    else:
+        own, other = (likeness >= threshold).nonzero().T
+    ones = np.ones(len(own), bool)
+    return sp.csr_array((ones, (own.cpu().numpy(), other.cpu().numpy())), shape=(rows.stop - rows.start, n))

@@ -1,0 +1,161 @@
+"""DSAH: a graph of similar pairs that grows from the codes, and pairs weighed by their information."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kinbits._errors import DataError, UsageError
+from kinbits.heads import Mlp
+from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods._neighbours import nearest
+from kinbits.methods._pairs import grown_pairs, neighbour_pairs
+from kinbits.methods._registry import register
+
+FULL = 0.3
+
+
+@register("dsah")
+class Dsah(Method):
+    """Fit cosines of codes to a graph of +1 and -1 pairs, informative pairs first, and let the graph grow.
+
+    With h = tanh of the logits, z = h / |h|, s_ij = z_i . z_j and w_ij in {-1, +1} for the b^2 pairs of a
+    batch::
+
+        L = alpha mean A_ij (s_ij - w_ij)^2 + beta mean (sign(h) - h)^2      A = -log softmax(s / temperature)
+
+    The softmax runs over all b^2 entries, so that unlike, more informative pairs weigh more (PIC). The graph
+    W starts from neighbourhoods of the features (see `init`). After every ``every`` epochs (AND), with H the
+    h of all rows in evaluation mode and G = H H^T, each pair with G_ij >= mu + gamma sigma joins W, where mu
+    and sigma are over the pairs of W, the diagonal included; nothing leaves. W is kept as sparse lists of its
+    +1 entries.
+
+    Differences: the quantization term uses h; the authors pass z, whose distance to sign(h) cannot fall below
+    (1 - 1 / sqrt(K))^2 (``quant_on="z"``). No gradient goes through A; with it small temperatures collapse
+    (``detach_pic=False``). The authors' script for the first graph intersects with an empty set and leaves no
+    pair; ``init="both"`` is ours, ``"union"`` is that of BGAN, from which the script comes. A growth that
+    would make more than 30 % of all pairs similar is left out. The last, smaller batch is used.
+
+    Args:
+        spec: The task.
+        neighbours: K1 neighbours of a row; 0 chooses 0.03 n, 10 to 500.
+        second: K2 rows that share most neighbours; 0 means ``neighbours``.
+        init: ``"both"``, ``"nn"``, ``"union"`` or ``"inter"``, see `neighbour_pairs`.
+        every: Epochs between two growths of W, 0 for none.
+        strictness: gamma; 0.5 to 1 if the added pairs are wrong.
+        diagonal: Count a row's pair with itself in mu and sigma, which makes AND stricter.
+        alpha: Weight of the pairs.
+        beta: Weight of the quantization. A is near log b^2, about 8, so 1 is still gentle; it was better in
+            our trials than the small weights that suit ``pic=False``.
+        pic: Weigh pairs by A; otherwise all by 1.
+        temperature: Of the softmax in A.
+        detach_pic: Keep gradients out of A.
+        quant_on: ``"h"`` or ``"z"``.
+        hidden: Width of the head's hidden layer.
+
+    Reference: Q. Lin, X. Chen, Q. Zhang, S. Tian, Y. Chen, "Deep Self-Adaptive Hashing for Image Retrieval",
+    CIKM 2021.
+    """
+
+    supervision: ClassVar = "none"
+    recipe = Recipe(epochs=60, batch_size=50, lr=1e-3)
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        neighbours: int = 0,
+        second: int = 0,
+        init: Literal["both", "nn", "union", "inter"] = "both",
+        every: int = 20,
+        strictness: float = 0.0,
+        diagonal: bool = True,
+        alpha: float = 1.0,
+        beta: float = 0.1,
+        pic: bool = True,
+        temperature: float = 1.0,
+        detach_pic: bool = True,
+        quant_on: Literal["h", "z"] = "h",
+        hidden: int = 128,
+    ) -> None:
+        super().__init__(spec)
+        if min(neighbours, second, every, alpha, beta) < 0 or temperature <= 0 or hidden < 1:
+            raise UsageError(
+                "need neighbours, second, every, alpha, beta >= 0, temperature > 0 and hidden >= 1; given "
+                f"{neighbours}, {second}, {every}, {alpha}, {beta}, {temperature} and {hidden}"
+            )
+        if init not in ("both", "nn", "union", "inter") or quant_on not in ("h", "z"):
+            raise UsageError(f"init '{init}' and quant_on '{quant_on}': use both, nn, union or inter, and h or z")
+        self.neighbours, self.second, self.init = neighbours, second, init
+        self.every, self.strictness, self.diagonal = every, strictness, diagonal
+        self.alpha, self.beta, self.pic, self.temperature = alpha, beta, pic, temperature
+        self.detach_pic, self.quant_on = detach_pic, quant_on
+        self.head = Mlp(spec.features, spec.bits, hidden=hidden)
+        self.pairs: Any = None
+
+    def prepare(self, train: TrainSet) -> None:
+        """Build the first graph."""
+        n = len(train)
+        first = self.neighbours or min(500, max(10, round(0.03 * n)), n - 1)
+        second = self.second or first
+        if max(first, second) >= n:
+            raise DataError(f"{first} neighbours and {second} second ones of {n} rows; give fewer than there are rows")
+        self.pairs = neighbour_pairs(nearest(train, first + 1), second, self.init)
+        if self.pairs.nnz < 2 * n:
+            raise DataError(
+                f"'{self.init}' leaves {self.pairs.nnz / n - 1:.2f} similar images per image, too few to "
+                f"learn from; raise neighbours, or use init 'both'"
+            )
+
+    @torch.no_grad()
+    def end_epoch(self, epoch: int, train: TrainSet) -> None:
+        """Let the graph grow."""
+        if self.every and (epoch + 1) % self.every == 0:
+            grown = grown_pairs(self.pairs, torch.tanh(self.outputs(train)), self.strictness, diagonal=self.diagonal)
+            if grown.nnz <= FULL * len(train) ** 2:
+                self.pairs = grown
+
+    def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
+        """Return the weighted fit of the cosines, and the quantization."""
+        codes = torch.tanh(logits)
+        unit = F.normalize(codes, dim=1)
+        cosine = unit @ unit.T
+        fit = (self.information(cosine) * (cosine - self.signs(batch.rows)).square()).mean()
+        rounded = torch.where(codes >= 0, 1.0, -1.0)
+        lost = (rounded - (codes if self.quant_on == "h" else unit)).square().mean()
+        return {"pairs": self.alpha * fit, "quantization": self.beta * lost}
+
+    def information(self, cosine: Tensor) -> Tensor:
+        """Return the weights A of the pairs, float ``(b, b)``."""
+        if not self.pic:
+            return torch.ones_like(cosine)
+        weights = -F.log_softmax(cosine.flatten() / self.temperature, dim=0).view_as(cosine)
+        return weights.detach() if self.detach_pic else weights
+
+    def signs(self, rows: Tensor) -> Tensor:
+        """Return W among some rows, float -1/+1 ``(b, b)``."""
+        if self.pairs is None:
+            raise UsageError("method 'dsah' needs its graph; call prepare first")
+        ids = rows.cpu().numpy()
+        return torch.from_numpy(self.pairs[ids][:, ids].toarray()).to(rows.device).float() * 2 - 1
+
+    def get_extra_state(self) -> dict[str, Tensor]:
+        """Return the graph for the checkpoint."""
+        if self.pairs is None:
+            return {}
+        return {part: torch.from_numpy(getattr(self.pairs, part).astype(np.int64)) for part in ("indptr", "indices")}
+
+    def set_extra_state(self, state: Mapping[str, Tensor]) -> None:
+        """Put the graph of a checkpoint back."""
+        if not state:
+            self.pairs = None
+            return
+        indptr, indices = (state[part].cpu().numpy() for part in ("indptr", "indices"))
+        n = len(indptr) - 1
+        self.pairs = sp.csr_array((np.ones(len(indices), bool), indices, indptr), shape=(n, n))

@@ -1,0 +1,91 @@
+"""HashNet: weighted pairwise likelihood, with a tanh that sharpens into the sign."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kinbits._errors import UsageError
+from kinbits.heads import Linear
+from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet, labelled
+from kinbits.methods._registry import register
+
+
+@register("hashnet")
+class HashNet(Method):
+    """Make the inner products of codes predict which images share a label, and grow tanh into sign.
+
+    With z the logits, h = tanh(beta z), theta_ij = alpha h_i . h_j and s_ij = 1 for a shared label::
+
+        L = sum_ij w_ij (softplus(theta_ij) - s_ij theta_ij) / pairs
+
+    w_ij = |S| / |S1| for similar pairs and |S| / |S0| for the others, so that rare positives count as much;
+    with sets of labels the positives are further weighted by |y_i & y_j| / |y_i | y_j|. beta = sqrt(1 + epoch
+    / grow) replaces the official step schedule, (1 + 0.005 step)^0.5, by one that does not depend on batch
+    size.
+
+    Differences: self pairs are left out (``self_pairs=True`` keeps them as the authors' code does); a batch
+    with one kind of pair only has weight 1; unlabelled rows are in no pair.
+
+    Args:
+        spec: The task.
+        alpha: Scale of the inner product; 0 means 10 / K, as in the authors' code.
+        grow: Epochs over which beta squared grows by 1.
+        self_pairs: Keep i = j.
+
+    Reference: Z. Cao, M. Long, J. Wang, P. S. Yu, "HashNet: Deep Learning to Hash by Continuation", ICCV
+    2017.
+    """
+
+    recipe = Recipe(epochs=60, batch_size=128, lr=1e-3, weight_decay=5e-4, schedule="step")
+    beta: Tensor
+
+    def __init__(self, spec: Spec, *, alpha: float = 0.0, grow: float = 20.0, self_pairs: bool = False) -> None:
+        super().__init__(spec)
+        if alpha < 0 or grow <= 0:
+            raise UsageError(f"alpha {alpha} and grow {grow}: need alpha >= 0 and grow > 0")
+        self.alpha, self.grow, self.self_pairs = alpha or 10 / spec.bits, grow, self_pairs
+        self.head = Linear(spec.features, spec.bits, std=0.01)
+        self.register_buffer("beta", torch.ones(()))
+
+    def start_epoch(self, epoch: int, train: TrainSet) -> None:
+        """Sharpen the tanh."""
+        self.beta.fill_(math.sqrt(1 + epoch / self.grow))
+
+    def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
+        """Return the weighted likelihood of the batch's pairs."""
+        codes = torch.tanh(self.beta * logits.float())
+        theta = self.alpha * codes @ codes.T
+        same = batch.similar
+        known = labelled(batch.targets).float()
+        counted = known[:, None] * known[None, :]
+        if not self.self_pairs:
+            counted.fill_diagonal_(0)
+        weights = counted * balance(same, counted) * _overlap(batch.targets, same)
+        likelihood = F.softplus(theta) - same * theta
+        return {"likelihood": (weights * likelihood).sum() / counted.sum().clamp_min(1)}
+
+
+def balance(same: Tensor, counted: Tensor) -> Tensor:
+    """Weigh similar and other pairs inversely to their number, float ``(b, b)``; 1 if one kind is missing."""
+    positives = (same * counted).sum()
+    negatives = counted.sum() - positives
+    if positives == 0 or negatives == 0:
+        return torch.ones_like(same)
+    total = counted.sum()
+    return torch.where(same > 0, total / positives, total / negatives)
+
+
+def _overlap(labels: Tensor, same: Tensor) -> Tensor:
+    """Return the Jaccard index of label sets for similar pairs, 1 for all others."""
+    if labels.ndim == 1:
+        return torch.ones_like(same)
+    sets = labels.float()
+    shared = sets @ sets.T
+    sizes = sets.sum(1)
+    jaccard = shared / (sizes[:, None] + sizes[None, :] - shared).clamp_min(1)
+    return torch.where(same > 0, jaccard, torch.ones_like(jaccard))

@@ -1,0 +1,22 @@
+"""PCA hashing: signs of principal components."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from kinbits.methods._base import TrainSet
+from kinbits.methods._projection import Projection
+from kinbits.methods._registry import register
+
+
+@register("pca")
+class Pca(Projection):
+    """Take the signs of the first K principal components.
+
+    Reference: X.-J. Wang, L. Zhang, F. Jing, W.-Y. Ma, "AnnoSearch: Image Auto-Annotation by Search", CVPR
+    2006.
+    """
+
+    def projection(self, train: TrainSet) -> Tensor:
+        """Return the principal axes."""
+        return self.principal(train)

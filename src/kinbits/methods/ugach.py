@@ -1,0 +1,269 @@
+"""UGACH: image and text codes from a neighbour graph, against a generator of hard negatives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kinbits._errors import DataError, UsageError
+from kinbits.heads import Head, Mlp
+from kinbits.methods._base import Batch, Method, Modality, Optimizer, Recipe, Spec, TrainSet, full_precision
+from kinbits.methods._neighbours import nearest
+from kinbits.methods._registry import register
+
+DIRECTIONS: tuple[tuple[Modality, Modality], ...] = (("image", "text"), ("text", "image"))
+
+
+@register("ugach")
+class Ugach(Method):
+    """Rank graph neighbours of the other modality above negatives that an adversary picks.
+
+    The discriminator D, whose towers make the codes, and the generator G have an image and a text tower each;
+    h = sigmoid(logits) and delta(a, b) = |h_a - h_b|^2. N(i) are the ``kappa`` nearest rows to i by image
+    features and those by text features, i included. For a query q of one modality, positives p in N(q) and
+    negatives u of the other, in both directions::
+
+        L_D = mean max(0, margin + delta_D(q, p) - delta_D(q, u))
+        p_G(u | q) = softmax of -delta_G(q, u) over a pool of random rows outside N(q)
+        L_G = -mean r_u log p_G(u | q)
+        r_u = sigmoid(max(0, margin + delta_D(q, p) - delta_D(q, u)))
+
+    G draws the ``negatives`` u from p_G for both losses; since drawing is discrete, L_G is the policy
+    gradient (REINFORCE) with the reward r. The authors' code renormalises p_G over the drawn rows in L_G
+    (``policy_norm="selected"``, far better in our trials); the paper's form keeps the pool (``"pool"``).
+
+    Differences: one step trains D, then G, in both directions on a batch; the authors run two passes of G per
+    pass of D, with batches of one. The queries of a step share one pool of a fixed size, so that its features
+    go through G once, not b times; theirs is n / 50 rows per query. Neighbours are rejected when G learns,
+    too. Draws are without replacement. Weight decay is the optimizer's. The first ``pairs_only`` epochs are
+    the authors' pre-training: own partner against random rows. The authors choose the epoch by labels; here
+    the last counts. A text vector of zeros says nothing: such a row is linked by its image only. With a
+    backbone that is trained along, queries have its current features, positives and negatives those of the
+    epoch's start.
+
+    Args:
+        spec: The task, with ``text_features``.
+        kappa: Neighbours per modality, the row itself included; 1 trains on the pairs alone.
+        margin: 0 means K / 8.
+        pool: Candidates per step.
+        negatives: m, rows drawn per query; smaller than the pool.
+        policy_norm: What log p_G is normalised over.
+        generator: Learn which negatives are hard; otherwise they are random.
+        pairs_only: Epochs of pre-training.
+        hidden: Width of the hidden layers.
+        std: Deviation of the initial weights; 0 scales them to the input's length.
+
+    Reference: J. Zhang, Y. Peng, M. Yuan, "Unsupervised Generative Adversarial Cross-Modal Hashing",
+    AAAI 2018.
+    """
+
+    supervision: ClassVar = "none"
+    text = True
+    recipe = Recipe(epochs=30, batch_size=64, lr=1e-3, optimizer="adamw", weight_decay=1e-4)
+    graph: Tensor
+    degree: Tensor
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        kappa: int = 5,
+        margin: float = 0.0,
+        pool: int = 256,
+        negatives: int = 2,
+        policy_norm: Literal["selected", "pool"] = "selected",
+        generator: bool = True,
+        pairs_only: int = 0,
+        hidden: int = 512,
+        std: float = 0.1,
+    ) -> None:
+        super().__init__(spec)
+        if spec.text_features is None:
+            raise DataError("method 'ugach' learns from images with text, and the data has no text")
+        if min(kappa, negatives, hidden) < 1 or min(margin, pairs_only, std) < 0 or pool <= negatives:
+            raise UsageError(
+                f"kappa {kappa}, negatives {negatives}, hidden {hidden} must be at least 1; margin {margin}, "
+                f"pairs_only {pairs_only}, std {std} at least 0; pool {pool} greater than negatives"
+            )
+        if policy_norm not in ("selected", "pool"):
+            raise UsageError(f"policy_norm is '{policy_norm}'; use selected or pool")
+        self.kappa, self.margin, self.pool, self.negatives = kappa, margin or spec.bits / 8, pool, negatives
+        self.policy_norm, self.generator, self.pairs_only = policy_norm, generator, pairs_only
+
+        def tower(features: int) -> Head:
+            return Mlp(features, spec.bits, hidden=hidden, activation="tanh", std=std or None)
+
+        self.head, self.text_head = tower(spec.features), tower(spec.text_features)
+        if generator:
+            self.rival, self.text_rival = tower(spec.features), tower(spec.text_features)
+        self.register_buffer("graph", torch.arange(spec.rows)[:, None].repeat(1, 2 * kappa))
+        self.register_buffer("degree", torch.ones(spec.rows, dtype=torch.int64))
+        self._features: dict[Modality, Tensor] = {}
+        self._adversarial = False
+
+    def towers(self) -> dict[Modality, Head]:
+        """Return D's towers, which make the codes."""
+        return {"image": self.head, "text": self.text_head}
+
+    def _rivals(self) -> dict[Modality, Head]:
+        return {"image": self.rival, "text": self.text_rival}
+
+    def parameter_lists(self) -> list[list[nn.Parameter]]:
+        """Return the parameters of D and of G."""
+        lists = [[p for head in self.towers().values() for p in head.parameters()]]
+        if self.generator:
+            lists.append([p for head in self._rivals().values() for p in head.parameters()])
+        return lists
+
+    def prepare(self, train: TrainSet) -> None:
+        """Build the graph, and give G the input centring of D."""
+        if len(train) != self.spec.rows or len(train) <= 2 * self.kappa:
+            raise DataError(f"kappa {self.kappa} needs more than {2 * self.kappa} of the {len(train)} training rows")
+        if self.kappa > 1:
+            graph, degree = union(nearest(train, self.kappa), nearest(train, self.kappa, "text"), silent(train))
+            self.graph.copy_(torch.from_numpy(graph))
+            self.degree.copy_(torch.from_numpy(degree))
+        if self.generator:
+            for modality, rival in self._rivals().items():
+                rival.centre.copy_(self.towers()[modality].centre)
+                rival.scale.copy_(self.towers()[modality].scale)
+
+    def start_epoch(self, epoch: int, train: TrainSet) -> None:
+        """Take the features that positives and negatives of this epoch are read from."""
+        self._features = {"image": train.features("image"), "text": train.features("text")}
+        self._adversarial = epoch >= self.pairs_only
+
+    def end_epoch(self, epoch: int, train: TrainSet) -> None:
+        """Let go of the features."""
+        self._features = {}
+
+    def step(self, batch: Batch, optimizers: Sequence[Optimizer]) -> Mapping[str, Tensor]:
+        """Train D, then G, on one batch in both directions."""
+        if batch.texts is None:
+            raise DataError("method 'ugach' learns from images with text, and this batch has none")
+        terms = {"discriminator": torch.stack([self._rank(batch, *way) for way in DIRECTIONS]).mean()}
+        optimizers[0].minimise(terms["discriminator"])
+        if self.generator and self._adversarial:
+            terms["generator"] = torch.stack([self._policy(batch, *way) for way in DIRECTIONS]).mean()
+            optimizers[1].minimise(terms["generator"])
+        return terms
+
+    def _rank(self, batch: Batch, query: Modality, other: Modality) -> Tensor:
+        """Return L_D of one direction."""
+        pool, blocked = self._pool(batch.rows)
+        scores = torch.zeros(blocked.shape, device=blocked.device)
+        if self.generator and self._adversarial:
+            with torch.no_grad():
+                scores = self._scores(self._of(batch, query), pool, query, other)
+        picks, free = draw(scores, blocked, self.negatives)
+        return masked_mean(self._hinge(batch, query, other, pool[picks]), free)
+
+    def _policy(self, batch: Batch, query: Modality, other: Modality) -> Tensor:
+        """Return L_G of one direction."""
+        pool, blocked = self._pool(batch.rows)
+        scores = self._scores(self._of(batch, query).detach(), pool, query, other)
+        picks, free = draw(scores.detach(), blocked, self.negatives)
+        with torch.no_grad():
+            reward = torch.sigmoid(self._hinge(batch, query, other, pool[picks]))
+        return masked_mean(-reward * log_policy(scores, blocked, picks, self.policy_norm), free)
+
+    def _of(self, batch: Batch, modality: Modality) -> Tensor:
+        features = batch.features if modality == "image" else batch.texts
+        assert features is not None
+        return features
+
+    def _pool(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return candidate rows ``(P,)``, and which are neighbours of which query, bool ``(b, P)``."""
+        pool = torch.randperm(self.spec.rows, device=rows.device)[: self.pool]
+        return pool, (self.graph[rows][:, :, None] == pool).any(1)
+
+    def _scores(self, features: Tensor, pool: Tensor, query: Modality, other: Modality) -> Tensor:
+        """Return G's -delta of queries and pool, float ``(b, P)``."""
+        rivals = self._rivals()
+        one, two = rivals[query](features), rivals[other](self._features[other][pool])
+        with full_precision(one):
+            return -delta(torch.sigmoid(one.float()), torch.sigmoid(two.float()))
+
+    def _hinge(self, batch: Batch, query: Modality, other: Modality, negative: Tensor) -> Tensor:
+        """Return max(0, margin + delta_D(q, p) - delta_D(q, u)), p drawn for each u, float ``(b, m)``."""
+        towers, known = self.towers(), self._features[other]
+        degree = self.degree[batch.rows] if self._adversarial else torch.ones_like(batch.rows)
+        place = (torch.rand(negative.shape, device=degree.device) * degree[:, None]).long()
+        positive = self.graph[batch.rows].gather(1, place)
+        wanted = torch.sigmoid(towers[query](self._of(batch, query)).float())[:, None]
+        near, far = (torch.sigmoid(towers[other](known[ids]).float()) for ids in (positive, negative))
+        return hinge((wanted - near).square().sum(2), (wanted - far).square().sum(2), self.margin)
+
+
+def hinge(near: Tensor, far: Tensor, margin: float) -> Tensor:
+    """Return max(0, margin + near - far); its sigmoid is the reward."""
+    return (margin + near - far).clamp_min(0)
+
+
+def delta(one: Tensor, two: Tensor) -> Tensor:
+    """Return squared distances between rows, ``(n, K)`` and ``(m, K)`` to ``(n, m)``."""
+    return one.square().sum(1)[:, None] + two.square().sum(1) - 2 * one @ two.T
+
+
+def draw(scores: Tensor, blocked: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Draw columns from the softmax of scores ``(b, P)`` without replacement, blocked ones last.
+
+    Adding Gumbel noise and taking the largest is exactly that.
+
+    Args:
+        scores: Logarithms of weights, float ``(b, P)``.
+        blocked: Columns never to draw, bool ``(b, P)``.
+        count: How many, m.
+
+    Returns:
+        Columns, int64 ``(b, m)``, and whether each is free, bool ``(b, m)``.
+    """
+    noise = -torch.log(-torch.log(torch.rand_like(scores).clamp(1e-20, 1 - 1e-7)))
+    picks = (scores + noise).masked_fill(blocked, -torch.inf).topk(min(count, scores.shape[1]), dim=1).indices
+    return picks, ~blocked.gather(1, picks)
+
+
+def log_policy(scores: Tensor, blocked: Tensor, picks: Tensor, over: Literal["selected", "pool"]) -> Tensor:
+    """Return log p_G of the drawn columns ``(b, m)``, normalised over them or over the free pool."""
+    held = scores.masked_fill(blocked, -1e9)
+    if over == "selected":
+        return F.log_softmax(held.gather(1, picks), dim=1)
+    return F.log_softmax(held, dim=1).gather(1, picks)
+
+
+def masked_mean(values: Tensor, counted: Tensor) -> Tensor:
+    """Return the mean of the values that count; 0 if none does."""
+    return (values * counted).sum() / counted.sum().clamp_min(1)
+
+
+def silent(train: TrainSet) -> np.ndarray:
+    """Tell which rows have a text vector of zeros only, bool ``(n,)``."""
+    return torch.cat([(chunk == 0).all(1) for chunk in train.chunks("text")]).cpu().numpy()
+
+
+def union(image: np.ndarray, text: np.ndarray, wordless: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Join two lists of neighbours per row.
+
+    Args:
+        image: int64 ``(n, kappa)``, each row's own number first.
+        text: The same by text.
+        wordless: Rows whose text neighbours are ignored, bool ``(n,)``.
+
+    Returns:
+        Distinct neighbours, own number first, padded with it, ``(n, 2 kappa)``; and how many there are,
+        ``(n,)``.
+    """
+    both = np.concatenate([image, np.where(wordless[:, None], image, text)], axis=1)
+    order = np.argsort(both, axis=1, kind="stable")
+    ordered = np.take_along_axis(both, order, axis=1)
+    fresh = np.ones(both.shape, bool)
+    np.put_along_axis(fresh, order[:, 1:], ordered[:, 1:] != ordered[:, :-1], axis=1)
+    places = np.argsort(~fresh, axis=1, kind="stable")
+    degree = fresh.sum(1)
+    graph = np.take_along_axis(both, places, axis=1)
+    return np.where(np.arange(both.shape[1]) < degree[:, None], graph, graph[:, :1]), degree

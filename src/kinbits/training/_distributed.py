@@ -1,0 +1,39 @@
+"""Several processes, one global batch: shares go through the backbone, every process sees all features.
+
+Each process computes the same loss on the gathered batch, so losses over pairs, batch statistics of the head,
+dataset-long state and several optimizers need no change in any method. The backward pass of the gather adds
+the processes' equal gradients, and the data-parallel wrapper of the backbone averages: together exactly the
+gradient of one process with the global batch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.nn.functional import all_gather
+
+
+def world() -> tuple[int, int]:
+    """Return this process's rank and the number of processes."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def my_share(rows: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return this process's contiguous part of the global batch, and its rank."""
+    rank, size = world()
+    return np.array_split(rows, size)[rank], rank
+
+
+def gather_rows(part: Tensor, total: int) -> Tensor:
+    """Join the processes' parts ``(b_r, d)`` in order to ``(total, d)``; gradients flow to every part."""
+    _, size = world()
+    if size == 1:
+        return part
+    lengths = [len(share) for share in np.array_split(np.arange(total), size)]
+    padded = torch.cat([part, part.new_zeros(max(lengths) - len(part), *part.shape[1:])])
+    parts = all_gather(padded)  # type: ignore[no-untyped-call]
+    return torch.cat([p[:length] for p, length in zip(parts, lengths, strict=True)])

@@ -1,0 +1,146 @@
+"""What the tests of methods share: scikit-learn's digits in a fixed split, and a small network for them."""
+
+import contextlib
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+from kinbits import hamming, metrics
+from kinbits.data import LabelSpace
+from kinbits.methods import Batch, Spec, build_method
+from kinbits.training import FeatureSet, PixelSet, Training, train
+
+SPACE = LabelSpace(tuple("0123456789"))
+
+
+@cache
+def split():
+    """Return (pixels in [0, 1], labels) of 200 queries, 1,000 training and 1,597 database images."""
+    x, y = load_digits(return_X_y=True)
+    x, y = (x / 16).astype(np.float32), y.astype(np.int64)
+    rng = np.random.RandomState(0)  # the published split was drawn with it
+    orders = [rng.permutation(np.flatnonzero(y == c)) for c in range(10)]
+    parts = [np.concatenate([order[cut] for order in orders]) for cut in (slice(20), slice(20, 120), slice(20, None))]
+    return tuple((x[rows], y[rows]) for rows in parts)
+
+
+@cache
+def unlabelled_split():
+    """Return (pixels, labels) of the 200 queries and of 1,500 images to learn from without labels."""
+    queries, _, (x, y) = split()
+    rows = np.sort(np.random.default_rng(1).permutation(len(x))[:1500])
+    return queries, (x[rows], y[rows])
+
+
+def learn(name, bits, images, labels=None, *, seed=0, views=(), texts=None, epochs=None, batch_size=None, **params):
+    """Train a method on pixels as features."""
+    torch.manual_seed(seed)
+    width = None if texts is None else texts.shape[1]
+    spec = Spec(bits, images.shape[1], len(images), None if labels is None else SPACE, width, seed)
+    method = build_method(name, spec, **params)
+    settings = Training(epochs=epochs, batch_size=batch_size, seed=seed, progress=False, accelerator="cpu")
+    train(method, FeatureSet(images, labels, texts, views), settings)
+    return method
+
+
+@torch.no_grad()
+def codes(head, images, network=None):
+    head.eval()
+    inputs = torch.from_numpy(images)
+    return hamming.pack(head.encode(inputs if network is None else network(inputs)).numpy())
+
+
+def map_all(queries, query_labels, database, database_labels):
+    relevance = metrics.LabelRelevance(query_labels, database_labels)
+    return metrics.evaluate(queries, database, relevance, ["map@all"])["map@all"]
+
+
+def score(method, queries, database):
+    return map_all(codes(method.head, queries[0]), queries[1], codes(method.head, database[0]), database[1])
+
+
+class Pixels:
+    """Digits as images ``(3, 8, 8)``."""
+
+    def __init__(self, images):
+        self.images = np.repeat(np.round(images * 255).astype(np.uint8).reshape(-1, 1, 8, 8), 3, axis=1)
+
+    def __len__(self):
+        return len(self.images)
+
+    def read(self, rows):
+        return self.images[rows]
+
+
+class Network(nn.Module):
+    """64 pixels to 128 features, with batch normalisation."""
+
+    def __init__(self, images):
+        super().__init__()
+        self.register_buffer("mean", torch.from_numpy(images.mean(0)))
+        self.deviation = float(images.std())
+        hidden = [nn.Linear(64, 128), nn.BatchNorm1d(128), nn.ReLU()]
+        self.layers = nn.Sequential(*hidden, nn.Linear(128, 128), nn.BatchNorm1d(128), nn.ReLU())
+
+    def forward(self, pixels):
+        flat = pixels[:, 0].flatten(1) if pixels.ndim == 4 else pixels
+        return self.layers((flat - self.mean) / self.deviation)
+
+
+def learn_deep(name, bits, images, labels, *, epochs, batch_size=100, seed=0, **params):
+    """Train a method together with a small network; return both."""
+    torch.manual_seed(seed)
+    network = Network(images)
+    method = build_method(name, Spec(bits, 128, len(images), SPACE, seed=seed), **params)
+    settings = Training(
+        epochs=epochs, batch_size=batch_size, backbone_lr=1e-3, seed=seed, progress=False, accelerator="cpu"
+    )
+    train(method, PixelSet(Pixels(images), network, labels=labels), settings)
+    return method, network.eval()
+
+
+def deep_score(method, network, queries, database):
+    ours, theirs = (codes(method.head, part[0], network) for part in (queries, database))
+    return map_all(ours, queries[1], theirs, database[1])
+
+
+def batch_of(labels=None, features=None, rows=None, views=(), texts=None):
+    """Make a batch by hand."""
+    some = next(t for t in (features, labels, rows, *views) if t is not None)
+    rows = torch.arange(len(some)) if rows is None else rows
+    features = torch.zeros(len(rows), 1) if features is None else features
+    return Batch(rows=rows, features=features, labels=labels, views=tuple(views), texts=texts)
+
+
+class Interrupted(FeatureSet):
+    """Stops a run like a kill at the given step."""
+
+    def __init__(self, *data, at):
+        super().__init__(*data)
+        self.left = at
+
+    def batch(self, rows, seed):
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return super().batch(rows, seed)
+
+
+def resumed_and_whole(name, spec, data, folder, *, epochs, batch_size, at, **params):
+    """Return the state after a run that was stopped and resumed, and after one that was not."""
+    settings = {"epochs": epochs, "batch_size": batch_size, "progress": False, "accelerator": "cpu"}
+    torch.manual_seed(0)
+    whole = build_method(name, spec, **params)
+    train(whole, FeatureSet(*data), Training(**settings))
+    torch.manual_seed(0)
+    kept = Training(**settings, checkpoints=folder)
+    with contextlib.suppress(KeyboardInterrupt):
+        train(build_method(name, spec, **params), Interrupted(*data, at=at), kept)
+    torch.manual_seed(1)  # other initial weights: everything must come from the checkpoint
+    again = build_method(name, spec, **params)
+    train(again, FeatureSet(*data), replace(kept, resume=True))
+    return again.state_dict(), whole.state_dict()
