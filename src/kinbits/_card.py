@@ -1,0 +1,77 @@
+"""The model card: what a stranger must know about a model folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kinbits.model import HashModel
+
+CARD = """---
+library_name: kinbits
+tags: [image-retrieval, hashing, hamming]
+---
+# {bits}-bit codes by `{method}`
+
+Turns {inputs} into {bits}-bit codes ({width} bytes each) whose Hamming distance tells how alike they are.
+
+| | |
+| --- | --- |
+| method | `{method}` {parameters} |
+{towers}
+| trained on | {data} |
+| seed, epochs | {seed}, {epochs} |
+| fingerprint | `{fingerprint}` |
+
+## Use
+
+```python
+import kinbits
+
+model = kinbits.HashModel.load("path/of/this/folder")
+codes = model.encode(["a.jpg", "b.jpg"])          # uint8 (2, {width})
+distances = kinbits.hamming.distances(codes[:1], codes)
+```
+
+## Conventions
+
+Bit 1 means a logit of at least 0; bits are packed as `numpy.packbits` does, most significant first, and pad bits are 0.
+Codes of this model can be compared with one another only: an index remembers the fingerprint and refuses others.
+
+{metrics}## Limits
+
+Codes keep what the training labels or features told apart, with their biases; a close code is no proof of identity.
+The backbone's weights have their own licence (above), which also binds this model.
+"""
+
+
+def model_card(model: HashModel) -> str:
+    """Return the card in Markdown, with the numbers that were measured."""
+    training = model.training
+    parameters = ", ".join(f"{k}={v}" for k, v in dict(model.method.get("params", {})).items())
+    towers = "\n".join(
+        f"| {m} backbone | `{t.backbone.name}`, {t.backbone.features} features, licence: {t.backbone.licence} |"
+        for m, t in model.towers.items()
+    )
+    return CARD.format(
+        bits=model.bits,
+        width=-(-model.bits // 8),
+        method=model.method.get("name", "unknown"),
+        parameters=f"({parameters})" if parameters else "",
+        inputs="images and text" if "text" in model.towers else "images",
+        towers=towers,
+        data=f"{training.get('data', 'unknown')}, {training.get('rows', '?')} images",
+        seed=training.get("seed", "?"),
+        epochs=training.get("epochs", "?"),
+        fingerprint=model.fingerprint,
+        metrics=_metrics(model),
+    )
+
+
+def _metrics(model: HashModel) -> str:
+    if not model.metrics:
+        return ""
+    lines = ["## Measured", "", "| protocol | metric | value |", "| --- | --- | --- |"]
+    for protocol, values in model.metrics.items():
+        lines += [f"| {protocol} | {name} | {value:.4f} |" for name, value in values.items()]
+    return "\n".join([*lines, "", ""])

@@ -1,0 +1,108 @@
+"""The result of an evaluation: a table for the terminal, JSON for programs, a plot for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Row:
+    """One ranking's numbers.
+
+    Attributes:
+        name: The method, baseline or direction.
+        values: Metric name to mean over the queries.
+        excluded: Queries without a relevant item, left out of the means.
+        empty_balls: For metrics within a radius, the share of queries with an empty ball.
+        curve: Points (recall, precision), macro means by rank.
+    """
+
+    name: str
+    values: Mapping[str, float]
+    excluded: int = 0
+    empty_balls: Mapping[str, float] = field(default_factory=dict)
+    curve: Sequence[tuple[float, float]] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """Numbers of a model and what stands beside it. The first row is the model.
+
+    Attributes:
+        protocol: Name of the protocol.
+        facts: Sizes, checksum, relevance rule, bits, method, backbone, fingerprint.
+        metrics: Metric names in the order of the columns.
+        rows: The model first.
+        skipped: Images that could not be read, with reasons.
+    """
+
+    protocol: str
+    facts: Mapping[str, Any]
+    metrics: Sequence[str]
+    rows: Sequence[Row]
+    skipped: Sequence[Mapping[str, str]] = ()
+
+    def __getitem__(self, name: str) -> Row:
+        for row in self.rows:
+            if row.name == name:
+                return row
+        raise KeyError(name)
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        text = StringIO()
+        Console(file=text, width=80).print(self.table())
+        return text.getvalue().rstrip("\n")
+
+    def table(self) -> Any:
+        """Return a `rich` table, at most 80 columns wide for four metrics."""
+        from rich.table import Table
+
+        facts = self.facts
+        sizes = f"{facts['queries']:,} queries, {facts['database']:,} in the database, {facts['bits']} bits"
+        title = f"{self.protocol}: {sizes}"
+        table = Table(title=title, title_justify="left", caption=self._caption(), caption_justify="left")
+        table.add_column("")
+        for name in self.metrics:
+            table.add_column(name, justify="right")
+        for number, row in enumerate(self.rows):
+            cells = (f"{row.values[name]:.4f}" if name in row.values else "-" for name in self.metrics)
+            table.add_row(row.name, *cells, style="bold" if number == 0 else None, end_section=number == 0)
+        return table
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON types."""
+        return {
+            "protocol": self.protocol,
+            **self.facts,
+            "rows": [asdict(row) for row in self.rows],
+            "skipped": list(self.skipped),
+        }
+
+    def to_json(self) -> str:
+        """Return everything as JSON text."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    def plot(self, path: str | Path) -> Path:
+        """Write the precision-recall curves as a PNG."""
+        from kinbits.evaluation._plot import plot_curves
+
+        return plot_curves(self, Path(path))
+
+    def _caption(self) -> str:
+        lines = ["ties count with their expected value"]
+        excluded = self.rows[0].excluded
+        if excluded:
+            lines.append(f"{excluded} queries have no relevant item and are left out")
+        if self.skipped:
+            lines.append(f"{len(self.skipped)} unreadable images skipped")
+        lines += [
+            f"{share:.0%} of the queries have an empty ball ({m})" for m, share in self.rows[0].empty_balls.items()
+        ]
+        return "; ".join(lines)

@@ -1,0 +1,354 @@
+"""fit: from a dataset to a HashModel."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import torch
+
+from kinbits._errors import DataError, UsageError
+from kinbits._inputs import as_dataset, without_unreadable
+from kinbits._progress import reporter
+from kinbits.backbones import Backbone, View, extract, load_backbone
+from kinbits.data import Dataset, FeatureCache, readable
+from kinbits.data._transforms import augmentation
+from kinbits.methods import Method, Spec, build_method, get_method
+from kinbits.methods._base import Modality
+from kinbits.methods._registry import check_fit
+from kinbits.model import HashModel, Tower
+from kinbits.training import FeatureSet, PixelSet, Training, train
+from kinbits.training._sets import Trainable
+
+SMALL_IMAGE, SMALL_SIZE, LOOKED_AT = 64, 128, 32
+PIXEL_MEMORY = 2 << 30
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is fitted on what, apart from how training runs (`Training`).
+
+    Attributes:
+        method: Name of a method, or path of a file that registers one.
+        bits: Code length.
+        backbone: Name of the image backbone; None chooses by the data.
+        text_backbone: Name of the text backbone, for methods that learn from text.
+        image_size: Side of the input in pixels; None chooses: 128 for images up to 64 pixels, else the backbone's.
+        finetune: Train the backbone too; None does so only where it has no pretrained weights.
+        params: The method's hyper-parameters.
+        views: How many random views of each image are kept for two-view methods on a frozen backbone.
+        cache: Where features are kept between runs; None keeps nothing.
+    """
+
+    method: str = "orthohash"
+    bits: int = 64
+    backbone: str | None = None
+    text_backbone: str = "minilm"
+    image_size: int | None = None
+    finetune: bool | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    views: int = 4
+    cache: FeatureCache | None = field(default_factory=FeatureCache)
+
+
+def fit(data: Any, *, training: Training | None = None, **options: Any) -> HashModel:
+    """Learn a model that turns images into binary codes.
+
+    Args:
+        data: A Dataset, or anything `kinbits.open_dataset` takes: a folder, a table, arrays.
+        training: All training settings at once; or give them one by one among ``options``.
+        options: Fields of `kinbits.fitting.Task` (method, bits, backbone, params, ...) and of
+            `kinbits.training.Training` (epochs, seed, validation, ...).
+
+    Returns:
+        The model, with its training record.
+
+    Raises:
+        UsageError: An option is unknown or out of range.
+        DataError: The data lack what the method needs.
+
+    Example:
+        >>> import numpy as np
+        >>> vectors = np.random.default_rng(0).normal(size=(200, 32)).astype("float32")
+        >>> fit(vectors, method="itq", bits=16, progress=False).bits
+        16
+    """
+    task, training = _settings(options, training)
+    dataset = as_dataset(data)
+    started = time.perf_counter()
+    job = Job.build(dataset, task, training)
+    method = job.build_method()
+    history = train(method, job.train, training, job.held)
+    towers = {m: Tower(job.backbones[m], head.cpu()) for m, head in method.towers().items()}
+    record = {
+        "data": dataset.name,
+        "data_fingerprint": dataset.fingerprint,
+        "rows": len(job.train),
+        "skipped": [vars(s) for s in job.dataset.skipped],
+        "seed": training.seed,
+        "epochs": len(history.epochs),
+        "best_epoch": history.best_epoch,
+        "history": history.epochs,
+        "recipe": vars(training.recipe(method.recipe)),
+        "backbone_trained": not job.train.frozen,
+        "seconds": round(time.perf_counter() - started, 2),
+        "torch": torch.__version__,
+    }
+    return HashModel(towers, {"name": method.name, "params": dict(task.params)}, record)
+
+
+def _settings(options: Mapping[str, Any], training: Training | None) -> tuple[Task, Training]:
+    """Sort options into what is fitted and how; an unknown one is an error that names the nearest."""
+    from kinbits._errors import unknown_name
+
+    whats, hows = {f.name for f in fields(Task)}, {f.name for f in fields(Training)}
+    for name in options:
+        if name not in whats | hows:
+            raise unknown_name("option of fit", name, whats | hows)
+    if training is not None and hows & set(options):
+        raise UsageError("give training settings either in `training` or one by one, not both")
+    task = Task(**{k: v for k, v in options.items() if k in whats})
+    return task, training or Training(**{k: v for k, v in options.items() if k in hows})
+
+
+@dataclass
+class Job:
+    """Everything that stands before the method is built."""
+
+    task: Task
+    training: Training
+    dataset: Dataset
+    backbones: dict[Modality, Backbone]
+    train: Trainable
+    held: Trainable | None
+
+    @classmethod
+    def build(cls, dataset: Dataset, task: Task, training: Training) -> Job:
+        """Check the data, load backbones, extract features where they stay frozen, and split off validation."""
+        method = get_method(task.method)
+        check_labels(method, dataset, task, training)
+        backbones: dict[Modality, Backbone] = {"image": _image_backbone(dataset, task)}
+        if method.text:
+            backbones["text"] = load_backbone(task.text_backbone)
+        image = backbones["image"]
+        finetune = task.finetune if task.finetune is not None else not image.pretrained
+        if finetune and dataset.kind == "vector":
+            raise UsageError("the data are vectors, so there is no backbone to fine-tune; leave finetune out")
+        maker = _Pixels if finetune else _Frozen
+        sets = maker(dataset, task, training, backbones, method)
+        rows, held = split_validation(sets.dataset, training)
+        return cls(
+            task,
+            training,
+            sets.dataset,
+            backbones,
+            sets.take(rows),
+            sets.take(held) if len(held) else None,
+        )
+
+    def build_method(self) -> Method:
+        """Build the method, with all its initial weights drawn from the run's seed."""
+        text = self.backbones.get("text")
+        spec = Spec(
+            bits=self.task.bits,
+            features=self.backbones["image"].features,
+            rows=len(self.train),
+            space=self.dataset.space,
+            text_features=text.features if text is not None else None,
+            seed=self.training.seed,
+        )
+        torch.manual_seed(self.training.seed)
+        return build_method(self.task.method, spec, **self.task.params)
+
+
+def check_labels(method: type[Method], dataset: Dataset, task: Task, training: Training) -> None:
+    """Refuse data that cannot serve, before anything expensive is done."""
+    known = 1 if method.text and dataset.texts is not None else None
+    check_fit(method, Spec(task.bits, 1, len(dataset), dataset.space, known, training.seed))
+    if len(dataset) < 2:
+        raise DataError(f"{dataset.name} has {len(dataset)} usable images; give at least 2")
+    if method.supervision == "labels" and dataset.labels is not None and _classes_present(dataset.labels) < 2:
+        raise DataError(
+            f"all labelled images of {dataset.name} have one label; method '{method.name}' needs at least two classes, "
+            f"one folder each, or choose a method without labels such as itq"
+        )
+
+
+def _classes_present(labels: np.ndarray) -> int:
+    return len(np.unique(labels[labels >= 0])) if labels.ndim == 1 else int(labels.any(0).sum())
+
+
+def _image_backbone(dataset: Dataset, task: Task) -> Backbone:
+    if dataset.kind == "vector":
+        return load_backbone(task.backbone or "features", dim=dataset.items.vectors.shape[1])
+    name = task.backbone or "efficientnet_lite0"
+    size = task.image_size
+    if size is None and name == "efficientnet_lite0" and _looks_small(dataset):
+        size = SMALL_SIZE
+    return load_backbone(name, size=size)
+
+
+def _looks_small(dataset: Dataset) -> bool:
+    """Tell whether the median of some readable images is at most 64 pixels on its long side."""
+    sides = []
+    for row in np.linspace(0, len(dataset) - 1, min(LOOKED_AT, len(dataset))).astype(int):
+        try:
+            sides.append(max(dataset.image(int(row)).size))
+        except ValueError:
+            continue
+    return bool(sides) and float(np.median(sides)) <= SMALL_IMAGE
+
+
+def split_validation(dataset: Dataset, training: Training) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows to train on and rows to hold out, drawn by the seed, class by class where there are classes."""
+    n = len(dataset)
+    order = np.random.default_rng([training.seed, 7]).permutation(n)
+    if dataset.labels is not None and dataset.labels.ndim == 1:
+        order = order[np.argsort(dataset.labels[order], kind="stable")]
+    wanted = round(training.validation * n)
+    if training.validation and not 0 < wanted < n - 1:
+        raise DataError(f"validation of {training.validation} leaves too little of {n} images; leave it out")
+    held = order[np.linspace(0, n - 1, wanted).astype(int)] if wanted else order[:0]
+    return np.setdiff1d(np.arange(n), held), np.sort(held)
+
+
+def _labels(dataset: Dataset, method: type[Method]) -> np.ndarray | None:
+    labels = dataset.labels
+    return labels.astype(np.float32) if labels is not None and labels.ndim == 2 else labels
+
+
+class _Frozen:
+    """Cached features of a frozen backbone, from which training and held-out sets are cut."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        task: Task,
+        training: Training,
+        backbones: Mapping[Modality, Backbone],
+        method: type[Method],
+    ) -> None:
+        image = backbones["image"]
+        with reporter("computing features", training.progress) as report:
+            found = extract(dataset, image, cache=task.cache, progress=report)
+        self.dataset = _usable(without_unreadable(dataset, found), method)
+        kept = rows_of(dataset, self.dataset)
+        self.features = found.array[kept]
+        self.views: list[np.ndarray] = []
+        for number in range(task.views if method.views else 0):
+            with reporter(f"computing features of view {number + 1} of {task.views}", training.progress) as report:
+                view = extract(dataset, image, cache=task.cache, progress=report, view=View("two_view", 0, number))
+            self.views.append(view.array[kept])
+        self.texts = None
+        if "text" in backbones:
+            texts = extract(self.dataset, backbones["text"], cache=task.cache)
+            self.texts = np.asarray(texts.array)
+        self.labels = _labels(self.dataset, method)
+        self.key = key_of(self.dataset, backbones, task)
+
+    def take(self, rows: np.ndarray) -> Trainable:
+        """Return these rows as a training set."""
+        data = FeatureSet(
+            self.features[rows],
+            None if self.labels is None else self.labels[rows],
+            None if self.texts is None else self.texts[rows],
+            [view[rows] for view in self.views],
+        )
+        data.key = self.key
+        return data
+
+
+class _Pixels:
+    """Images for a backbone that is trained along."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        task: Task,
+        training: Training,
+        backbones: Mapping[Modality, Backbone],
+        method: type[Method],
+    ) -> None:
+        self.dataset = _usable(readable(dataset), method)
+        self.backbone = backbones["image"].requires_grad_(True)
+        preprocessing = self.backbone.preprocessing
+        assert preprocessing is not None
+        self.augment = augmentation(training.augmentation, preprocessing.size)
+        self.view = augmentation("two_view", preprocessing.size)
+        self.texts = None
+        if "text" in backbones:
+            self.texts = np.asarray(extract(self.dataset, backbones["text"], cache=task.cache).array)
+        self.labels = _labels(self.dataset, method)
+        self.key = key_of(self.dataset, backbones, task)
+
+    def take(self, rows: np.ndarray) -> Trainable:
+        """Return these rows as a training set."""
+        data = PixelSet(
+            DatasetPixels(self.dataset.select(rows), self.backbone),
+            self.backbone,
+            self.augment,
+            self.view,
+            None if self.labels is None else self.labels[rows],
+            None if self.texts is None else self.texts[rows],
+        )
+        data.key = self.key
+        return data
+
+
+class DatasetPixels:
+    """Preprocessed images of a dataset; kept in memory after the first reading where they fit.
+
+    Args:
+        dataset: Readable images.
+        backbone: Whose preprocessing to apply.
+    """
+
+    def __init__(self, dataset: Dataset, backbone: Backbone) -> None:
+        assert backbone.preprocessing is not None
+        self.dataset, self.preprocessing = dataset, backbone.preprocessing
+        shape = (len(dataset), 3, backbone.preprocessing.size, backbone.preprocessing.size)
+        self.kept = np.empty(shape, np.uint8) if np.prod(shape, dtype=np.int64) <= PIXEL_MEMORY else None
+        self.known = np.zeros(len(dataset), bool)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Return preprocessed images, uint8 ``(b, 3, s, s)``."""
+        if self.kept is None:
+            return self._decode(rows)
+        missing = rows[~self.known[rows]]
+        if len(missing):
+            self.kept[missing] = self._decode(missing)
+            self.known[missing] = True
+        return self.kept[rows]
+
+    def _decode(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        return np.stack([self.preprocessing(self.dataset.image(int(row))) for row in rows])
+
+
+def _usable(dataset: Dataset, method: type[Method]) -> Dataset:
+    """Leave out unlabelled rows for methods that learn from labels."""
+    if method.supervision != "labels" or dataset.labels is None:
+        return dataset
+    labelled = dataset.labels >= 0 if dataset.labels.ndim == 1 else dataset.labels.any(1)
+    bare = np.flatnonzero(~labelled)
+    return dataset.without(bare, ["no label"] * len(bare)) if len(bare) else dataset
+
+
+def rows_of(whole: Dataset, part: Dataset) -> np.ndarray:
+    """Return the rows of ``whole`` whose ids are in ``part``, in order."""
+    return np.flatnonzero(np.isin(whole.ids, part.ids))
+
+
+def key_of(dataset: Dataset, backbones: Mapping[Modality, Backbone], task: Task) -> str:
+    """Identify data, backbones and hyper-parameters, so that a checkpoint continues only its own run."""
+    parts = [dataset.fingerprint, *(b.fingerprint for b in backbones.values()), task.views]
+    labels = b"" if dataset.labels is None else dataset.labels.tobytes()
+    text = json.dumps([*parts, dict(task.params)], sort_keys=True).encode()
+    return hashlib.sha256(text + labels).hexdigest()

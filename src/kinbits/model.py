@@ -1,0 +1,268 @@
+"""HashModel: a trained backbone and head as one thing that encodes, saves, loads and is recognised again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinbits import hamming
+from kinbits._artefact import read_folder, write_folder
+from kinbits._card import model_card
+from kinbits._errors import ArtefactError, DataError, UsageError
+from kinbits._inputs import as_dataset, as_texts, without_unreadable
+from kinbits._progress import reporter
+from kinbits.backbones import Backbone, Features, build_backbone, extract
+from kinbits.data import Dataset, FeatureCache
+from kinbits.heads import Head, build_head
+from kinbits.methods._base import Modality
+
+FORMAT = 1
+CONVENTIONS = {
+    "bit": "1 where the logit is not negative",
+    "packing": "numpy.packbits: most significant bit first, pad bits 0",
+    "features": "rounded to float16 before the head, so that cached and fresh features give the same codes",
+}
+CHUNK = 4096
+
+
+@dataclass
+class Tower:
+    """One modality's path: backbone, then head."""
+
+    backbone: Backbone
+    head: Head
+
+
+@dataclass
+class HashModel:
+    """A model that turns images, and text if it has a text tower, into packed codes.
+
+    Attributes:
+        towers: Backbone and head for ``"image"`` and, where there is one, ``"text"``.
+        method: Name and hyper-parameters of the method that trained it.
+        training: How it was trained: settings, loss history, sizes, seed.
+        metrics: Numbers measured on it, by protocol.
+    """
+
+    towers: dict[Modality, Tower]
+    method: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for tower in self.towers.values():
+            tower.backbone.eval().requires_grad_(False)
+            tower.head.eval().requires_grad_(False)
+
+    def __repr__(self) -> str:
+        names = " + ".join(tower.backbone.name for tower in self.towers.values())
+        return f"HashModel({self.method.get('name', '?')}, {self.bits} bits, {names}, {self.fingerprint[:12]})"
+
+    @property
+    def bits(self) -> int:
+        """Code length K."""
+        return self.towers["image"].head.bits
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over everything that decides the codes: architectures, preprocessing, all weights, thresholds."""
+        digest = hashlib.sha256()
+        for modality, tower in sorted(self.towers.items()):
+            digest.update(f"{modality} {tower.backbone.fingerprint} {json.dumps(tower.head.config())}".encode())
+            for name, tensor in sorted(tower.head.state_dict().items()):
+                digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    def to(self, device: str | torch.device) -> HashModel:
+        """Move all weights to a device, e.g. ``"cuda"``, and return self."""
+        for tower in self.towers.values():
+            tower.backbone.to(device)
+            tower.head.to(device)
+        return self
+
+    def features(
+        self,
+        items: Any,
+        modality: Modality = "image",
+        cache: FeatureCache | None = None,
+        progress: bool = False,
+    ) -> Features:
+        """Return backbone features, float16 ``(n, d)``, and which rows could be read.
+
+        Args:
+            items: As for `encode`.
+            modality: Which tower.
+            cache: Where features are kept between runs, or None.
+            progress: Show progress on standard error.
+        """
+        tower = self._tower(modality)
+        with reporter(f"reading {modality}s", progress) as report:
+            return extract(as_dataset(items), tower.backbone, cache=cache, progress=report)
+
+    @torch.no_grad()
+    def logits(self, features: np.ndarray, modality: Modality = "image") -> np.ndarray:
+        """Return the head's real-valued output, float32 ``(n, bits)``, for features ``(n, d)``."""
+        head = self._tower(modality).head
+        device = head.threshold.device
+        parts = [
+            head(torch.from_numpy(_rounded(features[start : start + CHUNK])).to(device)).float().cpu().numpy()
+            for start in range(0, len(features), CHUNK)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, self.bits), np.float32)
+
+    @torch.no_grad()
+    def codes(self, features: np.ndarray, modality: Modality = "image") -> np.ndarray:
+        """Return packed codes, uint8 ``(n, ceil(bits / 8))``, for features ``(n, d)``."""
+        head = self._tower(modality).head
+        device = head.threshold.device
+        parts = [
+            head.encode(torch.from_numpy(_rounded(features[start : start + CHUNK])).to(device)).cpu().numpy()
+            for start in range(0, len(features), CHUNK)
+        ]
+        return hamming.pack(np.concatenate(parts) if parts else np.zeros((0, self.bits), bool))
+
+    def encode(self, images: Any = None, *, text: Sequence[str] | str | None = None) -> np.ndarray:
+        """Return the packed codes of images or of texts, in the given order.
+
+        Args:
+            images: A path, a PIL image, an array uint8 ``(h, w)``, ``(h, w, 3)`` or ``(n, h, w, 3)``, a list of
+                these, or a Dataset; vectors ``(n, d)`` where the backbone is ``features``.
+            text: Texts instead, for a model with a text tower.
+
+        Returns:
+            uint8 ``(n, ceil(bits / 8))``.
+
+        Raises:
+            DataError: An image cannot be read; `encode_readable` skips such images instead.
+            UsageError: The model has no text tower, or neither or both arguments were given.
+        """
+        if (images is None) == (text is None):
+            raise UsageError("give either images or text to encode")
+        if text is not None:
+            texts = [text] if isinstance(text, str) else list(text)
+            return self.codes(extract(as_texts(texts), self._tower("text").backbone).array, "text")
+        found = self.features(images)
+        if not found.valid.all():
+            bad = "; ".join(f"{s.id}: {s.reason}" for s in found.skipped[:3])
+            raise DataError(
+                f"{int((~found.valid).sum())} of {len(found.valid)} images cannot be read ({bad}); leave them out, or "
+                f"use encode_readable, which skips them"
+            )
+        return self.codes(found.array)
+
+    def encode_readable(
+        self, dataset: Dataset, cache: FeatureCache | None = None, progress: bool = False
+    ) -> tuple[np.ndarray, Dataset]:
+        """Encode what can be read; return the codes and the dataset without the rest, which it lists as skipped."""
+        found = self.features(dataset, cache=cache, progress=progress)
+        return self.codes(found.array[found.valid]), without_unreadable(dataset, found)
+
+    def calibrate(self, images: Any, *, statistic: Literal["mean", "median"] = "mean") -> HashModel:
+        """Re-centre every bit's threshold on a target collection, and return self with a new fingerprint.
+
+        Codes of a collection unlike the training set lose balance; moving each bit's threshold to the mean logit
+        on that collection restores it (Hoe et al. 2021, supplement D.5, there as new batch-norm statistics).
+        Queries and database must both be encoded with the calibrated model.
+
+        Args:
+            images: The collection, as for `encode`; a few thousand are enough.
+            statistic: ``"mean"`` as published, or ``"median"``, which balances every bit exactly.
+
+        Raises:
+            DataError: No image can be read.
+        """
+        found = self.features(images)
+        if not found.valid.any():
+            raise DataError("no image of the collection can be read; nothing to calibrate on")
+        logits = self.logits(found.array[found.valid])
+        shift = logits.mean(0) if statistic == "mean" else np.median(logits, axis=0)
+        head = self._tower("image").head
+        head.threshold += torch.from_numpy(np.asarray(shift, np.float32)).to(head.threshold.device)
+        return self
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the model folder: tensors, configuration, training record, metrics, model card; no pickle.
+
+        Raises:
+            ArtefactError: The folder exists and is no model.
+            EnvironmentFault: It cannot be written; nothing is left half-written.
+        """
+        tensors: dict[str, Tensor] = {}
+        for modality, tower in self.towers.items():
+            for part, module in (("backbone", tower.backbone), ("head", tower.head)):
+                for name, tensor in module.state_dict().items():
+                    tensors[f"{modality}.{part}.{name}"] = tensor.detach().cpu().contiguous()
+        records = {"training.json": dict(self.training), "metrics.json": self.metrics}
+        return write_folder(Path(folder), tensors, self._config(), records, model_card(self))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> HashModel:
+        """Read a model folder.
+
+        Raises:
+            ArtefactError: It is missing, damaged, or of a newer format.
+        """
+        folder = Path(folder)
+        config, tensors, records = read_folder(folder, FORMAT)
+        try:
+            towers = {m: _rebuild(m, described, tensors) for m, described in config["towers"].items()}
+            model = cls(towers, config["method"], records["training.json"], records["metrics.json"])
+        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise ArtefactError(f"the model {folder} is damaged ({error}); copy or train it again") from None
+        if model.fingerprint != config.get("fingerprint"):
+            raise ArtefactError(f"the model {folder} is damaged: its fingerprint differs; copy or train it again")
+        return model
+
+    def export(self, path: str | Path) -> float:
+        """Write the image path (bytes in, logits out) as an ONNX graph, and check it against PyTorch.
+
+        Args:
+            path: The file to write; input ``pixels`` uint8 ``(n, 3, s, s)``, output ``logits`` ``(n, bits)``.
+
+        Returns:
+            The share of equal bits on random images, at least 0.999.
+
+        Raises:
+            EnvironmentFault: The extra ``kinbits[onnx]`` is not installed.
+            ArtefactError: The exported graph does not agree with the model.
+        """
+        from kinbits._export import export_onnx
+
+        tower = self._tower("image")
+        return export_onnx(tower.backbone, tower.head, Path(path))
+
+    def _config(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "bits": self.bits,
+            "towers": {m: {"backbone": t.backbone.config(), "head": t.head.config()} for m, t in self.towers.items()},
+            "method": dict(self.method),
+            "conventions": CONVENTIONS,
+            "fingerprint": self.fingerprint,
+        }
+
+    def _tower(self, modality: Modality) -> Tower:
+        if modality not in self.towers:
+            raise UsageError(f"this model encodes {', '.join(self.towers)}; it has no {modality} tower")
+        return self.towers[modality]
+
+
+def _rebuild(modality: str, described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Tower:
+    backbone, head = build_backbone(described["backbone"]), build_head(described["head"])
+    for part, module in (("backbone", backbone), ("head", head)):
+        prefix = f"{modality}.{part}."
+        module.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
+    return Tower(backbone, head)
+
+
+def _rounded(features: np.ndarray) -> np.ndarray:
+    """Round to float16 as the cache does, and return float32."""
+    return np.asarray(features).astype(np.float16).astype(np.float32)
