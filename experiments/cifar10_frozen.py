@@ -28,6 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--backbones", nargs="+", default=["efficientnet_lite0"])
     parser.add_argument("--names", nargs="+", help="what the table calls them")
+    parser.add_argument("--image-size", type=int, default=128, help="side that images are resized to")
     parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--bits", nargs="+", type=int, default=[32, 64])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -37,7 +38,8 @@ def main() -> None:
     cache = FeatureCache()
     relevance = metrics.LabelRelevance(splits.query.labels, splits.database.labels)
     for backbone, name in zip(options.backbones, options.names or options.backbones, strict=True):
-        uncompressed(table, name, backbone, splits, relevance, cache)
+        chosen = {"backbone": backbone, "image_size": options.image_size}
+        uncompressed(table, name, chosen, splits, relevance, cache)
         for method in options.methods:
             for bits in options.bits:
                 for seed in options.seeds:
@@ -49,11 +51,11 @@ def main() -> None:
                         "seed": seed,
                     }
                     if not table.has(**run):
-                        one(table, run, backbone, splits, relevance, cache)
+                        one(table, run, chosen, splits, relevance, cache)
     write_markdown(table)
 
 
-def one(table: Table, run: dict, backbone: str, splits, relevance, cache: FeatureCache) -> None:
+def one(table: Table, run: dict, chosen: dict, splits, relevance, cache: FeatureCache) -> None:
     """Fit and measure one run."""
     with Clock() as clock:
         model = kinbits.fit(
@@ -61,20 +63,20 @@ def one(table: Table, run: dict, backbone: str, splits, relevance, cache: Featur
             method=run["method"],
             bits=run["bits"],
             seed=run["seed"],
-            backbone=backbone,
             cache=cache,
+            **chosen,
         )
     query, database = (model.codes(model.features(part, cache=cache).array) for part in (splits.query, splits.database))
     result = metrics.evaluate(query, database, relevance, METRICS)
     table.add(run, result, clock.seconds, model.training["recipe"], splits.protocol.checksum)
 
 
-def uncompressed(table: Table, name: str, backbone: str, splits, relevance, cache: FeatureCache) -> None:
+def uncompressed(table: Table, name: str, chosen: dict, splits, relevance, cache: FeatureCache) -> None:
     """Measure the features' own ranking by cosine."""
     run = {"protocol": PROTOCOL, "backbone": name, "method": "features (cosine)", "bits": "float", "seed": 0}
     if table.has(**run):
         return
-    model = kinbits.fit(splits.train, method="lsh", bits=32, backbone=backbone, cache=cache)
+    model = kinbits.fit(splits.train, method="lsh", bits=32, cache=cache, **chosen)
     query, database = (np.asarray(model.features(part, cache=cache).array) for part in (splits.query, splits.database))
     with Clock() as clock:
         result = metrics.evaluate_scores(cosine_block(query, database), relevance, METRICS[:-1])

@@ -2,6 +2,7 @@
 
 import os
 
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 os.environ["OMP_NUM_THREADS"] = "1"  # tests run side by side; more threads would only wait for each other
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing may reach for the network
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")

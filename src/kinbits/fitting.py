@@ -326,7 +326,7 @@ class DatasetPixels:
         if len(missing):
             self.kept[missing] = self._decode(missing)
             self.known[missing] = True
-        return self.kept[rows]
+        return np.asarray(self.kept[rows])
 
     def _decode(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         return np.stack([self.preprocessing(self.dataset.image(int(row))) for row in rows])

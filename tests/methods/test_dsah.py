@@ -193,8 +193,7 @@ def test_resuming_keeps_the_grown_graph(tmp_path):
     again, whole = resumed_and_whole(
         "dsah", Spec(8, 6, 120), (images,), tmp_path, epochs=4, batch_size=40, at=7, every=1, strictness=0.5
     )
-    graphs = [state.pop("_extra_state") for state in (again, whole)]
-    assert all(torch.equal(graphs[0][part], graphs[1][part]) for part in ("indptr", "indices"))
+    assert len(whole["_extra_state"]) > 120
     assert all(torch.equal(again[key], whole[key]) for key in whole)
 
 

@@ -78,9 +78,7 @@ def halves():
 
     def cut(images):
         square = images.reshape(-1, 8, 8)
-        return np.ascontiguousarray(square[:, :, :4]).reshape(-1, 32), np.ascontiguousarray(square[:, :, 4:]).reshape(
-            -1, 32
-        )
+        return [np.ascontiguousarray(half).reshape(-1, 32) for half in (square[:, :, :4], square[:, :, 4:])]
 
     return (*cut(queries[0]), queries[1]), (*cut(database[0]), database[1])
 

@@ -206,9 +206,9 @@ def test_two_processes_follow_the_curve_of_one(name):
     together, other_weights, other_backbone = tuned(2, name)
     np.testing.assert_allclose(together, alone, rtol=1e-5)
     for key, value in backbone.items():
-        torch.testing.assert_close(other_backbone[key], value, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(other_backbone[key], value, rtol=1e-3, atol=1e-3)
     for key, value in weights.items():
-        torch.testing.assert_close(other_weights[key], value, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(other_weights[key], value, rtol=1e-3, atol=1e-3)
 
 
 def test_a_trained_backbone_moves_with_its_own_rate():

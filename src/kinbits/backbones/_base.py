@@ -48,7 +48,6 @@ class Preprocessing:
         >>> from PIL import Image
         >>> Preprocessing(size=32)(Image.new("RGB", (50, 40))).shape
         (3, 32, 32)
-
     """
 
     size: int
@@ -79,7 +78,6 @@ class Preprocessing:
 
         Returns:
             uint8 array ``(3, size, size)``.
-
         """
         image = image if image.mode == "RGB" else image.convert("RGB")
         image = {"squash": self._squash, "crop": self._crop, "pad": self._pad}[self.resize](image)
@@ -119,7 +117,6 @@ class Preprocessing:
 
         Raises:
             ArtefactError: A field is unknown or missing.
-
         """
         try:
             return cls(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
@@ -139,7 +136,6 @@ class Backbone(nn.Module, ABC):
         map_shape: ``(c, h, w)`` of the feature map, or None where there is none.
         licence: Of the weights, as their publisher states it.
         pretrained: Whether the weights were learned before; False for networks to be trained here.
-
     """
 
     key: ClassVar[str] = ""
@@ -176,7 +172,6 @@ class Backbone(nn.Module, ABC):
         Args:
             argument: What stands behind the colon of the name, or "".
             size: Side in pixels (images) or width (vectors); None takes the backbone's own.
-
         """
 
     @classmethod
@@ -204,7 +199,6 @@ class Backbone(nn.Module, ABC):
 
         Raises:
             UsageError: This backbone has none.
-
         """
         raise UsageError(f"backbone '{self.name}' has no feature map; use its pooled features")
 
@@ -213,7 +207,6 @@ class Backbone(nn.Module, ABC):
 
         Raises:
             UsageError: This backbone does not read text.
-
         """
         raise UsageError(f"backbone '{self.name}' reads {self.modality} data, not text; use 'minilm' or 'hf-text:NAME'")
 

@@ -57,7 +57,6 @@ def vit_from_timm(
 
     Raises:
         ArtefactError: The tensors are not those of a plain ViT.
-
     """
     from safetensors.torch import load_file, save_file
 

@@ -33,7 +33,6 @@ class View:
         augmentation: A name for ``kinbits.data._transforms.augmentation``, e.g. ``"two_view"``.
         seed: Seed of the run.
         number: Which of the K views.
-
     """
 
     augmentation: str
@@ -50,7 +49,6 @@ class Features:
             which pass through unchanged. Rows that are not valid are undefined: mask them.
         valid: bool ``(n,)``: the item could be read.
         skipped: The items that could not, with the reason.
-
     """
 
     array: np.ndarray
@@ -87,7 +85,6 @@ def extract(
     Raises:
         DataError: The data have no such modality, or vectors of another width.
         EnvironmentFault: The cache cannot be written.
-
     """
     _check(dataset, backbone, view)
     if backbone.modality == "vector":

@@ -51,7 +51,6 @@ def fast_forward(backbone: Backbone, *, threads: int | None = None, engine: Engi
         >>> run = fast_forward(load_backbone("convnet-small"), engine="torch")
         >>> run(np.zeros((2, 3, 32, 32), np.uint8)).shape
         (2, 384)
-
     """
     if engine not in ("auto", "openvino", "torch"):
         raise UsageError(f"unknown engine '{engine}'; use auto, openvino or torch")
@@ -98,7 +97,6 @@ def exportable(backbone: Backbone) -> tuple[nn.Module, tuple[Tensor, ...]]:
 
     Args:
         backbone: For images (the graph takes uint8 ``(n, 3, s, s)``) or text (token numbers and mask).
-
     """
     frozen = copy.deepcopy(backbone).cpu().float().eval().requires_grad_(False)
     if backbone.preprocessing is not None:
@@ -139,7 +137,6 @@ def compile_openvino(module: nn.Module, example: tuple[Tensor, ...], *, threads:
         module: From :func:`exportable`.
         example: Its inputs; images keep their size, the axes of text inputs are all dynamic.
         threads: CPU threads, None for one a core.
-
     """
     ov = _openvino()
     shapes = [[-1, *part.shape[1:]] if part.dtype == torch.uint8 else [-1, -1] for part in example]

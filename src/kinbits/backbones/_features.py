@@ -24,7 +24,6 @@ class Features(Backbone):
     Example:
         >>> Features(4).features
         4
-
     """
 
     modality = "vector"
@@ -54,7 +53,6 @@ class Features(Backbone):
 
         Raises:
             UsageError: The vectors have another width.
-
         """
         if x.shape[-1] != self.features:
             raise UsageError(f"vectors of width {x.shape[-1]} given; the model takes width {self.features}")

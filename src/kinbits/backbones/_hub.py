@@ -52,7 +52,6 @@ def read_json(source: str, name: str) -> dict[str, Any]:
 
     Raises:
         ArtefactError: The file is no JSON object.
-
     """
     path = side_file(source, name)
     if path is None:
@@ -85,7 +84,6 @@ def preprocessing(source: str, family: str, image_size: int | None, size: int | 
         family: The configuration's ``model_type``, for the defaults.
         image_size: The configuration's own input side, if it has one.
         size: Side that the user asked for, or None.
-
     """
     fields = read_json(source, "preprocessor_config.json")
     fields = fields or read_json(source, "processor_config.json").get("image_processor", {})
@@ -143,7 +141,6 @@ def pretrained(model_class: Any, source: str, config: Any = None) -> tuple[Any, 
 
     Returns:
         The float32 model in evaluation mode, and the names of the weights that were not in the file.
-
     """
     with explained(source), quiet():
         options = {} if config is None else {"config": config}

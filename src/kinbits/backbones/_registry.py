@@ -20,7 +20,6 @@ def register_backbone(key: str) -> Callable[[B], B]:
 
     Raises:
         UsageError: The name is taken by another class.
-
     """
 
     def add(cls: B) -> B:
@@ -43,7 +42,6 @@ def backbone_class(name: str) -> type[Backbone]:
 
     Raises:
         UsageError: No backbone has this name.
-
     """
     family, colon, _ = name.partition(":")
     try:
@@ -68,7 +66,6 @@ def load_backbone(name: str, *, size: int | None = None, dim: int | None = None)
     Example:
         >>> load_backbone("convnet-small").features
         384
-
     """
     cls = backbone_class(name)
     argument = name.partition(":")[2]
@@ -97,7 +94,6 @@ def build_backbone(config: dict[str, Any]) -> Backbone:
 
     Raises:
         ArtefactError: The configuration is damaged or of a backbone that is not installed.
-
     """
     key = config.get("backbone")
     if not isinstance(key, str) or key not in _CLASSES:

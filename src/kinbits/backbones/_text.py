@@ -79,7 +79,6 @@ class HFText(Backbone):
 
         Returns:
             ``input_ids`` and ``attention_mask``, int64 ``(n, longest)``.
-
         """
         if self._tokenizer is None:
             from tokenizers import Tokenizer
@@ -97,7 +96,6 @@ class HFText(Backbone):
         Args:
             input_ids: int64 ``(n, t)`` from :meth:`tokenize`.
             attention_mask: int64 ``(n, t)``: 1 for real tokens.
-
         """
         output = self.network(input_ids=input_ids, attention_mask=attention_mask)
         mask = attention_mask.unsqueeze(-1).to(output.last_hidden_state.dtype)

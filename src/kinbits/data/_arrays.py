@@ -24,7 +24,6 @@ def open_numpy(path: Path, options: Options) -> Dataset:
 
     Raises:
         DataError: The file is damaged, holds Python objects, or no fitting array.
-
     """
     try:
         arrays = _load(path)
@@ -58,7 +57,6 @@ def open_array(
 
     Raises:
         DataError: Another shape or dtype, or no row is left.
-
     """
     items = _items(array, name, identity)
     labels, space = (None, None) if options.labels is None else label_array(options.labels, options, name)

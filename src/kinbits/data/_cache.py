@@ -42,7 +42,6 @@ class FeatureCache:
         >>> cached.fill(lambda start, stop: (np.ones((stop - start, 2)), np.ones(stop - start, bool), []))
         >>> cached.complete, cached.array.sum()
         (True, np.float16(6.0))
-
     """
 
     def __init__(self, root: str | os.PathLike[str] | None = None, *, chunk: int = 1024) -> None:
@@ -62,7 +61,6 @@ class FeatureCache:
 
         Raises:
             EnvironmentFault: The entry exists but cannot be read.
-
         """
         identity = {"format": _FORMAT, "n": n, "dim": dim, "chunk": self.chunk, "key": dict(key)}
         text = json.dumps(identity, sort_keys=True)
@@ -77,7 +75,6 @@ class CachedFeatures:
         array: Read-only float16 ``(n, dim)``; rows that are not valid are undefined until filled.
         valid: bool ``(n,)``: the row is there, and its item could be read.
         reasons: row -> why its item could not be read.
-
     """
 
     def __init__(self, folder: Path, identity: str, n: int, dim: int, chunk: int) -> None:
@@ -100,7 +97,6 @@ class CachedFeatures:
 
         Raises:
             EnvironmentFault: The folder cannot be written, or the disk is full.
-
         """
         if not self.complete:
             with self._locked():

@@ -40,7 +40,6 @@ class Options:
         split: Which split to read, where the source has named ones.
         labels: Labels given beside a source that holds none (arrays).
         texts: Texts given beside a source that holds none.
-
     """
 
     image_column: str | None = None
@@ -60,7 +59,6 @@ def pick(given: str | None, guesses: Sequence[str], columns: Sequence[str]) -> s
 
     Raises:
         UsageError: The column that was asked for does not exist.
-
     """
     if given is not None:
         if given not in columns:
@@ -75,7 +73,6 @@ def pick_image(given: str | None, columns: Sequence[str], source: str) -> str:
 
     Raises:
         DataError: None of the known names is among the columns.
-
     """
     found = pick(given, IMAGE_NAMES, columns)
     if found is None:
@@ -99,7 +96,6 @@ def to_labels(values: Sequence[Any], options: Options, source: str) -> tuple[np.
 
     Raises:
         DataError: The cells are of mixed or unusable types, or not among ``label_names``.
-
     """
     cells = [_clean(value) for value in values]
     if options.label_separator:
@@ -125,7 +121,6 @@ def from_multi_hot(rows: np.ndarray, names: Sequence[str] | None, source: str) -
 
     Raises:
         DataError: Other values than 0 and 1, or the wrong number of names.
-
     """
     if not np.isin(rows, (0, 1)).all():
         raise DataError(f"{source}: a multi-hot label row may hold only 0 and 1")
@@ -140,7 +135,6 @@ def label_array(labels: Any, options: Options, source: str) -> tuple[np.ndarray,
 
     Raises:
         DataError: As `to_labels` and `from_multi_hot`.
-
     """
     if isinstance(labels, np.ndarray) and labels.ndim == 2:
         hot, space = from_multi_hot(labels, options.label_names, source)

@@ -26,7 +26,6 @@ class Skipped:
     Args:
         id: The source's own name of it.
         reason: Why, in a few words.
-
     """
 
     id: str
@@ -50,7 +49,6 @@ class Dataset:
 
     Raises:
         DataError: Lengths differ, or ids are not unique.
-
     """
 
     items: Items
@@ -91,7 +89,6 @@ class Dataset:
 
         Raises:
             BadImage: It cannot be decoded.
-
         """
         return self.items.image(row)
 
@@ -100,7 +97,6 @@ class Dataset:
 
         Args:
             rows: int64 ``(m,)`` rows, or bool ``(n,)``.
-
         """
         rows = np.asarray(rows)
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
@@ -121,7 +117,6 @@ class Dataset:
         Args:
             rows: int64 ``(m,)`` rows to leave out.
             reasons: Why, one for each of the rows.
-
         """
         rows = np.asarray(rows, np.int64)
         left_out = (Skipped(str(self.ids[row]), why) for row, why in zip(rows, reasons, strict=True))
@@ -157,7 +152,6 @@ def readable(dataset: Dataset, threads: int | None = None) -> Dataset:
 
     Raises:
         DataError: No image is readable.
-
     """
     if dataset.kind == "vector":
         return dataset

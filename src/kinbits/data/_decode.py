@@ -54,7 +54,6 @@ def decode(source: bytes | str | os.PathLike[str] | Image.Image | np.ndarray) ->
     Example:
         >>> decode(np.zeros((4, 6), np.uint8)).size
         (6, 4)
-
     """
     if isinstance(source, np.ndarray):
         return _from_array(source)

@@ -42,7 +42,6 @@ def open_fashion_mnist(folders: Sequence[Path]) -> Dataset:
 
     Raises:
         DataError: The files are nowhere and the hub cannot be reached, or they are damaged.
-
     """
     places = [*(folder / "fashion-mnist" for folder in folders), PACKAGE_FOLDER]
     found = next((place for place in places if _path(place, "train", "images").is_file()), None)
@@ -72,7 +71,6 @@ def read_idx(path: Path) -> np.ndarray:
 
     Raises:
         DataError: The file is damaged or of another type.
-
     """
     try:
         data = gzip.decompress(path.read_bytes())

@@ -57,7 +57,6 @@ def open_folder(folder: Path, options: Options) -> Dataset:
 
     Raises:
         DataError: No image lies in the folder.
-
     """
     found = _walk(folder)
     names = found.files
@@ -87,7 +86,6 @@ def open_paths(paths: Sequence[str | os.PathLike[str]], options: Options, name: 
 
     Raises:
         DataError: None of the files exists.
-
     """
     root = Path(options.root) if options.root is not None else Path()
     names = [os.fspath(path) for path in paths]
@@ -108,7 +106,6 @@ def open_list(path: Path, options: Options) -> Dataset:
 
     Raises:
         DataError: A line has another number of labels than the first, or no file exists.
-
     """
     split = [_cut_line(line) for line in _list_lines(path)]
     if not split:
@@ -129,7 +126,6 @@ def drop_missing(data: Dataset, source: str) -> Dataset:
 
     Raises:
         DataError: Nothing is left.
-
     """
     assert isinstance(data.items, PathItems)
     faults = {row: fault for row in range(len(data)) if (fault := _fault(data.items.path(row))) is not None}
@@ -144,7 +140,6 @@ def read_text(path: Path) -> str:
 
     Raises:
         DataError: It is no UTF-8 text.
-
     """
     try:
         return path.read_text(encoding="utf-8-sig")

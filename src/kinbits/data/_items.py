@@ -43,7 +43,6 @@ class Items(ABC):
 
     Args:
         rows: int64 ``(n,)``, the rows of the underlying data that this view shows.
-
     """
 
     kind: Kind = "image"
@@ -59,7 +58,6 @@ class Items(ABC):
 
         Args:
             rows: int64 ``(m,)`` rows of this view.
-
         """
         other = type(self).__new__(type(self))
         other.__dict__.update(self.__dict__)
@@ -78,7 +76,6 @@ class Items(ABC):
         Raises:
             BadImage: It cannot be decoded.
             UsageError: The rows are vectors.
-
         """
         return decode(self._encoded(int(self.rows[row])))
 
@@ -88,7 +85,6 @@ class Items(ABC):
 
         Raises:
             UsageError: The rows are images.
-
         """
         raise UsageError("this data set holds images, not vectors; compute features with a backbone first")
 
@@ -106,7 +102,6 @@ class PathItems(Items):
 
     Args:
         paths: One path a row.
-
     """
 
     def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
@@ -137,7 +132,6 @@ class ArrowItems(Items):
             images.
         identity: Names the contents, e.g. path, size and time of the file it came from.
         rows: int64 rows of the column to show; all when None.
-
     """
 
     def __init__(self, column: Any, identity: str, rows: np.ndarray | None = None) -> None:
@@ -163,7 +157,6 @@ class ArrayItems(Items):
     Args:
         images: uint8 ``(n, h, w)``, ``(n, h, w, 1)``, ``(n, h, w, 3)`` or ``(n, h, w, 4)``.
         identity: Names the contents; None hashes them.
-
     """
 
     def __init__(self, images: np.ndarray, identity: str | None = None) -> None:
@@ -184,7 +177,6 @@ class VectorItems(Items):
     Args:
         vectors: Float ``(n, d)``, in memory or memory-mapped.
         identity: Names the contents; None hashes them.
-
     """
 
     kind: Kind = "vector"
@@ -206,7 +198,6 @@ class VectorItems(Items):
 
         Raises:
             UsageError: Always.
-
         """
         raise UsageError("this data set holds vectors, not images; use the backbone 'features'")
 

@@ -33,7 +33,6 @@ class LabelSpace:
         >>> space = LabelSpace.with_levels(("cat", "dog", "car"), [((0, 0, 1), ("animal", "vehicle"))])
         >>> space.class_similarity().tolist()
         [[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 1.0]]
-
     """
 
     names: tuple[str, ...]
@@ -63,7 +62,6 @@ class LabelSpace:
 
         Raises:
             UsageError: A table does not fit the level below it.
-
         """
         parents: list[int] = []
         parent_names: list[str] = []
@@ -98,7 +96,6 @@ class LabelSpace:
 
         Returns:
             bool ``(na, nb)``. Unlabelled items (-1, or no label set) are relevant to nothing.
-
         """
         return np.asarray(self.grades(a, b) > 0)
 

@@ -33,7 +33,6 @@ def find_data(names: Sequence[str], data_dir: Folder, layout: str) -> Path:
 
     Raises:
         DataError: It lies in none of them.
-
     """
     folders = data_folders(data_dir)
     for folder in folders:

@@ -60,7 +60,6 @@ def open_dataset(
         >>> data = open_dataset(np.zeros((2, 8, 8), np.uint8), labels=["cat", "dog"])
         >>> data.space.names
         ('cat', 'dog')
-
     """
     options = Options(
         image_column,

@@ -40,7 +40,6 @@ class Protocol:
         overlap: Whether train rows are also in the database. Queries are never in either.
         metrics: Names of the metrics that are reported.
         seed: The seed that the split was drawn with.
-
     """
 
     name: str
@@ -66,7 +65,6 @@ class Splits:
         database: What is searched in.
         protocol: The definition, with the checksum of exactly these parts.
         skipped: Items that are in no part, and why.
-
     """
 
     train: Dataset
@@ -110,7 +108,6 @@ def register_protocol(protocol: Protocol) -> Callable[[Builder], Builder]:
 
     Raises:
         UsageError: The name is taken.
-
     """
 
     def keep(builder: Builder) -> Builder:
@@ -156,7 +153,6 @@ def load_dataset(name: str, *, data_dir: Folder = None, seed: int = 0) -> Splits
     Example:
         >>> "fashion-mnist" in protocols()
         True
-
     """
     if name == FOLDER.name or name.startswith(f"{FOLDER.name}:"):
         source = name.partition(":")[2] or data_dir
@@ -193,7 +189,6 @@ def split_folder(
     Raises:
         DataError: No labels, one class only, or too few images.
         UsageError: A share or the seed is out of range.
-
     """
     parts, unlabelled = draw_shares(dataset, seed=seed, query=query, train=train, train_in_database=train_in_database)
     multi = dataset.space is not None and dataset.space.multi

@@ -20,7 +20,6 @@ class Parts:
         train: int64 rows to learn from.
         query: int64 rows to search with.
         database: int64 rows to search in.
-
     """
 
     train: np.ndarray
@@ -41,7 +40,6 @@ class Draw:
     Args:
         names: str ``(n,)``, unique.
         seed: Any whole number >= 0.
-
     """
 
     def __init__(self, names: np.ndarray, seed: int) -> None:
@@ -72,7 +70,6 @@ def draw_per_class(draw: Draw, labels: np.ndarray, rows: np.ndarray, counts: Ite
 
     Raises:
         DataError: A class has too few rows.
-
     """
     ends = np.cumsum([0, *counts])
     parts: list[list[np.ndarray]] = [[] for _ in range(len(ends))]
@@ -115,7 +112,6 @@ def draw_shares(
     Raises:
         DataError: No labels, one class only, or too few images.
         UsageError: A share or number is out of range.
-
     """
     _check_share("query", query)
     _check_share("train", train)

@@ -35,7 +35,6 @@ def open_csv(path: Path, options: Options) -> Dataset:
 
     Raises:
         DataError: The table cannot be parsed, or has no usable image.
-
     """
     import pyarrow as pa
     from pyarrow import csv
@@ -62,7 +61,6 @@ def open_parquet(paths: Sequence[Path], options: Options) -> Dataset:
     Raises:
         DataError: A file is damaged, or there is no image column.
         EnvironmentFault: The cache folder cannot be written.
-
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -81,7 +79,6 @@ def open_hub(name: str, options: Options) -> Dataset:
 
     Raises:
         DataError: It does not exist, or the hub cannot be reached.
-
     """
     import datasets
 
@@ -104,7 +101,6 @@ def from_datasets(source: Any, options: Options, name: str = "datasets") -> Data
     Raises:
         DataError: There is no such split, or no image column.
         UsageError: It is a streaming data set.
-
     """
     import datasets
 

@@ -18,7 +18,6 @@ def register_augmentation(name: str) -> Callable[[Maker], Maker]:
 
     Raises:
         UsageError: The name is taken.
-
     """
 
     def add(make: Maker) -> Maker:
@@ -52,7 +51,6 @@ def augmentation(name: str, size: int) -> nn.Module:
         >>> batch = torch.rand(4, 3, 32, 32)
         >>> views(batch).shape, bool((views(batch) != views(batch)).any())
         (torch.Size([4, 3, 32, 32]), True)
-
     """
     if name not in _MAKERS:
         raise unknown_name("augmentation", name, _MAKERS)

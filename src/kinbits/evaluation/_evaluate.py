@@ -10,6 +10,7 @@ import numpy as np
 from kinbits import metrics
 from kinbits._errors import DataError, UsageError
 from kinbits._inputs import without_unreadable
+from kinbits._progress import Bar
 from kinbits.data import Dataset, FeatureCache, Splits
 from kinbits.evaluation._baselines import BASELINES, baseline_codes, cosine_block
 from kinbits.evaluation._report import Report, Row
@@ -73,13 +74,7 @@ class _Evaluation:
         own = str(self.model.method.get("name", "model"))
         rows = [self._row(own, self.model.codes(query), self.model.codes(database), relevance)]
         if baselines:
-            train, _ = self._read(self.splits.train)
-            for name in BASELINES:
-                found = baseline_codes(name, self.model.bits, train, query, database)
-                if found is not None:
-                    rows.append(self._row(name, found[0], found[1], relevance))
-            scores = metrics.evaluate_scores(cosine_block(query, database), relevance, self._rankable())
-            rows.append(Row(UNCOMPRESSED, dict(scores), excluded=scores.excluded))
+            rows += self._baselines(query, database, relevance)
         if "text" in self.model.towers and queries.texts is not None and items.texts is not None:
             rows += self._cross(queries, items, query, database, relevance)
         return Report(self.splits.protocol.name, self._facts(len(query), len(database)), self.names, rows, self.skipped)
@@ -89,6 +84,19 @@ class _Evaluation:
         kept = without_unreadable(dataset, found)
         self.skipped += [vars(s) for s in kept.skipped]
         return np.asarray(found.array[found.valid]), kept
+
+    def _baselines(self, query: np.ndarray, database: np.ndarray, relevance: metrics.Relevance) -> list[Row]:
+        train, _ = self._read(self.splits.train)
+        rows = []
+        with Bar("measuring baselines", len(BASELINES) + 1, self.progress) as bar:
+            for number, name in enumerate(BASELINES):
+                bar.update(number, text=name)
+                found = baseline_codes(name, self.model.bits, train, query, database)
+                if found is not None:
+                    rows.append(self._row(name, found[0], found[1], relevance))
+            bar.update(len(BASELINES), text=UNCOMPRESSED)
+            scores = metrics.evaluate_scores(cosine_block(query, database), relevance, self._rankable())
+        return [*rows, Row(UNCOMPRESSED, dict(scores), excluded=scores.excluded)]
 
     def _row(self, name: str, query: np.ndarray, database: np.ndarray, relevance: metrics.Relevance) -> Row:
         result = metrics.evaluate(query, database, relevance, self.names)

@@ -102,7 +102,6 @@ class Report:
             lines.append(f"{excluded} queries have no relevant item and are left out")
         if self.skipped:
             lines.append(f"{len(self.skipped)} unreadable images skipped")
-        lines += [
-            f"{share:.0%} of the queries have an empty ball ({m})" for m, share in self.rows[0].empty_balls.items()
-        ]
+        balls = {name: share for name, share in self.rows[0].empty_balls.items() if share}
+        lines += [f"{share:.0%} of the queries have an empty ball ({name})" for name, share in balls.items()]
         return "; ".join(lines)

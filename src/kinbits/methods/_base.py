@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import torch
@@ -191,6 +192,7 @@ class Method(nn.Module):
     text: ClassVar[bool] = False
     views: ClassVar[int] = 0
     recipe: ClassVar[Recipe] = Recipe()
+    params: Mapping[str, Any] = MappingProxyType({})
     head: Head
 
     def __init__(self, spec: Spec) -> None:

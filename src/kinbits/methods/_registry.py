@@ -115,7 +115,9 @@ def build_method(name: str, spec: Spec, **params: Any) -> Method:
         if key not in known:
             raise unknown_name(f"parameter of method '{cls.name}'", key, known or {"(it has none)"})
     check_fit(cls, spec)
-    return cls(spec, **params)
+    method = cls(spec, **params)
+    method.params = params
+    return method
 
 
 def check_fit(cls: type[Method], spec: Spec) -> None:

@@ -47,7 +47,8 @@ def binary_targets(
         rows = hadamard(bits).astype(np.int8)
         rows = np.concatenate([rows, -rows])[:classes] if classes > bits else rows[rng.permutation(bits)[:classes]]
         # Flipping columns keeps all distances and gives every bit both values among the classes.
-        return np.multiply(rows, rng.choice(np.array([-1, 1], np.int8), bits), dtype=np.int8)
+        flips: np.ndarray = rng.choice(np.array([-1, 1], np.int8), bits)
+        return np.asarray(rows * flips)
     return _apart(classes, bits, rng) if kind == "maxhd" else _distinct(classes, bits, rng)
 
 

@@ -145,17 +145,15 @@ class Dsah(Method):
         ids = rows.cpu().numpy()
         return torch.from_numpy(self.pairs[ids][:, ids].toarray()).to(rows.device).float() * 2 - 1
 
-    def get_extra_state(self) -> dict[str, Tensor]:
-        """Return the graph for the checkpoint."""
+    def get_extra_state(self) -> Tensor:
+        """Return the graph for the checkpoint: row starts, then columns, int64 ``(n + 1 + pairs,)``."""
         if self.pairs is None:
-            return {}
-        return {part: torch.from_numpy(getattr(self.pairs, part).astype(np.int64)) for part in ("indptr", "indices")}
+            return torch.empty(0, dtype=torch.int64)
+        return torch.from_numpy(np.concatenate([self.pairs.indptr, self.pairs.indices]).astype(np.int64))
 
-    def set_extra_state(self, state: Mapping[str, Tensor]) -> None:
+    def set_extra_state(self, state: Tensor) -> None:
         """Put the graph of a checkpoint back."""
-        if not state:
-            self.pairs = None
-            return
-        indptr, indices = (state[part].cpu().numpy() for part in ("indptr", "indices"))
-        n = len(indptr) - 1
-        self.pairs = sp.csr_array((np.ones(len(indices), bool), indices, indptr), shape=(n, n))
+        n = self.spec.rows
+        starts, columns = np.split(state.cpu().numpy(), [n + 1])
+        kept = (np.ones(len(columns), bool), columns, starts)
+        self.pairs = sp.csr_array(kept, shape=(n, n)) if len(starts) else None

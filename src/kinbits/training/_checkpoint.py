@@ -64,7 +64,8 @@ class Checkpoints:
             state = torch.load(path, map_location=run.fabric.device, weights_only=True)
         except Exception as error:
             raise ArtefactError(f"the checkpoint {path} cannot be read ({error}); delete it and start again") from None
-        differing = sorted(k for k, v in identity(run).items() if state["identity"].get(k) != v)
+        wanted, found = identity(run), state["identity"]
+        differing = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
         if differing:
             raise ArtefactError(
                 f"the checkpoint {path} is of a run with another {', '.join(differing)}; give the same settings, or "
@@ -84,6 +85,7 @@ def identity(run: Run) -> dict[str, Any]:
     recipe = {f"recipe.{k}": v for k, v in vars(run.recipe).items()}
     return {
         "method": run.method.name,
+        **{f"params.{k}": v for k, v in run.method.params.items()},
         "bits": run.method.spec.bits,
         "rows": len(run.train),
         "seed": run.training.seed,

@@ -8,11 +8,12 @@ gradient of one process with the global batch.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.nn.functional import all_gather
 
 
 def world() -> tuple[int, int]:
@@ -35,5 +36,23 @@ def gather_rows(part: Tensor, total: int) -> Tensor:
         return part
     lengths = [len(share) for share in np.array_split(np.arange(total), size)]
     padded = torch.cat([part, part.new_zeros(max(lengths) - len(part), *part.shape[1:])])
-    parts = all_gather(padded)  # type: ignore[no-untyped-call]
-    return torch.cat([p[:length] for p, length in zip(parts, lengths, strict=True)])
+    parts = _Gather.apply(padded)  # type: ignore[no-untyped-call]
+    return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
+
+
+class _Gather(torch.autograd.Function):
+    """All processes' tensors of one shape, stacked; backward adds the processes' gradients of the own part."""
+
+    @staticmethod
+    def forward(ctx: Any, part: Tensor) -> Tensor:
+        """Return float ``(processes, ...)``."""
+        parts = [torch.empty_like(part) for _ in range(world()[1])]
+        dist.all_gather(parts, part.contiguous())
+        return torch.stack(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """Return the gradient of the own part."""
+        total = gradients[0].contiguous()
+        dist.all_reduce(total)
+        return total[world()[0]]

@@ -184,16 +184,16 @@ class PixelSet(Trainable):
         pixels = self._tensor(mine)
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(int(np.random.SeedSequence([*seed, rank]).generate_state(1)[0]))
-            images = [self._augment(pixels) if self._augment else pixels]
-            images += [self._view(pixels) if self._view else pixels for _ in range(self.views)]
+            change = self._view if self.views else self._augment
+            images = [change(pixels) if change else pixels for _ in range(self.views or 1)]
             with self._autocast():
                 outputs = self._parallel(torch.cat(images)).float().chunk(len(images))
-        features, *views = (gather_rows(output, len(rows)) for output in outputs)
+        gathered = tuple(gather_rows(output, len(rows)) for output in outputs)
         return Batch(
             rows=torch.from_numpy(rows).to(self.device),
-            features=features,
+            features=gathered[0],
             labels=self._label_rows(rows),
-            views=tuple(views),
+            views=gathered if self.views else (),
             texts=self._text_rows(rows),
         )
 

@@ -1,0 +1,186 @@
+"""The application, and the one place where errors become a line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from kinbits._errors import KinbitsError
+
+_CODES = {
+    "0": "done",
+    "1": "a fault in kinbits",
+    "2": "wrong usage",
+    "3": "the data cannot serve",
+    "4": "a model, index or code file is missing, damaged or does not fit",
+    "5": "the machine stands in the way: permissions, disk, missing package",
+    "130": "interrupted",
+}
+EPILOG = "\n".join(
+    [
+        "Exit codes:",
+        *(f"{code:>4}  {meaning}" for code, meaning in _CODES.items()),
+        "Results go to standard output, progress and messages to standard error.",
+        "KINBITS_DEBUG=1 shows where an error came from.",
+    ]
+)
+INTERRUPTED = 130
+VERBS = (
+    "demo",
+    "fit",
+    "encode",
+    "index",
+    "search",
+    "evaluate",
+    "calibrate",
+    "export",
+    "methods",
+    "backbones",
+    "protocols",
+    "new",
+    "doctor",
+)
+"""The modules of this package that hold commands, in the order of ``kinbits --help``."""
+
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+
+class _Ordered(TyperGroup):
+    """Lists commands in the order of `VERBS`."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands."""
+        return sorted(super().list_commands(ctx), key=VERBS.index)
+
+
+app = typer.Typer(
+    name="kinbits",
+    cls=_Ordered,
+    help="Short binary codes for images, and exact search among them by Hamming distance.",
+    epilog=EPILOG,
+    context_settings=_HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def group(name: str, summary: str) -> typer.Typer:
+    """Add a verb that has verbs of its own."""
+    made = typer.Typer(help=summary, context_settings=_HELP, no_args_is_help=True, rich_markup_mode="rich")
+    app.add_typer(made, name=name)
+    return made
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"kinbits {version('kinbits')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code.
+
+    Args:
+        arguments: Without the program's name; ``sys.argv`` when None.
+    """
+    # Read when torch is loaded: waiting threads sleep. On a busy machine, spinning ones made training 7 times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    debug = bool(os.environ.get("KINBITS_DEBUG"))
+    with warnings.catch_warnings():
+        if not sys.warnoptions and not debug:
+            _calm_warnings()
+        try:
+            return _run(arguments)
+        except Exception as error:
+            if debug:
+                raise
+            return _tell(error)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Run the application; its own ways to end become exit codes."""
+    try:
+        result = app(None if arguments is None else list(arguments), standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except (KeyboardInterrupt, typer.Abort):
+        _say("interrupted")
+        return INTERRUPTED
+    except typer.Exit as end:
+        return int(end.exit_code)
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # typer's own way to end then
+            return _reader_gone()
+        return end.code if isinstance(end.code, int) else 1
+    except BrokenPipeError:
+        return _reader_gone()
+
+
+def _reader_gone() -> int:
+    """End quietly: whoever read the output has seen enough, and Python may not complain when it flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + signal.SIGPIPE
+
+
+def _tell(error: Exception) -> int:
+    """Print one line about an error and return the exit code that belongs to it."""
+    if isinstance(error, KinbitsError):
+        _say(f"error: {error}")
+        return error.exit_code
+    formatted: Callable[[], str] | None = getattr(error, "format_message", None)
+    if formatted is not None:  # wrong usage, as typer and click tell it
+        _say(_usage(error, formatted()))
+        return 2
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        _say(f"error: {where}{error.strerror or error}")
+        return 5
+    if isinstance(error, MemoryError):
+        _say("error: out of memory; give a smaller batch size or less data at once")
+        return 5
+    _say(f"error: {type(error).__name__}: {error}; this is a fault in kinbits, KINBITS_DEBUG=1 shows where")
+    return 1
+
+
+def _usage(error: Exception, message: str) -> str:
+    context: Any = getattr(error, "ctx", None)
+    if not message:  # a group without a verb has shown its help
+        return "error: give a command"
+    command = context.command_path if context is not None else "kinbits"
+    return f"error: {message.rstrip('.')}; see `{command} --help`"
+
+
+def _say(text: str) -> None:
+    """Print one line on standard error, whatever line breaks the text holds."""
+    print(" ".join(text.split()), file=sys.stderr)
+
+
+def _calm_warnings() -> None:
+    """Show our own warnings as one line, and no other library's."""
+    warnings.simplefilter("ignore")
+    warnings.filterwarnings("default", module=r"kinbits(\..*)?")
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        _say(f"warning: {message}")
+
+    warnings.showwarning = show

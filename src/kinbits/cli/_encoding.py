@@ -1,0 +1,95 @@
+"""Codes of a collection, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kinbits._progress import Bar
+
+if TYPE_CHECKING:
+    from kinbits.data import Dataset, Skipped
+    from kinbits.model import HashModel
+
+BATCH = 8192
+CACHED = 100_000
+"""Up to so many images, features are kept in the cache, so that `evaluate` and other models find them there;
+beyond, they would fill the disk (2.5 kB an image)."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One batch: codes uint8 ``(m, w)`` of the rows of ``dataset``, which lists what could not be read."""
+
+    codes: np.ndarray
+    dataset: Dataset
+
+
+def encoded(model: HashModel, dataset: Dataset, *, first: int = 0) -> Iterator[Encoded]:
+    """Encode a collection in batches of `BATCH` rows, and show progress on standard error.
+
+    Args:
+        model: The model.
+        dataset: Images or vectors.
+        first: Number of the batch to begin with.
+    """
+    spans = [(start, min(start + BATCH, len(dataset))) for start in range(first * BATCH, len(dataset), BATCH)]
+    if dataset.kind == "image" and len(dataset) <= CACHED and spans:
+        yield from _through_cache(model, dataset, spans)
+        return
+    with Bar("encoding", len(dataset), shown=True) as bar:
+        for start, stop in spans:
+            codes, kept = model.encode_readable(_rows(dataset, start, stop))
+            yield Encoded(codes, kept)
+            bar.update(stop)
+
+
+def _through_cache(model: HashModel, dataset: Dataset, spans: list[tuple[int, int]]) -> Iterator[Encoded]:
+    from kinbits.data import FeatureCache
+
+    found = model.features(dataset, cache=FeatureCache(), progress=True)
+    reasons = {one.id: one.reason for one in found.skipped}
+    for start, stop in spans:
+        valid = found.valid[start:stop]
+        part, bad = _rows(dataset, start, stop), np.flatnonzero(~valid)
+        kept = part.without(bad, [reasons[str(part.ids[row])] for row in bad]) if len(bad) else part
+        yield Encoded(model.codes(found.array[start:stop][valid]), kept)
+
+
+def _rows(dataset: Dataset, start: int, stop: int) -> Dataset:
+    return dataset.select(np.arange(start, stop))
+
+
+def metadata(dataset: Dataset) -> dict[str, list[Any]]:
+    """Return label, text and further columns as lists of plain values; None where there is none."""
+    from kinbits.index._items import label_texts
+
+    columns: dict[str, list[Any]] = {}
+    if dataset.labels is not None:
+        columns["label"] = label_texts(dataset.labels, dataset.space)
+    if dataset.texts is not None:
+        columns["text"] = list(dataset.texts)
+    for name, values in dataset.columns.items():
+        if name not in ("id", "code", "distance"):
+            columns.setdefault(name, [_plain(value) for value in values])
+    return columns
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def collect(batches: Iterator[Encoded]) -> tuple[np.ndarray, np.ndarray, dict[str, list[Any]], list[Skipped]]:
+    """Join batches to codes, ids, columns and what could not be read."""
+    found = list(batches)
+    columns: dict[str, list[Any]] = {}
+    for batch in found:
+        for name, values in metadata(batch.dataset).items():
+            columns.setdefault(name, []).extend(values)
+    skipped = [one for batch in found for one in batch.dataset.skipped]
+    codes, ids = [batch.codes for batch in found], [batch.dataset.ids for batch in found]
+    return np.concatenate(codes), np.concatenate(ids), columns, skipped

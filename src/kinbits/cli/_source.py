@@ -1,0 +1,112 @@
+"""DATA arguments: any source that `kinbits.open_dataset` takes, or a part of a named protocol."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from kinbits._errors import EnvironmentFault, UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from kinbits.data import Dataset, Splits
+
+Part = Literal["train", "query", "database"]
+PARTS = ("train", "query", "database")
+
+DATA_HELP = "Folder, table, .npy, 'hf:NAME', or a protocol's name."
+LabelColumn = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Column of labels in a table; guessed if not given.", show_default=False),
+]
+TextColumn = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Column of texts in a table; guessed if not given.", show_default=False),
+]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a person named as data.
+
+    Attributes:
+        name: The argument.
+        label_column: Column of labels, or None to guess.
+        text_column: Column of texts, or None to guess.
+    """
+
+    name: str
+    label_column: str | None = None
+    text_column: str | None = None
+
+    def open(self, part: Part) -> Dataset:
+        """Open the data.
+
+        Args:
+            part: The part to take of a protocol, unless the name says another (``cifar10-1k-5k-54k:query``).
+
+        Raises:
+            UsageError: It is neither a source nor a protocol.
+        """
+        from kinbits.data import load_dataset, open_dataset
+
+        protocol, chosen = self._protocol(part)
+        if protocol is not None:
+            found: Dataset = getattr(load_dataset(protocol), chosen)
+            return found
+        self._check_typo()
+        return open_dataset(self.name, label_column=self.label_column, text_column=self.text_column)
+
+    def splits(self, seed: int) -> Splits:
+        """Open a protocol, or split labelled data by seed."""
+        from kinbits.data import load_dataset, split_folder
+
+        protocol, _ = self._protocol("query")
+        if protocol is not None:
+            return load_dataset(protocol, seed=seed)
+        return split_folder(self.open("database"), seed=seed)
+
+    def _protocol(self, part: Part) -> tuple[str | None, str]:
+        """Return the protocol that is meant and its part; None where the name is a source of its own."""
+        from kinbits.data import protocols
+
+        stem, _, last = self.name.rpartition(":")
+        name, chosen = (stem, last) if last in PARTS else (self.name, part)
+        known = set(protocols()) - {"folder"}
+        if name.startswith("folder:") or (name in known and not Path(name).exists()):
+            return name, chosen
+        return None, part
+
+    def _check_typo(self) -> None:
+        """Offer the nearest protocol for a name that is no path."""
+        from kinbits.data import protocols
+
+        plain = not Path(self.name).exists() and os.sep not in self.name and ":" not in self.name
+        if plain and difflib.get_close_matches(self.name, protocols(), n=1, cutoff=0.7):
+            raise unknown_name("data folder or protocol", self.name, protocols())
+
+
+def writable_folder(folder: Path) -> Path:
+    """Make a folder for results, before any work is done for it.
+
+    Raises:
+        UsageError: A file lies there.
+        EnvironmentFault: It cannot be made or written.
+    """
+    import tempfile
+
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file, not a folder; choose another output folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise EnvironmentFault(
+            f"cannot write in {folder}: {error.strerror or error}; choose another output folder"
+        ) from None
+    return folder

@@ -1,0 +1,46 @@
+"""kinbits calibrate: a model's thresholds moved to another collection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from kinbits.cli._app import app
+from kinbits.cli._output import JsonFlag, facts, print_json
+from kinbits.cli._source import DATA_HELP, Source
+
+
+@app.command()
+def calibrate(
+    model: Annotated[Path, typer.Argument(help="Folder of a model.", show_default=False)],
+    data: Annotated[str, typer.Argument(help=DATA_HELP, show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="MODEL", help="Folder of the new model.")],
+    statistic: Annotated[Literal["mean", "median"], typer.Option(help="What each bit is centred on.")] = "mean",
+    as_json: JsonFlag = False,
+) -> None:
+    """Adapt a model's thresholds to another collection.
+
+    Codes of a collection unlike the training data lose balance; here every
+    bit is centred on the collection again. The result is a new model: its
+    codes cannot be compared with those of the old one.
+    """
+    from kinbits._artefact import check_target
+    from kinbits.model import HashModel
+
+    check_target(output)
+    loaded = HashModel.load(model)
+    loaded.calibrate(Source(data).open("database"), statistic=statistic)
+    loaded.metrics.clear()  # measured with the old thresholds
+    loaded.save(output)
+    if as_json:
+        print_json({"model": output, "fingerprint": loaded.fingerprint})
+        return
+    facts(
+        {
+            "model": output,
+            "fingerprint": loaded.fingerprint,
+            "note": "indexes of the old model do not fit; make new ones",
+        }
+    )

@@ -1,0 +1,104 @@
+"""kinbits evaluate: numbers for a model, with baselines beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kinbits._errors import EnvironmentFault
+from kinbits.cli._app import app
+from kinbits.cli._output import JsonFlag, console, facts, note, print_json
+from kinbits.cli._source import LabelColumn, Source, writable_folder
+
+if TYPE_CHECKING:
+    from kinbits.data import Splits
+    from kinbits.evaluation import Report
+    from kinbits.model import HashModel
+
+REPORT, CURVES = "report.json", "pr-curves.png"
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="Folder of a model.", show_default=False)],
+    protocol: Annotated[
+        str,
+        typer.Argument(help="See `kinbits protocols`; or labelled data, which are split by seed.", show_default=False),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FOLDER", help=f"Write {REPORT} and {CURVES} here.", show_default=False),
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option("--metric", help="E.g. map@all, precision@r2; repeat for more.", show_default=False),
+    ] = None,
+    baselines: Annotated[bool, typer.Option("--baselines/--no-baselines", help="Training-free methods beside.")] = True,
+    seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+    label_column: LabelColumn = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Measure a model on a protocol.
+
+    Ties in distance count with their expected value. For your own labelled
+    folder, fit on `folder:PATH`, which leaves the queries out, and evaluate
+    on `folder:PATH`.
+    """
+    from kinbits.evaluation import METRICS
+    from kinbits.evaluation import evaluate as measure
+    from kinbits.model import HashModel
+
+    if output is not None:
+        writable_folder(output)
+    loaded = HashModel.load(model)
+    splits = Source(protocol, label_column).splits(seed)
+    _warn_of_leak(loaded, protocol, splits)
+    report = measure(loaded, splits, metric_names=metric or METRICS, baselines=baselines, progress=True)
+    _record(model, report)
+    files = write_report(report, output) if output is not None else []
+    if as_json:
+        print_json(report.to_dict())
+        return
+    console().print(report.table())
+    facts({"written" if place == 0 else "": path for place, path in enumerate(files)})
+
+
+def write_report(report: Report, folder: Path) -> list[Path]:
+    """Write the report's JSON and curves; each appears complete or not at all."""
+    paths = [folder / REPORT, folder / CURVES]
+    aside = [folder / f".{path.stem}.part{path.suffix}" for path in paths]
+    try:
+        aside[0].write_text(report.to_json() + "\n", encoding="utf-8")
+        report.plot(aside[1])
+        for made, path in zip(aside, paths, strict=True):
+            made.replace(path)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot write the report in {folder}: {error.strerror or error}") from None
+    finally:
+        for made in aside:
+            made.unlink(missing_ok=True)
+    return paths
+
+
+def _warn_of_leak(model: HashModel, protocol: str, splits: Splits) -> None:
+    """Say so when the model has learned from the queries: its numbers are then too good."""
+    own = model.training.get("data_fingerprint")
+    if splits.protocol.name != "folder" or protocol.startswith("folder:") or own == splits.train.fingerprint:
+        return
+    if own == Source(protocol).open("database").fingerprint:
+        note(
+            f"warning: the model was trained on all of {protocol}, the queries among them, so these numbers are too "
+            f"good; fit on folder:{protocol} and evaluate again"
+        )
+
+
+def _record(folder: Path, report: Report) -> None:
+    """Keep the model's own numbers in its folder, where it can be written."""
+    from kinbits._artefact import append_metrics
+
+    try:
+        append_metrics(folder, report.protocol, report.rows[0].values)
+    except EnvironmentFault as error:
+        note(f"note: {error}")

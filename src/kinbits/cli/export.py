@@ -1,0 +1,52 @@
+"""kinbits export: the model as an ONNX graph."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kinbits._errors import UsageError
+from kinbits.cli._app import app
+from kinbits.cli._output import JsonFlag, bytes_text, facts, print_json
+from kinbits.cli._source import writable_folder
+
+
+@app.command()
+def export(
+    model: Annotated[Path, typer.Argument(help="Folder of a model.", show_default=False)],
+    output: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The file to write.", show_default=False)],
+    as_json: JsonFlag = False,
+) -> None:
+    """Write a model as an ONNX graph.
+
+    The graph takes bytes and gives logits. It is compared with PyTorch before
+    it counts as done.
+    """
+    from kinbits.model import HashModel
+
+    if output.suffix != ".onnx" or output.is_dir():
+        raise UsageError(f"the graph goes to an ONNX file, not to {output}; give a name that ends in .onnx")
+    writable_folder(output.parent)
+    loaded = HashModel.load(model)
+    aside = output.with_name(f".{output.stem}.part.onnx")
+    try:
+        logging.disable(logging.WARNING)  # the exporter tells of packages that nobody needs
+        agreement = loaded.export(aside)
+        aside.replace(output)
+    finally:
+        logging.disable(logging.NOTSET)
+        aside.unlink(missing_ok=True)
+    size = output.stat().st_size
+    if as_json:
+        print_json({"graph": output, "bytes": size, "agreement": agreement})
+        return
+    facts(
+        {
+            "graph": f"{output} ({bytes_text(size)})",
+            "agreement": f"{agreement:.2%} of the bits equal PyTorch's on random images",
+            "use": "input pixels uint8 (n, 3, size, size), output logits (n, bits); a bit is 1 where its logit is >= 0",
+        }
+    )

@@ -1,0 +1,211 @@
+"""kinbits fit: learn a model."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kinbits._errors import EnvironmentFault, KinbitsError, UsageError
+from kinbits.cli._app import app
+from kinbits.cli._output import (
+    JsonFlag,
+    facts,
+    note,
+    print_json,
+    seconds_text,
+    shell,
+    skipped_json,
+    skipped_text,
+)
+from kinbits.cli._settings import Settings, from_file
+from kinbits.cli._source import DATA_HELP, LabelColumn, Source, TextColumn
+from kinbits.cli._values import pairs, parameters_of
+
+if TYPE_CHECKING:
+    from kinbits.data import Dataset, Skipped
+    from kinbits.model import HashModel
+
+_TRAINING, _DATA = "Training", "Data"
+
+
+def _option(*names: str, help: str, default: str, panel: str = _TRAINING, metavar: str | None = None) -> Any:
+    return typer.Option(
+        *names, help=f"{help} Default: {default}.", show_default=False, rich_help_panel=panel, metavar=metavar
+    )
+
+
+@app.command()
+def fit(
+    data: Annotated[str | None, typer.Argument(help=DATA_HELP, show_default=False)] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="MODEL", help="Folder of the model.")] = None,
+    method: Annotated[
+        str | None,
+        _option(help="See `kinbits methods`, or a .py file.", default="orthohash", panel="Options"),
+    ] = None,
+    bits: Annotated[int | None, _option(help="Code length.", default="64", panel="Options")] = None,
+    backbone: Annotated[
+        str | None, _option(help="See `kinbits backbones`.", default="by the data", panel="Options")
+    ] = None,
+    image_size: Annotated[
+        int | None, _option(help="Side of the input in pixels.", default="by the data", panel="Options")
+    ] = None,
+    text_backbone: Annotated[
+        str | None, _option(help="For methods with text.", default="minilm", panel="Options")
+    ] = None,
+    finetune: Annotated[
+        bool | None,
+        _option(
+            "--finetune/--frozen",
+            help="Train the backbone too.",
+            default="frozen if pretrained",
+            panel="Options",
+        ),
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        _option(
+            "--param",
+            metavar="NAME=VALUE",
+            help="A parameter of the method; repeat for more.",
+            default="the paper's",
+            panel="Options",
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE.yaml", help="Options from a file, by their names; flags win.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run of the same settings.")
+    ] = False,
+    as_json: JsonFlag = False,
+    epochs: Annotated[int | None, _option(help="Passes over the data.", default="the method's")] = None,
+    batch_size: Annotated[int | None, _option(help="Images a step.", default="the method's")] = None,
+    lr: Annotated[float | None, _option(help="Learning rate.", default="the method's")] = None,
+    backbone_lr: Annotated[float | None, _option(help="Of a fine-tuned backbone.", default="the method's")] = None,
+    seed: Annotated[int | None, _option(help="Of everything random.", default="0")] = None,
+    validation: Annotated[float | None, _option(help="Share held out to choose the best epoch.", default="0")] = None,
+    patience: Annotated[
+        int | None, _option(help="Stop after so many epochs without a better score.", default="never")
+    ] = None,
+    precision: Annotated[str | None, _option(help="32-true, bf16-mixed or 16-mixed.", default="32-true")] = None,
+    devices: Annotated[int | None, _option(help="GPUs or processes.", default="1")] = None,
+    label_column: LabelColumn = None,
+    text_column: TextColumn = None,
+) -> None:
+    """Learn a model from a collection.
+
+    Example: kinbits fit photos -o photos-64
+    """
+    given = {name: value for name, value in locals().items() if name in Settings.__dataclass_fields__}
+    flags = Settings(**{**given, "param": pairs(param or [])})
+    settings = flags.over(from_file(config) if config is not None else Settings())
+    if settings.data is None or settings.output is None:
+        raise UsageError("fit needs data and an output folder: kinbits fit DATA -o MODEL")
+    _Fit(settings, settings.data, settings.output, resume).run(as_json)
+
+
+class _Fit:
+    """One run of the command."""
+
+    def __init__(self, settings: Settings, data: str, output: Path, resume: bool) -> None:
+        self.settings, self.output, self.resume = settings, output, resume
+        self.source = Source(data, settings.label_column, settings.text_column)
+        self.checkpoints = output.parent / f".{output.name}.checkpoints"
+
+    def run(self, as_json: bool) -> None:
+        """Check everything that can be checked, train, save, tell."""
+        from kinbits._artefact import check_target
+        from kinbits.methods import get_method
+
+        check_target(self.output)
+        method = get_method(self.settings.method or "orthohash")
+        params = parameters_of(method, self.settings.param or {})
+        dataset = self.source.open("train")
+        model = self._train(dataset, params)
+        model.save(self.output)
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        skipped = _all_skipped(dataset, model)
+        if as_json:
+            print_json(self._record(model, dataset, skipped))
+        else:
+            self._show(model, dataset, skipped)
+
+    def _train(self, dataset: Dataset, params: dict[str, Any]) -> HashModel:
+        from kinbits.fitting import fit
+
+        known = self.checkpoints.exists()
+        if self.resume and not known:
+            note(f"nothing to resume in {self.checkpoints}; starting from the first epoch")
+        options = self.settings.options() | {
+            "params": params,
+            "checkpoints": self.checkpoints,
+            "resume": self.resume,
+        }
+        try:
+            return fit(dataset, **options)
+        except KeyboardInterrupt:
+            if self.checkpoints.exists():
+                note("the same command with --resume goes on from the last finished epoch")
+            raise
+        except KinbitsError as error:
+            if not known and not isinstance(error, EnvironmentFault):
+                shutil.rmtree(self.checkpoints, ignore_errors=True)
+            raise
+
+    def _show(self, model: HashModel, dataset: Dataset, skipped: list[Skipped]) -> None:
+        record = model.training
+        loss = f", loss {record['history'][-1]['loss']:.4f}" if record["history"] else ""
+        facts(
+            {
+                "model": self.output,
+                "codes": f"{model.bits} bits, {model.method['name']} on {_backbones(model)}",
+                "trained on": f"{record['rows']:,} {_unit(dataset)}{_classes(dataset)}",
+                "epochs": f"{record['epochs']}{loss}" if record["epochs"] else None,
+                "skipped": skipped_text(skipped, dataset.ignored),
+                "time": seconds_text(record["seconds"]),
+                "next": self._next(),
+            }
+        )
+
+    def _next(self) -> str:
+        index = self.output.with_name(f"{self.output.name}.index")
+        return shell("kinbits", "index", "create", index, self.output, self.source.name)
+
+    def _record(self, model: HashModel, dataset: Dataset, skipped: list[Skipped]) -> dict[str, Any]:
+        names = ("rows", "seed", "epochs", "best_epoch", "seconds")
+        return {
+            "model": self.output,
+            "method": model.method["name"],
+            "bits": model.bits,
+            "backbone": model.towers["image"].backbone.name,
+            "classes": dataset.space.classes if dataset.space is not None else None,
+            **{name: model.training[name] for name in names},
+            "loss": model.training["history"][-1]["loss"] if model.training["history"] else None,
+            "skipped": skipped_json(skipped),
+            "fingerprint": model.fingerprint,
+        }
+
+
+def _all_skipped(dataset: Dataset, model: HashModel) -> list[Skipped]:
+    """Join what opening the data left out with what training did; the latter may repeat the former."""
+    from kinbits.data import Skipped
+
+    later = (Skipped(one["id"], one["reason"]) for one in model.training["skipped"])
+    return list(dict.fromkeys([*dataset.skipped, *later]))
+
+
+def _backbones(model: HashModel) -> str:
+    return " + ".join(tower.backbone.name for tower in model.towers.values())
+
+
+def _unit(dataset: Dataset) -> str:
+    return "vectors" if dataset.kind == "vector" else "images"
+
+
+def _classes(dataset: Dataset) -> str:
+    if dataset.space is None:
+        return ", without labels"
+    return f", {dataset.space.classes:,} {'labels' if dataset.space.multi else 'classes'}"

@@ -1,0 +1,111 @@
+"""kinbits new: files to start from."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kinbits._errors import EnvironmentFault, UsageError
+from kinbits.cli._app import group
+
+new = group("new", "Write a file to start from.")
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+SKELETON = '''"""{title}: one sentence that says what it does."""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from kinbits import UsageError
+from kinbits.heads import LinearBatchNorm
+from kinbits.methods import Batch, Method, Recipe, Spec, register
+from torch import Tensor, nn
+
+
+@register("{name}")
+class {title}(Method):
+    """One sentence for `kinbits methods`.
+
+    To begin with, a linear classifier on the relaxed code tanh(v) of the logits v ``(b, K)``, with class weights W,
+    and a term that pulls the logits to the corners::
+
+        L = cross-entropy(W tanh(v), y) + quantization * mean (|v| - 1)^2
+
+    Write your formula here, with symbols and shapes, and put it into `loss`.
+
+    Args:
+        spec: The task: bits, feature length, label space, seed.
+        quantization: Weight of the second term. Keyword arguments become `--param NAME=VALUE`.
+
+    Reference: authors, "Title", venue and year, equation numbers.
+    """
+
+    supervision = "labels"  # or "none"
+    multi_label = True
+    recipe = Recipe(epochs=30, batch_size=128, lr=1e-3)
+
+    def __init__(self, spec: Spec, *, quantization: float = 0.1) -> None:
+        super().__init__(spec)
+        if quantization < 0:
+            raise UsageError(f"quantization is {{quantization}}; it must not be negative")
+        self.quantization = quantization
+        self.head = LinearBatchNorm(spec.features, spec.bits)
+        self.classifier = nn.Linear(spec.bits, spec.classes)
+
+    def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
+        """Return the named terms of the loss; the trainer adds and logs them."""
+        scores = self.classifier(torch.tanh(logits))
+        return {{
+            "class": self._class_term(scores, batch.targets),
+            "quantization": self.quantization * (logits.abs() - 1).square().mean(),
+        }}
+
+    def _class_term(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy for one label an image, int ``(b,)``, or for sets of labels, 0/1 ``(b, C)``."""
+        if labels.ndim == 2:
+            return F.binary_cross_entropy_with_logits(scores, labels.float())
+        return F.cross_entropy(scores, labels, ignore_index=-1)
+'''
+
+
+@new.callback()
+def _kinds() -> None:
+    """Write a file to start from."""
+
+
+@new.command()
+def method(
+    name: Annotated[str, typer.Argument(help="Lower case, words joined by '-', e.g. my-loss.", show_default=False)],
+) -> None:
+    """Write NAME.py here: a method that trains as it is, and passes the conformance check."""
+    from kinbits.methods import methods
+
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"'{name}' is no name for a method; use lower case, digits and '-', e.g. my-loss")
+    path = Path(f"{name.replace('-', '_')}.py")
+    if not path.exists() and name in methods():
+        raise UsageError(f"there is a method '{name}' already; choose another name")
+    title = "".join(word.capitalize() for word in name.split("-"))
+    _write_new(path, SKELETON.format(name=name, title=title))
+    print(
+        f"wrote {path}\n"
+        f"try it:    kinbits fit DATA -o MODEL --method {path}\n"
+        f"check it:  python -c \"from kinbits.testing import check_method; check_method('{path}')\""
+    )
+
+
+def _write_new(path: Path, text: str) -> None:
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    except FileExistsError:
+        raise UsageError(f"{path} exists and is not overwritten; choose another name, or move it away") from None
+    except OSError as error:
+        raise EnvironmentFault(f"cannot write {path}: {error.strerror}; go to a folder that you can write") from None
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)

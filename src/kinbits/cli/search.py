@@ -1,0 +1,98 @@
+"""kinbits search: the nearest items of an index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kinbits._errors import DataError, UsageError
+from kinbits.cli._app import app
+from kinbits.cli._output import JsonFlag, console, note, print_json, table
+from kinbits.cli.index import IndexFolder, ModelOption, opened_index
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kinbits.index import Hits
+    from kinbits.model import HashModel
+
+_COLUMNS = 4
+
+
+@app.command()
+def search(
+    folder: IndexFolder,
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[IMAGE]...", help="Images to search with, or one folder of them.", show_default=False),
+    ] = None,
+    text: Annotated[
+        list[str] | None, typer.Option(help="Search with a text, if the model reads text.", show_default=False)
+    ] = None,
+    k: Annotated[
+        int | None, typer.Option("-k", min=1, help="At most so many hits; 10 if not given.", show_default=False)
+    ] = None,
+    radius: Annotated[
+        int | None, typer.Option("--radius", "-r", help="Only hits within so many bits.", show_default=False)
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where", "-w", metavar="FILTER", help="E.g. label=cat, 'year>=2020'; repeat for more.", show_default=False
+        ),
+    ] = None,
+    model: ModelOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Find the items nearest to an image or a text.
+
+    Example: kinbits search photos.index query.jpg -k 5 --where label=cat
+    """
+    from kinbits.cli._remembered import model_of
+
+    if bool(images) == bool(text):
+        raise UsageError("give images to search with, or --text; one of the two")
+    opened_index(folder)  # a missing or damaged index is told before a model is loaded
+    loaded = model_of(folder, model)
+    opened = opened_index(folder, loaded)
+    names, codes = _texts(loaded, text) if text else _images(loaded, images or [])
+    found = opened.search(codes, k, radius=radius, where=where or None)
+    if as_json:
+        print_json([{"query": n, "hits": hits.to_dicts()} for n, hits in zip(names, found, strict=True)])
+        return
+    for name, hits in zip(names, found, strict=True):
+        _show(name, hits)
+
+
+def _texts(model: HashModel, texts: list[str]) -> tuple[list[str], np.ndarray]:
+    return [f'"{text}"' for text in texts], model.encode(text=texts)
+
+
+def _images(model: HashModel, paths: list[Path]) -> tuple[list[str], np.ndarray]:
+    """Encode what can be read; what cannot is named, and only fatal if nothing is left."""
+    from kinbits._inputs import as_dataset
+
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise DataError(f"no such file: {missing[0]}; give paths of images")
+    dataset = as_dataset(paths[0] if len(paths) == 1 else [str(path) for path in paths])
+    codes, kept = model.encode_readable(dataset)
+    if not len(kept):
+        first = kept.skipped[0]
+        raise DataError(f"none of {len(paths)} images can be read ({first.id}: {first.reason}); give other images")
+    for one in kept.skipped:
+        note(f"skipped {one.id}: {one.reason}")
+    return [str(name) for name in kept.ids], codes
+
+
+def _show(name: str, hits: Hits) -> None:
+    if not len(hits):
+        console().print(f"{name}: nothing found")
+        return
+    rows: list[dict[str, Any]] = hits.to_dicts()
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    columns = sorted(columns, key=lambda column: (column not in ("id", "distance"), column != "label"))
+    shown = columns[: 2 + _COLUMNS]
+    console().print(table(shown, ([row.get(column) for column in shown] for row in rows), title=name))

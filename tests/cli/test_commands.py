@@ -1,0 +1,376 @@
+"""The main jobs, as a person does them."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import kinbits
+from kinbits.cli import _codes_file, _encoding
+from kinbits.cli._app import VERBS
+
+LIGHT = """
+import sys
+from kinbits.cli import main
+code = main(["--help"])
+sys.exit(code or bool({'torch', 'numpy'} & set(sys.modules)))
+"""
+
+
+def test_help_is_quick_and_loads_nothing_heavy():
+    took = []
+    for _ in range(5):
+        started = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=False)
+        took.append(time.perf_counter() - started)
+        assert done.returncode == 0, done.stderr
+    assert min(took) <= 0.3
+
+
+def test_help_names_every_verb_and_every_exit_code(run):
+    out = run("--help").out
+    assert all(re.search(rf"^ +{code}  \w", out, re.MULTILINE) for code in (0, 2, 3, 4, 5, 130))
+    verbs = list(VERBS)
+    assert re.findall(r"^│ (\w+) ", out, re.MULTILINE) == verbs
+    assert all(run(verb, "--help").code == 0 for verb in verbs)
+
+
+def test_every_help_fits_into_80_columns(run):
+    for verb in ([], ["fit"], ["search"], ["index", "create"], ["evaluate"]):
+        assert max(map(len, run(*verb, "--help").out.splitlines())) <= 80
+
+
+def test_version(run):
+    assert re.fullmatch(r"kinbits \d+\.\d+\.\d+\n", run("--version").out)
+
+
+def test_python_m_kinbits_is_the_same_program():
+    done = subprocess.run([sys.executable, "-m", "kinbits", "fit"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stdout == ""
+
+
+def test_a_reader_that_stops_reading_is_no_fault():
+    command = f"{sys.executable} -m kinbits methods --json | head -c 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 128 + signal.SIGPIPE)
+    assert done.stderr == ""
+
+
+def test_fit_tells_what_it_did_and_what_comes_next(run, vectors):
+    ended = run("fit", vectors.name, "-o", "m", "--bits", "16", "--epochs", "2")
+    assert ended.code == 0
+    assert "60 vectors, 3 classes" in ended.out
+    assert f"kinbits index create m.index m {vectors.name}" in ended.out
+    assert "trained orthohash" in ended.err  # progress never goes to standard output
+    assert sorted(path.name for path in Path().iterdir() if path.name != ".cache") == ["m", "vectors.npz"]
+
+
+def test_fit_lists_files_that_cannot_be_read(run, images):
+    folder = images("photos", cat=3, dog=3)
+    (folder / "cat" / "bad.png").write_bytes(b"no image")
+    (folder / "cat" / "notes.txt").write_text("hello")
+    ended = run("fit", "photos", "-o", "m", "--backbone", "convnet-small", "--epochs", "1", "--bits", "16")
+    assert "6 images, 2 classes" in ended.out
+    assert "cat/bad.png: not an image" in ended.out
+    assert ".txt" in ended.out
+
+
+EXPERIMENT = """
+data: vectors.npz
+method: orthohash
+bits: 32
+epochs: 1
+lr: 1e-3
+batch-size: 20
+param:
+  margin: 0.1
+  scale: 5
+"""
+
+
+def test_flags_win_over_the_experiment_file(run, vectors):
+    Path("e.yaml").write_text(EXPERIMENT)
+    ended = run("fit", "-o", "m", "--config", "e.yaml", "--bits", "16", "--param", "margin=0.3", "--json")
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["bits"] == 16
+    model = kinbits.HashModel.load("m")
+    assert model.method["params"] == {"margin": 0.3, "scale": 5.0}
+    assert model.training["recipe"]["batch_size"] == 20
+    assert model.training["recipe"]["lr"] == 1e-3
+
+
+def test_fit_replaces_an_older_model(run, model, vectors):
+    before = kinbits.HashModel.load(model).fingerprint
+    assert run("fit", vectors, "-o", model, "--bits", "8", "--epochs", "1").code == 0
+    assert kinbits.HashModel.load(model).fingerprint != before
+
+
+FIT = """
+import os, signal, sys
+from kinbits.cli import main
+from kinbits.training._checkpoint import Checkpoints
+
+save = Checkpoints.save
+
+def kill(self, run):
+    save(self, run)
+    if len(run.history.epochs) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Checkpoints.save = kill
+main(sys.argv[1:])
+"""
+
+
+def test_a_killed_fit_goes_on_to_the_same_model(run, vectors):
+    fit = ["fit", "vectors.npz", "--bits", "16", "--epochs", "6", "--batch-size", "16", "-o"]
+    assert run(*fit, "whole").code == 0
+    killed = subprocess.run([sys.executable, "-c", FIT, *fit, "part"], capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not Path("part").exists()
+    ended = run(*fit, "part", "--resume")
+    assert ended.code == 0, ended.err
+    assert kinbits.HashModel.load("part").fingerprint == kinbits.HashModel.load("whole").fingerprint
+    assert not Path(".part.checkpoints").exists()
+
+
+def test_resume_refuses_the_checkpoint_of_other_settings(run, vectors):
+    fit = ["fit", "vectors.npz", "--bits", "16", "--epochs", "6", "-o", "m"]
+    subprocess.run([sys.executable, "-c", FIT, *fit], capture_output=True, check=False)
+    ended = run(*fit[:2], "--bits", "8", "--epochs", "6", "-o", "m", "--resume")
+    assert ended.code == 4
+    assert "bits" in ended.error
+    assert run(*fit, "--resume").code == 0  # and the checkpoint is still there
+
+
+def test_encode_writes_ids_codes_and_labels(run, model, vectors):
+    ended = run("encode", model, vectors, "-o", "codes.parquet")
+    assert ended.code == 0, ended.err
+    table = pq.read_table("codes.parquet")
+    assert str(table.schema.field("code").type) == "fixed_size_binary[2]"
+    assert table["id"].to_pylist()[:2] == ["item 000", "item 001"]
+    assert table["label"].to_pylist()[:4] == ["a", "b", "c", "a"]
+    expected = kinbits.HashModel.load(model).encode(kinbits.open_dataset(vectors))
+    assert b"".join(table["code"].to_pylist()) == expected.tobytes()
+
+
+ENCODE = """
+import os, signal, sys
+from kinbits.cli import _codes_file, _encoding, main
+
+_encoding.BATCH = 16
+write = _codes_file.Parts.write
+
+def kill(self, number, batch):
+    write(self, number, batch)
+    if number == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+_codes_file.Parts.write = kill
+main(sys.argv[1:])
+"""
+
+
+def test_a_killed_encode_goes_on_where_it_stopped(run, model, vectors, monkeypatch):
+    monkeypatch.setattr(_encoding, "BATCH", 16)
+    assert run("encode", model, vectors, "-o", "whole.parquet").code == 0
+    encode = ["encode", str(model), str(vectors), "-o", "part.parquet"]
+    killed = subprocess.run([sys.executable, "-c", ENCODE, *encode], capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not Path("part.parquet").exists()
+    written = []
+    write = _codes_file.Parts.write
+    monkeypatch.setattr(_codes_file.Parts, "write", lambda s, n, b: (written.append(n), write(s, n, b)))
+    ended = run(*encode)
+    assert ended.code == 0, ended.err
+    assert written == [2, 3]
+    assert "going on after 32 of 60" in ended.err
+    assert pq.read_table("part.parquet").equals(pq.read_table("whole.parquet"))
+    assert not Path(".part.parquet.parts").exists()
+
+
+def test_parts_of_another_model_are_not_taken_over(run, model, vectors, more_vectors, monkeypatch):
+    encode = ["encode", str(model), str(vectors), "-o", "codes.parquet"]
+    subprocess.run([sys.executable, "-c", ENCODE, *encode], capture_output=True, check=False)
+    assert run("fit", more_vectors, "-o", model, "--bits", "16", "--epochs", "1").code == 0
+    monkeypatch.setattr(_encoding, "BATCH", 16)
+    ended = run(*encode)
+    assert "going on" not in ended.err
+    expected = kinbits.HashModel.load(model).encode(kinbits.open_dataset(vectors))
+    assert b"".join(pq.read_table("codes.parquet")["code"].to_pylist()) == expected.tobytes()
+
+
+def test_encode_lists_bad_files_also_those_before_a_restart(run, images, monkeypatch):
+    folder = images("photos", cat=20, dog=20)
+    (folder / "cat" / "0.png").write_bytes(b"no image")
+    assert run("fit", "photos", "-o", "m", "--backbone", "convnet-small", "--epochs", "1", "--bits", "8").code == 0
+    encode = ["encode", "m", "photos", "-o", "codes.parquet"]
+    subprocess.run([sys.executable, "-c", ENCODE, *encode], capture_output=True, check=False)
+    monkeypatch.setattr(_encoding, "BATCH", 16)
+    ended = run(*encode, "--json")
+    assert ended.code == 0, ended.err
+    told = json.loads(ended.out)
+    assert [one["id"] for one in told["skipped"]] == ["cat/0.png"]
+    assert told["rows"] == 39
+
+
+def test_an_index_from_codes_equals_one_from_data(run, index, model, vectors):
+    assert run("encode", model, vectors, "-o", "codes.parquet").code == 0
+    assert run("index", "create", "other.index", "codes.parquet").code == 0
+    query = ["vectors.npz", "-k", "5", "--json"]
+    assert run("search", index, *query).out == run("search", "other.index", *query).out
+
+
+def test_codes_of_others_need_their_length(run, vectors):
+    import pyarrow as pa
+
+    codes = pa.array([b"\x00\x01", b"\xff\x01"], pa.binary(2))
+    pq.write_table(pa.table({"id": [7, 8], "code": codes}), "codes.parquet")
+    assert "--bits" in run("index", "create", "i", "codes.parquet").error
+    assert run("index", "create", "i", "codes.parquet", "--bits", "16").code == 0
+    assert json.loads(run("index", "info", "i", "--json").out)["items"] == 2
+
+
+def test_index_add_delete_info_verify_compact(run, index, model, vectors, tmp_path):
+    assert run("index", "delete", index, "item 003", "item 005").code == 0
+    told = json.loads(run("index", "info", index, "--json").out)
+    assert (told["items"], told["deleted"], told["bits"]) == (58, 2, 16)
+    assert Path(told["model"]) == model.resolve()
+    assert run("index", "add", index, vectors, "--upsert", "--json").code == 0
+    assert "60 items" in run("index", "verify", index).out
+    assert "1 segment" in run("index", "compact", index).out
+    assert run("index", "delete", index, "no such").code == 3
+
+
+def test_search_prints_a_table_and_json(run, index, vectors):
+    ended = run("search", index, "vectors.npz", "-k", "3", "--where", "label=b")
+    assert ended.code == 0, ended.err
+    assert re.search(r"id +distance +label", ended.out)
+    assert " a " not in ended.out
+    found = json.loads(run("search", index, "vectors.npz", "--radius", "0", "--json").out)
+    assert len(found) == 60
+    assert all(hit["distance"] == 0 for one in found for hit in one["hits"])
+    assert "item 000" in [hit["id"] for hit in found[0]["hits"]]
+
+
+def test_search_skips_what_cannot_be_read_and_says_so(run, images):
+    folder = images("photos", cat=5, dog=5)
+    run("fit", "photos", "-o", "m", "--backbone", "convnet-small", "--epochs", "1", "--bits", "8")
+    assert run("index", "create", "i", "m", "photos").code == 0
+    (folder.parent / "bad.png").write_bytes(b"no image")
+    ended = run("search", "i", "photos/cat/0.png", "bad.png", "-k", "1", "--json")
+    assert ended.code == 0, ended.err
+    assert [one["query"] for one in json.loads(ended.out)] == ["photos/cat/0.png"]
+    assert "skipped bad.png" in ended.err
+
+
+def test_evaluate_prints_and_writes_a_report(run, vectors):
+    assert run("fit", "folder:vectors.npz", "-o", "m", "--bits", "16", "--epochs", "3").code == 0
+    ended = run("evaluate", "m", "folder:vectors.npz", "-o", "report")
+    assert ended.code == 0, ended.err
+    assert max(map(len, ended.out.splitlines())) <= 80
+    assert "warning" not in ended.err
+    report = json.loads(Path("report/report.json").read_text())
+    assert {"orthohash", "itq", "lsh"} <= {row["name"] for row in report["rows"]}
+    assert Path("report/pr-curves.png").read_bytes().startswith(b"\x89PNG")
+    assert sorted(path.name for path in Path("report").iterdir()) == ["pr-curves.png", "report.json"]
+    measured = json.loads(Path("m/metrics.json").read_text())
+    assert measured["folder"]["map@all"] == pytest.approx(report["rows"][0]["values"]["map@all"])
+    assert json.loads(run("evaluate", "m", "folder:vectors.npz", "--json", "--no-baselines").out)["rows"]
+
+
+def test_evaluate_warns_when_the_queries_were_learned(run, model, vectors):
+    ended = run("evaluate", model, vectors, "--no-baselines", "--metric", "map@all")
+    assert ended.code == 0, ended.err
+    assert "too good" in ended.err
+
+
+def test_calibrate_makes_another_model(run, model, more_vectors):
+    assert run("calibrate", model, more_vectors, "-o", "calibrated").code == 0
+    codes = [kinbits.HashModel.load(m).encode(kinbits.open_dataset(more_vectors)) for m in (model, "calibrated")]
+    balance = [np.abs(kinbits.hamming.unpack(c, 16).mean(0) - 0.5).mean() for c in codes]
+    assert balance[1] < balance[0]
+
+
+@pytest.mark.parametrize("verb", [["methods"], ["methods", "adsh"], ["backbones"], ["protocols"]], ids=" ".join)
+def test_what_there_is_is_listed(run, verb):
+    ended = run(*verb)
+    assert ended.code == 0
+    assert max(map(len, ended.out.splitlines())) <= 100
+    assert json.loads(run(*verb, "--json").out)
+
+
+def test_methods_shows_parameters_with_their_defaults(run):
+    out = run("methods", "orthohash").out
+    assert re.search(r"margin +float +0.2", out)
+    assert "NeurIPS 2021" in out
+
+
+def test_doctor_names_what_it_found(run):
+    ended = run("doctor", "--json")
+    found = {one["what"]: one for one in json.loads(ended.out)}
+    assert {"versions", "processor", "native kernel", "threads", "GPU", "feature cache"} <= set(found)
+    faults = [one for one in found.values() if one["state"] == "fault"]
+    assert ended.code == (5 if faults else 0)
+    assert run("doctor").code == ended.code
+
+
+def test_doctor_fails_when_the_cache_cannot_be_written(run, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    run("--version")
+    monkeypatch.setenv("KINBITS_CACHE", str(tmp_path / "file"))
+    from kinbits.cli.doctor import _caches
+
+    assert [finding.state for finding in _caches()] == ["fault"]
+    assert "KINBITS_CACHE" in _caches()[0].found
+
+
+def test_new_method_trains_as_it_is_and_is_not_overwritten(run, vectors):
+    assert run("new", "method", "my-loss").code == 0
+    text = Path("my_loss.py").read_text()
+    ended = run("fit", vectors, "-o", "m", "--method", "my_loss.py", "--epochs", "2", "--param", "quantization=0.5")
+    assert ended.code == 0, ended.err
+    assert kinbits.HashModel.load("m").method["params"] == {"quantization": 0.5}
+    assert "not overwritten" in run("new", "method", "my-loss").error
+    assert Path("my_loss.py").read_text() == text
+
+
+@pytest.mark.parametrize("name", ["orthohash", "My Loss", "9lives", ""])
+def test_new_method_refuses_bad_names(run, name):
+    ended = run("new", "method", name)
+    assert ended.code == 2
+    assert ended.error
+    assert list(Path().glob("*.py")) == []
+
+
+def test_the_skeleton_passes_the_conformance_check(tmp_path, run):
+    assert run("new", "method", "checked-loss").code == 0
+    from kinbits.testing import check_method
+
+    check_method("checked_loss.py")
+
+
+def test_the_skeleton_is_clean(run):
+    assert run("new", "method", "clean-loss").code == 0
+    ruff = [sys.executable, "-m", "ruff", "check", "--isolated", "--line-length", "120", "clean_loss.py"]
+    done = subprocess.run(ruff, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_export_writes_a_graph_that_agrees(run, images):
+    pytest.importorskip("onnxscript")
+    images("photos", cat=4, dog=4)
+    run("fit", "photos", "-o", "m", "--backbone", "convnet-small", "--epochs", "1", "--bits", "8")
+    ended = run("export", "m", "graph.onnx", "--json")
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["agreement"] >= 0.999
+    assert sorted(p.name for p in Path().iterdir() if "onnx" in p.name) == ["graph.onnx"]

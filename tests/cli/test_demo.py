@@ -1,0 +1,86 @@
+"""The demo, on a small part of its data."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import kinbits.data
+from kinbits._contact_sheet import BAD, GOOD, HEADER, MARGIN, Tile, contact_sheet
+from kinbits._errors import UsageError
+from kinbits.cli import demo
+
+
+@pytest.fixture
+def small_protocol(monkeypatch):
+    """Three classes, a few images each, in place of Fashion-MNIST."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(90) % 3
+    pixels = rng.integers(0, 90, (90, 28, 28), dtype=np.uint8)
+    for row, label in enumerate(labels):
+        pixels[row, 8 * label : 8 * label + 8] += 150
+    data = kinbits.open_dataset(pixels, labels=[f"kind {label}" for label in labels])
+    splits = kinbits.data.split_folder(data, query=3, train=0.4)
+    splits = replace(splits, protocol=replace(splits.protocol, name="small"))
+    monkeypatch.setattr("kinbits.data.load_dataset", lambda name: splits)
+    monkeypatch.setattr(demo, "DATABASE", 40)
+    monkeypatch.setattr(demo, "BITS", 16)
+
+
+@pytest.mark.slow
+def test_the_demo_writes_everything_and_can_run_again(run, small_protocol):
+    for _ in range(2):
+        ended = run("demo", "-o", "shown")
+        assert ended.code == 0, ended.err
+    made = sorted(path.name for path in Path("shown").iterdir())
+    assert made == ["contact-sheet.png", "index", "model", "pr-curves.png", "query.png", "report.json"]
+    assert "with orthohash" in ended.out
+    assert "with ITQ" in ended.out
+    assert "kinbits search shown/index shown/query.png" in ended.out
+    assert [f"{step}/5" in ended.err for step in range(1, 6)] == [True] * 5
+    assert json.loads(Path("shown/report.json").read_text())["database"] == 40
+    assert len(json.loads(run("search", "shown/index", "shown/query.png", "--json").out)[0]["hits"]) == 10
+
+
+def test_the_demo_leaves_other_peoples_folders_alone(run, tmp_path):
+    (tmp_path / "mine" / "index").mkdir(parents=True)
+    (tmp_path / "mine" / "index" / "book.txt").write_text("precious")
+    assert run("demo", "-o", "mine").code == 2
+    assert (tmp_path / "mine" / "index" / "book.txt").read_text() == "precious"
+    assert not (tmp_path / "mine" / "model").exists()
+
+
+def tile(colour, good=None, size=(40, 20), lines=("1 bit", "cat")):
+    return Tile(Image.new("RGB", size, colour), lines, good)
+
+
+def test_frames_tell_right_from_wrong(tmp_path):
+    path = contact_sheet([[tile("blue"), tile("blue", True), tile("blue", False)]], tmp_path / "s.png", title="T")
+    with Image.open(path) as opened:
+        sheet = opened.convert("RGB")
+    row = [sheet.getpixel((x, HEADER + 30)) for x in range(sheet.width)]
+    assert GOOD in row
+    assert BAD in row
+    assert row.index(GOOD) < row.index(BAD)
+    assert (0, 0, 255) in [sheet.getpixel((x, HEADER + 60)) for x in range(MARGIN, MARGIN + 100)]
+
+
+def test_rows_of_unequal_length_long_labels_and_odd_shapes_fit(tmp_path):
+    rows = [
+        [tile("red", lines=("a label that is much too long for its tile",)), tile("red", True, (5, 300))],
+        [tile("red", size=(1, 1))],
+        [tile("red"), tile("red", False, (3000, 10)), tile("red", lines=())],
+    ]
+    path = contact_sheet(rows, tmp_path / "s.png", title="Título 標題", subtitle="ß")
+    with Image.open(path) as sheet:
+        assert sheet.width > 300
+        assert sheet.height > 3 * 112
+
+
+def test_no_queries_no_sheet(tmp_path):
+    with pytest.raises(UsageError):
+        contact_sheet([], tmp_path / "s.png", title="T")
+    assert not (tmp_path / "s.png").exists()

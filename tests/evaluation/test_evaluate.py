@@ -1,0 +1,77 @@
+"""Reports: the right numbers, the right neighbours beside them, in every form."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import kinbits
+from kinbits import DataError, metrics
+from kinbits.data import split_folder
+
+WIDTH, CLASSES = 32, 4
+
+
+def splits(labels=True, rows=400):
+    rng = np.random.default_rng(0)
+    known = np.arange(rows) % CLASSES
+    noise = rng.normal(size=(rows, 4)) @ rng.normal(size=(4, WIDTH))
+    found = rng.normal(size=(CLASSES, WIDTH))[known] + noise + 0.5 * rng.normal(size=(rows, WIDTH))
+    return split_folder(kinbits.open_dataset(found.astype(np.float32), labels=known), seed=0)
+
+
+@pytest.fixture(scope="module")
+def report():
+    data = splits()
+    model = kinbits.fit(data.train, bits=24, epochs=30, progress=False, cache=None)
+    return kinbits.evaluate(model, data), model, data
+
+
+def test_the_first_row_is_the_models_own_number(report):
+    shown, model, data = report
+    codes = [model.encode(part) for part in (data.query, data.database)]
+    relevance = metrics.LabelRelevance(data.query.labels, data.database.labels)
+    expected = metrics.evaluate(*codes, relevance, ["map@all"])["map@all"]
+    assert shown.rows[0].name == "orthohash"
+    assert shown.rows[0].values["map@all"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_baselines_stand_beside_it_and_learning_pays(report):
+    shown = report[0]
+    assert [row.name for row in shown.rows[1:]] == ["lsh", "pca", "pca-rotation", "itq", "features (cosine)"]
+    assert shown["orthohash"].values["map@all"] > shown["itq"].values["map@all"] > 0.25
+
+
+def test_a_report_prints_within_80_columns_and_becomes_json(report):
+    shown = report[0]
+    lines = str(shown).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "expected value" in str(shown)
+    told = json.loads(shown.to_json())
+    assert told["protocol"] == "folder"
+    assert told["rows"][0]["values"].keys() == {"map@all", "map@1000", "precision@100", "precision@r2"}
+    assert told["fingerprint"] == report[1].fingerprint
+
+
+def test_the_plot_is_a_picture(report, tmp_path):
+    with Image.open(report[0].plot(tmp_path / "curves.png")) as image:
+        assert image.width > 600
+
+
+def test_data_without_labels_is_refused(report):
+    model = report[1]
+    bare = kinbits.open_dataset(np.zeros((50, WIDTH), np.float32))
+    data = report[2]
+    from dataclasses import replace
+
+    with pytest.raises(DataError, match="no labels"):
+        kinbits.evaluate(model, replace(data, query=bare, database=bare))
+
+
+def test_more_bits_than_features_leave_out_what_cannot_exist():
+    data = splits()
+    model = kinbits.fit(data.train, bits=48, epochs=2, progress=False, cache=None)
+    names = [row.name for row in kinbits.evaluate(model, data).rows]
+    assert "itq" not in names
+    assert "lsh" in names

@@ -1,0 +1,153 @@
+"""fit: from a dataset to a model, and what it refuses before it does any work."""
+
+import numpy as np
+import pytest
+
+import kinbits
+from kinbits import DataError, UsageError
+from kinbits.data import FeatureCache
+
+ROWS, WIDTH = 80, 24
+
+
+def vectors(classes=4, rows=ROWS, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(rows) % classes
+    centres = np.random.default_rng(5).normal(size=(classes, WIDTH))
+    return (centres[labels] + 0.8 * rng.normal(size=(rows, WIDTH))).astype(np.float32), labels
+
+
+def data(**more):
+    found, labels = vectors(**more)
+    return kinbits.open_dataset(found, labels=labels)
+
+
+def fit(dataset, **options):
+    return kinbits.fit(dataset, **{"bits": 16, "epochs": 3, "progress": False, "cache": None, **options})
+
+
+def test_one_seed_gives_identical_codes_and_fingerprints():
+    runs = [fit(data(), seed=seed) for seed in (0, 0, 1)]
+    codes = [run.encode(vectors()[0]) for run in runs]
+    np.testing.assert_array_equal(codes[0], codes[1])
+    assert runs[0].fingerprint == runs[1].fingerprint != runs[2].fingerprint
+
+
+def test_unlabelled_rows_take_no_part_in_learning_from_labels():
+    found, labels = vectors()
+    marked = labels.copy()
+    marked[::2] = -1
+    model = fit(kinbits.open_dataset(found, labels=marked), method="hashnet")
+    assert model.training["rows"] == ROWS // 2
+    assert {s["reason"] for s in model.training["skipped"]} == {"no label"}
+
+
+def test_no_labels_name_methods_that_need_none():
+    with pytest.raises(DataError, match=r"itq"):
+        fit(kinbits.open_dataset(vectors()[0]), method="orthohash")
+
+
+def test_one_class_is_refused():
+    with pytest.raises(DataError, match="at least two classes"):
+        fit(data(classes=1))
+
+
+def test_a_class_with_one_image_is_fine():
+    found, labels = vectors()
+    labels = labels.copy()
+    labels[0] = 4
+    assert fit(kinbits.open_dataset(found, labels=labels)).bits == 16
+
+
+def test_unknown_names_offer_the_nearest():
+    with pytest.raises(UsageError, match="did you mean orthohash"):
+        fit(data(), method="orthohahs")
+    with pytest.raises(UsageError, match="did you mean epochs"):
+        fit(data(), epohcs=3)
+    with pytest.raises(UsageError, match="did you mean margin"):
+        fit(data(), params={"margn": 0.1})
+
+
+@pytest.mark.parametrize("bits", [0, -8, 3])
+def test_too_few_bits_are_refused(bits):
+    with pytest.raises(UsageError, match="at least 4"):
+        fit(data(), bits=bits)
+
+
+def test_more_classes_than_codes_are_refused():
+    with pytest.raises(UsageError, match="more than 4 bits"):
+        fit(data(classes=20), bits=4)
+
+
+def test_validation_rows_are_held_out_of_training():
+    model = fit(data(), validation=0.25)
+    assert model.training["rows"] == ROWS - ROWS // 4
+    assert all("validation" in record for record in model.training["history"])
+
+
+def test_text_methods_want_text():
+    with pytest.raises(DataError, match="text"):
+        fit(data(), method="ugach")
+
+
+def test_sets_of_labels_work():
+    found, labels = vectors()
+    sets = np.eye(4, dtype=np.uint8)[labels]
+    sets[::5, 0] = 1
+    model = fit(kinbits.open_dataset(found, labels=sets))
+    assert model.encode(found).shape == (ROWS, 2)
+
+
+def test_features_are_read_from_the_cache_the_second_time(tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (24, 20, 20, 3), dtype=np.uint8)
+    dataset = kinbits.open_dataset(images, labels=np.arange(24) % 3)
+    cache = FeatureCache(tmp_path)
+    options = {"backbone": "convnet-small", "finetune": False, "cache": cache}
+    first = fit(dataset, **options)
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.f16")}
+    assert kept
+    second = fit(dataset, **options)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.f16")} == kept
+    assert first.bits == second.bits
+
+
+def test_a_backbone_without_pretraining_is_trained_and_a_frozen_one_is_not():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (24, 20, 20, 3), dtype=np.uint8)
+    dataset = kinbits.open_dataset(images, labels=np.arange(24) % 3)
+    trained = fit(dataset, backbone="convnet-small", epochs=1)
+    assert trained.training["backbone_trained"]
+    assert not fit(dataset, backbone="convnet-small", finetune=False, epochs=1).training["backbone_trained"]
+    with pytest.raises(UsageError, match="vectors"):
+        fit(data(), finetune=True)
+
+
+def test_two_view_methods_work_frozen_and_trained(tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (24, 20, 20, 3), dtype=np.uint8)
+    for finetune in (False, True):
+        model = fit(images, method="cibhash", backbone="convnet-small", finetune=finetune, epochs=1, views=2)
+        assert model.encode(images).shape == (24, 2)
+
+
+def test_a_method_may_come_from_a_file(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        '''
+from kinbits.heads import Linear
+from kinbits.methods import Method, register
+
+@register("mine")
+class Mine(Method):
+    """Push logits away from zero."""
+    supervision = "none"
+    def __init__(self, spec, *, weight: float = 1.0):
+        super().__init__(spec)
+        self.weight, self.head = weight, Linear(spec.features, spec.bits)
+    def loss(self, batch, logits):
+        return {"push": self.weight * (logits.abs() - 1).square().mean()}
+'''
+    )
+    model = fit(data(), method=str(path), params={"weight": 0.5})
+    assert model.method["name"] == "mine"
