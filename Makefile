@@ -1,0 +1,54 @@
+# Two commands on a fresh Debian machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Folder with the data sets of the benchmarks (docs: "Data"); tests that need them are skipped without it.
+export KINBITS_DATA ?= $(wildcard ../shared/data)
+export OMP_NUM_THREADS ?= 2
+# Waiting threads sleep: spinning ones slow small steps down many times on busy cores.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+PACKAGES := $(shell grep -v '^\#' packages.txt)
+
+.PHONY: demo test check lint types tests packages results clean
+
+demo: $(VENV)/.installed
+	$(BIN)/kinbits demo -o demo
+
+test: $(VENV)/.installed check
+
+check: lint types tests
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types:
+	$(BIN)/mypy
+
+tests:
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=15
+
+results: $(VENV)/.installed
+	$(BIN)/python experiments/cifar10_frozen.py
+	$(BIN)/python experiments/fashion_products.py
+
+# Installs what may be installed, and names the rest.
+packages:
+	@missing=$$(dpkg-query -W -f '$${Package} $${Status}\n' $(PACKAGES) 2>/dev/null | awk '/ok installed/ {print $$1}'); \
+	missing=$$(for p in $(PACKAGES); do echo "$$missing" | grep -qx "$$p" || echo "$$p"; done); \
+	[ -z "$$missing" ] && exit 0; \
+	if [ "$$(id -u)" = 0 ]; then \
+	    apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing >/dev/null \
+	    || echo "could not install" $$missing; \
+	else echo "please install as root: apt-get install" $$missing; fi
+
+$(VENV)/.installed: pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
+	@$(MAKE) --no-print-directory packages
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch numpy
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist demo
