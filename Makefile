@@ -27,11 +27,13 @@ types:
 	$(BIN)/mypy
 
 tests:
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=15
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=15 -m "not alone"
+	$(BIN)/python -m pytest -q -m alone
 
 results: $(VENV)/.installed
 	$(BIN)/python experiments/cifar10_frozen.py
 	$(BIN)/python experiments/fashion_products.py
+	$(BIN)/python experiments/readme_numbers.py
 
 # Installs what may be installed, and names the rest.
 packages:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 import kinbits
 from kinbits import DataError, UsageError
@@ -31,6 +32,16 @@ def test_one_seed_gives_identical_codes_and_fingerprints():
     codes = [run.encode(vectors()[0]) for run in runs]
     np.testing.assert_array_equal(codes[0], codes[1])
     assert runs[0].fingerprint == runs[1].fingerprint != runs[2].fingerprint
+
+
+def test_one_seed_gives_identical_codes_with_a_backbone_from_scratch():
+    images = np.random.default_rng(0).integers(0, 255, (24, 20, 20, 3), dtype=np.uint8)
+    dataset = kinbits.open_dataset(images, labels=np.arange(24) % 3)
+    fingerprints = set()
+    for other in (1, 2):
+        torch.manual_seed(other)  # what the program did before must not matter
+        fingerprints.add(fit(dataset, backbone="convnet-small", epochs=1).fingerprint)
+    assert len(fingerprints) == 1
 
 
 def test_unlabelled_rows_take_no_part_in_learning_from_labels():

@@ -103,6 +103,7 @@ def test_the_lower_parts_work_without_torch(part):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.alone
 def test_import_is_light_and_quick():
     code = "import kinbits, sys; assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
     times = []

@@ -178,9 +178,8 @@ def test_an_index_takes_a_dataset_and_refuses_another_models_query(model, folder
     images, labels = pictures()
     data = kinbits.open_dataset(images, labels=labels)
     index = kinbits.Index.create(model=model).add(data)
-    hits = index.search(images[4], k=3)
-    assert hits.ids[0] == data.ids[4]
-    assert hits.distances[0] == 0
+    hits = index.search(images[4], k=ROWS)
+    assert hits.distances[list(hits.ids).index(data.ids[4])] == 0
     other = kinbits.HashModel.load(folder).calibrate(images // 2)
     saved = index.save(folder.parent / "an.index")
     with pytest.raises(ArtefactError, match="model"):

@@ -39,3 +39,9 @@ def test_every_command_in_the_readme_exists():
     for block in blocks("README.md", "console"):
         for verb in re.findall(r"^\$ kinbits (\w+)", block, re.MULTILINE):
             assert re.search(rf"\b{verb}\b", known), f"README.md shows `kinbits {verb}`"
+
+
+def test_the_numbers_in_the_readme_are_those_of_the_result_files():
+    script = ROOT / "experiments" / "readme_numbers.py"
+    done = subprocess.run([sys.executable, str(script), "--check"], check=False)
+    assert done.returncode == 0, "run experiments/readme_numbers.py"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
-if TYPE_CHECKING:
-    from kinbits.model import HashModel
+from kinbits.backbones import Backbone
+from kinbits.methods._base import Modality
 
 CARD = """---
 library_name: kinbits
@@ -45,33 +46,48 @@ The backbone's weights have their own licence (above), which also binds this mod
 """
 
 
-def model_card(model: HashModel) -> str:
-    """Return the card in Markdown, with the numbers that were measured."""
-    training = model.training
-    parameters = ", ".join(f"{k}={v}" for k, v in dict(model.method.get("params", {})).items())
+def model_card(
+    bits: int,
+    backbones: Mapping[Modality, Backbone],
+    method: Mapping[str, Any],
+    training: Mapping[str, Any],
+    metrics: Mapping[str, Mapping[str, float]],
+    fingerprint: str,
+) -> str:
+    """Return the card in Markdown, with the numbers that were measured.
+
+    Args:
+        bits: Code length.
+        backbones: The backbone of each modality.
+        method: Name and parameters of the method.
+        training: The training record.
+        metrics: Measured values by protocol.
+        fingerprint: The model's.
+    """
+    parameters = ", ".join(f"{k}={v}" for k, v in dict(method.get("params", {})).items())
     towers = "\n".join(
-        f"| {m} backbone | `{t.backbone.name}`, {t.backbone.features} features, licence: {t.backbone.licence} |"
-        for m, t in model.towers.items()
+        f"| {modality} backbone | `{b.name}`, {b.features} features, licence: {b.licence} |"
+        for modality, b in backbones.items()
     )
     return CARD.format(
-        bits=model.bits,
-        width=-(-model.bits // 8),
-        method=model.method.get("name", "unknown"),
+        bits=bits,
+        width=-(-bits // 8),
+        method=method.get("name", "unknown"),
         parameters=f"({parameters})" if parameters else "",
-        inputs="images and text" if "text" in model.towers else "images",
+        inputs="images and text" if "text" in backbones else "images",
         towers=towers,
         data=f"{training.get('data', 'unknown')}, {training.get('rows', '?')} images",
         seed=training.get("seed", "?"),
         epochs=training.get("epochs", "?"),
-        fingerprint=model.fingerprint,
-        metrics=_metrics(model),
+        fingerprint=fingerprint,
+        metrics=_measured(metrics),
     )
 
 
-def _metrics(model: HashModel) -> str:
-    if not model.metrics:
+def _measured(metrics: Mapping[str, Mapping[str, float]]) -> str:
+    if not metrics:
         return ""
     lines = ["## Measured", "", "| protocol | metric | value |", "| --- | --- | --- |"]
-    for protocol, values in model.metrics.items():
+    for protocol, values in metrics.items():
         lines += [f"| {protocol} | {name} | {value:.4f} |" for name, value in values.items()]
     return "\n".join([*lines, "", ""])

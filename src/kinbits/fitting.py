@@ -132,6 +132,7 @@ class Job:
         """Check the data, load backbones, extract features where they stay frozen, and split off validation."""
         method = get_method(task.method)
         check_labels(method, dataset, task, training)
+        torch.manual_seed(training.seed)  # a backbone without pretrained weights draws them when it is loaded
         backbones: dict[Modality, Backbone] = {"image": _image_backbone(dataset, task)}
         if method.text:
             backbones["text"] = load_backbone(task.text_backbone)

@@ -201,7 +201,9 @@ class HashModel:
                 for name, tensor in module.state_dict().items():
                     tensors[f"{modality}.{part}.{name}"] = tensor.detach().cpu().contiguous()
         records = {"training.json": dict(self.training), "metrics.json": self.metrics}
-        return write_folder(Path(folder), tensors, self._config(), records, model_card(self))
+        backbones = {modality: tower.backbone for modality, tower in self.towers.items()}
+        card = model_card(self.bits, backbones, self.method, self.training, self.metrics, self.fingerprint)
+        return write_folder(Path(folder), tensors, self._config(), records, card)
 
     @classmethod
     def load(cls, folder: str | Path) -> HashModel:

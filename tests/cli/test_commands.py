@@ -24,6 +24,7 @@ sys.exit(code or bool({'torch', 'numpy'} & set(sys.modules)))
 """
 
 
+@pytest.mark.alone
 def test_help_is_quick_and_loads_nothing_heavy():
     took = []
     for _ in range(5):

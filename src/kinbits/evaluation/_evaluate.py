@@ -13,7 +13,8 @@ from kinbits._inputs import without_unreadable
 from kinbits._progress import Bar
 from kinbits.data import Dataset, FeatureCache, Splits
 from kinbits.evaluation._baselines import BASELINES, baseline_codes, cosine_block
-from kinbits.evaluation._report import Report, Row
+from kinbits.evaluation._report import Report
+from kinbits.evaluation._row import Row
 from kinbits.methods._base import Modality
 from kinbits.model import HashModel
 

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kinbits._errors import EnvironmentFault
-
-if TYPE_CHECKING:
-    from kinbits.evaluation._report import Report
+from kinbits.evaluation._row import Row
 
 
-def plot_curves(report: Report, path: Path) -> Path:
-    """Draw one curve per row that has one; the model's is the thick one."""
+def plot_curves(rows: Sequence[Row], title: str, path: Path) -> Path:
+    """Draw one curve per row that has one; the first, the model's, is the thick one."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 5), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for number, row in enumerate(row for row in report.rows if row.curve):
+    for number, row in enumerate(row for row in rows if row.curve):
         recall, precision = zip(*row.curve, strict=True)
         label = f"{row.name} (mAP {row.values['map@all']:.3f})" if "map@all" in row.values else row.name
         axes.plot(recall, precision, linewidth=2.5 if number == 0 else 1.2, label=label)
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
-    axes.set_title(f"{report.protocol}, {report.facts['bits']} bits, {report.facts['backbone']}", fontsize=11)
+    axes.set_title(title, fontsize=11)
     axes.grid(alpha=0.3)
     axes.legend(loc="best", fontsize=9, frameon=False)
     try:

@@ -4,29 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Row:
-    """One ranking's numbers.
-
-    Attributes:
-        name: The method, baseline or direction.
-        values: Metric name to mean over the queries.
-        excluded: Queries without a relevant item, left out of the means.
-        empty_balls: For metrics within a radius, the share of queries with an empty ball.
-        curve: Points (recall, precision), macro means by rank.
-    """
-
-    name: str
-    values: Mapping[str, float]
-    excluded: int = 0
-    empty_balls: Mapping[str, float] = field(default_factory=dict)
-    curve: Sequence[tuple[float, float]] = ()
+from kinbits.evaluation._plot import plot_curves
+from kinbits.evaluation._row import Row
 
 
 @dataclass(frozen=True)
@@ -91,9 +75,8 @@ class Report:
 
     def plot(self, path: str | Path) -> Path:
         """Write the precision-recall curves as a PNG."""
-        from kinbits.evaluation._plot import plot_curves
-
-        return plot_curves(self, Path(path))
+        title = f"{self.protocol}, {self.facts['bits']} bits, {self.facts['backbone']}"
+        return plot_curves(self.rows, title, Path(path))
 
     def _caption(self) -> str:
         lines = ["ties count with their expected value"]

@@ -75,13 +75,16 @@ class Run:
         if held is not None:
             held.setup(fabric)
         self.optimizers = self._optimizers() if self.recipe.epochs else []
-        self.checkpoints = Checkpoints(training.checkpoints, fabric)
+        self.checkpoints = Checkpoints(training.checkpoints)
 
     def go(self) -> History:
         """Train from the first epoch, or from the last checkpoint, to the end."""
-        if not (self.training.resume and self.checkpoints.load(self)):
+        state = self.checkpoints.load(self._identity(), self.fabric.device) if self.training.resume else None
+        if state is not None:
+            self._restore(state)
+        else:
             self._prepare()
-            self.checkpoints.save(self)
+            self._save()
         with Progress(self.method.name, self.recipe.epochs, self._shows()) as progress:
             for epoch in range(len(self.history.epochs), self.recipe.epochs):
                 if self._out_of_patience():
@@ -90,7 +93,7 @@ class Run:
                 record = self._epoch(epoch, progress)
                 self.history.epochs.append(record)
                 self._keep_best(epoch, record)
-                self.checkpoints.save(self)
+                self._save()
         if self.best is not None:
             load_weights(self.method, self.train, self.best)
         return self.history
@@ -101,6 +104,40 @@ class Run:
             for modality, head in self.method.towers().items():
                 head.standardise(self.train.chunks(modality))
         self.method.prepare(self.train)
+
+    def _identity(self) -> dict[str, Any]:
+        """Describe what must be equal for a checkpoint to continue this run."""
+        return {
+            "method": self.method.name,
+            **{f"params.{name}": value for name, value in self.method.params.items()},
+            **{f"recipe.{name}": value for name, value in vars(self.recipe).items()},
+            "bits": self.method.spec.bits,
+            "rows": len(self.train),
+            "seed": self.training.seed,
+            "validation": self.training.validation,
+            "data": self.train.key,
+        }
+
+    def _save(self) -> None:
+        if not self.fabric.is_global_zero:
+            return
+        self.checkpoints.save(
+            {
+                "identity": self._identity(),
+                "weights": weights_of(self.method, self.train),
+                "optimizers": [stepper.optimizer.state_dict() for stepper in self.optimizers],
+                "epochs": self.history.epochs,
+                "best_epoch": self.history.best_epoch,
+                "best": self.best,
+            }
+        )
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        load_weights(self.method, self.train, state["weights"])
+        for stepper, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            stepper.optimizer.load_state_dict(saved)
+        self.history.epochs, self.history.best_epoch = state["epochs"], state["best_epoch"]
+        self.best = state["best"]
 
     def _epoch(self, epoch: int, progress: Progress) -> dict[str, float]:
         rows = self._rows(epoch)
