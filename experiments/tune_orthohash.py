@@ -1,7 +1,8 @@
 """What orthohash's options do on frozen features, scored on a held-out fifth of CIFAR-10's training images.
 
-Writes ``results/orthohash-tuning.csv``: one row per setting and seed, with the score that early stopping sees (tie-aware
-mAP@all of held-out images against the other training images). The test queries take no part. hashnet stands beside.
+Writes ``results/orthohash-tuning.csv``: one row per setting and seed, with the score that early stopping sees
+(tie-aware mAP@all of held-out images against the other training images). The test queries take no part. hashnet
+stands beside.
 
     KINBITS_DATA=path/to/data python experiments/tune_orthohash.py
 """
