@@ -14,6 +14,7 @@ SOURCE = Path(kinbits.__file__).parent
 # From the ground up; a part imports only parts above it in this list.
 FLOORS = [
     "_errors",
+    "_files",
     "_progress",
     "hamming",
     "metrics",

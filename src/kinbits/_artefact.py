@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from kinbits._errors import ArtefactError, EnvironmentFault
+from kinbits._files import check_parent
 
 TENSORS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
@@ -61,14 +61,7 @@ def check_target(folder: Path) -> None:
     """
     if folder.exists() and not (folder / CONFIG).exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ArtefactError(f"{folder} exists and is no kinbits model; choose another output folder")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder.parent):
-            pass
-    except OSError as error:
-        raise EnvironmentFault(
-            f"cannot write in {folder.parent}: {error.strerror or error}; choose another output folder"
-        ) from None
+    check_parent(folder, "output folder")
 
 
 def _replace(aside: Path, folder: Path) -> None:
@@ -127,6 +120,6 @@ def append_metrics(folder: Path, name: str, values: Mapping[str, Any]) -> None:
     aside = path.with_suffix(".part")
     try:
         aside.write_text(json.dumps({**known, name: dict(values)}, indent=2) + "\n", encoding="utf-8")
-        os.replace(aside, path)
+        aside.replace(path)
     except OSError as error:
         raise EnvironmentFault(f"cannot write {path}: {error.strerror or error}") from None

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kinbits._errors import ArtefactError, DataError, EnvironmentFault, UsageError
+from kinbits._errors import ArtefactError, DataError, UsageError
+from kinbits._files import check_parent
 from kinbits.cli._app import group
 from kinbits.cli._output import JsonFlag, bytes_text, facts, print_json, shell, skipped_json, skipped_text
 from kinbits.cli._source import DATA_HELP, LabelColumn, Source, TextColumn
@@ -193,20 +194,11 @@ def opened_index(folder: Path, model: Encoder | None = None) -> Index:
 
 def _check_new(folder: Path) -> None:
     """Refuse a folder that is taken or cannot be made, before anything is computed."""
-    import tempfile
-
     if (folder / "manifest.json").exists():
         raise UsageError(f"an index lies at {folder} already; `kinbits index add` adds to it, or choose another folder")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} exists and is no empty folder; choose another folder for the index")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder.parent):
-            pass
-    except OSError as error:
-        raise EnvironmentFault(
-            f"cannot write in {folder.parent}: {error.strerror or error}; choose another folder"
-        ) from None
+    check_parent(folder, "folder")
 
 
 def _from_codes(path: Path, bits: int | None) -> tuple[_Maker | int, _Contents, Path | None]:
