@@ -2,10 +2,19 @@
 // here, because a wrong one would read or write outside of its array.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
+#include <optional>
 #include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
 
-#include "scan.hpp"
+#include "distances.hpp"
+#include "kernels.hpp"
+#include "search.hpp"
 
 namespace nb = nanobind;
 
@@ -14,6 +23,7 @@ namespace {
 using CodeArray = nb::ndarray<const std::uint8_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using FlagArray = nb::ndarray<const bool, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using DistanceArray = nb::ndarray<std::uint16_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using BitmapArray = nb::ndarray<const std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using CountArray = nb::ndarray<std::int64_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 
 kinbits::Codes view(const CodeArray& array) { return {array.data(), array.shape(0), array.shape(1)}; }
@@ -37,6 +47,35 @@ void histograms(CodeArray queries, CodeArray codes, FlagArray relevant, CountArr
     kinbits::histograms(q, c, relevant.data(), counts.data());
 }
 
+// Hands a vector over to NumPy without a copy.
+template <class Value>
+nb::object as_array(std::vector<Value>&& values) {
+    auto* kept = new std::vector<Value>(std::move(values));
+    const nb::capsule owner(kept, [](void* memory) noexcept { delete static_cast<std::vector<Value>*>(memory); });
+    return nb::cast(nb::ndarray<nb::numpy, Value, nb::ndim<1>>(kept->data(), {kept->size()}, owner));
+}
+
+nb::tuple search(CodeArray queries, CodeArray codes, std::size_t limit, std::uint32_t radius,
+                 std::optional<BitmapArray> allow, std::size_t threads) {
+    const auto q = view(queries), c = view(codes);
+    require(q.width == c.width && radius <= 8 * c.width && threads > 0);
+    require(!allow || allow->shape(0) == (c.rows + 7) / 8);
+    kinbits::Found found;
+    {
+        nb::gil_scoped_release unlocked;
+        found = kinbits::search(q, c, {limit, radius, allow ? allow->data() : nullptr}, threads);
+    }
+    return nb::make_tuple(as_array(std::move(found.counts)), as_array(std::move(found.distances)),
+                          as_array(std::move(found.rows)));
+}
+
+std::vector<std::string> simd_paths() {
+    std::vector<std::string> names;
+    for (const auto* path : kinbits::compiled_kernels())
+        if (path->supported()) names.emplace_back(path->name);
+    return names;
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -44,4 +83,8 @@ NB_MODULE(_native, m) {
     m.def("distances", &distances, nb::arg("queries"), nb::arg("codes"), nb::arg("out").noconvert());
     m.def("histograms", &histograms, nb::arg("queries"), nb::arg("codes"), nb::arg("relevant"),
           nb::arg("counts").noconvert());
+    m.def("search", &search, nb::arg("queries"), nb::arg("codes"), nb::arg("limit"), nb::arg("radius"),
+          nb::arg("allow").none(), nb::arg("threads"));
+    m.def("simd", [] { return std::string(kinbits::kernels().name); });
+    m.def("simd_paths", &simd_paths);
 }

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from kinbits import hamming
 from kinbits._errors import DataError, UsageError
-from kinbits.hamming import _reference, _search
+from kinbits.hamming import _reference
 
 
 def few_bits(seed, rows, width):
@@ -44,12 +44,28 @@ def test_within_is_the_full_sort_cut_at_the_radius(n, radius, seed, filtered):
         assert near.tolist() == row[rows].tolist()
 
 
-def test_queries_are_answered_the_same_however_memory_splits_them(monkeypatch):
-    queries, codes = few_bits(1, 7, 2), few_bits(2, 50, 2)
-    whole = hamming.topk(queries, codes, 9)
-    monkeypatch.setattr(_search, "_BLOCK_DISTANCES", 100)
-    for a, b in zip(whole, hamming.topk(queries, codes, 9), strict=True):
-        np.testing.assert_array_equal(a, b)
+def test_a_limited_ball_holds_its_nearest():
+    queries, codes = few_bits(1, 7, 2), few_bits(2, 500, 2)
+    for whole, cut in zip(hamming.within(queries, codes, 3), hamming.within(queries, codes, 3, limit=5), strict=True):
+        assert len(cut[0]) == min(5, len(whole[0]))
+        for ours, theirs in zip(cut, whole, strict=True):
+            np.testing.assert_array_equal(ours, theirs[:5])
+
+
+def test_a_packed_filter_acts_as_the_same_filter_in_bools():
+    queries, codes = few_bits(1, 9, 2), few_bits(2, 501, 2)
+    allow = np.random.default_rng(0).random(501) < 0.3
+    packed = np.packbits(allow, bitorder="little")
+    for one, other in zip(
+        hamming.topk(queries, codes, 9, allow=allow), hamming.topk(queries, codes, 9, allow=packed), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_bits_of_a_packed_filter_beyond_the_last_row_allow_nothing():
+    codes = few_bits(0, 3, 1)
+    _, rows = hamming.topk(codes, codes, 99, allow=np.array([255], np.uint8))
+    assert rows.shape == (3, 3)
 
 
 @pytest.mark.parametrize("k", [-1, 1.5, None, True])
@@ -61,7 +77,16 @@ def test_a_k_or_radius_that_is_no_count_is_refused(k):
         hamming.within(codes, codes, k)
 
 
-def test_an_allow_mask_of_another_length_is_refused():
+@pytest.mark.parametrize("allow", [np.ones(3, bool), np.ones((2, 1), bool), np.ones(2, np.uint8), np.ones(2, int), [2]])
+def test_a_filter_of_another_length_or_type_is_refused(allow):
     codes = few_bits(0, 2, 1)
-    with pytest.raises(DataError, match=r"bool \(2,\)"):
-        hamming.topk(codes, codes, 1, allow=np.ones(3, bool))
+    for search in (hamming.topk, hamming.within):
+        with pytest.raises(DataError, match=r"bool \(2,\)"):
+            search(codes, codes, 1, allow=allow)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5])
+def test_a_number_of_threads_that_is_none_is_refused(threads):
+    codes = few_bits(0, 2, 1)
+    with pytest.raises(UsageError, match="threads="):
+        hamming.topk(codes, codes, 1, threads=threads)

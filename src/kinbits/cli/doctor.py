@@ -114,7 +114,8 @@ def _kernel() -> list[Finding]:
         return [
             Finding("native kernel", "fault", f"{_native.__file__} computes wrong distances; install kinbits again")
         ]
-    return [Finding("native kernel", "ok", f"loaded, {Path(str(_native.__file__)).name}")]
+    uses = f"{hamming.simd()} of {', '.join(_native.simd_paths())}; {hamming.threads()} threads"
+    return [Finding("native kernel", "ok", f"{Path(str(_native.__file__)).name} uses {uses}")]
 
 
 def _threads() -> list[Finding]:

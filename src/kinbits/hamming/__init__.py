@@ -4,16 +4,21 @@ A code is a row of ``ceil(bits / 8)`` bytes: bit 1 where the logit is >= 0, most
 (``numpy.packbits``), pad bits 0. The native kernel's results equal those of the NumPy reference beside it.
 """
 
-from kinbits.hamming._codes import Codes, check_codes, code_width, distances, histograms, pack, unpack
-from kinbits.hamming._search import topk, whole_number, within
+from kinbits.hamming._codes import Codes, check_codes, code_width, distances, histograms, pack, simd, unpack
+from kinbits.hamming._search import Allow, check_allow, thread_count, threads, topk, whole_number, within
 
 __all__ = [
+    "Allow",
     "Codes",
+    "check_allow",
     "check_codes",
     "code_width",
     "distances",
     "histograms",
     "pack",
+    "simd",
+    "thread_count",
+    "threads",
     "topk",
     "unpack",
     "whole_number",

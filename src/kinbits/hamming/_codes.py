@@ -15,6 +15,18 @@ Codes = NDArray[np.uint8]
 _MAX_WIDTH = 8191  # distances are 16 bits wide: 8 * 8191 is the last multiple of eight that fits
 
 
+def simd() -> str:
+    """Name the instruction set that the kernel uses: KINBITS_SIMD, or the best that this processor has.
+
+    Raises:
+        UsageError: if KINBITS_SIMD names none that this processor has.
+    """
+    try:
+        return _native.simd()
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
 def code_width(bits: int) -> int:
     """Return the bytes that one code of ``bits`` bits takes.
 
@@ -116,6 +128,7 @@ def distances(queries: ArrayLike, codes: ArrayLike) -> NDArray[np.uint16]:
         array([[2, 2]], dtype=uint16)
     """
     q, c = check_pair(queries, codes)
+    simd()  # raises where the kernel could not
     out = np.empty((len(q), len(c)), dtype=np.uint16)
     _native.distances(q, c, out)
     return out
@@ -141,6 +154,7 @@ def histograms(
     flags: NDArray[Any] = np.asarray(relevant)
     if flags.dtype != np.bool_ or flags.shape != (len(q), len(c)):
         raise DataError(f"relevance is {flags.dtype} {flags.shape}; it must be bool {(len(q), len(c))}")
+    simd()  # raises where the kernel could not
     counts = np.zeros((len(q), 8 * c.shape[1] + 1, 2), dtype=np.int64)
     _native.histograms(q, c, np.ascontiguousarray(flags), counts)
     return counts.sum(axis=2), np.ascontiguousarray(counts[:, :, 1])

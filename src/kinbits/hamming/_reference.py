@@ -1,4 +1,4 @@
-"""The kernel's results in plain NumPy: slow, short, and what the native path is tested against."""
+"""The kernel's results in plain NumPy: slow, short, and what the native paths are tested against."""
 
 from __future__ import annotations
 
@@ -26,3 +26,19 @@ def histograms(
         total[query] = np.bincount(row, minlength=levels)
         hits[query] = np.bincount(row[relevant[query]], minlength=levels)
     return total, hits
+
+
+def nearest(
+    queries: NDArray[np.uint8],
+    codes: NDArray[np.uint8],
+    limit: int,
+    radius: int,
+    allow: NDArray[np.bool_] | None = None,
+) -> list[tuple[NDArray[np.int32], NDArray[np.int64]]]:
+    """Return, per query, distances and rows of the ``limit`` nearest allowed codes within a radius."""
+    found = []
+    for row in distances(queries, codes):
+        kept = np.flatnonzero((row <= radius) & (True if allow is None else allow))
+        kept = kept[np.argsort(row[kept], kind="stable")][:limit]
+        found.append((row[kept].astype(np.int32), kept))
+    return found

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kinbits._errors import DataError, UsageError
-from kinbits.hamming._codes import Codes, check_pair, distances
+from kinbits.hamming import _native
+from kinbits.hamming._codes import Codes, check_pair, simd
 
-Found = tuple[NDArray[np.int32], NDArray[np.int64]]
+Distances = NDArray[np.int32]
+Rows = NDArray[np.int64]
+Allow = NDArray[np.bool_] | NDArray[np.uint8]
 
-_BLOCK_DISTANCES = 1 << 24  # distances held at one time (2 bytes each)
+_UNLIMITED = 2**62
 
 
 def topk(
-    queries: ArrayLike, codes: ArrayLike, k: int, *, allow: NDArray[np.bool_] | None = None
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    queries: ArrayLike, codes: ArrayLike, k: int, *, allow: Allow | None = None, threads: int | None = None
+) -> tuple[Distances, Rows]:
     """Find the k nearest codes of each query, ordered by distance, then by row.
 
     Args:
         queries: uint8 ``(q, w)``, packed.
-        codes: uint8 ``(n, w)``, packed.
+        codes: uint8 ``(n, w)``, packed. Memory-mapped arrays are read in place. A tensor of torch on a CUDA
+            device is searched there; the answers are tensors then.
         k: How many; where fewer codes are allowed, all of these are returned.
-        allow: bool ``(n,)``: only rows that are True can be found. None allows all.
+        allow: Only these rows can be found: bool ``(n,)``, or the same packed into uint8 ``(ceil(n / 8),)`` by
+            ``numpy.packbits(..., bitorder="little")``. None allows all.
+        threads: How many to use; as many as `threads` says if not given. Results do not depend on it.
 
     Returns:
         Distances int32 ``(q, k')`` and rows int64 ``(q, k')``, ``k' = min(k, allowed rows)``.
@@ -40,41 +47,58 @@ def topk(
         (array([[0, 1, 1]], dtype=int32), array([[3, 1, 2]]))
     """
     limit = whole_number(k, "k")
-    q, c, rows = _prepare(queries, codes, allow)
-    limit = min(limit, len(c))
-    near = np.empty((len(q), limit), dtype=np.int32)
-    at = np.empty((len(q), limit), dtype=np.int64)
-    if limit:
-        for query, row in _scan(q, c):
-            near[query], at[query] = _nearest(row, limit)
-    return near, at if rows is None else rows[at]
+    q, c = check_pair(queries, codes)
+    _, near, rows = _search(q, c, limit, 8 * c.shape[1], allow, threads)
+    found = len(rows) // max(1, len(q))  # as many for each
+    return near.reshape(len(q), found), rows.reshape(len(q), found)
 
 
 def within(
-    queries: ArrayLike, codes: ArrayLike, radius: int, *, allow: NDArray[np.bool_] | None = None
-) -> list[tuple[NDArray[np.int32], NDArray[np.int64]]]:
+    queries: ArrayLike,
+    codes: ArrayLike,
+    radius: int,
+    *,
+    limit: int | None = None,
+    allow: Allow | None = None,
+    threads: int | None = None,
+) -> list[tuple[Distances, Rows]]:
     """Find all codes within a Hamming radius of each query, ordered by distance, then by row.
 
     Args:
         queries: uint8 ``(q, w)``, packed.
-        codes: uint8 ``(n, w)``, packed.
+        codes: uint8 ``(n, w)``, packed; see `topk`.
         radius: Largest distance that counts, in bits; 0 finds equal codes.
-        allow: bool ``(n,)``: only rows that are True can be found. None allows all.
+        limit: At most so many per query, the nearest; None for all.
+        allow: Only these rows can be found; see `topk`.
+        threads: How many to use; see `topk`.
 
     Returns:
         One pair per query: distances int32 and rows int64, of the same length.
 
     Raises:
-        UsageError: if ``radius`` is negative or no integer.
+        UsageError: if ``radius`` or ``limit`` is negative or no integer.
         DataError: if dtype, dimension or width do not fit.
     """
-    limit = whole_number(radius, "radius")
-    q, c, rows = _prepare(queries, codes, allow)
-    found = []
-    for _, row in _scan(q, c):
-        near, at = _ordered(row, np.flatnonzero(row <= limit))
-        found.append((near, at if rows is None else rows[at]))
-    return found
+    reach = whole_number(radius, "radius")
+    most = _UNLIMITED if limit is None else whole_number(limit, "limit")
+    q, c = check_pair(queries, codes)
+    counts, near, rows = _search(q, c, most, min(reach, 8 * c.shape[1]), allow, threads)
+    ends = np.cumsum(counts)
+    return list(zip(np.split(near, ends[:-1]), np.split(rows, ends[:-1]), strict=True)) if len(q) else []
+
+
+def threads() -> int:
+    """Return how many threads a search uses: KINBITS_THREADS, or the processors this process may use.
+
+    Raises:
+        UsageError: if KINBITS_THREADS is no positive whole number.
+    """
+    given = os.environ.get("KINBITS_THREADS")
+    if not given:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not given.isdecimal() or int(given) < 1:
+        raise UsageError(f"KINBITS_THREADS={given}: give a whole number, 1 or more")
+    return int(given)
 
 
 def whole_number(value: int, name: str) -> int:
@@ -88,35 +112,42 @@ def whole_number(value: int, name: str) -> int:
     return int(value)
 
 
-def _prepare(
-    queries: ArrayLike, codes: ArrayLike, allow: NDArray[np.bool_] | None
-) -> tuple[Codes, Codes, NDArray[np.int64] | None]:
-    """Check the arguments; reduce the codes to the allowed rows, and say which these are."""
-    q, c = check_pair(queries, codes)
+def check_allow(allow: Any, rows: int) -> NDArray[np.uint8] | None:
+    """Return a filter as the bitmap that the kernel reads: bit ``i % 8`` of byte ``i // 8`` is row i.
+
+    Raises:
+        DataError: if it is neither bool ``(n,)`` nor uint8 ``(ceil(n / 8),)``.
+    """
     if allow is None:
-        return q, c, None
-    if allow.dtype != np.bool_ or allow.shape != (len(c),):
-        raise DataError(f"allow is {allow.dtype} {allow.shape}; it must be bool ({len(c)},)")
-    rows = np.flatnonzero(allow)
-    return q, c[rows], rows
+        return None
+    given: NDArray[Any] = np.asarray(allow)
+    if given.dtype == np.bool_ and given.shape == (rows,):
+        return np.packbits(given, bitorder="little")
+    if given.dtype == np.uint8 and given.shape == ((rows + 7) // 8,):
+        return np.ascontiguousarray(given)
+    raise DataError(
+        f"allow is {given.dtype} {given.shape}; it must be bool ({rows},), "
+        f"or uint8 ({(rows + 7) // 8},) packed with bitorder='little'"
+    )
 
 
-def _scan(queries: Codes, codes: Codes) -> Iterator[tuple[int, NDArray[np.uint16]]]:
-    """Yield each query's distances, computed for some queries at a time to bound the memory."""
-    step = max(1, _BLOCK_DISTANCES // max(1, len(codes)))
-    for start in range(0, len(queries), step):
-        block = distances(queries[start : start + step], codes)
-        yield from enumerate(block, start)
+def thread_count(given: int | None) -> int:
+    """Return the number of threads to use.
+
+    Raises:
+        UsageError: if it is no positive whole number.
+    """
+    if given is None:
+        return threads()
+    if whole_number(given, "threads") < 1:
+        raise UsageError("threads=0: give 1 or more, or None for all processors")
+    return int(given)
 
 
-def _nearest(row: NDArray[np.uint16], k: int) -> Found:
-    """Select by counting: no more rows are sorted than lie within the k-th distance."""
-    reach = int(np.searchsorted(np.cumsum(np.bincount(row)), k))
-    near, at = _ordered(row, np.flatnonzero(row <= reach))
-    return near[:k], at[:k]
-
-
-def _ordered(row: NDArray[np.uint16], at: NDArray[np.int64]) -> Found:
-    order = np.argsort(row[at], kind="stable")  # rows ascend already: stable keeps them so in a tie
-    at = at[order]
-    return row[at].astype(np.int32), at
+def _search(
+    queries: Codes, codes: Codes, limit: int, radius: int, allow: Allow | None, count: int | None
+) -> tuple[NDArray[np.int64], Distances, Rows]:
+    """Return hits per query, and distances and rows of all queries, one behind the other."""
+    simd()  # raises where the kernel could not
+    bitmap = check_allow(allow, len(codes))
+    return _native.search(queries, codes, min(limit, _UNLIMITED), radius, bitmap, thread_count(count))

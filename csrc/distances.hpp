@@ -1,17 +1,11 @@
 // Hamming distances between packed codes, and their histograms. Plain C++: knows nothing of Python.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 
-namespace kinbits {
+#include "codes.hpp"
 
-// Rows of `width` bytes, one after the other.
-struct Codes {
-    const std::uint8_t* data;
-    std::size_t rows;
-    std::size_t width;
-};
+namespace kinbits {
 
 // out[q * codes.rows + i] = number of bits in which query q and code i differ.
 void distances(const Codes& queries, const Codes& codes, std::uint16_t* out);

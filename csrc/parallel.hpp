@@ -1,0 +1,55 @@
+// Work shared among threads.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <exception>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+namespace kinbits {
+
+// Runs work(0) ... work(count - 1), each in a thread of its own; the first exception is thrown again here.
+template <class Work>
+void in_parallel(std::size_t count, Work work) {
+    std::vector<std::exception_ptr> errors(count);
+    const auto guarded = [&](std::size_t number) noexcept {
+        try {
+            work(number);
+        } catch (...) {
+            errors[number] = std::current_exception();
+        }
+    };
+    {
+        std::vector<std::jthread> threads;
+        threads.reserve(count);
+        for (std::size_t number = 1; number < count; ++number) {
+            try {
+                threads.emplace_back(guarded, number);
+            } catch (const std::system_error&) {  // no more threads to be had
+                guarded(number);
+            }
+        }
+        if (count) guarded(0);
+    }
+    for (const auto& error : errors)
+        if (error) std::rethrow_exception(error);
+}
+
+// 0 .. size - 1 in about equal parts, whose borders are multiples of `step`. There is always one, perhaps empty.
+class Ranges {
+public:
+    Ranges(std::size_t size, std::size_t parts, std::size_t step)
+        : size_(size), part_(round_up(std::max<std::size_t>(1, (size + parts - 1) / parts), step)) {}
+
+    std::size_t count() const { return std::max<std::size_t>(1, (size_ + part_ - 1) / part_); }
+    std::size_t first(std::size_t number) const { return std::min(size_, number * part_); }
+
+private:
+    static std::size_t round_up(std::size_t value, std::size_t step) { return (value + step - 1) / step * step; }
+
+    std::size_t size_, part_;
+};
+
+}  // namespace kinbits
