@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 PACKAGES := $(shell grep -v '^\#' packages.txt)
 
-.PHONY: demo test check lint types tests packages results clean
+.PHONY: demo test check lint types tests packages results bench bench-full clean
 
 demo: $(VENV)/.installed
 	$(BIN)/kinbits demo -o demo
@@ -34,6 +34,14 @@ results: $(VENV)/.installed
 	$(BIN)/python experiments/cifar10_frozen.py
 	$(BIN)/python experiments/fashion_products.py
 	$(BIN)/python experiments/readme_numbers.py
+
+BENCHMARKS := bench_scan bench_multi_index bench_index bench_pairs
+
+# Minutes, and hours: each script prints markdown tables of ratios measured in one run.
+bench bench-full: $(VENV)/.installed
+	for script in $(BENCHMARKS); do \
+	    $(BIN)/python benchmarks/$$script.py $(if $(filter bench-full,$@),--full,--short) || exit 1; \
+	done
 
 # Installs what may be installed, and names the rest.
 packages:
