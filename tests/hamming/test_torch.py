@@ -37,8 +37,8 @@ def assert_all_same(found, expected):
 def small_chunks(request, monkeypatch):
     """Let a few rows already cross every border between chunks, and force one way of measuring."""
     monkeypatch.setattr(_torch, "_PRODUCT_FROM", WAYS[request.param])
-    monkeypatch.setattr(_torch, "_CHUNK", 64)
-    monkeypatch.setattr(_torch, "_FIRST_ROWS", 3)
+    monkeypatch.setattr(_torch, "_CHUNK", 1000)
+    monkeypatch.setattr(_torch, "_FIRST", 20)
     monkeypatch.setattr(_torch, "_GROWTH", 2)
 
 

@@ -21,8 +21,8 @@ Mask = Tensor | NDArray[np.bool_] | NDArray[np.uint8]
 Measure = Callable[[Tensor], Tensor]  # uint8 codes (m, w) to their distances (q, m)
 Hits = tuple[Tensor, Tensor, Tensor]  # query, distance and row of each, int64
 
-_CHUNK = 1 << 25  # elements of the largest temporary: 256 MB of int64, of which about four exist at one time
-_FIRST_ROWS = 4096  # few, since all of these are sorted; the chunks after them grow while the threshold falls
+_CHUNK = 1 << 28  # bytes of the largest temporary, of which about four exist at one time
+_FIRST = 1 << 20  # pairs in the first chunk: few, since all are sorted; the bound then falls, and chunks grow
 _GROWTH = 8
 # From so many queries on, a product of +-1 matrices replaces XOR and popcount: tensor cores make it nearly free once
 # the codes are spread out, which moves about as many bytes as counting bits for a few queries does. An estimate;
@@ -154,7 +154,7 @@ def _search(queries: Tensor, codes: Tensor, k: int, radius: int, allow: Tensor |
     """Find at most k codes within the radius of each query, ordered by query, distance and row."""
     nearest = _Nearest(len(queries), k, radius, codes.device)
     measure, most_rows = _measure(queries)
-    start, rows = 0, min(_FIRST_ROWS, most_rows)
+    start, rows = 0, min(max(1, _FIRST // len(queries)), most_rows)
     while start < len(codes):
         chunk = codes[start : start + rows]
         if allow is None:
@@ -210,8 +210,8 @@ def _measure(queries: Tensor) -> tuple[Measure, int]:
     """Choose how to measure distances from these queries, and for how many codes at one time."""
     width = queries.shape[1]
     if width <= _PRODUCT_WIDTH and len(queries) >= _PRODUCT_FROM.get(queries.device.type, len(queries) + 1):
-        return _by_product(queries), max(1, _CHUNK // max(len(queries), 8 * width))
-    return _by_popcount(queries), max(1, _CHUNK // max(1, len(queries) * ((width + 7) // 8)))
+        return _by_product(queries), max(1, _CHUNK // (2 * max(len(queries), 8 * width)))
+    return _by_popcount(queries), max(1, _CHUNK // (8 * len(queries) * ((width + 7) // 8)))
 
 
 def _by_popcount(queries: Tensor) -> Measure:
