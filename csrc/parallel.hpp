@@ -21,18 +21,17 @@ void in_parallel(std::size_t count, Work work) {
             errors[number] = std::current_exception();
         }
     };
-    {
-        std::vector<std::jthread> threads;
-        threads.reserve(count);
-        for (std::size_t number = 1; number < count; ++number) {
-            try {
-                threads.emplace_back(guarded, number);
-            } catch (const std::system_error&) {  // no more threads to be had
-                guarded(number);
-            }
+    std::vector<std::thread> threads;
+    threads.reserve(count);
+    for (std::size_t number = 1; number < count; ++number) {
+        try {
+            threads.emplace_back(guarded, number);
+        } catch (const std::system_error&) {  // no more threads to be had
+            guarded(number);
         }
-        if (count) guarded(0);
     }
+    if (count) guarded(0);
+    for (auto& thread : threads) thread.join();
     for (const auto& error : errors)
         if (error) std::rethrow_exception(error);
 }
