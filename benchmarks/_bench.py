@@ -111,8 +111,7 @@ def machine() -> str:
     facts = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     model = next((line.split(":")[1].strip() for line in facts.splitlines() if line.startswith("model name")), "?")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    path = _native.simd() if hasattr(_native, "simd") else "not named"
-    return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB; kernel path: {path}; NumPy {np.__version__}"
+    return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB; kernel path: {_native.simd()}; NumPy {np.__version__}"
 
 
 def random_codes(rows: int, width: int, seed: int = 0) -> np.ndarray:
