@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import math
 import re
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,7 +103,7 @@ def plain(value: Any) -> Any:
         UsageError: for any other type, and for what cannot be stored.
     """
     value = value.item() if isinstance(value, np.generic) else value
-    if value is None or value != value:  # NaN
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, (bool, int)) and -(2**63) <= value < 2**63:
         return int(value)
@@ -112,6 +114,14 @@ def plain(value: Any) -> Any:
     raise UsageError(
         f"{value!r} is {type(value).__name__}; metadata are finite numbers of 64 bits, Unicode text, bool or None"
     )
+
+
+def null_meets(conditions: Sequence[Condition]) -> bool:
+    """Whether an item without any metadata meets all conditions."""
+    compiled = [condition.sql("NULL") for condition in conditions]
+    with closing(sqlite3.connect(":memory:")) as connection:
+        statement = f"SELECT {' AND '.join(sql for sql, _ in compiled)}"
+        return bool(connection.execute(statement, [value for _, value in compiled]).fetchone()[0])
 
 
 def _is_unicode(text: str) -> bool:

@@ -7,28 +7,31 @@ manifest still names a complete set of old files; what the killed writer left be
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
-from kinbits import hamming
 from kinbits._errors import ArtefactError, EnvironmentFault, UsageError
 from kinbits.index import _manifest
-from kinbits.index._manifest import FileEntry, Manifest, SegmentEntry
+from kinbits.index._ids import Id
+from kinbits.index._manifest import Manifest, SegmentEntry, file_name
+from kinbits.index._merge import Merge, Run
 from kinbits.index._segment import Segment
 from kinbits.index._state import State
+from kinbits.index._stored import FileEntry, Stored, raw_bytes
 from kinbits.index._table import Table
 
 _LOCK = "lock"
-_OURS = re.compile(r"\d{6,}\.(codes|ids|rows|dead\.\d+)|manifest\.json\.new")
-_READ_BYTES = 1 << 22
+_OURS = re.compile(r"\d{6,}\.(codes|ids|rows|alive\.\d+)|manifest\.json\.new")
+_READ_BYTES = 1 << 20
 
 
 class Folder:
@@ -36,7 +39,6 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._entries: dict[int, SegmentEntry] = {}  # of the manifest that was last read or written
 
     def exists(self) -> bool:
         """Whether an index lies here."""
@@ -61,6 +63,8 @@ class Folder:
     def writing(self) -> Iterator[None]:
         """Be the only writer; the system frees the lock even if this process is killed.
 
+        What a failed change has written is removed, so that a full disk is no fuller than before.
+
         Raises:
             EnvironmentFault: if another process or object is writing, or the folder is read-only.
         """
@@ -73,49 +77,79 @@ class Folder:
                 raise EnvironmentFault(
                     f"another writer is changing {self.path}; wait until it has finished, then try again"
                 ) from None
-            yield
+            try:
+                yield
+            except BaseException:
+                with suppress(ArtefactError, EnvironmentFault):
+                    self._sweep(self._manifest())
+                raise
 
     def generation(self) -> int:
         """Return the generation that is on disk."""
         return self._manifest().generation
 
-    def read(self) -> State:
-        """Open the state on disk; codes and ids are mapped, not loaded.
+    def read(self, known: State | None = None) -> State:
+        """Open the state on disk; files are mapped, not read.
+
+        Args:
+            known: An earlier state, whose maps are used again for files that are still the same.
 
         Raises:
-            ArtefactError: if something is missing, damaged, or of a newer format.
+            ArtefactError: if something is missing, damaged, or of another version.
         """
         manifest = self._manifest()
+        earlier = {segment.number: segment for segment in known.segments} if known is not None else {}
         while True:
             try:
                 with _faults(self.path, "read"):
-                    segments = tuple(self._open(entry) for entry in manifest.segments)
+                    segments = tuple(self._open(entry, earlier.get(entry.number)) for entry in manifest.segments)
                 break
             except FileNotFoundError as error:  # a writer may have moved on since the manifest was read
                 newer = self._manifest()
                 if newer.generation == manifest.generation:
                     raise ArtefactError(f"{error.filename} is missing; restore it from a backup") from None
                 manifest = newer
-        self._entries = {entry.number: entry for entry in manifest.segments}
-        fields = {name: getattr(manifest, name) for name in State.__dataclass_fields__ if name != "segments"}
-        return State(**fields, segments=segments)
+        return State(**_common(manifest), segments=segments)
 
-    def write(self, state: State) -> None:
-        """Make ``state`` the contents of the folder; call inside `writing`.
+    def build(self, number: int, runs: Sequence[Run]) -> Segment:
+        """Join runs into a new segment's files, synced; call inside `writing`.
+
+        Raises:
+            EnvironmentFault: if the disk is full or the folder cannot be written.
+        """
+        merge, bounds = Merge(runs), []
+        with _faults(self.path), self._file(number, "codes") as codes, self._file(number, "ids") as ids:
+            for block_ids, block_codes in merge.blocks():
+                bounds += [_readable(block_ids[0].item()), _readable(block_ids[-1].item())]
+                ids.append(block_ids)
+                codes.append(block_codes)
+        files = {"codes": codes.entry, "ids": ids.entry}
+        if merge.columns:
+            name = file_name(number, "rows", 0)
+            Table.write(self.path / name, len(merge.columns), merge.values())
+            files["rows"] = self._synced(name)
+        columns, id_dtype = tuple(merge.columns), merge.id_dtype.str
+        return self._open(SegmentEntry(number, len(merge), 0, id_dtype, bounds[0], bounds[-1], columns, files))
+
+    def commit(self, state: State) -> State:
+        """Make ``state``, whose new segments were built here, the contents of the folder; call inside `writing`.
+
+        Returns:
+            The state with all that was still in memory mapped from its file.
 
         Raises:
             EnvironmentFault: if the disk is full or the folder cannot be written; the old contents stay.
         """
         with _faults(self.path):
-            entries = tuple(self._save(segment) for segment in state.segments)
-            fields = {name: getattr(state, name) for name in State.__dataclass_fields__ if name != "segments"}
-            manifest = Manifest(**fields, segments=entries)
-            self._write(f"{_manifest.NAME}.new", manifest.to_json())
+            state = replace(state, segments=tuple(map(self._with_deletions, state.segments)))
+            manifest = Manifest(**_common(state), segments=tuple(map(_entry, state.segments)))
+            with _Writer(self.path / f"{_manifest.NAME}.new") as file:
+                file.append(np.frombuffer(manifest.to_json(), np.uint8))
             _sync_folder(self.path)  # the new files before the manifest that names them
             os.replace(self.path / f"{_manifest.NAME}.new", self.path / _manifest.NAME)
             _sync_folder(self.path)
-        self._entries = {entry.number: entry for entry in entries}
-        self._sweep({entry.name for entry in manifest.files()})
+        self._sweep(manifest)
+        return state
 
     def check(self) -> None:
         """Compare every file with its checksum.
@@ -123,7 +157,7 @@ class Folder:
         Raises:
             ArtefactError: naming all files that differ.
         """
-        damaged = [entry.name for entry in self._manifest().files() if self._digest(entry.name) != entry.sha256]
+        damaged = [entry.name for entry in self._manifest().files() if self._checksum(entry.name) != entry.checksum]
         if damaged:
             raise ArtefactError(
                 f"{self.path}: {', '.join(damaged)} differ from their checksums; "
@@ -139,66 +173,92 @@ class Folder:
         except OSError as error:
             raise EnvironmentFault(f"{path} cannot be read: {error.strerror}") from None
 
-    def _open(self, entry: SegmentEntry) -> Segment:
-        for file in entry.files.values():
-            size = (self.path / file.name).stat().st_size
-            if size != file.bytes:
-                raise ArtefactError(
-                    f"{self.path / file.name} is {size} bytes long instead of {file.bytes}; "
-                    "restore it from a backup or rebuild the index"
-                )
-        dead = entry.files.get("dead")
+    def _open(self, entry: SegmentEntry, earlier: Segment | None = None) -> Segment:
+        """Map a segment; parts of an earlier one that are the same files are used again, with what is known of them."""
+        same = earlier.files() if earlier is not None else {}
+
+        def part(role: str, dtype: str = "u1", columns: int | None = None) -> Stored:
+            old = same.get(role)
+            file = entry.files[role]
+            return old if old is not None and old.entry == file else Stored.map(self.path, file, dtype, columns)
+
+        table = earlier.table if earlier is not None else None
+        if "rows" in entry.files and (table is None or part("rows") is not table.file):
+            table = Table.open(self.path / entry.files["rows"].name, entry.columns, part("rows"))
         return Segment(
             number=entry.number,
-            codes=self._map(entry.files["codes"], "u1").reshape(entry.rows, -1),
-            ids=self._map(entry.files["ids"], entry.id_dtype),
-            table=Table.open(self.path / entry.files["rows"].name),
-            dead=np.array(self._map(dead, "<i8")) if dead else np.zeros(0, np.int64),
+            rows=entry.rows,
+            dead=entry.dead,
+            bounds=(_stored_id(entry.first), _stored_id(entry.last)),
+            stored_codes=part("codes", columns=entry.files["codes"].bytes // entry.rows),
+            stored_ids=part("ids", entry.id_dtype),
+            stored_alive=part("alive") if "alive" in entry.files else None,
+            table=table,
         )
 
-    def _map(self, file: FileEntry, dtype: str) -> NDArray[Any]:
-        # a plain view: np.memmap's own class costs time in every slice
-        return np.asarray(np.memmap(self.path / file.name, np.dtype(dtype), mode="r"))
+    def _with_deletions(self, segment: Segment) -> Segment:
+        """Write the bitmap of a segment that has lost items."""
+        alive = segment.stored_alive
+        if alive is None or alive.entry is not None:
+            return segment
+        with self._file(segment.number, "alive", segment.dead) as file:
+            file.append(alive.array)
+        return replace(segment, stored_alive=Stored.map(self.path, file.entry))
 
-    def _save(self, segment: Segment) -> SegmentEntry:
-        """Write those files of a segment that are not on disk yet."""
-        known = self._entries.get(segment.number)
-        files = dict(known.files) if known else self._save_items(segment)
-        name = f"{segment.number:06}.dead.{len(segment.dead)}"  # the dead only ever grow
-        if segment.dead.size and ("dead" not in files or files["dead"].name != name):
-            files["dead"] = self._write(name, segment.dead.astype("<i8").tobytes())
-        return SegmentEntry(segment.number, len(segment.ids), segment.ids.dtype.str, files)
+    def _file(self, number: int, role: str, dead: int = 0) -> _Writer:
+        return _Writer(self.path / file_name(number, role, dead))
 
-    def _save_items(self, segment: Segment) -> dict[str, FileEntry]:
-        stem = f"{segment.number:06}"
-        return {
-            "codes": self._write(f"{stem}.codes", np.ascontiguousarray(segment.codes).data),
-            "ids": self._write(f"{stem}.ids", segment.ids.tobytes()),
-            "rows": self._write(f"{stem}.rows", segment.table.serialize()),
-        }
-
-    def _write(self, name: str, data: bytes | memoryview) -> FileEntry:
-        with open(self.path / name, "wb") as file:
-            file.write(data)
-            file.flush()
+    def _synced(self, name: str) -> FileEntry:
+        """Sync a file that another library has written, and describe it."""
+        with _faults(self.path), open(self.path / name, "rb") as file:
             os.fsync(file.fileno())
-        return FileEntry(name, memoryview(data).nbytes, hashlib.sha256(data).hexdigest())
+            return FileEntry(name, os.fstat(file.fileno()).st_size, str(self._checksum(name)))
 
-    def _digest(self, name: str) -> str | None:
-        digest = hashlib.sha256()
+    def _checksum(self, name: str) -> str | None:
+        digest, block = xxhash.xxh3_128(), memoryview(bytearray(_READ_BYTES))
         try:
-            with open(self.path / name, "rb") as file:
-                while block := file.read(_READ_BYTES):
-                    digest.update(block)
+            with open(self.path / name, "rb", buffering=0) as file:
+                while read := file.readinto(block):
+                    digest.update(block[:read])
         except OSError:
             return None
         return digest.hexdigest()
 
-    def _sweep(self, keep: set[str]) -> None:
+    def _sweep(self, manifest: Manifest) -> None:
+        keep = {entry.name for entry in manifest.files()}
         for path in self.path.iterdir():
             if _OURS.fullmatch(path.name) and path.name not in keep:
                 with suppress(OSError):  # an orphan wastes space, no more; readers may still map it
                     path.unlink()
+
+
+class _Writer:
+    """Writes a file block by block; when it is left, the file is synced and described by ``entry``."""
+
+    entry: FileEntry
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._digest = xxhash.xxh3_128()
+        self._bytes = 0
+
+    def __enter__(self) -> _Writer:
+        self._file = open(self._path, "wb", buffering=0)
+        return self
+
+    def append(self, block: NDArray[Any]) -> None:
+        """Write an array's bytes."""
+        raw = raw_bytes(np.ascontiguousarray(block))
+        self._digest.update(raw)
+        self._bytes += len(raw)
+        while len(raw):
+            raw = raw[self._file.write(raw) :]
+
+    def __exit__(self, kind: Any, *_: object) -> None:
+        with self._file:
+            if kind is None:
+                os.fsync(self._file.fileno())
+        self.entry = FileEntry(self._path.name, self._bytes, self._digest.hexdigest())
 
 
 def save_copy(path: Path, state: State) -> None:
@@ -213,14 +273,28 @@ def save_copy(path: Path, state: State) -> None:
         raise UsageError(f"an index lies at {path} already; choose a new folder")
     folder.create()
     with folder.writing():
-        folder.write(state)
+        folder.commit(replace(state, segments=tuple(folder.build(s.number, [s]) for s in state.segments)))
 
 
-def require_width(state: State) -> None:
-    """Check that mapped codes are as wide as their length in bits says."""
-    for segment in state.segments:
-        if segment.codes.shape[1] != hamming.code_width(state.bits):
-            raise ArtefactError(f"segment {segment.number} does not hold {state.bits}-bit codes; rebuild the index")
+def _entry(segment: Segment) -> SegmentEntry:
+    files = {role: part.entry for role, part in segment.files().items() if part.entry is not None}
+    first, last = map(_readable, segment.bounds)
+    id_dtype = segment.stored_ids.dtype.str
+    return SegmentEntry(
+        segment.number, segment.rows, segment.dead, id_dtype, first, last, tuple(segment.columns), files
+    )
+
+
+def _common(source: State | Manifest) -> dict[str, Any]:
+    return {name: getattr(source, name) for name in State.__dataclass_fields__ if name != "segments"}
+
+
+def _readable(id_: Id) -> int | str:
+    return id_.decode() if isinstance(id_, bytes) else id_
+
+
+def _stored_id(id_: int | str) -> Id:
+    return id_.encode() if isinstance(id_, str) else id_
 
 
 @contextmanager

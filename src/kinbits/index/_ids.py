@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from kinbits._errors import DataError, UsageError
 
 Ids = NDArray[Any]  # int64 or S<width>
+Id = int | bytes  # one of them
 IdKind = Literal["int", "str"]
 
-_MAX_BYTES = 1024  # every id of a segment takes the width of its longest
+MOST_BYTES = 1024  # every id of a segment takes the width of its longest
 
 
 def as_ids(given: Any) -> Ids:
@@ -33,9 +34,10 @@ def as_ids(given: Any) -> Ids:
     if values.dtype.kind in "iu":
         return _as_int64(values)
     listed = values.tolist()
-    if all(isinstance(value, str) for value in listed):
+    kinds = set(map(type, listed))
+    if all(issubclass(kind, str) for kind in kinds):
         return _as_bytes(listed)
-    if all(isinstance(value, (int, np.integer)) and not isinstance(value, bool) for value in listed):
+    if all(issubclass(kind, (int, np.integer)) and kind is not bool for kind in kinds):
         return _as_int64(values)
     raise DataError(f"ids must be all int or all str; these are e.g. {listed[0]!r} and {listed[-1]!r}")
 
@@ -78,6 +80,6 @@ def _as_bytes(values: list[str]) -> Ids:
     except UnicodeEncodeError as error:
         raise DataError(f"id {error.object!r} is not valid Unicode text; rename it") from None
     for text, raw in zip(values, encoded, strict=True):
-        if not 0 < len(raw) <= _MAX_BYTES or b"\0" in raw:
-            raise DataError(f"id {text[:40]!r} must be 1 to {_MAX_BYTES} bytes long, without a zero byte")
+        if not 0 < len(raw) <= MOST_BYTES or b"\0" in raw:
+            raise DataError(f"id {text[:40]!r} must be 1 to {MOST_BYTES} bytes long, without a zero byte")
     return np.array(encoded, dtype=np.bytes_)

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any, overload
 
 from kinbits import hamming
-from kinbits._errors import UsageError
+from kinbits._errors import ArtefactError, UsageError
 from kinbits.index._filter import Where, parse_where
-from kinbits.index._folder import Folder, require_width, save_copy
+from kinbits.index._folder import Folder, save_copy
 from kinbits.index._hits import BatchHits, Hits
 from kinbits.index._ids import as_ids
 from kinbits.index._items import Encoder, Metadata, describe, encode, make_batch, require_model
 from kinbits.index._search import Query, search
-from kinbits.index._state import State
+from kinbits.index._segment import Segment
+from kinbits.index._state import Build, State
 
 PathLike = str | os.PathLike[str]
 
@@ -26,7 +27,9 @@ class Index:
 
     Made by `create` or `open`. In a folder, every change is complete and synced when its call returns: a
     crash at any instant loses the unfinished call and nothing else. One writer at a time, any number of
-    readers; a reader goes on with the contents that it opened.
+    readers; a reader goes on with the contents that it opened until it calls `refresh`. Files are mapped, not
+    loaded, and each is compared with its checksum once, before the first search or change that uses it: what
+    is damaged on disk raises an error and never becomes an answer.
 
     Example:
         >>> import numpy as np
@@ -78,20 +81,19 @@ class Index:
             return _existing(cls.open(path, model=model), state, exist_ok)
         folder.create()
         with folder.writing():
-            folder.write(state)
+            state = folder.commit(state)
         return cls(state, folder, model)
 
     @classmethod
     def open(cls, path: PathLike, model: Encoder | None = None) -> Index:
-        """Open an index in a folder; codes are mapped, not loaded.
+        """Open an index in a folder; takes milliseconds at any size, since nothing but the manifest is read.
 
         Raises:
-            ArtefactError: if there is none, it is damaged or of a newer format, or made by another model.
+            ArtefactError: if there is none, files are missing or cut short, it has another format version, or
+                it was made with another model.
         """
         folder = Folder(Path(path))
-        state = folder.read()
-        require_width(state)
-        return cls(state, folder, model)
+        return cls(folder.read(), folder, model)
 
     @property
     def bits(self) -> int:
@@ -122,6 +124,7 @@ class Index:
         Raises:
             UsageError: if an id exists, or items need a model and there is none.
             DataError: if codes, ids or metadata do not fit each other or the index.
+            ArtefactError: if files that the change needs are damaged.
             EnvironmentFault: if the folder cannot be written; the index stays as it was.
         """
         codes, _ = encode(items, self._model, self.bits, "items")  # may take long: not under the lock
@@ -129,7 +132,7 @@ class Index:
         with self._change():
             if len(codes):
                 batch = make_batch(codes, *described, self._state)
-                self._commit(self._state.with_batch(batch, upsert=upsert))
+                self._commit(self._state.with_batch(batch, self._build, upsert=upsert))
         return self
 
     def delete(self, ids: Any) -> Index:
@@ -151,10 +154,52 @@ class Index:
                 self._commit(self._state.without_ids(wanted))
         return self
 
-    def compact(self) -> Index:
-        """Rewrite the index as one segment, without deleted items; contents and results stay the same."""
+    def merge(self, other: Index, *, upsert: bool = False) -> Index:
+        """Add all items of another index, block by block, so that both may be larger than memory.
+
+        Args:
+            other: Of the same code length and model; it stays as it is.
+            upsert: Replace items whose ids exist, instead of refusing them.
+
+        Returns:
+            The index itself.
+
+        Raises:
+            UsageError: if an id exists, or the kinds of ids differ.
+            ArtefactError: if the other index has another length or model, or one of the two is damaged.
+            EnvironmentFault: if the folder cannot be written; the index stays as it was.
+        """
+        _require_alike(self, other)
         with self._change():
-            self._commit(self._state.compacted())
+            self._commit(self._state.with_items_of(other._state, self._build, upsert=upsert))
+        return self
+
+    def compact(self) -> Index:
+        """Rewrite the index as one segment, without deleted items; contents and results stay the same.
+
+        Works block by block; the folder needs free space for a second copy.
+
+        Raises:
+            ArtefactError: if the index is damaged.
+            EnvironmentFault: if the folder cannot be written; the index stays as it was.
+        """
+        with self._change():
+            self._commit(self._state.compacted(self._build))
+        return self
+
+    def refresh(self) -> Index:
+        """Go on with what is on disk now; costs next to nothing if nothing has changed.
+
+        Returns:
+            The index itself.
+
+        Raises:
+            ArtefactError: if the index has gone, is damaged, or was made again with another model.
+        """
+        if self._folder is not None and self._folder.generation() != self._state.generation:
+            state = self._folder.read(self._state)
+            require_model(self._model, state)
+            self._state = state
         return self
 
     @overload
@@ -197,6 +242,7 @@ class Index:
         Raises:
             UsageError: if ``k``, ``radius`` or ``where`` cannot be used, or the query needs a model.
             DataError: if the query's codes do not fit.
+            ArtefactError: naming a file that is damaged.
         """
         codes, single = encode(query, self._model, self.bits, "queries")
         if k is None and radius is None:
@@ -216,7 +262,7 @@ class Index:
             "ids": state.id_kind,
             "columns": state.columns,
             "segments": len(state.segments),
-            "deleted": sum(len(segment.dead) for segment in state.segments),
+            "deleted": sum(segment.dead for segment in state.segments),
             "generation": state.generation,
         }
 
@@ -250,14 +296,16 @@ class Index:
             yield
             return
         with self._folder.writing():
-            if self._folder.generation() != self._state.generation:
-                self._state = self._folder.read()
+            self.refresh()
             yield
 
+    @property
+    def _build(self) -> Build:
+        return Segment.build if self._folder is None else self._folder.build
+
     def _commit(self, state: State) -> None:
-        if self._folder is not None:
-            self._folder.write(state)
-        self._state = state
+        if state is not self._state:
+            self._state = state if self._folder is None else self._folder.commit(state)
 
 
 def _new_state(bits: int | None, model: Encoder | None) -> State:
@@ -276,6 +324,20 @@ def _existing(index: Index, wanted: State, exist_ok: bool) -> Index:
     if index.bits != wanted.bits:
         raise UsageError(f"the index at {place} holds {index.bits}-bit codes, not {wanted.bits}-bit codes")
     return index
+
+
+def _require_alike(index: Index, other: Index) -> None:
+    """Refuse to merge codes that mean different things."""
+    if not isinstance(other, Index):
+        raise UsageError(f"merge() takes another index, not {type(other).__name__}; open it with Index.open")
+    if other.bits != index.bits:
+        raise ArtefactError(f"the other index holds {other.bits}-bit codes, this one {index.bits}-bit codes")
+    if other.fingerprint != index.fingerprint:
+        theirs, ours = (str(one.fingerprint)[:12] for one in (other, index))
+        raise ArtefactError(
+            f"the other index was made with another model ({theirs}) than this one ({ours}); "
+            "encode its items again with this model"
+        )
 
 
 def _count(value: int | None, name: str) -> int | None:

@@ -10,14 +10,13 @@ import numpy as np
 
 from kinbits._errors import ArtefactError, DataError, UsageError
 from kinbits.hamming import Codes
-from kinbits.index._filter import plain
+from kinbits.index._columns import as_columns
 from kinbits.index._ids import Ids, as_ids
-from kinbits.index._segment import Batch, check_query
+from kinbits.index._merge import Batch
+from kinbits.index._segment import check_query
 from kinbits.index._state import State
 
 Metadata = Mapping[str, Sequence[Any]]
-
-_RESERVED = ("id", "distance")  # the names that hits give to their own columns
 
 
 class Encoder(Protocol):
@@ -82,11 +81,11 @@ def describe(items: Any, count: int, ids: Any, metadata: Metadata | None) -> tup
     """
     if _is_dataset(items):
         ids = items.ids if ids is None else ids
-        metadata = {**_dataset_columns(items), **(metadata or {})}
+        metadata = {**_dataset_columns(items), **({} if metadata is None else metadata)}
     checked = None if ids is None else as_ids(ids)
     if checked is not None and len(checked) != count:
         raise DataError(f"{count} items, but {len(checked)} ids; give one id per item")
-    return checked, {str(name): _column(str(name), values, count) for name, values in (metadata or {}).items()}
+    return checked, as_columns({} if metadata is None else metadata, count)
 
 
 def make_batch(codes: Codes, ids: Ids | None, columns: dict[str, list[Any]], state: State) -> Batch:
@@ -134,11 +133,3 @@ def _next_ids(state: State, count: int) -> Ids:
     if state.next_id + count > np.iinfo(np.int64).max:
         raise UsageError("the index has used its largest possible id; pass ids= for the new items")
     return np.arange(state.next_id, state.next_id + count, dtype=np.int64)
-
-
-def _column(name: str, values: Sequence[Any], rows: int) -> list[Any]:
-    if name in _RESERVED:
-        raise UsageError(f"metadata column '{name}' would hide the hit's own; rename it")
-    if isinstance(values, str) or len(values) != rows:
-        raise DataError(f"metadata column '{name}' has {len(values)} values for {rows} items")
-    return [plain(value) for value in values]

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from kinbits import hamming
 from kinbits.hamming import Codes
+from kinbits.index import _bitmap
+from kinbits.index._bitmap import Rows
 from kinbits.index._filter import Condition, require_columns
 from kinbits.index._hits import Hits
 from kinbits.index._ids import concatenate, readable
-from kinbits.index._segment import Rows, Segment
+from kinbits.index._segment import Segment
 from kinbits.index._state import State
 
 Found = tuple[NDArray[np.int32], Rows]
@@ -38,12 +40,15 @@ class Query:
 def search(state: State, codes: Codes, query: Query) -> list[Hits]:
     """Answer each row of ``codes``; order is distance, then id."""
     require_columns(query.where, state.columns)
+    for segment in state.segments:  # all of them first: damage is told before any work is done
+        segment.require_whole(state.bits)
     found = [_search_segment(segment, codes, query) for segment in state.segments]
     return [_merge(state.segments, [rows[number] for rows in found], query.k) for number in range(len(codes))]
 
 
 def _search_segment(segment: Segment, codes: Codes, query: Query) -> Sequence[Found]:
-    allow = segment.allowed(query.where)
+    bitmap = segment.allowed(query.where)
+    allow = None if bitmap is None else _bitmap.unpack(bitmap, 0, segment.rows)
     if query.radius is not None:
         return hamming.within(codes, segment.codes, query.radius, allow=allow)
     near, rows = hamming.topk(codes, segment.codes, query.k or 0, allow=allow)
@@ -65,10 +70,10 @@ def _merge(segments: Sequence[Segment], found: Sequence[Found], k: int | None) -
 
 
 def _fetch(segments: Sequence[Segment], origin: Rows, rows: Rows) -> list[dict[str, Any]]:
-    names = list(dict.fromkeys(name for segment in segments for name in segment.table.columns))
+    names = list(dict.fromkeys(name for segment in segments for name in segment.columns))
     fetched: list[dict[str, Any]] = [{} for _ in rows]
     for number in np.unique(origin):
         places = np.flatnonzero(origin == number)
-        for place, row in zip(places, segments[number].table.rows(rows[places].tolist()), strict=True):
+        for place, row in zip(places, segments[number].describe(rows[places]), strict=True):
             fetched[place] = {name: row.get(name) for name in names}
     return fetched

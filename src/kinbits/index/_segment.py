@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from itertools import compress, repeat
 from typing import Any
 
 import numpy as np
@@ -13,43 +13,13 @@ from numpy.typing import NDArray
 from kinbits import hamming
 from kinbits._errors import ArtefactError, DataError
 from kinbits.hamming import Codes
-from kinbits.index._filter import Condition
-from kinbits.index._ids import Ids, concatenate, readable
-from kinbits.index._table import Table
-
-Rows = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Items on their way into a segment.
-
-    Attributes:
-        codes: uint8 ``(n, w)``, packed.
-        ids: int64 or S-bytes ``(n,)``.
-        columns: Metadata, each column n plain values long.
-    """
-
-    codes: Codes
-    ids: Ids
-    columns: Mapping[str, Sequence[Any]]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def sorted(self) -> Batch:
-        """Return the batch in order of id.
-
-        Raises:
-            DataError: if an id occurs twice.
-        """
-        order = np.argsort(self.ids, kind="stable")
-        ids = self.ids[order]
-        twice = np.flatnonzero(ids[1:] == ids[:-1])
-        if twice.size:
-            raise DataError(f"id {readable(ids[twice[:1]]).tolist()[0]!r} is given twice; ids must be unique")
-        columns = {name: [values[row] for row in order] for name, values in self.columns.items()}
-        return Batch(self.codes[order], ids, columns)
+from kinbits.index import _bitmap
+from kinbits.index._bitmap import Bitmap, Rows
+from kinbits.index._filter import Condition, null_meets
+from kinbits.index._ids import Id, Ids
+from kinbits.index._merge import BLOCK, Merge, Run
+from kinbits.index._stored import Stored, aligned
+from kinbits.index._table import Table, Values
 
 
 @dataclass(frozen=True)
@@ -58,56 +28,127 @@ class Segment:
 
     Attributes:
         number: Unique in the index, also over time; names the files.
-        codes: uint8 ``(n, w)``, in memory or mapped.
-        ids: ``(n,)``, ascending.
-        table: Metadata by row.
-        dead: Rows that were deleted or replaced, ascending.
+        rows: How many items, also dead ones.
+        dead: How many of them were deleted or replaced.
+        bounds: The first and the last id.
+        stored_codes: uint8 ``(n, w)``.
+        stored_ids: ``(n,)``, ascending.
+        stored_alive: Bitmap of the rows that are not dead; None if all.
+        table: Metadata by row; None if there are none.
     """
 
     number: int
-    codes: Codes
-    ids: Ids
-    table: Table
-    dead: Rows
+    rows: int
+    dead: int
+    bounds: tuple[Id, Id]
+    stored_codes: Stored
+    stored_ids: Stored
+    stored_alive: Stored | None = None
+    table: Table | None = None
 
     @classmethod
-    def build(cls, number: int, batch: Batch) -> Segment:
-        """Make a segment in memory from a sorted batch."""
-        table = Table.build(batch.columns, len(batch))
-        return cls(number, np.ascontiguousarray(batch.codes), batch.ids, table, np.zeros(0, np.int64))
+    def build(cls, number: int, runs: Sequence[Run]) -> Segment:
+        """Make a segment in memory."""
+        merge = Merge(runs)
+        ids = aligned(len(merge), (), merge.id_dtype)
+        codes = aligned(len(merge), runs[0].codes.shape[1:], np.dtype(np.uint8))
+        start = 0
+        for block_ids, block_codes in merge.blocks():
+            stop = start + len(block_ids)
+            ids[start:stop], codes[start:stop] = block_ids, block_codes
+            start = stop
+        table = Table.build(merge.columns, merge.values()) if merge.columns else None
+        return cls(number, len(ids), 0, (ids[0].item(), ids[-1].item()), Stored(codes), Stored(ids), None, table)
 
     def __len__(self) -> int:
-        return len(self.ids) - len(self.dead)
+        return self.rows - self.dead
 
-    @cached_property
-    def alive(self) -> NDArray[np.bool_]:
-        """Which rows are not dead, bool ``(n,)``."""
-        mask = np.ones(len(self.ids), dtype=np.bool_)
-        mask[self.dead] = False
-        return mask
+    @property
+    def codes(self) -> Codes:
+        """The codes, known to be whole."""
+        return self.stored_codes.array
+
+    @property
+    def ids(self) -> Ids:
+        """The ids, known to be whole."""
+        return self.stored_ids.array
+
+    @property
+    def alive(self) -> Bitmap | None:
+        """Which rows are not dead; None if all. Known to be whole."""
+        return None if self.stored_alive is None else self.stored_alive.array
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Names of the metadata columns."""
+        return self.table.columns if self.table is not None else ()
+
+    def files(self) -> dict[str, Stored]:
+        """Return what the segment consists of, by role."""
+        table = self.table.file if self.table is not None else None
+        parts = {"codes": self.stored_codes, "ids": self.stored_ids, "alive": self.stored_alive, "rows": table}
+        return {role: part for role, part in parts.items() if part is not None}
+
+    def require_whole(self, bits: int) -> None:
+        """Check all files before the first search, so that no answer rests on damage; later calls cost nothing.
+
+        Raises:
+            ArtefactError: naming the file that differs from what was written.
+        """
+        if all(part.checked for part in self.files().values()):
+            return
+        for part in self.files().values():
+            part.check()
+        if (self.ids[0].item(), self.ids[-1].item()) != self.bounds or pad_bits_set(self.codes, bits):
+            raise ArtefactError(f"segment {self.number} and its manifest do not fit each other; rebuild the index")
 
     def locate(self, ids: Ids) -> Rows:
         """Return the row of each id, -1 where the segment does not hold it alive."""
-        rows = np.searchsorted(self.ids, ids)
-        at = np.minimum(rows, len(self.ids) - 1)
-        return np.where((self.ids[at] == ids) & self.alive[at], at, -1)
+        first, last = self.bounds
+        near = np.flatnonzero((ids >= first) & (ids <= last))
+        found = np.full(len(ids), -1, dtype=np.int64)
+        if near.size:
+            sought = ids[near].astype(self.ids.dtype)  # else NumPy would widen all of the segment's ids
+            rows = np.minimum(np.searchsorted(self.ids, sought), self.rows - 1)
+            same = self.ids[rows] == ids[near]
+            if self.alive is not None:
+                same &= _bitmap.contains(self.alive, rows)
+            found[near[same]] = rows[same]
+        return found
 
     def without(self, rows: Rows) -> Segment:
-        """Return the segment with more rows marked as dead."""
-        return replace(self, dead=np.union1d(self.dead, rows)) if rows.size else self
+        """Return the segment with more rows, all of them alive, marked as dead."""
+        if not rows.size:
+            return self
+        rows = np.unique(rows)
+        alive = _bitmap.full(self.rows) if self.alive is None else self.alive
+        return replace(self, dead=self.dead + len(rows), stored_alive=Stored(_bitmap.without(alive, rows)))
 
-    def allowed(self, conditions: Sequence[Condition]) -> NDArray[np.bool_] | None:
+    def allowed(self, conditions: Sequence[Condition]) -> Bitmap | None:
         """Return which rows a search may find; None if all."""
-        if conditions:
-            return self.alive & self.table.select(conditions, len(self.ids))
-        return self.alive if self.dead.size else None
+        if not conditions:
+            return self.alive
+        if self.table is not None:
+            met = self.table.select(conditions, self.rows)
+            return met if self.alive is None else self.alive & met
+        return self.alive if null_meets(conditions) else np.zeros(_bitmap.width(self.rows), np.uint8)
 
-    def batch(self) -> Batch:
-        """Take the living items out again."""
-        rows = np.flatnonzero(self.alive)
-        metadata = self.table.rows(rows.tolist())
-        columns = {name: [row[name] for row in metadata] for name in self.table.columns}
-        return Batch(self.codes[rows], self.ids[rows], columns)
+    def living(self, start: int, stop: int) -> Rows:
+        """Return which of the rows ``start`` to ``stop - 1`` are not dead."""
+        if self.alive is None:
+            return np.arange(start, stop)
+        return start + np.flatnonzero(_bitmap.unpack(self.alive, start, stop))
+
+    def values(self, columns: Sequence[str]) -> Iterator[Values]:
+        """Yield the metadata of all living rows; None for columns that the segment lacks."""
+        if self.table is None:
+            return repeat((None,) * len(columns), len(self))
+        everything = self.table.values(columns)
+        return everything if self.alive is None else compress(everything, self._flags(self.alive))
+
+    def describe(self, rows: Rows) -> list[dict[str, Any]]:
+        """Return the metadata of some rows."""
+        return self.table.rows(rows.tolist()) if self.table is not None else [{} for _ in rows]
 
     def check(self, bits: int) -> None:
         """Check what every segment promises.
@@ -115,26 +156,29 @@ class Segment:
         Raises:
             ArtefactError: if ids are out of order, pad bits are set, or metadata are damaged.
         """
-        self.table.check()
-        if np.any(self.ids[1:] <= self.ids[:-1]):
+        self.require_whole(bits)
+        if self.table is not None:
+            self.table.check(self.rows)
+        alive = self.rows if self.alive is None else _bitmap.count(self.alive)
+        if alive != len(self) or (self.rows % 8 and self.alive is not None and self.alive[-1] >> self.rows % 8):
+            raise ArtefactError(f"segment {self.number}: deletions are damaged; rebuild the index")
+        if any(np.any(block[1:] <= block[:-1]) for block in _overlapping(self.ids)):
             raise ArtefactError(f"segment {self.number}: ids are out of order; rebuild the index")
-        if pad_bits_set(self.codes, bits):
-            raise ArtefactError(f"segment {self.number}: codes are longer than {bits} bits; rebuild the index")
+
+    def _flags(self, alive: Bitmap) -> Iterator[bool]:
+        for start in range(0, self.rows, BLOCK):
+            yield from _bitmap.unpack(alive, start, min(start + BLOCK, self.rows)).tolist()
 
 
-def merge(batches: Sequence[Batch]) -> Batch:
-    """Join batches into one sorted batch; a column that one of them lacks is None there."""
-    names = list(dict.fromkeys(name for batch in batches for name in batch.columns))
-    columns = {
-        name: [value for batch in batches for value in batch.columns.get(name, [None] * len(batch))] for name in names
-    }
-    codes = np.concatenate([batch.codes for batch in batches])
-    return Batch(codes, concatenate([batch.ids for batch in batches]), columns).sorted()
+def _overlapping(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield blocks that share one element with their neighbours."""
+    return (array[start : start + BLOCK + 1] for start in range(0, len(array), BLOCK))
 
 
 def pad_bits_set(codes: Codes, bits: int) -> bool:
     """Whether any bit beyond the code length is 1."""
-    return bool(np.any(codes[:, -1] & (0xFF >> ((bits - 1) % 8 + 1))))
+    pad = 0xFF >> ((bits - 1) % 8 + 1)
+    return pad > 0 and any(np.any(codes[start : start + BLOCK, -1] & pad) for start in range(0, len(codes), BLOCK))
 
 
 def check_query(codes: Any, bits: int, name: str) -> Codes:

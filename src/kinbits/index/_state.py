@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kinbits._errors import ArtefactError, DataError, UsageError
-from kinbits.index._ids import IdKind, Ids, concatenate, kind_of, readable, require_kind
-from kinbits.index._segment import Batch, Segment, merge
+from kinbits.index._ids import IdKind, Ids, kind_of, readable, require_kind
+from kinbits.index._merge import Batch, Merge, Run
+from kinbits.index._segment import Segment
+
+Build = Callable[[int, Sequence[Run]], Segment]  # joins runs into a new segment, in memory or in a folder
 
 _MERGE_ROWS = 1 << 18  # larger segments stay as they are until compact()
 
@@ -42,36 +46,22 @@ class State:
     @property
     def columns(self) -> list[str]:
         """Names of all metadata columns."""
-        return list(dict.fromkeys(name for segment in self.segments for name in segment.table.columns))
+        return list(dict.fromkeys(name for segment in self.segments for name in segment.columns))
 
-    def holds(self, ids: Ids) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def holds(self, ids: Ids) -> NDArray[np.bool_]:
         """Return which of the ids are in the index, bool ``(n,)``."""
         found = np.zeros(len(ids), dtype=np.bool_)
         for segment in self.segments:
             found |= segment.locate(ids) >= 0
         return found
 
-    def with_batch(self, batch: Batch, *, upsert: bool) -> State:
+    def with_batch(self, batch: Batch, build: Build, *, upsert: bool) -> State:
         """Add a batch; ids that exist are replaced if ``upsert``, else refused."""
-        require_kind(batch.ids, self.id_kind)
-        batch = batch.sorted()
-        present = self.holds(batch.ids)
-        if present.any() and not upsert:
-            first = readable(batch.ids[present][:1]).tolist()[0]
-            raise UsageError(
-                f"{int(present.sum())} of these ids are in the index already, e.g. {first!r}; "
-                "pass upsert=True to replace them"
-            )
-        state = self.without_ids(batch.ids[present]) if present.any() else self
-        kept, batch = _absorb_small(state.segments, batch)
-        return replace(
-            state,
-            id_kind=kind_of(batch.ids),
-            next_id=max(self.next_id, int(batch.ids[-1]) + 1) if kind_of(batch.ids) == "int" else 0,
-            next_segment=self.next_segment + 1,
-            generation=self.generation + 1,
-            segments=(*kept, Segment.build(self.next_segment, batch)),
-        )
+        return self._with_runs([batch.sorted()], build, upsert=upsert)
+
+    def with_items_of(self, other: State, build: Build, *, upsert: bool) -> State:
+        """Add all items of another state; ids that exist are replaced if ``upsert``, else refused."""
+        return self._with_runs(other.segments, build, upsert=upsert) if other.segments else self
 
     def without_ids(self, ids: Ids) -> State:
         """Remove ids, all of which must exist."""
@@ -83,16 +73,15 @@ class State:
         segments = [segment.without(_present(segment.locate(ids))) for segment in self.segments]
         return replace(self, generation=self.generation + 1, segments=tuple(s for s in segments if len(s)))
 
-    def compacted(self) -> State:
+    def compacted(self, build: Build) -> State:
         """Join all segments into one, without dead items."""
-        if not self.segments:
+        if not self.segments or (len(self.segments) == 1 and not self.segments[0].dead):
             return self
-        batch = merge([segment.batch() for segment in self.segments])
         return replace(
             self,
             next_segment=self.next_segment + 1,
             generation=self.generation + 1,
-            segments=(Segment.build(self.next_segment, batch),),
+            segments=(build(self.next_segment, self.segments),),
         )
 
     def check(self) -> None:
@@ -103,24 +92,52 @@ class State:
         """
         for segment in self.segments:
             segment.check(self.bits)
-        ids = concatenate([segment.ids[segment.alive] for segment in self.segments])
-        if len(np.unique(ids)) != len(ids):
+        if any(np.any(ids[1:] == ids[:-1]) for ids, _ in Merge(self.segments).blocks()):
             raise ArtefactError("an id occurs in two segments; rebuild the index from its codes")
 
+    def _with_runs(self, runs: Sequence[Run], build: Build, *, upsert: bool) -> State:
+        state = self
+        for ids, _ in Merge(runs).blocks():
+            state = state._making_room(ids, upsert=upsert)
+        kept, small = _split_small(state.segments, sum(map(len, runs)))
+        segment = build(self.next_segment, [*small, *runs])
+        kind = kind_of(segment.ids)
+        return replace(
+            state,
+            id_kind=kind,
+            next_id=max(self.next_id, int(segment.bounds[1]) + 1) if kind == "int" else 0,
+            next_segment=self.next_segment + 1,
+            generation=self.generation + 1,
+            segments=(*kept, segment),
+        )
 
-def _present(rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    def _making_room(self, ids: Ids, *, upsert: bool) -> State:
+        """Remove those of the ids that are here already, or refuse them."""
+        require_kind(ids, self.id_kind)
+        present = self.holds(ids)
+        if not present.any():
+            return self
+        if not upsert:
+            first = readable(ids[present][:1]).tolist()[0]
+            raise UsageError(
+                f"{int(present.sum())} of these ids are in the index already, e.g. {first!r}; "
+                "pass upsert=True to replace them"
+            )
+        return self.without_ids(ids[present])
+
+
+def _present(rows: NDArray[np.int64]) -> NDArray[np.int64]:
     return rows[rows >= 0]
 
 
-def _absorb_small(segments: Sequence[Segment], batch: Batch) -> tuple[Sequence[Segment], Batch]:
-    """Merge the last segments into the batch while they are not much larger than it.
+def _split_small(segments: Sequence[Segment], rows: int) -> tuple[Sequence[Segment], Sequence[Segment]]:
+    """Split off the last segments, as long as they are not much larger than what follows them.
 
-    Many small additions so leave few segments, and an item is rewritten a logarithmic number of times.
+    Joined with it, many small additions leave few segments, and an item is rewritten a logarithmic number
+    of times.
     """
-    rows, keep = len(batch), len(segments)
+    keep = len(segments)
     while keep and len(segments[keep - 1]) <= min(2 * rows, _MERGE_ROWS - rows):
         keep -= 1
         rows += len(segments[keep])
-    if keep == len(segments):
-        return segments, batch
-    return segments[:keep], merge([*(segment.batch() for segment in segments[keep:]), batch])
+    return segments[:keep], segments[keep:]

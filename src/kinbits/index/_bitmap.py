@@ -1,0 +1,54 @@
+"""Sets of rows as packed bits: row r is bit ``r % 8``, least significant first, of byte ``r // 8``; pad bits are 0."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bitmap = NDArray[np.uint8]
+Rows = NDArray[np.int64]
+
+_BLOCK = 1 << 20  # bytes that are unpacked at one time
+
+
+def width(rows: int) -> int:
+    """Return the bytes that a bitmap of so many rows takes."""
+    return (rows + 7) // 8
+
+
+def full(rows: int) -> Bitmap:
+    """Return the set of all rows."""
+    bitmap = np.full(width(rows), 255, dtype=np.uint8)
+    if rows % 8:
+        bitmap[-1] = (1 << rows % 8) - 1
+    return bitmap
+
+
+def pack(members: NDArray[np.bool_]) -> Bitmap:
+    """Pack bool ``(n,)``."""
+    return np.packbits(members, bitorder="little")
+
+
+def unpack(bitmap: Bitmap, start: int, stop: int) -> NDArray[np.bool_]:
+    """Return which of the rows ``start`` to ``stop - 1`` are members, bool ``(stop - start,)``."""
+    bits = np.unpackbits(bitmap[start // 8 : width(stop)], bitorder="little")
+    return bits[start % 8 : start % 8 + stop - start].view(np.bool_)
+
+
+def contains(bitmap: Bitmap, rows: Rows) -> NDArray[np.bool_]:
+    """Return which of some rows are members."""
+    members: NDArray[np.uint8] = bitmap[rows >> 3] >> (rows & 7).astype(np.uint8) & 1
+    return members.astype(np.bool_)
+
+
+def without(bitmap: Bitmap, rows: Rows) -> Bitmap:
+    """Return a copy that lacks some rows."""
+    left = np.array(bitmap)
+    np.bitwise_and.at(left, rows >> 3, ~(np.uint8(1) << (rows & 7).astype(np.uint8)))
+    return left
+
+
+def count(bitmap: Bitmap) -> int:
+    """Return the number of members."""
+    blocks = (bitmap[start : start + _BLOCK] for start in range(0, len(bitmap), _BLOCK))
+    return sum(int(np.unpackbits(block).sum(dtype=np.int64)) for block in blocks)

@@ -1,0 +1,166 @@
+"""Joining runs of items that are sorted by id, block by block: memory does not grow with the runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice, repeat
+from operator import itemgetter
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinbits._errors import DataError
+from kinbits.hamming import Codes
+from kinbits.index._bitmap import Rows
+from kinbits.index._ids import Ids, readable
+from kinbits.index._table import Values
+
+BLOCK = 1 << 18  # rows of each run that are looked at together
+
+
+class Run(Protocol):
+    """Items in ascending order of id: a batch, or a segment."""
+
+    @property
+    def codes(self) -> Codes: ...
+    @property
+    def ids(self) -> Ids: ...
+    @property
+    def columns(self) -> Sequence[str]: ...
+    def living(self, start: int, stop: int) -> Rows:
+        """Return which of the rows ``start`` to ``stop - 1`` are not deleted."""
+        ...
+
+    def values(self, columns: Sequence[str]) -> Iterator[Values]:
+        """Yield the metadata of all living rows; None for columns that it lacks."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of living rows."""
+        ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Items on their way into a segment.
+
+    Attributes:
+        codes: uint8 ``(n, w)``, packed.
+        ids: int64 or S-bytes ``(n,)``.
+        metadata: Columns, each n plain values long.
+    """
+
+    codes: Codes
+    ids: Ids
+    metadata: Mapping[str, Sequence[Any]]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Names of the columns."""
+        return tuple(self.metadata)
+
+    def living(self, start: int, stop: int) -> Rows:
+        """Return all rows from ``start`` to ``stop - 1``."""
+        return np.arange(start, stop)
+
+    def values(self, columns: Sequence[str]) -> Iterator[Values]:
+        """Yield the metadata row by row; None for columns that the batch lacks."""
+        parts = [self.metadata.get(name) or repeat(None, len(self)) for name in columns]
+        return zip(*parts, strict=True)
+
+    def sorted(self) -> Batch:
+        """Return the batch in order of id.
+
+        Raises:
+            DataError: if an id occurs twice.
+        """
+        if np.all(self.ids[1:] > self.ids[:-1]):
+            return self
+        order = np.argsort(self.ids, kind="stable")
+        ids = self.ids[order]
+        twice = np.flatnonzero(ids[1:] == ids[:-1])
+        if twice.size:
+            raise DataError(f"id {readable(ids[twice[:1]]).tolist()[0]!r} is given twice; ids must be unique")
+        pick = itemgetter(*order.tolist())  # of two or more: one alone is in order
+        return Batch(self.codes[order], ids, {name: pick(values) for name, values in self.metadata.items()})
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Several runs as one; their living ids are distinct.
+
+    Attributes:
+        runs: What is joined; at least one.
+    """
+
+    runs: Sequence[Run]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.runs))
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns of all runs."""
+        return list(dict.fromkeys(name for run in self.runs for name in run.columns))
+
+    @property
+    def id_dtype(self) -> np.dtype[Any]:
+        """The dtype that holds the ids of all runs."""
+        return np.result_type(*(run.ids.dtype for run in self.runs))
+
+    def blocks(self) -> Iterator[tuple[Ids, Codes]]:
+        """Yield ids and codes in order of id."""
+        for parts in self._steps():
+            ids = np.concatenate(
+                [run.ids[rows] for run, rows in zip(self.runs, parts, strict=True)], dtype=self.id_dtype
+            )
+            codes = np.concatenate([run.codes[rows] for run, rows in zip(self.runs, parts, strict=True)])
+            order = _order(ids, parts)
+            yield (ids, codes) if order is None else (ids[order], codes[order])
+
+    def values(self) -> Iterator[Values]:
+        """Yield the metadata in order of id."""
+        names = self.columns
+        rows = [run.values(names) for run in self.runs]
+        return chain.from_iterable(islice(rows[run], length) for run, length in self._turns())
+
+    def _turns(self) -> Iterator[tuple[int, int]]:
+        """Yield from which run how many items come next."""
+        for parts in self._steps():
+            ids = np.concatenate(
+                [run.ids[rows] for run, rows in zip(self.runs, parts, strict=True)], dtype=self.id_dtype
+            )
+            origin = np.repeat(np.arange(len(parts)), [len(rows) for rows in parts])
+            order = _order(ids, parts)
+            origin = origin if order is None else origin[order]
+            borders = np.concatenate([[0], np.flatnonzero(np.diff(origin)) + 1, [len(origin)]])
+            yield from zip(origin[borders[:-1]].tolist(), np.diff(borders).tolist(), strict=True)
+
+    def _ids(self, parts: Sequence[Rows]) -> Ids:
+        ids = [run.ids[rows] for run, rows in zip(self.runs, parts, strict=True)]
+        return np.concatenate(ids, dtype=self.id_dtype)
+
+    def _steps(self) -> Iterator[list[Rows]]:
+        """Yield, for each run, the rows whose ids come next: up to an id that no run looks beyond."""
+        starts, lengths = [0] * len(self.runs), [len(run.ids) for run in self.runs]
+        while any(start < length for start, length in zip(starts, lengths, strict=True)):
+            windows = [run.ids[start : start + BLOCK] for run, start in zip(self.runs, starts, strict=True)]
+            last = min(window[-1] for window in windows if len(window))
+            parts = []
+            for number, (run, window) in enumerate(zip(self.runs, windows, strict=True)):
+                stop = starts[number] + int(np.searchsorted(window, last, side="right"))
+                parts.append(run.living(starts[number], stop))
+                starts[number] = stop
+            if any(map(len, parts)):
+                yield parts
+
+
+def _order(ids: Ids, parts: Sequence[Rows]) -> NDArray[np.int64] | None:
+    """Return what sorts joined parts; None if they are in order."""
+    one_part = sum(map(bool, map(len, parts))) == 1
+    return None if one_part else np.argsort(ids, kind="stable")
