@@ -14,7 +14,7 @@ from kinbits._errors import DataError, UsageError
 from kinbits.index._filter import plain
 
 RESERVED = ("id", "distance")  # the names that hits give to their own columns
-MOST_COLUMNS = 1000  # SQLite holds 2000; merged segments join their columns
+_MOST_COLUMNS = 1000  # SQLite could hold 2000
 
 
 def as_columns(given: Mapping[str, Sequence[Any]], rows: int) -> dict[str, list[Any]]:
@@ -26,9 +26,14 @@ def as_columns(given: Mapping[str, Sequence[Any]], rows: int) -> dict[str, list[
     """
     if not isinstance(given, Mapping):
         raise DataError(f"metadata are {type(given).__name__}; give a dict of columns, one value per item in each")
-    if len(given) > MOST_COLUMNS:
-        raise UsageError(f"{len(given)} metadata columns are too many; the most are {MOST_COLUMNS}")
+    require_few(len(given))
     return {_name(name): _column(str(name), values, rows) for name, values in given.items()}
+
+
+def require_few(columns: int) -> None:
+    """Refuse more columns than can be stored."""
+    if columns > _MOST_COLUMNS:
+        raise UsageError(f"{columns} metadata columns are too many; the most are {_MOST_COLUMNS}")
 
 
 def _name(name: Any) -> str:
@@ -73,8 +78,9 @@ def _from_array(values: NDArray[Any]) -> list[Any]:
 
 def _is_plain(values: list[Any]) -> bool:
     """Whether `plain` would change nothing; False may also mean that only it can tell."""
-    kinds = set(map(type, values)) - {type(None)}
-    present = filterfalse(lambda value: value is None, values) if None in values else values
+    kinds = set(map(type, values))
+    present = filterfalse(lambda value: value is None, values) if type(None) in kinds else values
+    kinds.discard(type(None))
     if kinds == {str}:
         try:
             "".join(present).encode()

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from kinbits._errors import ArtefactError, EnvironmentFault, UsageError
 from kinbits.index import _manifest
-from kinbits.index._ids import Id
+from kinbits.index._ids import Id, readable
 from kinbits.index._manifest import Manifest, SegmentEntry, file_name
 from kinbits.index._merge import Merge, Run
 from kinbits.index._segment import Segment
@@ -290,7 +290,8 @@ def _common(source: State | Manifest) -> dict[str, Any]:
 
 
 def _readable(id_: Id) -> int | str:
-    return id_.decode() if isinstance(id_, bytes) else id_
+    first: int | str = readable(np.array([id_])).tolist()[0]
+    return first
 
 
 def _stored_id(id_: int | str) -> Id:

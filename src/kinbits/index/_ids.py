@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kinbits._errors import DataError, UsageError
+from kinbits._errors import ArtefactError, DataError, UsageError
 
 Ids = NDArray[Any]  # int64 or S<width>
 Id = int | bytes  # one of them
@@ -54,8 +54,15 @@ def require_kind(ids: Ids, kind: IdKind | None) -> None:
 
 
 def readable(ids: Ids) -> NDArray[Any]:
-    """Return ids as users know them: int64, or an array of str."""
-    return np.char.decode(ids, "utf-8") if ids.dtype.kind == "S" else np.asarray(ids)
+    """Return ids as users know them: int64, or an array of str.
+
+    Raises:
+        ArtefactError: if they are no text.
+    """
+    try:
+        return np.char.decode(ids, "utf-8") if ids.dtype.kind == "S" else np.asarray(ids)
+    except UnicodeDecodeError:
+        raise ArtefactError("the ids of this index are damaged; rebuild it from its codes") from None
 
 
 def concatenate(parts: list[Ids]) -> Ids:

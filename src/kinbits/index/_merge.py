@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kinbits._errors import DataError
+from kinbits._errors import ArtefactError, DataError
 from kinbits.hamming import Codes
 from kinbits.index._bitmap import Rows
 from kinbits.index._ids import Ids, readable
@@ -86,6 +86,8 @@ class Batch:
         twice = np.flatnonzero(ids[1:] == ids[:-1])
         if twice.size:
             raise DataError(f"id {readable(ids[twice[:1]]).tolist()[0]!r} is given twice; ids must be unique")
+        if not self.metadata:
+            return Batch(self.codes[order], ids, {})
         pick = itemgetter(*order.tolist())  # of two or more: one alone is in order
         return Batch(self.codes[order], ids, {name: pick(values) for name, values in self.metadata.items()})
 
@@ -151,11 +153,13 @@ class Merge:
         while any(start < length for start, length in zip(starts, lengths, strict=True)):
             windows = [run.ids[start : start + BLOCK] for run, start in zip(self.runs, starts, strict=True)]
             last = min(window[-1] for window in windows if len(window))
-            parts = []
+            parts, before = [], sum(starts)
             for number, (run, window) in enumerate(zip(self.runs, windows, strict=True)):
                 stop = starts[number] + int(np.searchsorted(window, last, side="right"))
                 parts.append(run.living(starts[number], stop))
                 starts[number] = stop
+            if sum(starts) == before:
+                raise ArtefactError("ids are out of order; rebuild the index from its codes")
             if any(map(len, parts)):
                 yield parts
 

@@ -120,7 +120,8 @@ class Segment:
         """Return the segment with more rows, all of them alive, marked as dead."""
         if not rows.size:
             return self
-        rows = np.unique(rows)
+        rows = np.sort(rows)  # in order nearly always, where np.unique's hashing is slow
+        rows = rows[np.concatenate([[True], rows[1:] != rows[:-1]])]
         alive = _bitmap.full(self.rows) if self.alive is None else self.alive
         return replace(self, dead=self.dead + len(rows), stored_alive=Stored(_bitmap.without(alive, rows)))
 

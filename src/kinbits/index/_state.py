@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinbits._errors import ArtefactError, DataError, UsageError
+from kinbits.index._columns import require_few
 from kinbits.index._ids import IdKind, Ids, kind_of, readable, require_kind
 from kinbits.index._merge import Batch, Merge, Run
 from kinbits.index._segment import Segment
@@ -96,6 +97,7 @@ class State:
             raise ArtefactError("an id occurs in two segments; rebuild the index from its codes")
 
     def _with_runs(self, runs: Sequence[Run], build: Build, *, upsert: bool) -> State:
+        require_few(len({name for run in (*self.segments, *runs) for name in run.columns}))
         state = self
         for ids, _ in Merge(runs).blocks():
             state = state._making_room(ids, upsert=upsert)

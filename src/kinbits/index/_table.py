@@ -151,7 +151,7 @@ class Table:
             self.file.check()
         try:
             yield self._connection
-        except (sqlite3.Error, sqlite3.Warning, KeyError) as error:
+        except (sqlite3.Error, sqlite3.Warning, KeyError, ValueError) as error:
             raise ArtefactError(f"metadata {self._origin} are damaged ({error}); restore them from a backup") from None
 
 

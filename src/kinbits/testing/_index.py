@@ -191,6 +191,24 @@ def _check_invariances(case: _Case) -> None:
             _same(_pairs(index.search(query, k=25)), expected, "splitting the additions changes nothing")
 
 
+def _check_bit_permutation(case: _Case) -> None:
+    order = np.random.default_rng(2).permutation(case.bits)
+    index = case.maker.new(case.bits)
+    index.add(_permuted(case.codes, order), ids=case.ids, metadata={"year": case.years})
+    for query in case.queries:
+        hits = index.search(_permuted(query[None], order)[0], k=25)
+        _same(_pairs(hits), case.expected(query, k=25), "one order of the bits is as good as another")
+
+
+def _check_other_ids(case: _Case) -> None:
+    names = {old: 3 * place - 70 for place, old in enumerate(sorted(case.ids))}  # in the order of the old ones
+    index = case.maker.new(case.bits)
+    index.add(case.codes, ids=[names[old] for old in case.ids], metadata={"year": case.years})
+    for query in case.queries:
+        expected = [(distance, names[old]) for distance, old in case.expected(query, k=25)]
+        _same(_pairs(index.search(query, k=25)), expected, "other ids of the same order change nothing else")
+
+
 def _check_round_trip(case: _Case) -> None:
     index = case.filled()
     index.delete(case.ids[5:9])
@@ -259,6 +277,8 @@ _CASE_CHECKS = (
     _check_delete,
     _check_upsert,
     _check_invariances,
+    _check_bit_permutation,
+    _check_other_ids,
     _check_round_trip,
     _check_wrong_codes,
 )
@@ -271,6 +291,10 @@ def _int_ids(rows: int) -> list[int]:
 
 def _str_ids(rows: int) -> list[str]:
     return [f"{'é' * (i % 3)}photo {i}.jpg" for i in _int_ids(rows)]
+
+
+def _permuted(codes: NDArray[np.uint8], order: NDArray[np.int64]) -> NDArray[np.uint8]:
+    return hamming.pack(hamming.unpack(codes, len(order))[:, order])
 
 
 def _pairs(hits: Any) -> list[tuple[int, Any]]:
