@@ -49,7 +49,7 @@ def topk(
     limit = whole_number(k, "k")
     q, c = check_pair(queries, codes)
     _, near, rows = _search(q, c, limit, 8 * c.shape[1], allow, threads)
-    found = len(rows) // max(1, len(q))  # as many for each
+    found = len(rows) // len(q) if len(q) else min(limit, _allowed(allow, len(c)))  # as many for each
     return near.reshape(len(q), found), rows.reshape(len(q), found)
 
 
@@ -129,6 +129,12 @@ def check_allow(allow: Any, rows: int) -> NDArray[np.uint8] | None:
         f"allow is {given.dtype} {given.shape}; it must be bool ({rows},), "
         f"or uint8 ({(rows + 7) // 8},) packed with bitorder='little'"
     )
+
+
+def _allowed(allow: Allow | None, rows: int) -> int:
+    """Count the rows that a filter lets pass."""
+    bitmap = check_allow(allow, rows)
+    return rows if bitmap is None else int(np.unpackbits(bitmap, count=rows, bitorder="little").sum())
 
 
 def thread_count(given: int | None) -> int:
