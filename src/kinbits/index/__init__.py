@@ -1,7 +1,21 @@
 """An index of binary codes with ids, metadata and filters, in memory or in a folder. Needs NumPy alone."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from kinbits.index._hits import BatchHits, Hits
 from kinbits.index._index import Index
 from kinbits.index._items import Encoder
 
-__all__ = ["BatchHits", "Encoder", "Hits", "Index"]
+if TYPE_CHECKING:
+    from kinbits.index.engines import create_index, list_engines, open_index
+
+__all__ = ["BatchHits", "Encoder", "Hits", "Index", "create_index", "list_engines", "open_index"]
+
+
+def __getattr__(name: str) -> Any:  # lazy: whoever wants the embedded index alone loads no other engine
+    if name in ("create_index", "list_engines", "open_index"):
+        return getattr(import_module(f"{__name__}.engines"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,295 @@
+"""The index that both faiss engines share."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from kinbits import hamming
+from kinbits._errors import ArtefactError, EnvironmentFault, UsageError
+from kinbits.hamming import Codes
+from kinbits.index._filter import Where
+from kinbits.index._hits import BatchHits, Hits
+from kinbits.index._ids import Ids, readable
+from kinbits.index._index import Index
+from kinbits.index._items import Encoder, Metadata
+from kinbits.index.engines._base import EngineIndex, PathLike, Supports, read_bits, read_options, read_question
+from kinbits.index.engines._graph import Graph, Searcher, Sidecar
+from kinbits.index.engines._truth import Truth
+
+_ITEMS = "items"  # the embedded index's folder
+_MEASURED_K = 10
+
+
+class FaissIndex(EngineIndex):
+    """Items in an embedded index, candidates from faiss; see `FaissHnsw` and `FaissIvf`.
+
+    Every call that changes something writes faiss's files anew, as faiss can only write them whole: add in
+    large batches. A writer killed in between leaves an index that says so and answers exactly until `rebuild`.
+    """
+
+    supports = Supports(exact=False)
+    packages = ("faiss-cpu",)
+    remedy = "pip install faiss-cpu"
+    _searcher: ClassVar[type[Searcher]]
+    _options: ClassVar[type[Any]]
+    _fixed: ClassVar[tuple[str, ...]]
+    _retrain_at: ClassVar[int | None] = None
+
+    def __init__(self, index: Index, place: Path | None, options: Any) -> None:
+        """Not for users: see `create_index` and `open_index`."""
+        self._index, self._place, self._chosen = index, place, options
+        self._graph: Graph | None = None
+        self._truth = Truth(index)
+
+    @classmethod
+    def create(
+        cls, place: PathLike | None = None, *, bits: int | None = None, model: Encoder | None = None, **options: Any
+    ) -> Self:
+        """Make an empty index in a new folder, or in memory; for the options see the class.
+
+        Raises:
+            UsageError: for a wrong length or option, or a folder that holds something.
+            EnvironmentFault: if faiss is missing, or the folder cannot be written.
+        """
+        _faiss()
+        chosen = read_options(cls._options, options, cls.name)
+        path = None if place is None else Path(place)
+        if path is not None and path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UsageError(f"{path} holds something already; choose a new folder, or open_index what lies there")
+        items = Index.create(None if path is None else path / _ITEMS, bits=read_bits(bits, model), model=model)
+        made = cls(items, path, chosen)
+        made._write(path)
+        return made
+
+    @classmethod
+    def open(cls, place: PathLike, *, model: Encoder | None = None, **options: Any) -> Self:
+        """Open an index in a folder; options that shape the graph stay as they were made.
+
+        Raises:
+            ArtefactError: if there is none, or it was made by another model or engine.
+            UsageError: for an option that cannot change.
+            EnvironmentFault: if faiss is missing.
+        """
+        _faiss()
+        path = Path(place)
+        found = Sidecar(path).read(cls.name)
+        for name in options:
+            if name in cls._fixed:
+                raise UsageError(f"{name} is fixed when the index is made; make a new one to change it")
+        chosen = read_options(cls._options, {**found["options"], **options}, cls.name)
+        index = cls(Index.open(path / _ITEMS, model=model), path, chosen)
+        index._load(found["graph"])
+        return index
+
+    @property
+    def bits(self) -> int:
+        """Code length."""
+        return self._index.bits
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Fingerprint of the model that makes the codes; None if not known."""
+        return self._index.fingerprint
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def add(self, items: Any, ids: Any = None, metadata: Metadata | None = None, *, upsert: bool = False) -> Self:
+        """Add items, all or none; see `kinbits.index.Index.add`."""
+        before = self._truth
+        self._index.add(items, ids, metadata, upsert=upsert)
+        self._follow(before)
+        return self
+
+    def delete(self, ids: Any) -> Self:
+        """Remove items, all or none; see `kinbits.index.Index.delete`."""
+        before = self._truth
+        self._index.delete(ids)
+        self._follow(before)
+        return self
+
+    def compact(self) -> Self:
+        """Drop what was deleted from the items and from faiss; builds faiss's part anew."""
+        self._index.compact()
+        return self.rebuild()
+
+    def rebuild(self) -> Self:
+        """Build faiss's part anew from the items, and measure its recall; minutes for a graph of millions."""
+        self._truth = Truth(self._index)
+        self._graph = self._build() if self._wants_graph() else None
+        self._write(self._place)
+        return self
+
+    def search(
+        self, query: Any, k: int | None = None, *, radius: int | None = None, where: Where | None = None
+    ) -> Hits | BatchHits:
+        """Find the k nearest, approximately; by radius or under a filter, exactly.
+
+        Args and errors: see `kinbits.index.Index.search`.
+        """
+        asked = read_question(query, k, radius, where, self._index._model, self.bits)
+        if self._graph is None or asked.radius is not None or asked.where or not asked.k or not len(self):
+            found = self._index.search(asked.codes, k=asked.k, radius=asked.radius, where=where)
+            return asked.answer(list(found))
+        return asked.answer(self._nearest(self._graph, asked.codes, min(asked.k, len(self))))
+
+    def recall(self, k: int = _MEASURED_K, sample: int = 100) -> float:
+        """Measure how many of the exact k nearest are found, for a sample of stored codes as queries.
+
+        A hit counts if it is no farther than the k-th of the exact answer, so that ties do not matter. Stored
+        codes are easier to find than new ones: take it as the upper end of what your queries see.
+
+        Returns:
+            Between 0 and 1; 1 where search is exact.
+        """
+        ids, codes = self._truth.items()
+        if self._graph is None or not len(ids):
+            return 1.0
+        picked = codes[np.random.default_rng(0).permutation(len(ids))[:sample]]
+        wanted = min(hamming.whole_number(k, "k"), len(ids))
+        if not wanted:
+            return 1.0
+        found = self._nearest(self._graph, picked, wanted)
+        exact, _ = hamming.topk(picked, codes, wanted)
+        good = sum(int((hits.distances <= near[-1]).sum()) for hits, near in zip(found, exact, strict=True))
+        return good / (wanted * len(picked))
+
+    def info(self) -> dict[str, Any]:
+        """Describe the index in plain values; ``recall@10`` was measured when faiss's part was built."""
+        graph = self._graph
+        return {
+            **self._index.info(),
+            "path": str(self._place) if self._place else None,
+            "engine": self.name,
+            "options": asdict(self._chosen),
+            "search": self._state(),
+            f"recall@{_MEASURED_K}": graph.recall if graph else None,
+            "dead rows": int((~graph.alive).sum()) if graph else 0,
+        }
+
+    def verify(self) -> None:
+        """Read everything and compare it with its checksums.
+
+        Raises:
+            ArtefactError: naming what is damaged.
+        """
+        self._index.verify()
+        if self._place is not None:
+            sidecar = Sidecar(self._place)
+            entry = sidecar.read(self.name)["graph"]
+            if entry is not None:
+                sidecar.load(entry, Truth(self._index).generation, _faiss(), self._searcher)
+
+    def save(self, path: PathLike) -> None:
+        """Write the present contents into a new folder; this index stays where it is.
+
+        Raises:
+            UsageError: if something lies there already.
+            EnvironmentFault: if it cannot be written.
+        """
+        self._index.save(Path(path) / _ITEMS)
+        self._write(Path(path), Truth(Index.open(Path(path) / _ITEMS)).generation)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} items, {self.bits} bits, {self._place or 'memory'}, {self._state()})"
+
+    def _state(self) -> str:
+        if self._graph is not None:
+            return f"approximate, recall@{_MEASURED_K} {self._graph.recall:.3f} of {self._graph.built} items"
+        if self._wants_graph():
+            return "exact: faiss's part is out of date, call rebuild()"
+        return f"exact: fewer than {self._chosen.exact_below} items"
+
+    def _wants_graph(self) -> bool:
+        return bool(len(self) >= self._chosen.exact_below)
+
+    def _load(self, entry: Any) -> None:
+        """Take up the graph on disk if it fits the items."""
+        if entry is None and not self._wants_graph():
+            return
+        assert self._place is not None
+        try:
+            self._graph = Sidecar(self._place).load(entry, self._truth.generation, _faiss(), self._searcher)
+        except ArtefactError as error:
+            warnings.warn(f"answers are exact, but not faster: {error}", RuntimeWarning, stacklevel=4)
+
+    def _follow(self, before: Truth) -> None:
+        """Bring faiss's part from the items that it describes to those that there are now."""
+        self._truth = Truth(self._index)
+        if self._truth.generation == before.generation:
+            return
+        if not len(self):
+            self._graph = None
+        elif self._graph is not None:
+            self._graph = self._updated(self._graph, before)
+        elif self._wants_graph() and len(before) < self._chosen.exact_below:
+            self._graph = self._build()  # but one that is out of date waits for rebuild(): it may take minutes
+        self._write(self._place)
+
+    def _updated(self, graph: Graph, before: Truth) -> Graph:
+        if self._retrain_at and len(self) >= self._retrain_at * graph.built:
+            return self._build()
+        gone, fresh, codes = _changes(before, self._truth)
+        return graph.without(gone).extended(fresh, codes, self._truth.generation)
+
+    def _build(self) -> Graph:
+        ids, codes = self._truth.items()
+        searcher = self._searcher.build(_faiss(), codes, self._chosen)
+        self._graph = Graph(searcher, ids, np.ones(len(ids), np.bool_), self._truth.generation, len(ids))
+        return replace(self._graph, recall=self.recall())
+
+    def _nearest(self, graph: Graph, codes: Codes, wanted: int) -> list[Hits]:
+        rows = graph.searcher.candidates(codes, min(wanted, len(graph.ids)), graph.alive, self._chosen)
+        proposed = [graph.ids[found[found >= 0]] for found in rows]
+        return [self._ordered(ids, query, wanted) for ids, query in zip(proposed, codes, strict=True)]
+
+    def _ordered(self, ids: Ids, query: Codes, wanted: int) -> Hits:
+        """Measure candidates, and order them; where they are too few, search exactly."""
+        truth = self._truth
+        ids = np.unique(ids)
+        held, codes = truth.codes(ids)
+        ids, near = ids[held], hamming.distances(query[None], codes)[0].astype(np.int32)
+        if len(ids) < wanted:
+            exact: Hits = self._index.search(query, k=wanted)
+            return exact
+        order = np.argsort(near, kind="stable")[:wanted]  # ids ascend already
+        ids = ids[order]
+        return Hits(readable(ids), near[order], lambda: truth.metadata(ids))
+
+    def _write(self, place: Path | None, generation: int | None = None) -> None:
+        if place is None:
+            return
+        graph = self._graph
+        if graph is not None and generation is not None:
+            graph = replace(graph, generation=generation)
+        try:
+            Sidecar(place).write(self.name, asdict(self._chosen), graph)
+        except (OSError, RuntimeError) as error:  # faiss raises RuntimeError for a full disk
+            raise EnvironmentFault(
+                f"the items in {place} are saved, but faiss's part cannot be written ({error}); "
+                "check permissions and free space, then call rebuild()"
+            ) from None
+
+
+def _changes(before: Truth, after: Truth) -> tuple[Ids, Ids, Codes]:
+    """Return the ids that are gone or have another code, the ids that are new or have, and the codes of these."""
+    old_ids, old_codes = before.items()
+    ids, codes = after.items()
+    _, old_at, at = np.intersect1d(old_ids, ids, assume_unique=True, return_indices=True)
+    same = (old_codes[old_at] == codes[at]).all(axis=1)
+    gone, fresh = np.ones(len(old_ids), np.bool_), np.ones(len(ids), np.bool_)
+    gone[old_at[same]] = fresh[at[same]] = False
+    return old_ids[gone], ids[fresh], codes[fresh]
+
+
+def _faiss() -> Any:
+    try:
+        import faiss
+    except ImportError as error:
+        raise EnvironmentFault(f"this engine needs faiss ({error}); {FaissIndex.remedy}") from None
+    return faiss

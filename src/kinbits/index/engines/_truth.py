@@ -1,0 +1,59 @@
+"""What an engine beside an embedded index takes from it: ids and codes of living items, and their metadata.
+
+The only file of the engines that knows how an `Index` keeps its items.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinbits.hamming import Codes, code_width
+from kinbits.index._ids import Ids, concatenate
+from kinbits.index._index import Index
+from kinbits.index._search import _fetch
+
+Rows = NDArray[np.int64]
+
+
+class Truth:
+    """A view of an index at one moment; it stays as it is when the index goes on."""
+
+    def __init__(self, index: Index) -> None:
+        self._segments = index._state.segments
+        self._width = code_width(index.bits)
+        self.generation = int(index.info()["generation"])
+
+    def __len__(self) -> int:
+        return sum(map(len, self._segments))
+
+    def items(self) -> tuple[Ids, Codes]:
+        """Return ids and codes of all items, copied."""
+        alive = [np.flatnonzero(segment.alive) for segment in self._segments]
+        codes = [segment.codes[rows] for segment, rows in zip(self._segments, alive, strict=True)]
+        ids = concatenate([segment.ids[rows] for segment, rows in zip(self._segments, alive, strict=True)])
+        return ids, np.concatenate(codes) if codes else np.zeros((0, self._width), np.uint8)
+
+    def codes(self, ids: Ids) -> tuple[NDArray[np.bool_], Codes]:
+        """Return which ids are held, bool ``(n,)``, and the codes of these."""
+        origin, rows = self._locate(ids)
+        found = origin >= 0
+        codes = np.zeros((len(ids), self._width), np.uint8)
+        for number in np.unique(origin[found]):
+            places = np.flatnonzero(origin == number)
+            codes[places] = self._segments[number].codes[rows[places]]
+        return found, codes[found]
+
+    def metadata(self, ids: Ids) -> list[dict[str, Any]]:
+        """Return the metadata of ids that are held."""
+        return _fetch(self._segments, *self._locate(ids))
+
+    def _locate(self, ids: Ids) -> tuple[Rows, Rows]:
+        """Return each id's segment and row there, -1 where none holds it."""
+        origin, rows = np.full((2, len(ids)), -1, np.int64)
+        for number, segment in enumerate(self._segments):
+            at = segment.locate(ids)
+            origin[at >= 0], rows[at >= 0] = number, at[at >= 0]
+        return origin, rows

@@ -1,0 +1,186 @@
+"""faiss behind our interface: what it promises, what it says about itself, and what a crash leaves."""
+
+import json
+import sys
+from functools import partial
+
+import numpy as np
+import pytest
+
+from kinbits import hamming
+from kinbits._errors import ArtefactError, EnvironmentFault, UsageError
+from kinbits.index import Index, create_index, open_index
+from kinbits.index.engines._graph import Sidecar
+from kinbits.testing import check_index
+
+ENGINES = ("faiss-hnsw", "faiss-ivf")
+RNG = np.random.default_rng(0)
+CODES = RNG.integers(0, 256, (3000, 8), dtype=np.uint8)
+QUERIES = CODES[:20] ^ (1 << RNG.integers(0, 8, (20, 8))).astype(np.uint8)
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request):
+    return request.param
+
+
+def filled(engine, place=None, **options):
+    index = create_index(place, engine=engine, bits=64, exact_below=100, **options)
+    return index.add(CODES, metadata={"year": [2000 + i % 20 for i in range(len(CODES))]})
+
+
+def test_the_engine_conforms(engine, tmp_path):
+    make = partial(create_index, engine=engine, exact_below=1)
+    check_index(make, open_index=open_index, folder=tmp_path)
+
+
+def test_the_engine_conforms_in_memory(engine):
+    check_index(partial(create_index, engine=engine, exact_below=1), open_index=open_index, bits=(13,))
+
+
+def test_few_items_are_searched_exactly(engine):
+    index = create_index(engine=engine, bits=64)
+    index.add(CODES)
+    exact, _ = hamming.topk(QUERIES, CODES, 10)
+    assert np.array_equal(index.search(QUERIES).distances, exact)
+    assert index.info()["recall@10"] is None
+    assert "fewer than 10000" in repr(index)
+
+
+def test_the_measured_recall_is_shown_and_is_the_truth(engine):
+    index = filled(engine)
+    shown = index.info()["recall@10"]
+    assert f"recall@10 {shown:.3f} of 3000 items" in repr(index)
+    assert shown == index.recall()
+    picked = CODES[np.random.default_rng(0).permutation(len(CODES))[:100]]
+    exact, _ = hamming.topk(picked, CODES, 10)
+    found = index.search(picked, k=10).distances
+    assert shown == np.mean([near <= last for near, last in zip(found, exact[:, -1], strict=True)])
+
+
+def test_searching_wider_finds_more():
+    narrow = filled("faiss-ivf", nprobe=1).recall()
+    assert narrow < 0.6 < filled("faiss-ivf", nprobe=10_000).recall() == 1
+    assert filled("faiss-hnsw", m=4, ef_construction=8, ef_search=1).recall() < filled("faiss-hnsw").recall()
+
+
+def test_the_search_width_can_be_changed_at_opening_and_the_shape_cannot(tmp_path):
+    filled("faiss-ivf", tmp_path / "x", nprobe=1)
+    assert open_index(tmp_path / "x", nprobe=10_000).recall() == 1
+    with pytest.raises(UsageError, match="nlist is fixed"):
+        open_index(tmp_path / "x", nlist=7)
+
+
+def test_filters_and_radii_are_complete(engine):
+    index, exact = (
+        filled(engine, **({"nprobe": 1} if engine == "faiss-ivf" else {"ef_search": 1})),
+        Index.create(bits=64),
+    )
+    exact.add(CODES, metadata={"year": [2000 + i % 20 for i in range(len(CODES))]})
+    for asked in ({"k": 50, "where": "year=2003"}, {"radius": 20}, {"radius": 22, "k": 3, "where": "year>2010"}):
+        for mine, true in zip(index.search(QUERIES, **asked), exact.search(QUERIES, **asked), strict=True):
+            assert mine.to_dicts() == true.to_dicts()
+
+
+def test_deleting_a_whole_neighbourhood_leaves_no_query_short(engine):
+    index = create_index(engine=engine, bits=64, exact_below=1)
+    crowd = np.zeros((500, 8), np.uint8)  # where the query lies, nothing will live
+    index.add(np.concatenate([crowd, CODES[:500]]))
+    index.delete(list(range(500)))
+    hits = index.search(crowd[0], k=20)
+    assert len(hits) == 20
+    assert hits.ids.min() >= 500
+
+
+def test_replaced_items_are_found_by_their_new_code_alone(engine):
+    index = filled(engine)
+    index.add(~CODES[:5], ids=list(range(5)), upsert=True)
+    assert [index.search(~CODES[i], k=1).ids[0] for i in range(5)] == list(range(5))
+    assert all(index.search(CODES[i], k=1).ids[0] != i for i in range(5))
+    assert index.info()["dead rows"] == 5
+    assert index.compact().info()["dead rows"] == 0
+
+
+def test_lists_are_trained_again_when_the_collection_has_outgrown_them():
+    index = create_index(engine="faiss-ivf", bits=64, exact_below=100)
+    index.add(CODES[:100])
+    assert "of 100 items" in repr(index)
+    index.add(CODES[100:])
+    assert "of 3000 items" in repr(index)
+
+
+def test_a_writer_killed_before_faiss_was_written_costs_speed_and_no_answer(engine, tmp_path, monkeypatch):
+    index = filled(engine, tmp_path / "x")
+    monkeypatch.setattr(Sidecar, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        index.add(~CODES[:1], ids=[10**6])
+    monkeypatch.undo()
+    with pytest.warns(RuntimeWarning, match=r"exact, but not faster.*interrupted.*rebuild\(\)"):
+        opened = open_index(tmp_path / "x")
+    assert opened.search(~CODES[0], k=1).ids.tolist() == [10**6]
+    assert "out of date" in repr(opened)
+    opened.rebuild()
+    assert "approximate" in repr(open_index(tmp_path / "x"))
+
+
+def test_a_damaged_graph_is_named_and_never_loaded(engine, tmp_path):
+    filled(engine, tmp_path / "x")
+    (path,) = (tmp_path / "x").glob("graph-*.faiss")
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
+    with pytest.warns(RuntimeWarning, match=f"{path.name} differs from its checksum"):
+        index = open_index(tmp_path / "x")
+    with pytest.raises(ArtefactError, match=path.name):
+        index.verify()
+    index.rebuild().verify()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"engine": 1}', '{"engine": "faiss-hnsw", "format": 9}', "\0"])
+def test_a_damaged_description_is_an_error_that_names_it(tmp_path, text):
+    filled("faiss-hnsw", tmp_path / "x")
+    (tmp_path / "x" / "engine.json").write_text(text)
+    with pytest.raises((ArtefactError, UsageError)):
+        open_index(tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    "change", [{"files": {}}, {"files": {"faiss": ["../../etc/passwd", "0"]}}, {"generation": "x"}, []]
+)
+def test_a_nonsense_description_of_the_graph_costs_speed_and_no_answer(tmp_path, change):
+    filled("faiss-hnsw", tmp_path / "x")
+    path = tmp_path / "x" / "engine.json"
+    found = json.loads(path.read_text())
+    found["graph"] = {**found["graph"], **change} if change else change
+    path.write_text(json.dumps(found))
+    with pytest.warns(RuntimeWarning, match="rebuild"):
+        index = open_index(tmp_path / "x")
+    assert index.search(CODES[7], k=1).ids.tolist() == [7]
+
+
+def test_only_the_files_of_the_last_change_stay(engine, tmp_path):
+    index = filled(engine, tmp_path / "x")
+    index.delete([1, 2]).delete([3])
+    assert len(list((tmp_path / "x").glob("graph-*"))) == 3
+
+
+def test_wrong_options_and_places_say_what_is_right(tmp_path):
+    with pytest.raises(UsageError, match="ef_search"):
+        create_index(engine="faiss-hnsw", bits=64, ef_serch=3)
+    for value in (0, -1, 1.5, "8"):
+        with pytest.raises(UsageError, match="nprobe"):
+            create_index(engine="faiss-ivf", bits=64, nprobe=value)
+    with pytest.raises(UsageError, match="faiss-hnsw"):
+        create_index(engine="faiss-hnws", bits=64)
+    with pytest.raises(UsageError, match="bits=64"):
+        create_index(engine="faiss-hnsw")
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "mine.txt").write_text("")
+    with pytest.raises(UsageError, match="holds something"):
+        create_index(tmp_path / "x", engine="faiss-hnsw", bits=64)
+
+
+def test_a_machine_without_faiss_is_told_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(EnvironmentFault, match="pip install faiss-cpu"):
+        create_index(engine="faiss-hnsw", bits=64)
