@@ -196,6 +196,8 @@ def read_options(kind: type[O], given: Mapping[str, Any], engine: str) -> O:
             raise unknown_name(f"option of engine '{engine}'", name, defaults)
         if type(defaults[name]) is int and hamming.whole_number(value, name) < 1:
             raise UsageError(f"{name}={value}: give a whole number, 1 or more")
+        if type(defaults[name]) in (bool, str) and type(value) is not type(defaults[name]):
+            raise UsageError(f"{name}={value!r}: give {type(defaults[name]).__name__}, e.g. {defaults[name]!r}")
     return kind(**given)
 
 

@@ -1,0 +1,402 @@
+"""Milvus: the same calls on a server or cluster, or in a local file through Milvus Lite."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, Self
+
+import numpy as np
+
+from kinbits import hamming
+from kinbits._errors import ArtefactError, DataError, EnvironmentFault, UsageError, unknown_name
+from kinbits.hamming import Codes
+from kinbits.index._filter import Condition, Where
+from kinbits.index._hits import BatchHits, Hits
+from kinbits.index._ids import IdKind, Ids, as_ids, kind_of, readable, require_kind
+from kinbits.index._items import Encoder, Metadata, describe, encode, require_model
+from kinbits.index._state import State
+from kinbits.index.engines._base import EngineIndex, PathLike, Supports, read_bits, read_options, read_question
+from kinbits.index.engines._milvus_filter import Expressions
+from kinbits.index.engines._milvus_link import Link, Place
+from kinbits.index.engines._milvus_search import MOST, Searcher
+from kinbits.index.engines._registry import register_engine
+
+_FORMAT = 1
+_CODE = "binary_code"
+_ROWS = 5_000  # of one request
+_EXACT, _APPROXIMATE = "BIN_FLAT", "BIN_IVF_FLAT"
+_LEVELS = ("Strong", "Session", "Bounded", "Eventually")
+_FIXED = ("ids", "index", "nlist")
+_BREAK = re.compile(r"[\r\n]")
+
+
+@dataclass(frozen=True)
+class MilvusOptions:
+    """Options of `MilvusIndex`."""
+
+    ids: str = "int"
+    index: str = _EXACT
+    nlist: int = 1024
+    nprobe: int = 64
+    consistency: str = "Strong"
+    token: str | None = None
+    secure: bool = False
+    timeout: int = 60
+
+    def __post_init__(self) -> None:
+        for name, known in (("ids", ("int", "str")), ("index", (_EXACT, _APPROXIMATE)), ("consistency", _LEVELS)):
+            if getattr(self, name) not in known:
+                raise unknown_name(f"value of {name}", str(getattr(self, name)), known)
+
+
+@register_engine("milvus", schemes=("milvus", "milvus-lite"))
+class MilvusIndex(EngineIndex):
+    """A collection of binary vectors in Milvus: many machines, replication, many writers; exact by default.
+
+    Place: ``milvus://[USER:PASSWORD@]HOST:PORT/COLLECTION``, or ``milvus-lite:FILE.db[#COLLECTION]``.
+
+    Options:
+        ids: ``"int"`` or ``"str"``; an empty collection takes the other kind too (``"int"``).
+        index: ``"BIN_FLAT"`` searches all codes: exact. ``"BIN_IVF_FLAT"`` searches some: approximate, and balls and
+            filtered answers may be short (``"BIN_FLAT"``).
+        nlist: How many lists ``BIN_IVF_FLAT`` makes (1024).
+        nprobe: How many of them a query reads; may be given to `open_index` too (64).
+        consistency: ``"Strong"``: every search sees every change that was finished before it, and waits for that
+            (0.2 to 0.4 s on a server). ``"Session"``: it sees this client's changes. ``"Bounded"`` and
+            ``"Eventually"``: fast, but changes of the last seconds may be missing. May be given to `open_index`
+            too (``"Strong"``).
+        token: ``"USER:PASSWORD"`` or an API key, instead of those in the URI.
+        secure: Connect by TLS.
+        timeout: Seconds that one request may take (60).
+
+    What Milvus does otherwise: items need ids (several writers would hand out the same ones); an addition of
+    more than 5,000 items is several requests, and the ids of each are looked up first unless ``upsert=True``;
+    k and the items of a ball are at most 16,384; numbers and text do not compare; ``contains`` is not there.
+    Metadata are dynamic fields of the collection, the code is the field ``binary_code``, the id is ``id``; codes
+    whose length is no multiple of 8 are padded with zeros.
+    """
+
+    supports = Supports(contains=False, automatic_ids=False, save=False)
+    packages = ("pymilvus",)
+    remedy = "pip install 'kinbits[milvus]', or 'kinbits[milvus-lite]' for local files"
+
+    def __init__(self, link: Link, facts: dict[str, Any], options: MilvusOptions, model: Encoder | None) -> None:
+        """Not for users: see `create_index` and `open_index`."""
+        self._state = State(facts["bits"], facts["fingerprint"])
+        require_model(model, self._state)
+        self._link, self._facts, self._options, self._model = link, facts, options, model
+        self._expressions = Expressions(lite=link.place.lite)
+        self._columns: set[str] = set()  # that some item was seen to have
+        exact = facts["index"] == _EXACT
+        if not exact:
+            self.supports = replace(self.supports, exact=False, exact_filters=False, exact_radius=False)
+        parameters = {} if exact else {"nprobe": options.nprobe}
+        self._searcher = Searcher(self._ask, self._expressions, exact, parameters)
+
+    @classmethod
+    def create(cls, place: PathLike, *, bits: int | None = None, model: Encoder | None = None, **options: Any) -> Self:
+        """Make an empty collection; for places and options see the class.
+
+        Raises:
+            UsageError: for a wrong place, length or option, or a collection that exists.
+            EnvironmentFault: if pymilvus is missing, or Milvus cannot be reached.
+        """
+        chosen = read_options(MilvusOptions, options, cls.name)
+        length = read_bits(bits, model)
+        link = cls._connect(place, chosen)
+        if link.call("has_collection"):
+            raise UsageError(f"a collection lies at {link.place.shown} already; open_index it, or choose another name")
+        facts = {
+            "format": _FORMAT,
+            "bits": length,
+            "fingerprint": model.fingerprint if model else None,
+            "index": chosen.index,
+            "nlist": chosen.nlist,
+        }
+        index = cls(link, facts, chosen, model)
+        index._make("str" if chosen.ids == "str" else "int")
+        return index
+
+    @classmethod
+    def open(cls, place: PathLike, *, model: Encoder | None = None, **options: Any) -> Self:
+        """Open a collection that `create_index` made.
+
+        Raises:
+            ArtefactError: if there is none, or it is not ours, or of another model.
+            UsageError: for a wrong place or an option that cannot change.
+            EnvironmentFault: if pymilvus is missing, or Milvus cannot be reached.
+        """
+        for name in options:
+            if name in _FIXED:
+                raise UsageError(f"{name} is fixed when the collection is made; make a new one to change it")
+        chosen = read_options(MilvusOptions, options, cls.name)
+        link = cls._connect(place, chosen)
+        if not link.call("has_collection"):
+            raise ArtefactError(f"there is no collection at {link.place.shown}; make one with create_index")
+        facts = _facts(link)
+        link.call("load_collection")
+        return cls(link, facts, chosen, model)
+
+    @classmethod
+    def _connect(cls, place: PathLike, options: MilvusOptions) -> Link:
+        parsed = Place.parse(str(place), secure=options.secure)
+        return Link(parsed, token=options.token, timeout=options.timeout)
+
+    @property
+    def bits(self) -> int:
+        """Code length."""
+        return self._state.bits
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Fingerprint of the model that makes the codes; None if not known."""
+        return self._state.fingerprint
+
+    def __len__(self) -> int:
+        return int(self._query("", ["count(*)"])[0]["count(*)"])
+
+    def add(self, items: Any, ids: Any = None, metadata: Metadata | None = None, *, upsert: bool = False) -> Self:
+        """Add items; see `kinbits.index.Index.add`, and the class for what differs.
+
+        Raises:
+            UsageError: if ids are missing or exist, or a column has a name that Milvus cannot hold.
+            DataError: if codes, ids or metadata do not fit each other or the collection.
+            EnvironmentFault: if Milvus fails; says how many items were added.
+        """
+        codes, _ = encode(items, self._model, self.bits, "items")
+        given, columns = describe(items, len(codes), ids, metadata)
+        if not len(codes):
+            return self
+        if given is None:
+            raise UsageError("Milvus has many writers and numbers no items by itself; pass ids=")
+        _check_names(given, columns)
+        self._take_kind(kind_of(given))
+        if not upsert and len(present := self._present(given)):
+            raise UsageError(
+                f"{len(present)} of these ids are in the index already, e.g. {present[0]!r}; "
+                "pass upsert=True to replace them"
+            )
+        self._insert(_rows(codes, given, columns), upsert=upsert)
+        return self
+
+    def delete(self, ids: Any) -> Self:
+        """Remove items.
+
+        Raises:
+            DataError: if an id is not in the index.
+            EnvironmentFault: if Milvus fails.
+        """
+        wanted = np.unique(as_ids(ids))
+        if not wanted.size:
+            return self
+        require_kind(wanted, self._kind())
+        missing = sorted(set(readable(wanted).tolist()) - set(self._present(wanted)))
+        if missing:
+            raise DataError(f"{len(missing)} of these ids are not in the index, e.g. {missing[0]!r}")
+        self._remove(readable(wanted).tolist())
+        return self
+
+    def search(
+        self, query: Any, k: int | None = None, *, radius: int | None = None, where: Where | None = None
+    ) -> Hits | BatchHits:
+        """Find the nearest items, or all within a radius; see `kinbits.index.Index.search`.
+
+        Raises:
+            UsageError: also for more hits than Milvus returns, and for filters that it does not know.
+        """
+        asked = read_question(query, k, radius, where, self._model, self.bits)
+        self._require_columns(asked.where)
+        expression = self._expressions.conditions(asked.where)
+        if asked.k is None:
+            assert asked.radius is not None
+            found = self._searcher.ball(asked.codes, min(asked.radius, self.bits), expression)
+        else:
+            reach = None if asked.radius is None else min(asked.radius, self.bits)
+            found = self._searcher.nearest(asked.codes, self._most(asked.k), reach, expression) if asked.k else []
+            found = found or [(np.zeros(0, np.int64), np.zeros(0, np.int32))] * len(asked.codes)
+        return asked.answer([self._hits(ids, near) for ids, near in found])
+
+    def save(self, path: PathLike) -> None:
+        """Not supported: the contents lie in Milvus.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError("the items lie in Milvus, not in a folder; back them up with Milvus's own tools")
+
+    def info(self) -> dict[str, Any]:
+        """Describe the collection in plain values; ``columns`` are those of some of its items."""
+        return {
+            "path": str(self._link.place.shown),
+            "engine": self.name,
+            "items": len(self),
+            "bits": self.bits,
+            "fingerprint": self.fingerprint,
+            "ids": self._kind(),
+            "columns": self._some_columns(),
+            "index": self._facts["index"],
+            "consistency": self._options.consistency,
+        }
+
+    def __repr__(self) -> str:
+        kind = "exact" if self.supports.exact else f"approximate, nprobe={self._options.nprobe}"
+        return f"MilvusIndex({len(self)} items, {self.bits} bits, {self._link.place.shown}, {kind})"
+
+    def _make(self, kind: IdKind) -> None:
+        """Make the collection, with ids of one kind."""
+        from pymilvus import DataType, MilvusClient
+
+        facts = {"kinbits": self._facts}
+        schema = MilvusClient.create_schema(enable_dynamic_field=True, description=json.dumps(facts))
+        text = {"max_length": 1024} if kind == "str" else {}
+        schema.add_field("id", DataType.VARCHAR if text else DataType.INT64, is_primary=True, **text)
+        schema.add_field(_CODE, DataType.BINARY_VECTOR, dim=8 * hamming.code_width(self.bits))
+        lists = {} if self._facts["index"] == _EXACT else {"nlist": self._facts["nlist"]}
+        parameters = MilvusClient.prepare_index_params()
+        parameters.add_index(_CODE, index_type=self._facts["index"], metric_type="HAMMING", params=lists)
+        level = self._options.consistency
+        self._link.call("create_collection", schema=schema, index_params=parameters, consistency_level=level)
+
+    def _kind(self) -> IdKind:
+        fields = {field["name"]: field for field in self._link.call("describe_collection")["fields"]}
+        return "int" if int(fields["id"]["type"]) == 5 else "str"
+
+    def _take_kind(self, kind: IdKind) -> None:
+        """See that the collection can hold ids of a kind; one that never held items is made anew for it."""
+        known = self._kind()
+        if kind == known:
+            return
+        if len(self):
+            raise UsageError(f"this index has {known} ids, but {kind} ids were given; use one kind")
+        self._link.call("drop_collection")
+        self._make(kind)
+
+    def _most(self, k: int) -> int:
+        if k > MOST and len(self) > MOST:
+            raise UsageError(f"k={k}: Milvus returns at most {MOST:,} hits for one query; take a smaller k")
+        return min(k, MOST)
+
+    def _insert(self, rows: Iterator[dict[str, Any]], *, upsert: bool) -> None:
+        done = 0
+        for batch in batched(rows, _ROWS):
+            try:
+                if upsert and self._link.place.lite:  # its own upsert fails for ids with an apostrophe
+                    self._remove([row["id"] for row in batch])
+                    self._link.call("insert", batch)
+                else:
+                    self._link.call("upsert" if upsert else "insert", batch)
+            except EnvironmentFault as error:
+                raise EnvironmentFault(f"{error} ({done} items were added before)") from None
+            done += len(batch)
+
+    def _remove(self, ids: Sequence[Any]) -> None:
+        # by our own expression: pymilvus writes ids as Python does, and Milvus reads some of those otherwise
+        for part in batched(iter(ids), _ROWS):
+            self._link.call("delete", filter=self._expressions.ids(part))
+
+    def _present(self, ids: Ids) -> list[Any]:
+        """Return those of the ids that the collection holds."""
+        found: list[Any] = []
+        for part in batched(iter(readable(ids).tolist()), _ROWS):
+            found += [row["id"] for row in self._query(self._expressions.ids(part), ["id"])]
+        return found
+
+    def _query(self, expression: str, fields: list[str], **options: Any) -> list[dict[str, Any]]:
+        level = self._options.consistency
+        return list(
+            self._link.call("query", filter=expression, output_fields=fields, consistency_level=level, **options)
+        )
+
+    def _ask(
+        self, codes: list[bytes], expression: str, limit: int, parameters: dict[str, Any]
+    ) -> list[list[tuple[Any, float]]]:
+        answers = self._link.call(
+            "search",
+            codes,
+            filter=expression,
+            limit=limit,
+            search_params={"metric_type": "HAMMING", "params": parameters},
+            consistency_level=self._options.consistency,
+        )
+        return [[(hit["id"], hit["distance"]) for hit in answer] for answer in answers]
+
+    def _hits(self, ids: Ids, near: Any) -> Hits:
+        return Hits(readable(ids), near, lambda: self._metadata(readable(ids).tolist()))
+
+    def _metadata(self, ids: list[Any]) -> list[dict[str, Any]]:
+        rows = {}
+        for part in batched(iter(ids), _ROWS):
+            for row in self._query(self._expressions.ids(part), ["*"]):
+                rows[row["id"]] = {name: value for name, value in row.items() if name not in ("id", _CODE)}
+        names = list(dict.fromkeys(name for id_ in ids for name in rows.get(id_, ())))
+        return [{name: rows.get(id_, {}).get(name) for name in names} for id_ in ids]
+
+    def _require_columns(self, conditions: Sequence[Condition]) -> None:
+        """Refuse a filter on a column in which no item has a value."""
+        for column in dict.fromkeys(condition.column for condition in conditions):
+            if column not in self._columns:
+                if not self._query(self._expressions.present(column), ["id"], limit=1):
+                    known = self._some_columns()
+                    if not known:
+                        raise UsageError(f"filter on '{column}', but this index holds no metadata")
+                    raise unknown_name("column", column, known)
+                self._columns.add(column)
+
+    def _some_columns(self) -> list[str]:
+        rows = self._query("", ["*"], limit=100)
+        return sorted({name for row in rows for name in row} - {"id", _CODE})
+
+
+def batched(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    """Yield lists of at most ``size`` items."""
+    while part := list(islice(items, size)):
+        yield part
+
+
+def _rows(codes: Codes, ids: Ids, columns: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    """Yield items as Milvus takes them; a value that is None is left out."""
+    names = list(columns)
+    for id_, code, *values in zip(readable(ids).tolist(), codes, *columns.values(), strict=True):
+        known = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+        yield {"id": id_, _CODE: code.tobytes(), **known}
+
+
+def _check_names(ids: Ids, columns: dict[str, list[Any]]) -> None:
+    """Refuse what Milvus cannot hold or be asked for.
+
+    Raises:
+        UsageError: for column names.
+        DataError: for ids.
+    """
+    for name in columns:
+        if name == _CODE or name.startswith("$") or not name or _BREAK.search(name):
+            raise UsageError(f"Milvus cannot hold a column named {name!r}; rename it")
+    listed = readable(ids).tolist()
+    if len(set(listed)) < len(listed):
+        twice = next(id_ for id_, times in Counter(listed).items() if times > 1)
+        raise DataError(f"id {twice!r} is given twice; ids must be unique")
+    if isinstance(listed[0], str):
+        for id_ in listed:
+            if _BREAK.search(id_):
+                raise DataError(f"id {id_!r}: Milvus cannot find ids with line breaks; rename it")
+
+
+def _facts(link: Link) -> dict[str, Any]:
+    """Read what `create` wrote into the collection's description."""
+    try:
+        facts = json.loads(link.call("describe_collection")["description"])["kinbits"]
+        if facts["format"] != _FORMAT:
+            raise ArtefactError(f"{link.place.shown} has format {facts['format']}, known is {_FORMAT}; update kinbits")
+        hamming.code_width(facts["bits"])
+        return {name: facts[name] for name in ("format", "bits", "fingerprint", "index", "nlist")}
+    except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error, ArtefactError):
+            raise
+        raise ArtefactError(
+            f"the collection at {link.place.shown} was not made by kinbits; make one with create_index"
+        ) from None
