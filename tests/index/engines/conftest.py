@@ -1,0 +1,50 @@
+"""Places in Milvus for the tests, and the check that every one of them runs."""
+
+from itertools import count
+
+import pytest
+
+from kinbits._errors import EnvironmentFault
+from kinbits.index import create_index
+from kinbits.index.engines._milvus_link import require_packages
+
+
+class Maker:
+    """Makes collections, each of a new name, and drops them in the end."""
+
+    def __init__(self, base, **options):
+        self.base, self.options, self.made, self._number = base, options, [], count()
+
+    def place(self):
+        return f"{self.base}test_{next(self._number)}"
+
+    def __call__(self, path=None, *, bits=None, model=None, **options):
+        self.made.append(create_index(self.place(), bits=bits, model=model, **{**self.options, **options}))
+        return self.made[-1]
+
+    def drop(self):
+        for index in self.made:
+            index._link.call("drop_collection")
+
+
+@pytest.fixture(scope="module")
+def lite(tmp_path_factory):
+    try:
+        require_packages(lite=True)
+    except EnvironmentFault as fault:
+        pytest.skip(str(fault))
+    maker = Maker(f"milvus-lite:{tmp_path_factory.mktemp('lite')}/test.db#")
+    yield maker
+    maker.drop()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    pytest.importorskip("pymilvus", reason="needs pip install 'kinbits[milvus]'")
+    milvus = pytest.importorskip("milvus", reason="needs a Milvus server: pip install milvus")
+    process = milvus.MilvusServer(wait_for_started=True)
+    process.set_base_dir(str(tmp_path_factory.mktemp("server")))
+    with process:
+        maker = Maker(f"milvus://127.0.0.1:{process.listen_port}/")
+        yield maker
+        maker.drop()

@@ -1,0 +1,216 @@
+"""Milvus in a local file: our answers, hostile ids and values, and errors that name the remedy."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from kinbits import hamming
+from kinbits._errors import ArtefactError, DataError, EnvironmentFault, UsageError
+from kinbits.index import Index, create_index, open_index
+from kinbits.index.engines import _milvus_link
+from kinbits.index.engines._milvus_link import Place
+from kinbits.testing import check_index
+
+RNG = np.random.default_rng(0)
+CODES = RNG.integers(0, 4, (300, 8), dtype=np.uint8)
+HOSTILE = [
+    'a"b',
+    "a'b",
+    "a\\b",
+    "a\\\\b",
+    "a'\"b",
+    "\\n",
+    "a\tb",
+    "é😀",
+    "a%b",
+    "_",
+    '" or id > ""',
+    "{x}",
+    "$meta",
+    "null",
+]
+
+
+def test_the_engine_conforms(lite):
+    check_index(lite, open_index=open_index, bits=(13, 64))
+
+
+def test_hostile_ids_are_found_replaced_and_deleted(lite):
+    ids = [text for text in HOSTILE if "'" not in text]
+    codes = CODES[: len(ids)]
+    index = lite(bits=64).add(codes, ids=ids)
+    for id_ in ids:
+        with pytest.raises(UsageError, match="already"):
+            index.add(codes[:1], ids=[id_])
+    index.add(codes ^ 255, ids=ids, upsert=True)
+    assert len(index) == len(ids)
+    assert sorted(index.search(codes[0], k=99).ids.tolist()) == sorted(ids)
+    for left, id_ in enumerate(reversed(ids)):
+        index.delete(id_)
+        assert len(index) == len(ids) - left - 1
+
+
+def test_an_id_that_milvus_lite_could_not_delete_is_refused_at_once(lite):
+    with pytest.raises(DataError, match="apostrophe"):
+        lite(bits=64).add(CODES[:1], ids=["Bob's photo.jpg"])
+
+
+def test_what_only_a_server_can_do_is_refused_with_that_remedy(lite):
+    with pytest.raises(UsageError, match="needs a server"):
+        lite(bits=64, index="BIN_IVF_FLAT")
+
+
+def test_hostile_values_and_columns_are_filtered_as_the_exact_index_does(lite):
+    columns = {name: HOSTILE for name in ("t", 'c"d', "c'd", "c.d", "c/d", "c~d", "c d", "é", "[0]", "c\\d")}
+    index, exact = lite(bits=64), Index.create(bits=64)
+    for one in (index, exact):
+        one.add(CODES[: len(HOSTILE)], ids=list(range(len(HOSTILE))), metadata=columns)
+    for column in columns:
+        for value in HOSTILE:
+            for where in ({column: value}, {column: {"!=": value}}, {column: {"in": [value, 7]}}):
+                assert (
+                    index.search(CODES[0], where=where).ids.tolist() == exact.search(CODES[0], where=where).ids.tolist()
+                )
+
+
+WHERES = [
+    {"n": 3}, {"n": {"!=": 3}}, {"n": {"<": 3}}, {"n": {">=": 2.5}}, {"n": {"in": [1, 2.5, "x", 4]}}, {"n": 4.0},
+    {"n": {"not in": [1, 2.5, "x"]}}, {"s": {">": "c"}}, {"s": {"<=": "é"}}, {"s": "7"}, "s=7", "s!=7",
+    {"n": {"<": None}}, {"s": {"!=": None}}, {"s": {"not in": ["a", None]}}, {"n": {"not in": []}}, {"n": -(2**63)}, {"n": 2**62},
+    {"n": 1e-7}, ["n>=1", "s<z"], {"flag": True}, {"late": 1}, {"late": {"!=": 1}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("where", WHERES, ids=str)
+def test_filters_mean_what_they_mean_in_the_exact_index(mixed, where):
+    index, exact = mixed
+    for asked in ({"k": 300}, {"k": 3}, {"radius": 9}):
+        mine, true = index.search(CODES[0], where=where, **asked), exact.search(CODES[0], where=where, **asked)
+        assert mine.ids.tolist() == true.ids.tolist()
+        assert [{**dict.fromkeys(("n", "s", "flag", "late")), **row} for row in mine.rows] == true.rows
+
+
+@pytest.fixture(scope="module")
+def mixed(lite):
+    numbers = [None, 1, 2, 2.5, 3, 4, -(2**63), 2**62, 1e-7, 1.0]
+    texts = [None, "a", "b", "é", "7", "c", "z" * 500]
+    columns = {
+        "n": [numbers[i % len(numbers)] for i in range(300)],
+        "s": [texts[i % len(texts)] for i in range(300)],
+        "flag": [i % 2 == 0 for i in range(300)],
+    }
+    both = lite(bits=64), Index.create(bits=64)
+    for index in both:
+        index.add(CODES[:290], ids=list(range(290)), metadata={name: column[:290] for name, column in columns.items()})
+        last = {name: column[290:] for name, column in columns.items()}
+        index.add(CODES[290:], ids=list(range(290, 300)), metadata={**last, "late": [i % 2 for i in range(10)]})
+    return both
+
+
+def test_more_equal_codes_than_milvus_returns_are_still_in_order(lite):
+    index = lite(bits=8).add(np.zeros((20_000, 1), np.uint8), ids=np.arange(20_000)[::-1], upsert=True)
+    assert index.search(np.ones(1, np.uint8), k=500).ids.tolist() == list(range(500))
+    with pytest.raises(UsageError, match="smaller radius"):
+        index.search(np.ones(1, np.uint8), radius=8)
+    with pytest.raises(UsageError, match="smaller k"):
+        index.search(np.ones(1, np.uint8), k=20_000)
+
+
+def test_a_collection_is_opened_by_its_place_and_remembers_itself(lite):
+    index = lite(bits=13)
+    index.add(hamming.pack(RNG.random((5, 13)) < 0.5), ids=list("abcde"), metadata={"year": [1] * 5})
+    again = open_index(index.info()["path"], consistency="Session")
+    assert (again.bits, len(again), again.info()["ids"], again.info()["columns"]) == (13, 5, "str", ["year"])
+    assert "5 items, 13 bits, milvus-lite:" in repr(again)
+    with pytest.raises(UsageError, match="open_index"):
+        create_index(index.info()["path"], bits=13)
+    with pytest.raises(UsageError, match="index is fixed"):
+        open_index(index.info()["path"], index="BIN_IVF_FLAT")
+
+
+def test_a_collection_that_is_missing_or_foreign_is_no_index(lite):
+    with pytest.raises(ArtefactError, match="no collection"):
+        open_index(lite.place())
+    index = lite(bits=8)
+    other = index.info()["path"].replace(index._link.place.collection, "foreign")
+    index._link.client.create_collection("foreign", dimension=8)
+    with pytest.raises(ArtefactError, match="not made by kinbits"):
+        open_index(other)
+
+
+def test_what_milvus_cannot_hold_is_refused_before_anything_is_sent(lite):
+    index = lite(bits=64)
+    for name in ("binary_code", "$meta", "", "a\nb"):
+        with pytest.raises(UsageError, match="rename"):
+            index.add(CODES[:1], ids=[1], metadata={name: [1]})
+    with pytest.raises(DataError, match="line breaks"):
+        index.add(CODES[:1], ids=["a\nb"])
+    with pytest.raises(UsageError, match="pass ids="):
+        index.add(CODES[:1])
+    assert len(index) == 0
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("milvus:///x", "no host"),
+        ("milvus://host:port/x", "no address"),
+        ("milvus://host:19530", "collection ''"),
+        ("milvus://host/a b", "collection 'a b'"),
+        ("milvus://host/1a", "no digit first"),
+        ("milvus-lite:file", "ends with .db"),
+        ("milvus-lite:file.db#a-b", "collection 'a-b'"),
+    ],
+)
+def test_a_place_that_cannot_be_read_shows_the_form_that_can(place, words):
+    with pytest.raises(UsageError, match=words):
+        Place.parse(place)
+
+
+def test_a_password_in_the_place_is_used_and_never_shown():
+    place = Place.parse("milvus://me:se%40cret@host:1/x", secure=True)
+    assert (place.token, place.address, place.collection) == ("me:se@cret", "https://host:1", "x")
+    assert "cret" not in repr(place)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"consistency": "strong"}, "Strong"),
+        ({"index": "HNSW"}, "BIN_FLAT"),
+        ({"nprobe": 0}, "1 or more"),
+        ({"secure": "yes"}, "give bool"),
+        ({"nprobes": 3}, "nprobe"),
+    ],
+)
+def test_a_wrong_option_is_refused_without_a_connection(options, words):
+    with pytest.raises(UsageError, match=words):
+        create_index("milvus://nowhere.invalid/x", bits=8, **options)
+
+
+def test_a_server_that_does_not_answer_is_named():
+    pytest.importorskip("pymilvus")
+    with pytest.raises(EnvironmentFault, match=r"127\.0\.0\.1:1/x failed to connect"):
+        open_index("milvus://127.0.0.1:1/x", timeout=1)
+
+
+@pytest.mark.parametrize(
+    ("versions", "words"),
+    [
+        ({}, r"kinbits\[milvus\]"),
+        ({"pymilvus": "3.0.2"}, r"kinbits\[milvus-lite\]"),
+        ({"pymilvus": "3.0.2", "milvus-lite": "3.2.2"}, "refuses binary vectors"),
+    ],
+)
+def test_a_package_that_is_missing_or_too_new_is_named_with_the_remedy(monkeypatch, tmp_path, versions, words):
+    monkeypatch.setattr(_milvus_link, "installed", versions.get)
+    with pytest.raises(EnvironmentFault, match=words):
+        create_index(f"milvus-lite:{tmp_path}/x.db", bits=8)
+
+
+def test_a_setuptools_that_milvus_lite_cannot_use_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(_milvus_link, "installed", {"pymilvus": "3.0.2", "milvus-lite": "2.5.1"}.get)
+    monkeypatch.setitem(sys.modules, "pkg_resources", None)
+    with pytest.raises(EnvironmentFault, match="setuptools 81"):
+        create_index(f"milvus-lite:{tmp_path}/x.db", bits=8)
