@@ -15,16 +15,17 @@ from kinbits.hamming import _native
 ROOT = Path(__file__).parents[2]
 COMPILER = shutil.which("g++")
 FLAGS = ["-std=c++20", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", f"-I{ROOT / 'csrc'}"]
-OTHER_MACHINES = {"x86_64": "neon", "aarch64": "avx"}
+PATHS = {"x86_64": "avx", "aarch64": "neon", "arm64": "neon"}
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(COMPILER is None, reason="no g++ here")]
 
 
 def sources():
     """All of the kernel that this machine can compile, without its Python face."""
-    foreign = f"kernels_{OTHER_MACHINES.get(platform.machine(), '')}"
-    found = [path for path in sorted((ROOT / "csrc").glob("*.cpp")) if not path.stem.startswith(foreign)]
-    return [*(path for path in found if "nanobind" not in path.read_text()), Path(__file__).parent / "selftest.cpp"]
+    ours = ("kernels_portable", f"kernels_{PATHS.get(platform.machine(), 'portable')}")
+    found = [*sorted((ROOT / "csrc").glob("*.cpp")), Path(__file__).parent / "selftest.cpp"]
+    found = [path for path in found if not path.stem.startswith("kernels_") or path.stem.startswith(ours)]
+    return [path for path in found if "nanobind" not in path.read_text()]
 
 
 def own_flags(path):
