@@ -21,11 +21,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(COMPILER is None, reason="no 
 
 
 def sources():
-    """All of the kernel that this machine can compile, without its Python face."""
-    ours = ("kernels_portable", f"kernels_{PATHS.get(platform.machine(), 'portable')}")
-    found = [*sorted((ROOT / "csrc").glob("*.cpp")), Path(__file__).parent / "selftest.cpp"]
-    found = [path for path in found if not path.stem.startswith("kernels_") or path.stem.startswith(ours)]
-    return [path for path in found if "nanobind" not in path.read_text()]
+    """Return what the self-test is linked from: the scan, by the paths that this machine can compile."""
+    own = PATHS.get(platform.machine())
+    kernels = [path for name in ("portable", own) if name for path in (ROOT / "csrc").glob(f"kernels_{name}*.cpp")]
+    shared = [ROOT / "csrc" / f"{name}.cpp" for name in ("distances", "kernels", "search")]
+    return [*shared, *sorted(kernels), Path(__file__).parent / "selftest.cpp"]
 
 
 def own_flags(path):
