@@ -91,8 +91,14 @@ def speedup(seconds: Seconds, ours: str, theirs: str) -> float:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Lay out a markdown table; numbers are aligned to the right, as the first row says."""
-    cells = [[f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
+    """Lay out a markdown table; numbers are aligned to the right, as the first row says.
+
+    Each row is also told on standard error as soon as it is there: a long run that is stopped leaves its numbers.
+    """
+    cells = []
+    for row in rows:
+        cells.append([f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row])
+        say("  ".join(cells[-1]))
     widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
     right = [bool(cells) and cells[0][i][:1].isdigit() for i in range(len(header))]
 
