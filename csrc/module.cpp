@@ -26,10 +26,13 @@ using DistanceArray = nb::ndarray<std::uint16_t, nb::ndim<2>, nb::c_contig, nb::
 using BitmapArray = nb::ndarray<const std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using CountArray = nb::ndarray<std::int64_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 
-kinbits::Codes view(const CodeArray& array) { return {array.data(), array.shape(0), array.shape(1)}; }
-
 void require(bool fits) {
     if (!fits) throw std::invalid_argument("kinbits.hamming._native: the shapes of the arrays do not fit");
+}
+
+kinbits::Codes view(const CodeArray& array) {
+    require(array.shape(1) <= 8191);  // distances are 16 bits wide
+    return {array.data(), array.shape(0), array.shape(1)};
 }
 
 void distances(CodeArray queries, CodeArray codes, DistanceArray out) {

@@ -13,7 +13,11 @@
 namespace kinbits {
 namespace {
 
+static_assert(std::endian::native == std::endian::little, "bitmaps and codes are read as words");
+
 constexpr std::size_t group_queries = 256;  // their state stays in cache while the codes stream past
+constexpr std::size_t group_levels = std::size_t{1} << 20;  // counters of all queries of a group; wide codes have many
+constexpr std::size_t most_threads = 256;
 constexpr std::size_t fewest_sliced = 8;    // cutting a block into planes pays for itself from here on
 constexpr std::size_t most_sliced_words = 32;
 constexpr std::size_t most_lanes = 512;
@@ -190,10 +194,11 @@ void append(const Selector& selector, Found& found) {
 
 Found search(const Codes& queries, const Codes& codes, const Wanted& wanted, std::size_t threads) {
     Found found;
-    for (std::size_t start = 0; start < queries.rows; start += group_queries) {
-        const Codes group{queries.row(start), std::min(group_queries, queries.rows - start), queries.width};
+    const std::size_t step = std::clamp(group_levels / (wanted.radius + 1), fewest_sliced, group_queries);
+    for (std::size_t start = 0; start < queries.rows; start += step) {
+        const Codes group{queries.row(start), std::min(step, queries.rows - start), queries.width};
         const std::size_t useful = group.rows * codes.rows / rows_per_thread + 1;
-        const Ranges ranges(codes.rows, std::min(threads, useful), most_lanes);
+        const Ranges ranges(codes.rows, std::min({threads, useful, most_threads}), most_lanes);
         std::vector<std::unique_ptr<Scan>> scans;
         for (std::size_t i = 0; i < ranges.count(); ++i) scans.push_back(std::make_unique<Scan>(group, codes, wanted));
         in_parallel(ranges.count(), [&](std::size_t i) { scans[i]->run(ranges.first(i), ranges.first(i + 1)); });

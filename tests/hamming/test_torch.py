@@ -162,3 +162,26 @@ def test_a_k_radius_or_limit_that_is_no_count_is_refused(count):
         _torch.within(codes, codes, count)
     with pytest.raises(UsageError, match="limit="):
         _torch.within(codes, codes, 1, count)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_codes_on_a_gpu_are_searched_there_by_the_usual_calls():
+    queries, codes = random_codes(11, 3, 8), random_codes(12, 500, 8)
+    held = tensor(codes, "cuda")
+    near, rows = hamming.topk(queries, held, 9)
+    assert near.is_cuda
+    assert_same((near, rows), hamming.topk(queries, codes, 9))
+    assert_all_same(hamming.within(queries, held, 20, limit=4), hamming.within(queries, codes, 20, limit=4))
+    assert hamming.distances(queries, held).is_cuda
+
+
+@pytest.mark.parametrize(("call", "argument"), [("topk", 3), ("within", 2), ("distances", None)])
+def test_the_usual_calls_hand_tensors_on_a_gpu_over(call, argument, monkeypatch):
+    class OnGpu:  # stands for a tensor where there is no GPU
+        is_cuda = True
+
+    monkeypatch.setattr(_torch, call, lambda *given: given)
+    codes = OnGpu()
+    given = getattr(hamming, call)("queries", codes, *([] if argument is None else [argument]))
+    assert given[:2] == ("queries", codes)
+    assert argument is None or given[2] == argument

@@ -108,6 +108,15 @@ def check_pair(queries: ArrayLike, codes: ArrayLike) -> tuple[Codes, Codes]:
     return check_codes(queries, width=checked.shape[1], name="queries"), checked
 
 
+def on_gpu(codes: Any) -> Any:
+    """Return the module that searches a tensor on a GPU, if the codes are one; None for all else."""
+    if not getattr(codes, "is_cuda", False):
+        return None
+    from kinbits.hamming import _torch  # only here: torch is heavy, and whoever has such a tensor has loaded it
+
+    return _torch
+
+
 def distances(queries: ArrayLike, codes: ArrayLike) -> NDArray[np.uint16]:
     """Count the differing bits of every pair of a query and a code.
 
@@ -116,7 +125,7 @@ def distances(queries: ArrayLike, codes: ArrayLike) -> NDArray[np.uint16]:
         codes: uint8 ``(n, w)``, packed. Memory-mapped arrays are read in place.
 
     Returns:
-        uint16 ``(q, n)``.
+        uint16 ``(q, n)``; for codes in a tensor of torch on a CUDA device a tensor there, int32.
 
     Raises:
         DataError: if dtype, dimension or width do not fit.
@@ -127,6 +136,9 @@ def distances(queries: ArrayLike, codes: ArrayLike) -> NDArray[np.uint16]:
         >>> distances(np.array([[0b1010_0000]], np.uint8), np.array([[0b0110_0000], [0]], np.uint8))
         array([[2, 2]], dtype=uint16)
     """
+    if gpu := on_gpu(codes):
+        found: NDArray[np.uint16] = gpu.distances(queries, codes)
+        return found
     q, c = check_pair(queries, codes)
     simd()  # raises where the kernel could not
     out = np.empty((len(q), len(c)), dtype=np.uint16)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kinbits._errors import DataError, UsageError
 from kinbits.hamming import _native
-from kinbits.hamming._codes import Codes, check_pair, simd
+from kinbits.hamming._codes import Codes, check_pair, on_gpu, simd
 
 Distances = NDArray[np.int32]
 Rows = NDArray[np.int64]
@@ -46,6 +46,9 @@ def topk(
         >>> topk(np.array([[0]], np.uint8), np.array([[3], [1], [2], [0]], np.uint8), k=3)
         (array([[0, 1, 1]], dtype=int32), array([[3, 1, 2]]))
     """
+    if gpu := on_gpu(codes):
+        found_there: tuple[Distances, Rows] = gpu.topk(queries, codes, k, allow)
+        return found_there
     limit = whole_number(k, "k")
     q, c = check_pair(queries, codes)
     _, near, rows = _search(q, c, limit, 8 * c.shape[1], allow, threads)
@@ -79,6 +82,9 @@ def within(
         UsageError: if ``radius`` or ``limit`` is negative or no integer.
         DataError: if dtype, dimension or width do not fit.
     """
+    if gpu := on_gpu(codes):
+        found: list[tuple[Distances, Rows]] = gpu.within(queries, codes, radius, limit, allow)
+        return found
     reach = whole_number(radius, "radius")
     most = _UNLIMITED if limit is None else whole_number(limit, "limit")
     q, c = check_pair(queries, codes)
