@@ -81,6 +81,8 @@ std::vector<std::string> simd_paths() {
 
 }  // namespace
 
+void bind_multi_index(nb::module_& m);
+
 NB_MODULE(_native, m) {
     m.doc() = "Hamming kernel: see kinbits.hamming for the checked interface.";
     m.def("distances", &distances, nb::arg("queries"), nb::arg("codes"), nb::arg("out").noconvert());
@@ -88,6 +90,7 @@ NB_MODULE(_native, m) {
           nb::arg("counts").noconvert());
     m.def("search", &search, nb::arg("queries"), nb::arg("codes"), nb::arg("limit"), nb::arg("radius"),
           nb::arg("allow").none(), nb::arg("threads"));
+    bind_multi_index(m);
     m.def("simd", [] { return std::string(kinbits::kernels().name); });
     m.def("simd_paths", &simd_paths);
 }

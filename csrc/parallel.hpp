@@ -2,12 +2,15 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <exception>
 #include <thread>
 #include <vector>
 
 namespace kinbits {
+
+constexpr std::size_t most_threads = 256;
 
 // Runs work(0) ... work(count - 1), each in a thread of its own; the first exception is thrown again here.
 template <class Work>
@@ -33,6 +36,15 @@ void in_parallel(std::size_t count, Work work) {
     for (auto& thread : threads) thread.join();
     for (const auto& error : errors)
         if (error) std::rethrow_exception(error);
+}
+
+// Calls work(task) for every task below `tasks`; each thread takes the next one that is left.
+template <class Work>
+void each_task(std::size_t threads, std::size_t tasks, Work work) {
+    std::atomic<std::size_t> next{0};
+    in_parallel(std::max<std::size_t>(1, std::min({threads, tasks, most_threads})), [&](std::size_t) {
+        for (std::size_t task = next++; task < tasks; task = next++) work(task);
+    });
 }
 
 // 0 .. size - 1 in about equal parts, whose borders are multiples of `step`. There is always one, perhaps empty.

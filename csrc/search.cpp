@@ -17,7 +17,6 @@ static_assert(std::endian::native == std::endian::little, "bitmaps and codes are
 
 constexpr std::size_t group_queries = 256;  // their state stays in cache while the codes stream past
 constexpr std::size_t group_levels = std::size_t{1} << 20;  // counters of all queries of a group; wide codes have many
-constexpr std::size_t most_threads = 256;
 constexpr std::size_t fewest_sliced = 8;    // cutting a block into planes pays for itself from here on
 constexpr std::size_t most_sliced_words = 32;
 constexpr std::size_t most_lanes = 512;

@@ -18,3 +18,62 @@ def search(
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]: ...
 def simd() -> str: ...
 def simd_paths() -> list[str]: ...
+def group_rows(
+    codes: NDArray[np.uint8],
+    keys: NDArray[np.uint64],
+    members: NDArray[np.uint32],
+    scratch: NDArray[np.uint64],
+    threads: int,
+) -> int: ...
+
+class MultiIndex:
+    def __init__(
+        self,
+        wide: NDArray[np.uint8],
+        narrow: NDArray[np.uint64],
+        starts: NDArray[np.uint32],
+        members: NDArray[np.uint32],
+        rows: int,
+    ) -> None: ...
+    def add_tables(self, bits: int, count: int, offsets: NDArray[np.uint32], entries: NDArray[np.uint8]) -> None: ...
+    def fill_tables(
+        self, bits: int, count: int, offsets: NDArray[np.uint32], entries: NDArray[np.uint8], threads: int
+    ) -> None: ...
+    def search(
+        self,
+        queries: NDArray[np.uint8],
+        k: int,
+        radius: int,
+        allow: NDArray[np.uint8],
+        budget: float,
+        threads: int,
+        near: NDArray[np.int32],
+        rows: NDArray[np.int64],
+    ) -> None: ...
+    def within(
+        self,
+        queries: NDArray[np.uint8],
+        limit: int,
+        radius: int,
+        allow: NDArray[np.uint8],
+        budget: float,
+        threads: int,
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]: ...
+    def trace(
+        self,
+        queries: NDArray[np.uint8],
+        without: NDArray[np.uint32],
+        k: int,
+        budget: float,
+        threads: int,
+        steps: NDArray[np.int64],
+    ) -> None: ...
+    def pair_groups(self, begin: int, end: int, radius: int, threads: int) -> NDArray[np.uint32]: ...
+    def expand_pairs(
+        self,
+        flat: NDArray[np.uint32],
+        cursor: NDArray[np.uint64],
+        first: NDArray[np.int64],
+        second: NDArray[np.int64],
+        distances: NDArray[np.int32],
+    ) -> int: ...

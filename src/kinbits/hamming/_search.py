@@ -14,9 +14,11 @@ from kinbits.hamming._codes import Codes, check_pair, on_gpu, simd
 
 Distances = NDArray[np.int32]
 Rows = NDArray[np.int64]
+Found = tuple[Distances, Rows]
 Allow = NDArray[np.bool_] | NDArray[np.uint8]
 
 _UNLIMITED = 2**62
+_MOST_THREADS = 256
 
 
 def topk(
@@ -153,7 +155,7 @@ def thread_count(given: int | None) -> int:
         return threads()
     if whole_number(given, "threads") < 1:
         raise UsageError("threads=0: give 1 or more, or None for all processors")
-    return int(given)
+    return min(int(given), _MOST_THREADS)
 
 
 def _search(
