@@ -320,6 +320,7 @@ def test_doctor_names_what_it_found(run):
     ended = run("doctor", "--json")
     found = {one["what"]: one for one in json.loads(ended.out)}
     assert {"versions", "processor", "native kernel", "threads", "GPU", "feature cache"} <= set(found)
+    assert {"engine exact", "engine faiss-hnsw", "engine milvus"} <= set(found)
     faults = [one for one in found.values() if one["state"] == "fault"]
     assert ended.code == (5 if faults else 0)
     assert run("doctor").code == ended.code

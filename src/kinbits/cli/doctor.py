@@ -42,7 +42,7 @@ def doctor(as_json: JsonFlag = False) -> None:
 
     The exit code is 5 if something that kinbits needs is missing.
     """
-    checks = (_versions, _packages, _processor, _kernel, _threads, _gpu, _caches, _data, _optional)
+    checks = (_versions, _packages, _processor, _kernel, _threads, _gpu, _caches, _data, _engines, _optional)
     findings = [finding for check in checks for finding in _guarded(check)]
     if as_json:
         print_json([asdict(finding) for finding in findings])
@@ -173,6 +173,18 @@ def _data() -> list[Finding]:
         else:
             sizes = f"train {len(splits.train):,}, query {len(splits.query):,}, database {len(splits.database):,}"
             findings.append(Finding(name, "ok", sizes))
+    return findings
+
+
+def _engines() -> list[Finding]:
+    """List the engines of an index, and what the missing ones need."""
+    from kinbits.index import list_engines
+
+    findings = []
+    for engine in list_engines():
+        missing = f"{', '.join(engine.missing)} not installed; {engine.remedy}"
+        found = missing if engine.missing else engine.about
+        findings.append(Finding(f"engine {engine.name}", "optional" if engine.missing else "ok", found))
     return findings
 
 

@@ -33,7 +33,7 @@ HOSTILE = [
 
 
 def test_the_engine_conforms(lite):
-    check_index(lite, open_index=open_index, bits=(13, 64))
+    check_index(lite, open_index=open_index, bits=(13,))
 
 
 def test_hostile_ids_are_found_replaced_and_deleted(lite):
@@ -77,8 +77,8 @@ def test_hostile_values_and_columns_are_filtered_as_the_exact_index_does(lite):
 WHERES = [
     {"n": 3}, {"n": {"!=": 3}}, {"n": {"<": 3}}, {"n": {">=": 2.5}}, {"n": {"in": [1, 2.5, "x", 4]}}, {"n": 4.0},
     {"n": {"not in": [1, 2.5, "x"]}}, {"s": {">": "c"}}, {"s": {"<=": "é"}}, {"s": "7"}, "s=7", "s!=7",
-    {"n": {"<": None}}, {"s": {"!=": None}}, {"s": {"not in": ["a", None]}}, {"n": {"not in": []}}, {"n": -(2**63)}, {"n": 2**62},
-    {"n": 1e-7}, ["n>=1", "s<z"], {"flag": True}, {"late": 1}, {"late": {"!=": 1}},
+    {"n": {"<": None}}, {"s": {"!=": None}}, {"s": {"not in": ["a", None]}}, {"n": {"not in": []}},
+    {"n": -(2**63)}, {"n": 2**62}, {"n": 1e-7}, ["n>=1", "s<z"], {"flag": True}, {"late": 1}, {"late": {"!=": 1}},
 ]  # fmt: skip
 
 
