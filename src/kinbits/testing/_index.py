@@ -86,11 +86,13 @@ class _Maker:
     def __init__(self, make: MakeIndex, open_index: MakeIndex | None, folder: Path | None, scratch: Path) -> None:
         self._make, self._open, self._folder, self._scratch = make, open_index, folder, scratch
         self._number = count()
-        self.supports: Supports = getattr(self.new(8), "supports", None) or Supports()
+        self.supports = Supports()
+        self.supports = getattr(self.new(8), "supports", self.supports)
 
-    def new(self, bits: int, model: Any = None) -> Any:
+    def new(self, bits: int, model: Any = None, ids: Sequence[Any] = ()) -> Any:
         path = self._folder / f"check-{next(self._number)}" if self._folder else None
-        return self._make(path, bits=bits, model=model)
+        kind = {} if self.supports.either_ids else {"ids": "str" if ids and isinstance(ids[0], str) else "int"}
+        return self._make(path, bits=bits, model=model, **kind)
 
     def reopened(self, index: Any, model: Any = None) -> Any:
         if not self.supports.save:
@@ -114,7 +116,7 @@ class _Case:
 
     def filled(self, parts: int = 3) -> Any:
         """Make an index of all items, added in some parts, in random order."""
-        index = self.maker.new(self.bits)
+        index = self.maker.new(self.bits, ids=self.ids)
         order = np.random.default_rng(0).permutation(len(self.ids))
         for rows in np.array_split(order, parts):
             self.add(index, rows)
@@ -162,7 +164,7 @@ def _check_order(case: _Case) -> None:
 
 
 def _check_empty(case: _Case) -> None:
-    index = case.maker.new(case.bits)
+    index = case.maker.new(case.bits, ids=case.ids)
     _require(len(index) == 0, "a new index is empty")
     for asked in ({"k": 5}, {"radius": case.bits}) if case.supports.radius else ({"k": 5},):
         _same(_pairs(index.search(case.queries[0], **asked)), [], "an empty index finds nothing")
@@ -237,7 +239,7 @@ def _check_upsert(case: _Case) -> None:
 
 def _check_invariances(case: _Case) -> None:
     mask = hamming.pack(np.random.default_rng(1).random((1, case.bits)) < 0.5)
-    masked = case.maker.new(case.bits)
+    masked = case.maker.new(case.bits, ids=case.ids)
     masked.add(case.codes ^ mask, ids=case.ids)
     whole, parts = case.filled(parts=1), case.filled(parts=20)
     if not case.supports.exact:  # what is found may then depend on the order of additions; that it is true may not
@@ -308,7 +310,7 @@ def _unused(case: _Case) -> list[Any]:
 
 
 def _check_no_string_ids(case: _Case) -> None:
-    index = case.maker.new(case.bits)
+    index = case.maker.new(case.bits, ids=case.ids)
     _refuses(UsageError, lambda: index.add(case.codes, ids=case.ids), "ids that are text, which are not supported,")
 
 
@@ -330,8 +332,8 @@ def _check_recall(maker: _Maker, least: float) -> None:
 
 def _check_fingerprint(maker: _Maker) -> None:
     mine, other = _ToyModel("a" * 64), _ToyModel("b" * 64)
-    index = maker.new(16, model=mine)
-    ids = ["kin", "bits"] if maker.supports.string_ids else [1, 2]
+    ids: list[Any] = ["kin", "bits"] if maker.supports.string_ids else [1, 2]
+    index = maker.new(16, model=mine, ids=ids)
     index.add(["kin", "bits"], ids=ids)
     hits = index.search("kin", k=1)
     _same(_pairs(hits), [(0, ids[0])], "a model encodes items and queries")

@@ -42,9 +42,15 @@ def lite(tmp_path_factory):
 def server(tmp_path_factory):
     pytest.importorskip("pymilvus", reason="needs pip install 'kinbits[milvus]'")
     milvus = pytest.importorskip("milvus", reason="needs a Milvus server: pip install milvus")
-    process = milvus.MilvusServer(wait_for_started=True)
+    process = milvus.MilvusServer(
+        wait_for_started=False
+    )  # only one can run on a machine: it has ports that cannot be chosen
     process.set_base_dir(str(tmp_path_factory.mktemp("server")))
-    with process:
+    try:
+        process.start()
+        process.wait_started(timeout=90_000)
         maker = Maker(f"milvus://127.0.0.1:{process.listen_port}/")
         yield maker
         maker.drop()
+    finally:
+        process.stop()

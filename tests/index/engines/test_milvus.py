@@ -39,7 +39,7 @@ def test_the_engine_conforms(lite):
 def test_hostile_ids_are_found_replaced_and_deleted(lite):
     ids = [text for text in HOSTILE if "'" not in text]
     codes = CODES[: len(ids)]
-    index = lite(bits=64).add(codes, ids=ids)
+    index = lite(bits=64, ids="str").add(codes, ids=ids)
     for id_ in ids:
         with pytest.raises(UsageError, match="already"):
             index.add(codes[:1], ids=[id_])
@@ -53,7 +53,7 @@ def test_hostile_ids_are_found_replaced_and_deleted(lite):
 
 def test_an_id_that_milvus_lite_could_not_delete_is_refused_at_once(lite):
     with pytest.raises(DataError, match="apostrophe"):
-        lite(bits=64).add(CODES[:1], ids=["Bob's photo.jpg"])
+        lite(bits=64, ids="str").add(CODES[:1], ids=["Bob's photo.jpg"])
 
 
 def test_what_only_a_server_can_do_is_refused_with_that_remedy(lite):
@@ -118,7 +118,7 @@ def test_more_equal_codes_than_milvus_returns_are_still_in_order(lite):
 
 
 def test_a_collection_is_opened_by_its_place_and_remembers_itself(lite):
-    index = lite(bits=13)
+    index = lite(bits=13, ids="str")
     index.add(hamming.pack(RNG.random((5, 13)) < 0.5), ids=list("abcde"), metadata={"year": [1] * 5})
     again = open_index(index.info()["path"], consistency="Session")
     assert (again.bits, len(again), again.info()["ids"], again.info()["columns"]) == (13, 5, "str", ["year"])
@@ -145,9 +145,11 @@ def test_what_milvus_cannot_hold_is_refused_before_anything_is_sent(lite):
         with pytest.raises(UsageError, match="rename"):
             index.add(CODES[:1], ids=[1], metadata={name: [1]})
     with pytest.raises(DataError, match="line breaks"):
-        index.add(CODES[:1], ids=["a\nb"])
+        lite(bits=64, ids="str").add(CODES[:1], ids=["a\nb"])
     with pytest.raises(UsageError, match="pass ids="):
         index.add(CODES[:1])
+    with pytest.raises(UsageError, match="ids='str'"):
+        index.add(CODES[:1], ids=["a"])
     assert len(index) == 0
 
 

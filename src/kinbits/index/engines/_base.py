@@ -38,6 +38,7 @@ class Supports:
         delete: Remove items.
         upsert: Replace items.
         string_ids: Ids that are text.
+        either_ids: The first items decide whether ids are int or str; without it ``create`` takes ``ids="str"``.
         automatic_ids: Ids that continue the largest one where none are given.
         save: Copy the contents into a new folder.
     """
@@ -52,6 +53,7 @@ class Supports:
     delete: bool = True
     upsert: bool = True
     string_ids: bool = True
+    either_ids: bool = True
     automatic_ids: bool = True
     save: bool = True
 

@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 import json
-import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any, Self
 
 import numpy as np
 
 from kinbits import hamming
 from kinbits._errors import ArtefactError, DataError, EnvironmentFault, UsageError, unknown_name
-from kinbits.hamming import Codes
 from kinbits.index._filter import Condition, Where
 from kinbits.index._hits import BatchHits, Hits
-from kinbits.index._ids import IdKind, Ids, as_ids, kind_of, readable, require_kind
+from kinbits.index._ids import IdKind, Ids, as_ids, kind_of, readable
 from kinbits.index._items import Encoder, Metadata, describe, encode, require_model
 from kinbits.index._state import State
 from kinbits.index.engines._base import EngineIndex, PathLike, Supports, read_bits, read_options, read_question
 from kinbits.index.engines._milvus_filter import Expressions
 from kinbits.index.engines._milvus_link import Link, Place
+from kinbits.index.engines._milvus_rows import CODE, batched, check_names, to_rows
 from kinbits.index.engines._milvus_search import MOST, Searcher
 from kinbits.index.engines._registry import register_engine
 
 _FORMAT = 1
-_CODE = "binary_code"
 _ROWS = 5_000  # of one request
 _EXACT, _APPROXIMATE = "BIN_FLAT", "BIN_IVF_FLAT"
 _LEVELS = ("Strong", "Session", "Bounded", "Eventually")
 _FIXED = ("ids", "index", "nlist")
-_BREAK = re.compile(r"[\r\n]")
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,7 @@ class MilvusIndex(EngineIndex):
     Place: ``milvus://[USER:PASSWORD@]HOST:PORT/COLLECTION``, or ``milvus-lite:FILE.db[#COLLECTION]``.
 
     Options:
-        ids: ``"int"`` or ``"str"``; an empty collection takes the other kind too (``"int"``).
+        ids: Which kind the collection takes, ``"int"`` or ``"str"``; Milvus must know when it makes it (``"int"``).
         index: ``"BIN_FLAT"`` searches all codes: exact. ``"BIN_IVF_FLAT"`` searches some: approximate, and balls and
             filtered answers may be short (``"BIN_FLAT"``).
         nlist: How many lists ``BIN_IVF_FLAT`` makes (1024).
@@ -81,7 +76,7 @@ class MilvusIndex(EngineIndex):
     whose length is no multiple of 8 are padded with zeros.
     """
 
-    supports = Supports(contains=False, automatic_ids=False, save=False)
+    supports = Supports(contains=False, either_ids=False, automatic_ids=False, save=False)
     packages = ("pymilvus",)
     remedy = "pip install 'kinbits[milvus]', or 'kinbits[milvus-lite]' for local files"
 
@@ -176,14 +171,14 @@ class MilvusIndex(EngineIndex):
             return self
         if given is None:
             raise UsageError("Milvus has many writers and numbers no items by itself; pass ids=")
-        _check_names(given, columns, lite=self._link.place.lite)
-        self._take_kind(kind_of(given))
+        check_names(given, columns, lite=self._link.place.lite)
+        self._require_kind(kind_of(given))
         if not upsert and len(present := self._present(given)):
             raise UsageError(
                 f"{len(present)} of these ids are in the index already, e.g. {present[0]!r}; "
                 "pass upsert=True to replace them"
             )
-        self._insert(_rows(codes, given, columns), upsert=upsert)
+        self._insert(to_rows(codes, given, columns), upsert=upsert)
         return self
 
     def delete(self, ids: Any) -> Self:
@@ -196,7 +191,7 @@ class MilvusIndex(EngineIndex):
         wanted = np.unique(as_ids(ids))
         if not wanted.size:
             return self
-        require_kind(wanted, self._kind())
+        self._require_kind(kind_of(wanted))
         missing = sorted(set(readable(wanted).tolist()) - set(self._present(wanted)))
         if missing:
             raise DataError(f"{len(missing)} of these ids are not in the index, e.g. {missing[0]!r}")
@@ -257,10 +252,10 @@ class MilvusIndex(EngineIndex):
         schema = MilvusClient.create_schema(enable_dynamic_field=True, description=json.dumps(facts))
         text = {"max_length": 1024} if kind == "str" else {}
         schema.add_field("id", DataType.VARCHAR if text else DataType.INT64, is_primary=True, **text)
-        schema.add_field(_CODE, DataType.BINARY_VECTOR, dim=8 * hamming.code_width(self.bits))
+        schema.add_field(CODE, DataType.BINARY_VECTOR, dim=8 * hamming.code_width(self.bits))
         lists = {} if self._facts["index"] == _EXACT else {"nlist": self._facts["nlist"]}
         parameters = MilvusClient.prepare_index_params()
-        parameters.add_index(_CODE, index_type=self._facts["index"], metric_type="HAMMING", params=lists)
+        parameters.add_index(CODE, index_type=self._facts["index"], metric_type="HAMMING", params=lists)
         level = self._options.consistency
         self._link.call("create_collection", schema=schema, index_params=parameters, consistency_level=level)
 
@@ -268,15 +263,13 @@ class MilvusIndex(EngineIndex):
         fields = {field["name"]: field for field in self._link.call("describe_collection")["fields"]}
         return "int" if int(fields["id"]["type"]) == 5 else "str"
 
-    def _take_kind(self, kind: IdKind) -> None:
-        """See that the collection can hold ids of a kind; one that never held items is made anew for it."""
+    def _require_kind(self, kind: IdKind) -> None:
         known = self._kind()
-        if kind == known:
-            return
-        if len(self):
-            raise UsageError(f"this index has {known} ids, but {kind} ids were given; use one kind")
-        self._link.call("drop_collection")
-        self._make(kind)
+        if kind != known:
+            raise UsageError(
+                f"this collection was made for {known} ids, but {kind} ids were given; use these, "
+                f"or make one with create_index(..., ids='{kind}')"
+            )
 
     def _most(self, k: int) -> int:
         if k > MOST and len(self) > MOST:
@@ -330,7 +323,7 @@ class MilvusIndex(EngineIndex):
         rows = {}
         for part in batched(iter(ids), _ROWS):
             for row in self._query(self._expressions.ids(part), ["*"]):
-                rows[row["id"]] = {name: value for name, value in row.items() if name not in ("id", _CODE)}
+                rows[row["id"]] = {name: value for name, value in row.items() if name not in ("id", CODE)}
         names = list(dict.fromkeys(name for id_ in ids for name in rows.get(id_, ())))
         return [{name: rows.get(id_, {}).get(name) for name in names} for id_ in ids]
 
@@ -347,45 +340,7 @@ class MilvusIndex(EngineIndex):
 
     def _some_columns(self) -> list[str]:
         rows = self._query("", ["*"], limit=100)
-        return sorted({name for row in rows for name in row} - {"id", _CODE})
-
-
-def batched(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    """Yield lists of at most ``size`` items."""
-    while part := list(islice(items, size)):
-        yield part
-
-
-def _rows(codes: Codes, ids: Ids, columns: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
-    """Yield items as Milvus takes them; a value that is None is left out."""
-    names = list(columns)
-    for id_, code, *values in zip(readable(ids).tolist(), codes, *columns.values(), strict=True):
-        known = {name: value for name, value in zip(names, values, strict=True) if value is not None}
-        yield {"id": id_, _CODE: code.tobytes(), **known}
-
-
-def _check_names(ids: Ids, columns: dict[str, list[Any]], *, lite: bool) -> None:
-    """Refuse what Milvus cannot hold or be asked for.
-
-    Raises:
-        UsageError: for column names.
-        DataError: for ids.
-    """
-    for name in columns:
-        if name == _CODE or name.startswith("$") or not name or _BREAK.search(name):
-            raise UsageError(f"Milvus cannot hold a column named {name!r}; rename it")
-    listed = readable(ids).tolist()
-    if len(set(listed)) < len(listed):
-        twice = next(id_ for id_, times in Counter(listed).items() if times > 1)
-        raise DataError(f"id {twice!r} is given twice; ids must be unique")
-    if isinstance(listed[0], str):
-        for id_ in listed:
-            if _BREAK.search(id_):
-                raise DataError(f"id {id_!r}: Milvus cannot find ids with line breaks; rename it")
-            if lite and "'" in id_:  # milvus-lite 2.5 splices them into SQL when it deletes
-                raise DataError(
-                    f"id {id_!r}: Milvus Lite cannot delete ids with an apostrophe; rename it, or use a server"
-                )
+        return sorted({name for row in rows for name in row} - {"id", CODE})
 
 
 def _facts(link: Link) -> dict[str, Any]:
