@@ -31,7 +31,7 @@ def filled(engine, place=None, **options):
 
 def test_the_engine_conforms(engine, tmp_path):
     make = partial(create_index, engine=engine, exact_below=1)
-    check_index(make, open_index=open_index, folder=tmp_path)
+    check_index(make, open_index=open_index, folder=tmp_path, bits=(13, 64))
 
 
 def test_the_engine_conforms_in_memory(engine):
@@ -158,6 +158,20 @@ def test_a_nonsense_description_of_the_graph_costs_speed_and_no_answer(tmp_path,
     assert index.search(CODES[7], k=1).ids.tolist() == [7]
 
 
+def test_a_graph_of_another_index_is_not_taken_for_ones_own(tmp_path):
+    other = create_index(tmp_path / "other", engine="faiss-hnsw", bits=256, exact_below=1)
+    other.add(np.tile(CODES[:50], 4))
+    filled("faiss-hnsw", tmp_path / "x")
+    graph = json.loads((tmp_path / "other" / "engine.json").read_text())["graph"]
+    for name, _ in graph["files"].values():
+        (tmp_path / "other" / name).rename(tmp_path / "x" / name)
+    path = tmp_path / "x" / "engine.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "graph": graph}))
+    with pytest.warns(RuntimeWarning, match="do not belong together"):
+        index = open_index(tmp_path / "x")
+    assert index.search(CODES[7], k=1).ids.tolist() == [7]
+
+
 def test_only_the_files_of_the_last_change_stay(engine, tmp_path):
     index = filled(engine, tmp_path / "x")
     index.delete([1, 2]).delete([3])
@@ -176,8 +190,12 @@ def test_wrong_options_and_places_say_what_is_right(tmp_path):
         create_index(engine="faiss-hnsw")
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "mine.txt").write_text("")
-    with pytest.raises(UsageError, match="holds something"):
-        create_index(tmp_path / "x", engine="faiss-hnsw", bits=64)
+    for action in (
+        partial(create_index, engine="faiss-hnsw", bits=64),
+        create_index(engine="faiss-hnsw", bits=64).save,
+    ):
+        with pytest.raises(UsageError, match="holds something"):
+            action(tmp_path / "x")
 
 
 def test_a_machine_without_faiss_is_told_how_to_get_it(monkeypatch):

@@ -59,8 +59,8 @@ class FaissIndex(EngineIndex):
         _faiss()
         chosen = read_options(cls._options, options, cls.name)
         path = None if place is None else Path(place)
-        if path is not None and path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise UsageError(f"{path} holds something already; choose a new folder, or open_index what lies there")
+        if path is not None:
+            _require_new(path)
         items = Index.create(None if path is None else path / _ITEMS, bits=read_bits(bits, model), model=model)
         made = cls(items, path, chosen)
         made._write(path)
@@ -183,7 +183,7 @@ class FaissIndex(EngineIndex):
             sidecar = Sidecar(self._place)
             entry = sidecar.read(self.name)["graph"]
             if entry is not None:
-                sidecar.load(entry, Truth(self._index).generation, _faiss(), self._searcher)
+                sidecar.load(entry, Truth(self._index), _faiss(), self._searcher)
 
     def save(self, path: PathLike) -> None:
         """Write the present contents into a new folder; this index stays where it is.
@@ -192,6 +192,7 @@ class FaissIndex(EngineIndex):
             UsageError: if something lies there already.
             EnvironmentFault: if it cannot be written.
         """
+        _require_new(Path(path))
         self._index.save(Path(path) / _ITEMS)
         self._write(Path(path), Truth(Index.open(Path(path) / _ITEMS)).generation)
 
@@ -214,7 +215,7 @@ class FaissIndex(EngineIndex):
             return
         assert self._place is not None
         try:
-            self._graph = Sidecar(self._place).load(entry, self._truth.generation, _faiss(), self._searcher)
+            self._graph = Sidecar(self._place).load(entry, self._truth, _faiss(), self._searcher)
         except ArtefactError as error:
             warnings.warn(f"answers are exact, but not faster: {error}", RuntimeWarning, stacklevel=4)
 
@@ -274,6 +275,11 @@ class FaissIndex(EngineIndex):
                 f"the items in {place} are saved, but faiss's part cannot be written ({error}); "
                 "check permissions and free space, then call rebuild()"
             ) from None
+
+
+def _require_new(path: Path) -> None:
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UsageError(f"{path} holds something already; choose a new folder, or open_index what lies there")
 
 
 def _changes(before: Truth, after: Truth) -> tuple[Ids, Ids, Codes]:

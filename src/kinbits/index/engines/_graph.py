@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +18,19 @@ from kinbits._errors import ArtefactError
 from kinbits.hamming import Codes
 from kinbits.index._ids import Ids, concatenate
 from kinbits.index.engines._registry import SIDECAR
-
-Rows = NDArray[np.int64]
+from kinbits.index.engines._truth import Rows, Truth
 
 _FORMAT = 1
 
 
 class Searcher(ABC):
-    """How one type of faiss index is built, extended and asked."""
+    """How one type of faiss index is built, extended and asked.
+
+    Attributes:
+        kind: Name of faiss's class.
+    """
+
+    kind: ClassVar[str]
 
     def __init__(self, faiss: Any, index: Any) -> None:
         self.faiss, self.index = faiss, index
@@ -112,22 +117,25 @@ class Sidecar:
             )
         return dict(found)
 
-    def load(self, entry: Any, generation: int, faiss: Any, kind: type[Searcher]) -> Graph:
-        """Load the graph of one generation, after all of its bytes have been compared with their checksums.
+    def load(self, entry: Any, truth: Truth, faiss: Any, kind: type[Searcher]) -> Graph:
+        """Load the graph of these items, after all of its bytes have been compared with their checksums.
 
         Raises:
             ArtefactError: if there is none, or a file is missing or differs.
         """
         try:
-            if entry is None or entry["generation"] != generation:
+            if entry is None or entry["generation"] != truth.generation:
                 raise ValueError("it is not of these items: a writer was interrupted, or is at work")
             files = {part: self._checked(*entry["files"][part]) for part in ("faiss", "ids", "alive")}
             index = faiss.read_index_binary(str(files["faiss"]))
             ids, alive = np.load(files["ids"]), np.load(files["alive"])
-            built, recall = entry["built"], entry["recall"]
+            built, recall = int(entry["built"]), float(entry["recall"])
+            fits = type(index).__name__ == kind.kind and index.code_size == truth.width
+            if not fits or not index.ntotal == len(ids) == len(alive):  # faiss would read beyond its memory
+                raise ValueError("its files do not belong together")
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise ArtefactError(f"faiss's part of {self.path} cannot be used: {error}; call rebuild()") from None
-        return Graph(kind(faiss, index), ids, alive, generation, built, recall)
+        return Graph(kind(faiss, index), ids, alive, truth.generation, built, recall)
 
     def _save(self, graph: Graph) -> dict[str, Any]:
         stem = f"graph-{graph.generation}"

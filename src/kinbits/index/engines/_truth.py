@@ -23,7 +23,7 @@ class Truth:
 
     def __init__(self, index: Index) -> None:
         self._segments = index._state.segments
-        self._width = code_width(index.bits)
+        self.width = code_width(index.bits)
         self.generation = int(index.info()["generation"])
 
     def __len__(self) -> int:
@@ -34,13 +34,13 @@ class Truth:
         alive = [np.flatnonzero(segment.alive) for segment in self._segments]
         codes = [segment.codes[rows] for segment, rows in zip(self._segments, alive, strict=True)]
         ids = concatenate([segment.ids[rows] for segment, rows in zip(self._segments, alive, strict=True)])
-        return ids, np.concatenate(codes) if codes else np.zeros((0, self._width), np.uint8)
+        return ids, np.concatenate(codes) if codes else np.zeros((0, self.width), np.uint8)
 
     def codes(self, ids: Ids) -> tuple[NDArray[np.bool_], Codes]:
         """Return which ids are held, bool ``(n,)``, and the codes of these."""
         origin, rows = self._locate(ids)
         found = origin >= 0
-        codes = np.zeros((len(ids), self._width), np.uint8)
+        codes = np.zeros((len(ids), self.width), np.uint8)
         for number in np.unique(origin[found]):
             places = np.flatnonzero(origin == number)
             codes[places] = self._segments[number].codes[rows[places]]

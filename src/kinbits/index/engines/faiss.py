@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from kinbits.hamming import Codes
 from kinbits.index.engines._faiss_index import FaissIndex
-from kinbits.index.engines._graph import Rows, Searcher
+from kinbits.index.engines._graph import Searcher
 from kinbits.index.engines._registry import register_engine
+from kinbits.index.engines._truth import Rows
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class IvfOptions:
 
 
 class _Hnsw(Searcher):
+    kind = "IndexBinaryHNSW"
+
     @classmethod
     def build(cls, faiss: Any, codes: Codes, options: HnswOptions) -> _Hnsw:
         index = faiss.IndexBinaryHNSW(codes.shape[1] * 8, options.m)
@@ -48,14 +51,18 @@ class _Hnsw(Searcher):
         return cls(faiss, index)
 
     def candidates(self, codes: Codes, count: int, alive: NDArray[np.bool_], options: HnswOptions) -> Rows:
-        parameters = self.faiss.SearchParametersHNSW(efSearch=max(options.ef_search, count))
-        if not alive.all():
-            bitmap = np.packbits(alive, bitorder="little")
-            parameters.sel = self.faiss.IDSelectorBitmap(bitmap)  # dead nodes are walked over, not returned
+        width = max(options.ef_search, count)
+        if alive.all():
+            parameters = self.faiss.SearchParametersHNSW(efSearch=width)
+        else:  # dead nodes are walked over, not returned; faiss holds pointers only, so the names must live
+            selector = self.faiss.IDSelectorBitmap(np.packbits(alive, bitorder="little"))
+            parameters = self.faiss.SearchParametersHNSW(efSearch=width, sel=selector)
         return np.asarray(self.index.search(codes, count, params=parameters)[1])
 
 
 class _Ivf(Searcher):
+    kind = "IndexBinaryIVF"
+
     @classmethod
     def build(cls, faiss: Any, codes: Codes, options: IvfOptions) -> _Ivf:
         lists = min(options.nlist or int(4 * len(codes) ** 0.5) + 1, len(codes))

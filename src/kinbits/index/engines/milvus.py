@@ -62,16 +62,17 @@ class MilvusIndex(EngineIndex):
         nlist: How many lists ``BIN_IVF_FLAT`` makes (1024).
         nprobe: How many of them a query reads; may be given to `open_index` too (64).
         consistency: ``"Strong"``: every search sees every change that was finished before it, and waits for that
-            (0.2 to 0.4 s on a server). ``"Session"``: it sees this client's changes. ``"Bounded"`` and
-            ``"Eventually"``: fast, but changes of the last seconds may be missing. May be given to `open_index`
-            too (``"Strong"``).
+            (0.2 to 0.4 s on a server). ``"Session"``: it sees what this client added; deletions may take a
+            moment. ``"Bounded"`` and ``"Eventually"``: fast, but changes of the last seconds may be missing. May
+            be given to `open_index` too (``"Strong"``).
         token: ``"USER:PASSWORD"`` or an API key, instead of those in the URI.
         secure: Connect by TLS.
         timeout: Seconds that one request may take (60).
 
     What Milvus does otherwise: items need ids (several writers would hand out the same ones); an addition of
     more than 5,000 items is several requests, and the ids of each are looked up first unless ``upsert=True``;
-    k and the items of a ball are at most 16,384; numbers and text do not compare; ``contains`` is not there.
+    k and the items of a ball are at most 16,384; numbers and text do not compare; ``contains`` is not there;
+    hits show the columns that some hit has a value in.
     Metadata are dynamic fields of the collection, the code is the field ``binary_code``, the id is ``id``; codes
     whose length is no multiple of 8 are padded with zeros.
     """
