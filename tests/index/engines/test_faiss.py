@@ -202,3 +202,15 @@ def test_a_machine_without_faiss_is_told_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(EnvironmentFault, match="pip install faiss-cpu"):
         create_index(engine="faiss-hnsw", bits=64)
+
+
+def test_an_opened_index_follows_its_first_change(engine, tmp_path):
+    filled(engine, tmp_path / "x")
+    for change in range(3):  # each swallows the small segments before it
+        index = open_index(tmp_path / "x")
+        index.add(~CODES[change : change + 1], ids=[10**6 + change])
+        index.add(CODES[change : change + 1] ^ 1, ids=[change], upsert=True)
+    index = open_index(tmp_path / "x").delete([10**6])
+    assert "approximate" in repr(index)
+    assert [index.search(~CODES[i], k=1).ids[0] for i in (1, 2)] == [10**6 + 1, 10**6 + 2]
+    assert index.search(CODES[1] ^ 1, k=1).ids.tolist() == [1]

@@ -31,7 +31,7 @@ class Truth:
 
     def items(self) -> tuple[Ids, Codes]:
         """Return ids and codes of all items, copied."""
-        alive = [np.flatnonzero(segment.alive) for segment in self._segments]
+        alive = [segment.living(0, segment.rows) for segment in self._segments]
         codes = [segment.codes[rows] for segment, rows in zip(self._segments, alive, strict=True)]
         ids = concatenate([segment.ids[rows] for segment, rows in zip(self._segments, alive, strict=True)])
         return ids, np.concatenate(codes) if codes else np.zeros((0, self.width), np.uint8)
