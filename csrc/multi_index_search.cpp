@@ -29,12 +29,12 @@ class Search {
         while (radius < static_cast<int>(selection_.bound())) {
             const auto table = static_cast<std::size_t>(
                 std::min_element(next_cost_.begin(), next_cost_.end()) - next_cost_.begin());
-            if (std::isinf(next_cost_[table])) return true;  // all codes have been met
             if (spent() + next_cost_[table] > budget_ || !shell(table)) return false;
             const Table& searched = index_.tables[table];
             const auto next = static_cast<unsigned>(++done_[table] + 1);
-            next_cost_[table] = next > searched.bits ? INFINITY : shell_cost(index_, searched, next);
             step(++radius);
+            if (next > searched.bits) return true;  // all codes have been met
+            next_cost_[table] = shell_cost(index_, searched, next);
         }
         return true;
     }

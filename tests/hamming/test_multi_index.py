@@ -299,6 +299,14 @@ def test_a_rare_filter_counts_as_a_search_for_more_neighbours():
     assert index._chosen("auto", 90, np.inf, packed, 1) == "scan" == index.explain(k=90_000).strategy
 
 
+def test_a_rare_filter_over_few_groups_is_left_to_the_scan():
+    """To count the allowed rows of each group would take longer than to compare all codes."""
+    index = MultiIndex.build(np.repeat(make_codes(23, 50, 64, "uniform"), 4000, axis=0))
+    packed = np.packbits(np.arange(200_000) % 20_000 == 0, bitorder="little")
+    assert index._chosen("auto", 5, np.inf, packed[:0], 1) != "scan"
+    assert index._chosen("auto", 5, np.inf, packed, 1) == "scan"
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [

@@ -247,7 +247,7 @@ class MultiIndex:
         reach = np.inf if radius is None else whole_number(radius, "radius")
         return self._explain(wanted, reach, whole_number(queries, "queries"))
 
-    def _weigh(self, k: float, radius: float, queries: int) -> Explanation:
+    def _weigh(self, k: float, radius: float, queries: int, filtered: bool = False) -> Explanation:
         return _strategy.explanation(
             rows=len(self),
             distinct=len(self._groups.unique),
@@ -258,6 +258,7 @@ class MultiIndex:
             k=k,
             radius=radius,
             queries=queries,
+            filtered=filtered,
         )
 
     def _chosen(self, strategy: str, k: float, radius: float, passed: NDArray[np.uint8], queries: int) -> str:
@@ -267,7 +268,7 @@ class MultiIndex:
             return strategy
         queries = min(queries, _strategy.BATCH)  # more make no difference
         share = _share(passed)  # to find k allowed rows, a search meets this many times as many
-        return self._explain(k / share if share else np.inf, radius, queries).strategy
+        return self._explain(k / share if share else np.inf, radius, queries, bool(len(passed))).strategy
 
     def _budget(self, chosen: str, strategy: str) -> float:
         """Return the nanoseconds that a query may spend on the tables."""

@@ -14,6 +14,8 @@ PROBE_NS = 20.0
 ENTRY_NS = 1.0
 WORD_NS = 0.5  # eight bytes of a code, read from memory for one query
 BATCH_WORD_NS = 0.12  # the same where many queries share one pass over the codes
+GROUP_NS = 50.0  # a group looked up, to count those of its rows that a filter lets pass
+ROW_NS = 1.5  # a row of it asked for
 TABLE_NS = 30.0  # to put a code into a table
 BATCH = 16  # queries from which on a pass counts as shared
 LONGEST_SUBSTRING = 24  # bits; the offsets of one table then take 64 MiB
@@ -78,6 +80,7 @@ def explanation(
     k: float,
     radius: float,
     queries: int,
+    filtered: bool = False,
 ) -> Explanation:
     """Choose by the expected cost.
 
@@ -92,12 +95,16 @@ def explanation(
         k: Rows wanted; infinite if there is no limit. Under a filter: as many rows as must be met to find k allowed.
         radius: Largest distance wanted; infinite if there is none.
         queries: How many are asked together.
+        filtered: Whether rows of the groups have to be asked for one by one.
     """
     words = (width + 7) // 8
-    grouped = distinct * words * WORD_NS
+    counting = _counting(rows, distinct, k) if filtered else 0.0
+    grouped = distinct * words * WORD_NS + counting
     whole = rows * words * (WORD_NS if queries < BATCH else BATCH_WORD_NS)
     probes, entries, reached = _effort(samples, k, radius)
-    indexed = float(np.where(reached, probes * PROBE_NS + entries * ENTRY_NS, budget(distinct, width) + grouped).mean())
+    indexed = float(
+        np.where(reached, probes * PROBE_NS + entries * ENTRY_NS + counting, budget(distinct, width) + grouped).mean()
+    )
     costs = {"scan": whole, "grouped": grouped, "multi-index": indexed}
     strategy = min(costs, key=costs.__getitem__)  # the first of equals
     known = bool(reached.all())
@@ -119,6 +126,13 @@ def explanation(
 def budget(distinct: int, width: int) -> float:
     """Return the nanoseconds after which a query gives the tables up and scans the distinct codes."""
     return 0.5 * distinct * ((width + 7) // 8) * WORD_NS
+
+
+def _counting(rows: int, distinct: int, k: float) -> float:
+    """Return the nanoseconds to count allowed rows, in about as many groups as a falling bound lets in."""
+    met = min(distinct, k * (1 + math.log(max(1.0, distinct / k)))) if 0 < k < math.inf else distinct
+    asked = min(rows, met * min(k, rows / max(1, distinct)))
+    return met * GROUP_NS + asked * ROW_NS
 
 
 def _effort(
