@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 QUERIES = 200
 COLUMNS = "n, data, bits, distinct, m, build s, bytes/code, k, auto takes, scan ms, grouped ms, auto ms, ratio"
-NOTE = """Exact k nearest neighbours by `strategy="auto"` against the scan, one query at a time on {threads} thread(s); they
-take turns, and the ratio is the median over the rounds of scan / auto. "grouped" is one pass over the distinct codes; m
-is the number of substring tables. Queries are held out; tables are built by two threads."""
+NOTE = """Exact k nearest neighbours by `strategy="auto"` against the scan, one query at a time on {threads} thread(s).
+They take turns, and the ratio is the median over the rounds of scan / auto. "grouped" is one pass over the distinct
+codes; m is the number of substring tables. Queries are held out; tables are built by two threads."""
 
 
 def main() -> None:

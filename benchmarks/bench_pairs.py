@@ -14,9 +14,9 @@ import numpy as np
 from _bench import arguments, machine, publish, say, table
 
 COLUMNS = "n, radius, build s, pairs found, pair search s, all with all s, ratio"
-NOTE = """All pairs of {bits}-bit codes within a radius, on {threads} thread(s). The codes are spread evenly, but for one
-in ten, which is another one with up to three bits flipped. Comparing all with all takes quadratic time: 512 queries are
-scanned in one batch, and half of what all would take is shown, for each pair is needed once."""
+NOTE = """All pairs of {bits}-bit codes within a radius, on {threads} thread(s). The codes are spread evenly, but for
+one in ten, which is another one with up to three bits flipped. Comparing all with all takes quadratic time: 512 queries
+are scanned in one batch, and half of what all would take is shown, for each pair is needed once."""
 
 
 def main() -> None:
