@@ -252,6 +252,29 @@ def test_index_add_delete_info_verify_compact(run, index, model, vectors, tmp_pa
     assert run("index", "delete", index, "no such").code == 3
 
 
+def test_index_merge_optimize_and_pairs(run, index, model, vectors, more_vectors, monkeypatch):
+    monkeypatch.setattr("kinbits.index._tables.LEAST_ROWS", 10)
+    assert run("index", "create", "other.index", model, more_vectors).code == 0
+    assert "--upsert" in run("index", "merge", index, "other.index").error
+    assert run("index", "merge", index, "other.index", "--upsert", "--json").code == 0
+    items = json.loads(run("index", "info", index, "--json").out)["items"]
+    assert run("index", "merge", index, "nowhere").code == 4
+    assert "segment" in run("index", "optimize", index).out
+    told = json.loads(run("index", "optimize", index, "--json").out)
+    assert (told["items"], told["tables"]) == (items, told["segments"])
+    lines = run("index", "pairs", index, "--radius", "16").out.splitlines()
+    assert len(lines) == items * (items - 1) // 2
+    first, second, distance = lines[0].split("\t")
+    assert first < second
+    assert 0 <= int(distance) <= 16
+    near = [
+        json.loads(line) for line in run("index", "pairs", index, "-r", "3", "-w", "label=b", "--json").out.splitlines()
+    ]
+    assert all(pair["distance"] <= 3 for pair in near)
+    assert run("index", "pairs", index, "--radius", "-1").code == 2
+    assert run("index", "pairs", index, "--where", "lable=b").code == 2
+
+
 def test_search_prints_a_table_and_json(run, index, vectors):
     ended = run("search", index, "vectors.npz", "-k", "3", "--where", "label=b")
     assert ended.code == 0, ended.err

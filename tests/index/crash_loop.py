@@ -12,11 +12,10 @@ from itertools import count
 
 import numpy as np
 
-from kinbits.index import Index
+from kinbits.index import Index, _tables
 
-KINDS = ("add", "delete", "compact", "upsert", "merge")
+KINDS = ("add", "delete", "compact", "upsert", "merge", "optimize")
 ROWS = 20
-LONGEST = 0.03  # seconds until the kill
 
 
 class Model:
@@ -38,6 +37,8 @@ class Model:
             return (lambda index: index.delete(chosen)), new
         if kind == "compact":
             return (lambda index: index.compact()), new
+        if kind == "optimize":
+            return (lambda index: index.optimize()), new
         ids = np.arange(new.next_id, new.next_id + ROWS)
         if kind == "upsert" and len(chosen) >= ROWS:
             ids = chosen[:ROWS]
@@ -93,11 +94,12 @@ def contents(path):
 
 def main():
     path, seed, kills = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    model, rng, caught = Model(), np.random.default_rng(seed), 0
+    _tables.LEAST_ROWS = 20
+    model, rng, caught, longest = Model(), np.random.default_rng(seed), 0, 0.02
     Index.create(path, bits=8)
     for kill in range(kills):
         kind = KINDS[kill % len(KINDS)]
-        acknowledged = killed_writer(path, model, kind, [seed, kill], float(rng.random() * LONGEST))
+        acknowledged = killed_writer(path, model, kind, [seed, kill], float(rng.random()) * longest)
         states = [model]
         for (_, after), _ in zip(model.changes(kind, [seed, kill]), range(acknowledged + 1), strict=False):
             states.append(after)
@@ -105,6 +107,7 @@ def main():
         assert found in (states[-2].items, states[-1].items), f"kill {kill} during {kind}: lost or made up items"
         model = states[-1] if found == states[-1].items else states[-2]
         caught += acknowledged
+        longest *= 0.8 if acknowledged else 1.2  # seconds: so that about half the writers get something done
         if len(model.items) > 2000:  # small enough to be quick
             Index.open(path).delete(sorted(model.items)[500:])
             model = Model({id_: model.items[id_] for id_ in sorted(model.items)[:500]}, model.next_id)

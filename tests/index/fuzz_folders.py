@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from kinbits._errors import KinbitsError
-from kinbits.index import Index
+from kinbits.index import Index, _tables
 from kinbits.index._manifest import checksum_of
 from kinbits.index._stored import checksum
 
@@ -34,7 +34,8 @@ def pristine(path, ids):
     index.add(codes[:400], ids=ids[:400], metadata={"n": list(range(400)), "text": ["a b"] * 400})
     index.add(codes[400:450], ids=ids[400:450])
     index.add(codes[450:], ids=ids[450:], metadata={"n": list(range(50))})
-    return index.delete(ids[3:30])
+    _tables.LEAST_ROWS = 100
+    return index.optimize().delete(ids[3:30])
 
 
 def damage(folder, rng):
@@ -96,6 +97,7 @@ def forge_all(folder, rng):
     body = json.loads(path.read_text())
     del body["checksum"]
     files = [file for segment in body["segments"] for file in segment["files"].values()]
+    files += [segment["tables"]["file"] for segment in body["segments"] if segment["tables"]]
     file = files[int(rng.integers(len(files)))]
     raw = np.fromfile(folder / file["name"], np.uint8)
     for _ in range(int(rng.integers(1, 200))):
@@ -114,6 +116,10 @@ CALLS = {
     "search": lambda index: index.search(QUERY, k=1000),
     "radius": lambda index: index.search(QUERY, radius=5),
     "where": lambda index: index.search(QUERY, k=1000, where="n>=25"),
+    "multi-index": lambda index: index.search(QUERY, k=20, strategy="multi-index"),
+    "optimize": lambda index: index.optimize().search(QUERY, radius=4),
+    "explain": lambda index: str(index.explain(k=5)) and None,
+    "pairs": lambda index: [len(chunk[0]) for chunk in index.pairs(1)] and None,
     "verify": lambda index: index.verify(),
     "refresh": lambda index: index.refresh().search(QUERY, k=1000),
     "delete": lambda index: index.delete(known_id(index)).search(QUERY, k=1000),

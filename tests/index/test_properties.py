@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from kinbits import hamming
 from kinbits._errors import DataError, UsageError
-from kinbits.index import Index, _merge, _state
+from kinbits.index import Index, _merge, _state, _tables
 
 QUIET = settings(max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
 LENGTHS = st.sampled_from([1, 4, 7, 8, 9, 13, 64, 65, 70, 128, 200])
@@ -31,8 +31,8 @@ class Changes(RuleBasedStateMachine):
     @initialize(bits=LENGTHS, text=st.booleans(), small=st.sampled_from([4, 1 << 18]))
     def start(self, bits, text, small):
         self.scratch = Path(tempfile.mkdtemp())
-        self.limits = _state._MERGE_ROWS, _merge.BLOCK
-        _state._MERGE_ROWS, _merge.BLOCK = small, 8
+        self.limits = _state._MERGE_ROWS, _merge.BLOCK, _tables.LEAST_ROWS
+        _state._MERGE_ROWS, _merge.BLOCK, _tables.LEAST_ROWS = small, 8, 5
         self.bits, self.text, self.items = bits, text, {}
         self.place = self.scratch / "index"
         self.index, self.reader = Index.create(self.place, bits=bits), Index.open(self.place)
@@ -89,6 +89,10 @@ class Changes(RuleBasedStateMachine):
         self.index.compact()
 
     @rule()
+    def optimize(self):
+        self.index.optimize()
+
+    @rule()
     def reopen(self):
         self.index = Index.open(self.place)
 
@@ -114,11 +118,14 @@ class Changes(RuleBasedStateMachine):
         k=st.none() | st.integers(0, 50),
         radius=st.none() | st.integers(0, 64),
         year=st.integers(1999, 2010),
+        strategy=st.sampled_from(["auto", "scan", "grouped", "multi-index"]),
     )
-    def search(self, seed, k, radius, year):
+    def search(self, seed, k, radius, year, strategy):
         query = some_codes(seed, 1, self.bits, 1)[0]
         known = "year" in self.index.info()["columns"]
-        hits = self.index.search(query, k=k, radius=radius, where=f"year>={year}" if known else None)
+        strategy = strategy if self.index.info()["tables"] else "auto"
+        where = f"year>={year}" if known else None
+        hits = self.index.search(query, k=k, radius=radius, where=where, strategy=strategy)
         k = 10 if k is None and radius is None else k
         self.compare(hits, self.expected(self.items, query, radius, year)[:k])
         hits = self.reader.search(query, radius=self.bits)
@@ -138,7 +145,7 @@ class Changes(RuleBasedStateMachine):
     def teardown(self):
         if hasattr(self, "index"):
             self.index.verify()
-            _state._MERGE_ROWS, _merge.BLOCK = self.limits
+            _state._MERGE_ROWS, _merge.BLOCK, _tables.LEAST_ROWS = self.limits
             shutil.rmtree(self.scratch)
 
 

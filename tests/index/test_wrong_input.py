@@ -179,7 +179,7 @@ def test_an_id_longer_than_all_others_is_not_mistaken_for_its_beginning(tmp_path
         [1, 2, 3, np.zeros(2)],
         [1j, 2j, 3j, 4j],
         np.array(["2020-01-01"] * 4, "datetime64[D]"),
-        [object()] * 4,
+        [object] * 4,
     ],
     ids=lambda values: repr(values)[:40],
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,6 +32,13 @@ ModelOption = Annotated[
     Path | None,
     typer.Option(metavar="MODEL", help="Folder of the model; the index's own if not given.", show_default=False),
 ]
+WhereOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where", "-w", metavar="FILTER", help="E.g. label=cat, 'year>=2020'; repeat for more.", show_default=False
+    ),
+]
+UpsertOption = Annotated[bool, typer.Option("--upsert", help="Replace items whose ids exist, instead of refusing.")]
 
 
 @dataclass(frozen=True)
@@ -94,9 +103,7 @@ def add(
     folder: IndexFolder,
     data: Annotated[str, typer.Argument(help=f"{DATA_HELP} Or codes from `kinbits encode`.", show_default=False)],
     model: ModelOption = None,
-    upsert: Annotated[
-        bool, typer.Option("--upsert", help="Replace items whose ids exist, instead of refusing.")
-    ] = False,
+    upsert: UpsertOption = False,
     label_column: LabelColumn = None,
     text_column: TextColumn = None,
     as_json: JsonFlag = False,
@@ -113,10 +120,8 @@ def add(
         own = model_of(folder, model)
         opened = opened_index(folder, own)
         contents = _encode(own, Source(data, label_column, text_column))
-    try:
+    with _own_words():
         opened.add(contents.codes, contents.ids, contents.columns, upsert=upsert)
-    except UsageError as error:  # in the words of the command line
-        raise UsageError(str(error).replace("pass upsert=True", "give --upsert")) from None
     _told(folder, len(contents.ids), len(opened), contents.skipped, as_json)
 
 
@@ -136,6 +141,22 @@ def delete(
 
 
 @index.command()
+def merge(
+    folder: IndexFolder,
+    other: Annotated[
+        Path, typer.Argument(metavar="OTHER", help="Folder of the index whose items are added.", show_default=False)
+    ],
+    upsert: UpsertOption = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Add all items of another index of the same model: all of them, or nothing."""
+    opened, added = opened_index(folder), opened_index(other)
+    with _own_words():
+        opened.merge(added, upsert=upsert)
+    _told(folder, len(added), len(opened), [], as_json)
+
+
+@index.command()
 def info(folder: IndexFolder, as_json: JsonFlag = False) -> None:
     """Show what an index holds."""
     from kinbits.cli._remembered import remembered
@@ -152,6 +173,7 @@ def info(folder: IndexFolder, as_json: JsonFlag = False) -> None:
             "items": f"{found['items']:,} of {found['bits']} bits, ids are {found['ids'] or 'not given yet'}",
             "columns": ", ".join(found["columns"]) or "none",
             "on disk": f"{bytes_text(size)}; segments: {found['segments']}, deleted items: {found['deleted']:,}",
+            "search tables": f"{found['tables']} of {found['segments']} segments",
             "model": found["model"] or "not known",
             "made with": found["fingerprint"],
         }
@@ -179,6 +201,37 @@ def compact(folder: IndexFolder, as_json: JsonFlag = False) -> None:
         print(f"{folder}: {len(opened):,} items in {opened.info()['segments']} segment")
 
 
+@index.command()
+def optimize(folder: IndexFolder, as_json: JsonFlag = False) -> None:
+    """Build search tables, with which large indexes are searched many times faster."""
+    opened = opened_index(folder).optimize()
+    if as_json:
+        print_json(opened.info())
+    else:
+        facts({"index": folder, "how a search for 10 goes": str(opened.explain(k=10))})
+
+
+@index.command()
+def pairs(
+    folder: IndexFolder,
+    radius: Annotated[
+        int, typer.Option("--radius", "-r", min=0, help="Largest distance in bits; 0 finds equal codes.")
+    ] = 0,
+    where: WhereOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List all pairs of items within a radius, such as near duplicates: one line each, or one JSON object.
+
+    A line holds two ids and their distance, with tabs between them.
+    """
+    for chunk in opened_index(folder).pairs(radius, where or None):
+        for first, second, distance in zip(*(part.tolist() for part in chunk), strict=True):
+            if as_json:
+                print(json.dumps({"first": first, "second": second, "distance": distance}, ensure_ascii=False))
+            else:
+                print(first, second, distance, sep="\t")
+
+
 def opened_index(folder: Path, model: Encoder | None = None) -> Index:
     """Open an index; a missing one is told in the words of the command line.
 
@@ -190,6 +243,15 @@ def opened_index(folder: Path, model: Encoder | None = None) -> Index:
     if not (folder / "manifest.json").exists():
         raise ArtefactError(f"there is no index at {folder}; `kinbits index create` makes one")
     return Index.open(folder, model=model)
+
+
+@contextmanager
+def _own_words() -> Iterator[None]:
+    """Tell remedies in the words of the command line."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(str(error).replace("pass upsert=True", "give --upsert")) from None
 
 
 def _check_new(folder: Path) -> None:

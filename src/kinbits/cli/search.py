@@ -10,7 +10,7 @@ import typer
 from kinbits._errors import DataError, UsageError
 from kinbits.cli._app import app
 from kinbits.cli._output import JsonFlag, console, note, print_json, table
-from kinbits.cli.index import IndexFolder, ModelOption, opened_index
+from kinbits.cli.index import IndexFolder, ModelOption, WhereOption, opened_index
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,12 +37,7 @@ def search(
     radius: Annotated[
         int | None, typer.Option("--radius", "-r", help="Only hits within so many bits.", show_default=False)
     ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--where", "-w", metavar="FILTER", help="E.g. label=cat, 'year>=2020'; repeat for more.", show_default=False
-        ),
-    ] = None,
+    where: WhereOption = None,
     model: ModelOption = None,
     as_json: JsonFlag = False,
 ) -> None:

@@ -20,6 +20,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from kinbits._errors import ArtefactError, EnvironmentFault, UsageError
+from kinbits.hamming import MultiIndex
 from kinbits.index import _manifest
 from kinbits.index._ids import Id, readable
 from kinbits.index._manifest import Manifest, SegmentEntry, file_name
@@ -28,9 +29,10 @@ from kinbits.index._segment import Segment
 from kinbits.index._state import State
 from kinbits.index._stored import FileEntry, Stored, raw_bytes
 from kinbits.index._table import Table
+from kinbits.index._tables import Tables, TablesEntry, arranged
 
 _LOCK = "lock"
-_OURS = re.compile(r"\d{6,}\.(codes|ids|rows|alive\.\d+)|manifest\.json\.new")
+_OURS = re.compile(r"\d{6,}\.(codes|ids|rows|(alive|tables)\.\d+)|manifest\.json\.new")
 _READ_BYTES = 1 << 20
 
 
@@ -103,12 +105,14 @@ class Folder:
             try:
                 with _faults(self.path, "read"):
                     segments = tuple(self._open(entry, earlier.get(entry.number)) for entry in manifest.segments)
-                break
+                newer = manifest if all(_has_its_tables(segment) for segment in segments) else self._manifest()
+                if newer.generation == manifest.generation:
+                    break
             except FileNotFoundError as error:  # a writer may have moved on since the manifest was read
                 newer = self._manifest()
                 if newer.generation == manifest.generation:
                     raise ArtefactError(f"{error.filename} is missing; restore it from a backup") from None
-                manifest = newer
+            manifest = newer
         return State(**_common(manifest), segments=segments)
 
     def build(self, number: int, runs: Sequence[Run]) -> Segment:
@@ -130,6 +134,20 @@ class Folder:
             files["rows"] = self._synced(name)
         columns, id_dtype = tuple(merge.columns), merge.id_dtype.str
         return self._open(SegmentEntry(number, len(merge), 0, id_dtype, bounds[0], bounds[-1], columns, files))
+
+    def build_tables(self, segment: Segment, generation: int) -> Tables:
+        """Write the search tables of a segment, synced; call inside `writing`.
+
+        Raises:
+            EnvironmentFault: if the disk is full or the folder cannot be written.
+        """
+        arrays = MultiIndex.build(segment.codes).arrays()
+        entries = arranged(arrays)
+        with _faults(self.path), self._file(segment.number, "tables", generation) as file:
+            for name, array in arrays.items():
+                file.append(np.zeros(entries[name].start - file.bytes, np.uint8))
+                file.append(array)
+        return Tables.map(self.path, TablesEntry(file.entry, entries))
 
     def commit(self, state: State) -> State:
         """Make ``state``, whose new segments were built here, the contents of the folder; call inside `writing`.
@@ -157,12 +175,12 @@ class Folder:
         Raises:
             ArtefactError: naming all files that differ.
         """
-        damaged = [entry.name for entry in self._manifest().files() if self._checksum(entry.name) != entry.checksum]
+        manifest = self._manifest()
+        damaged = [entry.name for entry in manifest.files() if self._checksum(entry.name) != entry.checksum]
         if damaged:
-            raise ArtefactError(
-                f"{self.path}: {', '.join(damaged)} differ from their checksums; "
-                "restore them from a backup or rebuild the index"
-            )
+            derived = manifest.derived().issuperset(damaged)
+            remedy = "build them anew with optimize()" if derived else "restore them from a backup or rebuild the index"
+            raise ArtefactError(f"{self.path}: {', '.join(damaged)} differ from their checksums; {remedy}")
 
     def _manifest(self) -> Manifest:
         path = self.path / _manifest.NAME
@@ -194,7 +212,15 @@ class Folder:
             stored_ids=part("ids", entry.id_dtype),
             stored_alive=part("alive") if "alive" in entry.files else None,
             table=table,
+            tables=self._open_tables(entry, earlier),
         )
+
+    def _open_tables(self, entry: SegmentEntry, earlier: Segment | None) -> Tables | None:
+        if entry.tables is None:
+            return None
+        known = earlier.tables if earlier is not None else None
+        same = known is not None and known.entry == entry.tables and not known.missing
+        return known if same else Tables.map(self.path, entry.tables)
 
     def _with_deletions(self, segment: Segment) -> Segment:
         """Write the bitmap of a segment that has lost items."""
@@ -205,8 +231,8 @@ class Folder:
             file.append(alive.array)
         return replace(segment, stored_alive=Stored.map(self.path, file.entry))
 
-    def _file(self, number: int, role: str, dead: int = 0) -> _Writer:
-        return _Writer(self.path / file_name(number, role, dead))
+    def _file(self, number: int, role: str, version: int = 0) -> _Writer:
+        return _Writer(self.path / file_name(number, role, version))
 
     def _synced(self, name: str) -> FileEntry:
         """Sync a file that another library has written, and describe it."""
@@ -233,14 +259,19 @@ class Folder:
 
 
 class _Writer:
-    """Writes a file block by block; when it is left, the file is synced and described by ``entry``."""
+    """Writes a file block by block; when it is left, the file is synced and described by ``entry``.
+
+    Attributes:
+        bytes: Written so far.
+        entry: What was written.
+    """
 
     entry: FileEntry
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._digest = xxhash.xxh3_128()
-        self._bytes = 0
+        self.bytes = 0
 
     def __enter__(self) -> _Writer:
         self._file = open(self._path, "wb", buffering=0)
@@ -250,7 +281,7 @@ class _Writer:
         """Write an array's bytes."""
         raw = raw_bytes(np.ascontiguousarray(block))
         self._digest.update(raw)
-        self._bytes += len(raw)
+        self.bytes += len(raw)
         while len(raw):
             raw = raw[self._file.write(raw) :]
 
@@ -258,7 +289,7 @@ class _Writer:
         with self._file:
             if kind is None:
                 os.fsync(self._file.fileno())
-        self.entry = FileEntry(self._path.name, self._bytes, self._digest.hexdigest())
+        self.entry = FileEntry(self._path.name, self.bytes, self._digest.hexdigest())
 
 
 def save_copy(path: Path, state: State) -> None:
@@ -277,12 +308,22 @@ def save_copy(path: Path, state: State) -> None:
 
 
 def _entry(segment: Segment) -> SegmentEntry:
-    files = {role: part.entry for role, part in segment.files().items() if part.entry is not None}
     first, last = map(_readable, segment.bounds)
-    id_dtype = segment.stored_ids.dtype.str
     return SegmentEntry(
-        segment.number, segment.rows, segment.dead, id_dtype, first, last, tuple(segment.columns), files
+        number=segment.number,
+        rows=segment.rows,
+        dead=segment.dead,
+        id_dtype=segment.stored_ids.dtype.str,
+        first=first,
+        last=last,
+        columns=tuple(segment.columns),
+        files={role: part.entry for role, part in segment.files().items() if part.entry is not None},
+        tables=segment.tables.entry if segment.tables is not None else None,
     )
+
+
+def _has_its_tables(segment: Segment) -> bool:
+    return segment.tables is None or not segment.tables.missing
 
 
 def _common(source: State | Manifest) -> dict[str, Any]:

@@ -9,15 +9,26 @@ from pathlib import Path
 from typing import Any, overload
 
 from kinbits import hamming
-from kinbits._errors import ArtefactError, UsageError
+from kinbits._errors import UsageError
 from kinbits.index._filter import Where, parse_where
 from kinbits.index._folder import Folder, save_copy
 from kinbits.index._hits import BatchHits, Hits
 from kinbits.index._ids import as_ids
-from kinbits.index._items import Encoder, Metadata, describe, encode, make_batch, require_model
-from kinbits.index._search import Query, search
+from kinbits.index._items import (
+    Encoder,
+    Metadata,
+    describe,
+    encode,
+    make_batch,
+    new_state,
+    require_alike,
+    require_model,
+)
+from kinbits.index._pairs import IdPairs, pairs
+from kinbits.index._plan import Plan, plan
+from kinbits.index._search import Query, reach, search
 from kinbits.index._segment import Segment
-from kinbits.index._state import Build, State
+from kinbits.index._state import Place, State
 
 PathLike = str | os.PathLike[str]
 
@@ -72,7 +83,7 @@ class Index:
             ArtefactError: if the model does not fit ``bits`` or the existing index.
             EnvironmentFault: if the folder cannot be written.
         """
-        state = _new_state(bits, model)
+        state = new_state(bits, model)
         require_model(model, state)
         if path is None:
             return cls(state, None, model)
@@ -132,7 +143,7 @@ class Index:
         with self._change():
             if len(codes):
                 batch = make_batch(codes, *described, self._state)
-                self._commit(self._state.with_batch(batch, self._build, upsert=upsert))
+                self._commit(self._state.with_batch(batch, self._place, upsert=upsert))
         return self
 
     def delete(self, ids: Any) -> Index:
@@ -169,9 +180,9 @@ class Index:
             ArtefactError: if the other index has another length or model, or one of the two is damaged.
             EnvironmentFault: if the folder cannot be written; the index stays as it was.
         """
-        _require_alike(self, other)
+        require_alike(self._state, getattr(other, "_state", other))
         with self._change():
-            self._commit(self._state.with_items_of(other._state, self._build, upsert=upsert))
+            self._commit(self._state.with_items_of(other._state, self._place, upsert=upsert))
         return self
 
     def compact(self) -> Index:
@@ -184,7 +195,25 @@ class Index:
             EnvironmentFault: if the folder cannot be written; the index stays as it was.
         """
         with self._change():
-            self._commit(self._state.compacted(self._build))
+            self._commit(self._state.compacted(self._place))
+        return self
+
+    def optimize(self) -> Index:
+        """Build search tables for every large segment that has none, or whose tables are lost or damaged.
+
+        `search` then uses multi-index hashing where it is faster than a scan; the answers are the same. Tables of
+        10^8 codes take about two minutes and 2 GB on disk. They are derived from the codes: `add` and `delete`
+        leave them valid, `compact` and `merge` make segments without them, `save` copies the items alone.
+
+        Returns:
+            The index itself.
+
+        Raises:
+            ArtefactError: if codes are damaged.
+            EnvironmentFault: if the folder cannot be written; the index stays as it was.
+        """
+        with self._change():
+            self._commit(self._state.optimized(self._place))
         return self
 
     def refresh(self) -> Index:
@@ -210,6 +239,7 @@ class Index:
         *,
         radius: int | None = None,
         where: Where | None = None,
+        strategy: str = "auto",
     ) -> Hits: ...
     @overload
     def search(
@@ -219,13 +249,26 @@ class Index:
         *,
         radius: int | None = None,
         where: Where | None = None,
+        strategy: str = "auto",
     ) -> BatchHits: ...
     @overload
     def search(
-        self, query: Any, k: int | None = None, *, radius: int | None = None, where: Where | None = None
+        self,
+        query: Any,
+        k: int | None = None,
+        *,
+        radius: int | None = None,
+        where: Where | None = None,
+        strategy: str = "auto",
     ) -> Any: ...
     def search(
-        self, query: Any, k: int | None = None, *, radius: int | None = None, where: Where | None = None
+        self,
+        query: Any,
+        k: int | None = None,
+        *,
+        radius: int | None = None,
+        where: Where | None = None,
+        strategy: str = "auto",
     ) -> Hits | BatchHits:
         """Find the nearest items, or all within a radius.
 
@@ -235,21 +278,55 @@ class Index:
             k: At most so many hits; 10 if neither ``k`` nor ``radius`` is given.
             radius: Only hits within this Hamming distance, in bits.
             where: Filter on metadata: ``"year>=2020"``, a list of such, or ``{"year": {">=": 2020}}``.
+            strategy: How segments with tables (see `optimize`) are searched: ``"auto"`` chooses, see `explain`;
+                ``"scan"``, ``"grouped"`` or ``"multi-index"`` force it. The answers are the same.
 
         Returns:
             `Hits` for one query, `BatchHits` for several.
 
         Raises:
-            UsageError: if ``k``, ``radius`` or ``where`` cannot be used, or the query needs a model.
+            UsageError: if ``k``, ``radius``, ``where`` or ``strategy`` cannot be used, or the query needs a model.
             DataError: if the query's codes do not fit.
             ArtefactError: naming a file that is damaged.
         """
         codes, single = encode(query, self._model, self.bits, "queries")
-        if k is None and radius is None:
-            k = 10
-        asked = Query(_count(k, "k"), _count(radius, "radius"), parse_where(where))
+        asked = Query(*reach(k, radius), parse_where(where), strategy)
         hits = search(self._state, codes, asked)
         return hits[0] if single else BatchHits(hits)
+
+    def explain(self, k: int | None = None, radius: int | None = None, queries: int = 1) -> Plan:
+        """Tell how `search` goes about each segment, and why; the answer prints as text.
+
+        Args:
+            k: As for `search`.
+            radius: As for `search`.
+            queries: How many are asked together.
+
+        Raises:
+            UsageError: if a number is negative or no integer.
+            ArtefactError: naming a file that is damaged.
+        """
+        return plan(self._state, *reach(k, radius), hamming.whole_number(queries, "queries"))
+
+    def pairs(self, radius: int, where: Where | None = None) -> Iterator[IdPairs]:
+        """Find all pairs of items whose codes differ in at most ``radius`` bits, each once.
+
+        Uses the tables of an index of one segment (after `compact` and `optimize`); otherwise tables over all codes
+        are built first, in memory.
+
+        Args:
+            radius: Largest distance that counts, in bits; 0 finds equal codes.
+            where: Filter that both items of a pair meet.
+
+        Returns:
+            An iterator over chunks: smaller ids and larger ids, int64 or str ``(c,)``, and distances int32 ``(c,)``.
+            It searches as it is asked on: memory stays bounded however many pairs there are.
+
+        Raises:
+            UsageError: if ``radius`` or ``where`` cannot be used.
+            ArtefactError: naming a file that is damaged.
+        """
+        return pairs(self._state, hamming.whole_number(radius, "radius"), parse_where(where))
 
     def info(self) -> dict[str, Any]:
         """Describe the index in plain values: items, bits, model, columns, segments, place."""
@@ -263,6 +340,7 @@ class Index:
             "columns": state.columns,
             "segments": len(state.segments),
             "deleted": sum(segment.dead for segment in state.segments),
+            "tables": sum(segment.tables is not None for segment in state.segments),
             "generation": state.generation,
         }
 
@@ -300,21 +378,13 @@ class Index:
             yield
 
     @property
-    def _build(self) -> Build:
-        return Segment.build if self._folder is None else self._folder.build
+    def _place(self) -> Place:
+        """Where new segments and tables are made."""
+        return Segment if self._folder is None else self._folder
 
     def _commit(self, state: State) -> None:
         if state is not self._state:
             self._state = state if self._folder is None else self._folder.commit(state)
-
-
-def _new_state(bits: int | None, model: Encoder | None) -> State:
-    if bits is None:
-        if model is None:
-            raise UsageError("an index needs its code length: pass bits=64, or the model that makes the codes")
-        bits = model.bits
-    hamming.code_width(bits)
-    return State(int(bits), model.fingerprint if model else None)
 
 
 def _existing(index: Index, wanted: State, exist_ok: bool) -> Index:
@@ -324,21 +394,3 @@ def _existing(index: Index, wanted: State, exist_ok: bool) -> Index:
     if index.bits != wanted.bits:
         raise UsageError(f"the index at {place} holds {index.bits}-bit codes, not {wanted.bits}-bit codes")
     return index
-
-
-def _require_alike(index: Index, other: Index) -> None:
-    """Refuse to merge codes that mean different things."""
-    if not isinstance(other, Index):
-        raise UsageError(f"merge() takes another index, not {type(other).__name__}; open it with Index.open")
-    if other.bits != index.bits:
-        raise ArtefactError(f"the other index holds {other.bits}-bit codes, this one {index.bits}-bit codes")
-    if other.fingerprint != index.fingerprint:
-        theirs, ours = (str(one.fingerprint)[:12] for one in (other, index))
-        raise ArtefactError(
-            f"the other index was made with another model ({theirs}) than this one ({ours}); "
-            "encode its items again with this model"
-        )
-
-
-def _count(value: int | None, name: str) -> int | None:
-    return None if value is None else hamming.whole_number(value, name)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from kinbits import hamming
 from kinbits._errors import ArtefactError, DataError, UsageError
 from kinbits.hamming import Codes
 from kinbits.index._columns import as_columns
@@ -34,6 +35,39 @@ class Encoder(Protocol):
     def encode(self, items: Any, /) -> Codes:
         """Return packed codes, uint8 ``(n, ceil(bits / 8))``."""
         ...
+
+
+def new_state(bits: int | None, model: Encoder | None) -> State:
+    """Make the contents of an empty index.
+
+    Raises:
+        UsageError: if the code length is missing or impossible.
+    """
+    if bits is None:
+        if model is None:
+            raise UsageError("an index needs its code length: pass bits=64, or the model that makes the codes")
+        bits = model.bits
+    hamming.code_width(bits)
+    return State(int(bits), model.fingerprint if model else None)
+
+
+def require_alike(state: State, other: Any) -> None:
+    """Refuse to merge codes that mean different things.
+
+    Raises:
+        UsageError: if the other is no index's state.
+        ArtefactError: if the length or the model differ.
+    """
+    if not isinstance(other, State):
+        raise UsageError(f"merge() takes another index, not {type(other).__name__}; open it with Index.open")
+    if other.bits != state.bits:
+        raise ArtefactError(f"the other index holds {other.bits}-bit codes, this one {state.bits}-bit codes")
+    if other.fingerprint != state.fingerprint:
+        theirs, ours = (str(one.fingerprint)[:12] for one in (other, state))
+        raise ArtefactError(
+            f"the other index was made with another model ({theirs}) than this one ({ours}); "
+            "encode its items again with this model"
+        )
 
 
 def require_model(model: Encoder | None, state: State) -> None:

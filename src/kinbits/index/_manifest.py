@@ -18,6 +18,7 @@ from kinbits.index import _bitmap
 from kinbits.index._columns import RESERVED
 from kinbits.index._ids import MOST_BYTES
 from kinbits.index._stored import FileEntry
+from kinbits.index._tables import ArrayEntry, TablesEntry, behind
 
 FORMAT = "kinbits-index"
 VERSION = 2
@@ -26,6 +27,7 @@ NAME = "manifest.json"
 _INT_IDS = "<i8"
 _LARGEST = 2**63 - 1
 _MOST_ROWS = 2**48
+_TABLE_DTYPES = ("|u1", "<u4", "<u8", "<i8")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class SegmentEntry:
         last: Largest id.
         columns: Names of the metadata columns.
         files: By role.
+        tables: Search tables; None if there are none.
     """
 
     number: int
@@ -51,6 +54,7 @@ class SegmentEntry:
     last: int | str
     columns: tuple[str, ...]
     files: Mapping[str, FileEntry]
+    tables: TablesEntry | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,11 @@ class Manifest:
 
     def files(self) -> list[FileEntry]:
         """List every file that belongs to the index."""
-        return [entry for segment in self.segments for entry in segment.files.values()]
+        return [entry for segment in self.segments for entry in (*segment.files.values(), *_file_of(segment.tables))]
+
+    def derived(self) -> set[str]:
+        """Name the files that can be built anew from others."""
+        return {entry.name for segment in self.segments for entry in _file_of(segment.tables)}
 
     def to_json(self) -> bytes:
         """Write the manifest, with a checksum over itself."""
@@ -125,11 +133,36 @@ def _require_segment(entry: SegmentEntry, width: int, id_kind: str) -> None:
     for role, file in entry.files.items():
         _require(file.name == file_name(entry.number, role, entry.dead) and file.bytes == sizes[role])
         _require(_is_whole(file.bytes, 1, _LARGEST) and re.fullmatch(r"[0-9a-f]{32}", file.checksum) is not None)
+    if entry.tables is not None:
+        _require_tables(entry.tables, entry.number)
 
 
-def file_name(number: int, role: str, dead: int) -> str:
-    """Name a file of a segment; deletions only ever grow, so no name is used for two contents."""
-    return f"{number:06}.{role}.{dead}" if role == "alive" else f"{number:06}.{role}"
+def _require_tables(entry: TablesEntry, number: int) -> None:
+    _require(re.fullmatch(rf"{number:06}\.tables\.\d+", entry.file.name) is not None and bool(entry.arrays))
+    _require(
+        _is_whole(entry.file.bytes, 1, _LARGEST) and re.fullmatch(r"[0-9a-f]{32}", entry.file.checksum) is not None
+    )
+    start = stop = 0
+    for array in entry.arrays.values():
+        _require(array.dtype in _TABLE_DTYPES and all(_is_whole(length, 0, _LARGEST) for length in array.shape))
+        _require(_is_whole(array.start, start, start))
+        start, stop = behind(array), array.stop
+    _require(stop == entry.file.bytes)
+
+
+def _file_of(entry: TablesEntry | None) -> list[FileEntry]:
+    return [] if entry is None else [entry.file]
+
+
+def file_name(number: int, role: str, version: int) -> str:
+    """Name a file of a segment so that no name is used for two contents.
+
+    Args:
+        number: Of the segment.
+        role: See `SegmentEntry`; or ``tables``.
+        version: How many are dead, which only grows; the generation that built the tables; else not used.
+    """
+    return f"{number:06}.{role}.{version}" if role in ("alive", "tables") else f"{number:06}.{role}"
 
 
 def checksum_of(body: Mapping[str, Any]) -> str:
@@ -163,9 +196,19 @@ def _refuse_version(origin: str, version: Any) -> None:
 def _segment(entry: dict[str, Any]) -> SegmentEntry:
     files = {str(role): FileEntry(**described) for role, described in entry.pop("files").items()}
     _require(isinstance(entry["columns"], list))
-    made = SegmentEntry(files=files, **{**entry, "columns": tuple(entry["columns"])})
-    _require(all(isinstance(getattr(file, part.name), str | int) for file in files.values() for part in fields(file)))
+    tables = None if entry["tables"] is None else _tables(entry["tables"])
+    made = SegmentEntry(files=files, **{**entry, "columns": tuple(entry["columns"]), "tables": tables})
+    described = [*files.values(), *_file_of(tables)]
+    _require(all(isinstance(getattr(file, part.name), str | int) for file in described for part in fields(file)))
     return made
+
+
+def _tables(entry: dict[str, Any]) -> TablesEntry:
+    arrays = {
+        str(name): ArrayEntry(**{**described, "shape": tuple(described["shape"])})
+        for name, described in entry["arrays"].items()
+    }
+    return TablesEntry(FileEntry(**entry["file"]), arrays)
 
 
 def _damaged(origin: str) -> ArtefactError:

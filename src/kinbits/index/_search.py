@@ -10,14 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinbits import hamming
+from kinbits._errors import UsageError, unknown_name
 from kinbits.hamming import Codes
-from kinbits.index import _bitmap
+from kinbits.index import _tables
 from kinbits.index._bitmap import Rows
 from kinbits.index._filter import Condition, require_columns
 from kinbits.index._hits import Hits
 from kinbits.index._ids import concatenate, readable
 from kinbits.index._segment import Segment
 from kinbits.index._state import State
+
+_STRATEGIES = ("auto", "scan", "grouped", "multi-index")
 
 Found = tuple[NDArray[np.int32], Rows]
 
@@ -30,28 +33,57 @@ class Query:
         k: How many hits at most; None for all within the radius.
         radius: Largest distance; None for the k nearest at any distance.
         where: Conditions on the metadata.
+        strategy: How segments with tables are searched.
     """
 
     k: int | None
     radius: int | None
     where: Sequence[Condition]
+    strategy: str = "auto"
+
+
+def reach(k: int | None, radius: int | None) -> tuple[int | None, int | None]:
+    """Check how far a search goes: ten hits where nothing is said."""
+    if k is None and radius is None:
+        return 10, None
+    return (
+        None if k is None else hamming.whole_number(k, "k"),
+        None if radius is None else hamming.whole_number(radius, "radius"),
+    )
 
 
 def search(state: State, codes: Codes, query: Query) -> list[Hits]:
     """Answer each row of ``codes``; order is distance, then id."""
     require_columns(query.where, state.columns)
+    _require_strategy(state, query.strategy)
     for segment in state.segments:  # all of them first: damage is told before any work is done
         segment.require_whole(state.bits)
     found = [_search_segment(segment, codes, query) for segment in state.segments]
     return [_merge(state.segments, [rows[number] for rows in found], query.k) for number in range(len(codes))]
 
 
+def _require_strategy(state: State, strategy: str) -> None:
+    if strategy not in _STRATEGIES:
+        raise unknown_name("strategy", strategy, _STRATEGIES)
+    if strategy in ("grouped", "multi-index") and state.segments and not any(s.tables for s in state.segments):
+        raise UsageError(
+            f"strategy='{strategy}' needs search tables, and this index has none; build them with optimize() "
+            f"(for segments of at least {_tables.LEAST_ROWS:,} codes), or leave strategy out"
+        )
+
+
 def _search_segment(segment: Segment, codes: Codes, query: Query) -> Sequence[Found]:
-    bitmap = segment.allowed(query.where)
-    allow = None if bitmap is None else _bitmap.unpack(bitmap, 0, segment.rows)
+    allow = segment.allowed(query.where)
+    k = None if query.k is None else min(query.k, segment.rows)
+    index = segment.multi_index()
     if query.radius is not None:
-        return hamming.within(codes, segment.codes, query.radius, allow=allow)
-    near, rows = hamming.topk(codes, segment.codes, query.k or 0, allow=allow)
+        if index is not None:
+            return index.within(codes, query.radius, limit=k, allow=allow, strategy=query.strategy)
+        return hamming.within(codes, segment.codes, query.radius, limit=k, allow=allow)
+    if index is not None:
+        near, rows = index.topk(codes, k or 0, allow=allow, strategy=query.strategy)
+    else:
+        near, rows = hamming.topk(codes, segment.codes, k or 0, allow=allow)
     return list(zip(near, rows, strict=True))
 
 

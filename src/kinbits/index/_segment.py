@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kinbits import hamming
 from kinbits._errors import ArtefactError, DataError
-from kinbits.hamming import Codes
+from kinbits.hamming import Codes, MultiIndex
 from kinbits.index import _bitmap
 from kinbits.index._bitmap import Bitmap, Rows
 from kinbits.index._filter import Condition, null_meets
@@ -20,6 +20,7 @@ from kinbits.index._ids import Id, Ids
 from kinbits.index._merge import BLOCK, Merge, Run
 from kinbits.index._stored import Stored, aligned
 from kinbits.index._table import Table, Values
+from kinbits.index._tables import Tables
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Segment:
         stored_ids: ``(n,)``, ascending.
         stored_alive: Bitmap of the rows that are not dead; None if all.
         table: Metadata by row; None if there are none.
+        tables: For search below linear time; None if they were never built.
     """
 
     number: int
@@ -45,6 +47,7 @@ class Segment:
     stored_ids: Stored
     stored_alive: Stored | None = None
     table: Table | None = None
+    tables: Tables | None = None
 
     @classmethod
     def build(cls, number: int, runs: Sequence[Run]) -> Segment:
@@ -58,7 +61,11 @@ class Segment:
             ids[start:stop], codes[start:stop] = block_ids, block_codes
             start = stop
         table = Table.build(merge.columns, merge.values()) if merge.columns else None
-        return cls(number, len(ids), 0, (ids[0].item(), ids[-1].item()), Stored(codes), Stored(ids), None, table)
+        return cls(number, len(ids), 0, (ids[0].item(), ids[-1].item()), Stored(codes), Stored(ids), table=table)
+
+    def build_tables(self, _: int = 0) -> Tables:
+        """Make search tables in memory."""
+        return Tables(MultiIndex.build(self.codes))
 
     def __len__(self) -> int:
         return self.rows - self.dead
@@ -101,6 +108,14 @@ class Segment:
             part.check()
         if (self.ids[0].item(), self.ids[-1].item()) != self.bounds or pad_bits_set(self.codes, bits):
             raise ArtefactError(f"segment {self.number} and its manifest do not fit each other; rebuild the index")
+
+    def multi_index(self) -> MultiIndex | None:
+        """Return the search tables; None if they were never built.
+
+        Raises:
+            ArtefactError: if they are missing or damaged, with the remedy.
+        """
+        return None if self.tables is None else self.tables.index(self.codes)
 
     def locate(self, ids: Ids) -> Rows:
         """Return the row of each id, -1 where the segment does not hold it alive."""
@@ -158,6 +173,7 @@ class Segment:
             ArtefactError: if ids are out of order, pad bits are set, or metadata are damaged.
         """
         self.require_whole(bits)
+        self.multi_index()
         if self.table is not None:
             self.table.check(self.rows)
         alive = self.rows if self.alive is None else _bitmap.count(self.alive)

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinbits._errors import ArtefactError, DataError, UsageError
+from kinbits.index import _tables
 from kinbits.index._columns import require_few
 from kinbits.index._ids import IdKind, Ids, kind_of, readable, require_kind
 from kinbits.index._merge import Batch, Merge, Run
 from kinbits.index._segment import Segment
+from kinbits.index._tables import Tables
 
-Build = Callable[[int, Sequence[Run]], Segment]  # joins runs into a new segment, in memory or in a folder
+
+class Place(Protocol):
+    """Where segments are made: in memory, or in a folder."""
+
+    def build(self, number: int, runs: Sequence[Run], /) -> Segment:
+        """Join runs into a new segment."""
+        ...
+
+    def build_tables(self, segment: Segment, generation: int, /) -> Tables:
+        """Make the search tables of a segment."""
+        ...
+
 
 _MERGE_ROWS = 1 << 18  # larger segments stay as they are until compact()
 
@@ -56,13 +70,13 @@ class State:
             found |= segment.locate(ids) >= 0
         return found
 
-    def with_batch(self, batch: Batch, build: Build, *, upsert: bool) -> State:
+    def with_batch(self, batch: Batch, place: Place, *, upsert: bool) -> State:
         """Add a batch; ids that exist are replaced if ``upsert``, else refused."""
-        return self._with_runs([batch.sorted()], build, upsert=upsert)
+        return self._with_runs([batch.sorted()], place, upsert=upsert)
 
-    def with_items_of(self, other: State, build: Build, *, upsert: bool) -> State:
+    def with_items_of(self, other: State, place: Place, *, upsert: bool) -> State:
         """Add all items of another state; ids that exist are replaced if ``upsert``, else refused."""
-        return self._with_runs(other.segments, build, upsert=upsert) if other.segments else self
+        return self._with_runs(other.segments, place, upsert=upsert) if other.segments else self
 
     def without_ids(self, ids: Ids) -> State:
         """Remove ids, all of which must exist."""
@@ -74,7 +88,7 @@ class State:
         segments = [segment.without(_present(segment.locate(ids))) for segment in self.segments]
         return replace(self, generation=self.generation + 1, segments=tuple(s for s in segments if len(s)))
 
-    def compacted(self, build: Build) -> State:
+    def compacted(self, place: Place) -> State:
         """Join all segments into one, without dead items."""
         if not self.segments or (len(self.segments) == 1 and not self.segments[0].dead):
             return self
@@ -82,8 +96,14 @@ class State:
             self,
             next_segment=self.next_segment + 1,
             generation=self.generation + 1,
-            segments=(build(self.next_segment, self.segments),),
+            segments=(place.build(self.next_segment, self.segments),),
         )
+
+    def optimized(self, place: Place) -> State:
+        """Give every large segment search tables, where it has none that are whole."""
+        generation = self.generation + 1
+        segments = tuple(_with_tables(segment, place, generation) for segment in self.segments)
+        return self if segments == self.segments else replace(self, generation=generation, segments=segments)
 
     def check(self) -> None:
         """Check what holds inside and between segments.
@@ -96,13 +116,13 @@ class State:
         if any(np.any(ids[1:] == ids[:-1]) for ids, _ in Merge(self.segments).blocks()):
             raise ArtefactError("an id occurs in two segments; rebuild the index from its codes")
 
-    def _with_runs(self, runs: Sequence[Run], build: Build, *, upsert: bool) -> State:
+    def _with_runs(self, runs: Sequence[Run], place: Place, *, upsert: bool) -> State:
         require_few(len({name for run in (*self.segments, *runs) for name in run.columns}))
         state = self
         for ids, _ in Merge(runs).blocks():
             state = state._making_room(ids, upsert=upsert)
         kept, small = _split_small(state.segments, sum(map(len, runs)))
-        segment = build(self.next_segment, [*small, *runs])
+        segment = place.build(self.next_segment, [*small, *runs])
         kind = kind_of(segment.ids)
         return replace(
             state,
@@ -126,6 +146,13 @@ class State:
                 "pass upsert=True to replace them"
             )
         return self.without_ids(ids[present])
+
+
+def _with_tables(segment: Segment, place: Place, generation: int) -> Segment:
+    small = not _tables.LEAST_ROWS <= segment.rows <= _tables.MOST_ROWS
+    if small or (segment.tables is not None and segment.tables.usable(segment.codes)):
+        return segment
+    return replace(segment, tables=place.build_tables(segment, generation))
 
 
 def _present(rows: NDArray[np.int64]) -> NDArray[np.int64]:

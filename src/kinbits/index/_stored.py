@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,7 @@ class Stored:
             ArtefactError: if it is not as long as it was.
         """
         path = folder / entry.name
-        size = path.stat().st_size
-        if size != entry.bytes:
-            raise ArtefactError(
-                f"{path} is {size} bytes long instead of {entry.bytes}; restore it from a backup or rebuild the index"
-            )
+        _require_length(path, entry)
         # a plain view: np.memmap's own class costs time in every slice
         flat = np.asarray(np.memmap(path, np.dtype(dtype), mode="r"))
         return cls(flat if columns is None else flat.reshape(-1, columns), entry, folder)
@@ -81,13 +78,23 @@ class Stored:
         Raises:
             ArtefactError: if it differs.
         """
-        if not self._checked and self.entry is not None:
+        if not self._checked and self.entry is not None and self._folder is not None:
+            with suppress(FileNotFoundError):  # a writer has moved on; the map keeps what the name has lost
+                _require_length(self._folder / self.entry.name, self.entry)  # reading beyond the end kills the process
             if checksum(self._array) != self.entry.checksum:
                 raise ArtefactError(
                     f"{self.entry.name} in {self._folder} differs from its checksum; "
                     "restore it from a backup or rebuild the index"
                 )
             self._checked = True
+
+
+def _require_length(path: Path, entry: FileEntry) -> None:
+    size = path.stat().st_size
+    if size != entry.bytes:
+        raise ArtefactError(
+            f"{path} is {size} bytes long instead of {entry.bytes}; restore it from a backup or rebuild the index"
+        )
 
 
 def checksum(array: NDArray[Any]) -> str:

@@ -12,12 +12,13 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kinbits._errors import ArtefactError, DataError, EnvironmentFault
 from kinbits.index import _bitmap
@@ -30,6 +31,13 @@ Values = tuple[Any, ...]
 _ROWS_PER_STATEMENT = 32  # twice as fast as one row at a time
 _MOST_PARAMETERS = 999  # of one statement, in the oldest SQLite
 _BITS_PER_QUERY = 1 << 20
+_SAMPLE = 1 << 14  # rows whose answers tell how to ask for the others
+_FEW_SHARE = 0.3  # below, it is faster to list the rows
+_FEW = "SELECT CAST(group_concat(row) AS BLOB) FROM items WHERE ({}) AND row > ? AND row <= ?"
+_MANY = (
+    "SELECT CAST(group_concat(bit, '') AS BLOB) FROM (SELECT CASE WHEN {} THEN '1' ELSE '0' END AS bit "
+    "FROM items WHERE row > ? AND row <= ? ORDER BY row)"
+)
 _REMEMBERED = 4  # bitmaps of n / 8 bytes each
 
 
@@ -122,20 +130,19 @@ class Table:
             raise ArtefactError(f"metadata {self._origin} are damaged ({answer}); restore them from a backup")
 
     def _evaluate(self, clause: str, parameters: list[Any], rows: int) -> Bitmap:
-        """Let SQLite spell the answer as one text of zeros and ones: a row of its own for each costs far more."""
-        statement = (
-            f"SELECT CAST(group_concat(bit, '') AS BLOB) FROM (SELECT CASE WHEN {clause} THEN '1' ELSE '0' END AS bit "
-            "FROM items WHERE row > ? AND row <= ? ORDER BY row)"
-        )
-        parts = []
+        """Ask for the rows in one text per block, which costs far less than a result of its own for each.
+
+        Where few rows meet the condition, that text lists them; else it is a zero or a one for every row.
+        """
+        parts, few = [], False
         with self._reading() as connection:
-            for start in range(0, rows, _BITS_PER_QUERY):
-                stop = min(start + _BITS_PER_QUERY, rows)
+            starts = [0, *range(_SAMPLE, rows, _BITS_PER_QUERY)]
+            for start, stop in pairwise([*starts, rows]):
+                statement = (_FEW if few else _MANY).format(clause)
                 (text,) = connection.execute(statement, [*parameters, start, stop]).fetchone()
-                bits = np.frombuffer(text or b"", dtype=np.uint8)
-                if len(bits) != stop - start:
-                    raise sqlite3.DatabaseError("rows are missing")
-                parts.append(_bitmap.pack(bits == ord("1")))
+                bits = (_listed if few else _spelled)(text or b"", start, stop)
+                few = bool(bits.mean() < _FEW_SHARE)
+                parts.append(_bitmap.pack(bits))
         return np.concatenate(parts)
 
     def _field(self, column: str) -> str:
@@ -153,6 +160,20 @@ class Table:
             yield self._connection
         except (sqlite3.Error, sqlite3.Warning, KeyError, ValueError) as error:
             raise ArtefactError(f"metadata {self._origin} are damaged ({error}); restore them from a backup") from None
+
+
+def _spelled(text: bytes, start: int, stop: int) -> NDArray[np.bool_]:
+    bits: NDArray[np.bool_] = np.frombuffer(text, dtype=np.uint8) == ord("1")
+    if len(bits) != stop - start:
+        raise sqlite3.DatabaseError("rows are missing")
+    return bits
+
+
+def _listed(text: bytes, start: int, stop: int) -> NDArray[np.bool_]:
+    bits = np.zeros(stop - start, dtype=np.bool_)
+    if text:
+        bits[np.fromstring(text.decode(), dtype=np.int64, sep=",") - start - 1] = True
+    return bits
 
 
 def _fill(connection: sqlite3.Connection, columns: int, rows: Iterable[Values]) -> None:

@@ -259,7 +259,7 @@ def _check_bit_permutation(case: _Case) -> None:
         return
     order = np.random.default_rng(2).permutation(case.bits)
     index = case.maker.new(case.bits, ids=case.ids)
-    index.add(_permuted(case.codes, order), ids=case.ids, metadata={"year": case.years})
+    index.add(_permuted(case.codes, order), ids=case.ids)
     for query in case.queries:
         hits = index.search(_permuted(query[None], order)[0], k=25)
         _same(_pairs(hits), case.expected(query, k=25), "one order of the bits is as good as another")
@@ -270,7 +270,7 @@ def _check_other_ids(case: _Case) -> None:
         return
     names = {old: 3 * place - 70 for place, old in enumerate(sorted(case.ids))}  # in the order of the old ones
     index = case.maker.new(case.bits)
-    index.add(case.codes, ids=[names[old] for old in case.ids], metadata={"year": case.years})
+    index.add(case.codes, ids=[names[old] for old in case.ids])
     for query in case.queries:
         expected = [(distance, names[old]) for distance, old in case.expected(query, k=25)]
         _same(_pairs(index.search(query, k=25)), expected, "other ids of the same order change nothing else")

@@ -1,0 +1,57 @@
+"""All pairs of items within a radius, over all segments, as a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinbits.hamming import MultiIndex
+from kinbits.index import _bitmap
+from kinbits.index._filter import Condition, require_columns
+from kinbits.index._ids import Ids, concatenate, readable
+from kinbits.index._segment import Segment
+from kinbits.index._state import State
+
+IdPairs = tuple[NDArray[Any], NDArray[Any], NDArray[np.int32]]
+
+
+def pairs(state: State, radius: int, where: Sequence[Condition]) -> Iterator[IdPairs]:
+    """Check the arguments, and return the stream.
+
+    Tables of a lone segment serve as they are. Several segments are joined in memory: a pair may lie across them.
+    """
+    require_columns(where, state.columns)
+    for segment in state.segments:
+        segment.require_whole(state.bits)
+    if len(state.segments) == 1:
+        (segment,) = state.segments
+        index = segment.multi_index()
+        if index is not None:
+            return _named(index, segment.ids, radius, segment.allowed(where))
+    return _joined(state.segments, radius, where)
+
+
+def _joined(segments: Sequence[Segment], radius: int, where: Sequence[Condition]) -> Iterator[IdPairs]:
+    rows = [_allowed_rows(segment, where) for segment in segments]
+    ids = concatenate([segment.ids[at] for segment, at in zip(segments, rows, strict=True)])
+    if len(ids) < 2:
+        return
+    codes = np.concatenate([segment.codes[at] for segment, at in zip(segments, rows, strict=True)])
+    yield from _named(MultiIndex.build(codes), ids, radius, None)
+
+
+def _allowed_rows(segment: Segment, where: Sequence[Condition]) -> NDArray[np.int64]:
+    allow = segment.allowed(where)
+    return np.arange(segment.rows) if allow is None else np.flatnonzero(_bitmap.unpack(allow, 0, segment.rows))
+
+
+def _named(index: MultiIndex, ids: Ids, radius: int, allow: NDArray[np.uint8] | None) -> Iterator[IdPairs]:
+    """Give rows their ids, the smaller one first."""
+    for first, second, near in index.pairs(radius, allow=allow):
+        one, two = ids[first], ids[second]
+        swapped = one > two
+        smaller, larger = np.where(swapped, two, one), np.where(swapped, one, two)
+        yield readable(smaller), readable(larger), near
