@@ -269,7 +269,7 @@ def _check_other_ids(case: _Case) -> None:
     if not case.supports.exact:
         return
     names = {old: 3 * place - 70 for place, old in enumerate(sorted(case.ids))}  # in the order of the old ones
-    index = case.maker.new(case.bits)
+    index = case.maker.new(case.bits, ids=list(names.values()))
     index.add(case.codes, ids=[names[old] for old in case.ids])
     for query in case.queries:
         expected = [(distance, names[old]) for distance, old in case.expected(query, k=25)]
