@@ -33,9 +33,10 @@ tests:
 results: $(VENV)/.installed
 	$(BIN)/python experiments/cifar10_frozen.py
 	$(BIN)/python experiments/fashion_products.py
+	$(BIN)/python experiments/ties.py
 	$(BIN)/python experiments/readme_numbers.py
 
-BENCHMARKS := bench_scan bench_multi_index bench_index bench_pairs
+BENCHMARKS := bench_scan bench_multi_index bench_index bench_pairs bench_metrics
 
 # Minutes, and hours: each script prints markdown tables of ratios measured in one run.
 bench bench-full: $(VENV)/.installed

@@ -77,6 +77,23 @@ void distances(const std::uint8_t* query, const std::uint8_t* codes, std::size_t
     });
 }
 
+// One step of `count`, for a query that stays in registers: the compiler may not assume that counters are no bytes of it.
+KINBITS_INLINE void count_lanes_of(const std::uint8_t* __restrict query, const std::uint8_t* __restrict codes,
+                                   std::size_t rows, std::size_t bytes, std::uint32_t* __restrict bins) {
+    std::size_t row = 0;
+    for (; row + count_lanes <= rows; row += count_lanes)
+#pragma GCC unroll 8
+        for (std::size_t lane = 0; lane < count_lanes; ++lane)
+            ++bins[lane * count_stride(bytes) + differing(query, codes + (row + lane) * bytes, bytes)];
+    for (; row < rows; ++row) ++bins[differing(query, codes + row * bytes, bytes)];
+}
+
+void count(const std::uint8_t* query, const std::uint8_t* codes, std::size_t rows, std::size_t width,
+           std::uint32_t* bins) {
+    with_width(width, [=](std::size_t bytes)
+                          __attribute__((always_inline)) { count_lanes_of(query, codes, rows, bytes, bins); });
+}
+
 // Memory answers late: what is needed this many bytes later is asked for now. Measured: 15 GB/s without, 19 with, where a
 // loop that only reads reaches 21.
 constexpr std::size_t ahead = 2048;
@@ -325,4 +342,4 @@ std::size_t near_slice(const Slice& slice, const SlicedQueries& queries, const s
 }  // namespace kinbits
 
 #define KINBITS_KERNELS(name, supported) \
-    {name, supported, distance, distances, near, lanes, cut, near_slice}
+    {name, supported, distance, distances, count, near, lanes, cut, near_slice}

@@ -6,6 +6,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -14,6 +15,7 @@
 
 #include "distances.hpp"
 #include "kernels.hpp"
+#include "ranking.hpp"
 #include "search.hpp"
 
 namespace nb = nanobind;
@@ -24,6 +26,8 @@ using CodeArray = nb::ndarray<const std::uint8_t, nb::ndim<2>, nb::c_contig, nb:
 using FlagArray = nb::ndarray<const bool, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using DistanceArray = nb::ndarray<std::uint16_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using BitmapArray = nb::ndarray<const std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using EndArray = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using LevelArray = nb::ndarray<const std::uint16_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using CountArray = nb::ndarray<std::int64_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 
 void require(bool fits) {
@@ -48,6 +52,19 @@ void histograms(CodeArray queries, CodeArray codes, FlagArray relevant, CountArr
     require(counts.shape(0) == q.rows && counts.shape(1) == 8 * c.width + 1 && counts.shape(2) == 2);
     nb::gil_scoped_release unlocked;
     kinbits::histograms(q, c, relevant.data(), counts.data());
+}
+
+void tally(CodeArray queries, CodeArray codes, EndArray ends, LevelArray levels, CountArray counts,
+           std::size_t threads) {
+    const auto q = view(queries), c = view(codes);
+    const kinbits::Worth worth{ends.data(), ends.shape(0), levels.data(), counts.shape(1)};
+    require(q.width == c.width && levels.shape(0) == q.rows && levels.shape(1) == worth.runs && threads > 0);
+    require(counts.shape(0) == q.rows && counts.shape(2) == 8 * c.width + 1);
+    require(std::is_sorted(worth.ends, worth.ends + worth.runs));
+    require(worth.runs ? static_cast<std::size_t>(worth.ends[worth.runs - 1]) == c.rows : c.rows == 0);
+    require(std::all_of(worth.levels, worth.levels + levels.size(), [&](auto level) { return level < worth.count; }));
+    nb::gil_scoped_release unlocked;
+    kinbits::tally(q, c, worth, counts.data(), threads);
 }
 
 // Hands a vector over to NumPy without a copy.
@@ -88,6 +105,8 @@ NB_MODULE(_native, m) {
     m.def("distances", &distances, nb::arg("queries"), nb::arg("codes"), nb::arg("out").noconvert());
     m.def("histograms", &histograms, nb::arg("queries"), nb::arg("codes"), nb::arg("relevant"),
           nb::arg("counts").noconvert());
+    m.def("tally", &tally, nb::arg("queries"), nb::arg("codes"), nb::arg("ends"), nb::arg("levels"),
+          nb::arg("counts").noconvert(), nb::arg("threads"));
     m.def("search", &search, nb::arg("queries"), nb::arg("codes"), nb::arg("limit"), nb::arg("radius"),
           nb::arg("allow").none(), nb::arg("threads"));
     bind_multi_index(m);

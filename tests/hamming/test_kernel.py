@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinbits import hamming
-from kinbits._errors import UsageError
+from kinbits._errors import DataError, UsageError
 from kinbits.hamming import _native, _reference
 
 WIDTHS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 15, 16, 17, 31, 32, 33, 64, 100]
@@ -44,6 +44,26 @@ def test_histograms_equal_the_reference(width):
         strict=True,
     ):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("sizes", [[1500], [0, 700, 0, 800], [1] * 60, [5, 35000]])
+@pytest.mark.parametrize("width", [1, 4, 8, 9, 16, 33])
+def test_counts_by_run_equal_the_reference(width, sizes, threads):
+    queries, codes = random_codes(2, 5, width), random_codes(3, sum(sizes), width)
+    levels = np.random.default_rng(4).integers(0, 3, (5, len(sizes))).astype(np.uint16)
+    ours = hamming.tally(queries, codes, np.cumsum(sizes), levels, count=3, threads=threads)
+    per_item = np.repeat(levels, sizes, axis=1)
+    np.testing.assert_array_equal(ours, _reference.tally(queries, codes, per_item, 3))
+
+
+def test_runs_that_do_not_cover_the_codes_are_refused():
+    codes, one = random_codes(0, 4, 2), np.zeros((4, 1), np.uint16)
+    for ends, levels in (([3], one), ([5], one), ([4, 2, 4], np.zeros((4, 3), np.uint16)), ([4], one[:3])):
+        with pytest.raises(DataError, match="runs end at"):
+            hamming.tally(codes, codes, np.array(ends), levels)
+    with pytest.raises(DataError, match="count=2"):
+        hamming.tally(codes, codes, np.array([4]), one + 2, count=2)
 
 
 @settings(max_examples=60, deadline=None)
@@ -125,7 +145,7 @@ def test_an_instruction_set_that_is_not_there_is_refused_by_name():
     script = """
 import numpy as np
 from kinbits import hamming
-from kinbits._errors import UsageError
+from kinbits._errors import DataError, UsageError
 codes = np.zeros((1, 1), np.uint8)
 for use in (hamming.simd, lambda: hamming.topk(codes, codes, 1), lambda: hamming.distances(codes, codes)):
     try:
@@ -194,6 +214,13 @@ def test_unchecked_entry_refuses_arrays_that_do_not_fit_instead_of_reading_or_wr
             _native.distances(queries, codes, out)
     with pytest.raises(ValueError, match="do not fit"):
         _native.histograms(queries, codes, np.zeros((2, 5), bool), np.zeros((2, 32, 2), np.int64))
+    ends, levels, counts = np.array([5]), np.zeros((2, 1), np.uint16), np.zeros((2, 1, 33), np.int64)
+    for changed in ({1: codes[:4]}, {2: np.array([6])}, {3: levels + 1}, {3: levels[:1]}, {4: counts[:, :, 1:].copy()}):
+        given = [queries, codes, ends, levels, counts, 1]
+        for place, value in changed.items():
+            given[place] = value
+        with pytest.raises(ValueError, match="do not fit"):
+            _native.tally(*given)
     for wrong in (
         (queries[:, :3].copy(), codes, 1, 1, None, 1),
         (queries, codes, 1, 33, None, 1),

@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 
 from kinbits._errors import DataError, UsageError
+from kinbits.data import LabelSpace
 from kinbits.metrics import (
+    HierarchyRelevance,
     LabelRelevance,
+    ListRelevance,
     MatrixRelevance,
+    NeighbourRelevance,
     _ranking,
     evaluate,
     evaluate_scores,
@@ -82,7 +86,7 @@ def test_blocks_of_queries_do_not_change_the_numbers(monkeypatch):
     names = ["map@all", "precision@r2"]
     whole = dict(evaluate(queries, codes, relevance, names))
     curve = precision_recall_curve(queries, codes, relevance, by="rank")
-    monkeypatch.setattr(_ranking, "_BLOCK_PAIRS", 700)
+    monkeypatch.setattr(_ranking, "_CELLS", 3000)
     assert dict(evaluate(queries, codes, relevance, names)) == pytest.approx(whole)
     blocked = precision_recall_curve(queries, codes, relevance, by="rank")
     np.testing.assert_allclose(blocked.precision, curve.precision)
@@ -103,6 +107,12 @@ def test_a_result_reads_as_a_dict_and_prints_its_numbers():
         ("map@r2", "not a radius"),
         ("precision@all", "the same for every ranking"),
         ("recall@0", "1 item or more"),
+        ("map@0", "1 item or more"),
+        ("mrr@5", "has no cut; write mrr"),
+        ("f1@10", "at a radius, not a list length; e.g. f1@r2"),
+        ("ndcg@r2", "not a radius; e.g. ndcg@1000"),
+        ("hit", "e.g. hit@1000"),
+        ("map@10/most", "unknown definition of map 'most'"),
     ],
 )
 def test_a_wrong_name_says_what_to_write(name, message):
@@ -112,8 +122,8 @@ def test_a_wrong_name_says_what_to_write(name, message):
 
 def test_other_wrong_arguments_are_named():
     one = LabelRelevance([0], [0])
-    with pytest.raises(UsageError, match="expected, best, worst"):
-        evaluate(ZERO, ZERO, one, ["map@all"], ties="stable")
+    with pytest.raises(UsageError, match="expected, best, worst, stable, random"):
+        evaluate(ZERO, ZERO, one, ["map@all"], ties="sorted")
     with pytest.raises(UsageError, match="no metric"):
         evaluate(ZERO, ZERO, one, [])
     with pytest.raises(UsageError, match="scores have no radius"):
@@ -132,5 +142,169 @@ def test_other_wrong_arguments_are_named():
         MatrixRelevance([[1, 0]])
     with pytest.raises(UsageError, match="radius or rank"):
         precision_recall_curve(ZERO, ZERO, one, by="depth")
+    with pytest.raises(UsageError, match="macro or micro"):
+        precision_recall_curve(ZERO, ZERO, one, average="weighted")
     with pytest.raises(UsageError, match="1 or more"):
         precision_recall_curve(ZERO, ZERO, one, by="rank", ranks=[0])
+
+
+def test_labels_and_codes_of_different_length_are_told_apart_by_number():
+    with pytest.raises(DataError, match="codes of 1 queries and 2 items, but relevance for 1 and 1"):
+        evaluate(ZERO, np.concatenate([ZERO, FAR]), LabelRelevance([0], [0]), ["map@all"])
+    with pytest.raises(DataError, match="2 bytes wide, but 1 are needed"):
+        evaluate(np.zeros((1, 2), np.uint8), ZERO, LabelRelevance([0], [0]), ["map@all"])
+
+
+def test_an_empty_database_or_no_query_at_all_is_an_error():
+    nothing = np.zeros((0, 1), np.uint8)
+    with pytest.raises(DataError, match="the database is empty"):
+        evaluate(ZERO, nothing, LabelRelevance([0], np.zeros(0, int)), ["map@all"])
+    with pytest.raises(DataError, match="the set of queries is empty"):
+        evaluate(nothing, ZERO, LabelRelevance(np.zeros(0, int), [0]), ["map@all"])
+
+
+def test_labels_that_are_no_labels_are_refused():
+    with pytest.raises(DataError, match="NaN is no label, write -1"):
+        LabelRelevance([np.nan], [0])
+    with pytest.raises(DataError, match="other numbers than 0 and 1"):
+        LabelRelevance([[0, 2]], [[0, 1]])
+
+
+def test_a_metric_that_needs_one_class_per_item_refuses_several():
+    with pytest.raises(DataError, match="several labels have no one place"):
+        HierarchyRelevance([[1, 0]], [[1, 0]], [-1, -1])
+    with pytest.raises(UsageError, match="mahp@3' needs a HierarchyRelevance; LabelRelevance was given"):
+        evaluate(ZERO, ZERO, LabelRelevance([[1]], [[1]]), ["mahp@3"])
+    with pytest.raises(UsageError, match="needs a NeighbourRelevance"):
+        evaluate(ZERO, ZERO, LabelRelevance([0], [0]), ["ann-recall@1"])
+
+
+@pytest.mark.parametrize(
+    ("parents", "labels", "message"),
+    [
+        ([], [0], "no nodes"),
+        ([1, 0], [0], "never ends"),
+        ([5], [0], "leaves the tree"),
+        ([1, -1, -1], [0], "first nodes of the tree"),
+        ([2, 2, -1], [2], "the tree has classes 0..1"),
+        ([2, 2, -1], [-1], "labels go from -1"),
+    ],
+)
+def test_a_hierarchy_that_is_no_tree_is_refused(parents, labels, message):
+    with pytest.raises((UsageError, DataError), match=message):
+        HierarchyRelevance(labels, [0], parents)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ListRelevance([[0, 3]], 3), "rows from 0 to 3, the database has 0..2"),
+        (lambda: ListRelevance([[0]], 3, junk=[[0]]), "listed as relevant and as junk"),
+        (lambda: ListRelevance([[0]], 3, junk=[]), "1 queries, but of junk for 0"),
+        (lambda: ListRelevance([[0.5]], 3), "whole numbers"),
+        (lambda: ListRelevance.revisited([[0]], [[1]], [[]], 3, difficulty="tough"), "unknown difficulty"),
+        (lambda: ListRelevance.revisited([[0]], [], [[]], 3), "1, 0 and 1 queries"),
+        (lambda: NeighbourRelevance([[0, 0]], 3), "names a neighbour twice"),
+        (lambda: NeighbourRelevance([[3]], 3), "the database has 0..2"),
+        (lambda: NeighbourRelevance([0], 3), "nearest first"),
+    ],
+)
+def test_lists_that_cannot_be_are_refused(make, message):
+    with pytest.raises((UsageError, DataError), match=message):
+        make()
+
+
+def test_more_neighbours_than_are_known_cannot_be_recalled():
+    with pytest.raises(UsageError, match="needs 2 true neighbours of each query, but 1 are given"):
+        evaluate(ZERO, ZERO, NeighbourRelevance([[0]], 1), ["ann-recall@2"])
+
+
+def test_the_difficulties_of_revisited_oxford_differ_in_what_is_junk():
+    arguments = ([[0]], [[1]], [[2]], 4)
+    query, codes = ZERO, np.array([[0b1111], [0b111], [0b1], [0b11]], np.uint8)  # junk first, then other, hard, easy
+    found = {
+        name: evaluate(query, codes, ListRelevance.revisited(*arguments, difficulty=name), ["map@all"])["map@all"]
+        for name in ("easy", "medium", "hard")
+    }
+    assert found == pytest.approx({"easy": 1 / 2, "medium": (1 / 2 + 2 / 3) / 2, "hard": 1 / 2})
+
+
+def test_a_query_without_positives_is_skipped_where_lists_are_empty():
+    relevance = ListRelevance([[0], []], 1)
+    result = evaluate(np.concatenate([ZERO, ZERO]), ZERO, relevance, ["map-revisited"])
+    assert (result["map-revisited"], result.excluded) == (1.0, 1)
+
+
+def test_labels_and_the_matrix_of_their_relevance_give_the_same_numbers():
+    queries, codes, labels = random_case()
+    matrix = MatrixRelevance(labels.block(0, len(queries)))
+
+    class OnlyBlocks:
+        """A relevance of somebody else's."""
+
+        queries, database = labels.queries, labels.database
+        block = staticmethod(labels.block)
+
+    names = ["map@all", "map@50", "precision@r2", "mrr", "ndcg@10"]
+    for ties in ("expected", "best", "stable"):
+        found = dict(evaluate(queries, codes, labels, names, ties=ties))
+        assert dict(evaluate(queries, codes, matrix, names, ties=ties)) == pytest.approx(found)
+        assert dict(evaluate(queries, codes, OnlyBlocks(), names, ties=ties)) == pytest.approx(found)
+
+
+def test_lists_and_the_matrix_of_their_relevance_give_the_same_numbers():
+    queries, codes, labels = random_case()
+    lists = ListRelevance([np.flatnonzero(row) for row in labels.block(0, len(queries))], len(codes))
+    names = ["map@all", "map-revisited", "precision@r9", "hit@3"]
+    assert dict(evaluate(queries, codes, lists, names)) == pytest.approx(dict(evaluate(queries, codes, labels, names)))
+
+
+def test_class_numbers_too_large_to_count_give_the_same_numbers():
+    queries, codes, small = random_case()
+    labels = np.concatenate([small._query, small._kinds[small._sets]]).astype(np.int64)
+    large = LabelRelevance(*np.split(labels * 10**12, [len(queries)]))
+    assert dict(evaluate(queries, codes, large, ["map@all"])) == dict(evaluate(queries, codes, small, ["map@all"]))
+
+
+def test_threads_and_a_seed_do_what_they_say():
+    queries, codes, relevance = random_case()
+    one, two = (evaluate(queries, codes, relevance, ["map@all"], threads=n)["map@all"] for n in (1, 3))
+    assert one == two
+    first, again, other = (
+        evaluate(queries >> 6, codes >> 6, relevance, ["map@all"], ties="random", seed=seed)["map@all"]
+        for seed in (1, 1, 2)
+    )
+    assert first == again != other
+
+
+def test_micro_curves_pool_the_counts():
+    queries = np.concatenate([ZERO, FAR])
+    codes = np.concatenate([ZERO, ZERO, ZERO, FAR])
+    curve = precision_recall_curve(queries, codes, LabelRelevance([0, 1], [0, 1, 1, 1]), average="micro")
+    assert curve.precision[0] == pytest.approx(2 / 4)
+    assert curve.recall[0] == pytest.approx(2 / 4)
+    macro = precision_recall_curve(queries, codes, LabelRelevance([0, 1], [0, 1, 1, 1]))
+    assert macro.precision[0] == pytest.approx((1 / 3 + 1) / 2)
+
+
+def test_a_tree_of_uneven_depth_measures_the_longest_way():
+    # cat below animal below thing; rock below thing; moon below the root
+    relevance = HierarchyRelevance([0, 1, 2], [0, 1, 2], [3, 4, -1, 4, -1])
+    table = relevance.scale.grades[relevance.levels(0, 3)]
+    np.testing.assert_allclose(table, [[1, 1 / 3, 0], [1 / 3, 1, 0], [0, 0, 1]])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_hierarchy_says_what_the_label_space_of_a_data_set_says(seed):
+    rng = np.random.default_rng(seed)
+    classes, inner = 7, 5
+    above = [int(rng.integers(-1, node)) for node in range(inner)]  # a parent stands before its child
+    parents = [int(rng.integers(0, inner)) + classes for _ in range(classes)]
+    parents += [node + classes if node >= 0 else -1 for node in above]
+    unused = set(range(classes, classes + inner)) - set(parents)
+    if unused:  # an inner node needs a class below it
+        parents[: len(unused)] = sorted(unused)
+    space = LabelSpace(tuple("abcdefg"), parents=tuple(parents), parent_names=tuple("vwxyz"))
+    every = np.arange(classes)
+    relevance = HierarchyRelevance(every, every, parents)
+    np.testing.assert_allclose(relevance.scale.grades[relevance.levels(0, classes)], space.class_similarity())

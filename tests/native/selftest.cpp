@@ -14,6 +14,7 @@
 #include "codes.hpp"
 #include "distances.hpp"
 #include "kernels.hpp"
+#include "ranking.hpp"
 #include "search.hpp"
 #include "selector.hpp"
 
@@ -241,6 +242,26 @@ void check_histograms(std::size_t width) {
         require(distances[pair] == naive(q, pair / c.rows, c, pair % c.rows), "distances");
 }
 
+void check_tally(std::size_t width, std::size_t rows, std::size_t runs) {
+    Buffer queries(below(4), width), codes(below(rows), width);
+    const Codes q = queries.codes(), c = codes.codes();
+    const std::size_t distances = 8 * width + 1, levels = 3;
+    std::vector<std::int64_t> ends(runs + 1, static_cast<std::int64_t>(c.rows));
+    for (std::size_t run = 0; run < runs; ++run) ends[run] = below(c.rows + 1);
+    std::sort(ends.begin(), ends.end());
+    std::vector<std::uint16_t> level(q.rows * ends.size());
+    for (auto& one : level) one = below(levels);
+    std::vector<std::int64_t> counts(q.rows * levels * distances), expected(counts.size());
+    for (std::size_t query = 0; query < q.rows; ++query)
+        for (std::size_t row = 0; row < c.rows; ++row) {
+            const auto end = std::upper_bound(ends.begin(), ends.end(), static_cast<std::int64_t>(row));
+            const std::size_t worth = level[query * ends.size() + (end - ends.begin())];
+            ++expected[(query * levels + worth) * distances + naive(q, query, c, row)];
+        }
+    kinbits::tally(q, c, {ends.data(), ends.size(), level.data(), levels}, counts.data(), 1 + below(3));
+    require(counts == expected, "tally");
+}
+
 const std::size_t widths[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 17, 24, 31, 32, 33, 63, 64, 65, 100, 256, 257};
 
 }  // namespace
@@ -265,12 +286,14 @@ int main(int count, char** arguments) {
         for (std::size_t round = 0; round < rounds; ++round) {
             check_search(width, 1500, 20);
             check_histograms(width);
+            check_tally(width, 2300, below(9));
         }
     for (std::size_t round = 0; round < rounds; ++round) {
         check_search(8, 30000, 20);  // enough for several threads and for blocks of every size
         check_search(16, 40000, 12);
         check_search(16, 200, 600);  // more queries than are taken at one time
         check_search(8, 200000, 2);
+        check_tally(8, 200000, 12);  // several blocks and threads
     }
     for (const std::size_t limit : {1, 30, 500}) check_selector(limit, 300);
 }

@@ -24,7 +24,7 @@ def sources():
     """Return what the self-test is linked from: the scan, by the paths that this machine can compile."""
     own = PATHS.get(platform.machine())
     kernels = [path for name in ("portable", own) if name for path in (ROOT / "csrc").glob(f"kernels_{name}*.cpp")]
-    shared = [ROOT / "csrc" / f"{name}.cpp" for name in ("distances", "kernels", "search")]
+    shared = [ROOT / "csrc" / f"{name}.cpp" for name in ("distances", "kernels", "ranking", "search")]
     return [*shared, *sorted(kernels), Path(__file__).parent / "selftest.cpp"]
 
 

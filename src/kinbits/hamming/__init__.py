@@ -7,6 +7,7 @@ A code is a row of ``ceil(bits / 8)`` bytes: bit 1 where the logit is >= 0, most
 from kinbits.hamming._codes import Codes, check_codes, code_width, distances, histograms, pack, simd, unpack
 from kinbits.hamming._multi_index import MultiIndex
 from kinbits.hamming._search import Allow, check_allow, thread_count, threads, topk, whole_number, within
+from kinbits.hamming._tally import tally
 
 __all__ = [
     "Allow",
@@ -19,6 +20,7 @@ __all__ = [
     "histograms",
     "pack",
     "simd",
+    "tally",
     "thread_count",
     "threads",
     "topk",

@@ -8,6 +8,14 @@ def histograms(
     relevant: NDArray[np.bool_],
     counts: NDArray[np.int64],
 ) -> None: ...
+def tally(
+    queries: NDArray[np.uint8],
+    codes: NDArray[np.uint8],
+    ends: NDArray[np.int64],
+    levels: NDArray[np.uint16],
+    counts: NDArray[np.int64],
+    threads: int,
+) -> None: ...
 def search(
     queries: NDArray[np.uint8],
     codes: NDArray[np.uint8],

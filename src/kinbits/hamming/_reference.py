@@ -28,6 +28,16 @@ def histograms(
     return total, hits
 
 
+def tally(
+    queries: NDArray[np.uint8], codes: NDArray[np.uint8], levels: NDArray[np.uint16], count: int
+) -> NDArray[np.int64]:
+    """Count items by level and distance; ``levels`` ``(q, n)`` holds the level of each item for each query."""
+    counts = np.zeros((len(queries), count, 8 * codes.shape[1] + 1), dtype=np.int64)
+    for query, row in enumerate(distances(queries, codes)):
+        np.add.at(counts[query], (levels[query], row), 1)
+    return counts
+
+
 def nearest(
     queries: NDArray[np.uint8],
     codes: NDArray[np.uint8],

@@ -1,25 +1,39 @@
-"""Ranking metrics that treat ties as ties. Needs NumPy alone.
+"""Ranking metrics that treat ties as ties. Needs NumPy and the native kernel, no torch.
 
 Hamming distances tie massively, so the order that a sort happens to give would move mAP by several points.
 Here a metric is the expected value over all orders inside ties, in closed form from per-distance counts.
 """
 
-from kinbits.metrics._closed_form import Ties
 from kinbits.metrics._curve import PrecisionRecallCurve, precision_recall_curve
+from kinbits.metrics._hierarchy import HierarchyRelevance
+from kinbits.metrics._legacy import LegacyDefinition, legacy_definitions
+from kinbits.metrics._lists import ListRelevance, NeighbourRelevance
 from kinbits.metrics._names import Metric, parse_metric
-from kinbits.metrics._ranking import RankingResult, evaluate, evaluate_scores
+from kinbits.metrics._ranking import evaluate, evaluate_scores
 from kinbits.metrics._relevance import LabelRelevance, MatrixRelevance, Relevance
+from kinbits.metrics._result import RankingResult, Ties
+from kinbits.metrics._significance import PairedTest, compare
+from kinbits.metrics._statistics import CodeStatistics, code_statistics
 
 __all__ = [
+    "CodeStatistics",
+    "HierarchyRelevance",
     "LabelRelevance",
+    "LegacyDefinition",
+    "ListRelevance",
     "MatrixRelevance",
     "Metric",
+    "NeighbourRelevance",
+    "PairedTest",
     "PrecisionRecallCurve",
     "RankingResult",
     "Relevance",
     "Ties",
+    "code_statistics",
+    "compare",
     "evaluate",
     "evaluate_scores",
+    "legacy_definitions",
     "parse_metric",
     "precision_recall_curve",
 ]

@@ -1,4 +1,4 @@
-"""Precision-recall curves: macro means over the queries, by radius or by rank."""
+"""Precision-recall curves: means over the queries, by radius or by rank."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kinbits._errors import DataError, UsageError
-from kinbits.metrics import _closed_form as closed
-from kinbits.metrics._closed_form import Floats, Groups, Ties
-from kinbits.metrics._ranking import code_groups
+from kinbits.metrics._groups import Counts, Floats, Groups, ratio
+from kinbits.metrics._precision import hits_at
+from kinbits.metrics._ranking import checked, code_blocks
 from kinbits.metrics._relevance import Relevance
+from kinbits.metrics._result import Ties
+
+By = Literal["radius", "rank"]
+Average = Literal["macro", "micro"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class PrecisionRecallCurve:
         recall: Mean recall over the queries, float64 ``(p,)``.
     """
 
-    by: Literal["radius", "rank"]
+    by: By
     positions: NDArray[np.int64]
     precision: Floats
     recall: Floats
@@ -38,9 +42,12 @@ def precision_recall_curve(
     database_codes: ArrayLike,
     relevance: Relevance,
     *,
-    by: Literal["radius", "rank"] = "radius",
+    by: By = "radius",
     ranks: Sequence[int] | None = None,
+    average: Average = "macro",
     ties: Ties = "expected",
+    seed: int = 0,
+    threads: int | None = None,
 ) -> PrecisionRecallCurve:
     """Draw precision against recall, averaged over the queries that have a relevant item.
 
@@ -50,28 +57,39 @@ def precision_recall_curve(
         relevance: Which items are relevant to which query.
         by: ``"radius"``: one point per Hamming radius 0..8w. ``"rank"``: one point per list length.
         ranks: The list lengths; 100 of them, evenly spaced in the logarithm, if not given.
-        ties: Order inside ties, for ``by="rank"``.
+        average: ``"macro"``: mean of each query's precision and recall. ``"micro"``: hits, list lengths and relevant
+            items of all queries are summed first, as DCMH's ``calcPreRecRadiusLabel.m`` does.
+        ties: Order inside ties, for ``by="rank"``; as in `evaluate`.
+        seed: For ``ties="random"``.
+        threads: How many to use; as in `evaluate`.
 
     Raises:
-        UsageError: for another ``by``, or a list length below 1.
+        UsageError: for another ``by`` or ``average``, or a list length below 1.
         DataError: if the arrays do not fit, or no query has a relevant item.
     """
-    closed.check_ties(ties)
     if by not in ("radius", "rank"):
         raise UsageError(f"by='{by}' is unknown; choose radius or rank")
+    if average not in ("macro", "micro"):
+        raise UsageError(f"average='{average}' is unknown; choose macro or micro")
     lengths = _ranks(ranks, relevance.database)
-    precision: list[Floats] = []
-    recall: list[Floats] = []
-    for _, groups in code_groups(query_codes, database_codes, relevance):
-        kept = _answerable(groups)
-        p, r = _by_radius(kept) if by == "radius" else _by_rank(kept, lengths, ties)
-        precision.append(p)
-        recall.append(r)
-    if not sum(map(len, precision)):
+    codes = checked(query_codes, database_codes, relevance)
+    hits, items, relevant = [], [], []
+    for block in code_blocks(*codes, ties, seed, threads):
+        kept = block.groups.all_relevant > 0
+        found, taken = _by_radius(block.near) if by == "radius" else _by_rank(block.groups, lengths)
+        hits.append(found[kept])
+        items.append(taken[kept])
+        relevant.append(block.groups.all_relevant[kept])
+    if not sum(map(len, hits)):
         raise DataError("no query has a relevant item in the database; check the labels of both")
-    mean_precision, mean_recall = np.concatenate(precision).mean(axis=0), np.concatenate(recall).mean(axis=0)
-    positions = np.arange(len(mean_precision)) if by == "radius" else lengths
-    return PrecisionRecallCurve(by, positions, mean_precision, mean_recall)
+    precision, recall = _averaged(np.concatenate(hits), np.concatenate(items), np.concatenate(relevant), average)
+    return PrecisionRecallCurve(by, np.arange(len(precision)) if by == "radius" else lengths, precision, recall)
+
+
+def _averaged(hits: Floats, items: Counts, relevant: Counts, average: Average) -> tuple[Floats, Floats]:
+    if average == "micro":
+        return ratio(hits.sum(axis=0), items.sum(axis=0)), np.asarray(hits.sum(axis=0) / relevant.sum())
+    return np.asarray(ratio(hits, items).mean(axis=0)), np.asarray((hits / relevant[:, None]).mean(axis=0))
 
 
 def _ranks(ranks: Sequence[int] | None, database: int) -> NDArray[np.int64]:
@@ -83,15 +101,10 @@ def _ranks(ranks: Sequence[int] | None, database: int) -> NDArray[np.int64]:
     return lengths
 
 
-def _answerable(groups: Groups) -> Groups:
-    rows = groups.all_relevant > 0
-    return Groups(groups.total[rows], groups.relevant[rows])
+def _by_radius(groups: Groups) -> tuple[Floats, Counts]:
+    return groups.hits_until.astype(np.float64), groups.items_until
 
 
-def _by_radius(groups: Groups) -> tuple[Floats, Floats]:
-    return closed.precision_by_group(groups), closed.recall_by_group(groups)
-
-
-def _by_rank(groups: Groups, ranks: NDArray[np.int64], ties: Ties) -> tuple[Floats, Floats]:
-    hits = np.stack([closed.hits_at(groups, int(k), ties) for k in ranks], axis=1)
-    return hits / ranks, hits / groups.all_relevant[:, None]
+def _by_rank(groups: Groups, ranks: NDArray[np.int64]) -> tuple[Floats, Counts]:
+    hits = np.stack([hits_at(groups, int(k)) for k in ranks], axis=1)
+    return hits, np.broadcast_to(ranks, hits.shape)
