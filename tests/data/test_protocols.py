@@ -1,26 +1,31 @@
 import gzip
+import pickle
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from tiny import image_folder, picture
+from trees import IN_SHARED
 
 from kinbits._errors import DataError, UsageError
 from kinbits.data import (
     Dataset,
     LabelSpace,
+    Protocol,
     VectorItems,
     _fashion_mnist,
+    find_protocol,
     load_dataset,
     open_dataset,
     protocols,
+    register_protocol,
     split_folder,
 )
-from kinbits.data._protocols import Protocol, _registry, register_protocol
+from kinbits.data._protocols._register import REGISTRY
 from kinbits.data._splits import Draw, Parts, checksum
 
-NAMED = sorted(_registry)
+NAMED = sorted(IN_SHARED)
 
 
 def collection(counts, order=None):
@@ -58,7 +63,7 @@ def test_published_splits_match_their_definitions(request, name):
     assert (len(train), len(query), len(database)) == (own.train, own.query, own.database)
     assert not query & (train | database)
     assert bool(train & database) == own.overlap
-    assert own.checksum == _registry[name][0].checksum
+    assert own.checksum == REGISTRY[name][0].checksum
     assert splits.query.image(0).mode == "RGB"
     assert own.checksum in splits.describe()
 
@@ -83,6 +88,29 @@ def test_another_seed_draws_another_split_of_the_same_sizes(real_data):
     assert first.protocol.checksum != second.protocol.checksum
     assert len(second.database) == 54_000
     assert second.protocol.seed == 1
+
+
+@pytest.mark.slow
+def test_the_original_cifar_files_give_the_published_split(real_data, tmp_path):
+    # Their names and classes, with black images: a checksum is over names.
+    copy = load_dataset("cifar10-10k-50k", data_dir=real_data)
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    parts = [*np.array_split(np.arange(50_000), 5), np.arange(10_000)]
+    for number, rows in enumerate(parts, 1):
+        part = copy.query if number == 6 else copy.train
+        names = [f"{part.ids[row].split('/')[2]}.png" for row in rows]
+        batch = {
+            "data": np.zeros((len(rows), 3072), np.uint8),
+            "labels": part.labels[rows].tolist(),
+            "filenames": names,
+        }
+        (folder / ("test_batch" if number == 6 else f"data_batch_{number}")).write_bytes(
+            pickle.dumps(batch, protocol=2)
+        )
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list(copy.space.names)}))
+    for name in ("cifar10-10k-50k", "cifar10-1k-5k-54k"):
+        assert load_dataset(name, data_dir=tmp_path).protocol.checksum == find_protocol(name).checksum
 
 
 def test_hierarchy_and_texts_come_with_their_protocols(real_data):
@@ -111,7 +139,7 @@ def test_data_that_differ_from_the_definition_are_refused(tmp_path):
 @pytest.fixture
 def registered(monkeypatch):
     """Register protocols that are gone after the test."""
-    monkeypatch.setattr("kinbits.data._protocols._registry", dict(_registry))
+    monkeypatch.setattr("kinbits.data._protocols._register.REGISTRY", dict(REGISTRY))
 
     def add(parts, **changes):
         definition = {"train": 2, "query": 1, "database": 3, **changes}

@@ -76,8 +76,8 @@ class Source:
 
         stem, _, last = self.name.rpartition(":")
         name, chosen = (stem, last) if last in PARTS else (self.name, part)
-        known = set(protocols()) - {"folder"}
-        if name.startswith("folder:") or (name in known and not Path(name).exists()):
+        known = set(protocols()) - {"folder", "lists"}
+        if name.startswith(("folder:", "lists:")) or (name in known and not Path(name).exists()):
             return name, chosen
         return None, part
 

@@ -158,13 +158,17 @@ def _caches() -> list[Finding]:
 
 
 def _data() -> list[Finding]:
-    """Open the data of every protocol."""
+    """Open the data of every protocol whose files are here."""
     from kinbits._errors import KinbitsError
-    from kinbits.data import load_dataset, protocols
+    from kinbits.data import find_protocol, load_dataset, protocols
 
-    findings = []
+    findings, absent = [], []
     for name in protocols():
-        if name == "folder":
+        needs = find_protocol(name).needs
+        if needs is None:
+            continue
+        if needs.missing():
+            absent.append(name)
             continue
         try:
             splits = load_dataset(name)
@@ -173,6 +177,9 @@ def _data() -> list[Finding]:
         else:
             sizes = f"train {len(splits.train):,}, query {len(splits.query):,}, database {len(splits.database):,}"
             findings.append(Finding(name, "ok", sizes))
+    if absent:
+        text = f"{', '.join(absent)}; `kinbits protocols NAME` says what is missing"
+        findings.append(Finding("protocols without data", "optional", text))
     return findings
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,26 +11,70 @@ from kinbits.cli._app import app
 from kinbits.cli._output import JsonFlag, console, print_json, table
 from kinbits.cli._source import Source
 
+if TYPE_CHECKING:
+    from kinbits.data import Protocol, Splits
+
 
 @app.command()
 def protocols(
     name: Annotated[
-        str | None, typer.Argument(help="One protocol, with its data opened and checked.", show_default=False)
+        str | None,
+        typer.Argument(help="One protocol: its card, and its data opened and checked.", show_default=False),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List what is compared with what, or open one protocol."""
+    """List what is compared with what, or show one protocol's card.
+
+    A card states sizes, relevance, metric, cut-off, ties, checksum, source
+    and the files needed. Data that are on this machine are opened and held
+    to it.
+    """
+    from kinbits.data import find_protocol, load_dataset
     from kinbits.data import protocols as known
 
-    if name is not None:
-        splits = Source(name).splits(seed=0)
-        if as_json:
-            print_json(asdict(splits.protocol))
-        else:
-            print(splits.describe())
+    if name is None:
+        _list(as_json)
         return
+    definition = find_protocol(name) if name in known() else None
+    missing = _missing(definition)
+    splits = None if missing else Source(name).splits(seed=0) if definition is None else load_dataset(name)
     if as_json:
-        print_json(known())
+        print_json(_facts(definition, missing, splits))
         return
-    console().print(table(["protocol", "split"], known().items()))
-    print("`kinbits protocols NAME` opens one and checks its data; `folder:PATH` splits your own.")
+    if definition is not None:
+        print(definition.card(), end="\n\n")
+    print(f"not ready: {missing}" if splits is None else splits.describe())
+
+
+def _list(as_json: bool) -> None:
+    from kinbits.data import find_protocol
+    from kinbits.data import protocols as known
+
+    found = {name: (find_protocol(name), _missing(find_protocol(name))) for name in known()}
+    if as_json:
+        print_json({name: _facts(definition, missing, None) for name, (definition, missing) in found.items()})
+        return
+    rows = [[name, "no" if missing else "yes", own.summary] for name, (own, missing) in found.items() if own.needs]
+    console().print(table(["protocol", "ready", "split"], rows))
+    absent = [row[0] for row in rows if row[1] == "no"]
+    if absent:
+        print(f"{len(absent)} of {len(rows)} are not ready; e.g. `kinbits protocols {absent[0]}` says what is missing.")
+    print("`kinbits protocols NAME` shows a protocol's card and checks its data.")
+    print("`folder:PATH` splits any labelled collection, `lists:PATH` takes the parts from list files.")
+
+
+def _missing(definition: Protocol | None) -> str:
+    """Say what a protocol lacks on this machine; empty when it is ready, or where the user named the source."""
+    if definition is None:
+        return ""
+    return definition.needs.missing() if definition.needs is not None else f"{definition.name}:PATH"
+
+
+def _facts(definition: Protocol | None, missing: str, splits: Splits | None) -> dict[str, Any]:
+    """Return the definition as JSON types; of opened data, with the checksum of exactly these."""
+    own = splits.protocol if splits is not None else definition
+    assert own is not None
+    facts = {**asdict(own), "cutoff": own.cutoff, "ready": not missing, "missing": missing}
+    if splits is not None:
+        facts |= {"unlabelled": splits.unlabelled, "notes": splits.notes, "left_out": len(splits.skipped)}
+    return facts

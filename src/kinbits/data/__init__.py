@@ -3,11 +3,23 @@
 from ._cache import CachedFeatures, FeatureCache
 from ._dataset import Dataset, Skipped, readable
 from ._decode import BadImage, decode
-from ._items import ArrayItems, ArrowItems, Items, PathItems, VectorItems
+from ._ground_truth import GroundTruth
+from ._items import ArrayItems, ArrowItems, CroppedItems, Items, PathItems, VectorItems
 from ._labels import LabelSpace
-from ._named import find_data
 from ._open import open_dataset
-from ._protocols import Protocol, Splits, load_dataset, protocols, register_protocol, split_folder
+from ._protocols import (
+    Needs,
+    Protocol,
+    Splits,
+    find_data,
+    find_protocol,
+    load_dataset,
+    protocols,
+    register_protocol,
+    split_folder,
+    split_lists,
+)
+from ._safe_pickle import read_pickle
 from ._splits import Parts
 
 __all__ = [
@@ -15,10 +27,13 @@ __all__ = [
     "ArrowItems",
     "BadImage",
     "CachedFeatures",
+    "CroppedItems",
     "Dataset",
     "FeatureCache",
+    "GroundTruth",
     "Items",
     "LabelSpace",
+    "Needs",
     "Parts",
     "PathItems",
     "Protocol",
@@ -27,10 +42,13 @@ __all__ = [
     "VectorItems",
     "decode",
     "find_data",
+    "find_protocol",
     "load_dataset",
     "open_dataset",
     "protocols",
+    "read_pickle",
     "readable",
     "register_protocol",
     "split_folder",
+    "split_lists",
 ]

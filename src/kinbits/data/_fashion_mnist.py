@@ -32,6 +32,7 @@ NAMES = (
     "Ankle boot",
 )
 _FILES = {"train": "train", "test": "t10k"}
+FILES = tuple(f"{stem}-{what}-ubyte.gz" for stem in _FILES.values() for what in ("images-idx3", "labels-idx1"))
 
 
 def open_fashion_mnist(folders: Sequence[Path]) -> Dataset:

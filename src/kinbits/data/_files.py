@@ -292,10 +292,15 @@ def _cut_line(line: str) -> tuple[str, list[int]]:
     """Cut trailing whole numbers off a line; what is left is the path, which may hold blanks."""
     parts = line.split()
     cut = len(parts)
-    while cut > 1 and re.fullmatch(r"-?\d+", parts[cut - 1]):
+    while cut > 1 and _is_whole(parts[cut - 1]):
         cut -= 1
     name = line.strip() if cut == len(parts) else line.strip().rsplit(None, len(parts) - cut)[0]
     return name, [int(part) for part in parts[cut:]]
+
+
+def _is_whole(text: str) -> bool:
+    digits = text.removeprefix("-")
+    return digits.isdigit() and digits.isascii()
 
 
 def _list_labels(rows: np.ndarray, options: Options, source: str) -> tuple[np.ndarray | None, LabelSpace | None]:

@@ -124,6 +124,39 @@ class PathItems(Items):
         return Path(self._paths[row])
 
 
+class CroppedItems(PathItems):
+    """Image files of which a rectangle counts, such as the queries of Oxford and Paris.
+
+    Args:
+        paths: One path a row.
+        boxes: Float ``(n, 4)``: left, top, right, bottom in pixels of the upright image; NaN for the whole image.
+    """
+
+    def __init__(self, paths: Sequence[str | os.PathLike[str]], boxes: np.ndarray) -> None:
+        super().__init__(paths)
+        self._boxes = np.asarray(boxes, np.float64).reshape(len(paths), 4)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Identity by path, size and modification time of the files, and by the rectangles."""
+        return digest("CroppedItems", super().fingerprint, self._boxes[self.rows].tobytes())
+
+    def image(self, row: int) -> Image.Image:
+        """Decode one row and cut its rectangle out, which is clipped to the image.
+
+        Raises:
+            BadImage: It cannot be decoded, or the rectangle lies outside.
+        """
+        whole, box = super().image(row), self._boxes[self.rows[row]]
+        if np.isnan(box).any():
+            return whole
+        left, top = max(0, round(box[0])), max(0, round(box[1]))
+        right, bottom = min(whole.width, round(box[2])), min(whole.height, round(box[3]))
+        if left >= right or top >= bottom:
+            raise BadImage(f"its rectangle {box.tolist()} lies outside the image of {whole.width} x {whole.height}")
+        return whole.crop((left, top, right, bottom))
+
+
 class ArrowItems(Items):
     """Encoded images in an Arrow column, memory-mapped: nothing is decoded or copied before it is asked for.
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from .._errors import DataError, UsageError
 from ._dataset import Dataset
+from ._ground_truth import GroundTruth
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,15 @@ class Parts:
         train: int64 rows to learn from.
         query: int64 rows to search with.
         database: int64 rows to search in.
+        ground_truth: What answers each query, by its place in ``database``; None where labels decide.
+        notes: What was found in the source and put right.
     """
 
     train: np.ndarray
     query: np.ndarray
     database: np.ndarray
+    ground_truth: GroundTruth | None = None
+    notes: tuple[str, ...] = ()
 
     def named(self) -> dict[str, np.ndarray]:
         """Return the parts by name."""
@@ -83,12 +88,22 @@ def draw_per_class(draw: Draw, labels: np.ndarray, rows: np.ndarray, counts: Ite
 
 
 def checksum(names: np.ndarray, parts: Parts) -> str:
-    """Hash which names stand in which part, in any order; sha256 hex."""
+    """Hash which names stand in which part, in any order, and the ground truth if there is one; sha256 hex."""
     state = hashlib.sha256()
     for part, rows in parts.named().items():
         state.update(f"{part} {len(rows)}\n".encode())
         state.update("".join(f"{name}\n" for name in sorted(names[rows].tolist())).encode())
+    if parts.ground_truth is not None:
+        for line in sorted(_answers(names, parts, parts.ground_truth)):
+            state.update(line.encode())
     return state.hexdigest()
+
+
+def _answers(names: np.ndarray, parts: Parts, truth: GroundTruth) -> Iterator[str]:
+    """Write the ground truth of each query by names, so that the order of the rows has no influence."""
+    database = names[parts.database]
+    for query, lists in zip(names[parts.query], zip(truth.easy, truth.hard, truth.junk, strict=True), strict=True):
+        yield f"{query}: {'; '.join(' '.join(sorted(database[rows].tolist())) for rows in lists)}\n"
 
 
 def draw_shares(
@@ -127,7 +142,8 @@ def draw_shares(
         queries.append(own[:n_query])
         trains.append(own[n_query : n_query + n_train])
         rest.append(own[n_query if train_in_database else n_query + n_train :])
-    parts = Parts(*(draw.shuffled(np.concatenate(rows)) for rows in (trains, queries, rest)))
+    chosen = [draw.shuffled(np.concatenate(rows)) for rows in (trains, queries, rest)]
+    parts = Parts(chosen[0], chosen[1], chosen[2])
     for name, rows in parts.named().items():
         if not len(rows):
             raise DataError(

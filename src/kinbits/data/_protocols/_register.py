@@ -1,103 +1,24 @@
-"""Protocols: named, versioned split definitions with a checksum, and the loader that verifies them."""
+"""The registry of protocols, and the loader that checks data against their definitions."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from os import PathLike
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 
-from .._errors import DataError, UsageError, unknown_name
-from ._dataset import Dataset, Skipped
-from ._labels import LabelSpace
-from ._open import open_dataset
-from ._splits import Parts, checksum, draw_shares
+from ..._errors import DataError, UsageError, unknown_name
+from .._dataset import Dataset, Skipped
+from .._open import open_dataset
+from .._splits import Parts, checksum, draw_shares
+from ._definition import SAME_CLASS, SHARED_LABEL, Protocol, Splits
+from ._lists import LIST_NEEDS, open_lists
+from ._needs import Folder
 
-SAME_CLASS = "same class"
-SHARED_LABEL = "at least one shared label"
-DEFAULT_METRICS = ("map@all", "map@1000", "precision@100", "precision@r2")
-
-Folder = str | PathLike[str] | None
 Builder = Callable[[Folder, int], tuple[Dataset, Parts]]
 
-
-@dataclass(frozen=True)
-class Protocol:
-    """What is compared with what, so that two numbers mean the same.
-
-    Args:
-        name: The name that `load_dataset` takes.
-        version: Goes up whenever the definition changes.
-        summary: One line: where the rows come from.
-        train: Number of rows to learn from.
-        query: Number of rows to search with.
-        database: Number of rows to search in.
-        checksum: sha256 over the sorted names of the three parts for ``seed``; empty for a split of the
-            user's own data before it is drawn.
-        relevance: The rule in words.
-        overlap: Whether train rows are also in the database. Queries are never in either.
-        metrics: Names of the metrics that are reported.
-        seed: The seed that the split was drawn with.
-    """
-
-    name: str
-    version: int
-    summary: str
-    train: int
-    query: int
-    database: int
-    checksum: str = ""
-    relevance: str = SAME_CLASS
-    overlap: bool = False
-    metrics: tuple[str, ...] = DEFAULT_METRICS
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Splits:
-    """The three parts of a protocol.
-
-    Args:
-        train: What is learned from.
-        query: What is searched with.
-        database: What is searched in.
-        protocol: The definition, with the checksum of exactly these parts.
-        skipped: Items that are in no part, and why.
-    """
-
-    train: Dataset
-    query: Dataset
-    database: Dataset
-    protocol: Protocol
-    skipped: tuple[Skipped, ...] = ()
-
-    @property
-    def space(self) -> LabelSpace:
-        """What the labels mean."""
-        if self.train.space is None:
-            raise DataError(f"protocol '{self.protocol.name}' has no labels; open data with labels")
-        return self.train.space
-
-    def describe(self) -> str:
-        """Say in a few lines what is compared with what."""
-        own = self.protocol
-        texts = ", with texts" if self.train.texts is not None else ""
-        relation = "the train rows are also in the database" if own.overlap else "no row is in two parts"
-        lines = [
-            f"{own.name} (version {own.version}, seed {own.seed}): {own.summary}",
-            f"train {len(self.train)}, query {len(self.query)}, database {len(self.database)}; {relation}",
-            f"relevant: {own.relevance}; {self.space.describe()}{texts}",
-            f"metrics: {', '.join(own.metrics)}",
-            f"checksum {own.checksum}",
-        ]
-        if self.skipped:
-            lines.append(f"left out: {len(self.skipped)} (first: {self.skipped[0].id}: {self.skipped[0].reason})")
-        return "\n".join(lines)
-
-
-_registry: dict[str, tuple[Protocol, Builder]] = {}
+REGISTRY: dict[str, tuple[Protocol, Builder]] = {}
 
 
 def register_protocol(protocol: Protocol) -> Callable[[Builder], Builder]:
@@ -111,9 +32,9 @@ def register_protocol(protocol: Protocol) -> Callable[[Builder], Builder]:
     """
 
     def keep(builder: Builder) -> Builder:
-        if protocol.name in _registry or protocol.name == FOLDER.name:
+        if protocol.name in {*REGISTRY, *OPEN}:
             raise UsageError(f"protocol '{protocol.name}' is registered already; choose another name")
-        _registry[protocol.name] = (protocol, builder)
+        REGISTRY[protocol.name] = (protocol, builder)
         return builder
 
     return keep
@@ -128,12 +49,36 @@ FOLDER = Protocol(
     database=0,
     relevance=f"{SAME_CLASS}, or {SHARED_LABEL}",
 )
+LISTS = replace(
+    FOLDER,
+    name="lists",
+    summary="a folder with the lists train.txt, test.txt and database.txt ('path 0 1 0 ...' or 'path 3' lines), "
+    "as they are",
+    overlap=True,
+)
+OPEN = {protocol.name: protocol for protocol in (FOLDER, LISTS)}
 
 
 def protocols() -> dict[str, str]:
     """Return the names of all protocols, sorted, each with a line that describes it."""
-    known = {name: protocol.summary for name, (protocol, _) in _registry.items()}
-    return dict(sorted({**known, FOLDER.name: FOLDER.summary}.items()))
+    known = {name: protocol.summary for name, (protocol, _) in REGISTRY.items()}
+    return dict(sorted({**known, **{name: protocol.summary for name, protocol in OPEN.items()}}.items()))
+
+
+def find_protocol(name: str) -> Protocol:
+    """Return a definition by name, without opening any data.
+
+    Args:
+        name: A name of `protocols`.
+
+    Raises:
+        UsageError: No protocol has this name.
+    """
+    if name in OPEN:
+        return OPEN[name]
+    if name not in REGISTRY:
+        raise unknown_name("protocol", name, protocols())
+    return REGISTRY[name][0]
 
 
 def load_dataset(name: str, *, data_dir: Folder = None, seed: int = 0) -> Splits:
@@ -141,7 +86,7 @@ def load_dataset(name: str, *, data_dir: Folder = None, seed: int = 0) -> Splits
 
     Args:
         name: A name of `protocols`; ``folder:<path>``, or ``folder`` with ``data_dir``, splits any labelled
-            source.
+            source; ``lists:<folder>`` takes the parts from list files.
         data_dir: Where the files lie; else the folders of ``KINBITS_DATA``, else ``~/.cache/kinbits/data``.
         seed: 0 is the published split. Another seed draws another split of the same sizes where the protocol
             draws at all.
@@ -154,16 +99,40 @@ def load_dataset(name: str, *, data_dir: Folder = None, seed: int = 0) -> Splits
         >>> "fashion-mnist" in protocols()
         True
     """
-    if name == FOLDER.name or name.startswith(f"{FOLDER.name}:"):
-        source = name.partition(":")[2] or data_dir
+    kind, _, given = name.partition(":")
+    if kind in OPEN:
+        source = given or data_dir
         if source is None:
-            raise UsageError("the protocol 'folder' needs a source: give 'folder:<path>', or data_dir=")
-        return split_folder(open_dataset(source), seed=seed)
-    if name not in _registry:
-        raise unknown_name("protocol", name, protocols())
-    definition, build = _registry[name]
-    dataset, parts = build(data_dir, seed)
+            raise UsageError(f"the protocol '{kind}' needs a source: give '{kind}:<path>', or data_dir=")
+        return split_folder(open_dataset(source), seed=seed) if kind == FOLDER.name else split_lists(source)
+    definition = find_protocol(name)
+    dataset, parts = REGISTRY[name][1](data_dir, seed)
     return _verified(definition, dataset, parts, seed)
+
+
+def split_lists(folder: str | os.PathLike[str]) -> Splits:
+    """Take train, query and database from the list files in a folder, as they are (the protocol ``lists``).
+
+    Queries that the database list repeats are taken out of it, and an image that one list names twice counts once; both
+    are said in ``notes``.
+
+    Args:
+        folder: Holds ``train.txt``, ``test.txt`` (or ``query.txt``) and ``database.txt``, or ``*_img.txt`` beside
+            ``*_label.txt``. Images lie below it, or beside it.
+
+    Raises:
+        DataError: A list or an image is missing, or the lists contradict each other.
+    """
+    dataset, parts = open_lists(LIST_NEEDS.find(folder))
+    definition = replace(
+        LISTS,
+        summary=f"{dataset.name}, parts as its lists say",
+        relevance=SHARED_LABEL if dataset.space is not None and dataset.space.multi else SAME_CLASS,
+        train=len(parts.train),
+        query=len(parts.query),
+        database=len(parts.database),
+    )
+    return _verified(definition, dataset, parts, seed=0)
 
 
 def split_folder(
@@ -208,7 +177,7 @@ def split_folder(
 def _verified(
     definition: Protocol, dataset: Dataset, parts: Parts, seed: int, skipped: tuple[Skipped, ...] = ()
 ) -> Splits:
-    """Cut the parts, after checking sizes, overlaps and (for the published seed) the checksum."""
+    """Cut the parts, after checking sizes, labels, overlaps and (for the published seed) the checksum."""
     for name, rows in parts.named().items():
         if len(rows) != getattr(definition, name):
             raise _differs(definition, f"{name} has {len(rows)} rows, not {getattr(definition, name)}")
@@ -221,16 +190,30 @@ def _verified(
         raise _differs(definition, f"checksum {actual[:12]}, not {definition.checksum[:12]}")
     cut = {part: replace(dataset.select(rows), name=f"{dataset.name}/{part}") for part, rows in parts.named().items()}
     own = replace(definition, checksum=actual, seed=seed)
-    return Splits(**cut, protocol=own, skipped=skipped or dataset.skipped)
+    splits = Splits(
+        **cut,
+        protocol=own,
+        skipped=skipped or dataset.skipped,
+        ground_truth=parts.ground_truth,
+        notes=parts.notes,
+    )
+    _check_labels(definition, dataset, splits)
+    return splits
+
+
+def _check_labels(definition: Protocol, dataset: Dataset, splits: Splits) -> None:
+    classes = dataset.space.classes if dataset.space is not None else 0
+    if definition.classes and classes != definition.classes:
+        raise _differs(definition, f"{classes} labels, not {definition.classes}")
+    for part, expected in definition.unlabelled.items():
+        found = splits.unlabelled[part]
+        if found != expected:
+            raise _differs(definition, f"{found:,} {part} rows have no label, not {expected:,}")
 
 
 def _differs(definition: Protocol, what: str) -> DataError:
     return DataError(
         f"the data differ from the definition of '{definition.name}' version {definition.version}: {what}; "
-        "get the original files, or use the protocol 'folder' for your own collection"
+        "get the original files, or use the protocol 'folder' (any labelled collection) or 'lists' (list files) for "
+        "your own"
     )
-
-
-def cache_folder() -> Path:
-    """Return where downloaded or hand-placed data of named protocols are looked for last."""
-    return Path.home() / ".cache" / "kinbits" / "data"

@@ -1,0 +1,58 @@
+"""Reading MATLAB files: variables by name, cell arrays of texts as lists."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._errors import DataError, EnvironmentFault
+
+
+def read_mat(path: Path) -> dict[str, np.ndarray]:
+    """Read the variables of a ``.mat`` file of version 4 to 7.2.
+
+    Raises:
+        DataError: It is damaged, or of version 7.3.
+        EnvironmentFault: It cannot be opened.
+    """
+    from scipy.io import loadmat
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise EnvironmentFault(f"{path}: cannot be read: {error.strerror or error}") from None
+    try:
+        found: dict[str, Any] = loadmat(io.BytesIO(data))
+    except NotImplementedError:
+        raise DataError(
+            f"{path}: a MATLAB file of version 7.3 (HDF5), which is not read; in MATLAB: load it and save(..., '-v7')"
+        ) from None
+    except Exception as error:  # a damaged file makes scipy's reader fail in many ways
+        raise DataError(f"{path}: not a readable MATLAB file ({error}); copy it again") from None
+    return {name: value for name, value in found.items() if not name.startswith("__")}
+
+
+def variable(mat: dict[str, np.ndarray], names: tuple[str, ...], path: Path) -> np.ndarray:
+    """Return the first of the variables that exists.
+
+    Raises:
+        DataError: The file has none of them.
+    """
+    for name in names:
+        if name in mat:
+            return mat[name]
+    raise DataError(f"{path}: no variable {' or '.join(names)}; the file has {', '.join(mat) or 'none'}")
+
+
+def texts(cells: np.ndarray) -> list[str]:
+    """Return a cell array of texts, or a character matrix, as a list without trailing blanks."""
+    return [_text(cell) for cell in np.asarray(cells).reshape(-1).tolist()]
+
+
+def _text(cell: Any) -> str:
+    while isinstance(cell, np.ndarray):
+        cell = cell.reshape(-1)[0] if cell.size else ""
+    return str(cell).rstrip()
