@@ -75,3 +75,31 @@ def test_more_bits_than_features_leave_out_what_cannot_exist():
     names = [row.name for row in kinbits.evaluate(model, data).rows]
     assert "itq" not in names
     assert "lsh" in names
+
+
+def test_answers_that_are_listed_count_instead_of_labels(report):
+    _, model, data = report
+    from dataclasses import replace
+
+    from kinbits.data._ground_truth import GroundTruth
+
+    rows = len(data.database)
+    truth = GroundTruth.of([[query % rows] for query in range(len(data.query))], database=rows)
+    shown = kinbits.evaluate(model, replace(data, ground_truth=truth), metric_names=["map@all"], baselines=False)
+    codes = model.encode(data.query), model.encode(data.database)
+    relevance = metrics.ListRelevance([[query % rows] for query in range(len(data.query))], rows)
+    assert shown.rows[0].values["map@all"] == metrics.evaluate(*codes, relevance, ["map@all"])["map@all"]
+
+
+def test_a_class_tree_is_counted_by_the_metrics_that_know_one(report):
+    _, model, data = report
+    from dataclasses import replace
+
+    from kinbits.data import LabelSpace
+
+    tree = LabelSpace.with_levels(("a", "b", "c", "d"), [((0, 0, 1, 1), ("ab", "cd"))])
+    grown = replace(data, query=replace(data.query, space=tree), database=replace(data.database, space=tree))
+    plain = kinbits.evaluate(model, data, metric_names=["map@all"], baselines=False).rows[0].values
+    shown = kinbits.evaluate(model, grown, metric_names=["map@all", "mahp@50"], baselines=False).rows[0].values
+    assert shown["map@all"] == plain["map@all"]
+    assert 0 < shown["mahp@50"] <= 1

@@ -120,7 +120,7 @@ class _Demo:
     def _evaluate(self, model: HashModel, splits: Splits) -> Report:
         from kinbits.evaluation import evaluate
 
-        report = evaluate(model, splits, progress=True)
+        report = evaluate(model, splits, details=True, progress=True)
         write_report(report, self.output)
         return report
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kinbits.evaluation import Report
     from kinbits.model import HashModel
 
-REPORT, CURVES = "report.json", "pr-curves.png"
+REPORT, PAGE, CURVES = "report.json", "report.html", "pr-curves.png"
 
 
 @app.command()
@@ -29,11 +29,17 @@ def evaluate(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FOLDER", help=f"Write {REPORT} and {CURVES} here.", show_default=False),
+        typer.Option(
+            "-o", "--output", metavar="FOLDER", help=f"Write {REPORT}, {PAGE} and {CURVES} here.", show_default=False
+        ),
     ] = None,
     metric: Annotated[
         list[str] | None,
         typer.Option("--metric", help="E.g. map@all, precision@r2; repeat for more.", show_default=False),
+    ] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option("--beside", metavar="MODEL", help="Another model to compare with; repeat for more."),
     ] = None,
     baselines: Annotated[bool, typer.Option("--baselines/--no-baselines", help="Training-free methods beside.")] = True,
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
@@ -55,7 +61,18 @@ def evaluate(
     loaded = HashModel.load(model)
     splits = Source(protocol, label_column).splits(seed)
     _warn_of_leak(loaded, protocol, splits)
-    report = measure(loaded, splits, metric_names=metric or METRICS, baselines=baselines, progress=True)
+    others = [HashModel.load(path) for path in beside or []]
+    for other in others:
+        _warn_of_leak(other, protocol, splits)
+    report = measure(
+        loaded,
+        splits,
+        metric_names=metric or METRICS,
+        baselines=baselines,
+        beside=others,
+        details=output is not None,
+        progress=True,
+    )
     _record(model, report)
     files = write_report(report, output) if output is not None else []
     if as_json:
@@ -66,12 +83,13 @@ def evaluate(
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write the report's JSON and curves; each appears complete or not at all."""
-    paths = [folder / REPORT, folder / CURVES]
+    """Write the report as JSON, page and curves; each appears complete or not at all."""
+    paths = [folder / REPORT, folder / PAGE, folder / CURVES]
     aside = [folder / f".{path.stem}.part{path.suffix}" for path in paths]
     try:
         aside[0].write_text(report.to_json() + "\n", encoding="utf-8")
-        report.plot(aside[1])
+        report.html(aside[1])
+        report.plot(aside[2])
         for made, path in zip(aside, paths, strict=True):
             made.replace(path)
     except OSError as error:

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from kinbits import metrics
-from kinbits._errors import DataError, UsageError
+from kinbits._errors import UsageError
 from kinbits._inputs import without_unreadable
 from kinbits._progress import Bar
 from kinbits.data import Dataset, FeatureCache, Splits
 from kinbits.evaluation._baselines import BASELINES, baseline_codes, cosine_block
+from kinbits.evaluation._details import gather
+from kinbits.evaluation._judged import judged
 from kinbits.evaluation._report import Report
 from kinbits.evaluation._row import Row
 from kinbits.methods._base import Modality
@@ -28,6 +30,8 @@ def evaluate(
     *,
     metric_names: Sequence[str] = METRICS,
     baselines: bool = True,
+    beside: Sequence[HashModel] = (),
+    details: bool = False,
     cache: FeatureCache | None = None,
     progress: bool = False,
 ) -> Report:
@@ -41,6 +45,9 @@ def evaluate(
         splits: What `kinbits.load_dataset` or `kinbits.data.split` returned.
         metric_names: Names that `kinbits.metrics.parse_metric` knows.
         baselines: Whether to put LSH, PCA, PCA with random rotation, ITQ and the uncompressed features beside.
+        beside: Other models to compare with, e.g. of other lengths.
+        details: Whether to gather what `Report.html` shows beside the numbers: the best and worst queries with their
+            neighbours, classes taken for each other, statistics of the codes.
         cache: Where features are kept between runs, or None for the default place.
         progress: Show progress on standard error.
 
@@ -48,14 +55,12 @@ def evaluate(
         A `Report`: prints as a table, writes JSON and a plot.
 
     Raises:
-        DataError: The protocol has no labels, or no query has a relevant item.
+        DataError: The protocol has neither labels nor lists of answers, or no query has a relevant item.
     """
-    if splits.query.labels is None or splits.database.labels is None:
-        raise DataError(f"protocol {splits.protocol.name} has no labels, so nothing says which images are relevant")
     names = [metrics.parse_metric(name).name for name in metric_names]
     if not names:
         raise UsageError("give at least one metric, e.g. map@all")
-    return _Evaluation(model, splits, names, cache or FeatureCache(), progress).run(baselines)
+    return _Evaluation(model, splits, names, cache or FeatureCache(), progress).run(baselines, beside, details)
 
 
 class _Evaluation:
@@ -66,19 +71,30 @@ class _Evaluation:
         self.progress = progress
         self.skipped: list[dict[str, str]] = []
 
-    def run(self, baselines: bool) -> Report:
+    def run(self, baselines: bool, beside: Sequence[HashModel], details: bool) -> Report:
         query, queries = self._read(self.splits.query)
         database, items = self._read(self.splits.database)
-        assert queries.labels is not None
-        assert items.labels is not None
-        relevance = metrics.LabelRelevance(queries.labels, items.labels)
-        own = str(self.model.method.get("name", "model"))
-        rows = [self._row(own, self.model.codes(query), self.model.codes(database), relevance)]
+        relevance = judged(self.splits, queries, items)
+        codes = self.model.codes(query), self.model.codes(database)
+        names = _names([self.model, *beside])
+        rows = [self._row(names[0], *codes, relevance, self.model.bits)]
+        rows += [self._other(name, model, relevance) for name, model in zip(names[1:], beside, strict=True)]
         if baselines:
             rows += self._baselines(query, database, relevance)
         if "text" in self.model.towers and queries.texts is not None and items.texts is not None:
             rows += self._cross(queries, items, query, database, relevance)
-        return Report(self.splits.protocol.name, self._facts(len(query), len(database)), self.names, rows, self.skipped)
+        facts = self._facts(len(query), len(database))
+        shown = gather(queries, items, codes, self.model.bits, relevance) if details else None
+        return Report(self.splits.protocol.name, facts, self.names, rows, self.skipped, shown)
+
+    def _other(self, name: str, model: HashModel, relevance: metrics.Relevance) -> Row:
+        """Measure another model; it may see images through another backbone."""
+        found = [
+            model.features(part, cache=self.cache, progress=self.progress)
+            for part in (self.splits.query, self.splits.database)
+        ]
+        query, database = (model.codes(np.asarray(one.array[one.valid])) for one in found)
+        return self._row(name, query, database, relevance, model.bits)
 
     def _read(self, dataset: Dataset) -> tuple[np.ndarray, Dataset]:
         found = self.model.features(dataset, cache=self.cache, progress=self.progress)
@@ -94,16 +110,25 @@ class _Evaluation:
                 bar.update(number, text=name)
                 found = baseline_codes(name, self.model.bits, train, query, database)
                 if found is not None:
-                    rows.append(self._row(name, found[0], found[1], relevance))
+                    rows.append(self._row(name, found[0], found[1], relevance, self.model.bits))
             bar.update(len(BASELINES), text=UNCOMPRESSED)
             scores = metrics.evaluate_scores(cosine_block(query, database), relevance, self._rankable())
         return [*rows, Row(UNCOMPRESSED, dict(scores), excluded=scores.excluded)]
 
-    def _row(self, name: str, query: np.ndarray, database: np.ndarray, relevance: metrics.Relevance) -> Row:
+    def _row(self, name: str, query: np.ndarray, database: np.ndarray, relevance: metrics.Relevance, bits: int) -> Row:
         result = metrics.evaluate(query, database, relevance, self.names)
-        curve = metrics.precision_recall_curve(query, database, relevance, by="rank")
-        points = list(zip(curve.recall.tolist(), curve.precision.tolist(), strict=True))
-        return Row(name, dict(result), excluded=result.excluded, empty_balls=result.empty_balls, curve=points)
+        by_rank = metrics.precision_recall_curve(query, database, relevance, by="rank")
+        by_radius = metrics.precision_recall_curve(query, database, relevance, by="radius")
+        return Row(
+            name,
+            dict(result),
+            excluded=result.excluded,
+            empty_balls=result.empty_balls,
+            curve=list(zip(by_rank.recall.tolist(), by_rank.precision.tolist(), strict=True)),
+            by_radius=by_radius.precision[: bits + 1].tolist(),
+            intervals={name: result.interval(name) for name in self.names},
+            bits=bits,
+        )
 
     def _cross(
         self,
@@ -121,7 +146,8 @@ class _Evaluation:
             ("database", "text"): self.model.encode(text=items.texts),
         }
         ways: list[tuple[Modality, Modality]] = [("image", "text"), ("text", "image"), ("text", "text")]
-        return [self._row(f"{a} to {b}", codes["query", a], codes["database", b], relevance) for a, b in ways]
+        bits = self.model.bits
+        return [self._row(f"{a} to {b}", codes["query", a], codes["database", b], relevance, bits) for a, b in ways]
 
     def _rankable(self) -> list[str]:
         return [name for name in self.names if metrics.parse_metric(name).radius is None]
@@ -140,3 +166,12 @@ class _Evaluation:
             "fingerprint": self.model.fingerprint,
             "ties": "expected",
         }
+
+
+def _names(models: Sequence[HashModel]) -> list[str]:
+    """Name models by their method; by their bits too where several are compared."""
+    methods = [str(model.method.get("name", "model")) for model in models]
+    if len(models) == 1:
+        return methods
+    names = [f"{name}, {model.bits} bits" for name, model in zip(methods, models, strict=True)]
+    return [f"{name} (model {place})" if names.count(name) > 1 else name for place, name in enumerate(names, 1)]

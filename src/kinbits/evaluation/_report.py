@@ -9,6 +9,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from kinbits._errors import EnvironmentFault
+from kinbits.evaluation._page import Details, page
 from kinbits.evaluation._plot import plot_curves
 from kinbits.evaluation._row import Row
 
@@ -23,6 +25,7 @@ class Report:
         metrics: Metric names in the order of the columns.
         rows: The model first.
         skipped: Images that could not be read, with reasons.
+        details: Examples, confusion and code statistics of the model; None where they were not asked for.
     """
 
     protocol: str
@@ -30,6 +33,7 @@ class Report:
     metrics: Sequence[str]
     rows: Sequence[Row]
     skipped: Sequence[Mapping[str, str]] = ()
+    details: Details | None = None
 
     def __getitem__(self, name: str) -> Row:
         for row in self.rows:
@@ -51,7 +55,7 @@ class Report:
         facts = self.facts
         sizes = f"{facts['queries']:,} queries, {facts['database']:,} in the database, {facts['bits']} bits"
         title = f"{self.protocol}: {sizes}"
-        table = Table(title=title, title_justify="left", caption=self._caption(), caption_justify="left")
+        table = Table(title=title, title_justify="left", caption=self.caption, caption_justify="left")
         table.add_column("")
         for name in self.metrics:
             table.add_column(name, justify="right")
@@ -73,12 +77,27 @@ class Report:
         """Return everything as JSON text."""
         return json.dumps(self.to_dict(), indent=2)
 
+    def html(self, path: str | Path) -> Path:
+        """Write a page with everything on it, which needs no other file and no network.
+
+        Raises:
+            EnvironmentFault: The file cannot be written.
+        """
+        path = Path(path)
+        try:
+            path.write_text(page(self), encoding="utf-8")
+        except OSError as error:
+            raise EnvironmentFault(f"cannot write {path}: {error.strerror or error}") from None
+        return path
+
     def plot(self, path: str | Path) -> Path:
         """Write the precision-recall curves as a PNG."""
         title = f"{self.protocol}, {self.facts['bits']} bits, {self.facts['backbone']}"
         return plot_curves(self.rows, title, Path(path))
 
-    def _caption(self) -> str:
+    @property
+    def caption(self) -> str:
+        """What is to be known about the numbers, in a line."""
         lines = ["ties count with their expected value"]
         excluded = self.rows[0].excluded
         if excluded:

@@ -16,6 +16,9 @@ class Row:
         excluded: Queries without a relevant item, left out of the means.
         empty_balls: For metrics within a radius, the share of queries with an empty ball.
         curve: Points (recall, precision), macro means by rank.
+        by_radius: Precision within radius 0, 1, ..., macro means; an empty ball counts 0.
+        intervals: Metric name to its 95 % confidence interval, by bootstrap over the queries.
+        bits: Code length; None where there is no code.
     """
 
     name: str
@@ -23,3 +26,6 @@ class Row:
     excluded: int = 0
     empty_balls: Mapping[str, float] = field(default_factory=dict)
     curve: Sequence[tuple[float, float]] = ()
+    by_radius: Sequence[float] = ()
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    bits: int | None = None

@@ -1,0 +1,51 @@
+"""What is relevant to what on a protocol: by its labels, its class tree, or its own lists."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kinbits._errors import DataError
+from kinbits.data import Dataset, Splits
+from kinbits.data._ground_truth import Difficulty
+from kinbits.metrics import HierarchyRelevance, LabelRelevance, ListRelevance
+from kinbits.metrics._relevance import GradedRelevance
+
+
+def judged(
+    splits: Splits,
+    queries: Dataset | None = None,
+    items: Dataset | None = None,
+    *,
+    difficulty: Difficulty = "medium",
+) -> GradedRelevance:
+    """Return the relevance that a protocol defines.
+
+    Where it lists what answers each query, the lists count, without junk; else labels do. A tree of classes adds how
+    near two classes stand, which `hp` and `mahp` count; what is relevant stays the same class.
+
+    Args:
+        splits: The protocol.
+        queries: Its queries, or those of them that could be read.
+        items: Its database, or the readable part of it.
+        difficulty: Of revisited Oxford and Paris.
+
+    Raises:
+        DataError: There are neither labels nor lists.
+    """
+    queries, items = queries or splits.query, items or splits.database
+    if splits.ground_truth is not None:
+        truth = splits.ground_truth.select(_rows(splits.query, queries), _rows(splits.database, items))
+        positives, junk = truth.split(difficulty)
+        return ListRelevance(positives, len(items), junk=junk)
+    if queries.labels is None or items.labels is None:
+        raise DataError(f"protocol {splits.protocol.name} has no labels, so nothing says which images are relevant")
+    space = queries.space
+    labelled = queries.labels.ndim == 1 and min(queries.labels.min(initial=0), items.labels.min(initial=0)) >= 0
+    if space is not None and space.parents is not None and labelled:
+        return HierarchyRelevance(queries.labels, items.labels, space.parents)
+    return LabelRelevance(queries.labels, items.labels)
+
+
+def _rows(whole: Dataset, part: Dataset) -> np.ndarray:
+    """Return the rows of ``whole`` that are left in ``part``, in order."""
+    return np.flatnonzero(np.isin(whole.ids, part.ids))
