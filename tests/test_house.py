@@ -31,6 +31,7 @@ FLOORS = [
     "model",
     "fitting",
     "evaluation",
+    "bench",
     "testing",
     "_contact_sheet",
     "cli",

@@ -133,7 +133,7 @@ class Job:
         method = get_method(task.method)
         check_labels(method, dataset, task, training)
         torch.manual_seed(training.seed)  # a backbone without pretrained weights draws them when it is loaded
-        backbones: dict[Modality, Backbone] = {"image": _image_backbone(dataset, task)}
+        backbones: dict[Modality, Backbone] = {"image": image_backbone(dataset, task)}
         if method.text:
             backbones["text"] = load_backbone(task.text_backbone)
         image = backbones["image"]
@@ -184,7 +184,8 @@ def _classes_present(labels: np.ndarray) -> int:
     return len(np.unique(labels[labels >= 0])) if labels.ndim == 1 else int(labels.any(0).sum())
 
 
-def _image_backbone(dataset: Dataset, task: Task) -> Backbone:
+def image_backbone(dataset: Dataset, task: Task) -> Backbone:
+    """Load the backbone that a task names, or the one that suits the data."""
     if dataset.kind == "vector":
         return load_backbone(task.backbone or "features", dim=dataset.items.vectors.shape[1])
     name = task.backbone or "efficientnet_lite0"

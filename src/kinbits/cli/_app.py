@@ -39,6 +39,8 @@ VERBS = (
     "index",
     "search",
     "evaluate",
+    "bench",
+    "inspect",
     "calibrate",
     "export",
     "methods",

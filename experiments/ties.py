@@ -1,0 +1,281 @@
+"""How much the definition of mAP and the order of ties move the number of one and the same codes.
+
+Fits one method at two lengths on CIFAR-10's frozen features and counts in every way that `kinbits.metrics` knows.
+Writes ``results/ties.csv`` (a model that is in it is not measured again) and ``docs/ties.md`` from it. ``--check`` only
+says whether the document is up to date.
+
+    KINBITS_DATA=path/to/data python experiments/ties.py [--check]
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+CSV, DOC = ROOT / "results" / "ties.csv", ROOT / "docs" / "ties.md"
+PROTOCOL, SEED = "cifar10-1k-5k-54k", 0
+MODELS = [("orthohash", 16), ("orthohash", 64)]
+ORDERS = ("shuffled", "sorted by class")
+TIES = ("expected", "worst", "best", "stable", "random")
+CUTS = ("map@all", "map@1000")
+VARIANTS = ("map@1000/min", "map@1000/all", "map@1000/retrieved")
+SHUFFLES = 10
+FIELDS = ["method", "bits", "order", "metric", "definition", "value", "spread"]
+FACTS = ["config", "split_checksum", "commit", "hardware"]
+
+Row = Mapping[str, str]
+
+
+def main() -> int:
+    if "--check" not in sys.argv:
+        for method, bits in MODELS:
+            if not any(row["method"] == method and row["bits"] == str(bits) for row in read()):
+                measure(method, bits)
+        DOC.parent.mkdir(exist_ok=True)
+        DOC.write_text(document(read()))
+        return 0
+    return int(DOC.read_text() != document(read()))
+
+
+def measure(method: str, bits: int) -> None:
+    """Fit one model, count its codes in every way, and append the rows."""
+    import hashlib
+
+    import numpy as np
+    from _runs import commit, hardware
+
+    import kinbits
+    from kinbits.data import FeatureCache
+
+    cache, splits = FeatureCache(), kinbits.load_dataset(PROTOCOL)
+    model = kinbits.fit(splits.train, method=method, bits=bits, seed=SEED, cache=cache, progress=False)
+    query, database = (model.codes(model.features(p, cache=cache).array) for p in (splits.query, splits.database))
+    labels, asked = np.asarray(splits.database.labels), np.asarray(splits.query.labels)
+    shuffled = np.random.default_rng(SEED).permutation(len(database))
+    orders = {"shuffled": shuffled, "sorted by class": shuffled[np.argsort(labels[shuffled], kind="stable")]}
+    config = hashlib.sha256(f"{PROTOCOL} {method} {bits} {SEED} {model.training['recipe']}".encode()).hexdigest()[:12]
+    facts = [config, splits.protocol.checksum[:12], commit(), hardware()]
+    rows = [
+        [method, bits, name, *found, *facts]
+        for name, order in orders.items()
+        for found in counted(query, database[order], asked, labels[order], plain=name == "shuffled")
+    ]
+    new = not CSV.exists()
+    with CSV.open("a", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([[*FIELDS, *FACTS]] * new + rows)
+    print(f"{method} {bits}: {len(rows)} rows", flush=True)
+
+
+def counted(query, database, asked, labels, *, plain: bool) -> Iterator[list[str]]:
+    """Yield metric, definition, value and spread; what no order of the database changes only if ``plain``."""
+    import numpy as np
+
+    from kinbits import metrics
+
+    relevance = metrics.LabelRelevance(asked, labels)
+    names = [*CUTS, *VARIANTS[1:]]
+    for ties in TIES:
+        if ties == "random" and plain:
+            drawn = [metrics.evaluate(query, database, relevance, CUTS, ties="random", seed=s) for s in range(SHUFFLES)]
+            for name in CUTS:
+                values = np.array([one[name] for one in drawn])
+                yield [name, "random", f"{values.mean():.6f}", f"{values.std(ddof=1):.6f}"]
+        elif ties != "random" and (plain or ties == "stable"):
+            found = metrics.evaluate(query, database, relevance, names if ties == "expected" else CUTS, ties=ties)
+            low, high = found.interval("map@all")
+            for name, value in found.items():
+                spread = f"{(high - low) / 2:.6f}" if (ties, name) == ("expected", "map@all") else ""
+                yield [name, ties, f"{value:.6f}", spread]
+    for definition in metrics.legacy_definitions():
+        found = metrics.evaluate(query, database, relevance, CUTS, legacy=definition.name)
+        yield from ([name, definition.name, f"{value:.6f}", ""] for name, value in found.items())
+
+
+def read() -> list[Row]:
+    """Read the measured rows."""
+    if not CSV.exists():
+        return []
+    with CSV.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+class Values:
+    """The measured numbers, by what they are."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self._rows = {tuple(row[name] for name in FIELDS[:5]): row for row in rows}
+        self.models = list(dict.fromkeys((row["method"], row["bits"]) for row in rows))
+
+    def row(self, model: tuple[str, str], definition: str, metric: str, order: str = ORDERS[0]) -> Row:
+        """Return one measured row."""
+        return self._rows[(*model, order, metric, definition)]
+
+    def cell(self, model: tuple[str, str], definition: str, metric: str, order: str = ORDERS[0]) -> str:
+        """Write one number."""
+        return f"{float(self.row(model, definition, metric, order)['value']):.4f}"
+
+    def number(self, *what: object) -> float:
+        """Return one number."""
+        return float(self.row(*what)["value"])  # type: ignore[arg-type]
+
+
+def document(rows: list[Row]) -> str:
+    """Write the document from the measured rows."""
+    values = Values(rows)
+    parts = [
+        INTRODUCTION,
+        grid(values, "order inside ties", list(order_lines(values))),
+        AFTER_ORDERS.format(**facts(values)),
+        grid(values, "definition, database order", list(legacy_lines(values, "map@all"))),
+        AFTER_LEGACY,
+        grid(values, "definition, database order", list(cut_lines(values))),
+        AFTER_CUT.format(**facts(values)),
+        HOW.format(protocol=PROTOCOL, checksum=rows[0]["split_checksum"], shuffles=SHUFFLES),
+    ]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def grid(values: Values, corner: str, lines: list[list[str]]) -> str:
+    """Write a Markdown table, one column per model."""
+    head = [corner, *(f"{method}, {bits} bits" for method, bits in values.models)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *lines])
+
+
+ORDER_NAMES = {
+    "expected": '**expected value** (`ties="expected"`)',
+    "random": "random order, mean ± deviation",
+    "worst": "worst: relevant items last",
+    "best": "best: relevant items first",
+}
+
+
+def order_lines(values: Values) -> Iterator[list[str]]:
+    """Yield mAP@all by the order inside ties."""
+    for ties, name in ORDER_NAMES.items():
+        cells = []
+        for model in values.models:
+            row = values.row(model, ties, "map@all")
+            spread = f" ± {float(row['spread']):.5f}" if ties == "random" else ""
+            cells.append(f"{float(row['value']):.4f}{spread}")
+        yield [name, *cells]
+    for order in ORDERS:
+        yield [f"stable sort, database {order}", *(values.cell(m, "stable", "map@all", order) for m in values.models)]
+    yield [
+        "*95 % interval over queries, ±*",
+        *(f"{float(values.row(m, 'expected', 'map@all')['spread']):.4f}" for m in values.models),
+    ]
+
+
+def legacy_names(values: Values) -> list[str]:
+    """Return the names of the legacy definitions that were measured."""
+    return [name for name in dict.fromkeys(key[4] for key in values._rows) if name not in TIES]
+
+
+def legacy_lines(values: Values, metric: str) -> Iterator[list[str]]:
+    """Yield one line per legacy definition and database order."""
+    for name in legacy_names(values):
+        for order in ORDERS:
+            yield [f"`{name}`, {order}", *(values.cell(m, name, metric, order) for m in values.models)]
+
+
+def cut_lines(values: Values) -> Iterator[list[str]]:
+    """Yield mAP@1000 by denominator and by legacy definition."""
+    for variant in VARIANTS:
+        name = "map@1000" if variant == VARIANTS[0] else variant
+        yield [f"**expected**, `{variant}`", *(values.cell(m, "expected", name) for m in values.models)]
+    yield from legacy_lines(values, "map@1000")
+
+
+def facts(values: Values) -> dict[str, str]:
+    """Return the numbers that the text quotes."""
+    short = [model for model in values.models if model[1] == "16"]
+    gaps = [values.number(m, "best", "map@all") - values.number(m, "worst", "map@all") for m in short]
+    long = [model for model in values.models if model[1] == "64"]
+    small = [values.number(m, "best", "map@all") - values.number(m, "worst", "map@all") for m in long]
+    lifts = [
+        values.number(m, "stable", "map@all", ORDERS[1]) - values.number(m, "expected", "map@all")
+        for m in values.models
+    ]
+    drops = [
+        values.number(m, "expected", "map@1000/retrieved") - values.number(m, "expected", "map@1000/all")
+        for m in values.models
+    ]
+    shifts = [
+        values.number(m, "landmarks", "map@1000", ORDERS[1]) - values.number(m, "landmarks", "map@1000")
+        for m in values.models
+    ]
+    return {
+        "short": span(gaps, ".1f"),
+        "long": span(small, ".1f"),
+        "lift": span(lifts, "+.2f"),
+        "sorted": span(shifts, "+.1f"),
+        "drop": span(drops, ".0f"),
+    }
+
+
+def span(numbers: list[float], form: str) -> str:
+    """Write in points from where to where numbers go, or the one number that they are."""
+    low, high = (format(100 * number, form) for number in (min(numbers), max(numbers)))
+    return low if low == high else f"{low} to {high}"
+
+
+INTRODUCTION = """
+# Ties, and what goes by the name of mAP
+
+A code of K bits has K + 1 distances, so most items of a ranking are tied, and any number that looks at ranks depends on
+what happens inside ties. Published code leaves that to a sort call, and differs in what it divides by and what it does
+with queries that find nothing. Here the same codes of the same models are counted in every way; all numbers are from
+this repository.
+
+## The order inside ties moves mAP@all
+"""
+
+AFTER_ORDERS = """
+The expected value needs no draw and no sort: it is a closed form of how many items, and how many relevant ones, lie at
+each distance (`kinbits.metrics.evaluate`, docstring). Shuffling confirms it. Between the worst and the best order lie
+{short} points of mAP at 16 bits, and {long} at 64. A stable sort of a database that is sorted by class, as many data
+sets come, moves the number by {lift} points against its expectation; the codes are the same.
+
+## Published definitions
+
+Each is a restatement of the code that it is named after, tested against a transcription of its formula; `legacy="name"`
+asks for it, `kinbits.metrics.legacy_definitions()` tells source, sort call, denominator and rule for empty queries.
+"""
+
+AFTER_LEGACY = """
+Unstable sorts (`numpy.argsort`, `torch.topk`) are no shuffles: on a database sorted by class they, too, favour some
+classes. Which order they give depends on the version and on the processor.
+
+## Cut at 1,000, the denominator matters more than the ties
+
+A list of 1,000 cannot hold all relevant items of CIFAR-10 (more than 5,000 for each query). `retrieved` divides by the
+hits found, `min` by min(R, 1000), `all` by R. A system that finds one item at rank 1 and nothing else scores 1 by the
+first, so numbers of different denominators must never stand in one table.
+"""
+
+AFTER_CUT = """
+Between `retrieved` and `all` lie {drop} points on the same codes. A cut makes ties matter more, too: sorting the
+database by class moves `landmarks`, a stable sort over `min`, by {sorted} points. The expected value of `retrieved`,
+whose denominator is random itself, is exact as well: what the group at rank 1,000 contributes is summed over its
+hypergeometric distribution.
+"""
+
+HOW = """
+## What to do
+
+- Report tie-aware numbers (the default here), with the metric's full name: `map@all`, `map@1000/retrieved`.
+- To compare with a paper's table, find the code behind it and measure yours with its `legacy` definition, on a shuffled
+  database.
+- Give the interval over queries (`result.interval("map@all")`): it is often wider than the differences in such tables.
+
+Protocol `{protocol}` (split {checksum}), frozen EfficientNet-Lite0 features, seed 0, random orders: {shuffles}. Made by
+`experiments/ties.py` from `results/ties.csv`; a test fails when the two differ.
+"""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

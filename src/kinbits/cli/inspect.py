@@ -1,0 +1,160 @@
+"""kinbits inspect: statistics of codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kinbits._errors import ArtefactError, DataError, UsageError
+from kinbits._files import check_parent
+from kinbits.cli._app import app
+from kinbits.cli._output import JsonFlag, console, note, print_json, skipped_text
+from kinbits.cli._source import DATA_HELP, LabelColumn, Source
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kinbits.metrics import CodeStatistics
+
+_CELLS = 1 << 28  # of a table of items and labels; beyond, items with other label texts are of other classes
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Codes, and what is known of them."""
+
+    codes: np.ndarray
+    bits: int
+    labels: np.ndarray | None
+    logits: np.ndarray | None = None
+
+    def statistics(self) -> CodeStatistics:
+        from kinbits.metrics import code_statistics
+
+        return code_statistics(self.codes, self.bits, self.labels, self.logits)
+
+
+@app.command()
+def inspect(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CODES|INDEX|MODEL", help="Codes from `kinbits encode`, an index, or a model.", show_default=False
+        ),
+    ],
+    data: Annotated[str | None, typer.Argument(help=f"With a model: {DATA_HELP}", show_default=False)] = None,
+    bits: Annotated[
+        int | None, typer.Option(help="Code length, for codes that kinbits did not write.", show_default=False)
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw distances, bits and correlations.", show_default=False)
+    ] = None,
+    label_column: LabelColumn = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Describe codes: bits, distances, collisions, ties.
+
+    kinbits inspect CODES.parquet
+
+    kinbits inspect MODEL DATA
+
+    Labels, where there are any, tell distances within classes from those
+    between; a model tells how far its outputs lie from their signs.
+    """
+    from kinbits.cli._codes_file import is_codes_file
+
+    if plot is not None:
+        check_parent(plot, "file")
+    ready = is_codes_file(source) or (source / "manifest.json").exists()
+    if ready and data is not None:
+        raise UsageError(f"{source} holds codes already; leave {data} out")
+    if bits is not None and not is_codes_file(source):
+        raise UsageError("--bits goes with a file of codes; a model or an index knows its own length")
+    if is_codes_file(source):
+        known = _of_file(source, bits)
+    elif ready:
+        known = _of_index(source)
+    elif data is None:
+        raise UsageError(f"{source} is no file of codes and no index; with a model, give data too")
+    else:
+        known = _of_model(source, Source(data, label_column))
+    found = known.statistics()
+    if plot is not None:
+        found.plot(plot)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    console().print(str(found))
+    if plot is not None:
+        console().print(f"plot written to {plot}")
+
+
+def _of_file(path: Path, bits: int | None) -> _Known:
+    from kinbits.cli._codes_file import read_codes
+
+    found = read_codes(path)
+    length = found.facts.get("bits", bits)
+    if length is None:
+        raise UsageError(f"{path} does not say how long its codes are; give --bits")
+    if bits is not None and bits != length:
+        raise ArtefactError(f"{path} holds {length}-bit codes, not {bits}-bit codes; leave --bits out")
+    return _Known(found.codes, int(length), _numbers(found.columns.get("label")))
+
+
+def _of_index(folder: Path) -> _Known:
+    """Read the living items of an index."""
+    import numpy as np
+
+    from kinbits.cli.index import opened_index
+
+    opened = opened_index(folder)
+    codes: list[np.ndarray] = []
+    labels: list[Any] = []
+    for segment in opened._state.segments:
+        segment.require_whole(opened.bits)
+        codes.append(segment.codes[segment.living(0, segment.rows)])
+        labels += [value for (value,) in segment.values(["label"])]
+    if not codes:
+        raise DataError(f"the index {folder} is empty; statistics need 2 codes or more")
+    return _Known(np.concatenate(codes), opened.bits, _numbers(labels))
+
+
+def _of_model(folder: Path, source: Source) -> _Known:
+    import numpy as np
+
+    from kinbits._inputs import without_unreadable
+    from kinbits.cli._encoding import CACHED
+    from kinbits.data import FeatureCache
+    from kinbits.model import HashModel
+
+    model, dataset = HashModel.load(folder), source.open("database")
+    cache = FeatureCache() if dataset.kind == "image" and len(dataset) <= CACHED else None
+    found = model.features(dataset, cache=cache, progress=True)
+    kept = without_unreadable(dataset, found)
+    if kept.skipped:
+        note(f"skipped {skipped_text(kept.skipped)}")
+    features = np.asarray(found.array[found.valid])
+    return _Known(model.codes(features), model.bits, kept.labels, model.logits(features))
+
+
+def _numbers(texts: Sequence[str | None] | None) -> np.ndarray | None:
+    """Turn label texts as `kinbits encode` writes them into numbers, or multi-hot rows where some name several."""
+    import numpy as np
+
+    if texts is None or all(text is None for text in texts):
+        return None
+    parts = [[] if text is None else str(text).split(", ") for text in texts]
+    names = sorted({name for names in parts for name in names})
+    if max(map(len, parts)) == 1 or len(parts) * len(names) > _CELLS:
+        known = sorted({str(text) for text in texts if text is not None})
+        place = {name: number for number, name in enumerate(known)}
+        return np.array([-1 if text is None else place[str(text)] for text in texts])
+    place = {name: number for number, name in enumerate(names)}
+    rows = np.zeros((len(parts), len(names)), bool)
+    for row, one in zip(rows, parts, strict=True):
+        row[[place[name] for name in one]] = True
+    return rows
