@@ -306,7 +306,8 @@ def test_evaluate_prints_and_writes_a_report(run, vectors):
     report = json.loads(Path("report/report.json").read_text())
     assert {"orthohash", "itq", "lsh"} <= {row["name"] for row in report["rows"]}
     assert Path("report/pr-curves.png").read_bytes().startswith(b"\x89PNG")
-    assert sorted(path.name for path in Path("report").iterdir()) == ["pr-curves.png", "report.json"]
+    assert sorted(path.name for path in Path("report").iterdir()) == ["pr-curves.png", "report.html", "report.json"]
+    assert "Worst queries" in Path("report/report.html").read_text()
     measured = json.loads(Path("m/metrics.json").read_text())
     assert measured["folder"]["map@all"] == pytest.approx(report["rows"][0]["values"]["map@all"])
     assert json.loads(run("evaluate", "m", "folder:vectors.npz", "--json", "--no-baselines").out)["rows"]

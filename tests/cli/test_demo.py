@@ -36,7 +36,8 @@ def test_the_demo_writes_everything_and_can_run_again(run, small_protocol):
         ended = run("demo", "-o", "shown")
         assert ended.code == 0, ended.err
     made = sorted(path.name for path in Path("shown").iterdir())
-    assert made == ["contact-sheet.png", "index", "model", "pr-curves.png", "query.png", "report.json"]
+    files = ["contact-sheet.png", "index", "model", "pr-curves.png", "query.png", "report.html", "report.json"]
+    assert made == files
     assert "with orthohash" in ended.out
     assert "with ITQ" in ended.out
     assert "kinbits search shown/index shown/query.png" in ended.out

@@ -16,7 +16,7 @@ from kinbits._errors import UsageError
 from kinbits.cli._app import app
 from kinbits.cli._output import JsonFlag, console, facts, note, print_json, seconds_text, shell
 from kinbits.cli._source import writable_folder
-from kinbits.cli.evaluate import CURVES, REPORT, write_report
+from kinbits.cli.evaluate import CURVES, PAGE, write_report
 
 if TYPE_CHECKING:
     import numpy as np
@@ -182,7 +182,7 @@ def _show(output: Path, report: Report, took: float) -> None:
         "model": output / MODEL,
         "index": output / INDEX,
         "pictures": f"{output / SHEET}\n{output / CURVES}",
-        "numbers": output / REPORT,
+        "report": output / PAGE,
         "next": "\n".join(
             [
                 shell("kinbits", "search", output / INDEX, output / QUERY),
