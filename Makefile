@@ -31,7 +31,8 @@ tests:
 	$(BIN)/python -m pytest -q -m alone
 
 results: $(VENV)/.installed
-	$(BIN)/python experiments/cifar10_frozen.py
+	$(BIN)/kinbits bench experiments/cifar10.yaml
+	$(BIN)/kinbits bench experiments/fashion-mnist.yaml
 	$(BIN)/python experiments/fashion_products.py
 	$(BIN)/python experiments/ties.py
 	$(BIN)/python experiments/readme_numbers.py

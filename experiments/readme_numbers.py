@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from kinbits.bench import Comparison
+
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- numbers -->\n", "<!-- /numbers -->"
-SUPERVISED = ("adsh", "hashnet", "orthohash")
+EXPERIMENTS = ("cifar10", "fashion-mnist", "cifar10-scratch")  # files of `kinbits bench`
 
 
 def main() -> int:
@@ -27,12 +29,17 @@ def main() -> int:
 
 
 def tables() -> Iterable[str]:
-    """Yield the lines of both tables."""
-    yield "**CIFAR-10** (`cifar10-1k-5k-54k`), frozen features, tie-aware mAP@all, mean ± deviation over three seeds:"
+    """Yield the lines of all tables."""
+    for name in EXPERIMENTS:
+        if (ROOT / "results" / f"{name}.csv").exists():
+            for comparison in Comparison.all(read(f"{name}.csv"), "map@all"):
+                yield comparison.markdown()
+                yield ""
+    yield "**CIFAR-10**, frozen ViT-Tiny features, tie-aware mAP@all, mean ± deviation over three seeds:"
     yield ""
-    rows = read("cifar10-frozen.csv")
+    rows = read("cifar10-vit.csv")
     columns = sorted({(r["backbone"], r["bits"]) for r in rows if r["bits"] != "float"})
-    yield from grid("method", rows, "method", columns, lambda r: (r["backbone"], r["bits"]), "{0}, {1} bits")
+    yield from grid("method", rows, "method", columns, lambda r: (r["backbone"], r["bits"]), "{1} bits")
     yield ""
     yield "**Fashion products** (`fashion-products`), images and titles, tie-aware mAP@all, mean ± deviation:"
     yield ""
@@ -51,8 +58,7 @@ def grid(corner, rows, name, columns, place, title) -> Iterable[str]:
             values = [float(r["map@all"]) for r in rows if r[name] == method and place(r) == column]
             floats = [float(r["map@all"]) for r in rows if r[name] == method and place(r) == (column[0], "float")]
             cells.append(number(values or floats))
-        label = f"**{method}**" if method in SUPERVISED else method
-        yield f"| {label} | " + " | ".join(cells) + " |"
+        yield f"| {method} | " + " | ".join(cells) + " |"
 
 
 def number(values: list[float]) -> str:

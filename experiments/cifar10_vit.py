@@ -1,9 +1,9 @@
-"""CIFAR-10 on frozen features: every method that needs no text, beside baselines and the uncompressed features.
+"""CIFAR-10 on frozen ViT-Tiny features: every method that needs no text, and the uncompressed features.
 
-Writes ``results/cifar10-frozen.csv`` (one row per run) and ``results/cifar10-frozen.md`` (mean and deviation over
-seeds). A run that is already in the CSV is skipped, so the script can be stopped and started again.
+Writes ``results/cifar10-vit.csv`` (one row per run). The weights lie in a folder of each machine's own, so this is a
+script and no experiment file of `kinbits bench`. A run that is already in the CSV is skipped.
 
-    KINBITS_DATA=path/to/data python experiments/cifar10_frozen.py [--backbones efficientnet_lite0 hf:path/to/vit]
+    KINBITS_DATA=path/to/data python experiments/cifar10_vit.py --backbones hf:path/to/vit --names vit-tiny
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from _runs import RESULTS, Clock, Table, summary
+from _runs import Clock, Table
 
 import kinbits
 from kinbits import metrics
@@ -26,14 +26,14 @@ FIELDS = ["protocol", "backbone", "method", "bits", "seed"]
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--backbones", nargs="+", default=["efficientnet_lite0"])
+    parser.add_argument("--backbones", nargs="+", required=True)
     parser.add_argument("--names", nargs="+", help="what the table calls them")
     parser.add_argument("--image-size", type=int, default=128, help="side that images are resized to")
     parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--bits", nargs="+", type=int, default=[32, 64])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     options = parser.parse_args()
-    table = Table("cifar10-frozen.csv", FIELDS, METRICS)
+    table = Table("cifar10-vit.csv", FIELDS, METRICS)
     splits = kinbits.load_dataset(PROTOCOL)
     cache = FeatureCache()
     relevance = metrics.LabelRelevance(splits.query.labels, splits.database.labels)
@@ -52,7 +52,6 @@ def main() -> None:
                     }
                     if not table.has(**run):
                         one(table, run, chosen, splits, relevance, cache)
-    write_markdown(table)
 
 
 def one(table: Table, run: dict, chosen: dict, splits, relevance, cache: FeatureCache) -> None:
@@ -82,22 +81,6 @@ def uncompressed(table: Table, name: str, chosen: dict, splits, relevance, cache
         result = metrics.evaluate_scores(cosine_block(query, database), relevance, METRICS[:-1])
     values = {**result, "precision@r2": float("nan")}
     table.add(run, values, clock.seconds, {}, splits.protocol.checksum)
-
-
-def write_markdown(table: Table) -> None:
-    """Write mean and deviation over seeds."""
-    lines = [
-        f"Protocol `{PROTOCOL}`: tie-aware mAP@all, mean ± sample deviation over seeds; features frozen.",
-        "",
-        "| backbone | method | bits | mAP@all | runs |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for row in summary(table, ["backbone", "method", "bits"], "map@all"):
-        spread = f" ± {row['sd']:.4f}" if row["runs"] > 1 else ""
-        lines.append(
-            f"| {row['backbone']} | {row['method']} | {row['bits']} | {row['mean']:.4f}{spread} | {row['runs']} |"
-        )
-    (RESULTS / "cifar10-frozen.md").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
