@@ -77,4 +77,7 @@ class _Work:
         history = Run(fabric, method, data, held, training).go()
         packed = io.BytesIO()  # plain bytes: tensors would be gone with the process
         torch.save(weights_of(method, data), packed)
+        # Together, and before the interpreter ends: threads of the connection that outlive it abort the process.
+        fabric.barrier()
+        torch.distributed.destroy_process_group()
         return history, packed.getvalue()
