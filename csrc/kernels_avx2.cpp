@@ -9,13 +9,6 @@ namespace {
 
 typedef std::uint64_t Word __attribute__((vector_size(32), may_alias));
 
-__attribute__((always_inline)) inline void add3(Word a, Word& b, Word& c) {
-    const Word differ = a ^ c;
-    const Word majority = (a & c) | (differ & b);
-    b ^= differ;
-    c = majority;
-}
-
 __attribute__((always_inline)) inline bool any(Word word) { return !_mm256_testz_si256((__m256i)word, (__m256i)word); }
 
 // Counts bits by looking half bytes up (Mula, Kurz, Lemire, The Computer Journal 2018), four codes in a vector.
@@ -50,6 +43,7 @@ private:
 }  // namespace
 }  // namespace kinbits
 
+#include "kernels_add3.inl"
 #include "kernels.inl"
 
 namespace kinbits {

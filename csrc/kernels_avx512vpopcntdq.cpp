@@ -7,52 +7,22 @@
 namespace kinbits {
 namespace {
 
-typedef std::uint64_t Word __attribute__((vector_size(64), may_alias));
-
-__attribute__((always_inline)) inline void add3(Word a, Word& b, Word& c) {
-    const __m512i x = (__m512i)a, y = (__m512i)b, z = (__m512i)c;
-    b = (Word)_mm512_ternarylogic_epi64(x, y, z, 0x96);  // x ^ y ^ z
-    c = (Word)_mm512_ternarylogic_epi64(x, y, z, 0xE8);  // majority
-}
-
-__attribute__((always_inline)) inline bool any(Word word) { return _mm512_test_epi64_mask((__m512i)word, (__m512i)word) != 0; }
-
 __attribute__((always_inline)) inline __m512i ones_per_code(__m512i codes) { return _mm512_popcnt_epi64(codes); }
-
-class Nearness {
-public:
-    static constexpr std::size_t rows = 16;
-
-    __attribute__((always_inline)) Nearness(std::uint64_t query, unsigned bound)
-        : query_(_mm512_set1_epi64(static_cast<long long>(query))), bound_(_mm512_set1_epi64(bound)) {}
-
-    __attribute__((always_inline)) bool any(const std::uint8_t* codes) const {
-        return (near(codes) | near(codes + 64)) != 0;
-    }
-
-private:
-    __attribute__((always_inline)) unsigned near(const std::uint8_t* codes) const {
-        const __m512i differ = _mm512_xor_si512(query_, _mm512_loadu_si512(codes));
-        return _mm512_cmple_epu64_mask(ones_per_code(differ), bound_);
-    }
-
-    __m512i query_, bound_;
-};
 
 }  // namespace
 }  // namespace kinbits
 
-#include "kernels.inl"
+#include "kernels_avx512.inl"
 
 namespace kinbits {
 namespace {
 
-bool has_avx512() {
+bool is_there() {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("popcnt");
 }
 
 }  // namespace
 
-extern const Kernels avx512vpopcntdq_kernels = KINBITS_KERNELS("avx512vpopcntdq", has_avx512);
+extern const Kernels avx512vpopcntdq_kernels = KINBITS_KERNELS("avx512vpopcntdq", is_there);
 
 }  // namespace kinbits

@@ -9,13 +9,6 @@ namespace {
 
 typedef std::uint64_t Word __attribute__((vector_size(16), may_alias));
 
-__attribute__((always_inline)) inline void add3(Word a, Word& b, Word& c) {
-    const Word differ = a ^ c;
-    const Word majority = (a & c) | (differ & b);
-    b ^= differ;
-    c = majority;
-}
-
 __attribute__((always_inline)) inline bool any(Word word) { return (word[0] | word[1]) != 0; }
 
 class Nearness {
@@ -44,6 +37,7 @@ private:
 }  // namespace
 }  // namespace kinbits
 
+#include "kernels_add3.inl"
 #include "kernels.inl"
 
 namespace kinbits {

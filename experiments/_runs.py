@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import platform
-import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,22 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from kinbits.bench._provenance import provenance
+
 RESULTS = Path(__file__).parent.parent / "results"
-
-
-def commit() -> str:
-    """Return the short hash of the code that runs, with a mark when files differ from it."""
-    told = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    return told.stdout.strip() or "unknown"
-
-
-def hardware() -> str:
-    """Return the processor's name and the number of cores."""
-    import os
-
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()} x{os.cpu_count()}"
 
 
 class Table:
@@ -63,14 +48,15 @@ class Table:
     ) -> None:
         """Append one run and write the file."""
         text = json.dumps([dict(run), dict(params)], sort_keys=True, default=str)
+        made = provenance()
         row = {
             **run,
             **{name: f"{values[name]:.6f}" for name in self.metrics},
             "seconds": f"{seconds:.1f}",
             "config": hashlib.sha256(text.encode()).hexdigest()[:12],
             "split_checksum": checksum[:12],
-            "commit": commit(),
-            "hardware": hardware(),
+            "commit": made["commit"],
+            "hardware": made["hardware"],
         }
         self.rows.append({k: str(v) for k, v in row.items()})
         RESULTS.mkdir(exist_ok=True)

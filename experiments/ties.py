@@ -45,9 +45,9 @@ def measure(method: str, bits: int) -> None:
     import hashlib
 
     import numpy as np
-    from _runs import commit, hardware
 
     import kinbits
+    from kinbits.bench._provenance import provenance
     from kinbits.data import FeatureCache
 
     cache, splits = FeatureCache(), kinbits.load_dataset(PROTOCOL)
@@ -57,7 +57,7 @@ def measure(method: str, bits: int) -> None:
     shuffled = np.random.default_rng(SEED).permutation(len(database))
     orders = {"shuffled": shuffled, "sorted by class": shuffled[np.argsort(labels[shuffled], kind="stable")]}
     config = hashlib.sha256(f"{PROTOCOL} {method} {bits} {SEED} {model.training['recipe']}".encode()).hexdigest()[:12]
-    facts = [config, splits.protocol.checksum[:12], commit(), hardware()]
+    facts = [config, splits.protocol.checksum[:12], provenance()["commit"], provenance()["hardware"]]
     rows = [
         [method, bits, name, *found, *facts]
         for name, order in orders.items()

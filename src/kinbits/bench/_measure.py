@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import resource
-import subprocess
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +15,7 @@ from kinbits import metrics
 from kinbits._errors import DataError
 from kinbits.backbones import extract
 from kinbits.bench._experiment import FEATURES, Run
+from kinbits.bench._provenance import provenance
 from kinbits.data import FeatureCache, Splits, load_dataset
 from kinbits.evaluation._baselines import cosine_block
 from kinbits.evaluation._judged import judged
@@ -49,7 +45,7 @@ def measure(run: Run) -> list[dict[str, Any]]:
         "peak_mb": round(_peak() / 1e6),
         "config": run.config,
         "split_checksum": splits.protocol.checksum,
-        **_provenance(),
+        **provenance(),
     }
     return [{**record, **row} for row in found]
 
@@ -143,20 +139,3 @@ def _peak() -> int:
             if line.startswith("VmHWM"):
                 return 1024 * int(line.split()[1])
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-@lru_cache(maxsize=1)
-def _provenance() -> Mapping[str, str]:
-    told = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return {
-        "version": version("kinbits"),
-        "commit": told.stdout.strip() or "unknown",
-        "hardware": f"{names[0] if names else platform.machine()} x{os.cpu_count()}",
-    }

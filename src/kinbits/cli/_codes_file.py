@@ -147,6 +147,21 @@ def is_codes_file(path: Path) -> bool:
         return False
 
 
+def code_length(codes: Codes, path: Path, bits: int | None) -> int:
+    """Return how long the codes of a file are: what it says, or what the user says where it is silent.
+
+    Raises:
+        UsageError: Neither says it.
+        ArtefactError: They contradict each other.
+    """
+    length = codes.facts.get("bits", bits)
+    if length is None:
+        raise UsageError(f"{path} does not say how long its codes are; give --bits")
+    if bits is not None and bits != length:
+        raise ArtefactError(f"{path} holds {length}-bit codes, not {bits}-bit codes; leave --bits out")
+    return int(length)
+
+
 def read_codes(path: Path) -> Codes:
     """Read a file of codes, ours or another's with the columns ``id`` and ``code``.
 

@@ -265,20 +265,16 @@ def _check_new(folder: Path) -> None:
 
 def _from_codes(path: Path, bits: int | None) -> tuple[_Maker | int, _Contents, Path | None]:
     """Read a file of codes; return who made them (or the bare length), what they are, and the model's folder."""
-    from kinbits.cli._codes_file import is_codes_file, read_codes
+    from kinbits.cli._codes_file import code_length, is_codes_file, read_codes
 
     if not is_codes_file(path):
         raise UsageError(f"{path} is no file of codes; give MODEL and DATA, or a file that `kinbits encode` wrote")
     found = read_codes(path)
-    length = found.facts.get("bits", bits)
-    if length is None:
-        raise UsageError(f"{path} does not say how long its codes are; give --bits")
-    if bits is not None and bits != length:
-        raise ArtefactError(f"{path} holds {length}-bit codes, not {bits}-bit codes; leave --bits out")
+    length = code_length(found, path, bits)
     contents = _Contents(found.codes, found.ids, found.columns, [])
     if "fingerprint" not in found.facts:
-        return int(length), contents, None
-    return _Maker(int(length), found.facts["fingerprint"]), contents, Path(found.facts["model"])
+        return length, contents, None
+    return _Maker(length, found.facts["fingerprint"]), contents, Path(found.facts["model"])
 
 
 def _fitting(maker: _Maker | int, opened: Any) -> _Maker | None:

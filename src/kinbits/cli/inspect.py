@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kinbits._errors import ArtefactError, DataError, UsageError
+from kinbits._errors import DataError, UsageError
 from kinbits._files import check_parent
 from kinbits.cli._app import app
 from kinbits.cli._output import JsonFlag, console, note, print_json, skipped_text
@@ -94,15 +94,10 @@ def inspect(
 
 
 def _of_file(path: Path, bits: int | None) -> _Known:
-    from kinbits.cli._codes_file import read_codes
+    from kinbits.cli._codes_file import code_length, read_codes
 
     found = read_codes(path)
-    length = found.facts.get("bits", bits)
-    if length is None:
-        raise UsageError(f"{path} does not say how long its codes are; give --bits")
-    if bits is not None and bits != length:
-        raise ArtefactError(f"{path} holds {length}-bit codes, not {bits}-bit codes; leave --bits out")
-    return _Known(found.codes, int(length), _numbers(found.columns.get("label")))
+    return _Known(found.codes, code_length(found, path, bits), _numbers(found.columns.get("label")))
 
 
 def _of_index(folder: Path) -> _Known:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from kinbits._errors import DataError
 from kinbits.data import Dataset, Splits
 from kinbits.data._ground_truth import Difficulty
+from kinbits.fitting import rows_of
 from kinbits.metrics import HierarchyRelevance, LabelRelevance, ListRelevance
 from kinbits.metrics._relevance import GradedRelevance
 
@@ -34,7 +33,7 @@ def judged(
     """
     queries, items = queries or splits.query, items or splits.database
     if splits.ground_truth is not None:
-        truth = splits.ground_truth.select(_rows(splits.query, queries), _rows(splits.database, items))
+        truth = splits.ground_truth.select(rows_of(splits.query, queries), rows_of(splits.database, items))
         positives, junk = truth.split(difficulty)
         return ListRelevance(positives, len(items), junk=junk)
     if queries.labels is None or items.labels is None:
@@ -44,8 +43,3 @@ def judged(
     if space is not None and space.parents is not None and labelled:
         return HierarchyRelevance(queries.labels, items.labels, space.parents)
     return LabelRelevance(queries.labels, items.labels)
-
-
-def _rows(whole: Dataset, part: Dataset) -> np.ndarray:
-    """Return the rows of ``whole`` that are left in ``part``, in order."""
-    return np.flatnonzero(np.isin(whole.ids, part.ids))
