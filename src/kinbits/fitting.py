@@ -15,7 +15,7 @@ import torch
 from kinbits._errors import DataError, UsageError
 from kinbits._inputs import as_dataset, without_unreadable
 from kinbits._progress import reporter
-from kinbits.backbones import Backbone, View, extract, load_backbone
+from kinbits.backbones import Backbone, FeatureMap, View, extract, load_backbone
 from kinbits.data import Dataset, FeatureCache, readable
 from kinbits.data._transforms import augmentation
 from kinbits.methods import Method, Spec, build_method, get_method
@@ -136,7 +136,7 @@ class Job:
         backbones: dict[Modality, Backbone] = {"image": image_backbone(dataset, task)}
         if method.text:
             backbones["text"] = load_backbone(task.text_backbone)
-        image = backbones["image"]
+        image = backbones["image"] = FeatureMap(backbones["image"]) if method.maps else backbones["image"]
         finetune = task.finetune if task.finetune is not None else not image.pretrained
         if finetune and dataset.kind == "vector":
             raise UsageError("the data are vectors, so there is no backbone to fine-tune; leave finetune out")
@@ -154,14 +154,15 @@ class Job:
 
     def build_method(self) -> Method:
         """Build the method, with all its initial weights drawn from the run's seed."""
-        text = self.backbones.get("text")
+        image, text = self.backbones["image"], self.backbones.get("text")
         spec = Spec(
             bits=self.task.bits,
-            features=self.backbones["image"].features,
+            features=image.features,
             rows=len(self.train),
             space=self.dataset.space,
             text_features=text.features if text is not None else None,
             seed=self.training.seed,
+            map_shape=image.map_shape if isinstance(image, FeatureMap) else None,
         )
         torch.manual_seed(self.training.seed)
         return build_method(self.task.method, spec, **self.task.params)

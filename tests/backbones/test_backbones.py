@@ -30,6 +30,7 @@ EXAMPLES = {
     "features": ("features", {"dim": 5}),
     "hf:": ("hf:{vit}", {}),
     "hf-text:": ("hf-text:{bert}", {}),
+    "map:": ("map:convnet-small", {}),
     "minilm": ("minilm", {}),
 }
 

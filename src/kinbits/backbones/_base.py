@@ -202,6 +202,11 @@ class Backbone(nn.Module, ABC):
         """
         raise UsageError(f"backbone '{self.name}' has no feature map; use its pooled features")
 
+    @property
+    def pooled(self) -> Backbone:
+        """The backbone that gives the pooled features: this one, unless it is the map of another."""
+        return self
+
     def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """Turn texts into the tensors that :meth:`forward` takes.
 

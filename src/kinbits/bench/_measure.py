@@ -77,7 +77,7 @@ def _model(run: Run, splits: Splits) -> list[dict[str, Any]]:
     if "text" in model.towers and splits.query.texts is not None and splits.database.texts is not None:
         ways += [("image", "text"), ("text", "image")]
     codes = _Codes(model, splits, kept)
-    backbone = model.towers["image"].backbone.name
+    backbone = model.towers["image"].backbone.pooled.name
     return [
         _row(backbone, f"{a} to {b}", metrics.evaluate(codes("query", a), codes("database", b), *_asked(run, splits)))
         for a, b in ways

@@ -8,6 +8,7 @@ from kinbits.cli._app import app
 from kinbits.cli._output import JsonFlag, console, print_json, table
 
 _FAMILIES = {
+    "map:": "map:NAME is the last feature map of the image backbone NAME, for methods that look at places",
     "hf:": "hf:NAME takes an image model of the Hugging Face hub or a local folder",
     "timm:": "timm:NAME takes a model of timm (an optional package)",
     "hf-text:": "hf-text:NAME takes a text model of the hub or a local folder",

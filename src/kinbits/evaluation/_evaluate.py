@@ -10,7 +10,8 @@ import numpy as np
 from kinbits import metrics
 from kinbits._errors import UsageError
 from kinbits._inputs import without_unreadable
-from kinbits._progress import Bar
+from kinbits._progress import Bar, reporter
+from kinbits.backbones import Backbone, extract
 from kinbits.data import Dataset, FeatureCache, Splits
 from kinbits.evaluation._baselines import BASELINES, baseline_codes, cosine_block
 from kinbits.evaluation._details import gather
@@ -96,6 +97,11 @@ class _Evaluation:
         query, database = (model.codes(np.asarray(one.array[one.valid])) for one in found)
         return self._row(name, query, database, relevance, model.bits)
 
+    def _features(self, dataset: Dataset, backbone: Backbone) -> np.ndarray:
+        with reporter("reading images", self.progress) as report:
+            found = extract(dataset, backbone, cache=self.cache, progress=report)
+        return np.asarray(found.array[found.valid])
+
     def _read(self, dataset: Dataset) -> tuple[np.ndarray, Dataset]:
         found = self.model.features(dataset, cache=self.cache, progress=self.progress)
         kept = without_unreadable(dataset, found)
@@ -103,7 +109,12 @@ class _Evaluation:
         return np.asarray(found.array[found.valid]), kept
 
     def _baselines(self, query: np.ndarray, database: np.ndarray, relevance: metrics.Relevance) -> list[Row]:
-        train, _ = self._read(self.splits.train)
+        """Measure what needs no training, on pooled features also where the model reads maps."""
+        backbone = self.model.towers["image"].backbone
+        train = self._features(self.splits.train, backbone.pooled)
+        if backbone.pooled is not backbone:
+            parts = self.splits.query, self.splits.database
+            query, database = (self._features(part, backbone.pooled) for part in parts)
         rows = []
         with Bar("measuring baselines", len(BASELINES) + 1, self.progress) as bar:
             for number, name in enumerate(BASELINES):

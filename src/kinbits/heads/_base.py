@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from kinbits._errors import ArtefactError, unknown_name
+from kinbits._errors import ArtefactError, UsageError, unknown_name
 
 _REGISTRY: dict[str, type[Head]] = {}
 H = TypeVar("H", bound="type[Head]")
@@ -41,8 +42,12 @@ class Head(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the logits, float ``(n, bits)``, of features ``(n, d)``."""
-        logits: Tensor = self.layers((features - self.centre) * self.scale)
+        logits: Tensor = self.layers(self.standard(features))
         return logits - self.threshold
+
+    def standard(self, features: Tensor) -> Tensor:
+        """Return what the layers read: features ``(n, d)``, centred and scaled."""
+        return (features - self.centre) * self.scale
 
     def encode(self, features: Tensor) -> Tensor:
         """Return the bits, bool ``(n, bits)``: one where the logit is not negative."""
@@ -72,6 +77,34 @@ class Head(nn.Module):
     def config(self) -> dict[str, Any]:
         """Describe this head so that `build_head` can make an untrained copy of it."""
         return {"name": self.name, "features": self.features, "bits": self.bits, **self.options}
+
+
+class MapHead(Head):
+    """A head on feature maps, which come as vectors ``(n, c h w)`` and reach the layers as ``(n, c, h, w)``.
+
+    Args:
+        features: Length ``c h w`` of one map laid out as a vector.
+        bits: Code length.
+        shape: ``(c, h, w)``.
+        options: As in `Head`.
+    """
+
+    def __init__(self, features: int, bits: int, shape: Sequence[int], **options: Any) -> None:
+        if math.prod(shape) != features:
+            raise UsageError(f"maps of shape {tuple(shape)} do not come as vectors of {features} numbers")
+        super().__init__(features, bits, shape=list(shape), **options)
+        self.shape = tuple(shape)
+
+    def standard(self, features: Tensor) -> Tensor:
+        """Return the maps ``(n, c, h, w)``, centred channel by channel and scaled."""
+        return super().standard(features).view(-1, *self.shape)
+
+    @torch.no_grad()
+    def standardise(self, chunks: Iterable[Tensor]) -> None:
+        """Centre every channel on its mean over maps and places, and divide by one global deviation."""
+        super().standardise(chunks)
+        per_channel = self.centre.view(self.shape).mean((1, 2), keepdim=True)
+        self.centre.copy_(per_channel.expand(self.shape).flatten())
 
 
 def register_head(name: str) -> Callable[[H], H]:

@@ -30,6 +30,7 @@ class Spec:
         space: The labels' meaning, or None without labels.
         text_features: Length of a text's feature vector, or None without text.
         seed: Seed of the run.
+        map_shape: ``(c, h, w)`` where the features are maps laid out as vectors, else None.
     """
 
     bits: int
@@ -38,6 +39,7 @@ class Spec:
     space: LabelSpace | None = None
     text_features: int | None = None
     seed: int = 0
+    map_shape: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.bits < 4:
@@ -49,6 +51,13 @@ class Spec:
         if self.space is None:
             raise DataError("the data has no labels; this method needs them")
         return self.space.classes
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape ``(c, h, w)`` of the feature maps, for methods that read them."""
+        if self.map_shape is None:
+            raise DataError("the features are no maps; this method needs a backbone such as map:efficientnet_lite0")
+        return self.map_shape
 
     @property
     def rng(self) -> np.random.Generator:
@@ -182,6 +191,9 @@ class Method(nn.Module):
     learned beside the network. Tensors of any size that must survive a resume are buffers, or go through
     PyTorch's ``get_extra_state``.
 
+    With ``maps = True`` the features are the backbone's last feature maps ``spec.shape``, laid out as vectors; the head
+    is then a `kinbits.heads.MapHead`.
+
     The trainer reseeds PyTorch before each epoch, so plain ``torch.rand`` is repeatable. On several devices
     a method still sees the whole global batch: losses over pairs and batch statistics need no change.
     """
@@ -191,6 +203,7 @@ class Method(nn.Module):
     multi_label: ClassVar[bool] = True
     text: ClassVar[bool] = False
     views: ClassVar[int] = 0
+    maps: ClassVar[bool] = False
     recipe: ClassVar[Recipe] = Recipe()
     params: Mapping[str, Any] = MappingProxyType({})
     head: Head
@@ -218,7 +231,12 @@ class Method(nn.Module):
         """Do what comes after epoch ``epoch``: discrete updates, new neighbours."""
 
     def epoch_rows(self, epoch: int, train: TrainSet) -> Tensor | None:
-        """Choose the rows that this epoch visits, int64; None means all. Called before `start_epoch`."""
+        """Choose the rows that this epoch visits, and which of them come together; called before `start_epoch`.
+
+        Returns:
+            int64 ``(m,)``: rows in any order; or ``(m, g)``: m groups such as triplets, the g rows of a group always
+            one after the other in one batch; or None, which means all rows. The trainer shuffles rows or groups.
+        """
         return None
 
     def step(self, batch: Batch, optimizers: Sequence[Optimizer]) -> Mapping[str, Tensor]:

@@ -16,6 +16,7 @@ from kinbits.methods import Method, Spec, build_method, get_method
 from kinbits.training import FeatureSet, Training, train
 
 CLASSES, ROWS, WIDTH, TEXT_WIDTH = 5, 200, 24, 20
+MAP = (6, 2, 2)  # the toy features as maps
 
 
 def check_method(name: str, *, epochs: int | None = 15, **params: Any) -> None:
@@ -64,7 +65,7 @@ def _space(multi: bool = False) -> LabelSpace:
 
 
 def _spec(cls: type[Method], bits: int, seed: int = 0, multi: bool = False) -> Spec:
-    return Spec(bits, WIDTH, ROWS, _space(multi), TEXT_WIDTH if cls.text else None, seed)
+    return Spec(bits, WIDTH, ROWS, _space(multi), TEXT_WIDTH if cls.text else None, seed, MAP if cls.maps else None)
 
 
 def _set(cls: type[Method], labels: np.ndarray | None = None) -> FeatureSet:

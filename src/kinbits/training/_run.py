@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kinbits._errors import DataError
+from kinbits._errors import DataError, UsageError
 from kinbits.methods import Method, Recipe
 from kinbits.training._checkpoint import Checkpoints
 from kinbits.training._config import Training
@@ -154,7 +154,7 @@ class Run:
             for name, term in terms.items():
                 meter[name] = meter.get(name, 0) + term.detach().float()
             steps += 1
-            progress.advance(steps * self.recipe.batch_size / max(len(rows), 1))
+            progress.advance(steps * self.recipe.batch_size / max(rows.size, 1))
         self.method.end_epoch(epoch, self.train)
         record = {name: float(total) / max(steps, 1) for name, total in meter.items()}
         record["loss"] = sum(record.values())
@@ -169,10 +169,12 @@ class Run:
         return self.train.batches(rows, self.recipe.batch_size, [self.training.seed, epoch + 1])
 
     def _rows(self, epoch: int) -> np.ndarray:
-        """Return this epoch's rows in their order; the same after a resume, since the seed knows the epoch."""
+        """Return this epoch's rows or groups in their order; the same after a resume: the seed knows the epoch."""
         self._reseed(epoch)
         chosen = self.method.epoch_rows(epoch, self.train)
         rows = np.arange(len(self.train)) if chosen is None else chosen.cpu().numpy()
+        if rows.ndim > 2:
+            raise UsageError(f"epoch_rows of method '{self.method.name}' gave shape {rows.shape}; give (m,) or (m, g)")
         return np.random.default_rng([self.training.seed, epoch + 1, 1]).permutation(rows)
 
     def _reseed(self, epoch: int) -> None:
