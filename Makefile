@@ -35,7 +35,7 @@ results: $(VENV)/.installed
 	$(BIN)/kinbits bench experiments/fashion-mnist.yaml
 	$(BIN)/python experiments/fashion_products.py
 	$(BIN)/python experiments/ties.py
-	$(BIN)/python experiments/readme_numbers.py
+	$(BIN)/python experiments/fill_numbers.py
 
 BENCHMARKS := bench_scan bench_multi_index bench_index bench_pairs bench_metrics
 

@@ -41,7 +41,7 @@ def test_every_command_in_the_readme_exists():
             assert re.search(rf"\b{verb}\b", known), f"README.md shows `kinbits {verb}`"
 
 
-def test_the_numbers_in_the_readme_are_those_of_the_result_files():
-    script = ROOT / "experiments" / "readme_numbers.py"
+def test_the_numbers_in_the_documents_are_those_of_the_result_files():
+    script = ROOT / "experiments" / "fill_numbers.py"
     done = subprocess.run([sys.executable, str(script), "--check"], check=False)
-    assert done.returncode == 0, "run experiments/readme_numbers.py"
+    assert done.returncode == 0, "run experiments/fill_numbers.py"
