@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 from digits import batch_of, deep_score, learn, learn_deep, score, split
+from pair_cases import CASES, ONE_KIND, U, Y, dot, mean_over_pairs, space_of
 
 from kinbits import UsageError
 from kinbits.data import LabelSpace
 from kinbits.methods import Spec, build_method
-from kinbits.methods.hashnet import balance
+from kinbits.methods._pairwise import balance
 
-U = torch.tensor([[0.8, -0.6, 1.2, -0.4], [0.5, -0.9, 0.7, 0.3], [-1.1, 0.4, -0.2, 0.9]])
 SPACE = LabelSpace(tuple("abcd"))
 
 
@@ -21,50 +21,30 @@ def make(bits=4, space=SPACE, **params):
 
 @pytest.mark.parametrize(("alpha", "wanted"), [(0.1, 1.283693), (0.0, 0.184891)])
 def test_worked_values(alpha, wanted):
-    terms = make(alpha=alpha, self_pairs=True).loss(batch_of(torch.tensor([0, 0, 1])), U)
+    terms = make(alpha=alpha, self_pairs=True).loss(batch_of(Y), U)
     assert float(terms["likelihood"]) == pytest.approx(wanted, abs=1e-6)
 
 
-def naive(logits, labels, beta, alpha):
-    """Labels are sets of numbers; an empty set is an unlabelled row."""
-    rows = [i for i in range(len(logits)) if labels[i]]
-    pairs = [(i, j) for i in rows for j in rows if i != j]
-    alike = {(i, j): bool(labels[i] & labels[j]) for i, j in pairs}
-    positives = sum(alike.values())
-    total = 0.0
-    for i, j in pairs:
-        theta = alpha * sum(
-            math.tanh(beta * a) * math.tanh(beta * b)
-            for a, b in zip(logits[i].tolist(), logits[j].tolist(), strict=True)
-        )
-        weight = 1.0
-        if 0 < positives < len(pairs):
-            weight = len(pairs) / (positives if alike[i, j] else len(pairs) - positives)
-        if alike[i, j]:
-            weight *= len(labels[i] & labels[j]) / len(labels[i] | labels[j])
-        total += weight * (math.log(1 + math.exp(theta)) - alike[i, j] * theta)
-    return total / len(pairs)
+def naive(logits, sets, beta, alpha):
+    squashed = torch.tanh(beta * logits).tolist()
+
+    def value(i, j, alike):
+        theta = alpha * dot(squashed[i], squashed[j])
+        return math.log(1 + math.exp(theta)) - alike * theta
+
+    return mean_over_pairs(sets, value, weighted=True)
 
 
-@pytest.mark.parametrize(
-    ("labels", "sets"),
-    [
-        (torch.tensor([0, 1, 0, 2, 1, -1, -1]), [{0}, {1}, {0}, {2}, {1}, set(), set()]),
-        (
-            torch.tensor([[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0], [1, 1, 1, 0]]).float(),
-            [{0, 1}, {1, 2}, {3}, set(), {0, 1, 2}],
-        ),
-    ],
-)
+@pytest.mark.parametrize(("labels", "sets"), CASES)
 def test_the_loss_is_the_equation(labels, sets):
     logits = torch.randn(len(labels), 6, generator=torch.Generator().manual_seed(1))
-    method = make(6, LabelSpace(tuple("abcd"), multi=labels.ndim == 2), alpha=0.7)
+    method = make(6, space_of(labels), alpha=0.7)
     method.beta.fill_(1.3)
     wanted = naive(logits, sets, 1.3, 0.7)
     assert float(method.loss(batch_of(labels), logits)["likelihood"]) == pytest.approx(wanted, abs=1e-5)
 
 
-@pytest.mark.parametrize("labels", [[0, 0, 0], [0, 1, 2], [-1, -1, -1]])
+@pytest.mark.parametrize("labels", ONE_KIND)
 def test_a_batch_with_one_kind_of_pair_is_finite(labels):
     logits = U.clone().requires_grad_()
     loss = make().loss(batch_of(torch.tensor(labels)), logits)["likelihood"]

@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from kinbits._errors import UsageError
 from kinbits.heads import Linear
-from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet, labelled
+from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods._pairwise import likelihood, pairs_within
 from kinbits.methods._registry import register
 
 
@@ -59,33 +59,6 @@ class HashNet(Method):
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the weighted likelihood of the batch's pairs."""
         codes = torch.tanh(self.beta * logits.float())
-        theta = self.alpha * codes @ codes.T
-        same = batch.similar
-        known = labelled(batch.targets).float()
-        counted = known[:, None] * known[None, :]
-        if not self.self_pairs:
-            counted.fill_diagonal_(0)
-        weights = counted * balance(same, counted) * _overlap(batch.targets, same)
-        likelihood = F.softplus(theta) - same * theta
-        return {"likelihood": (weights * likelihood).sum() / counted.sum().clamp_min(1)}
-
-
-def balance(same: Tensor, counted: Tensor) -> Tensor:
-    """Weigh similar and other pairs inversely to their number, float ``(b, b)``; 1 if one kind is missing."""
-    positives = (same * counted).sum()
-    negatives = counted.sum() - positives
-    if positives == 0 or negatives == 0:
-        return torch.ones_like(same)
-    total = counted.sum()
-    return torch.where(same > 0, total / positives, total / negatives)
-
-
-def _overlap(labels: Tensor, same: Tensor) -> Tensor:
-    """Return the Jaccard index of label sets for similar pairs, 1 for all others."""
-    if labels.ndim == 1:
-        return torch.ones_like(same)
-    sets = labels.float()
-    shared = sets @ sets.T
-    sizes = sets.sum(1)
-    jaccard = shared / (sizes[:, None] + sizes[None, :] - shared).clamp_min(1)
-    return torch.where(same > 0, jaccard, torch.ones_like(jaccard))
+        pairs = pairs_within(batch.targets, self.self_pairs)
+        values = likelihood(self.alpha * codes @ codes.T, pairs.same)
+        return {"likelihood": pairs.mean(pairs.weights * values)}
