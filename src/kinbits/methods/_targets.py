@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -36,9 +37,8 @@ def binary_targets(
     Raises:
         UsageError: There are more classes than codes, or the kind does not exist for these sizes.
     """
-    if classes > 2 ** min(bits, 62):
-        raise UsageError(f"{classes} classes need more than {bits} bits: there are only {2**bits} codes")
-    orthogonal = bits & (bits - 1) == 0 and classes <= 2 * bits
+    check_room(classes, bits)
+    orthogonal = hadamard_fits(classes, bits)
     if kind == "auto":
         kind = "hadamard" if orthogonal else "maxhd" if classes <= 2_000 else "bernoulli"
     if kind == "hadamard":
@@ -49,18 +49,34 @@ def binary_targets(
         # Flipping columns keeps all distances and gives every bit both values among the classes.
         flips: np.ndarray = rng.choice(np.array([-1, 1], np.int8), bits)
         return np.asarray(rows * flips)
-    return _apart(classes, bits, rng) if kind == "maxhd" else _distinct(classes, bits, rng)
+    return _apart(classes, bits, rng) if kind == "maxhd" else distinct(classes, lambda n: coins(n, bits, rng))
 
 
-def _distinct(classes: int, bits: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw fair coins, again for rows that repeat."""
-    rows = rng.choice(np.array([-1, 1], np.int8), (classes, bits))
+def check_room(classes: int, bits: int) -> None:
+    """Refuse more classes than there are codes."""
+    if classes > 2 ** min(bits, 62):
+        raise UsageError(f"{classes} classes need more than {bits} bits: there are only {2**bits} codes")
+
+
+def hadamard_fits(classes: int, bits: int) -> bool:
+    """Tell whether a Hadamard matrix of order ``bits`` and its negative have enough rows."""
+    return bits & (bits - 1) == 0 and classes <= 2 * bits
+
+
+def coins(count: int, bits: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw fair coins, int8 ``(count, bits)`` of -1 and +1."""
+    return rng.choice(np.array([-1, 1], np.int8), (count, bits))
+
+
+def distinct(count: int, draw: Callable[[int], np.ndarray]) -> np.ndarray:
+    """Draw ``count`` rows, and again for rows that repeat."""
+    rows = draw(count)
     while True:
-        _, first = np.unique(rows, axis=0, return_index=True)
-        again = np.setdiff1d(np.arange(classes), first)
+        _, first = np.unique(np.packbits(rows > 0, axis=1), axis=0, return_index=True)
+        again = np.setdiff1d(np.arange(count), first)
         if not len(again):
             return rows
-        rows[again] = rng.choice(np.array([-1, 1], np.int8), (len(again), bits))
+        rows[again] = draw(len(again))
 
 
 def _apart(classes: int, bits: int, rng: np.random.Generator) -> np.ndarray:
@@ -76,7 +92,7 @@ def _apart(classes: int, bits: int, rng: np.random.Generator) -> np.ndarray:
             rows = np.concatenate([rows, tries[:1]])
             tries = tries[_nearest(tries, rows[-1:]) >= threshold * bits]
     if len(rows) < classes:
-        return _distinct(classes, bits, rng)
+        return distinct(classes, lambda n: coins(n, bits, rng))
     return rng.permutation(rows).astype(np.int8)
 
 
