@@ -2,6 +2,7 @@
 
 from kinbits.methods._base import Batch, Method, Optimizer, Recipe, Spec, TrainSet
 from kinbits.methods._registry import Parameter, build_method, get_method, methods, parameters, register
+from kinbits.methods._semantic import semantic_centres
 
 __all__ = [
     "Batch",
@@ -16,4 +17,5 @@ __all__ = [
     "methods",
     "parameters",
     "register",
+    "semantic_centres",
 ]
