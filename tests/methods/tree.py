@@ -19,11 +19,11 @@ SPACE = LabelSpace.with_levels([f"class {c}" for c in range(16)], [(GROUPS.tolis
 def split(seed=0):
     """Return (points, labels) of 640 training points, which are the database, and of 320 queries."""
     rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(4, 32))[GROUPS] + 0.6 * rng.normal(size=(16, 32))
+    centres = rng.normal(size=(4, 32))[GROUPS] + rng.normal(size=(16, 32))
     parts = []
     for each in (40, 20):
         labels = np.repeat(np.arange(16), each)
-        points = centres[labels] + 0.7 * rng.normal(size=(len(labels), 32))
+        points = centres[labels] + 0.5 * rng.normal(size=(len(labels), 32))
         parts.append((points.astype(np.float32), labels))
     return tuple(parts)
 

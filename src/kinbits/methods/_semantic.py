@@ -15,15 +15,15 @@ MOST_CLASSES, REPAIRS, SWEEPS, GAIN = 20_000, 200, 200, 1e-9
 def semantic_centres(
     similarity: np.ndarray, bits: int, *, distance: int = -1, restarts: int = 4, seed: int = 0
 ) -> np.ndarray:
-    """Find binary centres whose inner products follow the similarity of classes, at a smallest distance from each other.
+    """Find binary centres whose inner products follow the similarity of classes, at a smallest distance.
 
-    Minimises sum_ij (S_ij - h_i . h_j / K)^2 over H in {-1, +1}^(C x K) while every two centres differ in at least d bits:
-    one centre after another takes the best flip of one bit, or of two where one alone does not help, until no flip of
-    any centre helps. The sum never rises. A flip of any bit is judged in O(C K) for all bits together, so a sweep costs
-    O(C^2 K); memory is that of S.
+    Minimises sum_ij (S_ij - h_i . h_j / K)^2 over H in {-1, +1}^(C x K) while every two centres differ in d bits or
+    more: one centre after another takes the best flip of one bit, or of two where one alone does not help, until no
+    flip of any centre helps. The sum never rises. All flips of a centre are judged by one product in O(C K), so a sweep
+    costs O(C^2 K); memory is that of S.
 
     Args:
-        similarity: S, float ``(C, C)``, from -1 (unlike) to 1 (the same); made symmetric by its mean with its transpose.
+        similarity: S, float ``(C, C)``, from -1 (unlike) to 1 (the same); of S and its transpose the mean is taken.
         bits: K, at least 1; odd ones too.
         distance: d, the smallest Hamming distance of two centres. 0: none is asked for, and centres may coincide. -1
             chooses the smallest d with sum_{i<d} binom(K, i) >= 2^K / C, or less where no such centres are found.
@@ -85,7 +85,7 @@ def _checked(similarity: np.ndarray, bits: int, distance: int, restarts: int) ->
 
 
 def _start(classes: int, bits: int, distance: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
-    """Return centres and their smallest distance; -1 goes down from the Gilbert-Varshamov value until some are found."""
+    """Return centres and their distance; -1 goes down from the Gilbert-Varshamov value until some are found."""
     drawn = hash_centres(classes, bits, rng)
     bound = gilbert_varshamov(classes, bits)
     for wanted in [distance] if distance >= 0 else range(bound, 1, -1):
@@ -103,8 +103,8 @@ def _start(classes: int, bits: int, distance: int, rng: np.random.Generator) -> 
 def separated(centres: np.ndarray, distance: int, rng: np.random.Generator) -> np.ndarray | None:
     """Move centres apart until every two differ in ``distance`` bits.
 
-    The centre that is too near to others by most flips the bit that helps most; one time in ten another centre, one time in
-    twenty another bit, so that the search does not run in circles.
+    The centre that is too near to others by most flips the bit that helps most; one time in ten another centre, one
+    time in twenty another bit, so that the search does not run in circles.
 
     Args:
         centres: -1 and +1, ``(C, K)``.

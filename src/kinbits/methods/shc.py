@@ -151,10 +151,10 @@ def _classified(features: Tensor, labels: Tensor, classes: int, passes: int) -> 
     rows, of = _pairs(labels)
     with torch.enable_grad():
         for _ in range(passes):
-            for part in torch.randperm(len(rows), device=rows.device).split(128):
+            for part in torch.split(torch.randperm(len(rows), device=rows.device), 128):
                 loss = F.cross_entropy(layer((features[rows[part]] - mean) / scale), of[part])
                 optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
     with torch.no_grad():
-        return torch.cat([layer((chunk - mean) / scale) for chunk in features.split(CHUNK)])
+        return torch.cat([layer((chunk - mean) / scale) for chunk in torch.split(features, CHUNK)])

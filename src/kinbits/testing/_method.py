@@ -61,7 +61,8 @@ def toy(seed: int = 0, rows: int = ROWS) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def _space(multi: bool = False) -> LabelSpace:
-    return LabelSpace(tuple(f"class {c}" for c in range(CLASSES)), multi=multi)
+    groups = [c % 2 for c in range(CLASSES)]  # for methods that need a hierarchy
+    return LabelSpace.with_levels([f"class {c}" for c in range(CLASSES)], [(groups, ("even", "odd"))], multi=multi)
 
 
 def _spec(cls: type[Method], bits: int, seed: int = 0, multi: bool = False) -> Spec:
