@@ -7,12 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from kinbits._errors import DataError, UsageError
+from kinbits._errors import UsageError
 from kinbits.heads import Linear
 from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet, labelled, similar
+from kinbits.methods._discrete import CodeSums, chunks, labelled_rows, labels_of, soft_ratio, sweep
 from kinbits.methods._registry import register
-
-CHUNK = 4096
 
 
 @register("adsh")
@@ -73,7 +72,7 @@ class Adsh(Method):
         self.register_buffer("recorded", torch.zeros(m, spec.bits))
         self.register_buffer("ratio", torch.ones(()))
         self.register_buffer("swept", torch.zeros((), dtype=torch.bool))
-        self._labels: Tensor | None = None
+        self._sums: CodeSums | None = None
 
     def epoch_rows(self, epoch: int, train: TrainSet) -> Tensor:
         """Return the round's queries; draw new ones at the start of a round."""
@@ -83,42 +82,30 @@ class Adsh(Method):
 
     def _draw(self, train: TrainSet) -> None:
         """Draw Omega among the labelled rows, in order, and take the share of similar pairs."""
-        labels = self._all_labels(train)
-        rows = labelled(labels).nonzero().flatten().cpu().numpy()
-        if not len(rows):
-            raise DataError("method 'adsh' learns from labels, and no training row has one")
+        labels = labels_of(self, train)
+        rows = labelled_rows(self, labels)
         drawn = train.rng.choice(rows, min(len(self.queries), len(rows)), replace=False)
         omega = torch.from_numpy(drawn).to(labels.device).sort().values
         self.queries.fill_(self.spec.rows)
         self.queries[: len(omega)] = omega
         self.recorded.zero_()
-        starts = range(0, self.spec.rows, CHUNK)
-        alike = sum(float(similar(labels[omega], labels[start : start + CHUNK]).sum()) for start in starts)
-        other = len(omega) * len(rows) - alike
-        self.ratio.fill_(alike / other if self.soft and other else 1.0)
+        self.ratio.fill_(soft_ratio(labels, omega) if self.soft else 1.0)
 
     def start_epoch(self, epoch: int, train: TrainSet) -> None:
         """Sum up what the loss needs of the fixed codes: V^T V, sum V and n, and sums by class."""
-        self._labels = self._all_labels(train)
-        width = self.spec.bits + 1
-        self._gram = torch.zeros(width, width, device=self.database.device)
-        self._by_class = torch.zeros(self.spec.classes + 1, width, device=self.database.device)
-        for start in range(0, self.spec.rows, CHUNK):
-            labels, values = self._part(start)
-            self._gram += values.T @ values
-            if labels.ndim == 1:
-                self._by_class.index_add_(0, labels % (self.spec.classes + 1), values)
+        labels = labels_of(self, train)
+        self._sums = CodeSums(labels, self.database, labelled(labels), self.spec.classes)
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the fit to the labels and the distance to the free codes, both of J / (n b)."""
-        if self._labels is None:
+        if self._sums is None:
             raise UsageError("method 'adsh' compares with the whole training set; call start_epoch first")
         u, K, r = torch.tanh(logits), self.spec.bits, self.ratio
         self._record(batch.rows, u.detach())
-        near = self._near(batch.targets)
-        alike, n = near[:, K], self._gram[K, K]
-        towards = (1 + r) * near[:, :K] - r * self._gram[K, :K]
-        fit = ((u @ self._gram[:K, :K]) * u - 2 * K * towards * u).sum(1) + K**2 * (alike + r**2 * (n - alike))
+        near, gram = self._sums.near(batch.targets), self._sums.gram
+        alike, n = near[:, K], gram[K, K]
+        towards = (1 + r) * near[:, :K] - r * gram[K, :K]
+        fit = ((u @ gram[:K, :K]) * u - 2 * K * towards * u).sum(1) + K**2 * (alike + r**2 * (n - alike))
         apart = (self.database[batch.rows] - u).square().sum(1)
         known = labelled(batch.targets) / (n * len(batch))
         return {"fit": (known * fit).sum(), "quantization": self.gamma * (known * apart).sum()}
@@ -128,9 +115,9 @@ class Adsh(Method):
         """Sweep over the columns of V at the end of a round."""
         if (epoch + 1) % self.inner:
             return
-        labels = self._all_labels(train)
-        for start in range(0, self.spec.rows, CHUNK):
-            self._sweep(start, labels)
+        labels = labels_of(self, train)
+        for part in chunks(self.spec.rows):
+            self._sweep(part, labels)
         unknown = ~labelled(labels)
         if unknown.any():
             self.database[unknown] = torch.where(self.outputs(train)[unknown] >= 0, 1, -1).to(torch.int8)
@@ -140,45 +127,19 @@ class Adsh(Method):
         """Return V as bits; None before the first sweep."""
         return self.database > 0 if self.swept else None
 
-    def _sweep(self, start: int, labels: Tensor) -> None:
+    def _sweep(self, part: slice, labels: Tensor) -> None:
         """Minimise J over one column after another, for the rows of one chunk."""
-        rows = slice(start, start + CHUNK)
         omega = self.queries[self.queries < self.spec.rows]
         U, r = self.recorded[: len(omega)], self.ratio
-        alike = similar(labels[rows], labels[omega])
+        alike = similar(labels[part], labels[omega])
         Q = -2 * self.spec.bits * ((1 + r) * (alike @ U) - r * U.sum(0))
-        here = (omega >= start) & (omega < start + CHUNK)
-        Q[omega[here] - start] -= 2 * self.gamma * U[here]
-        G, V = U.T @ U, self.database[rows].float()
-        for k in range(self.spec.bits):
-            slope = 2 * (V @ G[:, k] - V[:, k] * G[k, k]) + Q[:, k]
-            V[:, k] = torch.where(slope == 0, V[:, k], -slope.sign())
-        self.database[rows] = torch.where(alike.any(1)[:, None], V.to(torch.int8), self.database[rows])
+        here = (omega >= part.start) & (omega < part.stop)
+        Q[omega[here] - part.start] -= 2 * self.gamma * U[here]
+        V = sweep(self.database[part].float(), U.T @ U, Q).to(torch.int8)
+        self.database[part] = torch.where(alike.any(1)[:, None], V, self.database[part])
 
     def _record(self, rows: Tensor, u: Tensor) -> None:
         """Keep the outputs of this round's queries."""
         place = torch.searchsorted(self.queries, rows).clamp_max(len(self.queries) - 1)
         mine = self.queries[place] == rows
         self.recorded[place[mine]] = u[mine].to(self.recorded.dtype)
-
-    def _near(self, labels: Tensor) -> Tensor:
-        """Return the sum of v_j, and the count, over the rows j that share a label, float ``(b, K + 1)``."""
-        if labels.ndim == 1:
-            return self._by_class[labels] * labelled(labels)[:, None]
-        near = torch.zeros(len(labels), self.spec.bits + 1, device=labels.device)
-        for start in range(0, self.spec.rows, CHUNK):
-            others, values = self._part(start)
-            near += similar(labels, others) @ values
-        return near
-
-    def _part(self, start: int) -> tuple[Tensor, Tensor]:
-        """Return labels of a chunk, and its codes with a column of ones, 0 for unlabelled rows."""
-        assert self._labels is not None
-        labels = self._labels[start : start + CHUNK]
-        codes = self.database[start : start + CHUNK].float()
-        return labels, torch.nn.functional.pad(codes, (0, 1), value=1.0) * labelled(labels)[:, None]
-
-    def _all_labels(self, train: TrainSet) -> Tensor:
-        if train.labels is None or len(train) != self.spec.rows:
-            raise DataError(f"method 'adsh' was made for {self.spec.rows} labelled rows; the set has {len(train)}")
-        return train.labels
