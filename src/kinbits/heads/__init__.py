@@ -2,5 +2,16 @@
 
 from kinbits.heads._base import Head, MapHead, build_head, heads, register_head
 from kinbits.heads._common import Linear, LinearBatchNorm, Mlp
+from kinbits.heads._maps import SpatialAttention
 
-__all__ = ["Head", "Linear", "LinearBatchNorm", "MapHead", "Mlp", "build_head", "heads", "register_head"]
+__all__ = [
+    "Head",
+    "Linear",
+    "LinearBatchNorm",
+    "MapHead",
+    "Mlp",
+    "SpatialAttention",
+    "build_head",
+    "heads",
+    "register_head",
+]

@@ -1,0 +1,92 @@
+"""How well each class of the medical sets is found, the rare ones above all: ath, its ablations, and rivals.
+
+Runs what ``experiments/medical.yaml`` names, and writes ``results/medical-classes.csv`` (one row per run and class of
+the queries) and ``results/medical-classes.md``. ``train`` is the class's share of the training images; the class
+``(mean)`` is the mean over classes, in which each counts alike.
+
+    KINBITS_DATA=path/to/data python experiments/medical_classes.py
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from _runs import RESULTS, Clock, Table, summary
+
+import kinbits
+from kinbits import metrics
+from kinbits.bench import Experiment
+from kinbits.data import FeatureCache
+
+FIELDS = ["protocol", "method", "bits", "seed", "class", "train"]
+METRIC = "map@all"
+MEAN = "(mean)"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bits", nargs="+", type=int, default=[32])
+    parser.add_argument("--seeds", nargs="+", type=int)
+    options = parser.parse_args()
+    experiment = Experiment.from_file(Path(__file__).with_name("medical.yaml"))
+    table, cache = Table("medical-classes.csv", FIELDS, [METRIC]), FeatureCache()
+    for run in experiment.runs():
+        known = {"protocol": run.protocol, "method": run.entry.label, "bits": run.bits, "seed": run.seed}
+        chosen = run.bits in options.bits and (options.seeds is None or run.seed in options.seeds)
+        if chosen and not table.has(**known, **{"class": MEAN}):
+            measure(table, run, known, cache)
+            write_markdown(table)
+
+
+def measure(table: Table, run, known: dict, cache: FeatureCache) -> None:
+    """Fit one model and add a row per class."""
+    splits = kinbits.load_dataset(run.protocol)
+    with Clock() as clock:
+        model = kinbits.fit(
+            splits.train,
+            method=run.entry.method,
+            bits=run.bits,
+            backbone=run.backbone,
+            image_size=run.image_size,
+            params=dict(run.entry.params),
+            cache=cache,
+            seed=run.seed,
+            progress=False,
+            **run.training,
+        )
+    parts = (splits.query, splits.database)
+    queries, database = (model.codes(model.features(part, cache=cache).array) for part in parts)
+    relevance = metrics.LabelRelevance(splits.query.labels, splits.database.labels)
+    each = metrics.evaluate(queries, database, relevance, [METRIC]).per_query[METRIC]
+    shares = np.bincount(splits.train.labels, minlength=splits.train.space.classes) / len(splits.train)
+    found = {c: float(np.nanmean(each[splits.query.labels == c])) for c in np.unique(splits.query.labels)}
+    rows = [(splits.train.space.names[c], f"{shares[c]:.3f}", value) for c, value in found.items()]
+    for name, share, value in [*rows, (MEAN, "1.000", float(np.mean(list(found.values()))))]:
+        named = {**known, "class": name, "train": share}
+        table.add(named, {METRIC: value}, clock.seconds, run.entry.params, splits.protocol.checksum)
+
+
+def write_markdown(table: Table) -> None:
+    """Write one table per protocol and length: a method a line, a class a column."""
+    lines = [
+        "Tie-aware mAP@all of the queries of each class (its share of the training images), mean ± sample deviation over "
+        "seeds; features and maps of a frozen `efficientnet_lite0` at 128 px."
+    ]
+    rows = summary(table, ["protocol", "bits", "method", "class", "train"], METRIC)
+    cells = {(r["protocol"], r["bits"], r["method"], r["class"]): r for r in rows}
+    for protocol, bits in dict.fromkeys(key[:2] for key in cells):
+        here = [key for key in cells if key[:2] == (protocol, bits)]
+        classes, methods = (list(dict.fromkeys(key[i] for key in here)) for i in (3, 2))
+        titles = [c if c == MEAN else f"{c} ({cells[(*here[0][:3], c)]['train']})" for c in classes]
+        lines += ["", f"`{protocol}`, {bits} bits", "", "| method | " + " | ".join(titles) + " |"]
+        lines.append("| --- " * (len(classes) + 1) + "|")
+        for method in methods:
+            row = [cells[protocol, bits, method, c] for c in classes]
+            lines.append(f"| {method} | " + " | ".join(f"{r['mean']:.3f} ± {r['sd']:.3f}" for r in row) + " |")
+    (RESULTS / "medical-classes.md").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
