@@ -71,8 +71,8 @@ def measure(table: Table, run, known: dict, cache: FeatureCache) -> None:
 def write_markdown(table: Table) -> None:
     """Write one table per protocol and length: a method a line, a class a column."""
     lines = [
-        "Tie-aware mAP@all of the queries of each class (its share of the training images), mean ± sample deviation over "
-        "seeds; features and maps of a frozen `efficientnet_lite0` at 128 px."
+        "Tie-aware mAP@all of the queries of each class (its share of the training images), mean ± sample deviation "
+        "over seeds; features and maps of a frozen `efficientnet_lite0` at 128 px."
     ]
     rows = summary(table, ["protocol", "bits", "method", "class", "train"], METRIC)
     cells = {(r["protocol"], r["bits"], r["method"], r["class"]): r for r in rows}

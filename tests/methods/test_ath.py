@@ -232,6 +232,5 @@ def test_the_parts_of_the_loss_on_digits(monkeypatch):
     scores = {name: np.mean([reached(seed, **params) for seed in range(3)], axis=0) for name, params in kinds.items()}
     monkeypatch.setitem(_registry._REGISTRY, "ath", HeadUntaught)
     scores["cross-entropy only"] = np.mean([reached(seed) for seed in range(3)], axis=0)
-    print(scores)
     assert scores["full"][0] > scores["triplets only"][0]
-    assert min(scores[name][0] for name in kinds) > scores["cross-entropy only"][0] + 0.1
+    assert min(scores[name][0] for name in kinds) > scores["cross-entropy only"][0] + 0.05

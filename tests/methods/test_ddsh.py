@@ -242,8 +242,8 @@ def test_a_sample_smaller_than_the_classes_need_holds_each_class_as_often():
 
 def test_soft_ratio_balances_both_kinds_of_pair():
     labels = torch.tensor([0, 0, 1, 2, -1])
-    assert soft_ratio(labels, torch.tensor([0, 2])) == pytest.approx(3 / 5)
-    assert soft_ratio(torch.tensor([0, 0]), torch.tensor([0])) == 1
+    assert soft_ratio(labels, torch.tensor([0, 2]), 3) == pytest.approx(3 / 5)
+    assert soft_ratio(torch.tensor([0, 0]), torch.tensor([0]), 1) == 1
 
 
 def test_code_sums_count_only_what_counts():

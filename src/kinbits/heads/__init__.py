@@ -2,7 +2,7 @@
 
 from kinbits.heads._base import Head, MapHead, build_head, heads, register_head
 from kinbits.heads._common import Linear, LinearBatchNorm, Mlp
-from kinbits.heads._maps import SpatialAttention
+from kinbits.heads._maps import PartAttention, SpatialAttention
 
 __all__ = [
     "Head",
@@ -10,6 +10,7 @@ __all__ = [
     "LinearBatchNorm",
     "MapHead",
     "Mlp",
+    "PartAttention",
     "SpatialAttention",
     "build_head",
     "heads",

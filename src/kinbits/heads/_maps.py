@@ -68,3 +68,47 @@ class SpatialAttention(MapHead):
     def forward(self, features: Tensor) -> Tensor:
         """Return the logits, float ``(n, bits)``."""
         return self.logits(self.vectors(features))
+
+
+@register_head("part-attention")
+class PartAttention(MapHead):
+    """Attended parts and the whole map, each refined and averaged, and one linear layer without bias on all of them.
+
+    The refinements are 1x1 convolutions without bias, batch norm and ReLU; one is shared by the parts. A part's weights
+    may follow such a convolution: that gives the same numbers as weighing its input, and reads the map once.
+
+    Args:
+        features: Length ``c h w`` of one map laid out as a vector.
+        bits: Code length.
+        shape: ``(c, h, w)``.
+        parts: Number M of parts.
+        width: Length of the vector of a part, and of the whole.
+    """
+
+    def __init__(self, features: int, bits: int, shape: Sequence[int], parts: int = 4, width: int = 128) -> None:
+        super().__init__(features, bits, shape, parts=parts, width=width)
+        self.parts, self.width = parts, width
+        self.attend = nn.Conv2d(self.shape[0], parts, 1)
+        nn.init.normal_(self.attend.weight, std=0.1)  # from smaller weights all parts look everywhere, and stay so
+        self.local = nn.Conv2d(self.shape[0], width, 1, bias=False)
+        self.local_norm = nn.BatchNorm2d(width)
+        self.whole = nn.Sequential(nn.Conv2d(self.shape[0], width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+        self.hash = nn.Linear((parts + 1) * width, bits, bias=False)
+
+    def look(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return attention maps ``(n, M, h, w)``, part vectors ``(n, M, width)`` and whole vectors ``(n, width)``."""
+        maps = self.standard(features)
+        attention = torch.sigmoid(self.attend(maps))
+        seen = attention[:, :, None] * self.local(maps)[:, None]
+        refined = F.relu(self.local_norm(seen.flatten(0, 1))).mean((2, 3))
+        return attention, refined.view(len(maps), self.parts, self.width), self.whole(maps).mean((2, 3))
+
+    def logits(self, parts: Tensor, whole: Tensor) -> Tensor:
+        """Return the logits ``(n, bits)`` of part and whole vectors."""
+        logits: Tensor = self.hash(torch.cat([parts.flatten(1), whole], dim=1))
+        return logits - self.threshold
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the logits, float ``(n, bits)``."""
+        _, parts, whole = self.look(features)
+        return self.logits(parts, whole)

@@ -46,9 +46,33 @@ def labelled_rows(method: Method, labels: Tensor, least: int = 1) -> np.ndarray:
     return rows
 
 
-def soft_ratio(labels: Tensor, sample: Tensor) -> float:
+def over_alike(labels: Tensor, others: Tensor, values: Tensor, classes: int) -> Tensor:
+    """Sum up, for every row, the values of the others that share a label with it.
+
+    Args:
+        labels: int64 ``(n,)`` or multi-hot ``(n, C)``; unlabelled rows share with none.
+        others: The same form, ``(m,)`` or ``(m, C)``.
+        values: float ``(m, w)``.
+        classes: Number C of classes.
+
+    Returns:
+        float ``(n, w)``. Single labels go by sums of classes: O((n + m) w), and no n x m array.
+    """
+    if labels.ndim == 1:
+        return _by_class(others, values, classes)[labels % (classes + 1)] * labelled(labels)[:, None]
+    return similar(labels, others) @ values
+
+
+def _by_class(labels: Tensor, values: Tensor, classes: int) -> Tensor:
+    """Sum up values by their single labels, float ``(C + 1, w)``; the last row takes what has none."""
+    table = torch.zeros(classes + 1, values.shape[1], device=values.device)
+    return table.index_add_(0, labels % (classes + 1), values)
+
+
+def soft_ratio(labels: Tensor, sample: Tensor, classes: int) -> float:
     """Return r = similar / other pairs between the labelled rows and a sample of them; 1 if one kind is missing."""
-    alike = sum(float(similar(labels[sample], labels[part]).sum()) for part in chunks(len(labels)))
+    one = torch.ones(len(sample), 1, device=labels.device)
+    alike = sum(float(over_alike(labels[part], labels[sample], one, classes).sum()) for part in chunks(len(labels)))
     other = len(sample) * float(labelled(labels).sum()) - alike
     return alike / other if alike and other else 1.0
 
@@ -70,17 +94,17 @@ class CodeSums:
         self._labels, self._codes, self._counts, self._classes = labels, codes, counts, classes
         width = codes.shape[1] + 1
         self.gram = torch.zeros(width, width, device=codes.device)
-        self._by_class = torch.zeros(classes + 1, width, device=codes.device)
+        self._table = torch.zeros(classes + 1, width, device=codes.device)
         for part in chunks(len(codes)):
             values = self._values(part)
             self.gram += values.T @ values
             if labels.ndim == 1:
-                self._by_class.index_add_(0, labels[part] % (classes + 1), values)
+                self._table += _by_class(labels[part], values, classes)
 
     def near(self, labels: Tensor) -> Tensor:
         """Return the sum of v over the rows that share a label with each given one, float ``(b, K + 1)``."""
         if labels.ndim == 1:
-            return self._by_class[labels % (self._classes + 1)] * labelled(labels)[:, None]
+            return self._table[labels % (self._classes + 1)] * labelled(labels)[:, None]
         near = torch.zeros(len(labels), len(self.gram), device=labels.device)
         for part in chunks(len(self._codes)):
             near += similar(labels, self._labels[part]) @ self._values(part)

@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import torch
-from torch import Tensor
-
-from kinbits._errors import UsageError
 from kinbits.heads import Linear
-from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet, labelled, similar
-from kinbits.methods._discrete import CodeSums, chunks, labelled_rows, labels_of, soft_ratio, sweep
+from kinbits.methods._asymmetric import Asymmetric
+from kinbits.methods._base import Recipe, Spec
 from kinbits.methods._registry import register
 
 
 @register("adsh")
-class Adsh(Method):
+class Adsh(Asymmetric):
     """Fit inner products of network codes and free database codes to the labels, by turns.
 
-    A round draws m queries Omega from the n rows. With u_i = tanh(z_i) the network's output, v_j in {-1,
-    +1}^K the free code of row j, S_ij = 1 for a shared label and -r otherwise, r = similar / other pairs of
-    the round::
+    With u_i = tanh(z_i) the network's output for the m queries i of a round, v_j in {-1, +1}^K the free code of row j,
+    S_ij = 1 for a shared label and -r otherwise, r = similar / other pairs of the round::
 
         J = sum_{i in Omega} sum_j (u_i . v_j - K S_ij)^2 + gamma sum_{i in Omega} |v_i - u_i|^2
 
-    For ``inner`` epochs over Omega the network lowers J / (n b) on batches of b with V fixed. Then one sweep
-    over the bits k = 1..K, with U the outputs as recorded before each step, G = U^T U and U' the rows of U
-    put at their place among n (elsewhere 0), sets each column to its exact minimiser, so J cannot rise::
-
-        V_k = -sign(2 (V G_k - V_k G_kk) + Q_k)        Q = -2 K S^T U - 2 gamma U'
-
-    Since V is fixed in a round, the batch's fit term is sum_i u_i (V^T V) u_i - 2 K u_i . (S V)_i + K^2
-    |S_i|^2: S is never stored, a step costs O(b K^2), or O(b n K) with sets of labels, and the memory is n K
-    bytes for V.
+    The network lowers J for ``inner`` epochs over Omega, then one sweep sets the columns of V to their exact
+    minimisers; `kinbits.methods._asymmetric.Asymmetric` holds both steps.
 
     Differences: V starts from coin flips, not from 0, which was better in our trials. Rows whose labels
     nobody in Omega shares keep their code in this round, since only dissimilar pairs would pull on it.
@@ -51,95 +37,10 @@ class Adsh(Method):
     """
 
     recipe = Recipe(epochs=150, batch_size=64, lr=1e-3, weight_decay=1e-5)
-    database: Tensor
-    queries: Tensor
-    recorded: Tensor
-    ratio: Tensor
-    swept: Tensor
 
     def __init__(
         self, spec: Spec, *, gamma: float = 200.0, samples: int = 0, inner: int = 3, soft: bool = True
     ) -> None:
-        super().__init__(spec)
-        if gamma < 0 or samples < 0 or inner < 1:
-            raise UsageError(f"gamma {gamma}, samples {samples}, inner {inner}: need gamma, samples >= 0, inner >= 1")
-        self.gamma, self.inner, self.soft = gamma, inner, soft
-        m = min(samples or min(2_000, max(spec.rows // 5, 100)), spec.rows)
+        chosen = samples or min(2_000, max(spec.rows // 5, 100))
+        super().__init__(spec, gamma=gamma, samples=chosen, inner=inner, soft=soft)
         self.head = Linear(spec.features, spec.bits, std=0.01)
-        flips = torch.from_numpy(spec.rng.integers(0, 2, (spec.rows, spec.bits), dtype="int8"))
-        self.register_buffer("database", 2 * flips - 1)
-        self.register_buffer("queries", torch.zeros(m, dtype=torch.int64))
-        self.register_buffer("recorded", torch.zeros(m, spec.bits))
-        self.register_buffer("ratio", torch.ones(()))
-        self.register_buffer("swept", torch.zeros((), dtype=torch.bool))
-        self._sums: CodeSums | None = None
-
-    def epoch_rows(self, epoch: int, train: TrainSet) -> Tensor:
-        """Return the round's queries; draw new ones at the start of a round."""
-        if epoch % self.inner == 0:
-            self._draw(train)
-        return self.queries[self.queries < self.spec.rows]
-
-    def _draw(self, train: TrainSet) -> None:
-        """Draw Omega among the labelled rows, in order, and take the share of similar pairs."""
-        labels = labels_of(self, train)
-        rows = labelled_rows(self, labels)
-        drawn = train.rng.choice(rows, min(len(self.queries), len(rows)), replace=False)
-        omega = torch.from_numpy(drawn).to(labels.device).sort().values
-        self.queries.fill_(self.spec.rows)
-        self.queries[: len(omega)] = omega
-        self.recorded.zero_()
-        self.ratio.fill_(soft_ratio(labels, omega) if self.soft else 1.0)
-
-    def start_epoch(self, epoch: int, train: TrainSet) -> None:
-        """Sum up what the loss needs of the fixed codes: V^T V, sum V and n, and sums by class."""
-        labels = labels_of(self, train)
-        self._sums = CodeSums(labels, self.database, labelled(labels), self.spec.classes)
-
-    def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
-        """Return the fit to the labels and the distance to the free codes, both of J / (n b)."""
-        if self._sums is None:
-            raise UsageError("method 'adsh' compares with the whole training set; call start_epoch first")
-        u, K, r = torch.tanh(logits), self.spec.bits, self.ratio
-        self._record(batch.rows, u.detach())
-        near, gram = self._sums.near(batch.targets), self._sums.gram
-        alike, n = near[:, K], gram[K, K]
-        towards = (1 + r) * near[:, :K] - r * gram[K, :K]
-        fit = ((u @ gram[:K, :K]) * u - 2 * K * towards * u).sum(1) + K**2 * (alike + r**2 * (n - alike))
-        apart = (self.database[batch.rows] - u).square().sum(1)
-        known = labelled(batch.targets) / (n * len(batch))
-        return {"fit": (known * fit).sum(), "quantization": self.gamma * (known * apart).sum()}
-
-    @torch.no_grad()
-    def end_epoch(self, epoch: int, train: TrainSet) -> None:
-        """Sweep over the columns of V at the end of a round."""
-        if (epoch + 1) % self.inner:
-            return
-        labels = labels_of(self, train)
-        for part in chunks(self.spec.rows):
-            self._sweep(part, labels)
-        unknown = ~labelled(labels)
-        if unknown.any():
-            self.database[unknown] = torch.where(self.outputs(train)[unknown] >= 0, 1, -1).to(torch.int8)
-        self.swept.fill_(True)
-
-    def train_codes(self) -> Tensor | None:
-        """Return V as bits; None before the first sweep."""
-        return self.database > 0 if self.swept else None
-
-    def _sweep(self, part: slice, labels: Tensor) -> None:
-        """Minimise J over one column after another, for the rows of one chunk."""
-        omega = self.queries[self.queries < self.spec.rows]
-        U, r = self.recorded[: len(omega)], self.ratio
-        alike = similar(labels[part], labels[omega])
-        Q = -2 * self.spec.bits * ((1 + r) * (alike @ U) - r * U.sum(0))
-        here = (omega >= part.start) & (omega < part.stop)
-        Q[omega[here] - part.start] -= 2 * self.gamma * U[here]
-        V = sweep(self.database[part].float(), U.T @ U, Q).to(torch.int8)
-        self.database[part] = torch.where(alike.any(1)[:, None], V, self.database[part])
-
-    def _record(self, rows: Tensor, u: Tensor) -> None:
-        """Keep the outputs of this round's queries."""
-        place = torch.searchsorted(self.queries, rows).clamp_max(len(self.queries) - 1)
-        mine = self.queries[place] == rows
-        self.recorded[place[mine]] = u[mine].to(self.recorded.dtype)

@@ -89,7 +89,7 @@ class Ddsh(Method):
             rows = rng.choice(rows, count, replace=False)
         self.sample.fill_(self.spec.rows)
         self.sample[:count] = torch.from_numpy(rows).to(self.sample.device).sort().values
-        self.ratio.fill_(soft_ratio(labels, self._omega) if self.soft else 1.0)
+        self.ratio.fill_(soft_ratio(labels, self._omega, self.spec.classes) if self.soft else 1.0)
 
     @property
     def _omega(self) -> Tensor:
