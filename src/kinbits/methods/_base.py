@@ -76,6 +76,8 @@ class Batch:
         views: For methods that ask for them: features of random views of the same images, float ``(b, d)``
             each.
         texts: Text features, float ``(b, t)``, or None.
+        past: For methods with a `Method.momentum`, where the backbone is trained: features of the same images from
+            its slowly moving copy, float ``(b, d)``. Read them as `slow`.
     """
 
     rows: Tensor
@@ -83,9 +85,15 @@ class Batch:
     labels: Tensor | None = None
     views: tuple[Tensor, ...] = ()
     texts: Tensor | None = None
+    past: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def slow(self) -> Tensor:
+        """Features from the slowly moving copy of the backbone, which is the backbone itself where it is frozen."""
+        return self.features.detach() if self.past is None else self.past
 
     @property
     def targets(self) -> Tensor:
@@ -138,11 +146,13 @@ class TrainSet(ABC):
     Attributes:
         labels: int64 ``(n,)``, or float multi-hot ``(n, C)``, or None.
         frozen: Whether features stay the same during the run.
+        epochs: Length of the run, for schedules in shares of it.
         rng: Generator of the current epoch; the same after a resume.
     """
 
     labels: Tensor | None
     frozen: bool
+    epochs: int = 0
     rng: np.random.Generator
 
     @abstractmethod
@@ -194,6 +204,9 @@ class Method(nn.Module):
     With ``maps = True`` the features are the backbone's last feature maps ``spec.shape``, laid out as vectors; the head
     is then a `kinbits.heads.MapHead`.
 
+    With ``momentum`` set, on the class or in ``__init__``, a trained backbone is followed by a copy, w' <- momentum w' +
+    (1 - momentum) w after each step, and ``batch.slow`` holds the copy's features.
+
     The trainer reseeds PyTorch before each epoch, so plain ``torch.rand`` is repeatable. On several devices
     a method still sees the whole global batch: losses over pairs and batch statistics need no change.
     """
@@ -205,12 +218,18 @@ class Method(nn.Module):
     views: ClassVar[int] = 0
     maps: ClassVar[bool] = False
     recipe: ClassVar[Recipe] = Recipe()
+    momentum: float | None = None
     params: Mapping[str, Any] = MappingProxyType({})
     head: Head
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.spec = spec
+
+    @property
+    def complete(self) -> bool:
+        """Whether codes have their final form; before that, no epoch is chosen by validation or stopped after."""
+        return True
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the named terms of the loss, weighted; the trainer adds and logs them.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def world() -> tuple[int, int]:
@@ -38,6 +38,13 @@ def gather_rows(part: Tensor, total: int) -> Tensor:
     padded = torch.cat([part, part.new_zeros(max(lengths) - len(part), *part.shape[1:])])
     parts = _Gather.apply(padded)  # type: ignore[no-untyped-call]
     return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
+
+
+def share_buffers(network: nn.Module) -> None:
+    """Give every process the first one's buffers, such as running means, which each took of its own share."""
+    if world()[1] > 1:
+        for buffer in network.buffers():
+            dist.broadcast(buffer, 0)
 
 
 class _Gather(torch.autograd.Function):

@@ -70,7 +70,7 @@ class Run:
         self.history = History()
         self.best: dict[str, Any] | None = None
         self.method.to(fabric.device)
-        train.views = method.views
+        train.views, train.momentum, train.epochs = method.views, method.momentum, self.recipe.epochs
         train.setup(fabric)
         if held is not None:
             held.setup(fabric)
@@ -151,16 +151,18 @@ class Run:
         for batch in self._batches(epoch, rows):
             with self.fabric.autocast():
                 terms = self.method.step(batch, self.optimizers)
+            self.train.stepped()
             for name, term in terms.items():
                 meter[name] = meter.get(name, 0) + term.detach().float()
             steps += 1
             progress.advance(steps * self.recipe.batch_size / max(rows.size, 1))
+        self.train.agree()
         self.method.end_epoch(epoch, self.train)
         record = {name: float(total) / max(steps, 1) for name, total in meter.items()}
         record["loss"] = sum(record.values())
         if not math.isfinite(record["loss"]):
             raise DataError(f"the loss is {record['loss']} in epoch {epoch + 1}; lower lr or set clip=1.0")
-        if self.held is not None:
+        if self.held is not None and self.method.complete:
             record["validation"] = score(self.method, self.train, self.held)
         progress.epoch(record)
         return record
@@ -201,9 +203,9 @@ class Run:
 
     def _keep_best(self, epoch: int, record: Mapping[str, float]) -> None:
         best = self.history.best_epoch
-        if self.held is None:
+        if "validation" not in record:
             self.history.best_epoch = epoch
-        elif best < 0 or record["validation"] > self.history.epochs[best]["validation"]:
+        elif self.best is None or record["validation"] > self.history.epochs[best]["validation"]:
             self.history.best_epoch = epoch
             self.best = copied(weights_of(self.method, self.train))
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from kinbits.methods import Batch, TrainSet
 from kinbits.methods._base import Modality
-from kinbits.training._distributed import gather_rows, my_share
+from kinbits.methods._momentum import follow, slow_copy
+from kinbits.training._distributed import gather_rows, my_share, share_buffers
 
 IN_MEMORY = 2 << 30
 CHUNK, CHUNK_CELLS = 8192, 1 << 25
@@ -24,12 +25,16 @@ class Trainable(TrainSet):
 
     Attributes:
         backbone: The network that is trained along, or None.
+        past: A copy that follows it slowly, for methods that ask for one, or None.
+        momentum: What the copy keeps of itself in each step; None for no copy.
         views: How many random views of each image a batch carries.
         key: What identifies the data in a checkpoint.
         chunk: Rows that `chunks` yields at once.
     """
 
     backbone: nn.Module | None = None
+    past: nn.Module | None = None
+    momentum: float | None = None
     views: int = 0
     key: str = ""
     chunk: int = CHUNK
@@ -49,6 +54,16 @@ class Trainable(TrainSet):
         self.device = fabric.device
         if self.labels is not None:
             self.labels = self.labels.to(self.device)
+
+    def stepped(self) -> None:
+        """Do what follows a step: move the slow copy of the backbone."""
+        if self.past is not None and self.backbone is not None and self.momentum is not None:
+            follow(self.past, self.backbone, self.momentum)
+
+    def agree(self) -> None:
+        """Give all processes the same backbone, before anything is decided from its features."""
+        if self.backbone is not None:
+            share_buffers(self.backbone)
 
     def batches(self, rows: np.ndarray, size: int, seed: Sequence[int]) -> Iterator[Batch]:
         """Yield the rows in batches; a last batch of one row is left out, since nothing can be learned from it.
@@ -190,6 +205,8 @@ class PixelSet(Trainable):
             if self.device.type == "cuda":
                 self.backbone = nn.SyncBatchNorm.convert_sync_batchnorm(self.backbone)  # type: ignore[no-untyped-call]
             self._parallel = fabric.setup_module(self.backbone)
+        if self.momentum is not None:
+            self.past = slow_copy(self.backbone)
 
     def batch(self, rows: np.ndarray, seed: Sequence[int]) -> Batch:
         """Send this process's share of the rows through the backbone, and gather the features of all."""
@@ -201,6 +218,7 @@ class PixelSet(Trainable):
             images = [change(pixels) if change else pixels for _ in range(self.views or 1)]
             with self._autocast():
                 outputs = self._parallel(torch.cat(images)).float().chunk(len(images))
+                past = self._past(images[0])
         gathered = tuple(gather_rows(output, len(rows)) for output in outputs)
         return Batch(
             rows=torch.from_numpy(rows).to(self.device),
@@ -208,7 +226,16 @@ class PixelSet(Trainable):
             labels=self._label_rows(rows),
             views=gathered if self.views else (),
             texts=self._text_rows(rows),
+            past=None if past is None else gather_rows(past, len(rows)),
         )
+
+    @torch.no_grad()
+    def _past(self, images: Tensor) -> Tensor | None:
+        """Return the slow copy's features of these very images."""
+        if self.past is None:
+            return None
+        features: Tensor = self.past(images)
+        return features.float()
 
     def _tensor(self, rows: np.ndarray) -> Tensor:
         return torch.from_numpy(self._pixels.read(rows)).to(self.device).float() / 255

@@ -12,10 +12,11 @@ from kinbits.training._sets import Trainable
 
 
 def weights_of(method: Method, train: Trainable) -> dict[str, Any]:
-    """Return the state of method and trained backbone, by reference."""
+    """Return the state of method, trained backbone and its slow copy, by reference."""
     return {
         "method": method.state_dict(),
         "backbone": train.backbone.state_dict() if train.backbone else None,
+        "past": train.past.state_dict() if train.past else None,
     }
 
 
@@ -24,6 +25,8 @@ def load_weights(method: Method, train: Trainable, weights: Mapping[str, Any]) -
     method.load_state_dict(weights["method"])
     if train.backbone is not None and weights["backbone"] is not None:
         train.backbone.load_state_dict(weights["backbone"])
+    if train.past is not None:
+        train.past.load_state_dict(weights["past"])
 
 
 def copied(state: Any) -> Any:

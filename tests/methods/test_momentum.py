@@ -1,0 +1,132 @@
+"""What the contract offers methods with a past or an unfinished code: a slow copy, the run's length, when to validate."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from digits import Network, Pixels, batch_of
+from torch import nn
+
+from kinbits.heads import Linear
+from kinbits.methods import Method, Recipe, Spec
+from kinbits.methods._momentum import follow, slow_copy
+from kinbits.training import FeatureSet, PixelSet, Training, train
+
+ROWS = 60
+IMAGES = np.random.default_rng(0).random((ROWS, 64)).astype(np.float32)
+
+
+class Remembers(Method):
+    """Pulls logits to 1; keeps what it was given."""
+
+    name, supervision = "test-remembers", "none"
+    recipe = Recipe(epochs=2, batch_size=20, backbone_lr=1e-2)
+
+    def __init__(self, spec, momentum=0.5):
+        super().__init__(spec)
+        self.momentum, self.batches, self.epochs = momentum, [], []
+        self.head = Linear(spec.features, spec.bits)
+
+    def start_epoch(self, epoch, train):
+        self.epochs.append((epoch, train.epochs))
+
+    def loss(self, batch, logits):
+        self.batches.append(batch)
+        return {"pull": (logits - 1).square().mean()}
+
+
+def run(momentum, network=None, **more):
+    torch.manual_seed(0)
+    network = network or Network(IMAGES)
+    method = Remembers(Spec(8, 128, ROWS), momentum)
+    data = PixelSet(Pixels(IMAGES), network)
+    train(method, data, Training(progress=False, accelerator="cpu", **more))
+    return method, data
+
+
+def test_three_steps_towards_one():
+    slow, fast = nn.Linear(1, 1), nn.Linear(1, 1)
+    nn.init.zeros_(slow.weight)
+    nn.init.ones_(fast.weight)
+    for _ in range(3):
+        follow(slow, fast, 0.9)
+    assert slow.weight.item() == pytest.approx(0.271, abs=1e-6)
+
+
+def test_the_copy_lags_and_has_no_gradient():
+    method, data = run(0.9)
+    first, last = method.batches[0], method.batches[-1]
+    assert torch.equal(first.slow, first.features)  # the copy starts as the network
+    assert not torch.allclose(last.slow, last.features, atol=1e-3)
+    assert not last.slow.requires_grad
+    assert last.features.requires_grad
+    assert not any(p.requires_grad for p in data.past.parameters())
+
+
+def test_a_copy_without_memory_is_the_network():
+    method, _ = run(0.0)
+    assert all(torch.equal(batch.slow, batch.features) for batch in method.batches)
+
+
+def test_asking_for_no_copy_costs_none():
+    method, data = run(None)
+    assert data.past is None
+    assert torch.equal(method.batches[-1].slow, method.batches[-1].features)
+
+
+def test_the_copy_drops_nothing_out_but_takes_statistics_from_its_batch():
+    network = nn.Sequential(nn.BatchNorm1d(4), nn.Dropout(0.9))
+    twin = slow_copy(network)
+    values = torch.randn(50, 4, generator=torch.Generator().manual_seed(0)) + 7
+    assert torch.allclose(twin(values).mean(0), torch.zeros(4), atol=1e-5)
+    assert (twin(values) != 0).all()
+    assert network.training  # the original is left alone
+
+
+def test_frozen_features_are_their_own_past():
+    batch = batch_of(features=torch.randn(3, 5))
+    assert torch.equal(batch.slow, batch.features)
+
+
+def test_a_resumed_run_has_the_copy_of_the_unbroken_one(tmp_path):
+    _, whole = run(0.9, epochs=4)
+    stopped = Remembers(Spec(8, 128, ROWS), 0.9)
+    stopped.end_epoch = lambda epoch, train: (_ for _ in ()).throw(KeyboardInterrupt) if epoch == 2 else None
+    torch.manual_seed(0)
+    network = Network(IMAGES)
+    method = Remembers(Spec(8, 128, ROWS), 0.9)
+    stopped.load_state_dict(method.state_dict())
+    settings = {"epochs": 4, "progress": False, "accelerator": "cpu", "checkpoints": tmp_path}
+    with pytest.raises(KeyboardInterrupt):
+        train(stopped, PixelSet(Pixels(IMAGES), copy.deepcopy(network)), Training(**settings))
+    torch.manual_seed(1)
+    again = PixelSet(Pixels(IMAGES), Network(IMAGES))
+    train(Remembers(Spec(8, 128, ROWS), 0.9), again, Training(**settings, resume=True))
+    for key, value in whole.past.state_dict().items():
+        assert torch.equal(again.past.state_dict()[key], value), key
+
+
+def test_schedules_know_the_length_of_the_run():
+    method, _ = run(None, epochs=3)
+    assert method.epochs == [(0, 3), (1, 3), (2, 3)]
+
+
+class Unfinished(Remembers):
+    """Has its final code only from the third epoch on."""
+
+    @property
+    def complete(self):
+        return len(self.epochs) >= 3
+
+
+def test_no_epoch_is_chosen_or_stopped_after_before_the_code_is_complete():
+    labels = np.arange(ROWS) % 3
+    features = np.eye(3, 8, dtype=np.float32)[labels]
+    method = Unfinished(Spec(8, 8, ROWS), None)
+    held = FeatureSet(features[:12], labels[:12])
+    settings = Training(epochs=9, validation=0.2, patience=1, lr=1e-9, progress=False, accelerator="cpu")
+    history = train(method, FeatureSet(features, labels), settings, held)
+    assert ["validation" in record for record in history.epochs] == [False, False, True, True]
+    assert history.best_epoch == 2
+    assert history.stopped_early
