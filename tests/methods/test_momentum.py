@@ -1,4 +1,4 @@
-"""What the contract offers methods with a past or an unfinished code: a slow copy, the run's length, when to validate."""
+"""What the contract offers methods with a past, or with codes that are finished late."""
 
 import copy
 

@@ -3,12 +3,14 @@
 from kinbits.heads._base import Head, MapHead, build_head, heads, register_head
 from kinbits.heads._common import Linear, LinearBatchNorm, Mlp
 from kinbits.heads._maps import PartAttention, SpatialAttention
+from kinbits.heads._merged import Merged
 
 __all__ = [
     "Head",
     "Linear",
     "LinearBatchNorm",
     "MapHead",
+    "Merged",
     "Mlp",
     "PartAttention",
     "SpatialAttention",

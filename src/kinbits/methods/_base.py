@@ -204,8 +204,8 @@ class Method(nn.Module):
     With ``maps = True`` the features are the backbone's last feature maps ``spec.shape``, laid out as vectors; the head
     is then a `kinbits.heads.MapHead`.
 
-    With ``momentum`` set, on the class or in ``__init__``, a trained backbone is followed by a copy, w' <- momentum w' +
-    (1 - momentum) w after each step, and ``batch.slow`` holds the copy's features.
+    With ``momentum`` set, on the class or in ``__init__``, a trained backbone is followed by a copy, w' <- momentum
+    w' + (1 - momentum) w after each step, and ``batch.slow`` holds the copy's features.
 
     The trainer reseeds PyTorch before each epoch, so plain ``torch.rand`` is repeatable. On several devices
     a method still sees the whole global batch: losses over pairs and batch statistics need no change.

@@ -28,7 +28,7 @@ def slow_copy(network: N) -> N:
 @torch.no_grad()
 def follow(twin: nn.Module, network: nn.Module, momentum: float) -> None:
     """Move the copy's parameters: w' <- momentum w' + (1 - momentum) w; buffers are taken over as they are."""
-    for slow, fast in zip(twin.parameters(), network.parameters(), strict=True):
-        slow.lerp_(fast, 1 - momentum)
-    for slow, fast in zip(twin.buffers(), network.buffers(), strict=True):
-        slow.copy_(fast)
+    for old, new in zip(twin.parameters(), network.parameters(), strict=True):
+        old.lerp_(new, 1 - momentum)
+    for kept, current in zip(twin.buffers(), network.buffers(), strict=True):
+        kept.copy_(current)
