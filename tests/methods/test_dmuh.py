@@ -5,14 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from digits import batch_of, deep_score, learn, learn_deep, map_all, resumed_and_whole, score, split
+from digits import batch_of, deep_score, learn, learn_deep, resumed_and_whole, score, split
 from torch import nn
 
-from kinbits import UsageError, hamming
+from kinbits import UsageError
 from kinbits.data import LabelSpace
 from kinbits.methods import Spec, build_method
 from kinbits.methods.dmuh import pair_loss
-from kinbits.training import FeatureSet, Training, train
+from kinbits.training import FeatureSet
 
 U = torch.tensor([[0.9, -0.4], [-1.2, 0.6]])
 V = torch.tensor([[1.0, -0.1], [-1.0, -0.2]])
@@ -178,7 +178,7 @@ def test_resume_continues_with_the_copy(tmp_path):
 
 
 def test_a_copy_without_memory_is_training_without_weights():
-    queries, data, _ = split()
+    _, data, _ = split()
     with_copy = learn("dmuh", 16, *data, epochs=4, momentum=0.0)
     without = learn("dmuh", 16, *data, epochs=4, weights="none")
     torch.testing.assert_close(with_copy.head.layers.weight, without.head.layers.weight)

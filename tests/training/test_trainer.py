@@ -199,7 +199,7 @@ def tuned(devices, name="orthohash"):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["orthohash", "hashnet"])
+@pytest.mark.parametrize("name", ["orthohash", "hashnet", "dmuh"])
 def test_two_processes_follow_the_curve_of_one(name):
     """Batch statistics and pairs span both processes; 21 rows do not divide evenly between them."""
     alone, weights, backbone = tuned(1, name)
