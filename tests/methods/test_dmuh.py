@@ -11,7 +11,7 @@ from torch import nn
 from kinbits import UsageError
 from kinbits.data import LabelSpace
 from kinbits.methods import Spec, build_method
-from kinbits.methods.dmuh import pair_loss
+from kinbits.methods.dmuh import Dmuh, pair_loss
 from kinbits.training import FeatureSet
 
 U = torch.tensor([[0.9, -0.4], [-1.2, 0.6]])
@@ -196,3 +196,55 @@ def test_digits_with_a_network_whose_copy_lags():
     queries, data, database = split()
     method, network = learn_deep("dmuh", 16, *data, epochs=15, momentum=0.9)
     assert deep_score(method, network, queries, database) > 0.9
+
+
+SEEDS = (0, 1, 2)
+
+
+@pytest.mark.slow
+def test_unsettled_bits_are_those_near_zero_and_disagreement_rises_and_falls(monkeypatch):
+    """The premise of the weighting, over three seeds: mean disagreement by step, and that of bits with |u| < 0.5."""
+    loss = Dmuh.loss
+    seen = []
+
+    def watched(self, batch, logits):
+        u, v = torch.tanh(logits.detach()), torch.tanh(self.past(batch.slow))
+        delta, near = (u - v).abs(), u.abs() < 0.5
+        seen.append([float(delta.mean()), float(delta[near].mean()), float(delta[~near].mean())])
+        return loss(self, batch, logits)
+
+    monkeypatch.setattr(Dmuh, "loss", watched)
+    for seed in SEEDS:
+        seen.clear()
+        learn("dmuh", 16, *split()[1], epochs=60, momentum=0.9, seed=seed)
+        steps = np.array(seen).reshape(60, -1, 3)
+        by_epoch = steps[:, :, 0].mean(1)
+        assert by_epoch.max() > 2 * by_epoch[0]
+        assert by_epoch.max() > 4 * by_epoch[-1]
+        near, far = np.nanmean(steps[-10:, :, 1]), np.nanmean(steps[-10:, :, 2])
+        assert near > 2.5 * far
+
+
+def residual(method):
+    """Mean distance of outputs to their signs on the database."""
+    with torch.no_grad():
+        u = torch.tanh(method.head.eval()(torch.from_numpy(split()[2][0])))
+    return float((u.sign() - u).abs().mean())
+
+
+@pytest.mark.slow
+def test_weighing_bits_brings_outputs_nearer_to_signs():
+    for seed in SEEDS:
+        options = {"epochs": 60, "momentum": 0.9, "eta": 0.5, "seed": seed}
+        weighted, plain = (learn("dmuh", 16, *split()[1], weights=kind, **options) for kind in ("bits", "none"))
+        assert residual(weighted) < 0.97 * residual(plain)
+
+
+@pytest.mark.slow
+def test_without_warm_up_a_strong_quantization_costs_retrieval():
+    queries, data, database = split()
+    for seed in SEEDS:
+        options = {"epochs": 60, "momentum": 0.9, "eta": 0.5, "seed": seed}
+        warm = score(learn("dmuh", 16, *data, **options), queries, database)
+        cold = score(learn("dmuh", 16, *data, warmup=0.0, ramp=1, **options), queries, database)
+        assert cold < warm - 0.03

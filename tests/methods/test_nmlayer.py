@@ -247,3 +247,21 @@ def test_digits_with_a_network():
     queries, data, database = split()
     method, network = learn_deep("nmlayer", 12, *data, epochs=12)
     assert deep_score(method, network, queries, database) > 0.9
+
+
+@pytest.mark.slow
+def test_the_graph_finds_alike_bits_without_looking_for_them(monkeypatch):
+    """Over three seeds: correlation of the pairs that are merged, by the labels' score and at random."""
+    from kinbits.methods import nmlayer
+
+    found = {"redundancy": [], "random": []}
+
+    def watched(pairs, codes):
+        values = correlation(codes).abs()
+        found[kind].extend(float(values[pair]) for pair in pairs)
+        return merge_matrix(pairs, codes)
+
+    monkeypatch.setattr(nmlayer, "merge_matrix", watched)
+    for seed, kind in itertools.product(range(3), found):
+        learn("nmlayer", 12, *split()[1], epochs=60, seed=seed, score=kind)
+    assert np.mean(found["redundancy"]) > 1.5 * np.mean(found["random"])

@@ -211,6 +211,39 @@ def test_two_processes_follow_the_curve_of_one(name):
         torch.testing.assert_close(other_weights[key], value, rtol=1e-3, atol=1e-3)
 
 
+@register("looks-at-features")
+class LooksAtFeatures(Method):
+    """Notes by how much the processes' features differ where methods decide from them."""
+
+    supervision = "none"
+
+    def __init__(self, spec):
+        super().__init__(spec)
+        from kinbits.heads import Linear
+
+        self.head = Linear(spec.features, spec.bits)
+        self.register_buffer("apart", torch.full((), -1.0))
+
+    def loss(self, batch, logits):
+        return {"size": (logits - 1).square().mean()}
+
+    def end_epoch(self, epoch, train):
+        mine = train.features()
+        total = mine.clone()
+        torch.distributed.all_reduce(total)
+        self.apart.copy_((total - 2 * mine).abs().max())
+
+
+@pytest.mark.slow
+def test_processes_decide_from_the_same_features():
+    """Batch normalisation keeps running means of each process's own share."""
+    torch.manual_seed(0)
+    backbone = nn.Sequential(nn.Flatten(), nn.Linear(192, WIDTH), nn.BatchNorm1d(WIDTH))
+    trained = LooksAtFeatures(Spec(8, WIDTH, ROWS))
+    train(trained, PixelSet(Pixels(ROWS), backbone), settings(devices=2, epochs=1))
+    assert trained.apart == 0
+
+
 def test_a_trained_backbone_moves_with_its_own_rate():
     torch.manual_seed(0)
     backbone = nn.Sequential(nn.Flatten(), nn.Linear(192, WIDTH))
