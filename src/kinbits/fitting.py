@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -16,11 +17,12 @@ from kinbits._errors import DataError, UsageError
 from kinbits._inputs import as_dataset, without_unreadable
 from kinbits._progress import reporter
 from kinbits.backbones import Backbone, FeatureMap, View, extract, load_backbone
-from kinbits.data import Dataset, FeatureCache, readable
+from kinbits.data import Dataset, FeatureCache, Pairs, readable
+from kinbits.data._pairs import as_pairs
 from kinbits.data._transforms import augmentation
 from kinbits.methods import Method, Spec, build_method, get_method
 from kinbits.methods._base import Modality
-from kinbits.methods._registry import check_fit
+from kinbits.methods._registry import check_fit, needs_labels
 from kinbits.model import HashModel, Tower
 from kinbits.training import FeatureSet, PixelSet, Training, train
 from kinbits.training._sets import Trainable
@@ -41,6 +43,8 @@ class Task:
         image_size: Side of the input in pixels; None chooses: 128 for images up to 64 pixels, else the backbone's.
         finetune: Train the backbone too; None does so only where it has no pretrained weights.
         params: The method's hyper-parameters.
+        pairs: For methods that learn from pairs: `kinbits.data.Pairs` of the data's rows, or what
+            `kinbits.data.open_pairs` reads: tables and COLMAP folders.
         views: How many random views of each image are kept for two-view methods on a frozen backbone.
         cache: Where features are kept between runs; None keeps nothing.
     """
@@ -52,6 +56,7 @@ class Task:
     image_size: int | None = None
     finetune: bool | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    pairs: Any = None
     views: int = 4
     cache: FeatureCache | None = field(default_factory=FeatureCache)
 
@@ -90,6 +95,7 @@ def fit(data: Any, *, training: Training | None = None, **options: Any) -> HashM
         "data_fingerprint": dataset.fingerprint,
         "rows": len(job.train),
         "skipped": [vars(s) for s in job.dataset.skipped],
+        **({} if job.train.pairs is None else {"pairs": job.train.pairs.counts()}),
         "seed": training.seed,
         "epochs": len(history.epochs),
         "best_epoch": history.best_epoch,
@@ -132,6 +138,7 @@ class Job:
         """Check the data, load backbones, extract features where they stay frozen, and split off validation."""
         method = get_method(task.method)
         check_labels(method, dataset, task, training)
+        pairs = None if task.pairs is None else as_pairs(task.pairs, dataset)
         torch.manual_seed(training.seed)  # a backbone without pretrained weights draws them when it is loaded
         backbones: dict[Modality, Backbone] = {"image": image_backbone(dataset, task)}
         if method.text:
@@ -143,14 +150,10 @@ class Job:
         maker = _Pixels if finetune else _Frozen
         sets = maker(dataset, task, training, backbones, method)
         rows, held = split_validation(sets.dataset, training)
-        return cls(
-            task,
-            training,
-            sets.dataset,
-            backbones,
-            sets.take(rows),
-            sets.take(held) if len(held) else None,
-        )
+        train = sets.take(rows)
+        if pairs is not None:
+            _add_pairs(train, pairs.select(rows_of(dataset, sets.dataset)[rows]))
+        return cls(task, training, sets.dataset, backbones, train, sets.take(held) if len(held) else None)
 
     def build_method(self) -> Method:
         """Build the method, with all its initial weights drawn from the run's seed."""
@@ -163,6 +166,7 @@ class Job:
             text_features=text.features if text is not None else None,
             seed=self.training.seed,
             map_shape=image.map_shape if isinstance(image, FeatureMap) else None,
+            pairs=self.train.pairs is not None,
         )
         torch.manual_seed(self.training.seed)
         return build_method(self.task.method, spec, **self.task.params)
@@ -171,14 +175,28 @@ class Job:
 def check_labels(method: type[Method], dataset: Dataset, task: Task, training: Training) -> None:
     """Refuse data that cannot serve, before anything expensive is done."""
     known = 1 if method.text and dataset.texts is not None else None
-    check_fit(method, Spec(task.bits, 1, len(dataset), dataset.space, known, training.seed))
+    given = task.pairs is not None
+    check_fit(method, Spec(task.bits, 1, len(dataset), dataset.space, known, training.seed, pairs=given))
     if len(dataset) < 2:
         raise DataError(f"{dataset.name} has {len(dataset)} usable images; give at least 2")
-    if method.supervision == "labels" and dataset.labels is not None and _classes_present(dataset.labels) < 2:
+    if needs_labels(method, given) and dataset.labels is not None and _classes_present(dataset.labels) < 2:
         raise DataError(
             f"all labelled images of {dataset.name} have one label; method '{method.name}' needs at least two classes, "
             f"one folder each, or choose a method without labels such as itq"
         )
+
+
+def _add_pairs(train: Trainable, pairs: Pairs) -> None:
+    """Give a training set its pairs, and make them part of what identifies it."""
+    if not pairs.tells_apart:
+        warnings.warn(
+            "all given pairs are similar and of one cluster: nothing holds the codes apart, and long training makes "
+            "them equal; add pairs with label 0, or images of other clusters (a second reconstruction, or a table "
+            "path,cluster)",
+            stacklevel=2,
+        )
+    train.pairs = pairs
+    train.key = hashlib.sha256((train.key + pairs.fingerprint).encode()).hexdigest()
 
 
 def _classes_present(labels: np.ndarray) -> int:

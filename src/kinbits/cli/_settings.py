@@ -11,7 +11,7 @@ from kinbits._errors import UsageError, unknown_name
 from kinbits.cli._values import parse, read_yaml
 
 # not an option of kinbits.fit, but of the command
-_OF_THE_COMMAND = ("data", "output", "param", "label_column", "text_column")
+_OF_THE_COMMAND = ("data", "output", "param", "label_column", "text_column", "pairs", "min_shared", "min_overlap")
 
 
 @dataclass
@@ -41,6 +41,9 @@ class Settings:
     devices: int | None = None
     label_column: str | None = None
     text_column: str | None = None
+    pairs: list[str] | None = None
+    min_shared: int | None = None
+    min_overlap: float | None = None
     param: Mapping[str, str] | None = None
 
     def over(self, base: Settings) -> Settings:
@@ -71,7 +74,10 @@ def from_file(path: Path) -> Settings:
         name = key.replace("-", "_")
         if name not in hints:
             raise unknown_name(f"key in {path}", key, [known.replace("_", "-") for known in hints])
-        given[name] = _mapping(path, value) if name == "param" else _value(path, key, value, hints[name])
+        if name == "pairs":
+            given[name] = [str(one) for one in value] if isinstance(value, list) else [str(value)]
+        else:
+            given[name] = _mapping(path, value) if name == "param" else _value(path, key, value, hints[name])
     return Settings(**given)
 
 

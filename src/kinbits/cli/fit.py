@@ -22,10 +22,11 @@ from kinbits.cli._output import (
 )
 from kinbits.cli._settings import Settings, from_file
 from kinbits.cli._source import DATA_HELP, LabelColumn, Source, TextColumn
-from kinbits.cli._values import pairs, parameters_of
+from kinbits.cli._values import pairs as named_values
+from kinbits.cli._values import parameters_of
 
 if TYPE_CHECKING:
-    from kinbits.data import Dataset, Skipped
+    from kinbits.data import Dataset, Pairs, Skipped
     from kinbits.model import HashModel
 
 _TRAINING, _DATA = "Training", "Data"
@@ -94,13 +95,30 @@ def fit(
     devices: Annotated[int | None, _option(help="GPUs or processes.", default="1")] = None,
     label_column: LabelColumn = None,
     text_column: TextColumn = None,
+    pairs: Annotated[
+        list[str] | None,
+        _option(
+            "--pairs",
+            metavar="PATH",
+            help="Similar pairs, for methods that take them: a table, or a folder of COLMAP models; repeat for more.",
+            default="from labels",
+            panel=_DATA,
+        ),
+    ] = None,
+    min_shared: Annotated[
+        int | None, _option(help="Common 3D points of a similar pair.", default="20", panel=_DATA)
+    ] = None,
+    min_overlap: Annotated[
+        float | None,
+        _option(help="Their least share of the points of one image.", default="0.1", panel=_DATA),
+    ] = None,
 ) -> None:
     """Learn a model from a collection.
 
     Example: kinbits fit photos -o photos-64
     """
     given = {name: value for name, value in locals().items() if name in Settings.__dataclass_fields__}
-    flags = Settings(**{**given, "param": pairs(param or [])})
+    flags = Settings(**{**given, "param": named_values(param or [])})
     settings = flags.over(from_file(config) if config is not None else Settings())
     if settings.data is None or settings.output is None:
         raise UsageError("fit needs data and an output folder: kinbits fit DATA -o MODEL")
@@ -141,6 +159,7 @@ class _Fit:
             note(f"nothing to resume in {self.checkpoints}; starting from the first epoch")
         options = self.settings.options() | {
             "params": params,
+            "pairs": self._pairs(dataset),
             "checkpoints": self.checkpoints,
             "resume": self.resume,
         }
@@ -155,6 +174,19 @@ class _Fit:
                 shutil.rmtree(self.checkpoints, ignore_errors=True)
             raise
 
+    def _pairs(self, dataset: Dataset) -> Pairs | None:
+        from kinbits.data import open_pairs
+
+        names = ("min_shared", "min_overlap")
+        limits = {name: value for name in names if (value := getattr(self.settings, name)) is not None}
+        if self.settings.pairs:
+            return open_pairs(self.settings.pairs, dataset, **limits)
+        if limits:
+            raise UsageError(
+                f"--{min(limits).replace('_', '-')} goes with --pairs of a reconstruction, and there are none"
+            )
+        return None
+
     def _show(self, model: HashModel, dataset: Dataset, skipped: list[Skipped]) -> None:
         record = model.training
         loss = f", loss {record['history'][-1]['loss']:.4f}" if record["history"] else ""
@@ -163,6 +195,7 @@ class _Fit:
                 "model": self.output,
                 "codes": f"{model.bits} bits, {model.method['name']} on {_backbones(model)}",
                 "trained on": f"{record['rows']:,} {_unit(dataset)}{_classes(dataset)}",
+                "pairs": _pairs_text(record.get("pairs")),
                 "epochs": f"{record['epochs']}{loss}" if record["epochs"] else None,
                 "skipped": skipped_text(skipped, dataset.ignored),
                 "time": seconds_text(record["seconds"]),
@@ -183,6 +216,7 @@ class _Fit:
             "backbone": model.towers["image"].backbone.name,
             "classes": dataset.space.classes if dataset.space is not None else None,
             **{name: model.training[name] for name in names},
+            **({"pairs": model.training["pairs"]} if "pairs" in model.training else {}),
             "loss": model.training["history"][-1]["loss"] if model.training["history"] else None,
             "skipped": skipped_json(skipped),
             "fingerprint": model.fingerprint,
@@ -199,6 +233,14 @@ def _all_skipped(dataset: Dataset, model: HashModel) -> list[Skipped]:
 
 def _backbones(model: HashModel) -> str:
     return " + ".join(tower.backbone.name for tower in model.towers.values())
+
+
+def _pairs_text(counts: dict[str, int] | None) -> str | None:
+    if counts is None:
+        return None
+    dissimilar = f", {counts['dissimilar']:,} dissimilar" if counts["dissimilar"] else ""
+    clusters = f", {counts['clusters']:,} clusters" if counts["clusters"] else ""
+    return f"{counts['similar']:,} similar{dissimilar}{clusters}"
 
 
 def _unit(dataset: Dataset) -> str:

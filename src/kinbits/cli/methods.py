@@ -94,9 +94,9 @@ def _kind(annotation: str) -> str:
 
 
 def _needs(found: dict[str, Any]) -> str:
-    parts = ["labels" if found["supervision"] == "labels" else "images alone"]
+    parts = [{"labels": "labels", "pairs": "pairs or labels", "none": "images alone"}[found["supervision"]]]
     if found["text"]:
         parts = ["images and texts"]
-    if found["supervision"] == "labels" and not found["multi_label"]:
+    if found["supervision"] != "none" and not found["multi_label"]:
         parts.append("one label each")
     return ", ".join(parts)

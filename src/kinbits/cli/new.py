@@ -46,7 +46,7 @@ class {title}(Method):
     Reference: authors, "Title", venue and year, equation numbers.
     """
 
-    supervision = "labels"  # or "none"
+    supervision = "labels"  # or "pairs", "none"
     multi_label = True
     recipe = Recipe(epochs=30, batch_size=128, lr=1e-3)
 

@@ -7,6 +7,7 @@ from ._ground_truth import GroundTruth
 from ._items import ArrayItems, ArrowItems, CroppedItems, Items, PathItems, VectorItems
 from ._labels import LabelSpace
 from ._open import open_dataset
+from ._pairs import Pairs, open_pairs, pairs_from_labels
 from ._protocols import (
     Needs,
     Protocol,
@@ -34,6 +35,7 @@ __all__ = [
     "Items",
     "LabelSpace",
     "Needs",
+    "Pairs",
     "Parts",
     "PathItems",
     "Protocol",
@@ -45,6 +47,8 @@ __all__ = [
     "find_protocol",
     "load_dataset",
     "open_dataset",
+    "open_pairs",
+    "pairs_from_labels",
     "protocols",
     "read_pickle",
     "readable",

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from kinbits._errors import DataError, UsageError
-from kinbits.data import LabelSpace
+from kinbits.data import LabelSpace, Pairs, pairs_from_labels
 from kinbits.heads import Head
 
 Modality = Literal["image", "text"]
@@ -31,6 +31,7 @@ class Spec:
         text_features: Length of a text's feature vector, or None without text.
         seed: Seed of the run.
         map_shape: ``(c, h, w)`` where the features are maps laid out as vectors, else None.
+        pairs: Whether pairs of rows are given.
     """
 
     bits: int
@@ -40,6 +41,7 @@ class Spec:
     text_features: int | None = None
     seed: int = 0
     map_shape: tuple[int, int, int] | None = None
+    pairs: bool = False
 
     def __post_init__(self) -> None:
         if self.bits < 4:
@@ -148,23 +150,33 @@ class TrainSet(ABC):
         frozen: Whether features stay the same during the run.
         epochs: Length of the run, for schedules in shares of it.
         rng: Generator of the current epoch; the same after a resume.
+        pairs: What is given about pairs of rows, or None.
     """
 
     labels: Tensor | None
     frozen: bool
     epochs: int = 0
     rng: np.random.Generator
+    pairs: Pairs | None = None
 
     @abstractmethod
     def __len__(self) -> int: ...
 
     @abstractmethod
-    def chunks(self, modality: Modality = "image") -> Iterator[Tensor]:
-        """Yield the features of all rows in order, float ``(c, d)``, from the backbone as it stands now."""
+    def chunks(self, modality: Modality = "image", rows: np.ndarray | None = None) -> Iterator[Tensor]:
+        """Yield features of all rows, or of some, in order, float ``(c, d)``, from the backbone as it stands now."""
 
     def features(self, modality: Modality = "image") -> Tensor:
         """Return the features of all rows at once, float ``(n, d)``; 4nd bytes."""
         return torch.cat(list(self.chunks(modality)))
+
+    def some_pairs(self) -> Pairs:
+        """Return the given pairs, or else pairs drawn from the labels, other ones in each epoch."""
+        if self.pairs is not None:
+            return self.pairs
+        if self.labels is None:
+            raise DataError("the training set has neither pairs nor labels")
+        return pairs_from_labels(self.labels.cpu().numpy(), rng=self.rng)
 
 
 @dataclass(frozen=True)
@@ -201,6 +213,9 @@ class Method(nn.Module):
     learned beside the network. Tensors of any size that must survive a resume are buffers, or go through
     PyTorch's ``get_extra_state``.
 
+    ``supervision`` is what the method learns from: ``"labels"``, ``"none"``, or ``"pairs"``: given ones, or else drawn
+    from the labels (`TrainSet.some_pairs`).
+
     With ``maps = True`` the features are the backbone's last feature maps ``spec.shape``, laid out as vectors; the head
     is then a `kinbits.heads.MapHead`.
 
@@ -212,7 +227,7 @@ class Method(nn.Module):
     """
 
     name: ClassVar[str] = ""
-    supervision: ClassVar[Literal["labels", "none"]] = "labels"
+    supervision: ClassVar[Literal["labels", "pairs", "none"]] = "labels"
     multi_label: ClassVar[bool] = True
     text: ClassVar[bool] = False
     views: ClassVar[int] = 0
@@ -279,11 +294,11 @@ class Method(nn.Module):
         return None
 
     @torch.no_grad()
-    def outputs(self, train: TrainSet, modality: Modality = "image") -> Tensor:
-        """Return the current logits of all training rows, float ``(n, bits)``, in evaluation mode."""
+    def outputs(self, train: TrainSet, modality: Modality = "image", rows: np.ndarray | None = None) -> Tensor:
+        """Return the current logits of all training rows, or of some, float ``(n, bits)``, in evaluation mode."""
         head = self.towers()[modality]
         mode = head.training
         head.eval()
-        logits = torch.cat([head(chunk) for chunk in train.chunks(modality)])
+        logits = torch.cat([head(chunk) for chunk in train.chunks(modality, rows)])
         head.train(mode)
         return logits

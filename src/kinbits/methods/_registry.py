@@ -120,15 +120,28 @@ def build_method(name: str, spec: Spec, **params: Any) -> Method:
     return method
 
 
+def needs_labels(cls: type[Method], pairs: bool) -> bool:
+    """Tell whether a method learns from labels, be it that it draws its pairs from them because none are given."""
+    return cls.supervision == "labels" or (cls.supervision == "pairs" and not pairs)
+
+
 def check_fit(cls: type[Method], spec: Spec) -> None:
     """Refuse a task that the method cannot learn from, and name methods that can."""
+    if spec.pairs and cls.supervision != "pairs":
+        others = ", ".join(n for n in methods() if _REGISTRY[n].supervision == "pairs")
+        raise UsageError(f"method '{cls.name}' takes no pairs; leave them out, or choose a method that does: {others}")
+    if cls.supervision == "pairs" and not spec.pairs and spec.space is None:
+        raise DataError(
+            f"method '{cls.name}' learns from pairs, and there are neither pairs nor labels to draw them from; give "
+            f"pairs (--pairs FILE_OR_COLMAP_FOLDER), put images in one folder per class, or name a label column"
+        )
     if cls.supervision == "labels" and spec.space is None:
         others = ", ".join(n for n in methods() if _REGISTRY[n].supervision == "none" and not _REGISTRY[n].text)
         raise DataError(
             f"method '{cls.name}' learns from labels, and the data has none; put images in one folder per "
             f"class, name a label column, or choose a method without labels: {others}"
         )
-    if spec.space is not None and spec.space.multi and cls.supervision == "labels" and not cls.multi_label:
+    if spec.space is not None and spec.space.multi and needs_labels(cls, spec.pairs) and not cls.multi_label:
         others = ", ".join(n for n in methods() if _REGISTRY[n].supervision == "labels" and _REGISTRY[n].multi_label)
         raise DataError(f"method '{cls.name}' takes one label per image, and this data has sets; use one of: {others}")
     if cls.text and spec.text_features is None:

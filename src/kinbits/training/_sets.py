@@ -87,16 +87,17 @@ class Trainable(TrainSet):
     def _label_rows(self, rows: np.ndarray) -> Tensor | None:
         return None if self.labels is None else self.labels[torch.from_numpy(rows).to(self.device)]
 
-    def chunks(self, modality: Modality = "image") -> Iterator[Tensor]:
-        """Yield all rows' features in order."""
-        for start in range(0, len(self), self.chunk):
-            rows = np.arange(start, min(start + self.chunk, len(self)))
+    def chunks(self, modality: Modality = "image", rows: np.ndarray | None = None) -> Iterator[Tensor]:
+        """Yield all rows' features in order, or those of some rows."""
+        rows = np.arange(len(self)) if rows is None else rows
+        for start in range(0, len(rows), self.chunk):
+            part = rows[start : start + self.chunk]
             if modality == "text":
-                texts = self._text_rows(rows)
+                texts = self._text_rows(part)
                 assert texts is not None, "this data has no text"
                 yield texts
             else:
-                yield self._image_rows(rows)
+                yield self._image_rows(part)
 
     @abstractmethod
     def _image_rows(self, rows: np.ndarray) -> Tensor: ...
