@@ -229,10 +229,11 @@ def _same_end(one: str, other: str) -> bool:
 def _bind(found: Sequence[NamedPairs], dataset: Dataset, skip: bool) -> Pairs:
     """Turn names into rows, and join what several sources say."""
     names, n = _Names(dataset), len(dataset)
-    a, b, members = (
-        np.concatenate([names.find(getattr(one, part), one.source, skip) for one in found])
-        for part in ("a", "b", "members")
+    rows = [names.find([*one.a, *one.b, *one.members], one.source, skip) for one in found]
+    parts = zip(
+        *(np.split(part, [len(one.a), 2 * len(one.a)]) for part, one in zip(rows, found, strict=True)), strict=True
     )
+    a, b, members = map(np.concatenate, parts)
     similar, weight = (np.concatenate([getattr(one, part) for one in found]) for part in ("similar", "weight"))
     keys = np.concatenate([[f"{number}/{key}" for key in one.clusters] for number, one in enumerate(found)])
     keep = (a >= 0) & (b >= 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import torch
@@ -40,8 +41,8 @@ class Bcdh(Method):
     min(|f_ik|, |f_jk|) < 1; y = 1: bits that differ; y = 0: bits that agree, the cheapest first, while d < m.
 
     An epoch visits ``queries`` similar pairs, other ones each time, each with ``negatives`` rows: those listed as
-    dissimilar, then rows of other clusters, at most one a cluster, from a pool: the nearest by f as it stands
-    (``hard``), or any. Without given pairs, 5 per row are drawn from the labels, and a class is a cluster.
+    dissimilar, then rows of other clusters, at most one a cluster, from a pool: the nearest by f as it stands, or
+    any. Without given pairs, 5 per row are drawn from the labels, and a class is a cluster.
 
     Args:
         spec: The task.
@@ -53,7 +54,8 @@ class Bcdh(Method):
         hidden: Width of a hidden layer with ReLU; 0 means a linear head.
         queries: Similar pairs per epoch.
         negatives: Dissimilar rows per query.
-        hard: Take the nearest negatives rather than random ones.
+        mining: ``"hard"`` takes the nearest negatives, ``"random"`` any, ``"auto"`` the nearest for given pairs only: of a
+            few large classes the nearest images are outliers, and codes get worse.
         pool: Rows among which they are sought.
 
     Reference: T.-T. Do, T. Hoang, D.-K. Le Tan, T. Pham, H. Le, N.-M. Cheung, I. Reid, "Binary Constrained Deep Hashing
@@ -77,7 +79,7 @@ class Bcdh(Method):
         hidden: int = 0,
         queries: int = 2_000,
         negatives: int = 5,
-        hard: bool = True,
+        mining: Literal["auto", "hard", "random"] = "auto",
         pool: int = 20_000,
     ) -> None:
         super().__init__(spec)
@@ -91,9 +93,11 @@ class Bcdh(Method):
                 f"warmup {warmup}, hidden {hidden}, queries {queries}, negatives {negatives}, pool {pool}: need "
                 "warmup and hidden >= 0, the others >= 1"
             )
+        if mining not in ("auto", "hard", "random"):
+            raise UsageError(f"mining is '{mining}'; choose auto, hard or random")
         self.margin, self.penalty, self.warmup = margin or spec.bits / 2, penalty, warmup
         self.pair_codes, self.coupling = pair_codes, coupling
-        self.queries, self.negatives, self.hard, self.pool = queries, negatives, hard, pool
+        self.queries, self.negatives, self.mining, self.pool = queries, negatives, mining, pool
         self.head = Mlp(spec.features, spec.bits, hidden) if hidden else Linear(spec.features, spec.bits)
         self.register_buffer("strength", torch.zeros(()))
         self.register_buffer("discrete", torch.zeros((), dtype=torch.bool))
@@ -117,7 +121,8 @@ class Bcdh(Method):
         rows = np.flatnonzero(pairs.clusters >= 0)
         rows = np.sort(train.rng.choice(rows, min(self.pool, len(rows)), replace=False))
         pool, places = Pool(rows), None
-        if self.hard and len(rows):
+        hard = train.pairs is not None if self.mining == "auto" else self.mining == "hard"
+        if hard and len(rows):
             pool = Pool(rows, self.outputs(train, rows=rows))
             places = self.outputs(train, rows=queries)
         return mined_negatives(pairs, queries, places, pool, self.negatives, train.rng)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from kinbits import hamming, metrics
-from kinbits.data import LabelSpace
+from kinbits.data import LabelSpace, pairs_from_labels
 from kinbits.heads import build_head
 from kinbits.methods import Method, Spec, build_method, get_method
 from kinbits.training import FeatureSet, Training, train
@@ -25,7 +26,7 @@ def check_method(name: str, *, epochs: int | None = 15, **params: Any) -> None:
     On a toy set: shapes and types for two code lengths, one of them odd; empty and one-row encoding; finite loss;
     gradients reach every tower; a rebuilt head and a checkpoint give the same codes; two runs with one seed are
     identical; unlike seeds differ only where they may; learning beats random codes, and beats ITQ where there are
-    labels; sets of labels work or are refused with a remedy.
+    labels; sets of labels, and given pairs, work or are refused with a remedy.
 
     Args:
         name: A registered method, or the path of a file that registers one.
@@ -44,8 +45,9 @@ def check_method(name: str, *, epochs: int | None = 15, **params: Any) -> None:
     _check_learns(method)
     if cls.recipe.epochs:
         _check_gradients(name, params)
-    if cls.supervision == "labels":
+    if cls.supervision != "none":
         _check_label_sets(cls, name, params)
+    _check_pairs(cls, name, params)
 
 
 def toy(seed: int = 0, rows: int = ROWS) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -132,7 +134,7 @@ def _check_learns(method: Method) -> None:
     rng = np.random.default_rng(0)
     chance = _map(*(hamming.pack(rng.random((ROWS, 16)) < 0.5) for _ in range(2)))
     assert reached > chance + 0.05, f"{name}: mAP {reached:.3f} on the toy set, random codes give {chance:.3f}"
-    if method.supervision == "labels":
+    if method.supervision != "none":
         itq = _trained("itq", 16, None, {})
         rival = _map(_codes(itq, 9), _codes(itq))
         assert reached > rival, f"{name}: mAP {reached:.3f} on the toy set with labels, ITQ without gives {rival:.3f}"
@@ -155,6 +157,24 @@ def _check_gradients(name: str, params: dict[str, Any]) -> None:
     for modality, head in method.towers().items():
         moved = [not torch.equal(a, b) for a, b in zip(before[modality], head.parameters(), strict=True)]
         assert any(moved), f"{name}: training changes no weight of the {modality} head"
+
+
+def _check_pairs(cls: type[Method], name: str, params: dict[str, Any]) -> None:
+    """Given pairs replace labels, or are refused before anything is built."""
+    from kinbits._errors import UsageError
+
+    torch.manual_seed(0)
+    if cls.supervision != "pairs":
+        try:
+            build_method(name, replace(_spec(cls, 16), pairs=True), **params)
+        except UsageError:
+            return
+        raise AssertionError(f"{name}: it takes no pairs, but a task with pairs is accepted")
+    method = build_method(name, replace(_spec(cls, 16), space=None, pairs=True), **params)
+    data = _set(cls)
+    data.labels, data.pairs = None, pairs_from_labels(toy()[2], rng=0)
+    history = train(method, data, _settings(2))
+    assert math.isfinite(history.epochs[-1]["loss"]), f"{name}: the loss on given pairs without labels is not finite"
 
 
 def _check_label_sets(cls: type[Method], name: str, params: dict[str, Any]) -> None:
