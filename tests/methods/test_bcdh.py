@@ -230,7 +230,7 @@ def test_growing_the_penalty_beats_leaving_it_out_and_a_large_one_from_the_start
     scores, gaps = {}, {}
     shapes = {"grown": {}, "none": {"penalty": 0.0}, "large": {"penalty": 1.0, "warmup": 0}}
     for name, params in shapes.items():
-        method = learn("bcdh", 32, images, labels, seed=seed, hidden=128, **params)
+        method = learn("bcdh", 32, images, labels, seed=seed, hidden=128, queries=1000, **params)
         scores[name], gaps[name] = score(method, queries, database), gap(method, images)
     assert scores["grown"] > 0.93
     assert scores["grown"] > scores["none"] + 0.01
@@ -241,7 +241,7 @@ def test_growing_the_penalty_beats_leaving_it_out_and_a_large_one_from_the_start
 @pytest.mark.slow
 def test_pair_codes_after_a_warm_up_learn_digits_and_make_outputs_binary():
     queries, (images, labels), database = split()
-    method = learn("bcdh", 32, images, labels, epochs=25, hidden=128, pair_codes=True, warmup=15)
+    method = learn("bcdh", 32, images, labels, hidden=128, queries=1000, pair_codes=True, warmup=15)
     assert score(method, queries, database) > 0.9
     assert gap(method, images) < 0.2
 
