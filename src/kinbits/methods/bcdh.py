@@ -51,11 +51,11 @@ class Bcdh(Method):
         warmup: Epochs with lambda = 0; 0 means the full penalty from the start.
         pair_codes: Regress to exact codes of each pair after the warm-up, instead of the growing penalty.
         coupling: alpha.
-        hidden: Width of a hidden layer with ReLU, which stands in for the layers that the paper trains; 0 means none.
+        hidden: Width of a hidden layer with ReLU, in place of the layers that the paper trains; 0 means none.
         queries: Similar pairs per epoch.
         negatives: Dissimilar rows per query.
-        mining: ``"hard"`` takes the nearest negatives, ``"random"`` any, ``"auto"`` the nearest for given pairs only: of
-            a few large classes the nearest images are outliers, and codes get worse.
+        mining: ``"hard"`` takes the nearest negatives, ``"random"`` any, ``"auto"`` the nearest for given pairs: of
+            few large classes the nearest images are outliers, and codes get worse.
         pool: Rows among which they are sought.
 
     Reference: T.-T. Do, T. Hoang, D.-K. Le Tan, T. Pham, H. Le, N.-M. Cheung, I. Reid, "Binary Constrained Deep Hashing
