@@ -196,7 +196,7 @@ def test_pairs_alone_teach_what_is_apart():
     similar = np.isin(a, upper) == np.isin(b, upper)
     data = FeatureSet(images)
     data.pairs = Pairs(a, b, similar, np.ones(len(a), np.float32), np.full(40, -1))
-    method = make(8, None, pairs=True, rows=40, warmup=6)
+    method = make(8, None, pairs=True, rows=40, warmup=6, hidden=0)
     train(method, data, Training(lr=0.05, epochs=12, batch_size=700, progress=False, accelerator="cpu"))
     with torch.no_grad():
         codes = method.head.encode(torch.from_numpy(images)).float()
