@@ -184,31 +184,29 @@ def test_groups_of_the_tree_have_near_codes():
 
 
 def toy(name="shrewd", **params):
-    """Return per seed: fine mAP, hierarchical precision, rounding residual, imbalance of bits, distinct codes."""
+    """Return fine mAP, hierarchical precision, imbalance of bits and distinct codes; means of three seeds."""
     rows = []
     for seed in range(3):
         method = learn(name, 16, seed, **{"lr": 1e-2, **params})
         with torch.no_grad():
-            z = torch.sigmoid(method.head(torch.from_numpy(split(seed)[0][0])))
-        bits = (z > 0.5).float()
-        residual, imbalance = (z - bits).abs().mean(), (bits.mean(0) - 0.5).abs().mean()
-        rows.append([*scores(method, seed), float(residual), float(imbalance), len(bits.unique(dim=0))])
+            bits = method.head.encode(torch.from_numpy(split(seed)[0][0])).float()
+        imbalance = (bits.mean(0) - 0.5).abs().mean()
+        rows.append([*scores(method, seed), float(imbalance), len(bits.unique(dim=0))])
     return np.mean(rows, axis=0)
 
 
 @pytest.mark.slow
-def test_the_divergence_makes_codes_binary_and_balanced_and_search_better():
+def test_the_divergence_balances_bits_and_makes_search_better():
     plain, full = toy(kl=0.0), toy()
     assert full[1] > plain[1]
     assert full[0] > plain[0]
     assert full[2] < plain[2]
-    assert full[3] < plain[3]
-    assert full[4] > plain[4]
+    assert full[3] > 2 * plain[3]
 
 
 @pytest.mark.slow
 def test_too_much_divergence_scatters_classes():
-    assert toy(kl=1.0)[1] < toy()[1]
+    assert toy(kl=0.3)[1] < toy()[1]
 
 
 @pytest.mark.slow
