@@ -4,6 +4,7 @@ from kinbits.heads._base import Head, MapHead, build_head, heads, register_head
 from kinbits.heads._common import Linear, LinearBatchNorm, Mlp
 from kinbits.heads._maps import PartAttention, SpatialAttention
 from kinbits.heads._merged import Merged
+from kinbits.heads._vlad import VladHead
 
 __all__ = [
     "Head",
@@ -14,6 +15,7 @@ __all__ = [
     "Mlp",
     "PartAttention",
     "SpatialAttention",
+    "VladHead",
     "build_head",
     "heads",
     "register_head",
