@@ -226,7 +226,7 @@ def test_overlaid_digits_are_ranked_better_than_by_chance_and_not_worse_than_by_
         name: np.mean([graded(*learn_overlaid(name, data, seed=seed), queries, data)["ndcg@100"] for seed in (0, 1, 2)])
         for name in ("dsrh", "hashnet", "lsh")
     }
-    assert found["dsrh"] > found["lsh"] + 0.15, found
+    assert found["dsrh"] > found["lsh"] + 0.2, found
     assert found["dsrh"] > found["hashnet"] - 0.01, found
 
 

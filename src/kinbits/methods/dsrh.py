@@ -72,7 +72,7 @@ class Dsrh(Method):
             )
         self.margin, self.balance = margin or max(1.0, spec.bits / 8), balance
         self.weighted, self.cap, self.group = weighted, cap, group
-        self.head = Linear(spec.features, spec.bits, std=0.01)
+        self.head = Linear(spec.features, spec.bits, std=spec.features**-0.5)  # slopes vanish where codes are near 0
 
     def epoch_rows(self, epoch: int, train: TrainSet) -> Tensor | None:
         """Draw groups of an anchor and its list, as many rows as the training set has."""
