@@ -12,7 +12,7 @@ from kinbits.methods._base import labelled, similar
 
 
 @dataclass(frozen=True)
-class Pairs:
+class LabelledPairs:
     """Pairs of b rows with m rows.
 
     Attributes:
@@ -35,7 +35,7 @@ class Pairs:
         return (self.counted * values).sum() / self.counted.sum().clamp_min(1)
 
 
-def pairs_within(labels: Tensor, self_pairs: bool = False) -> Pairs:
+def pairs_within(labels: Tensor, self_pairs: bool = False) -> LabelledPairs:
     """Pair all rows of a batch.
 
     Args:
@@ -46,7 +46,7 @@ def pairs_within(labels: Tensor, self_pairs: bool = False) -> Pairs:
     return pairs_between(labels, labels, rows, rows, self_pairs)
 
 
-def pairs_between(one: Tensor, two: Tensor, rows: Tensor, columns: Tensor, self_pairs: bool = False) -> Pairs:
+def pairs_between(one: Tensor, two: Tensor, rows: Tensor, columns: Tensor, self_pairs: bool = False) -> LabelledPairs:
     """Pair rows with other rows.
 
     Args:
@@ -60,7 +60,7 @@ def pairs_between(one: Tensor, two: Tensor, rows: Tensor, columns: Tensor, self_
     counted = labelled(one).float()[:, None] * labelled(two).float()
     if not self_pairs:
         counted = counted * (rows[:, None] != columns)
-    return Pairs(same, counted, _overlap(one, two, same))
+    return LabelledPairs(same, counted, _overlap(one, two, same))
 
 
 def likelihood(theta: Tensor, same: Tensor) -> Tensor:

@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinbits._errors import UsageError
 from kinbits.heads import Linear
 from kinbits.methods._base import Batch, Method, Optimizer, Recipe, Spec, TrainSet, labelled
 from kinbits.methods._momentum import follow, slow_copy
+from kinbits.methods._pairwise import balance, likelihood
 from kinbits.methods._registry import register
-from kinbits.methods.hashnet import balance
 
 Base = Literal["squared", "likelihood"]
 
@@ -160,10 +159,10 @@ def pair_loss(u: Tensor, same: Tensor, weights: Tensor, base: Base) -> Tensor:
     pairs, alike = counted.sum(), (same * counted).sum()
     products = u @ u.T
     if base == "likelihood":
-        theta = products / 2
-        values = balance(same, counted) * (F.softplus(theta) - same * theta)
+        values = balance(same, counted) * likelihood(products / 2, same)
     else:
         other = pairs - alike
         target = torch.where(same > 0, 1.0, -alike / other.clamp_min(1))
         values = (other > 0) * (products / u.shape[1] - target).square()
-    return (weights * values).sum() / pairs.clamp_min(1)
+    loss: Tensor = (weights * values).sum() / pairs.clamp_min(1)
+    return loss

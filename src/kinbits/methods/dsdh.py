@@ -144,7 +144,8 @@ class Dsdh(Method):
                 moments.index_add_(0, y.clamp_min(0), D)
             else:
                 moments += _shares(y).T @ D
-        return torch.linalg.solve(gram + self.nu / self.mu * torch.eye(K, device=device), moments.T)
+        W: Tensor = torch.linalg.solve(gram + self.nu / self.mu * torch.eye(K, device=device), moments.T)
+        return W
 
     def _pulled(self, labels: Tensor) -> Tensor:
         """Return W y for each row, float ``(b, K)``."""
