@@ -127,9 +127,10 @@ def test_digits_on_frozen_pixels_beats_itq():
     )
 
 
-def toy(name, bits, **params):
+def toy(name, bits, noisy=False, **params):
     """Return (fine mAP, hierarchical precision), mean of three seeds."""
-    return np.mean([scores(learn(name, bits, seed, **params), seed) for seed in range(3)], axis=0)
+    runs = (scores(learn(name, bits, seed, noisy=noisy, **params), seed, noisy) for seed in range(3))
+    return np.mean(list(runs), axis=0)
 
 
 @pytest.mark.slow
@@ -142,6 +143,6 @@ def test_semantic_centres_gain_hierarchical_precision_and_lose_no_class(bits):
 
 @pytest.mark.slow
 def test_without_the_distance_classes_blur():
-    kept, free = toy("shc", 16), toy("shc", 16, distance=0)
-    assert free[1] > kept[1] - 0.005
-    assert free[0] < kept[0]
+    kept, free = toy("shc", 16, noisy=True), toy("shc", 16, noisy=True, distance=0)
+    assert free[1] > kept[1]
+    assert free[0] < kept[0] - 0.05

@@ -16,21 +16,22 @@ SPACE = LabelSpace.with_levels([f"class {c}" for c in range(16)], [(GROUPS.tolis
 
 
 @cache
-def split(seed=0):
+def split(seed=0, noisy=False):
     """Return (points, labels) of 640 training points, which are the database, and of 320 queries."""
+    apart, noise = (0.6, 0.7) if noisy else (1.0, 0.5)
     rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(4, 32))[GROUPS] + rng.normal(size=(16, 32))
+    centres = rng.normal(size=(4, 32))[GROUPS] + apart * rng.normal(size=(16, 32))
     parts = []
     for each in (40, 20):
         labels = np.repeat(np.arange(16), each)
-        points = centres[labels] + 0.5 * rng.normal(size=(len(labels), 32))
+        points = centres[labels] + noise * rng.normal(size=(len(labels), 32))
         parts.append((points.astype(np.float32), labels))
     return tuple(parts)
 
 
-def learn(name, bits, seed=0, *, space=SPACE, epochs=60, batch_size=64, lr=None, **params):
+def learn(name, bits, seed=0, *, noisy=False, space=SPACE, epochs=60, batch_size=64, lr=None, **params):
     """Train on the toy."""
-    points, labels = split(seed)[0]
+    points, labels = split(seed, noisy)[0]
     torch.manual_seed(seed)
     method = build_method(name, Spec(bits, 32, len(points), space, None, seed), **params)
     settings = Training(epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, progress=False, accelerator="cpu")
@@ -38,9 +39,9 @@ def learn(name, bits, seed=0, *, space=SPACE, epochs=60, batch_size=64, lr=None,
     return method.eval()
 
 
-def scores(method, seed=0):
+def scores(method, seed=0, noisy=False):
     """Return mAP of the fine classes, and mean average hierarchical precision over the whole database."""
-    (database, theirs), (queries, ours) = split(seed)
+    (database, theirs), (queries, ours) = split(seed, noisy)
     relevance = metrics.HierarchyRelevance(ours, theirs, SPACE.parents)
     found = metrics.evaluate(
         codes(method.head, queries), codes(method.head, database), relevance, ["map@all", "mahp@640"]
