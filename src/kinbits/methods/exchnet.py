@@ -53,7 +53,7 @@ class ExchNet(Asymmetric):
         exchange: Probability that a part's vector is exchanged; 0 never does.
         gamma: Weight of the distance between u_i and v_i, as in `adsh`; 0 in the paper.
         samples: Rows m of a round.
-        inner: Epochs per round; the recipe's 60 epochs are 20 rounds of 3.
+        inner: Epochs per round; the recipe's 30 epochs are 10 rounds of 3.
         soft: Weigh the other pairs' target by r.
         width: Length of f^j and of f^g.
 
@@ -63,7 +63,7 @@ class ExchNet(Asymmetric):
 
     maps = True
     multi_label = False
-    recipe = Recipe(epochs=60, batch_size=64, lr=1e-3)
+    recipe = Recipe(epochs=30, batch_size=64, lr=1e-3)
     head: PartAttention
     anchors: Tensor
     anchored: Tensor
