@@ -263,8 +263,7 @@ def test_digits_are_learned_above_itq():
 def test_what_the_parts_of_the_objective_do_on_digits():
     kinds = {"full": {}, "plain": {"spatial": 0.0, "channel": 0.0}, "hard": {"soft": False}}
     runs = {name: np.array([digits(seed, **params) for seed in range(3)]) for name, params in kinds.items()}
-    print(runs)
-    assert runs["full"][:, 1].mean() < 0.1
-    assert runs["plain"][:, 1].mean() > 0.5
+    assert (runs["full"][:, 1] < 0.5).all()
+    assert (runs["plain"][:, 1] > 0.8).all()
     assert (runs["full"][:, 2] >= runs["hard"][:, 2]).all()
     assert runs["full"][:, 0].mean() > runs["hard"][:, 0].mean()
