@@ -31,10 +31,8 @@ tests:
 	$(BIN)/python -m pytest -q -m alone
 
 results: $(VENV)/.installed
-	$(BIN)/kinbits bench experiments/cifar10.yaml
-	$(BIN)/kinbits bench experiments/fashion-mnist.yaml
-	$(BIN)/python experiments/fashion_products.py
-	$(BIN)/python experiments/ties.py
+	for experiment in experiments/*.yaml; do $(BIN)/kinbits bench $$experiment || exit 1; done
+	for script in fashion_products medical_classes ties; do $(BIN)/python experiments/$$script.py || exit 1; done
 	$(BIN)/python experiments/fill_numbers.py
 
 BENCHMARKS := bench_scan bench_multi_index bench_index bench_pairs bench_metrics
