@@ -81,6 +81,7 @@ def _facts(method: type[Method]) -> dict[str, Any]:
         "multi_label": method.multi_label,
         "text": method.text,
         "views": method.views,
+        "maps": method.maps,
         "recipe": vars(method.recipe),
         "parameters": [{"name": p.name, "type": _kind(p.kind), "default": p.default} for p in parameters(method)],
     }
@@ -99,4 +100,6 @@ def _needs(found: dict[str, Any]) -> str:
         parts = ["images and texts"]
     if found["supervision"] != "none" and not found["multi_label"]:
         parts.append("one label each")
+    if found["maps"]:
+        parts.append("feature maps")
     return ", ".join(parts)
