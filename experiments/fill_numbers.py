@@ -1,23 +1,22 @@
-"""Put the tables of ``results/`` between the marks in README.md and docs/methods; ``--check`` says what is stale."""
+"""Put the tables of ``results/`` between the marks in README.md and docs; ``--check`` says what is stale.
+
+Between ``<!-- numbers: FILE METRIC... -->`` and ``<!-- /numbers -->`` go the tables of ``results/FILE.csv`` for these
+metrics; the bare mark ``<!-- numbers -->`` of a page in docs/methods stands for all that was measured of its method.
+"""
 
 from __future__ import annotations
 
 import csv
+import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from kinbits.bench import Comparison
 from kinbits.evaluation import METRICS
 
 ROOT = Path(__file__).parent.parent
-BEGIN, END = "<!-- numbers -->\n", "<!-- /numbers -->"
-SHOWN = {  # in README.md: files of results, and which of their metrics
-    "cifar10": ["map@all"],
-    "fashion-mnist": ["map@all"],
-    "cifar10-vit": ["map@all"],
-    "fashion-products": ["map@all"],
-}
+BLOCK = re.compile(r"(<!-- numbers(?:: (?P<asked>[^>]*))? -->\n).*?(<!-- /numbers -->)", re.DOTALL)
 BESIDE = ("itq", "features (cosine)")  # stand beside every method on its page
 CONSTANT = {"backbone": "efficientnet_lite0", "direction": "image to image"}
 Row = dict[str, str]
@@ -26,10 +25,9 @@ Row = dict[str, str]
 def main() -> int:
     """Write the pages, or name those that are not up to date."""
     stale = 0
-    for path, lines in pages():
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         text = path.read_text()
-        head, rest = text.split(BEGIN)
-        fresh = head + BEGIN + "\n".join(lines).rstrip() + "\n" + END + rest.split(END)[1]
+        fresh = BLOCK.sub(lambda found, path=path: filled(found, path.stem), text)
         if fresh != text and "--check" in sys.argv:
             print(f"{path.relative_to(ROOT)} is stale: run experiments/fill_numbers.py")
             stale += 1
@@ -38,22 +36,20 @@ def main() -> int:
     return int(stale > 0)
 
 
-def pages() -> Iterator[tuple[Path, list[str]]]:
-    """Yield every page that has marks, and the lines to stand between them."""
-    yield ROOT / "README.md", list(readme())
-    for path in sorted((ROOT / "docs" / "methods").glob("*.md")):
-        if BEGIN in path.read_text():
-            yield path, list(one_method(path.stem))
+def filled(block: re.Match[str], page: str) -> str:
+    """Return a block with its tables: those it asks for, else those of the method that the page is about."""
+    asked = block["asked"]
+    lines = list(one_result(*asked.split()) if asked else one_method(page))
+    return block[1] + "\n".join(lines).rstrip() + "\n" + block[3]
 
 
-def readme() -> Iterable[str]:
-    """Yield the tables of README.md."""
-    for name, metrics in SHOWN.items():
-        rows = read(f"{name}.csv")
-        for metric in metrics:
-            for comparison in Comparison.all(rows, metric):
-                yield comparison.markdown()
-                yield ""
+def one_result(name: str, *shown: str) -> Iterable[str]:
+    """Yield the tables of one file of results, for the metrics named."""
+    rows = read(f"{name}.csv")
+    for metric in shown:
+        for comparison in Comparison.all(rows, metric):
+            yield comparison.markdown()
+            yield ""
 
 
 def one_method(name: str) -> Iterable[str]:
