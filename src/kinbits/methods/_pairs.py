@@ -11,12 +11,42 @@ from torch import Tensor
 
 CELLS = 1 << 23
 EXACT_ROWS, KEPT = 100_000, 1_000
+MOST, FULL = 10**8, 0.3
 
 
 def blocks(n: int) -> list[slice]:
     """Cut n rows so that a block of rows against all n stays near 8 million cells."""
     size = max(1, CELLS // n)
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def usual_neighbours(n: int) -> int:
+    """Return how many neighbours of a row are taken as similar: 0.03 n, 10 to 500, and 10^8 pairs in all at most."""
+    return max(1, min(500, max(10, round(0.03 * n)), MOST // n, n - 1))
+
+
+def signs_among(pairs: Any, rows: Tensor) -> Tensor:
+    """Return which pairs of some rows are in a set of pairs, float +1 or -1 ``(b, b)``.
+
+    Args:
+        pairs: Sparse bool ``(n, n)`` in CSR form.
+        rows: Row numbers, int64 ``(b,)``.
+    """
+    ids = rows.cpu().numpy()
+    return torch.from_numpy(pairs[ids][:, ids].toarray()).to(rows.device).float() * 2 - 1
+
+
+def packed(pairs: Any) -> Tensor:
+    """Return a set of pairs for a checkpoint: row starts, then columns, int64 ``(n + 1 + pairs,)``; empty for None."""
+    if pairs is None:
+        return torch.empty(0, dtype=torch.int64)
+    return torch.from_numpy(np.concatenate([pairs.indptr, pairs.indices]).astype(np.int64))
+
+
+def unpacked(state: Tensor, n: int) -> Any:
+    """Return the set of pairs of n rows that `packed` wrote, or None."""
+    starts, columns = np.split(state.cpu().numpy(), [n + 1])
+    return sp.csr_array((np.ones(len(columns), bool), columns, starts), shape=(n, n)) if len(starts) else None
 
 
 def neighbour_pairs(near: np.ndarray, second: int, init: Literal["both", "nn", "union", "inter"]) -> Any:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,10 +13,8 @@ from kinbits._errors import DataError, UsageError
 from kinbits.heads import Mlp
 from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet
 from kinbits.methods._neighbours import nearest
-from kinbits.methods._pairs import grown_pairs, neighbour_pairs
+from kinbits.methods._pairs import FULL, grown_pairs, neighbour_pairs, packed, signs_among, unpacked, usual_neighbours
 from kinbits.methods._registry import register
-
-FULL = 0.3
 
 
 @register("dsah")
@@ -44,7 +40,7 @@ class Dsah(Method):
 
     Args:
         spec: The task.
-        neighbours: K1 neighbours of a row; 0 chooses 0.03 n, 10 to 500.
+        neighbours: K1 neighbours of a row; 0 chooses 0.03 n, 10 to 500, at most 10^8 / n.
         second: K2 rows that share most neighbours; 0 means ``neighbours``.
         init: ``"both"``, ``"nn"``, ``"union"`` or ``"inter"``, see `neighbour_pairs`.
         every: Epochs between two growths of W, 0 for none.
@@ -102,7 +98,7 @@ class Dsah(Method):
     def prepare(self, train: TrainSet) -> None:
         """Build the first graph."""
         n = len(train)
-        first = self.neighbours or min(500, max(10, round(0.03 * n)), n - 1)
+        first = self.neighbours or usual_neighbours(n)
         second = self.second or first
         if max(first, second) >= n:
             raise DataError(f"{first} neighbours and {second} second ones of {n} rows; give fewer than there are rows")
@@ -142,18 +138,12 @@ class Dsah(Method):
         """Return W among some rows, float -1/+1 ``(b, b)``."""
         if self.pairs is None:
             raise UsageError("method 'dsah' needs its graph; call prepare first")
-        ids = rows.cpu().numpy()
-        return torch.from_numpy(self.pairs[ids][:, ids].toarray()).to(rows.device).float() * 2 - 1
+        return signs_among(self.pairs, rows)
 
     def get_extra_state(self) -> Tensor:
-        """Return the graph for the checkpoint: row starts, then columns, int64 ``(n + 1 + pairs,)``."""
-        if self.pairs is None:
-            return torch.empty(0, dtype=torch.int64)
-        return torch.from_numpy(np.concatenate([self.pairs.indptr, self.pairs.indices]).astype(np.int64))
+        """Return the graph for the checkpoint."""
+        return packed(self.pairs)
 
     def set_extra_state(self, state: Tensor) -> None:
         """Put the graph of a checkpoint back."""
-        n = self.spec.rows
-        starts, columns = np.split(state.cpu().numpy(), [n + 1])
-        kept = (np.ones(len(columns), bool), columns, starts)
-        self.pairs = sp.csr_array(kept, shape=(n, n)) if len(starts) else None
+        self.pairs = unpacked(state, self.spec.rows)
