@@ -13,6 +13,7 @@ from kinbits._errors import DataError, UsageError
 from kinbits.heads import Mlp
 from kinbits.methods._base import Batch, Method, Optimizer, Recipe, Spec, full_precision
 from kinbits.methods._registry import register
+from kinbits.methods._signs import signs, straight_through
 
 
 @register("cibhash")
@@ -112,7 +113,7 @@ class CibHash(Method):
         """Return codes of -1 and +1, float ``(n, bits)``, with the gradient of the probabilities."""
         p = torch.sigmoid(logits)
         soft = p - (torch.rand_like(p) if self.sampling == "bernoulli" else 0.5)
-        return soft + (torch.where(soft >= 0, 1.0, -1.0) - soft).detach()
+        return straight_through(soft, signs(soft))
 
 
 def divergence(one: Tensor, two: Tensor) -> Tensor:

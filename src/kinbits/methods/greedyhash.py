@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -12,6 +11,7 @@ from kinbits._errors import UsageError
 from kinbits.heads import LinearBatchNorm
 from kinbits.methods._base import Batch, Method, Recipe, Spec, labelled
 from kinbits.methods._registry import register
+from kinbits.methods._signs import off_signs, signs, straight_through
 
 
 @register("greedyhash")
@@ -50,15 +50,13 @@ class GreedyHash(Method):
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the classification loss of the signs, and the penalty on values away from -1 and +1."""
-        signs = torch.where(logits >= 0, 1.0, -1.0)
-        codes = logits + (signs - logits).detach()
+        codes = straight_through(logits, signs(logits))
         scores, known = self.classifier(codes), labelled(batch.targets)
         if batch.targets.ndim == 1:
             each = F.cross_entropy(scores, batch.targets.clamp_min(0), reduction="none")
         else:
             each = F.binary_cross_entropy_with_logits(scores, batch.targets.float(), reduction="none").mean(1)
-        penalty = (logits.abs() - 1).abs().pow(self.power).mean()
         return {
             "classes": (each * known).sum() / known.sum().clamp_min(1),
-            "penalty": self.alpha * penalty,
+            "penalty": self.alpha * off_signs(logits, self.power),
         }

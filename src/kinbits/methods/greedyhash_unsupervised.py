@@ -1,0 +1,74 @@
+"""GreedyHash without labels: cosines of the signs follow cosines of the features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from kinbits._errors import UsageError
+from kinbits.heads import Mlp
+from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods._cosines import cosine_misfit
+from kinbits.methods._registry import register
+from kinbits.methods._signs import off_signs, signs, straight_through
+
+
+@register("greedyhash-unsupervised")
+class GreedyHashUnsupervised(Method):
+    """Fit cosines of codes to cosines of features, and pass the gradient of the codes to the logits as it is.
+
+    With u the logits ``(b, K)``, v = sign(u), dv/du = 1 everywhere, f the features of the backbone as it came, less
+    their mean over the training set, and j(i) the image half a batch further than i::
+
+        L = mean_i (cos(v_i, v_j(i)) - cos(f_i, f_j(i)))^2 + alpha mean_ik | |u_ik| - 1 |^power
+
+    Differences: the authors take f as it is (``centred=False``). Features are often all positive and their cosines
+    near one positive value; codes can follow only if most bits are nearly the same for all images. A hidden layer and
+    Adam with weight decay, where the authors train one linear layer on the frozen features of VGG-16 with SGD, 60
+    epochs (300 at 16 bits) with batches of 32 and lr 1e-4. In a batch of odd size, which their code cannot take, all
+    images still have their pairs. Where the backbone is trained along, the aim stays the features of its unchanged
+    copy; the authors do not train it. The sign of 0 is +1.
+
+    Args:
+        spec: The task.
+        alpha: Weight of the penalty; the authors' value.
+        power: Exponent of the penalty, at least 1.
+        centred: Whether the mean of the training features is taken off before their cosines.
+        hidden: Width of the head's hidden layer.
+
+    Reference: S. Su, C. Zhang, K. Han, Y. Tian, "Greedy Hash: Towards Fast Optimization for Accurate Hash Coding in
+    CNN", NeurIPS 2018.
+    """
+
+    supervision: ClassVar = "none"
+    momentum = 1.0  # a trained backbone is compared with its unchanged copy
+    mean: Tensor
+    recipe = Recipe(epochs=20, batch_size=64, lr=3e-4, weight_decay=1e-3)
+
+    def __init__(
+        self, spec: Spec, *, alpha: float = 0.1, power: float = 3.0, centred: bool = True, hidden: int = 512
+    ) -> None:
+        super().__init__(spec)
+        if alpha < 0 or power < 1 or hidden < 1:
+            raise UsageError(
+                f"alpha {alpha}, power {power} and hidden {hidden}: need alpha >= 0, power >= 1 and hidden >= 1"
+            )
+        self.alpha, self.power, self.centred = alpha, power, centred
+        self.head = Mlp(spec.features, spec.bits, hidden=hidden)
+        self.register_buffer("mean", torch.zeros(spec.features))
+
+    def prepare(self, train: TrainSet) -> None:
+        """Take the mean of the training features."""
+        if self.centred:
+            self.mean.copy_(torch.stack([chunk.double().sum(0) for chunk in train.chunks()]).sum(0) / len(train))
+
+    def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
+        """Return the misfit of the cosines, and the penalty on values away from -1 and +1."""
+        codes = straight_through(logits, signs(logits))
+        return {
+            "cosines": cosine_misfit(codes, batch.slow - self.mean),
+            "penalty": self.alpha * off_signs(logits, self.power),
+        }
