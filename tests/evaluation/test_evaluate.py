@@ -69,12 +69,24 @@ def test_data_without_labels_is_refused(report):
         kinbits.evaluate(model, replace(data, query=bare, database=bare))
 
 
-def test_more_bits_than_features_leave_out_what_cannot_exist():
+def test_more_bits_than_features_leave_out_what_cannot_exist_and_say_so(tmp_path):
     data = splits()
     model = kinbits.fit(data.train, bits=48, epochs=2, progress=False, cache=None)
-    names = [row.name for row in kinbits.evaluate(model, data).rows]
+    shown = kinbits.evaluate(model, data)
+    names = [row.name for row in shown.rows]
     assert "itq" not in names
     assert "lsh" in names
+    (told,) = json.loads(shown.to_json())["notes"]
+    assert told.startswith("pca, pca-rotation, itq left out")
+    assert "as there are features, 32," in told
+    assert told.endswith("48")
+    assert "itq left out" in " ".join(str(shown).split())
+    assert max(map(len, str(shown).splitlines())) <= 80
+    assert "itq left out" in shown.html(tmp_path / "page.html").read_text()
+
+
+def test_nothing_is_said_to_be_left_out_where_nothing_is(report):
+    assert json.loads(report[0].to_json())["notes"] == []
 
 
 def test_answers_that_are_listed_count_instead_of_labels(report):

@@ -71,6 +71,7 @@ class _Evaluation:
         self.model, self.splits, self.names, self.cache = model, splits, names, cache
         self.progress = progress
         self.skipped: list[dict[str, str]] = []
+        self.notes: list[str] = []
 
     def run(self, baselines: bool, beside: Sequence[HashModel], details: bool) -> Report:
         query, queries = self._read(self.splits.query)
@@ -86,7 +87,7 @@ class _Evaluation:
             rows += self._cross(queries, items, query, database, relevance)
         facts = self._facts(len(query), len(database))
         shown = gather(queries, items, codes, self.model.bits, relevance) if details else None
-        return Report(self.splits.protocol.name, facts, self.names, rows, self.skipped, shown)
+        return Report(self.splits.protocol.name, facts, self.names, rows, self.skipped, shown, self.notes)
 
     def _other(self, name: str, model: HashModel, relevance: metrics.Relevance) -> Row:
         """Measure another model; it may see images through another backbone."""
@@ -115,15 +116,20 @@ class _Evaluation:
         if backbone.pooled is not backbone:
             parts = self.splits.query, self.splits.database
             query, database = (self._features(part, backbone.pooled) for part in parts)
-        rows = []
+        rows, left_out = [], []
         with Bar("measuring baselines", len(BASELINES) + 1, self.progress) as bar:
             for number, name in enumerate(BASELINES):
                 bar.update(number, text=name)
                 found = baseline_codes(name, self.model.bits, train, query, database)
-                if found is not None:
-                    rows.append(self._row(name, found[0], found[1], relevance, self.model.bits))
+                if found is None:
+                    left_out.append(name)
+                    continue
+                rows.append(self._row(name, found[0], found[1], relevance, self.model.bits))
             bar.update(len(BASELINES), text=UNCOMPRESSED)
             scores = metrics.evaluate_scores(cosine_block(query, database), relevance, self._rankable())
+        if left_out:
+            most = f"make at most as many bits as there are features, {train.shape[1]}, and these codes have"
+            self.notes.append(f"{', '.join(left_out)} left out: they {most} {self.model.bits}")
         return [*rows, Row(UNCOMPRESSED, dict(scores), excluded=scores.excluded)]
 
     def _row(self, name: str, query: np.ndarray, database: np.ndarray, relevance: metrics.Relevance, bits: int) -> Row:

@@ -26,6 +26,7 @@ class Report:
         rows: The model first.
         skipped: Images that could not be read, with reasons.
         details: Examples, confusion and code statistics of the model; None where they were not asked for.
+        notes: What is missing beside the model, and why, a sentence each.
     """
 
     protocol: str
@@ -34,6 +35,7 @@ class Report:
     rows: Sequence[Row]
     skipped: Sequence[Mapping[str, str]] = ()
     details: Details | None = None
+    notes: Sequence[str] = ()
 
     def __getitem__(self, name: str) -> Row:
         for row in self.rows:
@@ -71,6 +73,7 @@ class Report:
             **self.facts,
             "rows": [asdict(row) for row in self.rows],
             "skipped": list(self.skipped),
+            "notes": list(self.notes),
         }
 
     def to_json(self) -> str:
@@ -106,4 +109,4 @@ class Report:
             lines.append(f"{len(self.skipped)} unreadable images skipped")
         balls = {name: share for name, share in self.rows[0].empty_balls.items() if share}
         lines += [f"{share:.0%} of the queries have an empty ball ({name})" for name, share in balls.items()]
-        return "; ".join(lines)
+        return "; ".join([*lines, *self.notes])
