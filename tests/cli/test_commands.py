@@ -1,5 +1,6 @@
 """The main jobs, as a person does them."""
 
+import itertools
 import json
 import re
 import signal
@@ -332,6 +333,21 @@ def test_what_there_is_is_listed(run, verb):
     assert ended.code == 0
     assert max(map(len, ended.out.splitlines())) <= 100
     assert json.loads(run(*verb, "--json").out)
+
+
+def test_methods_are_grouped_by_what_they_learn_from_in_80_columns(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    out = run("methods").out
+    assert max(map(len, out.splitlines())) <= 80
+    parts = re.split(r"^(Without labels|From labels|From pairs.*|From images and texts)$", out, flags=re.MULTILINE)[1:]
+    named = {
+        head: re.findall(r"^  ([a-z][\w-]*) ", text, re.MULTILINE)
+        for head, text in zip(parts[::2], parts[1::2], strict=True)
+    }
+    assert {"itq", "bihalf", "cibhash"} <= set(named["Without labels"])
+    assert {"orthohash", "greedyhash"} <= set(named["From labels"])
+    assert sorted(itertools.chain(*named.values())) == [one["name"] for one in json.loads(run("methods", "--json").out)]
+    assert "random views" in next(text for text in out.split("\n  ") if text.startswith("cibhash"))
 
 
 def test_methods_shows_parameters_with_their_defaults(run):

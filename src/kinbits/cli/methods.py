@@ -11,7 +11,16 @@ from kinbits.cli._app import app
 from kinbits.cli._output import JsonFlag, console, facts, print_json, table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from kinbits.methods import Method
+
+_HEADINGS = {
+    "none": "Without labels",
+    "labels": "From labels",
+    "pairs": "From pairs, given or drawn from labels",
+    "text": "From images and texts",
+}
 
 
 @app.command()
@@ -30,9 +39,25 @@ def methods(
     if as_json:
         print_json(found)
         return
-    rows = ([one["name"], _needs(one), one["summary"]] for one in found)
-    console().print(table(["method", "learns from", "what it does"], rows))
+    for heading in _HEADINGS.values():
+        members = [one for one in found if _heading(one) == heading]
+        print("\n".join([heading, "", *_lines(members, max(len(one["name"]) for one in found)), ""]))
     print("`kinbits methods NAME` shows one in full, with its parameters.")
+
+
+def _heading(found: dict[str, Any]) -> str:
+    return _HEADINGS["text" if found["text"] else found["supervision"]]
+
+
+def _lines(members: list[dict[str, Any]], longest: int) -> Iterator[str]:
+    """Lay out names and what they do in two columns of the window; what a method asks of its data comes last."""
+    import textwrap
+
+    width = console().width
+    for one in members:
+        asks = f" ({', '.join(_asks(one))})" if _asks(one) else ""
+        text = f"  {one['name']:<{longest}}  {one['summary']}{asks}"
+        yield textwrap.fill(text, width, subsequent_indent=" " * (longest + 4), break_on_hyphens=False)
 
 
 def _show_one(method: type[Method], as_json: bool) -> None:
@@ -95,11 +120,16 @@ def _kind(annotation: str) -> str:
 
 
 def _needs(found: dict[str, Any]) -> str:
-    parts = [{"labels": "labels", "pairs": "pairs or labels", "none": "images alone"}[found["supervision"]]]
-    if found["text"]:
-        parts = ["images and texts"]
-    if found["supervision"] != "none" and not found["multi_label"]:
-        parts.append("one label each")
-    if found["maps"]:
-        parts.append("feature maps")
-    return ", ".join(parts)
+    alone = "images alone" if found["views"] or found["maps"] else "images or vectors alone"
+    first = {"labels": "labels", "pairs": "pairs or labels", "none": alone}[found["supervision"]]
+    return ", ".join(["images and texts" if found["text"] else first, *_asks(found)])
+
+
+def _asks(found: dict[str, Any]) -> list[str]:
+    """List what a method asks of its data beside what it learns from."""
+    asks = {
+        "random views": found["views"] > 0,
+        "one label each": found["supervision"] != "none" and not found["multi_label"],
+        "feature maps": found["maps"],
+    }
+    return [name for name, asked in asks.items() if asked]
