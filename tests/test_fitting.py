@@ -162,3 +162,44 @@ class Mine(Method):
     )
     model = fit(data(), method=str(path), params={"weight": 0.5})
     assert model.method["name"] == "mine"
+
+
+def test_vectors_are_given_views_by_dropout_and_without_it_the_remedy_is_told():
+    """The check came too late: vectors were refused for lack of views even where dropout makes them."""
+    found = vectors()[0]
+    with pytest.raises(DataError, match=r"--param dropout=0\.2"):
+        fit(found, method="cibhash")
+    model = fit(found, method="cibhash", params={"dropout": 0.2, "hidden": 8}, epochs=1)
+    assert model.training["rows"] == ROWS
+
+
+@pytest.mark.parametrize("method", ["itq", "bihalf", "dsah"])
+def test_items_that_are_all_the_same_are_refused(method):
+    with pytest.raises(DataError, match=r"all 20 items of .* have the same features.* give images that differ"):
+        fit(np.full((20, 30), 0.7, np.float32), method=method)
+
+
+def test_one_item_that_differs_is_enough():
+    found = np.full((20, 30), 0.7, np.float32)
+    found[-1] = 0
+    assert fit(found, method="bihalf").training["rows"] == 20
+
+
+def test_batches_of_one_image_are_refused_since_nothing_would_be_learned():
+    with pytest.raises(UsageError, match=r"batch_size is 1; .* give 2 or more"):
+        fit(data(), batch_size=1)
+
+
+def test_a_single_image_is_counted_as_one():
+    with pytest.raises(DataError, match="has 1 usable image; give at least 2"):
+        fit(vectors()[0][:1], method="itq")
+
+
+def test_more_bits_than_features_are_refused_with_what_can_make_them():
+    with pytest.raises(UsageError, match=r"features, 24; 32 given\. Take fewer bits, or .* lsh"):
+        fit(vectors()[0], method="itq", bits=32)
+
+
+def test_more_neighbours_than_images_are_refused_with_the_most_there_can_be():
+    with pytest.raises(DataError, match=r"neighbours is 80 .* of 80 images; give at most 79"):
+        fit(vectors()[0], method="dsah", params={"neighbours": 80})

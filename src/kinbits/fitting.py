@@ -18,6 +18,7 @@ from kinbits._inputs import as_dataset, without_unreadable
 from kinbits._progress import reporter
 from kinbits.backbones import Backbone, FeatureMap, View, extract, load_backbone
 from kinbits.data import Dataset, FeatureCache, Pairs, readable
+from kinbits.data._dataset import check_size
 from kinbits.data._pairs import as_pairs
 from kinbits.data._transforms import augmentation
 from kinbits.methods import Method, Spec, build_method, get_method
@@ -149,6 +150,7 @@ class Job:
             raise UsageError("the data are vectors, so there is no backbone to fine-tune; leave finetune out")
         maker = _Pixels if finetune else _Frozen
         sets = maker(dataset, task, training, backbones, method)
+        check_size(sets.dataset)
         rows, held = split_validation(sets.dataset, training)
         train = sets.take(rows)
         if pairs is not None:
@@ -177,8 +179,7 @@ def check_labels(method: type[Method], dataset: Dataset, task: Task, training: T
     known = 1 if method.text and dataset.texts is not None else None
     given = task.pairs is not None
     check_fit(method, Spec(task.bits, 1, len(dataset), dataset.space, known, training.seed, pairs=given))
-    if len(dataset) < 2:
-        raise DataError(f"{dataset.name} has {len(dataset)} usable images; give at least 2")
+    check_size(dataset)
     if needs_labels(method, given) and dataset.labels is not None and _classes_present(dataset.labels) < 2:
         raise DataError(
             f"all labelled images of {dataset.name} have one label; method '{method.name}' needs at least two classes, "
@@ -243,6 +244,11 @@ def _labels(dataset: Dataset, method: type[Method]) -> np.ndarray | None:
     return labels.astype(np.float32) if labels is not None and labels.ndim == 2 else labels
 
 
+def _all_equal(features: np.ndarray) -> bool:
+    parts = (features[start : start + 4096] for start in range(0, len(features), 4096))
+    return not any((part != features[0]).any() for part in parts)
+
+
 class _Frozen:
     """Cached features of a frozen backbone, from which training and held-out sets are cut."""
 
@@ -260,8 +266,14 @@ class _Frozen:
         self.dataset = _usable(without_unreadable(dataset, found), method)
         kept = rows_of(dataset, self.dataset)
         self.features = found.array[kept]
+        if len(kept) > 1 and _all_equal(self.features):
+            raise DataError(
+                f"all {len(kept)} items of {dataset.name} have the same features, so codes cannot tell them apart; "
+                f"give images that differ, or another backbone"
+            )
         self.views: list[np.ndarray] = []
-        for number in range(task.views if method.views else 0):
+        # vectors have no views; a method that can do without says how
+        for number in range(task.views if method.views and dataset.kind == "image" else 0):
             with reporter(f"computing features of view {number + 1} of {task.views}", training.progress) as report:
                 view = extract(dataset, image, cache=task.cache, progress=report, view=View("two_view", 0, number))
             self.views.append(view.array[kept])

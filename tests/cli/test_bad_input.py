@@ -30,6 +30,15 @@ def test_an_empty_folder(refused, tmp_path):
     assert "no usable image in empty" in refused("fit", "empty", "-o", "m", code=3)
 
 
+def test_a_folder_of_images_that_cannot_be_read(refused, tmp_path):
+    (tmp_path / "bad").mkdir()
+    for name in ("a.jpg", "b.png"):
+        (tmp_path / "bad" / name).write_bytes(b"nothing")
+    line = refused("fit", "bad", "-o", "m", "--method", "itq", "--backbone", "convnet-small", "--frozen", code=3)
+    assert "bad has 0 usable images, 2 skipped; a.jpg: " in line
+    assert "give at least 2" in line
+
+
 def test_a_folder_without_labels_for_a_supervised_method(refused, images):
     images("flat", flat=6)
     line = refused("fit", "flat", "-o", "m", code=3)

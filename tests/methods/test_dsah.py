@@ -199,7 +199,7 @@ def test_resuming_keeps_the_grown_graph(tmp_path):
 
 def test_too_few_rows_or_pairs_are_refused():
     images = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
-    with pytest.raises(DataError, match="fewer than there are rows"):
+    with pytest.raises(DataError, match="give at most 19"):
         learn("dsah", 8, images, neighbours=20, epochs=1)
     with pytest.raises(DataError, match="raise neighbours"):
         learn("dsah", 8, images, neighbours=1, second=15, init="inter", epochs=1)

@@ -177,6 +177,15 @@ def nothing_usable(dataset: Dataset) -> DataError:
     )
 
 
+def check_size(dataset: Dataset) -> None:
+    """Refuse a source of which too little is left to learn from, and say what became of the rest."""
+    if len(dataset) < 2:
+        n, skipped = len(dataset), dataset.skipped
+        why = "".join(f"; {one.id}: {one.reason}" for one in skipped[:3])
+        rest = f", {len(skipped)} skipped{why}" if skipped else ""
+        raise DataError(f"{dataset.name} has {n} usable {'image' if n == 1 else 'images'}{rest}; give at least 2")
+
+
 def _fault(dataset: Dataset, row: int) -> str | None:
     try:
         dataset.image(row)

@@ -54,7 +54,8 @@ class Projection(Method):
         d = self.spec.features
         if self.spec.bits > d:
             raise UsageError(
-                f"method '{self.name}' makes at most as many bits as there are features, {d}; {self.spec.bits} given"
+                f"method '{self.name}' makes at most as many bits as there are features, {d}; {self.spec.bits} given. "
+                f"Take fewer bits, or a method without this limit, such as lsh or bihalf"
             )
         mean = self._inputs_mean(train).double()
         covariance, count = self._zeros(d, d), 0

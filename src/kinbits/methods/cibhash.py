@@ -87,8 +87,8 @@ class CibHash(Method):
             return batch.views
         if not self.dropout:
             raise DataError(
-                "method 'cibhash' learns from two random views of each image, and this data has none; train "
-                "on images, or set dropout to a share such as 0.2 to make views of vectors"
+                "method 'cibhash' learns from two random views of each image, and this data has none; train on images, "
+                "or make views of vectors by dropout=0.2 (--param dropout=0.2) or another share"
             )
         return (batch.features, batch.features)
 

@@ -101,7 +101,10 @@ class Dsah(Method):
         first = self.neighbours or usual_neighbours(n)
         second = self.second or first
         if max(first, second) >= n:
-            raise DataError(f"{first} neighbours and {second} second ones of {n} rows; give fewer than there are rows")
+            raise DataError(
+                f"neighbours is {first} and second is {second}, of {n} images; give at most {n - 1}, or 0 to let the "
+                f"number of images choose"
+            )
         self.pairs = neighbour_pairs(nearest(train, first + 1), second, self.init)
         if self.pairs.nnz < 2 * n:
             raise DataError(

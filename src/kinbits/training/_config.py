@@ -62,6 +62,8 @@ class Training:
             value = getattr(self, name)
             if value is not None and not (value > 0 or (name == "epochs" and value == 0)):
                 raise UsageError(f"{name} is {value}; it must be positive")
+        if self.batch_size == 1:
+            raise UsageError("batch_size is 1; losses compare images, so give 2 or more, 64 to 128 are usual")
         if not 0 <= self.validation <= 0.5:
             raise UsageError(f"validation is {self.validation}; it is a share of the training rows from 0 to 0.5")
         if self.patience is not None and not self.validation:
