@@ -25,7 +25,8 @@ from kinbits.methods import Method, Spec, build_method, get_method
 from kinbits.methods._base import Modality
 from kinbits.methods._registry import check_fit, needs_labels
 from kinbits.model import HashModel, Tower
-from kinbits.training import FeatureSet, PixelSet, Training, train
+from kinbits.training import FeatureSet, PixelSet, Training, pretrain, train
+from kinbits.training._pretraining import check_pretraining, views_needed
 from kinbits.training._sets import Trainable
 
 SMALL_IMAGE, SMALL_SIZE, LOOKED_AT = 64, 128, 32
@@ -89,6 +90,7 @@ def fit(data: Any, *, training: Training | None = None, **options: Any) -> HashM
     started = time.perf_counter()
     job = Job.build(dataset, task, training)
     method = job.build_method()
+    before = {"pretraining": pretrain(method, job.train, training)} if training.pretrain is not None else {}
     history = train(method, job.train, training, job.held)
     towers = {m: Tower(job.backbones[m], head.cpu()) for m, head in method.towers().items()}
     record = {
@@ -97,6 +99,7 @@ def fit(data: Any, *, training: Training | None = None, **options: Any) -> HashM
         "rows": len(job.train),
         "skipped": [vars(s) for s in job.dataset.skipped],
         **({} if job.train.pairs is None else {"pairs": job.train.pairs.counts()}),
+        **before,
         "seed": training.seed,
         "epochs": len(history.epochs),
         "best_epoch": history.best_epoch,
@@ -148,6 +151,7 @@ class Job:
         finetune = task.finetune if task.finetune is not None else not image.pretrained
         if finetune and dataset.kind == "vector":
             raise UsageError("the data are vectors, so there is no backbone to fine-tune; leave finetune out")
+        check_pretraining(method, training, frozen=not finetune, vectors=dataset.kind == "vector")
         maker = _Pixels if finetune else _Frozen
         sets = maker(dataset, task, training, backbones, method)
         check_size(sets.dataset)
@@ -273,7 +277,7 @@ class _Frozen:
             )
         self.views: list[np.ndarray] = []
         # vectors have no views; a method that can do without says how
-        for number in range(task.views if method.views and dataset.kind == "image" else 0):
+        for number in range(task.views if views_needed(method, training) and dataset.kind == "image" else 0):
             with reporter(f"computing features of view {number + 1} of {task.views}", training.progress) as report:
                 view = extract(dataset, image, cache=task.cache, progress=report, view=View("two_view", 0, number))
             self.views.append(view.array[kept])

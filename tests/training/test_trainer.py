@@ -137,7 +137,8 @@ def test_a_diverged_loss_is_an_error_with_a_remedy():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epochs": -1}, {"validation": 0.9}, {"precision": "8-bit"}, {"patience": 3}, {"resume": True}]
+    "wrong",
+    [{"epochs": -1}, {"validation": 0.9}, {"precision": "8-bit"}, {"patience": 3}, {"resume": True}, {"batch_size": 1}],
 )
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(UsageError):
@@ -199,7 +200,7 @@ def tuned(devices, name="orthohash"):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["orthohash", "hashnet", "dmuh"])
+@pytest.mark.parametrize("name", ["orthohash", "hashnet", "dmuh", "barlow-twins"])
 def test_two_processes_follow_the_curve_of_one(name):
     """Batch statistics and pairs span both processes; 21 rows do not divide evenly between them."""
     alone, weights, backbone = tuned(1, name)

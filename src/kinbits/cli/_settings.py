@@ -37,6 +37,8 @@ class Settings:
     seed: int | None = None
     validation: float | None = None
     patience: int | None = None
+    pretrain: str | None = None
+    pretrain_epochs: int | None = None
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] | None = None
     devices: int | None = None
     label_column: str | None = None

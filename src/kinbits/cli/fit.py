@@ -91,6 +91,15 @@ def fit(
     patience: Annotated[
         int | None, _option(help="Stop after so many epochs without a better score.", default="never")
     ] = None,
+    pretrain: Annotated[
+        str | None,
+        _option(
+            metavar="METHOD",
+            help="Train the backbone, or the head before a frozen one, without labels first; e.g. barlow-twins.",
+            default="none",
+        ),
+    ] = None,
+    pretrain_epochs: Annotated[int | None, _option(help="Passes of that stage.", default="its method's")] = None,
     precision: Annotated[str | None, _option(help="32-true, bf16-mixed or 16-mixed.", default="32-true")] = None,
     devices: Annotated[int | None, _option(help="GPUs or processes.", default="1")] = None,
     label_column: LabelColumn = None,
@@ -195,6 +204,7 @@ class _Fit:
                 "model": self.output,
                 "codes": f"{model.bits} bits, {model.method['name']} on {_backbones(model)}",
                 "trained on": f"{record['rows']:,} {_unit(dataset)}{_classes(dataset)}",
+                "pre-trained": _pretraining_text(record.get("pretraining")),
                 "pairs": _pairs_text(record.get("pairs")),
                 "epochs": f"{record['epochs']}{loss}" if record["epochs"] else None,
                 "skipped": skipped_text(skipped, dataset.ignored),
@@ -216,6 +226,7 @@ class _Fit:
             "backbone": model.towers["image"].backbone.name,
             "classes": dataset.space.classes if dataset.space is not None else None,
             **{name: model.training[name] for name in names},
+            "pretrain": model.training.get("pretraining", {}).get("method"),
             **({"pairs": model.training["pairs"]} if "pairs" in model.training else {}),
             "loss": model.training["history"][-1]["loss"] if model.training["history"] else None,
             "skipped": skipped_json(skipped),
@@ -233,6 +244,10 @@ def _all_skipped(dataset: Dataset, model: HashModel) -> list[Skipped]:
 
 def _backbones(model: HashModel) -> str:
     return " + ".join(tower.backbone.name for tower in model.towers.values())
+
+
+def _pretraining_text(told: dict[str, Any] | None) -> str | None:
+    return None if told is None else f"{told['trained']}, {told['method']}, {told['epochs']} epochs"
 
 
 def _pairs_text(counts: dict[str, int] | None) -> str | None:

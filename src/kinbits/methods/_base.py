@@ -222,6 +222,10 @@ class Method(nn.Module):
     With ``momentum`` set, on the class or in ``__init__``, a trained backbone is followed by a copy, w' <- momentum
     w' + (1 - momentum) w after each step, and ``batch.slow`` holds the copy's features.
 
+    A method with ``whole_batches`` gets no smaller last batch. One that ``pretrains`` can learn without labels
+    through any head that is put in the place of its own, and so train a backbone, or another method's head, before
+    that method learns.
+
     The trainer reseeds PyTorch before each epoch, so plain ``torch.rand`` is repeatable. On several devices
     a method still sees the whole global batch: losses over pairs and batch statistics need no change.
     """
@@ -232,6 +236,8 @@ class Method(nn.Module):
     text: ClassVar[bool] = False
     views: ClassVar[int] = 0
     maps: ClassVar[bool] = False
+    whole_batches: ClassVar[bool] = False
+    pretrains: ClassVar[bool] = False
     recipe: ClassVar[Recipe] = Recipe()
     momentum: float | None = None
     params: Mapping[str, Any] = MappingProxyType({})

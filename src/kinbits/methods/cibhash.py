@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kinbits._errors import DataError, UsageError
+from kinbits._errors import UsageError
 from kinbits.heads import Mlp
-from kinbits.methods._base import Batch, Method, Optimizer, Recipe, Spec, full_precision
+from kinbits.methods._base import Batch, Recipe, Spec
 from kinbits.methods._registry import register
 from kinbits.methods._signs import signs, straight_through
+from kinbits.methods._views import TwoViews
 
 
 @register("cibhash")
-class CibHash(Method):
+class CibHash(TwoViews):
     """Make the codes of two random views of an image more alike than codes of different images.
 
     With a the logits of both views, stacked ``(2b, K)``, p = sigmoid(a) the probability of bit 1, the code c
@@ -48,8 +49,6 @@ class CibHash(Method):
     Bottleneck", IJCAI 2021.
     """
 
-    supervision: ClassVar = "none"
-    views = 2
     recipe = Recipe(epochs=60, batch_size=64, lr=1e-3)
 
     def __init__(
@@ -62,35 +61,16 @@ class CibHash(Method):
         sampling: Literal["deterministic", "bernoulli"] = "deterministic",
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(spec)
-        if temperature <= 0 or beta < 0 or hidden < 1 or not 0 <= dropout < 1:
+        super().__init__(spec, dropout=dropout)
+        if temperature <= 0 or beta < 0 or hidden < 1:
             raise UsageError(
-                f"temperature {temperature}, beta {beta}, hidden {hidden}, dropout {dropout}: need "
-                f"temperature > 0, beta >= 0, hidden >= 1 and 0 <= dropout < 1"
+                f"temperature {temperature}, beta {beta}, hidden {hidden}: need temperature > 0, beta >= 0 and "
+                f"hidden >= 1"
             )
         if sampling not in ("deterministic", "bernoulli"):
             raise UsageError(f"sampling is '{sampling}'; use deterministic or bernoulli")
-        self.temperature, self.beta, self.sampling, self.dropout = temperature, beta, sampling, dropout
+        self.temperature, self.beta, self.sampling = temperature, beta, sampling
         self.head = Mlp(spec.features, spec.bits, hidden=hidden)
-
-    def step(self, batch: Batch, optimizers: Sequence[Optimizer]) -> Mapping[str, Tensor]:
-        """Train on the two views of a batch's images."""
-        views = torch.cat(self._views(batch))
-        logits = self.head(F.dropout(views, self.dropout))
-        with full_precision(logits):
-            terms = self.loss(batch, logits.float())
-        optimizers[0].minimise(torch.stack(list(terms.values())).sum())
-        return terms
-
-    def _views(self, batch: Batch) -> tuple[Tensor, ...]:
-        if len(batch.views) == 2:
-            return batch.views
-        if not self.dropout:
-            raise DataError(
-                "method 'cibhash' learns from two random views of each image, and this data has none; train on images, "
-                "or make views of vectors by dropout=0.2 (--param dropout=0.2) or another share"
-            )
-        return (batch.features, batch.features)
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the contrastive term and the bottleneck.
@@ -99,13 +79,11 @@ class CibHash(Method):
             batch: The rows of this step.
             logits: The head's output on the first views, then on the second views, float ``(2b, bits)``.
         """
-        if len(logits) != 2 * len(batch):
-            raise UsageError(f"{len(logits)} rows of logits for {len(batch)} images; give both views, stacked")
+        one, two = self.both(batch, logits)
         codes = self.codes(logits)
         scores = codes @ codes.T / (self.spec.bits * self.temperature)
         scores = scores.masked_fill(torch.eye(len(scores), dtype=torch.bool, device=scores.device), -torch.inf)
         partner = torch.arange(len(scores), device=scores.device).roll(len(batch))
-        one, two = logits.chunk(2)
         bottleneck = (divergence(one, two.detach()) + divergence(two, one.detach())) / 2
         return {"contrast": F.cross_entropy(scores, partner), "bottleneck": self.beta * bottleneck.mean()}
 

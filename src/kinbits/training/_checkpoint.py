@@ -43,6 +43,11 @@ class Checkpoints:
         except OSError as error:
             raise EnvironmentFault(f"cannot write the checkpoint {target}: {error.strerror or error}") from None
 
+    def forget(self) -> None:
+        """Remove what an earlier run left."""
+        if self.folder is not None:
+            (self.folder / FILE).unlink(missing_ok=True)
+
     def load(self, identity: Mapping[str, Any], device: torch.device) -> dict[str, Any] | None:
         """Return the saved state; None if there is nothing to restore.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from kinbits._errors import UsageError
-from kinbits.methods import Recipe
+from kinbits.methods import Recipe, get_method, methods
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
@@ -31,6 +31,8 @@ class Training:
         precision: Arithmetic of the forward pass.
         devices: Number of processes or GPUs.
         accelerator: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        pretrain: Method that trains the backbone, or the head before a frozen one, without labels beforehand.
+        pretrain_epochs: Length of that stage; None takes the recipe of its method.
         augmentation: Random views of the images when the backbone is fine-tuned.
         checkpoints: Folder that keeps the last finished epoch, or None.
         resume: Go on from the last finished epoch in ``checkpoints``.
@@ -51,19 +53,26 @@ class Training:
     precision: Precision = "32-true"
     devices: int = 1
     accelerator: str = "auto"
+    pretrain: str | None = None
+    pretrain_epochs: int | None = None
     augmentation: str = "weak"
     checkpoints: Path | None = None
     resume: bool = False
     progress: bool = True
 
     def __post_init__(self) -> None:
-        positive = ("epochs", "batch_size", "lr", "backbone_lr", "clip", "patience", "devices")
+        positive = ("epochs", "batch_size", "lr", "backbone_lr", "clip", "patience", "devices", "pretrain_epochs")
         for name in positive:
             value = getattr(self, name)
             if value is not None and not (value > 0 or (name == "epochs" and value == 0)):
                 raise UsageError(f"{name} is {value}; it must be positive")
         if self.batch_size == 1:
             raise UsageError("batch_size is 1; losses compare images, so give 2 or more, 64 to 128 are usual")
+        if self.pretrain is not None and not get_method(self.pretrain).pretrains:
+            others = ", ".join(name for name in methods() if get_method(name).pretrains)
+            raise UsageError(f"method '{self.pretrain}' cannot pre-train for others; use one that can: {others}")
+        if self.pretrain_epochs is not None and self.pretrain is None:
+            raise UsageError("pretrain_epochs needs pretrain, the method to pre-train with, such as barlow-twins")
         if not 0 <= self.validation <= 0.5:
             raise UsageError(f"validation is {self.validation}; it is a share of the training rows from 0 to 0.5")
         if self.patience is not None and not self.validation:

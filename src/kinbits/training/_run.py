@@ -71,6 +71,7 @@ class Run:
         self.best: dict[str, Any] | None = None
         self.method.to(fabric.device)
         train.views, train.momentum, train.epochs = method.views, method.momentum, self.recipe.epochs
+        train.whole_batches = method.whole_batches
         train.setup(fabric)
         if held is not None:
             held.setup(fabric)
@@ -115,6 +116,8 @@ class Run:
             "rows": len(self.train),
             "seed": self.training.seed,
             "validation": self.training.validation,
+            "pretrain": self.training.pretrain,
+            "pretrain_epochs": self.training.pretrain_epochs,
             "data": self.train.key,
         }
 

@@ -28,6 +28,7 @@ class Trainable(TrainSet):
         past: A copy that follows it slowly, for methods that ask for one, or None.
         momentum: What the copy keeps of itself in each step; None for no copy.
         views: How many random views of each image a batch carries.
+        whole_batches: Whether a smaller last batch is left out.
         key: What identifies the data in a checkpoint.
         chunk: Rows that `chunks` yields at once.
     """
@@ -36,6 +37,7 @@ class Trainable(TrainSet):
     past: nn.Module | None = None
     momentum: float | None = None
     views: int = 0
+    whole_batches: bool = False
     key: str = ""
     chunk: int = CHUNK
 
@@ -68,6 +70,8 @@ class Trainable(TrainSet):
     def batches(self, rows: np.ndarray, size: int, seed: Sequence[int]) -> Iterator[Batch]:
         """Yield the rows in batches; a last batch of one row is left out, since nothing can be learned from it.
 
+        With `whole_batches`, a smaller last batch is left out too.
+
         Args:
             rows: int64 ``(m,)``, or groups ``(m, g)``, which are not torn apart.
             size: Rows per batch; at least one group.
@@ -76,9 +80,10 @@ class Trainable(TrainSet):
         if rows.ndim == 2:
             group = rows.shape[1]
             rows, size = rows.reshape(-1), max(1, size // group) * group
+        least = min(size if self.whole_batches else 2, len(rows))
         for step, start in enumerate(range(0, len(rows), size)):
             part = rows[start : start + size]
-            if len(part) > 1 or len(rows) == 1:
+            if len(part) >= least:
                 yield self.batch(part, [*seed, step])
 
     def _text_rows(self, rows: np.ndarray) -> Tensor | None:
