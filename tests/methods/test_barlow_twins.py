@@ -136,7 +136,7 @@ def test_bits_are_balanced_on_the_training_set():
 
 def test_vectors_need_dropout_to_make_views():
     vectors = np.random.default_rng(0).normal(size=(30, 6)).astype(np.float32)
-    with pytest.raises(DataError, match="'barlow-twins' learns from two random views.*dropout"):
+    with pytest.raises(DataError, match=r"'barlow-twins' learns from two random views.*dropout"):
         learn("barlow-twins", 8, vectors, epochs=1)
     learn("barlow-twins", 8, vectors, epochs=1, dropout=0.2)
 
