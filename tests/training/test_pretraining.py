@@ -119,10 +119,6 @@ def test_a_computed_head_follows_a_pretrained_backbone():
     assert fit(method="itq").fingerprint != fit(method="itq", pretrain=None, pretrain_epochs=None).fingerprint
 
 
-class Killed(Exception):
-    pass
-
-
 def killed(monkeypatch, at, **options):
     """Fit, and stop before the given epoch of both stages taken together."""
     left, original = [at], run_module.Run._epoch
@@ -130,12 +126,13 @@ def killed(monkeypatch, at, **options):
     def epoch(self, *arguments):
         left[0] -= 1
         if left[0] < 0:
-            raise Killed
+            raise KeyboardInterrupt
         return original(self, *arguments)
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(run_module.Run, "_epoch", epoch)
-        fit(**options)
+        with pytest.raises(KeyboardInterrupt):
+            fit(**options)
 
 
 @cache
