@@ -103,11 +103,6 @@ def test_noise_alone_has_the_expected_correlations():
     assert float(equal["redundancy"]) == pytest.approx(64 * 63 / 256, rel=0.15)
 
 
-def test_redundancy_goes_by_the_number_of_bits_unless_given():
-    assert [make(bits).redundancy for bits in (8, 32)] == [1 / 8, 1 / 32]
-    assert make(32, redundancy=0.0).redundancy == 0
-
-
 class Kept:
     def minimise(self, loss):
         self.loss = loss

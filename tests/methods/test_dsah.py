@@ -124,7 +124,7 @@ def test_growth_never_removes_and_infinite_strictness_never_adds():
 
 def test_above_the_limit_the_best_pairs_of_each_row_are_kept(monkeypatch):
     monkeypatch.setattr(pairs_module, "EXACT_ROWS", 10)
-    monkeypatch.setattr(pairs_module, "KEPT", 3)
+    monkeypatch.setattr(pairs_module, "GROWN", 60)
     codes = torch.randn(20, 8, generator=torch.Generator().manual_seed(0))
     near = off_diagonal(grown_pairs(graph(20), codes, -100.0))
     best = (codes @ codes.T).topk(3, dim=1).indices.tolist()
@@ -186,6 +186,18 @@ def test_a_growth_that_would_fill_the_graph_is_left_out():
     kept = learn("dsah", 8, images, epochs=2, every=1, strictness=-100.0)
     still = learn("dsah", 8, images, epochs=2, every=0)
     assert kept.pairs.nnz == still.pairs.nnz <= grown.pairs.nnz
+
+
+def test_a_growth_that_would_more_than_double_the_graph_is_left_out(monkeypatch):
+    from kinbits.methods import dsah
+
+    features = FeatureSet(np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32))
+    for more, taken in ((6, True), (7, False)):  # 12 entries at first, two more for each pair
+        method = make(graph(10, (0, 1)), every=1)
+        grown = graph(10, *[(0, j) for j in range(1, 2 + more)])
+        monkeypatch.setattr(dsah, "grown_pairs", lambda *a, grown=grown, **k: grown)
+        method.end_epoch(0, features)
+        assert (method.pairs.nnz == grown.nnz) == taken
 
 
 def test_resuming_keeps_the_grown_graph(tmp_path):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 CELLS = 1 << 23
-EXACT_ROWS, KEPT = 100_000, 1_000
+EXACT_ROWS = 100_000
 MOST, FULL = 10**8, 0.3
 
 
@@ -104,7 +104,7 @@ def grown_pairs(pairs: Any, codes: Tensor, strictness: float, *, diagonal: bool 
         diagonal: Whether a row and itself count in mean and deviation.
 
     Returns:
-        The union of old and new pairs. Above 100,000 rows at most 1,000 new ones are taken per row.
+        The union of old and new pairs. Above 100,000 rows at most 10^8 / n new ones are taken per row.
     """
     threshold = _threshold(pairs, codes, strictness, diagonal)
     new = sp.vstack([_at_least(codes, rows, threshold) for rows in blocks(len(codes))])
@@ -133,7 +133,7 @@ def _at_least(codes: Tensor, rows: slice, threshold: float) -> Any:
     n = len(codes)
     likeness = codes[rows] @ codes.T
     if n > EXACT_ROWS:
-        values, columns = likeness.topk(KEPT, dim=1)
+        values, columns = likeness.topk(max(1, MOST // n), dim=1)
         hit = values >= threshold
         own, other = hit.nonzero()[:, 0], columns[hit]
     else:

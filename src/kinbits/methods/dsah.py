@@ -36,7 +36,8 @@ class Dsah(Method):
     (1 - 1 / sqrt(K))^2 (``quant_on="z"``). No gradient goes through A; with it small temperatures collapse
     (``detach_pic=False``). The authors' script for the first graph intersects with an empty set and leaves no
     pair; ``init="both"`` is ours, ``"union"`` is that of BGAN, from which the script comes. A growth that
-    would make more than 30 % of all pairs similar is left out. The last, smaller batch is used.
+    would more than double W, or make more than 30 % of all pairs similar, is left out. The last, smaller batch is
+    used.
 
     Args:
         spec: The task.
@@ -117,7 +118,7 @@ class Dsah(Method):
         """Let the graph grow."""
         if self.every and (epoch + 1) % self.every == 0:
             grown = grown_pairs(self.pairs, torch.tanh(self.outputs(train)), self.strictness, diagonal=self.diagonal)
-            if grown.nnz <= FULL * len(train) ** 2:
+            if grown.nnz <= min(2 * self.pairs.nnz, FULL * len(train) ** 2):
                 self.pairs = grown
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
