@@ -140,7 +140,7 @@ def unbroken(finetune):
     return fit(finetune=finetune)
 
 
-@pytest.mark.parametrize(("finetune", "at"), [(True, 1), (True, 4), (False, 1)])
+@pytest.mark.parametrize(("finetune", "at"), [(True, 1), (True, 4), pytest.param(False, 1, marks=pytest.mark.slow)])
 def test_a_run_stopped_in_either_stage_goes_on_to_the_same_codes(tmp_path, monkeypatch, at, finetune):
     options = {"checkpoints": tmp_path / "kept", "finetune": finetune}
     whole = unbroken(finetune)
