@@ -36,6 +36,20 @@ def unlabelled_split():
     return queries, (x[rows], y[rows])
 
 
+def views_of(images, count):
+    """Make random views: shift by a pixel, change the brightness, add noise."""
+    rng = np.random.default_rng(0)
+    made = []
+    for _ in range(count):
+        padded = np.pad(images.reshape(-1, 8, 8), ((0, 0), (1, 1), (1, 1)))
+        down, right = rng.integers(0, 3, (2, len(images), 1, 1))
+        rows, columns = down + np.arange(8)[:, None], right + np.arange(8)
+        moved = padded[np.arange(len(images))[:, None, None], rows, columns].reshape(len(images), 64)
+        light = rng.uniform(0.7, 1.3, (len(images), 1))
+        made.append((moved * light + rng.normal(0, 0.1, images.shape)).astype(np.float32))
+    return made
+
+
 def learn(name, bits, images, labels=None, *, seed=0, views=(), texts=None, epochs=None, batch_size=None, **params):
     """Train a method on pixels as features."""
     torch.manual_seed(seed)

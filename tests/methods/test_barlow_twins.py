@@ -6,8 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from digits import batch_of, codes, learn, resumed_and_whole, score, unlabelled_split
-from test_cibhash import views_of
+from digits import batch_of, codes, learn, resumed_and_whole, score, unlabelled_split, views_of
 
 from kinbits import DataError, UsageError, hamming
 from kinbits.methods import Batch, Spec, build_method

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from digits import batch_of, codes, learn, map_all, score, unlabelled_split
+from digits import batch_of, codes, learn, map_all, score, unlabelled_split, views_of
 
 from kinbits import DataError, UsageError, hamming
 from kinbits.methods import Spec, build_method
@@ -119,20 +119,6 @@ def test_logits_of_one_view_are_refused():
 def test_values_out_of_range_are_refused(params):
     with pytest.raises(UsageError):
         make(**params)
-
-
-def views_of(images, count):
-    """Shift by a pixel, change the brightness, add noise."""
-    rng = np.random.default_rng(0)
-    made = []
-    for _ in range(count):
-        padded = np.pad(images.reshape(-1, 8, 8), ((0, 0), (1, 1), (1, 1)))
-        down, right = rng.integers(0, 3, (2, len(images), 1, 1))
-        rows, columns = down + np.arange(8)[:, None], right + np.arange(8)
-        moved = padded[np.arange(len(images))[:, None, None], rows, columns].reshape(len(images), 64)
-        light = rng.uniform(0.7, 1.3, (len(images), 1))
-        made.append((moved * light + rng.normal(0, 0.1, images.shape)).astype(np.float32))
-    return made
 
 
 def test_digits_training_beats_random_projections_and_makes_views_agree():
