@@ -149,7 +149,7 @@ def test_values_out_of_range_are_refused(params):
 def test_batches_too_small_for_correlations_are_told_once_or_refused():
     method = make(64)
     rows, logits = batch_of(rows=torch.arange(15)), torch.randn(30, 64)
-    with pytest.warns(UserWarning, match="16 at least, 256 is better"):
+    with pytest.warns(UserWarning, match="batch_size to 16 at least"):
         method.loss(rows, logits)
     for size, again in ((15, method), (16, make(64))):
         with warnings.catch_warnings():

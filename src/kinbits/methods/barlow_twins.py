@@ -89,7 +89,7 @@ class BarlowTwins(TwoViews):
             self._warned = True
             warnings.warn(
                 f"correlations of {width} outputs over batches of {rows} are mostly noise; set batch_size to "
-                f"{width // 4} at least, {4 * width} is better",
+                f"{-(-width // 4)} at least",
                 stacklevel=2,
             )
 

@@ -48,8 +48,8 @@ class Dsah(Method):
         strictness: gamma; 0.5 to 1 if the added pairs are wrong.
         diagonal: Count a row's pair with itself in mu and sigma, which makes AND stricter.
         alpha: Weight of the pairs.
-        beta: Weight of the quantization. A is near log b^2, about 8, so 1 is still gentle; it was better in
-            our trials than the small weights that suit ``pic=False``.
+        beta: Weight of the quantization. A is near log b^2, about 8, so 3 is no more than half of the pairs'
+            weight; with ``pic=False`` take 0.1. The authors use 0 and 10.
         pic: Weigh pairs by A; otherwise all by 1.
         temperature: Of the softmax in A.
         detach_pic: Keep gradients out of A.
@@ -74,7 +74,7 @@ class Dsah(Method):
         strictness: float = 0.0,
         diagonal: bool = True,
         alpha: float = 1.0,
-        beta: float = 0.1,
+        beta: float = 3.0,
         pic: bool = True,
         temperature: float = 1.0,
         detach_pic: bool = True,
