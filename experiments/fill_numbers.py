@@ -1,7 +1,8 @@
 """Put the tables of ``results/`` between the marks in README.md and docs; ``--check`` says what is stale.
 
 Between ``<!-- numbers: FILE METRIC... -->`` and ``<!-- /numbers -->`` go the tables of ``results/FILE.csv`` for these
-metrics; the bare mark ``<!-- numbers -->`` of a page in docs/methods stands for all that was measured of its method.
+metrics, or with none named those of ``results/FILE.md``; the bare mark ``<!-- numbers -->`` of a page in docs/methods
+stands for all that was measured of its method.
 """
 
 from __future__ import annotations
@@ -44,7 +45,11 @@ def filled(block: re.Match[str], page: str) -> str:
 
 
 def one_result(name: str, *shown: str) -> Iterable[str]:
-    """Yield the tables of one file of results, for the metrics named."""
+    """Yield the tables of one file of results, for the metrics named; with none, those its script wrote beside it."""
+    if not shown:
+        written = ROOT / "results" / f"{name}.md"
+        yield written.read_text() if written.exists() else "Not measured yet."
+        return
     rows = read(f"{name}.csv")
     for metric in shown:
         for comparison in Comparison.all(rows, metric):

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -17,7 +17,10 @@ from torch import Tensor
 from kinbits._errors import ArtefactError, EnvironmentFault
 from kinbits._files import check_parent
 
-TENSORS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TENSORS, CONFIG, CARD, LABELS = "model.safetensors", "config.json", "README.md", "labels.csv"
 
 
 def write_folder(
@@ -26,6 +29,7 @@ def write_folder(
     config: Mapping[str, Any],
     records: Mapping[str, Mapping[str, Any]],
     card: str,
+    labels: pa.Table | None = None,
 ) -> Path:
     """Write all files into a fresh folder beside the target, then put it in the target's place.
 
@@ -35,6 +39,7 @@ def write_folder(
         config: Becomes ``config.json``.
         records: Further JSON files by name.
         card: Becomes ``README.md``.
+        labels: Becomes ``labels.csv``.
     """
     check_target(folder)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -44,6 +49,10 @@ def write_folder(
         for name, value in {CONFIG: {"kinbits": version("kinbits"), **config}, **records}.items():
             (aside / name).write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
         (aside / CARD).write_text(card, encoding="utf-8")
+        if labels is not None:
+            from pyarrow import csv
+
+            csv.write_csv(labels, aside / LABELS)
         _replace(aside, folder)
     except OSError as error:
         raise EnvironmentFault(f"cannot write the model {folder}: {error.strerror or error}") from None
@@ -101,6 +110,26 @@ def read_folder(folder: Path, newest: int) -> tuple[dict[str, Any], dict[str, Te
         raise ArtefactError(f"{folder / TENSORS} cannot be read ({error}); copy or train the model again") from None
     names = ("training.json", "metrics.json")
     return config, tensors, {name: _json(folder / name) if (folder / name).exists() else {} for name in names}
+
+
+def read_labels(folder: Path) -> pa.Table | None:
+    """Read the labels that a model learned from; None if the folder holds none.
+
+    Raises:
+        ArtefactError: The file is damaged.
+    """
+    import pyarrow as pa
+    from pyarrow import csv
+
+    if not (folder / LABELS).exists():
+        return None
+    types = {"id": pa.string(), "label": pa.string(), "source": pa.string(), "confidence": pa.float64()}
+    options = csv.ConvertOptions(column_types={**types, "round": pa.int64()}, strings_can_be_null=False)
+    parsing = csv.ParseOptions(newlines_in_values=True)
+    try:
+        return csv.read_csv(folder / LABELS, convert_options=options, parse_options=parsing)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ArtefactError(f"{folder / LABELS} cannot be read ({error}); copy or train the model again") from None
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import torch
 
 from kinbits._errors import DataError, UsageError
 from kinbits._inputs import as_dataset, without_unreadable
+from kinbits._parts import FewLabels, Parts
 from kinbits._progress import reporter
 from kinbits.backbones import Backbone, FeatureMap, View, extract, load_backbone
 from kinbits.data import Dataset, FeatureCache, Pairs, readable
@@ -45,6 +46,10 @@ class Task:
         image_size: Side of the input in pixels; None chooses: 128 for images up to 64 pixels, else the backbone's.
         finetune: Train the backbone too; None does so only where it has no pretrained weights.
         params: The method's hyper-parameters.
+        labels_fraction: Share of the labels that is kept, of every class alike; the others are hidden. None keeps all.
+        label_expansion: What guesses labels for the images that have none, see `kinbits.labelling`; None leaves these
+            images out.
+        expansion_params: Its hyper-parameters.
         pairs: For methods that learn from pairs: `kinbits.data.Pairs` of the data's rows, or what
             `kinbits.data.open_pairs` reads: tables and COLMAP folders.
         views: How many random views of each image are kept for two-view methods on a frozen backbone.
@@ -58,6 +63,9 @@ class Task:
     image_size: int | None = None
     finetune: bool | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    labels_fraction: float | None = None
+    label_expansion: str | None = None
+    expansion_params: Mapping[str, Any] = field(default_factory=dict)
     pairs: Any = None
     views: int = 4
     cache: FeatureCache | None = field(default_factory=FeatureCache)
@@ -98,6 +106,7 @@ def fit(data: Any, *, training: Training | None = None, **options: Any) -> HashM
         "data_fingerprint": dataset.fingerprint,
         "rows": len(job.train),
         "skipped": [vars(s) for s in job.dataset.skipped],
+        **job.parts.record(job.dataset),
         **({} if job.train.pairs is None else {"pairs": job.train.pairs.counts()}),
         **before,
         "seed": training.seed,
@@ -109,7 +118,8 @@ def fit(data: Any, *, training: Training | None = None, **options: Any) -> HashM
         "seconds": round(time.perf_counter() - started, 2),
         "torch": torch.__version__,
     }
-    return HashModel(towers, {"name": method.name, "params": dict(task.params)}, record)
+    named = {"name": method.name, "params": dict(task.params)}
+    return HashModel(towers, named, record, labels=job.parts.table(job.dataset))
 
 
 def _settings(options: Mapping[str, Any], training: Training | None) -> tuple[Task, Training]:
@@ -134,6 +144,7 @@ class Job:
     training: Training
     dataset: Dataset
     backbones: dict[Modality, Backbone]
+    parts: Parts
     train: Trainable
     held: Trainable | None
 
@@ -142,6 +153,7 @@ class Job:
         """Check the data, load backbones, extract features where they stay frozen, and split off validation."""
         method = get_method(task.method)
         check_labels(method, dataset, task, training)
+        few = FewLabels.of(task, method)
         pairs = None if task.pairs is None else as_pairs(task.pairs, dataset)
         torch.manual_seed(training.seed)  # a backbone without pretrained weights draws them when it is loaded
         backbones: dict[Modality, Backbone] = {"image": image_backbone(dataset, task)}
@@ -155,11 +167,12 @@ class Job:
         maker = _Pixels if finetune else _Frozen
         sets = maker(dataset, task, training, backbones, method)
         check_size(sets.dataset)
-        rows, held = split_validation(sets.dataset, training)
-        train = sets.take(rows)
+        parts = Parts.of(sets.dataset, few, training, lambda: _for_labels(sets, image, task))
+        train, held = sets.take(parts.rows), sets.take(parts.held) if len(parts.held) else None
+        parts.mark(train)
         if pairs is not None:
-            _add_pairs(train, pairs.select(rows_of(dataset, sets.dataset)[rows]))
-        return cls(task, training, sets.dataset, backbones, train, sets.take(held) if len(held) else None)
+            _add_pairs(train, pairs.select(rows_of(dataset, sets.dataset)[parts.rows]))
+        return cls(task, training, sets.dataset, backbones, parts, train, held)
 
     def build_method(self) -> Method:
         """Build the method, with all its initial weights drawn from the run's seed."""
@@ -230,19 +243,6 @@ def _looks_small(dataset: Dataset) -> bool:
     return bool(sides) and float(np.median(sides)) <= SMALL_IMAGE
 
 
-def split_validation(dataset: Dataset, training: Training) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows to train on and rows to hold out, drawn by the seed, class by class where there are classes."""
-    n = len(dataset)
-    order = np.random.default_rng([training.seed, 7]).permutation(n)
-    if dataset.labels is not None and dataset.labels.ndim == 1:
-        order = order[np.argsort(dataset.labels[order], kind="stable")]
-    wanted = round(training.validation * n)
-    if training.validation and not 0 < wanted < n - 1:
-        raise DataError(f"validation of {training.validation} leaves too little of {n} images; leave it out")
-    held = order[np.linspace(0, n - 1, wanted).astype(int)] if wanted else order[:0]
-    return np.setdiff1d(np.arange(n), held), np.sort(held)
-
-
 def _labels(dataset: Dataset, method: type[Method]) -> np.ndarray | None:
     labels = dataset.labels
     return labels.astype(np.float32) if labels is not None and labels.ndim == 2 else labels
@@ -267,7 +267,7 @@ class _Frozen:
         image = backbones["image"]
         with reporter("computing features", training.progress) as report:
             found = extract(dataset, image, cache=task.cache, progress=report)
-        self.dataset = _usable(without_unreadable(dataset, found), method)
+        self.dataset = _usable(without_unreadable(dataset, found), method, task)
         kept = rows_of(dataset, self.dataset)
         self.features = found.array[kept]
         if len(kept) > 1 and _all_equal(self.features):
@@ -311,7 +311,7 @@ class _Pixels:
         backbones: Mapping[Modality, Backbone],
         method: type[Method],
     ) -> None:
-        self.dataset = _usable(readable(dataset), method)
+        self.dataset = _usable(readable(dataset), method, task)
         self.backbone = backbones["image"].requires_grad_(True)
         preprocessing = self.backbone.preprocessing
         assert preprocessing is not None
@@ -369,9 +369,22 @@ class DatasetPixels:
         return np.stack([self.preprocessing(self.dataset.image(int(row))) for row in rows])
 
 
-def _usable(dataset: Dataset, method: type[Method]) -> Dataset:
-    """Leave out unlabelled rows for methods that learn from labels."""
-    if method.supervision != "labels" or dataset.labels is None:
+def _for_labels(sets: _Frozen | _Pixels, image: Backbone, task: Task) -> np.ndarray:
+    """Return the features that labels are guessed from: those of the backbone before it is trained."""
+    if not image.pretrained:
+        raise UsageError(
+            f"label_expansion guesses labels from features, and backbone '{image.name}' starts from scratch; use a "
+            f"pretrained one (see `kinbits backbones`), or leave label_expansion out"
+        )
+    if isinstance(sets, _Frozen) and image.pooled is image:
+        return np.asarray(sets.features)
+    return extract(sets.dataset, image.pooled, cache=task.cache).array
+
+
+def _usable(dataset: Dataset, method: type[Method], task: Task) -> Dataset:
+    """Leave out unlabelled rows for methods that learn from labels, unless `Parts` says what becomes of them."""
+    few = task.labels_fraction is not None or task.label_expansion is not None
+    if few or method.supervision != "labels" or dataset.labels is None:
         return dataset
     labelled = dataset.labels >= 0 if dataset.labels.ndim == 1 else dataset.labels.any(1)
     bare = np.flatnonzero(~labelled)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from kinbits import hamming
-from kinbits._artefact import read_folder, write_folder
+from kinbits._artefact import read_folder, read_labels, write_folder
 from kinbits._card import model_card
 from kinbits._errors import ArtefactError, DataError, UsageError
 from kinbits._inputs import as_dataset, as_texts, without_unreadable
@@ -50,12 +50,15 @@ class HashModel:
         method: Name and hyper-parameters of the method that trained it.
         training: How it was trained: settings, loss history, sizes, seed.
         metrics: Numbers measured on it, by protocol.
+        labels: What it learned from where labels were hidden or guessed, as a `pyarrow.Table`: id, label, source
+            (true or pseudo), confidence, round. None otherwise.
     """
 
     towers: dict[Modality, Tower]
     method: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
+    labels: Any = None
 
     def __post_init__(self) -> None:
         for tower in self.towers.values():
@@ -203,7 +206,7 @@ class HashModel:
         records = {"training.json": dict(self.training), "metrics.json": self.metrics}
         backbones = {modality: tower.backbone for modality, tower in self.towers.items()}
         card = model_card(self.bits, backbones, self.method, self.training, self.metrics, self.fingerprint)
-        return write_folder(Path(folder), tensors, self._config(), records, card)
+        return write_folder(Path(folder), tensors, self._config(), records, card, self.labels)
 
     @classmethod
     def load(cls, folder: str | Path) -> HashModel:
@@ -216,7 +219,8 @@ class HashModel:
         config, tensors, records = read_folder(folder, FORMAT)
         try:
             towers = {m: _rebuild(m, described, tensors) for m, described in config["towers"].items()}
-            model = cls(towers, config["method"], records["training.json"], records["metrics.json"])
+            labels = read_labels(folder)
+            model = cls(towers, config["method"], records["training.json"], records["metrics.json"], labels)
         except (KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise ArtefactError(f"the model {folder} is damaged ({error}); copy or train it again") from None
         if model.fingerprint != config.get("fingerprint"):

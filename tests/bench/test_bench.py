@@ -1,6 +1,9 @@
 """Experiments: the runs that a file asks for, each once, whatever interrupts the work; and their tables."""
 
 import csv
+import dataclasses
+import hashlib
+import json
 import os
 
 import numpy as np
@@ -232,3 +235,37 @@ def test_memory_is_measured_for_each_run_anew():
     high = _measure._peak()
     _measure._forget_peak()
     assert _measure._peak() < high
+
+
+def test_one_method_can_stand_there_with_several_shares_of_labels_and_expansions(small, tmp_path):
+    few = {"method": "orthohash", "labels-fraction": 0.1}
+    grown = {**few, "label-expansion": "prl", "expansion-params": {"steps": 20, "stop": 0.0}}
+    small |= {"methods": ["orthohash", few, grown], "baselines": False, "bits": [8], "seeds": [0]}
+    results, failures = bench(made(small), tmp_path / "x.csv")
+    assert not failures
+    labels = [row["method"] for row in results]
+    assert labels[:2] == ["orthohash", "orthohash (labels_fraction=0.1)"]
+    assert labels[2].startswith("orthohash (labels_fraction=0.1, label_expansion=prl")
+    assert len({row["config"] for row in results}) == 3
+
+
+def test_runs_that_ask_nothing_about_labels_keep_their_hash(small):
+    run = next(iter(made(small | {"baselines": False}).runs()))
+    told = dataclasses.asdict(run)
+    told["entry"] = {name: told["entry"][name] for name in ("method", "params", "training")}
+    assert run.config == hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"labels-fraction": 2}, "above 0 and up to 1"),
+        ({"label-expansion": "plr"}, "did you mean prl"),
+        ({"label-expansion": "prl", "expansion-params": {"round": 1}}, "did you mean rounds"),
+        ({"expansion-params": {"rounds": 1}}, "need a label-expansion"),
+        ({"labels-fracton": 0.1}, "did you mean labels-fraction"),
+    ],
+)
+def test_wrong_settings_of_labels_are_named_before_any_run(small, given, told):
+    with pytest.raises(UsageError, match=told):
+        made(small | {"methods": [{"method": "orthohash", **given}]})

@@ -5,19 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from kinbits._errors import UsageError, unknown_name
 from kinbits.evaluation import METRICS
 from kinbits.evaluation._baselines import BASELINES
+from kinbits.labelling import build_expansion, expansions, keep_fraction
 from kinbits.methods import get_method, parameters
 from kinbits.metrics import parse_metric
 from kinbits.training import Training
 
 FEATURES = "features (cosine)"
+_ABOUT_LABELS = ("labels_fraction", "label_expansion", "expansion_params")
 _NOT_SET_HERE = ("seed", "checkpoints", "resume", "progress", "devices", "accelerator")
 
 
@@ -30,12 +34,23 @@ class Entry:
         label: What tables call it.
         params: Its hyper-parameters.
         training: Training settings of this method alone; they win over those of the experiment.
+        labels_fraction: Share of the labels that is kept; None keeps all.
+        label_expansion: What guesses labels for the other images; None leaves them out.
+        expansion_params: Its hyper-parameters.
     """
 
     method: str
     label: str
     params: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    labels_fraction: float | None = None
+    label_expansion: str | None = None
+    expansion_params: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def about_labels(self) -> dict[str, Any]:
+        """What is asked about labels, without what is not."""
+        return {name: value for name in _ABOUT_LABELS if (value := getattr(self, name))}
 
 
 @dataclass(frozen=True)
@@ -68,7 +83,9 @@ class Run:
     def config(self) -> str:
         """Hash over everything that may change the numbers, 12 hex digits; the label is not part of it."""
         told = asdict(self)
-        del told["entry"]["label"]
+        for name in ("label", *_ABOUT_LABELS):
+            del told["entry"][name]
+        told["entry"] |= self.entry.about_labels  # runs that ask nothing keep the hash of before there were such things
         return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
     def __str__(self) -> str:
@@ -198,19 +215,32 @@ def _entry(given: Any) -> Entry:
         given = {"method": given}
     if not isinstance(given, dict) or "method" not in given:
         raise UsageError(f"method {given!r} cannot be read; write a name, or `method:` with `params:` below")
+    given = {str(key).replace("-", "_"): value for key, value in given.items()}
     known = [one.name for one in fields(Entry)]
     for key in given:
         if key not in known:
-            raise unknown_name("key of a method", str(key), known)
+            raise unknown_name("key of a method", key, [name.replace("_", "-") for name in known])
     params = given.get("params") or {}
     found = get_method(given["method"])
     names = [one.name for one in parameters(found)]
     for name in params:
         if name not in names:
             raise unknown_name(f"parameter of method '{found.name}'", name, names or ["(it has none)"])
-    told = ", ".join(f"{name}={value}" for name, value in params.items())
+    entry = Entry(**{**given, "label": "", "params": params, "training": given.get("training") or {}})
+    _check_labels(entry)
+    told = ", ".join(f"{name}={value}" for name, value in {**params, **entry.about_labels}.items())
     label = given.get("label") or (f"{found.name} ({told})" if told else found.name)
-    return Entry(given["method"], str(label), params, given.get("training") or {})
+    return replace(entry, label=str(label))
+
+
+def _check_labels(entry: Entry) -> None:
+    """Refuse, before any run, what `kinbits.fit` would refuse later."""
+    if entry.labels_fraction is not None:
+        keep_fraction(np.zeros(1, np.int64), entry.labels_fraction)
+    if entry.label_expansion is not None:
+        build_expansion(entry.label_expansion, **entry.expansion_params)
+    elif entry.expansion_params:
+        raise UsageError(f"expansion-params need a label-expansion: {' or '.join(expansions())}")
 
 
 def _check_training(settings: Mapping[str, Any]) -> None:

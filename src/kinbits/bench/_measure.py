@@ -69,6 +69,7 @@ def _model(run: Run, splits: Splits) -> list[dict[str, Any]]:
         cache=cache,
         seed=run.seed,
         progress=False,
+        **run.entry.about_labels,
         **run.training,
     )
     # features of a backbone that was trained along are good for this run alone

@@ -11,7 +11,8 @@ from kinbits._errors import UsageError, unknown_name
 from kinbits.cli._values import parse, read_yaml
 
 # not an option of kinbits.fit, but of the command
-_OF_THE_COMMAND = ("data", "output", "param", "label_column", "text_column", "pairs", "min_shared", "min_overlap")
+_MAPPINGS = ("param", "expansion_param")
+_OF_THE_COMMAND = ("data", "output", "label_column", "text_column", "pairs", "min_shared", "min_overlap", *_MAPPINGS)
 
 
 @dataclass
@@ -47,11 +48,15 @@ class Settings:
     min_shared: int | None = None
     min_overlap: float | None = None
     param: Mapping[str, str] | None = None
+    labels_fraction: float | None = None
+    label_expansion: str | None = None
+    expansion_param: Mapping[str, str] | None = None
 
     def over(self, base: Settings) -> Settings:
         """Return the base with what is set here in its place."""
         merged = {f.name: _first(getattr(self, f.name), getattr(base, f.name)) for f in fields(self)}
-        merged["param"] = {**(base.param or {}), **(self.param or {})}
+        for name in _MAPPINGS:
+            merged[name] = {**(getattr(base, name) or {}), **(getattr(self, name) or {})}
         return Settings(**merged)
 
     def options(self) -> dict[str, Any]:
@@ -65,7 +70,7 @@ def _first(*values: Any) -> Any:
 
 
 def from_file(path: Path) -> Settings:
-    """Read an experiment file: the options' names without dashes in front, parameters under ``param``.
+    """Read an experiment file: the options' names without dashes in front; mappings of parameters.
 
     Raises:
         UsageError: A key is unknown, or a value of the wrong type.
@@ -79,7 +84,7 @@ def from_file(path: Path) -> Settings:
         if name == "pairs":
             given[name] = [str(one) for one in value] if isinstance(value, list) else [str(value)]
         else:
-            given[name] = _mapping(path, value) if name == "param" else _value(path, key, value, hints[name])
+            given[name] = _mapping(path, key, value) if name in _MAPPINGS else _value(path, key, value, hints[name])
     return Settings(**given)
 
 
@@ -89,7 +94,7 @@ def _value(path: Path, key: str, value: Any, hint: Any) -> Any:
     return parse(str(value), hint, f"{path}: {key}")
 
 
-def _mapping(path: Path, value: Any) -> dict[str, str]:
+def _mapping(path: Path, key: str, value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
-        raise UsageError(f"{path}: param is '{value}'; write `param:` and below it one indented `name: value` a line")
+        raise UsageError(f"{path}: {key} is '{value}'; write `{key}:` and below it one indented `name: value` a line")
     return {str(name): str(setting) for name, setting in value.items()}

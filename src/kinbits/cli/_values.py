@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get
 from kinbits._errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
+    from kinbits.labelling import Expansion
     from kinbits.methods import Method
 
 _TRUTH = {
@@ -73,11 +74,11 @@ def _told(kind: Any) -> str:
     return names.get(kind, "text")
 
 
-def parameters_of(method: type[Method], given: Mapping[str, str]) -> dict[str, Any]:
-    """Read a method's hyper-parameters by the types in the signature of its ``__init__``.
+def parameters_of(method: type[Method] | type[Expansion], given: Mapping[str, str]) -> dict[str, Any]:
+    """Read the hyper-parameters of a method, or of a label expansion, by the types in the signature of ``__init__``.
 
     Raises:
-        UsageError: The method has no such parameter, or the text is no such value.
+        UsageError: It has no such parameter, or the text is no such value.
     """
     from kinbits.methods import parameters
 
@@ -85,11 +86,11 @@ def parameters_of(method: type[Method], given: Mapping[str, str]) -> dict[str, A
     known = [parameter.name for parameter in parameters(method)]
     for name in given:
         if name not in known:
-            raise unknown_name(f"parameter of method '{method.name}'", name, known or ["(it has none)"])
+            raise unknown_name(f"parameter of '{method.name}'", name, known or ["(it has none)"])
     return {name: parse(text, hints.get(name, str), f"parameter {name}") for name, text in given.items()}
 
 
-def pairs(texts: Sequence[str]) -> dict[str, str]:
+def pairs(texts: Sequence[str], option: str = "--param") -> dict[str, str]:
     """Split ``name=value`` arguments.
 
     Raises:
@@ -99,7 +100,7 @@ def pairs(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
-            raise UsageError(f"--param is '{text}'; give NAME=VALUE, e.g. --param margin=0.3")
+            raise UsageError(f"{option} is '{text}'; give NAME=VALUE, e.g. --param margin=0.3")
         found[name.strip()] = value
     return found
 

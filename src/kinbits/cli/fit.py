@@ -104,6 +104,29 @@ def fit(
     devices: Annotated[int | None, _option(help="GPUs or processes.", default="1")] = None,
     label_column: LabelColumn = None,
     text_column: TextColumn = None,
+    labels_fraction: Annotated[
+        float | None,
+        _option(help="Share of the labels to learn from; the others are hidden.", default="all", panel=_DATA),
+    ] = None,
+    label_expansion: Annotated[
+        str | None,
+        _option(
+            metavar="NAME",
+            help="Guess labels for images that have none first: prl, or pseudo.",
+            default="leave them out",
+            panel=_DATA,
+        ),
+    ] = None,
+    expansion_param: Annotated[
+        list[str] | None,
+        _option(
+            "--expansion-param",
+            metavar="NAME=VALUE",
+            help="A parameter of the label expansion; repeat for more.",
+            default="its own",
+            panel=_DATA,
+        ),
+    ] = None,
     pairs: Annotated[
         list[str] | None,
         _option(
@@ -127,7 +150,8 @@ def fit(
     Example: kinbits fit photos -o photos-64
     """
     given = {name: value for name, value in locals().items() if name in Settings.__dataclass_fields__}
-    flags = Settings(**{**given, "param": named_values(param or [])})
+    expansion = named_values(expansion_param or [], "--expansion-param")
+    flags = Settings(**{**given, "param": named_values(param or []), "expansion_param": expansion})
     settings = flags.over(from_file(config) if config is not None else Settings())
     if settings.data is None or settings.output is None:
         raise UsageError("fit needs data and an output folder: kinbits fit DATA -o MODEL")
@@ -149,7 +173,7 @@ class _Fit:
 
         check_target(self.output)
         method = get_method(self.settings.method or "orthohash")
-        params = parameters_of(method, self.settings.param or {})
+        params = {"params": parameters_of(method, self.settings.param or {}), **self._expansion_params()}
         dataset = self.source.open("train")
         model = self._train(dataset, params)
         model.save(self.output)
@@ -167,7 +191,7 @@ class _Fit:
         if self.resume and not known:
             note(f"nothing to resume in {self.checkpoints}; starting from the first epoch")
         options = self.settings.options() | {
-            "params": params,
+            **params,
             "pairs": self._pairs(dataset),
             "checkpoints": self.checkpoints,
             "resume": self.resume,
@@ -182,6 +206,16 @@ class _Fit:
             if not known and not isinstance(error, EnvironmentFault):
                 shutil.rmtree(self.checkpoints, ignore_errors=True)
             raise
+
+    def _expansion_params(self) -> dict[str, Any]:
+        from kinbits.labelling import expansions, get_expansion
+
+        given, name = self.settings.expansion_param, self.settings.label_expansion
+        if not given:
+            return {}
+        if name is None:
+            raise UsageError(f"--expansion-param goes with --label-expansion: {' or '.join(expansions())}")
+        return {"expansion_params": parameters_of(get_expansion(name), given)}
 
     def _pairs(self, dataset: Dataset) -> Pairs | None:
         from kinbits.data import open_pairs
@@ -205,6 +239,7 @@ class _Fit:
                 "codes": f"{model.bits} bits, {model.method['name']} on {_backbones(model)}",
                 "trained on": f"{record['rows']:,} {_unit(dataset)}{_classes(dataset)}",
                 "pre-trained": _pretraining_text(record.get("pretraining")),
+                "labels": _labels_text(record.get("labels")),
                 "pairs": _pairs_text(record.get("pairs")),
                 "epochs": f"{record['epochs']}{loss}" if record["epochs"] else None,
                 "skipped": skipped_text(skipped, dataset.ignored),
@@ -227,7 +262,7 @@ class _Fit:
             "classes": dataset.space.classes if dataset.space is not None else None,
             **{name: model.training[name] for name in names},
             "pretrain": model.training.get("pretraining", {}).get("method"),
-            **({"pairs": model.training["pairs"]} if "pairs" in model.training else {}),
+            **{name: model.training[name] for name in ("labels", "pairs") if name in model.training},
             "loss": model.training["history"][-1]["loss"] if model.training["history"] else None,
             "skipped": skipped_json(skipped),
             "fingerprint": model.fingerprint,
@@ -248,6 +283,14 @@ def _backbones(model: HashModel) -> str:
 
 def _pretraining_text(told: dict[str, Any] | None) -> str | None:
     return None if told is None else f"{told['trained']}, {told['method']}, {told['epochs']} epochs"
+
+
+def _labels_text(told: dict[str, Any] | None) -> str | None:
+    if told is None:
+        return None
+    guessed = f", {told['pseudo']:,} guessed by {told['expansion']}" if "expansion" in told else ""
+    held = f", {told['held']:,} held out" if told["held"] else ""
+    return f"{told['true']:,} given{guessed}{held}, see labels.csv"
 
 
 def _pairs_text(counts: dict[str, int] | None) -> str | None:

@@ -87,8 +87,8 @@ def get_method(name: str) -> type[Method]:
     return _REGISTRY[name]
 
 
-def parameters(cls: type[Method]) -> list[Parameter]:
-    """List the hyper-parameters of a method: the keyword-only arguments of its ``__init__``."""
+def parameters(cls: type[Any]) -> list[Parameter]:
+    """List the hyper-parameters of a method or the like: the keyword-only arguments of its ``__init__``."""
     signature = inspect.signature(cls.__init__)
     return [
         Parameter(p.name, str(p.annotation), p.default)

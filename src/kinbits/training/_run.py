@@ -180,6 +180,7 @@ class Run:
         rows = np.arange(len(self.train)) if chosen is None else chosen.cpu().numpy()
         if rows.ndim > 2:
             raise UsageError(f"epoch_rows of method '{self.method.name}' gave shape {rows.shape}; give (m,) or (m, g)")
+        rows = self.train.drawn(rows, [self.training.seed, epoch + 1, 3])
         return np.random.default_rng([self.training.seed, epoch + 1, 1]).permutation(rows)
 
     def _reseed(self, epoch: int) -> None:

@@ -29,6 +29,9 @@ class Trainable(TrainSet):
         momentum: What the copy keeps of itself in each step; None for no copy.
         views: How many random views of each image a batch carries.
         whole_batches: Whether a smaller last batch is left out.
+        weights: Probability with which each row takes part in an epoch, ``(n,)``, so that in expectation every loss
+            counts it, and every pair of rows the product of theirs; None: all rows always do.
+        true: Which labels are true and may judge others, bool ``(n,)``; None: all.
         key: What identifies the data in a checkpoint.
         chunk: Rows that `chunks` yields at once.
     """
@@ -38,6 +41,8 @@ class Trainable(TrainSet):
     momentum: float | None = None
     views: int = 0
     whole_batches: bool = False
+    weights: np.ndarray | None = None
+    true: np.ndarray | None = None
     key: str = ""
     chunk: int = CHUNK
 
@@ -66,6 +71,13 @@ class Trainable(TrainSet):
         """Give all processes the same backbone, before anything is decided from its features."""
         if self.backbone is not None:
             share_buffers(self.backbone)
+
+    def drawn(self, rows: np.ndarray, seed: Sequence[int]) -> np.ndarray:
+        """Return those of the rows ``(m,)``, or of the groups ``(m, g)`` with all their rows, that take part."""
+        if self.weights is None:
+            return rows
+        present = np.random.default_rng(seed).random(len(self)) < self.weights
+        return np.asarray(rows[present[rows].reshape(len(rows), -1).all(1)])
 
     def batches(self, rows: np.ndarray, size: int, seed: Sequence[int]) -> Iterator[Batch]:
         """Yield the rows in batches; a last batch of one row is left out, since nothing can be learned from it.

@@ -17,11 +17,14 @@ def score(method: Method, train: Trainable, held: Trainable) -> float:
     """Score codes of held-out rows as queries against codes of the training rows; higher is better.
 
     With labels: tie-aware mAP@all. Without: tie-aware mAP@all where the ten nearest images by cosine of the
-    features count as relevant, which needs no label.
+    features count as relevant, which needs no label. Training rows whose label is only a guess judge nothing.
     """
-    queries, database = (_codes(method, part) for part in (held, train))
+    rows = None if train.true is None else np.flatnonzero(train.true)
+    queries, database = _codes(method, held), _codes(method, train, rows)
     if held.labels is not None and train.labels is not None:
-        relevance: metrics.Relevance = metrics.LabelRelevance(_integers(held.labels), _integers(train.labels))
+        labels = _integers(train.labels)
+        judges = labels if rows is None else labels[rows]
+        relevance: metrics.Relevance = metrics.LabelRelevance(_integers(held.labels), judges)
     else:
         relevance = metrics.MatrixRelevance(_neighbours(held, train))
     return metrics.evaluate(queries, database, relevance, ["map@all"])["map@all"]
@@ -31,8 +34,8 @@ def _integers(labels: Tensor) -> np.ndarray:
     return labels.long().cpu().numpy()
 
 
-def _codes(method: Method, data: TrainSet) -> np.ndarray:
-    return hamming.pack((method.outputs(data) >= 0).cpu().numpy())
+def _codes(method: Method, data: TrainSet, rows: np.ndarray | None = None) -> np.ndarray:
+    return hamming.pack((method.outputs(data, rows=rows) >= 0).cpu().numpy())
 
 
 def _neighbours(held: Trainable, train: Trainable) -> np.ndarray:

@@ -1,0 +1,162 @@
+"""The directed graph of nearest neighbours: who is near whom, who is near to many, and the symmetric form of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from scipy.sparse import coo_array, csr_array, diags_array
+from scipy.sparse.csgraph import connected_components
+
+from kinbits._errors import DataError, UsageError
+
+BLOCK = 8192
+EXACT_ROWS = 200_000  # an exact search beyond takes hours on a CPU
+FLOAT32_BYTES = 2 << 30
+LISTS_READ = 32
+SAMPLE = 20_000
+COLUMNS = 64
+
+
+def unit_rows(features: np.ndarray, centre: bool, dims: int | None = None) -> np.ndarray:
+    """Return rows of length 1, so that Euclidean neighbours are those of the largest cosine.
+
+    Args:
+        features: ``(n, d)`` of any float type, may be memory-mapped.
+        centre: Subtract the mean first. In many dimensions rows near the mean are neighbours of far too many others.
+        dims: Keep the largest so many principal directions, found on up to 20,000 rows; None keeps all.
+
+    Returns:
+        float32 ``(n, d)`` or ``(n, dims)``, or float16 where that would take more than 2 GB.
+
+    Raises:
+        DataError: A feature is not finite.
+    """
+    mean = sum(part.sum(0, dtype=np.float64) for _, part in blocks(features)) / len(features)
+    if not np.isfinite(mean).all():
+        raise DataError("the features hold values that are not finite; remove those rows")
+    shift = mean.astype(np.float32) if centre else np.zeros(features.shape[1], np.float32)
+    turn = None if dims is None or dims >= features.shape[1] else _directions(features, shift, dims)
+    width = features.shape[1] if turn is None else dims
+    dtype = np.float32 if len(features) * width * 4 <= FLOAT32_BYTES else np.float16
+    points = np.empty((len(features), width), dtype)
+    for start, part in blocks(features):
+        part = part.astype(np.float32) - shift
+        part = part if turn is None else part @ turn
+        points[start : start + BLOCK] = part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12)
+    return points
+
+
+def _directions(features: np.ndarray, shift: np.ndarray, dims: int) -> np.ndarray:
+    """Return the eigenvectors of the largest second moments, ``(d, dims)``."""
+    n = len(features)
+    part = features[np.linspace(0, n - 1, min(n, SAMPLE)).astype(np.int64)].astype(np.float32) - shift
+    return np.asarray(np.linalg.eigh(part.T @ part)[1][:, -dims:])
+
+
+def blocks(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first row, rows) block by block."""
+    for start in range(0, len(array), BLOCK):
+        yield start, np.asarray(array[start : start + BLOCK])
+
+
+def nearest(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Find the nearest other rows of each row by Euclidean distance.
+
+    Exact up to 200,000 rows, O(n^2 d) time and 4nd bytes; beyond by inverted lists (IVF, half precision, the nearest
+    32 of 4 sqrt(n) lists are read), O(n^1.5 d) time and 2nd bytes.
+
+    Args:
+        points: ``(n, d)``.
+        count: Neighbours k of each row, below n.
+
+    Returns:
+        int64 ``(n, k)``, nearest first, and squared distances float32 ``(n, k)``.
+
+    Raises:
+        UsageError: ``count`` is not in 1..n-1.
+    """
+    if not 0 < count < len(points):
+        raise UsageError(f"{count} neighbours of {len(points)} rows; give 1 to {len(points) - 1}")
+    index = _index(points)
+    ids = np.empty((len(points), count), np.int64)
+    distances = np.empty((len(points), count), np.float32)
+    for start, part in blocks(points):
+        found = index.search(np.ascontiguousarray(part, np.float32), count + 1)
+        rows = slice(start, start + len(part))
+        distances[rows], ids[rows] = _without_self(found[0], found[1], np.arange(start, start + len(part)))
+    return ids, distances
+
+
+def _index(points: np.ndarray) -> Any:
+    import faiss
+
+    n, width = points.shape
+    index: Any
+    if n <= EXACT_ROWS:
+        index = faiss.IndexFlatL2(width)
+    else:
+        lists = int(4 * n**0.5)
+        index = faiss.index_factory(width, f"IVF{lists},SQfp16")
+        index.cp.niter, index.nprobe = 10, LISTS_READ
+        index.train(points[np.linspace(0, n - 1, 50 * lists).astype(np.int64)].astype(np.float32))
+    for _, part in blocks(points):
+        index.add(np.ascontiguousarray(part, np.float32))
+    return index
+
+
+def _without_self(distances: np.ndarray, ids: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Drop each row itself; among equal rows it may be anywhere, or missing, and then the last goes."""
+    mine = ids == own[:, None]
+    mine[~mine.any(1), -1] = True
+    order = np.argsort(mine, axis=1, kind="stable")[:, :-1]
+    return np.take_along_axis(distances, order, 1), np.take_along_axis(ids, order, 1)
+
+
+def indegree(neighbours: np.ndarray) -> np.ndarray:
+    """Count of how many rows each row is a neighbour: d_j = sum_i 1[j in kNN(i)], int64 ``(n,)``; they sum to nk."""
+    return np.bincount(neighbours[neighbours >= 0], minlength=len(neighbours))
+
+
+def symmetric(neighbours: np.ndarray) -> csr_array:
+    """Return D^-1/2 (A or A^T or I) D^-1/2 of the directed graph, float32 ``(n, n)``, up to n (2k + 1) entries."""
+    n, k = neighbours.shape
+    heads, tails = np.repeat(np.arange(n), k), neighbours.ravel()
+    kept = tails >= 0  # lists that are read in part may hold fewer than k
+    heads, tails, loops = heads[kept], tails[kept], np.arange(n)
+    pairs = (np.concatenate([heads, tails, loops]), np.concatenate([tails, heads, loops]))
+    joined = csr_array(coo_array((np.ones(len(pairs[0]), np.float32), pairs), shape=(n, n)))
+    joined.data[:] = 1
+    scale = diags_array(1 / np.sqrt(np.diff(joined.indptr).astype(np.float32)))
+    return csr_array(scale @ joined @ scale).astype(np.float32)
+
+
+def smoothed(adjacency: csr_array, points: np.ndarray) -> np.ndarray:
+    """Return the product of both, of the type of ``points``, a few columns at a time to save memory."""
+    result = np.empty_like(points)
+    for start in range(0, points.shape[1], COLUMNS):
+        cut = slice(start, start + COLUMNS)
+        result[:, cut] = adjacency @ points[:, cut].astype(np.float32)
+    return result
+
+
+def originals(neighbours: np.ndarray, distances: np.ndarray, cosine: float, first: np.ndarray) -> np.ndarray:
+    """Find copies: rows that a chain of neighbours of at least this cosine joins.
+
+    Args:
+        neighbours: ``(n, k)`` of unit rows.
+        distances: Their squared distances ``(n, k)``.
+        cosine: From which two rows count as copies.
+        first: bool ``(n,)``: rows that are preferred to stand for their copies.
+
+    Returns:
+        int64 ``(n,)``: the row that stands for each row, mostly itself.
+    """
+    n = len(neighbours)
+    heads, places = np.nonzero((distances <= 2 - 2 * cosine) & (neighbours >= 0))
+    edges = coo_array((np.ones(len(heads), bool), (heads, neighbours[heads, places])), shape=(n, n))
+    groups = connected_components(csr_array(edges), directed=False)[1]
+    order = np.lexsort((np.arange(n), ~first, groups))
+    leads = order[np.r_[True, np.diff(groups[order]) > 0]]
+    return np.asarray(leads[groups])
