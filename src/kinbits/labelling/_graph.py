@@ -38,7 +38,7 @@ def unit_rows(features: np.ndarray, centre: bool, dims: int | None = None) -> np
         raise DataError("the features hold values that are not finite; remove those rows")
     shift = mean.astype(np.float32) if centre else np.zeros(features.shape[1], np.float32)
     turn = None if dims is None or dims >= features.shape[1] else _directions(features, shift, dims)
-    width = features.shape[1] if turn is None else dims
+    width = features.shape[1] if turn is None else turn.shape[1]
     dtype = np.float32 if len(features) * width * 4 <= FLOAT32_BYTES else np.float16
     points = np.empty((len(features), width), dtype)
     for start, part in blocks(features):
