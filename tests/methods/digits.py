@@ -50,6 +50,28 @@ def views_of(images, count):
     return made
 
 
+@cache
+def halves():
+    """Return (left halves, right halves, labels) of the 200 queries and of 1,000 pairs to learn from."""
+    queries, database = unlabelled_split()
+    rows = np.sort(np.random.default_rng(2).permutation(1500)[:1000])
+
+    def cut(images, labels):
+        square = images.reshape(-1, 8, 8)
+        left, right = (np.ascontiguousarray(half).reshape(-1, 32) for half in (square[:, :, :4], square[:, :, 4:]))
+        return left, right, labels
+
+    return cut(*queries), cut(database[0][rows], database[1][rows])
+
+
+def both_ways(method, queries, database):
+    """Return mAP from left halves to right ones, and back."""
+    image, text = method.towers()["image"], method.towers()["text"]
+    there = map_all(codes(image, queries[0]), queries[2], codes(text, database[1]), database[2])
+    back = map_all(codes(text, queries[1]), queries[2], codes(image, database[0]), database[2])
+    return there, back
+
+
 def learn(name, bits, images, labels=None, *, seed=0, views=(), texts=None, epochs=None, batch_size=None, **params):
     """Train a method on pixels as features."""
     torch.manual_seed(seed)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from digits import codes, map_all, resumed_and_whole, unlabelled_split
+from digits import both_ways, halves, resumed_and_whole
 from digits import learn as learn_any
 
 from kinbits import DataError, UsageError
@@ -71,28 +71,9 @@ def test_the_graph_joins_distinct_neighbours_of_both_modalities():
     assert joined[1, 3:].tolist() == [1, 1, 1]
 
 
-def halves():
-    queries, database = unlabelled_split()
-    rows = np.sort(np.random.default_rng(2).permutation(1500)[:1000])
-    database = (database[0][rows], database[1][rows])
-
-    def cut(images):
-        square = images.reshape(-1, 8, 8)
-        return [np.ascontiguousarray(half).reshape(-1, 32) for half in (square[:, :, :4], square[:, :, 4:])]
-
-    return (*cut(queries[0]), queries[1]), (*cut(database[0]), database[1])
-
-
 def learn(left, right, seed=0, **params):
     defaults = {"epochs": 8, "hidden": 128}
     return learn_any("ugach", 16, left, texts=right, seed=seed, **{**defaults, **params})
-
-
-def both_ways(method, queries, database):
-    image, text = method.head, method.text_head
-    there = map_all(codes(image, queries[0]), queries[2], codes(text, database[1]), database[2])
-    back = map_all(codes(text, queries[1]), queries[2], codes(image, database[0]), database[2])
-    return there, back
 
 
 def test_digits_graph_beats_pairs_beats_nothing_and_the_generator_does_no_harm():

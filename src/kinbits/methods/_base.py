@@ -62,6 +62,13 @@ class Spec:
         return self.map_shape
 
     @property
+    def words(self) -> int:
+        """Length of a text's feature vector, for methods that learn from images with text."""
+        if self.text_features is None:
+            raise DataError("the data has no text; this method learns from images with text")
+        return self.text_features
+
+    @property
     def rng(self) -> np.random.Generator:
         """A fresh generator, the same at each call, for what is drawn before training."""
         return np.random.default_rng(self.seed)
@@ -103,6 +110,13 @@ class Batch:
         if self.labels is None:
             raise DataError("this batch has no labels")
         return self.labels
+
+    @property
+    def captions(self) -> Tensor:
+        """The text features, float ``(b, t)``, for methods that cannot do without."""
+        if self.texts is None:
+            raise DataError("this batch has no text")
+        return self.texts
 
     @property
     def similar(self) -> Tensor:

@@ -83,8 +83,6 @@ class Ugach(Method):
         std: float = 0.1,
     ) -> None:
         super().__init__(spec)
-        if spec.text_features is None:
-            raise DataError("method 'ugach' learns from images with text, and the data has no text")
         if min(kappa, negatives, hidden) < 1 or min(margin, pairs_only, std) < 0 or pool <= negatives:
             raise UsageError(
                 f"kappa {kappa}, negatives {negatives}, hidden {hidden} must be at least 1; margin {margin}, "
@@ -98,9 +96,9 @@ class Ugach(Method):
         def tower(features: int) -> Head:
             return Mlp(features, spec.bits, hidden=hidden, activation="tanh", std=std or None)
 
-        self.head, self.text_head = tower(spec.features), tower(spec.text_features)
+        self.head, self.text_head = tower(spec.features), tower(spec.words)
         if generator:
-            self.rival, self.text_rival = tower(spec.features), tower(spec.text_features)
+            self.rival, self.text_rival = tower(spec.features), tower(spec.words)
         self.register_buffer("graph", torch.arange(spec.rows)[:, None].repeat(1, 2 * kappa))
         self.register_buffer("degree", torch.ones(spec.rows, dtype=torch.int64))
         self._features: dict[Modality, Tensor] = {}
@@ -144,8 +142,6 @@ class Ugach(Method):
 
     def step(self, batch: Batch, optimizers: Sequence[Optimizer]) -> Mapping[str, Tensor]:
         """Train D, then G, on one batch in both directions."""
-        if batch.texts is None:
-            raise DataError("method 'ugach' learns from images with text, and this batch has none")
         terms = {"discriminator": torch.stack([self._rank(batch, *way) for way in DIRECTIONS]).mean()}
         optimizers[0].minimise(terms["discriminator"])
         if self.generator and self._adversarial:
@@ -173,9 +169,7 @@ class Ugach(Method):
         return masked_mean(-reward * log_policy(scores, blocked, picks, self.policy_norm), free)
 
     def _of(self, batch: Batch, modality: Modality) -> Tensor:
-        features = batch.features if modality == "image" else batch.texts
-        assert features is not None
-        return features
+        return batch.features if modality == "image" else batch.captions
 
     def _pool(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return candidate rows ``(P,)``, and which are neighbours of which query, bool ``(b, P)``."""
