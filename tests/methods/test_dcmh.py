@@ -26,7 +26,7 @@ def held(images=F, texts=G, labels=LABELS, **params):
     n, bits = images.shape
     classes = labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
     space = LabelSpace(tuple(map(str, range(classes))), multi=labels.ndim == 2)
-    method = build_method("dcmh", Spec(max(bits, 4), 3, n, space, 5), **params)
+    method = build_method("dcmh", Spec(max(bits, 4), 3, n, space, 5), **{"eta": 1.0, **params})
     method.images, method.texts, method.shared = images.clone(), texts.clone(), signs(images + texts)
     data = FeatureSet(np.zeros((n, 3), np.float32), labels.numpy(), np.ones((n, 5), np.float32))
     method.start_epoch(0, data)
@@ -152,6 +152,7 @@ def unbalance(method):
     return float((2 * (method.images >= 0).float().mean(0) - 1).abs().mean())
 
 
+@pytest.mark.slow
 def test_digits_labels_teach_weights_help_and_balance_balances():
     queries, database = halves()
     left, right, labels = database
@@ -161,7 +162,6 @@ def test_digits_labels_teach_weights_help_and_balance_balances():
         for name, params in settings.items()
     }
     reached = {name: np.mean(both_ways(method, queries, database)) for name, method in made.items()}
-    print(reached, {k: unbalance(m) for k, m in made.items()})
     assert reached["free"] > 0.1 + 0.15
     assert reached["weighted"] > reached["paper"]
     assert unbalance(made["free"]) > unbalance(made["weighted"])

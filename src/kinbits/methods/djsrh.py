@@ -40,7 +40,8 @@ class Djsrh(Method):
         spec: The task, with ``text_features``.
         beta: Share of the images in S~.
         eta: Share of the second order.
-        mu: Scale of the target; above 1 it pushes codes to their ends.
+        mu: Scale of the target; above 1 it pushes codes to their ends. 1.5 in the paper, for features that are
+            never negative; the second order of centred ones is small, and 2.5 makes up for it.
         lam: Weight of each fit within a modality.
         anneal: Let alpha grow; otherwise it is 1.
         centred: Take features from their training mean before cosines.
@@ -65,7 +66,7 @@ class Djsrh(Method):
         *,
         beta: float = 0.5,
         eta: float = 0.4,
-        mu: float = 1.5,
+        mu: float = 2.5,
         lam: float = 0.1,
         anneal: bool = True,
         centred: bool = True,

@@ -141,32 +141,28 @@ class Ugach(Method):
         self._features = {}
 
     def step(self, batch: Batch, optimizers: Sequence[Optimizer]) -> Mapping[str, Tensor]:
-        """Train D, then G, on one batch in both directions."""
-        terms = {"discriminator": torch.stack([self._rank(batch, *way) for way in DIRECTIONS]).mean()}
-        optimizers[0].minimise(terms["discriminator"])
-        if self.generator and self._adversarial:
-            terms["generator"] = torch.stack([self._policy(batch, *way) for way in DIRECTIONS]).mean()
-            optimizers[1].minimise(terms["generator"])
+        """Train D and G on the same draws, in both directions."""
+        turns = [self._turn(batch, *way) for way in DIRECTIONS]
+        terms = {name: torch.stack([turn[name] for turn in turns]).mean() for name in turns[0]}
+        for optimizer, term in zip(optimizers, terms.values(), strict=False):
+            optimizer.minimise(term)
         return terms
 
-    def _rank(self, batch: Batch, query: Modality, other: Modality) -> Tensor:
-        """Return L_D of one direction."""
+    def _turn(self, batch: Batch, query: Modality, other: Modality) -> dict[str, Tensor]:
+        """Return L_D of one direction and, while the adversary learns, L_G."""
+        adversarial = self.generator and self._adversarial
         pool, blocked = self._pool(batch.rows)
-        scores = torch.zeros(blocked.shape, device=blocked.device)
-        if self.generator and self._adversarial:
-            with torch.no_grad():
-                scores = self._scores(self._of(batch, query), pool, query, other)
-        picks, free = draw(scores, blocked, self.negatives)
-        return masked_mean(self._hinge(batch, query, other, pool[picks]), free)
-
-    def _policy(self, batch: Batch, query: Modality, other: Modality) -> Tensor:
-        """Return L_G of one direction."""
-        pool, blocked = self._pool(batch.rows)
-        scores = self._scores(self._of(batch, query).detach(), pool, query, other)
+        if adversarial:
+            scores = self._scores(self._of(batch, query).detach(), pool, query, other)
+        else:
+            scores = torch.zeros(blocked.shape, device=blocked.device)
         picks, free = draw(scores.detach(), blocked, self.negatives)
-        with torch.no_grad():
-            reward = torch.sigmoid(self._hinge(batch, query, other, pool[picks]))
-        return masked_mean(-reward * log_policy(scores, blocked, picks, self.policy_norm), free)
+        ranked = self._hinge(batch, query, other, pool[picks])
+        terms = {"discriminator": masked_mean(ranked, free)}
+        if adversarial:
+            reward = torch.sigmoid(ranked.detach())
+            terms["generator"] = masked_mean(-reward * log_policy(scores, blocked, picks, self.policy_norm), free)
+        return terms
 
     def _of(self, batch: Batch, modality: Modality) -> Tensor:
         return batch.features if modality == "image" else batch.captions
