@@ -32,6 +32,7 @@ from kinbits.training._sets import Trainable
 
 SMALL_IMAGE, SMALL_SIZE, LOOKED_AT = 64, 128, 32
 PIXEL_MEMORY = 2 << 30
+NO_TEXT = "no text"
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,12 @@ def check_labels(method: type[Method], dataset: Dataset, task: Task, training: T
     given = task.pairs is not None
     check_fit(method, Spec(task.bits, 1, len(dataset), dataset.space, known, training.seed, pairs=given))
     check_size(dataset)
+    told = int(dataset.captioned.sum())
+    if method.text and told < 2:
+        raise DataError(
+            f"{told} of the {len(dataset)} images of {dataset.name} have a text; method '{method.name}' learns from "
+            f"images with text: write captions for them, name the right text column, or choose a method without text"
+        )
     if needs_labels(method, given) and dataset.labels is not None and _classes_present(dataset.labels) < 2:
         raise DataError(
             f"all labelled images of {dataset.name} have one label; method '{method.name}' needs at least two classes, "
@@ -382,7 +389,13 @@ def _for_labels(sets: _Frozen | _Pixels, image: Backbone, task: Task) -> np.ndar
 
 
 def _usable(dataset: Dataset, method: type[Method], task: Task) -> Dataset:
-    """Leave out unlabelled rows for methods that learn from labels, unless `Parts` says what becomes of them."""
+    """Leave out rows without a text for methods with texts, and without a label for those that learn from labels.
+
+    Where only some labels are known, `Parts` says what becomes of the other rows.
+    """
+    if method.text and not dataset.captioned.all():
+        silent = np.flatnonzero(~dataset.captioned)
+        dataset = dataset.without(silent, [NO_TEXT] * len(silent))
     few = task.labels_fraction is not None or task.label_expansion is not None
     if few or method.supervision != "labels" or dataset.labels is None:
         return dataset

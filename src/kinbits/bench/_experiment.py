@@ -14,7 +14,7 @@ import numpy as np
 
 from kinbits._errors import UsageError, unknown_name
 from kinbits.evaluation import METRICS
-from kinbits.evaluation._baselines import BASELINES
+from kinbits.evaluation._baselines import ACROSS, BASELINES
 from kinbits.labelling import build_expansion, expansions, keep_fraction
 from kinbits.methods import get_method, parameters
 from kinbits.metrics import parse_metric
@@ -180,7 +180,8 @@ class Experiment:
 
     def _entries(self) -> list[Entry]:
         own = [entry.method for entry in self.methods]
-        beside = [Entry(name, name) for name in BASELINES if self.baselines and name not in own]
+        across = (ACROSS,) if any(get_method(name).text for name in own if name != FEATURES) else ()
+        beside = [Entry(name, name) for name in (*BASELINES, *across) if self.baselines and name not in own]
         return [*beside, *self.methods]
 
     def _run(self, protocol: str, backbone: str | None, entry: Entry, bits: int | None, seed: int) -> Run:

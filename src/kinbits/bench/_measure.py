@@ -16,13 +16,12 @@ from kinbits._errors import DataError
 from kinbits.backbones import extract
 from kinbits.bench._experiment import FEATURES, Run
 from kinbits.bench._provenance import provenance
-from kinbits.data import FeatureCache, Splits, load_dataset
+from kinbits.data import Dataset, FeatureCache, Splits, load_dataset
 from kinbits.evaluation._baselines import cosine_block
 from kinbits.evaluation._judged import judged
 from kinbits.fitting import Task, fit, image_backbone
 from kinbits.methods._base import Modality
 from kinbits.metrics import RankingResult
-from kinbits.metrics._relevance import GradedRelevance
 from kinbits.model import HashModel
 
 
@@ -75,14 +74,16 @@ def _model(run: Run, splits: Splits) -> list[dict[str, Any]]:
     # features of a backbone that was trained along are good for this run alone
     kept = None if model.training["backbone_trained"] else cache
     ways: list[tuple[Modality, Modality]] = [("image", "image")]
-    if "text" in model.towers and splits.query.texts is not None and splits.database.texts is not None:
+    if "text" in model.towers and splits.query.captioned.any() and splits.database.captioned.any():
         ways += [("image", "text"), ("text", "image")]
     codes = _Codes(model, splits, kept)
     backbone = model.towers["image"].backbone.pooled.name
-    return [
-        _row(backbone, f"{a} to {b}", metrics.evaluate(codes("query", a), codes("database", b), *_asked(run, splits)))
-        for a, b in ways
-    ]
+    rows = []
+    for a, b in ways:
+        relevance = judged(splits, codes.part("query", a), codes.part("database", b))
+        result = metrics.evaluate(codes("query", a), codes("database", b), relevance, run.metrics)
+        rows.append(_row(backbone, f"{a} to {b}", result))
+    return rows
 
 
 class _Codes:
@@ -94,11 +95,17 @@ class _Codes:
 
     def __call__(self, part: str, modality: Modality) -> np.ndarray:
         if (part, modality) not in self.known:
-            dataset = getattr(self.splits, part)
+            dataset = self.part(part, modality)
             found = self.model.features(dataset, modality, cache=self.cache)
             _require_all(found.valid, part)
             self.known[part, modality] = self.model.codes(found.array, modality)
         return self.known[part, modality]
+
+    def part(self, name: str, modality: Modality) -> Dataset:
+        """Return the rows that take part: for texts, those that have one."""
+        dataset: Dataset = getattr(self.splits, name)
+        every = modality == "image" or dataset.captioned.all()
+        return dataset if every else dataset.select(dataset.captioned)
 
 
 def _features(run: Run, splits: Splits) -> list[dict[str, Any]]:
@@ -109,13 +116,8 @@ def _features(run: Run, splits: Splits) -> list[dict[str, Any]]:
         found = extract(getattr(splits, part), backbone, cache=FeatureCache())
         _require_all(found.valid, part)
         parts.append(np.asarray(found.array))
-    relevance, names = _asked(run, splits)
-    result = metrics.evaluate_scores(cosine_block(*parts), relevance, names)
+    result = metrics.evaluate_scores(cosine_block(*parts), judged(splits), run.metrics)
     return [_row(backbone.name, "image to image", result)]
-
-
-def _asked(run: Run, splits: Splits) -> tuple[GradedRelevance, tuple[str, ...]]:
-    return judged(splits), run.metrics
 
 
 def _require_all(valid: np.ndarray, part: str) -> None:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kinbits._errors import DataError
 from kinbits._progress import Bar
 
 if TYPE_CHECKING:
     from kinbits.data import Dataset, Skipped
+    from kinbits.methods._base import Modality
     from kinbits.model import HashModel
 
 BATCH = 8192
@@ -28,15 +30,19 @@ class Encoded:
     dataset: Dataset
 
 
-def encoded(model: HashModel, dataset: Dataset, *, first: int = 0) -> Iterator[Encoded]:
+def encoded(model: HashModel, dataset: Dataset, *, first: int = 0, modality: Modality = "image") -> Iterator[Encoded]:
     """Encode a collection in batches of `BATCH` rows, and show progress on standard error.
 
     Args:
         model: The model.
         dataset: Images or vectors.
         first: Number of the batch to begin with.
+        modality: ``"text"`` encodes the texts of the collection instead; rows without one are skipped.
     """
     spans = [(start, min(start + BATCH, len(dataset))) for start in range(first * BATCH, len(dataset), BATCH)]
+    if modality == "text":
+        yield from _texts(model, dataset, spans)
+        return
     if dataset.kind == "image" and len(dataset) <= CACHED and spans:
         yield from _through_cache(model, dataset, spans)
         return
@@ -57,6 +63,18 @@ def _through_cache(model: HashModel, dataset: Dataset, spans: list[tuple[int, in
         part, bad = _rows(dataset, start, stop), np.flatnonzero(~valid)
         kept = part.without(bad, [reasons[str(part.ids[row])] for row in bad]) if len(bad) else part
         yield Encoded(model.codes(found.array[start:stop][valid]), kept)
+
+
+def _texts(model: HashModel, dataset: Dataset, spans: list[tuple[int, int]]) -> Iterator[Encoded]:
+    if not dataset.captioned.any():
+        raise DataError(f"{dataset.name} has no texts; name their column with --text-column, or write captions")
+    with Bar("encoding texts", len(dataset), shown=True) as bar:
+        for start, stop in spans:
+            part = _rows(dataset, start, stop)
+            silent = np.flatnonzero(~part.captioned)
+            kept = part.without(silent, ["no text"] * len(silent))
+            yield Encoded(model.encode(text=kept.texts or ()), kept)
+            bar.update(stop)
 
 
 def _rows(dataset: Dataset, start: int, stop: int) -> Dataset:

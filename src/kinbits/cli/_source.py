@@ -27,6 +27,10 @@ TextColumn = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Column of texts in a table; guessed if not given.", show_default=False),
 ]
+ModalityOption = Annotated[
+    Literal["image", "text"],
+    typer.Option(help="What of the data is encoded: its images, or its texts, for a model that reads text."),
+]
 
 
 @dataclass(frozen=True)

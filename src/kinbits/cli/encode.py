@@ -9,7 +9,7 @@ import typer
 
 from kinbits.cli._app import app
 from kinbits.cli._output import JsonFlag, bytes_text, facts, note, print_json, shell, skipped_json, skipped_text
-from kinbits.cli._source import DATA_HELP, LabelColumn, Source, TextColumn
+from kinbits.cli._source import DATA_HELP, LabelColumn, ModalityOption, Source, TextColumn
 
 
 @app.command()
@@ -19,6 +19,7 @@ def encode(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="CODES.parquet", help="The file to write.")],
     label_column: LabelColumn = None,
     text_column: TextColumn = None,
+    modality: ModalityOption = "image",
     as_json: JsonFlag = False,
 ) -> None:
     """Write the codes of a collection to a Parquet file.
@@ -39,13 +40,14 @@ def encode(
         "fingerprint": loaded.fingerprint,
         "model": str(model.resolve()),
         "data": dataset.fingerprint,
+        "modality": modality,
         "batch": BATCH,
     }
     parts = Parts(output, job)
     first = parts.done
     if first:
         note(f"going on after {min(first * BATCH, len(dataset)):,} of {len(dataset):,}")
-    for number, batch in enumerate(encoded(loaded, dataset, first=first), start=first):
+    for number, batch in enumerate(encoded(loaded, dataset, first=first, modality=modality), start=first):
         parts.write(number, batch)
     rows, skipped = parts.merge(dataset.skipped)
     if as_json:

@@ -16,13 +16,14 @@ from kinbits._errors import ArtefactError, DataError, UsageError
 from kinbits._files import check_parent
 from kinbits.cli._app import group
 from kinbits.cli._output import JsonFlag, bytes_text, facts, print_json, shell, skipped_json, skipped_text
-from kinbits.cli._source import DATA_HELP, LabelColumn, Source, TextColumn
+from kinbits.cli._source import DATA_HELP, LabelColumn, ModalityOption, Source, TextColumn
 
 if TYPE_CHECKING:
     import numpy as np
 
     from kinbits.data import Skipped
     from kinbits.index import Encoder, Index
+    from kinbits.methods._base import Modality
     from kinbits.model import HashModel
 
 index = group("index", "Make, change and check an index.")
@@ -78,6 +79,7 @@ def create(
     ] = None,
     label_column: LabelColumn = None,
     text_column: TextColumn = None,
+    modality: ModalityOption = "image",
     as_json: JsonFlag = False,
 ) -> None:
     """Make an index from a model and data, or from a file of codes.
@@ -93,7 +95,7 @@ def create(
         if bits is not None:
             raise UsageError("--bits goes with a file of codes; a model knows its own length")
         model = Path(source)
-        maker, contents = _from_data(model, Source(data, label_column, text_column))
+        maker, contents = _from_data(model, Source(data, label_column, text_column), modality)
     _build(folder, maker, contents, model)
     _told(folder, len(contents.ids), len(contents.ids), contents.skipped, as_json)
 
@@ -106,6 +108,7 @@ def add(
     upsert: UpsertOption = False,
     label_column: LabelColumn = None,
     text_column: TextColumn = None,
+    modality: ModalityOption = "image",
     as_json: JsonFlag = False,
 ) -> None:
     """Add a collection, or a file of codes: all of it, or nothing."""
@@ -119,7 +122,7 @@ def add(
     else:
         own = model_of(folder, model)
         opened = opened_index(folder, own)
-        contents = _encode(own, Source(data, label_column, text_column))
+        contents = _encode(own, Source(data, label_column, text_column), modality)
     with _own_words():
         opened.add(contents.codes, contents.ids, contents.columns, upsert=upsert)
     _told(folder, len(contents.ids), len(opened), contents.skipped, as_json)
@@ -286,20 +289,20 @@ def _fitting(maker: _Maker | int, opened: Any) -> _Maker | None:
     return None
 
 
-def _from_data(model: Path, source: Source) -> tuple[_Maker, _Contents]:
+def _from_data(model: Path, source: Source, modality: Modality) -> tuple[_Maker, _Contents]:
     from kinbits.model import HashModel
 
     loaded = HashModel.load(model)
-    return _Maker(loaded.bits, loaded.fingerprint), _encode(loaded, source)
+    return _Maker(loaded.bits, loaded.fingerprint), _encode(loaded, source, modality)
 
 
-def _encode(model: HashModel, source: Source) -> _Contents:
+def _encode(model: HashModel, source: Source, modality: Modality) -> _Contents:
     from kinbits.cli._encoding import collect, encoded
 
     dataset = source.open("database")
-    codes, ids, columns, skipped = collect(encoded(model, dataset))
+    codes, ids, columns, skipped = collect(encoded(model, dataset, modality=modality))
     if not len(ids):
-        raise DataError(f"{dataset.name}: no image can be read ({skipped[0].id}: {skipped[0].reason})")
+        raise DataError(f"{dataset.name}: no {modality} can be read ({skipped[0].id}: {skipped[0].reason})")
     return _Contents(codes, ids, columns, [*dataset.skipped, *skipped])
 
 

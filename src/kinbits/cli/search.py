@@ -62,6 +62,8 @@ def search(
 
 
 def _texts(model: HashModel, texts: list[str]) -> tuple[list[str], np.ndarray]:
+    if not all(text.strip() for text in texts):
+        raise UsageError("a text to search with is empty; write what to look for")
     return [f'"{text}"' for text in texts], model.encode(text=texts)
 
 

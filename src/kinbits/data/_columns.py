@@ -76,9 +76,11 @@ def pick_image(given: str | None, columns: Sequence[str], source: str) -> str:
     """
     found = pick(given, IMAGE_NAMES, columns)
     if found is None:
+        told = pick(None, TEXT_NAMES, columns)
+        alone = f" (texts without images, such as '{told}', go to HashModel.encode(text=...))" if told else ""
         raise DataError(
             f"{source}: no image column among {', '.join(columns)}; looked for {', '.join(IMAGE_NAMES)}; "
-            "name it with image_column="
+            f"name it with image_column={alone}"
         )
     return found
 

@@ -84,6 +84,13 @@ class Dataset:
         """What the items are: ``"image"`` or ``"vector"``."""
         return self.items.kind
 
+    @property
+    def captioned(self) -> np.ndarray:
+        """Which rows have a text, bool ``(n,)``; an empty one is none."""
+        if self.texts is None:
+            return np.zeros(len(self), bool)
+        return np.fromiter((bool(text.strip()) for text in self.texts), bool, len(self))
+
     def image(self, row: int) -> Image.Image:
         """Decode one row to a Pillow RGB image.
 
@@ -129,7 +136,8 @@ class Dataset:
         what = "vectors" if self.kind == "vector" else "images"
         lines = [f"{self.name}: {len(self)} {what}, {self.space.describe() if self.space else 'no labels'}"]
         if self.texts is not None:
-            lines[0] += ", with texts"
+            told = int(self.captioned.sum())
+            lines[0] += ", with texts" if told == len(self) else f", {told} of them with a text"
         if self.skipped:
             lines.append(f"skipped {len(self.skipped)}:")
             reasons = Counter(skipped.reason for skipped in self.skipped).most_common(10)

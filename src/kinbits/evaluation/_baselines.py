@@ -6,11 +6,14 @@ import numpy as np
 import torch
 
 from kinbits import hamming
+from kinbits.heads import Head
 from kinbits.methods import Spec, build_method
+from kinbits.methods._base import Modality
 from kinbits.metrics._ranking import ScoreBlock
 from kinbits.training import FeatureSet, Training, train
 
 BASELINES = ("lsh", "pca", "pca-rotation", "itq")
+ACROSS = "cca"
 
 
 def baseline_codes(
@@ -30,14 +33,38 @@ def baseline_codes(
     """
     if name != "lsh" and bits > fitted.shape[1]:
         return None
-    data = FeatureSet(fitted)
-    method = build_method(name, Spec(bits, fitted.shape[1], len(fitted), seed=seed))
+    head = _towers(name, bits, fitted, None, seed)["image"]
+    return tuple(codes_of(head, part) for part in parts)
+
+
+def across_towers(bits: int, images: np.ndarray, texts: np.ndarray) -> dict[Modality, Head] | None:
+    """Fit what needs no training and makes codes of images and of texts.
+
+    Args:
+        bits: Code length.
+        images: Image features to fit on, float ``(n, d)``.
+        texts: Features of their texts, float ``(n, t)``.
+
+    Returns:
+        One head per modality; None where so many bits cannot be made.
+    """
+    if bits > min(images.shape[1], texts.shape[1]) or len(images) < 2:
+        return None
+    return _towers(ACROSS, bits, images, texts, 0)
+
+
+@torch.no_grad()
+def codes_of(head: Head, features: np.ndarray) -> np.ndarray:
+    """Return packed codes of features ``(n, d)``."""
+    return hamming.pack(head.encode(torch.from_numpy(np.asarray(features, np.float32))).numpy())
+
+
+def _towers(name: str, bits: int, images: np.ndarray, texts: np.ndarray | None, seed: int) -> dict[Modality, Head]:
+    width = None if texts is None else texts.shape[1]
+    method = build_method(name, Spec(bits, images.shape[1], len(images), text_features=width, seed=seed))
+    data = FeatureSet(images, texts=texts)
     train(method, data, Training(seed=seed, progress=False, accelerator="cpu"))
-    with torch.no_grad():
-        method.eval()
-        return tuple(
-            hamming.pack(method.head.encode(torch.from_numpy(np.asarray(part, np.float32))).numpy()) for part in parts
-        )
+    return method.eval().towers()
 
 
 def cosine_block(query: np.ndarray, database: np.ndarray) -> ScoreBlock:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,15 +15,17 @@ from kinbits._inputs import without_unreadable
 from kinbits._progress import Bar, reporter
 from kinbits.backbones import Backbone, extract
 from kinbits.data import Dataset, FeatureCache, Splits
-from kinbits.evaluation._baselines import BASELINES, baseline_codes, cosine_block
+from kinbits.evaluation._baselines import ACROSS, BASELINES, across_towers, baseline_codes, codes_of, cosine_block
 from kinbits.evaluation._details import gather
 from kinbits.evaluation._judged import judged
 from kinbits.evaluation._report import Report
 from kinbits.evaluation._row import Row
+from kinbits.heads import Head
 from kinbits.methods._base import Modality
 from kinbits.model import HashModel
 
 METRICS = ("map@all", "map@1000", "precision@100", "precision@r2")
+WAYS: tuple[tuple[Modality, Modality], ...] = (("image", "text"), ("text", "image"), ("text", "text"))
 UNCOMPRESSED = "features (cosine)"
 
 
@@ -45,7 +49,8 @@ def evaluate(
         model: The model.
         splits: What `kinbits.load_dataset` or `kinbits.data.split` returned.
         metric_names: Names that `kinbits.metrics.parse_metric` knows.
-        baselines: Whether to put LSH, PCA, PCA with random rotation, ITQ and the uncompressed features beside.
+        baselines: Whether to put LSH, PCA, PCA with random rotation, ITQ and the uncompressed features beside, and CCA
+            between images and texts for a model that encodes both.
         beside: Other models to compare with, e.g. of other lengths.
         details: Whether to gather what `Report.html` shows beside the numbers: the best and worst queries with their
             neighbours, classes taken for each other, statistics of the codes.
@@ -83,8 +88,8 @@ class _Evaluation:
         rows += [self._other(name, model, relevance) for name, model in zip(names[1:], beside, strict=True)]
         if baselines:
             rows += self._baselines(query, database, relevance)
-        if "text" in self.model.towers and queries.texts is not None and items.texts is not None:
-            rows += self._cross(queries, items, query, database, relevance)
+        if "text" in self.model.towers and queries.captioned.any() and items.captioned.any():
+            rows += self._cross(_Side(queries, query), _Side(items, database), baselines)
         facts = self._facts(len(query), len(database))
         shown = gather(queries, items, codes, self.model.bits, relevance) if details else None
         return Report(self.splits.protocol.name, facts, self.names, rows, self.skipped, shown, self.notes)
@@ -147,24 +152,34 @@ class _Evaluation:
             bits=bits,
         )
 
-    def _cross(
-        self,
-        queries: Dataset,
-        items: Dataset,
-        query: np.ndarray,
-        database: np.ndarray,
-        relevance: metrics.Relevance,
-    ) -> list[Row]:
-        """Search one modality by the other, and texts by texts."""
-        codes: dict[tuple[str, Modality], Any] = {
-            ("query", "image"): self.model.codes(query),
-            ("database", "image"): self.model.codes(database),
-            ("query", "text"): self.model.encode(text=queries.texts),
-            ("database", "text"): self.model.encode(text=items.texts),
+    def _cross(self, query: _Side, database: _Side, baselines: bool) -> list[Row]:
+        """Search one modality by the other, and texts by texts; what has no text takes no part there."""
+        encoders: dict[str, Callable[[np.ndarray, Modality], np.ndarray]] = {"": self.model.codes}
+        fitted = self._across() if baselines else None
+        if fitted is not None:
+            encoders[f"{ACROSS}, "] = lambda features, modality: codes_of(fitted[modality], features)
+        backbone = self.model.towers["text"].backbone
+        sides: dict[Modality, tuple[_Side, _Side]] = {
+            "image": (query, database),
+            "text": (query.spoken(backbone, self.cache), database.spoken(backbone, self.cache)),
         }
-        ways: list[tuple[Modality, Modality]] = [("image", "text"), ("text", "image"), ("text", "text")]
-        bits = self.model.bits
-        return [self._row(f"{a} to {b}", codes["query", a], codes["database", b], relevance, bits) for a, b in ways]
+        rows = []
+        for (name, encode), (a, b) in product(encoders.items(), WAYS):
+            one, two = sides[a][0], sides[b][1]
+            codes = encode(one.features, a), encode(two.features, b)
+            relevance = judged(self.splits, one.dataset, two.dataset)
+            rows.append(self._row(f"{name}{a} to {b}", *codes, relevance, self.model.bits))
+        return rows
+
+    def _across(self) -> dict[Modality, Head] | None:
+        """Fit the baseline between modalities on the training pairs; None where it cannot be."""
+        part, image = self.splits.train, self.model.towers["image"].backbone
+        if image.pooled is not image or not part.captioned.any():
+            return None
+        found = extract(part, image, cache=self.cache)
+        texts = extract(part, self.model.towers["text"].backbone, cache=self.cache)
+        kept = found.valid & part.captioned
+        return across_towers(self.model.bits, np.asarray(found.array[kept]), np.asarray(texts.array[kept]))
 
     def _rankable(self) -> list[str]:
         return [name for name in self.names if metrics.parse_metric(name).radius is None]
@@ -183,6 +198,19 @@ class _Evaluation:
             "fingerprint": self.model.fingerprint,
             "ties": "expected",
         }
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One side of a search: the rows that take part, and their features ``(n, d)``."""
+
+    dataset: Dataset
+    features: np.ndarray
+
+    def spoken(self, backbone: Backbone, cache: FeatureCache) -> _Side:
+        """Return the rows that have a text, and the features of their texts."""
+        told = self.dataset.captioned
+        return _Side(self.dataset.select(told), np.asarray(extract(self.dataset, backbone, cache=cache).array)[told])
 
 
 def _names(models: Sequence[HashModel]) -> list[str]:
