@@ -114,13 +114,12 @@ def test_a_table_of_texts_alone_is_told_where_texts_go(run, crossing):
     assert "HashModel.encode(text=...)" in run("index", "create", "i", crossing, "words.csv").error
 
 
-def test_a_parquet_table_with_some_texts_missing_trains(run, shop, tiny):
-    rows = [
-        (path.read_bytes(), None if path.stem == "1" else f"a {path.parent.name} thing") for path in shop.rglob("*.png")
-    ]
-    table = pa.table({"image": [row[0] for row in rows], "text": [row[1] for row in rows]})
-    pq.write_table(table, "shop.parquet")
-    small = ("--backbone", tiny["backbone"], "--no-finetune", "--text-backbone", tiny["text_backbone"])
-    ended = run("fit", "shop.parquet", "-o", "model", "--method", "cca", "--bits", 4, *small, "--json")
-    assert len(json.loads(ended.out)["skipped"]) == len(COLOURS)
-    assert np.asarray(kinbits.HashModel.load("model").encode(text="a red thing")).shape == (1, 1)
+def test_a_parquet_table_with_some_texts_missing_trains(shop, tiny, tmp_path):
+    paths = sorted(shop.rglob("*.png"))
+    texts = [None if path.stem == "1" else f"a {path.parent.name} thing" for path in paths]
+    table = pa.table({"image": [path.read_bytes() for path in paths], "text": texts})
+    pq.write_table(table, tmp_path / "shop.parquet")
+    model = kinbits.fit(tmp_path / "shop.parquet", method="cca", bits=4, progress=False, cache=None, **tiny)
+    assert [one["reason"] for one in model.training["skipped"]] == ["no text"] * len(COLOURS)
+    assert model.training["rows"] == len(paths) - len(COLOURS)
+    assert model.encode(text="a red thing").shape == (1, 1)
