@@ -18,7 +18,7 @@ from kinbits.evaluation import METRICS
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"(<!-- numbers(?:: (?P<asked>[^>]*))? -->\n).*?(<!-- /numbers -->)", re.DOTALL)
-BESIDE = ("itq", "features (cosine)")  # stand beside every method on its page
+BESIDE = ("itq", "cca", "features (cosine)")  # stand beside every method on its page
 CONSTANT = {"backbone": "efficientnet_lite0", "direction": "image to image"}
 Row = dict[str, str]
 

@@ -91,7 +91,7 @@ def test_digits_graph_beats_pairs_beats_nothing_and_the_generator_does_no_harm()
     }
     assert reached["pairs"] > reached["untrained"] + 0.2
     assert reached["graph"] > reached["pairs"]
-    assert reached["generator"] > reached["graph"] - 0.03
+    assert reached["generator"] > reached["graph"] - 0.005
     method = learn(left, right, epochs=0)
     kept = np.arange(10) < method.degree.numpy()[:, None]
     assert method.degree.float().mean() == pytest.approx(8.45, abs=0.3)
