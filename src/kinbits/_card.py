@@ -20,7 +20,7 @@ Turns {inputs} into {bits}-bit codes ({width} bytes each) whose Hamming distance
 | --- | --- |
 | method | `{method}` {parameters} |
 {towers}
-| trained on | {data} |
+{decoder}| trained on | {data} |
 | seed, epochs | {seed}, {epochs} |
 | fingerprint | `{fingerprint}` |
 
@@ -53,6 +53,7 @@ def model_card(
     training: Mapping[str, Any],
     metrics: Mapping[str, Mapping[str, float]],
     fingerprint: str,
+    decoder: bool = False,
 ) -> str:
     """Return the card in Markdown, with the numbers that were measured.
 
@@ -63,6 +64,7 @@ def model_card(
         training: The training record.
         metrics: Measured values by protocol.
         fingerprint: The model's.
+        decoder: Whether it has one.
     """
     parameters = ", ".join(f"{k}={v}" for k, v in dict(method.get("params", {})).items())
     towers = "\n".join(
@@ -76,6 +78,7 @@ def model_card(
         parameters=f"({parameters})" if parameters else "",
         inputs="images and text" if "text" in backbones else "images",
         towers=towers,
+        decoder="| decoder | yes: `index.search(query, rerank=100)` re-ranks by reconstructed features |\n" * decoder,
         data=f"{training.get('data', 'unknown')}, {training.get('rows', '?')} images",
         seed=training.get("seed", "?"),
         epochs=training.get("epochs", "?"),

@@ -120,7 +120,8 @@ def fit(data: Any, *, training: Training | None = None, **options: Any) -> HashM
         "torch": torch.__version__,
     }
     named = {"name": method.name, "params": dict(task.params)}
-    return HashModel(towers, named, record, labels=job.parts.table(job.dataset))
+    decoder = None if method.decoder is None else method.decoder.cpu()
+    return HashModel(towers, named, record, decoder=decoder, labels=job.parts.table(job.dataset))
 
 
 def _settings(options: Mapping[str, Any], training: Training | None) -> tuple[Task, Training]:

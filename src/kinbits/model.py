@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kinbits import hamming
 from kinbits._artefact import read_folder, read_labels, write_folder
@@ -21,7 +21,7 @@ from kinbits._inputs import as_dataset, as_texts, without_unreadable
 from kinbits._progress import reporter
 from kinbits.backbones import Backbone, Features, build_backbone, extract
 from kinbits.data import Dataset, FeatureCache
-from kinbits.heads import Head, build_head
+from kinbits.heads import Decoder, Head, build_head
 from kinbits.methods._base import Modality
 
 FORMAT = 1
@@ -50,6 +50,7 @@ class HashModel:
         method: Name and hyper-parameters of the method that trained it.
         training: How it was trained: settings, loss history, sizes, seed.
         metrics: Numbers measured on it, by protocol.
+        decoder: Guesses image features from codes, if the method learned that; else None.
         labels: What it learned from where labels were hidden or guessed, as a `pyarrow.Table`: id, label, source
             (true or pseudo), confidence, round. None otherwise.
     """
@@ -58,9 +59,12 @@ class HashModel:
     method: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
+    decoder: Decoder | None = None
     labels: Any = None
 
     def __post_init__(self) -> None:
+        if self.decoder is not None:
+            self.decoder.eval().requires_grad_(False)
         for tower in self.towers.values():
             tower.backbone.eval().requires_grad_(False)
             tower.head.eval().requires_grad_(False)
@@ -76,12 +80,14 @@ class HashModel:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over everything that decides the codes: architectures, preprocessing, all weights, thresholds."""
+        """SHA-256 over everything that decides the codes: architectures, preprocessing, all weights, thresholds.
+
+        A decoder decides none: an index fits the model whether or not it has one.
+        """
         digest = hashlib.sha256()
         for modality, tower in sorted(self.towers.items()):
             digest.update(f"{modality} {tower.backbone.fingerprint} {json.dumps(tower.head.config())}".encode())
-            for name, tensor in sorted(tower.head.state_dict().items()):
-                digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+            _add_weights(digest, tower.head)
         return digest.hexdigest()
 
     def to(self, device: str | torch.device) -> HashModel:
@@ -89,6 +95,8 @@ class HashModel:
         for tower in self.towers.values():
             tower.backbone.to(device)
             tower.head.to(device)
+        if self.decoder is not None:
+            self.decoder.to(device)
         return self
 
     def features(
@@ -152,6 +160,14 @@ class HashModel:
         if text is not None:
             texts = [text] if isinstance(text, str) else list(text)
             return self.codes(extract(as_texts(texts), self._tower("text").backbone).array, "text")
+        return self.codes(self.vectors(images))
+
+    def vectors(self, images: Any) -> np.ndarray:
+        """Return the features of images that can all be read, as the head sees them, float32 ``(n, d)``.
+
+        Raises:
+            DataError: An image cannot be read; `features` tells which, and goes on without it.
+        """
         found = self.features(images)
         if not found.valid.all():
             bad = "; ".join(f"{s.id}: {s.reason}" for s in found.skipped[:3])
@@ -159,7 +175,33 @@ class HashModel:
                 f"{int((~found.valid).sum())} of {len(found.valid)} images cannot be read ({bad}); leave them out, or "
                 f"use encode_readable, which skips them"
             )
-        return self.codes(found.array)
+        return _rounded(found.array)
+
+    @torch.no_grad()
+    def reconstruct(self, codes: np.ndarray) -> np.ndarray:
+        """Guess the image features behind codes; `Index.search` re-ranks with them (``rerank=``).
+
+        They are guessed for the collection that the model was trained on: `calibrate` moves the codes, not the decoder.
+
+        Args:
+            codes: Packed codes of this model, uint8 ``(n, ceil(bits / 8))``.
+
+        Returns:
+            float32 ``(n, d)``, to be compared with `vectors`.
+
+        Raises:
+            UsageError: The model has no decoder.
+            DataError: The codes have another length.
+        """
+        if self.decoder is None:
+            name = self.method.get("name", "its method")
+            raise UsageError(
+                f"this model has no decoder: '{name}' learned none; train one that has, e.g. with method 'rankhash'"
+            )
+        head = self._tower("image").head
+        signs = torch.from_numpy(hamming.unpack(codes, self.bits)).to(head.threshold.device).float() * 2 - 1
+        parts = [head.restore(self.decoder(part)).cpu().numpy() for part in torch.split(signs, CHUNK)]
+        return np.concatenate(parts)
 
     def encode_readable(
         self, dataset: Dataset, cache: FeatureCache | None = None, progress: bool = False
@@ -201,11 +243,13 @@ class HashModel:
         tensors: dict[str, Tensor] = {}
         for modality, tower in self.towers.items():
             for part, module in (("backbone", tower.backbone), ("head", tower.head)):
-                for name, tensor in module.state_dict().items():
-                    tensors[f"{modality}.{part}.{name}"] = tensor.detach().cpu().contiguous()
+                tensors |= _named(f"{modality}.{part}.", module)
+        if self.decoder is not None:
+            tensors |= _named("decoder.", self.decoder)
         records = {"training.json": dict(self.training), "metrics.json": self.metrics}
         backbones = {modality: tower.backbone for modality, tower in self.towers.items()}
-        card = model_card(self.bits, backbones, self.method, self.training, self.metrics, self.fingerprint)
+        has_decoder = self.decoder is not None
+        card = model_card(self.bits, backbones, self.method, self.training, self.metrics, self.fingerprint, has_decoder)
         return write_folder(Path(folder), tensors, self._config(), records, card, self.labels)
 
     @classmethod
@@ -219,8 +263,9 @@ class HashModel:
         config, tensors, records = read_folder(folder, FORMAT)
         try:
             towers = {m: _rebuild(m, described, tensors) for m, described in config["towers"].items()}
-            labels = read_labels(folder)
-            model = cls(towers, config["method"], records["training.json"], records["metrics.json"], labels)
+            kept = records["training.json"], records["metrics.json"]
+            decoder = _decoder(config.get("decoder"), tensors)
+            model = cls(towers, config["method"], *kept, decoder, read_labels(folder))
         except (KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise ArtefactError(f"the model {folder} is damaged ({error}); copy or train it again") from None
         if model.fingerprint != config.get("fingerprint"):
@@ -253,6 +298,7 @@ class HashModel:
             "method": dict(self.method),
             "conventions": CONVENTIONS,
             "fingerprint": self.fingerprint,
+            **({} if self.decoder is None else {"decoder": _described(self.decoder)}),
         }
 
     def _tower(self, modality: Modality) -> Tower:
@@ -264,9 +310,38 @@ class HashModel:
 def _rebuild(modality: str, described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Tower:
     backbone, head = build_backbone(described["backbone"]), build_head(described["head"])
     for part, module in (("backbone", backbone), ("head", head)):
-        prefix = f"{modality}.{part}."
-        module.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
+        _load(module, f"{modality}.{part}.", tensors)
     return Tower(backbone, head)
+
+
+def _decoder(described: Mapping[str, Any] | None, tensors: Mapping[str, Tensor]) -> Decoder | None:
+    """Rebuild a decoder; its checksum is its own, since the model's fingerprint is that of the codes."""
+    if described is None:
+        return None
+    decoder = Decoder(**described["layers"])
+    _load(decoder, "decoder.", tensors)
+    if _described(decoder) != described:
+        raise RuntimeError("its decoder differs from its checksum")
+    return decoder
+
+
+def _described(decoder: Decoder) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    _add_weights(digest, decoder)
+    return {"layers": decoder.config(), "sha256": digest.hexdigest()}
+
+
+def _named(prefix: str, module: nn.Module) -> dict[str, Tensor]:
+    return {prefix + name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+
+
+def _load(module: nn.Module, prefix: str, tensors: Mapping[str, Tensor]) -> None:
+    module.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
+
+
+def _add_weights(digest: Any, module: nn.Module) -> None:
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
 
 
 def _rounded(features: np.ndarray) -> np.ndarray:

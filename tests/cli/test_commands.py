@@ -298,6 +298,37 @@ def test_search_skips_what_cannot_be_read_and_says_so(run, images):
     assert "skipped bad.png" in ended.err
 
 
+def test_search_reranks_with_a_model_that_can_and_names_one_that_could(run, index, vectors):
+    refused = run("search", index, "vectors.npz", "--rerank", "20")
+    assert refused.code == 2
+    assert "rankhash" in refused.error
+    assert run("search", index, "--text", "a cat", "--rerank", "20").code == 2
+    trained = run("fit", vectors, "-o", "m", "--method", "rankhash", "--bits", "8", "--epochs", "20")
+    assert trained.code == 0, trained.err
+    assert run("index", "create", "i", "m", vectors).code == 0
+    plain, ranked = (
+        json.loads(run("search", "i", vectors, "-k", "9", "--json", *more).out) for more in ([], ["--rerank", "30"])
+    )
+    assert [one["query"] for one in plain] == [one["query"] for one in ranked]
+    ids = [[hit["id"] for hit in one["hits"]] for one in ranked]
+    assert ids != [[hit["id"] for hit in one["hits"]] for one in plain]
+    known = np.load("vectors.npz")["vectors"]
+    found = kinbits.Index.open("i", model=kinbits.HashModel.load("m")).search(known, k=9, rerank=30)
+    assert ids == [one.tolist() for one in found.ids]
+
+
+def test_rerank_skips_what_cannot_be_read(run, images):
+    folder = images("photos", cat=5, dog=5)
+    (folder.parent / "bad.png").write_bytes(b"no image")
+    settings = ["--method", "rankhash", "--param", "targets=2", "--backbone", "convnet-small", "--epochs", "1"]
+    assert run("fit", "photos", "-o", "m", "--bits", "8", *settings).code == 0
+    assert run("index", "create", "i", "m", "photos").code == 0
+    ended = run("search", "i", "photos/cat/0.png", "bad.png", "-k", "1", "--rerank", "5", "--json")
+    assert ended.code == 0, ended.err
+    assert [one["query"] for one in json.loads(ended.out)] == ["photos/cat/0.png"]
+    assert "skipped bad.png" in ended.err
+
+
 def test_evaluate_prints_and_writes_a_report(run, vectors):
     assert run("fit", "folder:vectors.npz", "-o", "m", "--bits", "16", "--epochs", "3").code == 0
     ended = run("evaluate", "m", "folder:vectors.npz", "-o", "report")

@@ -21,7 +21,7 @@ class Broken(Index):
 
 def first_hit_lost(self, query, k=None, **options):
     hits = Index.search(self, query, k, **options)
-    return Hits(hits.ids[1:], hits.distances[1:], lambda: hits.rows[1:]) if isinstance(hits, Hits) else hits
+    return hits.take(np.arange(1, len(hits))) if isinstance(hits, Hits) else hits
 
 
 def ties_reversed(self, query, k=None, **options):
@@ -29,7 +29,7 @@ def ties_reversed(self, query, k=None, **options):
     if not isinstance(hits, Hits):
         return hits
     order = np.lexsort((-np.arange(len(hits)), hits.distances))
-    return Hits(hits.ids[order], hits.distances, lambda: hits.rows)
+    return hits.take(order)
 
 
 def filter_ignored(self, query, k=None, where=None, **options):
@@ -41,7 +41,7 @@ def filter_after_search(self, query, k=None, where=None, **options):
     if not isinstance(hits, Hits) or where is None:
         return Index.search(self, query, k, where=where, **options)
     keep = np.isin(hits.ids, Index.search(self, query, 10**6, where=where).ids)
-    return Hits(hits.ids[keep], hits.distances[keep], list)
+    return hits.take(np.flatnonzero(keep))
 
 
 def always_upsert(self, items, ids=None, metadata=None, *, upsert=False):

@@ -38,22 +38,31 @@ def search(
         int | None, typer.Option("--radius", "-r", help="Only hits within so many bits.", show_default=False)
     ] = None,
     where: WhereOption = None,
+    rerank: Annotated[
+        int | None,
+        typer.Option(min=1, help="Re-rank so many by features; the model needs a decoder.", show_default=False),
+    ] = None,
     model: ModelOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Find the items nearest to an image or a text.
 
     Example: kinbits search photos.index query.jpg -k 5 --where label=cat
+
+    With a model of method rankhash, --rerank 100 puts the 100 nearest codes into
+    the order of the features that the model reconstructs from them.
     """
     from kinbits.cli._remembered import model_of
 
     if bool(images) == bool(text):
         raise UsageError("give images to search with, or --text; one of the two")
+    if text and rerank:
+        raise UsageError("--rerank compares features of images; leave it out with --text")
     opened_index(folder)  # a missing or damaged index is told before a model is loaded
     loaded = model_of(folder, model)
     opened = opened_index(folder, loaded)
-    names, codes = _texts(loaded, text) if text else _images(loaded, images or [])
-    found = opened.search(codes, k, radius=radius, where=where or None)
+    names, queries = _texts(loaded, text) if text else _images(loaded, images or [], rerank=bool(rerank))
+    found = opened.search(queries, k, radius=radius, where=where or None, rerank=rerank or False)
     if as_json:
         print_json([{"query": n, "hits": hits.to_dicts()} for n, hits in zip(names, found, strict=True)])
         return
@@ -67,21 +76,29 @@ def _texts(model: HashModel, texts: list[str]) -> tuple[list[str], np.ndarray]:
     return [f'"{text}"' for text in texts], model.encode(text=texts)
 
 
-def _images(model: HashModel, paths: list[Path]) -> tuple[list[str], np.ndarray]:
-    """Encode what can be read; what cannot is named, and only fatal if nothing is left."""
+def _images(model: HashModel, paths: list[Path], *, rerank: bool) -> tuple[list[str], Any]:
+    """Encode what can be read, or leave that to re-ranking, which needs features too.
+
+    What cannot be read is named, and only fatal if nothing is left.
+    """
     from kinbits._inputs import as_dataset
+    from kinbits.data import readable
 
     missing = [path for path in paths if not path.exists()]
     if missing:
         raise DataError(f"no such file: {missing[0]}; give paths of images")
     dataset = as_dataset(paths[0] if len(paths) == 1 else [str(path) for path in paths])
-    codes, kept = model.encode_readable(dataset)
+    if rerank:
+        queries: Any = readable(dataset)
+        kept = queries
+    else:
+        queries, kept = model.encode_readable(dataset)
     if not len(kept):
         first = kept.skipped[0]
         raise DataError(f"none of {len(paths)} images can be read ({first.id}: {first.reason}); give other images")
     for one in kept.skipped:
         note(f"skipped {one.id}: {one.reason}")
-    return [str(name) for name in kept.ids], codes
+    return [str(name) for name in kept.ids], queries
 
 
 def _show(name: str, hits: Hits) -> None:

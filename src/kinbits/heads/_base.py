@@ -49,6 +49,10 @@ class Head(nn.Module):
         """Return what the layers read: features ``(n, d)``, centred and scaled."""
         return (features - self.centre) * self.scale
 
+    def restore(self, inputs: Tensor) -> Tensor:
+        """Return the features ``(n, d)`` of which `standard` made these inputs."""
+        return inputs.flatten(1) / self.scale + self.centre
+
     def encode(self, features: Tensor) -> Tensor:
         """Return the bits, bool ``(n, bits)``: one where the logit is not negative."""
         logits: Tensor = self(features)

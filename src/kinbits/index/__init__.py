@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from kinbits.index._hits import BatchHits, Hits
 from kinbits.index._index import Index
 from kinbits.index._items import Encoder
+from kinbits.index._rerank import Reconstructor
 
 if TYPE_CHECKING:
     from kinbits.index.engines import create_index, list_engines, open_index
 
-__all__ = ["BatchHits", "Encoder", "Hits", "Index", "create_index", "list_engines", "open_index"]
+__all__ = ["BatchHits", "Encoder", "Hits", "Index", "Reconstructor", "create_index", "list_engines", "open_index"]
 
 
 def __getattr__(name: str) -> Any:  # lazy: whoever wants the embedded index alone loads no other engine

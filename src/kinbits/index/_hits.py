@@ -9,7 +9,10 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from kinbits.hamming import Codes
+
 Metadata = list[dict[str, Any]]
+Places = NDArray[np.int64]
 
 _SHOWN = 20
 
@@ -17,20 +20,44 @@ _SHOWN = 20
 class Hits:
     """What one query found, nearest first; equal distances in ascending order of id.
 
+    After re-ranking, in the order of that: the distances are still those of the codes.
+
     Attributes:
         ids: int64 or str ``(k,)``.
         distances: Hamming distances in bits, int32 ``(k,)``.
     """
 
-    def __init__(self, ids: NDArray[Any], distances: NDArray[np.int32], metadata: Callable[[], Metadata]) -> None:
+    def __init__(
+        self,
+        ids: NDArray[Any],
+        distances: NDArray[np.int32],
+        metadata: Callable[[Places], Metadata],
+        codes: Callable[[Places], Codes],
+    ) -> None:
+        """Not for users; ``metadata`` and ``codes`` fetch those of some of the hits."""
         self.ids = ids
         self.distances = distances
         self._metadata = metadata
+        self._codes = codes
 
     @cached_property
     def rows(self) -> Metadata:
         """Metadata of each hit; read when it is first asked for."""
-        return self._metadata()
+        return self._metadata(np.arange(len(self)))
+
+    @cached_property
+    def codes(self) -> Codes:
+        """Packed codes of the hits, uint8 ``(k, w)``; read when they are first asked for."""
+        return self._codes(np.arange(len(self)))
+
+    def take(self, places: Places) -> Hits:
+        """Return some of the hits, in the order given."""
+        return Hits(
+            self.ids[places],
+            self.distances[places],
+            lambda some: self._metadata(places[some]),
+            lambda some: self._codes(places[some]),
+        )
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return plain dicts with ``id``, ``distance`` and the metadata, ready for JSON."""
@@ -49,7 +76,7 @@ class Hits:
     def __repr__(self) -> str:
         if not len(self):
             return "Hits: none"
-        shown = Hits(self.ids[:_SHOWN], self.distances[:_SHOWN], lambda: self.rows[:_SHOWN])
+        shown = self.take(np.arange(len(self))[:_SHOWN])
         more = f"\n... and {len(self) - _SHOWN} more" if len(self) > _SHOWN else ""
         return _table(shown.to_dicts()) + more
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Unpack, overload
 
 from kinbits import hamming
 from kinbits._errors import UsageError
@@ -26,7 +27,8 @@ from kinbits.index._items import (
 )
 from kinbits.index._pairs import IdPairs, pairs
 from kinbits.index._plan import Plan, plan
-from kinbits.index._search import Query, reach, search
+from kinbits.index._rerank import reranked
+from kinbits.index._search import How, Query, reach, search
 from kinbits.index._segment import Segment
 from kinbits.index._state import Place, State
 
@@ -232,26 +234,11 @@ class Index:
         return self
 
     @overload
-    def search(
-        self,
-        query: PathLike,
-        k: int | None = None,
-        *,
-        radius: int | None = None,
-        where: Where | None = None,
-        strategy: str = "auto",
-    ) -> Hits: ...
+    def search(self, query: PathLike, k: int | None = None, **how: Unpack[How]) -> Hits: ...
     @overload
-    def search(
-        self,
-        query: list[Any],
-        k: int | None = None,
-        *,
-        radius: int | None = None,
-        where: Where | None = None,
-        strategy: str = "auto",
-    ) -> BatchHits: ...
+    def search(self, query: list[Any], k: int | None = None, **how: Unpack[How]) -> BatchHits: ...
     @overload
+    def search(self, query: Any, k: int | None = None, **how: Unpack[How]) -> Any: ...
     def search(
         self,
         query: Any,
@@ -260,15 +247,7 @@ class Index:
         radius: int | None = None,
         where: Where | None = None,
         strategy: str = "auto",
-    ) -> Any: ...
-    def search(
-        self,
-        query: Any,
-        k: int | None = None,
-        *,
-        radius: int | None = None,
-        where: Where | None = None,
-        strategy: str = "auto",
+        rerank: int | bool = False,
     ) -> Hits | BatchHits:
         """Find the nearest items, or all within a radius.
 
@@ -280,18 +259,25 @@ class Index:
             where: Filter on metadata: ``"year>=2020"``, a list of such, or ``{"year": {">=": 2020}}``.
             strategy: How segments with tables (see `optimize`) are searched: ``"auto"`` chooses, see `explain`;
                 ``"scan"``, ``"grouped"`` or ``"multi-index"`` force it. The answers are the same.
+            rerank: Put so many of the nearest into the order of how far the query's features lie from those that
+                the model reconstructs from a code; True for 10 k, at least 100. What ties then stays in the order of
+                distance and id, and so do the hits behind. The model needs a decoder (method ``rankhash``), and
+                queries are items, not codes.
 
         Returns:
-            `Hits` for one query, `BatchHits` for several.
+            `Hits` for one query, `BatchHits` for several; the distances are Hamming distances in any case.
 
         Raises:
-            UsageError: if ``k``, ``radius``, ``where`` or ``strategy`` cannot be used, or the query needs a model.
+            UsageError: if an argument cannot be used, or the query needs a model, or a decoder.
             DataError: if the query's codes do not fit.
             ArtefactError: naming a file that is damaged.
         """
+        k, radius = reach(k, radius)
+        if rerank:
+            find = partial(self.search, radius=radius, where=where, strategy=strategy)
+            return reranked(query, self._model, rerank, k, find)
         codes, single = encode(query, self._model, self.bits, "queries")
-        asked = Query(*reach(k, radius), parse_where(where), strategy)
-        hits = search(self._state, codes, asked)
+        hits = search(self._state, codes, Query(k, radius, parse_where(where), strategy))
         return hits[0] if single else BatchHits(hits)
 
     def explain(self, k: int | None = None, radius: int | None = None, queries: int = 1) -> Plan:

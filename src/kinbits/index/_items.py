@@ -94,7 +94,7 @@ def encode(items: Any, model: Encoder | None, bits: int, name: str) -> tuple[Cod
         UsageError: if the items need a model and there is none.
         DataError: if the codes are not packed codes of this many bits.
     """
-    if isinstance(items, np.ndarray) and items.dtype == np.uint8 and items.ndim <= 2:
+    if are_codes(items):
         codes, single = items, items.ndim == 1
     elif model is None:
         raise UsageError(
@@ -102,7 +102,7 @@ def encode(items: Any, model: Encoder | None, bits: int, name: str) -> tuple[Cod
             "pass model= to Index.create or Index.open"
         )
     else:
-        codes, single = np.asarray(model.encode(items)), _is_single(items)
+        codes, single = np.asarray(model.encode(items)), is_single(items)
     return check_query(codes[None] if codes.ndim == 1 else codes, bits, name), single or codes.ndim == 1
 
 
@@ -127,9 +127,15 @@ def make_batch(codes: Codes, ids: Ids | None, columns: dict[str, list[Any]], sta
     return Batch(codes, _next_ids(state, len(codes)) if ids is None else ids, columns)
 
 
-def _is_single(items: Any) -> bool:
+def are_codes(items: Any) -> bool:
+    """Tell whether items are packed codes, not something for a model."""
+    return isinstance(items, np.ndarray) and items.dtype == np.uint8 and items.ndim <= 2
+
+
+def is_single(items: Any) -> bool:
+    """Tell whether one item was given, not a list of one."""
     if isinstance(items, np.ndarray):
-        return items.ndim <= 3  # one image
+        return items.ndim <= (3 if items.dtype == np.uint8 else 1)  # one image, one vector
     return isinstance(items, (str, os.PathLike, bytes)) or not hasattr(items, "__len__")
 
 

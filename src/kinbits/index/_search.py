@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,8 @@ from kinbits._errors import UsageError, unknown_name
 from kinbits.hamming import Codes
 from kinbits.index import _tables
 from kinbits.index._bitmap import Rows
-from kinbits.index._filter import Condition, require_columns
-from kinbits.index._hits import Hits
+from kinbits.index._filter import Condition, Where, require_columns
+from kinbits.index._hits import Hits, Places
 from kinbits.index._ids import concatenate, readable
 from kinbits.index._segment import Segment
 from kinbits.index._state import State
@@ -23,6 +23,15 @@ from kinbits.index._state import State
 _STRATEGIES = ("auto", "scan", "grouped", "multi-index")
 
 Found = tuple[NDArray[np.int32], Rows]
+
+
+class How(TypedDict, total=False):
+    """What `Index.search` takes by name."""
+
+    radius: int | None
+    where: Where | None
+    strategy: str
+    rerank: int | bool
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,7 @@ def search(state: State, codes: Codes, query: Query) -> list[Hits]:
     for segment in state.segments:  # all of them first: damage is told before any work is done
         segment.require_whole(state.bits)
     found = [_search_segment(segment, codes, query) for segment in state.segments]
-    return [_merge(state.segments, [rows[number] for rows in found], query.k) for number in range(len(codes))]
+    return [_merge(state, [rows[number] for rows in found], query.k) for number in range(len(codes))]
 
 
 def _require_strategy(state: State, strategy: str) -> None:
@@ -87,18 +96,31 @@ def _search_segment(segment: Segment, codes: Codes, query: Query) -> Sequence[Fo
     return list(zip(near, rows, strict=True))
 
 
-def _merge(segments: Sequence[Segment], found: Sequence[Found], k: int | None) -> Hits:
+def _merge(state: State, found: Sequence[Found], k: int | None) -> Hits:
     """Join one query's hits of all segments."""
+    segments = state.segments
     near = np.concatenate([near for near, _ in found]) if found else np.zeros(0, np.int32)
     rows = np.concatenate([rows for _, rows in found]) if found else np.zeros(0, np.int64)
     ids = concatenate([segment.ids[rows] for segment, (_, rows) in zip(segments, found, strict=True)])
     origin = np.repeat(np.arange(len(found)), [len(rows) for _, rows in found])
     order = np.lexsort((ids, near))[:k]
 
-    def metadata() -> list[dict[str, Any]]:
-        return _fetch(segments, origin[order], rows[order])
+    def metadata(places: Places) -> list[dict[str, Any]]:
+        return _fetch(segments, origin[order[places]], rows[order[places]])
 
-    return Hits(readable(ids[order]), near[order], metadata)
+    def codes(places: Places) -> Codes:
+        return codes_at(segments, origin[order[places]], rows[order[places]], hamming.code_width(state.bits))
+
+    return Hits(readable(ids[order]), near[order], metadata, codes)
+
+
+def codes_at(segments: Sequence[Segment], origin: Rows, rows: Rows, width: int) -> Codes:
+    """Return the codes at rows of segments, uint8 ``(n, width)``."""
+    codes = np.zeros((len(rows), width), np.uint8)
+    for number in np.unique(origin):
+        places = np.flatnonzero(origin == number)
+        codes[places] = segments[number].codes[rows[places]]
+    return codes
 
 
 def _fetch(segments: Sequence[Segment], origin: Rows, rows: Rows) -> list[dict[str, Any]]:

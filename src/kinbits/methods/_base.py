@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from kinbits._errors import DataError, UsageError
 from kinbits.data import LabelSpace, Pairs, pairs_from_labels
-from kinbits.heads import Head
+from kinbits.heads import Decoder, Head
 
 Modality = Literal["image", "text"]
 
@@ -240,6 +240,9 @@ class Method(nn.Module):
     through any head that is put in the place of its own, and so train a backbone, or another method's head, before
     that method learns.
 
+    A method that learns the way back from codes to features sets ``self.decoder``; the saved model keeps it, and search
+    can then re-rank with what it reconstructs.
+
     The trainer reseeds PyTorch before each epoch, so plain ``torch.rand`` is repeatable. On several devices
     a method still sees the whole global batch: losses over pairs and batch statistics need no change.
     """
@@ -256,10 +259,12 @@ class Method(nn.Module):
     momentum: float | None = None
     params: Mapping[str, Any] = MappingProxyType({})
     head: Head
+    decoder: Decoder | None
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.spec = spec
+        self.decoder = None
 
     @property
     def complete(self) -> bool:

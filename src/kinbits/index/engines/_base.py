@@ -132,7 +132,15 @@ class EngineIndex(ABC):
         """Remove items; see `kinbits.index.Index.delete`."""
 
     @abstractmethod
-    def search(self, query: Any, k: int | None = None, *, radius: int | None = None, where: Where | None = None) -> Any:
+    def search(
+        self,
+        query: Any,
+        k: int | None = None,
+        *,
+        radius: int | None = None,
+        where: Where | None = None,
+        rerank: int | bool = False,
+    ) -> Any:
         """Find the nearest items, or all within a radius; see `kinbits.index.Index.search`."""
 
     @abstractmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -17,6 +18,8 @@ from kinbits.index._hits import BatchHits, Hits
 from kinbits.index._ids import Ids, readable
 from kinbits.index._index import Index
 from kinbits.index._items import Encoder, Metadata
+from kinbits.index._rerank import reranked
+from kinbits.index._search import reach
 from kinbits.index.engines._base import EngineIndex, PathLike, Supports, read_bits, read_options, read_question
 from kinbits.index.engines._graph import Graph, Searcher, Sidecar
 from kinbits.index.engines._truth import Truth
@@ -126,12 +129,22 @@ class FaissIndex(EngineIndex):
         return self
 
     def search(
-        self, query: Any, k: int | None = None, *, radius: int | None = None, where: Where | None = None
+        self,
+        query: Any,
+        k: int | None = None,
+        *,
+        radius: int | None = None,
+        where: Where | None = None,
+        rerank: int | bool = False,
     ) -> Hits | BatchHits:
         """Find the k nearest, approximately; by radius or under a filter, exactly.
 
         Args and errors: see `kinbits.index.Index.search`.
         """
+        if rerank:
+            k, radius = reach(k, radius)
+            find = partial(self.search, radius=radius, where=where)
+            return reranked(query, self._index._model, rerank, k, find)
         asked = read_question(query, k, radius, where, self._index._model, self.bits)
         if self._graph is None or asked.radius is not None or asked.where or not asked.k or not len(self):
             found = self._index.search(asked.codes, k=asked.k, radius=asked.radius, where=where)
@@ -259,8 +272,8 @@ class FaissIndex(EngineIndex):
             exact: Hits = self._index.search(query, k=wanted)
             return exact
         order = np.argsort(near, kind="stable")[:wanted]  # ids ascend already
-        ids = ids[order]
-        return Hits(readable(ids), near[order], lambda: truth.metadata(ids))
+        ids, codes = ids[order], codes[order]
+        return Hits(readable(ids), near[order], lambda some: truth.metadata(ids[some]), lambda some: codes[some])
 
     def _write(self, place: Path | None, generation: int | None = None) -> None:
         if place is None:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
 from kinbits._errors import DataError, UsageError
 from kinbits.hamming import Codes
 from kinbits.index._ids import Ids, readable
@@ -29,6 +31,12 @@ def to_rows(codes: Codes, ids: Ids, columns: dict[str, list[Any]]) -> Iterator[d
     for id_, code, *values in zip(readable(ids).tolist(), codes, *columns.values(), strict=True):
         known = {name: value for name, value in zip(names, values, strict=True) if value is not None}
         yield {"id": id_, CODE: code.tobytes(), **known}
+
+
+def from_rows(rows: list[dict[str, Any]], width: int) -> Codes:
+    """Return the codes of rows that Milvus gave, uint8 ``(n, width)``; it wraps each in a list."""
+    raw = b"".join(row[CODE][0] for row in rows)
+    return np.frombuffer(raw, np.uint8).reshape(len(rows), width)
 
 
 def check_names(ids: Ids, columns: dict[str, list[Any]], *, lite: bool) -> None:

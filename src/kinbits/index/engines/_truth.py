@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kinbits.hamming import Codes, code_width
 from kinbits.index._ids import Ids, concatenate
 from kinbits.index._index import Index
-from kinbits.index._search import _fetch
+from kinbits.index._search import _fetch, codes_at
 
 Rows = NDArray[np.int64]
 
@@ -40,11 +40,7 @@ class Truth:
         """Return which ids are held, bool ``(n,)``, and the codes of these."""
         origin, rows = self._locate(ids)
         found = origin >= 0
-        codes = np.zeros((len(ids), self.width), np.uint8)
-        for number in np.unique(origin[found]):
-            places = np.flatnonzero(origin == number)
-            codes[places] = self._segments[number].codes[rows[places]]
-        return found, codes[found]
+        return found, codes_at(self._segments, origin[found], rows[found], self.width)
 
     def metadata(self, ids: Ids) -> list[dict[str, Any]]:
         """Return the metadata of ids that are held."""

@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 
 from kinbits import hamming
 from kinbits._errors import ArtefactError, DataError, EnvironmentFault, UsageError, unknown_name
+from kinbits.hamming import Codes
 from kinbits.index._filter import Condition, Where
 from kinbits.index._hits import BatchHits, Hits
 from kinbits.index._ids import IdKind, Ids, as_ids, kind_of, readable
 from kinbits.index._items import Encoder, Metadata, describe, encode, require_model
+from kinbits.index._rerank import reranked
+from kinbits.index._search import reach
 from kinbits.index._state import State
 from kinbits.index.engines._base import EngineIndex, PathLike, Supports, read_bits, read_options, read_question
 from kinbits.index.engines._milvus_filter import Expressions
 from kinbits.index.engines._milvus_link import Link, Place
-from kinbits.index.engines._milvus_rows import CODE, batched, check_names, to_rows
+from kinbits.index.engines._milvus_rows import CODE, batched, check_names, from_rows, to_rows
 from kinbits.index.engines._milvus_search import MOST, Searcher
 from kinbits.index.engines._registry import register_engine
 
@@ -200,13 +204,22 @@ class MilvusIndex(EngineIndex):
         return self
 
     def search(
-        self, query: Any, k: int | None = None, *, radius: int | None = None, where: Where | None = None
+        self,
+        query: Any,
+        k: int | None = None,
+        *,
+        radius: int | None = None,
+        where: Where | None = None,
+        rerank: int | bool = False,
     ) -> Hits | BatchHits:
         """Find the nearest items, or all within a radius; see `kinbits.index.Index.search`.
 
         Raises:
             UsageError: also for more hits than Milvus returns, and for filters that it does not know.
         """
+        if rerank:
+            k, radius = reach(k, radius)
+            return reranked(query, self._model, rerank, k, partial(self.search, radius=radius, where=where))
         asked = read_question(query, k, radius, where, self._model, self.bits)
         self._require_columns(asked.where)
         expression = self._expressions.conditions(asked.where)
@@ -214,8 +227,8 @@ class MilvusIndex(EngineIndex):
             assert asked.radius is not None
             found = self._searcher.ball(asked.codes, min(asked.radius, self.bits), expression)
         else:
-            reach = None if asked.radius is None else min(asked.radius, self.bits)
-            found = self._searcher.nearest(asked.codes, self._most(asked.k), reach, expression) if asked.k else []
+            within = None if asked.radius is None else min(asked.radius, self.bits)
+            found = self._searcher.nearest(asked.codes, self._most(asked.k), within, expression) if asked.k else []
             found = found or [(np.zeros(0, np.int64), np.zeros(0, np.int32))] * len(asked.codes)
         return asked.answer([self._hits(ids, near) for ids, near in found])
 
@@ -318,7 +331,19 @@ class MilvusIndex(EngineIndex):
         return [[(hit["id"], hit["distance"]) for hit in answer] for answer in answers]
 
     def _hits(self, ids: Ids, near: Any) -> Hits:
-        return Hits(readable(ids), near, lambda: self._metadata(readable(ids).tolist()))
+        names = readable(ids)
+        return Hits(
+            names,
+            near,
+            lambda some: self._metadata(names[some].tolist()),
+            lambda some: self._codes(names[some].tolist()),
+        )
+
+    def _codes(self, ids: list[Any]) -> Codes:
+        rows: dict[Any, Any] = {}
+        for part in batched(iter(ids), _ROWS):
+            rows |= {row["id"]: row for row in self._query(self._expressions.ids(part), ["id", CODE])}
+        return from_rows([rows[id_] for id_ in ids], hamming.code_width(self.bits))
 
     def _metadata(self, ids: list[Any]) -> list[dict[str, Any]]:
         rows = {}

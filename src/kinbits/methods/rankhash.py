@@ -1,0 +1,148 @@
+"""RankHash: codes that rank a collection as the features do, and a decoder that re-ranks what they find."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from kinbits._errors import DataError, UsageError
+from kinbits.heads import Decoder, Mlp
+from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods._neighbours import nearest
+from kinbits.methods._ranks import listwise, neighbours_within, pairwise
+from kinbits.methods._registry import register
+
+GROUP = 4
+
+
+@register("rankhash")
+class RankHash(Method):
+    """Keep the order of the features' nearest neighbours, and learn to reconstruct the features from the codes.
+
+    After Karaman et al., of whose paper we know the abstract alone: each training image as a query, unsupervised, an
+    encoder on features, a decoder, search over codes, re-ranking by reconstructions. The losses and all numbers below
+    are ours.
+
+    With z the logits ``(b, K)``, u = tanh z, the code c = sign z whose gradient is passed straight to u, d_ij = (K -
+    c_i . c_j) / 2, x the standardised features ``(b, D)``, T_i the k nearest of i in the batch by |x_i - x_j|^2, and g
+    the decoder::
+
+        L = L_rank + w E |g(c) - x|^2 / E |x - E x|^2 + v |E u|^2 / K
+        listwise   L_rank = - E_i 1/k sum_{j in T_i} log softmax_{j != i} (-d_ij / temperature)
+        pairwise   L_rank = E max(0, margin + d_ij - d_il),     k random pairs j in T_i, l not in T_i
+
+    The second term is the share of variance that is not explained, so that w does not depend on the features' scale.
+    Exact copies of i are left out of its ranking. Random batches hold few true neighbours of their rows: above 10
+    batches' worth of rows a batch is made of seeds, each with 3 rows drawn from its ``neighbours`` nearest.
+
+    Args:
+        spec: The task.
+        rank: ``"listwise"``, ``"pairwise"`` or ``"none"``, for reconstruction alone.
+        targets: k; in a batch of fewer than 2 k + 1 rows, half of the others.
+        temperature: In bits; 0 means K / 16. Below 1 bit the softmax sees the nearest code alone.
+        margin: In bits.
+        reconstruction: w; 0 trains no decoder.
+        joint: Pass the decoder's gradient on to the encoder; otherwise the decoder only follows it.
+        balance: v.
+        neighbours: Length of the lists that batches are drawn from; 0 for random batches.
+        hidden: Width of the hidden layers of encoder and decoder; 0 means max(256, 4 K).
+
+    Reference: S. Karaman, X. Lin, X. Hu, S.-F. Chang, "Unsupervised Rank-Preserving Hashing for Large-Scale Image
+    Retrieval", ICMR 2019.
+    """
+
+    supervision: ClassVar = "none"
+    recipe = Recipe(epochs=60, batch_size=256, lr=1e-3)
+    near: Tensor
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        rank: Literal["listwise", "pairwise", "none"] = "listwise",
+        targets: int = 10,
+        temperature: float = 0.0,
+        margin: float = 2.0,
+        reconstruction: float = 10.0,
+        joint: bool = True,
+        balance: float = 0.0,
+        neighbours: int = 50,
+        hidden: int = 0,
+    ) -> None:
+        super().__init__(spec)
+        if targets < 1 or min(temperature, margin, reconstruction, balance, neighbours, hidden) < 0:
+            raise UsageError(
+                "need targets >= 1, and temperature, margin, reconstruction, balance, neighbours, hidden >= 0; given "
+                f"{targets}, {temperature}, {margin}, {reconstruction}, {balance}, {neighbours} and {hidden}"
+            )
+        if 0 < neighbours < GROUP - 1:
+            raise UsageError(f"neighbours is {neighbours}; give at least {GROUP - 1}, or 0 for random batches")
+        if rank not in ("listwise", "pairwise", "none"):
+            raise UsageError(f"rank is '{rank}'; use listwise, pairwise or none")
+        if rank == "none" and not (reconstruction and joint):
+            raise UsageError("rank 'none' learns from reconstruction alone; it needs reconstruction > 0 and joint=True")
+        self.rank, self.targets, self.temperature, self.margin = rank, targets, temperature or spec.bits / 16, margin
+        self.reconstruction, self.joint, self.balance = reconstruction, joint, balance
+        width = hidden or max(256, 4 * spec.bits)
+        self.head = Mlp(spec.features, spec.bits, hidden=width)
+        if reconstruction:
+            self.decoder = Decoder(spec.bits, spec.features, hidden=width)
+        large = neighbours and spec.rows > 10 * self.recipe.batch_size
+        self.register_buffer("near", torch.zeros(spec.rows if large else 0, neighbours, dtype=torch.int32))
+
+    def prepare(self, train: TrainSet) -> None:
+        """Refuse features that rank nothing, and list each row's neighbours if batches are drawn from them."""
+        if self.targets >= len(train):
+            raise DataError(f"{self.targets} targets among {len(train)} images; give fewer targets, or more images")
+        if train.frozen:
+            require_varied(train)
+        if len(self.near):
+            self.near.copy_(torch.from_numpy(nearest(train, self.near.shape[1] + 1)[:, 1:]))
+
+    def epoch_rows(self, epoch: int, train: TrainSet) -> Tensor | None:
+        """Draw seeds, each with some of its neighbours; as many rows as there are."""
+        if not len(self.near):
+            return None
+        seeds = torch.from_numpy(train.rng.permutation(len(train))[: len(train) // GROUP])
+        drawn = train.rng.random((len(seeds), self.near.shape[1])).argsort(1)[:, : GROUP - 1]
+        rows = self.near.cpu()[seeds].gather(1, torch.from_numpy(drawn))
+        return torch.cat([seeds[:, None], rows.long()], dim=1)
+
+    def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
+        """Return what the order of the codes, the decoder and the balance lose."""
+        inputs = self.head.standard(batch.features).detach()
+        soft = torch.tanh(logits)
+        codes = soft + (torch.where(logits >= 0, 1.0, -1.0) - soft).detach()
+        terms = {}
+        if self.rank != "none":
+            terms["rank"] = self.order(inputs, codes).mean()
+        if self.decoder is not None:
+            missed = (self.decoder(codes if self.joint else codes.detach()) - inputs).square().sum()
+            spread = (inputs - inputs.mean(0)).square().sum()
+            terms["reconstruction"] = self.reconstruction * missed / spread.clamp_min(1e-12)
+        if self.balance:
+            terms["balance"] = self.balance * soft.mean(0).square().mean()
+        return terms
+
+    def order(self, points: Tensor, codes: Tensor) -> Tensor:
+        """Return each row's ranking loss, float ``(b,)``, for features ``(b, D)`` and codes of -1 and +1 ``(b, K)``."""
+        near, others = neighbours_within(points, self.targets)
+        hamming = (codes.shape[1] - codes @ codes.T) / 2
+        if self.rank == "listwise":
+            return listwise(hamming, near, others, self.temperature)
+        return pairwise(hamming, near, others, self.margin, self.targets)
+
+
+def require_varied(train: TrainSet) -> None:
+    """Refuse features that are not finite, or all the same."""
+    first, varied = None, False
+    for chunk in train.chunks():
+        if not torch.isfinite(chunk).all():
+            raise DataError("the features hold values that are not finite; remove those rows")
+        first = chunk[:1] if first is None else first
+        varied = varied or bool((chunk != first).any())
+    if not varied:
+        raise DataError("all features are the same, so there is no order to keep; give other images")
