@@ -175,7 +175,7 @@ def test_a_graph_of_another_index_is_not_taken_for_ones_own(tmp_path):
 def test_only_the_files_of_the_last_change_stay(engine, tmp_path):
     index = filled(engine, tmp_path / "x")
     index.delete([1, 2]).delete([3])
-    assert len(list((tmp_path / "x").glob("graph-*"))) == 3
+    assert len(list((tmp_path / "x").glob("graph-*"))) == 4
 
 
 def test_wrong_options_and_places_say_what_is_right(tmp_path):
@@ -214,3 +214,48 @@ def test_an_opened_index_follows_its_first_change(engine, tmp_path):
     assert "approximate" in repr(index)
     assert [index.search(~CODES[i], k=1).ids[0] for i in (1, 2)] == [10**6 + 1, 10**6 + 2]
     assert index.search(CODES[1] ^ 1, k=1).ids.tolist() == [1]
+
+
+def crowded(engine, place=None):
+    """Twenty items on each of 150 codes: as separate nodes of a graph they would be each other's only neighbours."""
+    rng = np.random.default_rng(1)
+    centres = rng.integers(0, 256, (150, 4), dtype=np.uint8)
+    codes = centres[rng.permutation(np.repeat(np.arange(150), 20))]
+    index = create_index(place, engine=engine, bits=32, exact_below=100)
+    queries = centres[:40] ^ (1 << rng.integers(0, 8, (40, 4))).astype(np.uint8)
+    return index.add(codes), codes, queries
+
+
+def test_items_of_equal_codes_share_a_node_and_are_all_found(engine):
+    index, codes, queries = crowded(engine)
+    exact, rows = hamming.topk(queries, codes, 60)
+    assert index._graph.searcher.index.ntotal == 150
+    for k in (5, 60):
+        hits = index.search(queries, k=k)
+        assert np.mean([h.distances == near[:k] for h, near in zip(hits, exact, strict=True)]) > 0.97
+    assert index.search(queries[0], k=5).ids.tolist() == rows[0, :5].tolist()  # of one code the lowest ids
+
+
+def test_a_shared_node_lives_as_long_as_one_of_its_items(engine, tmp_path):
+    index, codes, _ = crowded(engine, tmp_path / "x")
+    same = np.flatnonzero((codes == codes[0]).all(1))
+    index.delete(same[:-1])
+    assert index.search(codes[0], k=1).ids.tolist() == [same[-1]]
+    index.add(codes[:1], ids=[9000])
+    assert index._graph.searcher.index.ntotal == 150
+    for one in (index, open_index(tmp_path / "x")):
+        assert one.search(codes[0], k=2).ids.tolist() == [same[-1], 9000]
+    index.delete([int(same[-1]), 9000])
+    assert index.search(codes[0], k=1).distances[0] > 0
+    index.add(codes[:1], ids=[9001])
+    assert index.search(codes[0], k=1).ids.tolist() == [9001]
+    assert index.search(codes[1], k=20).ids.tolist() == np.flatnonzero((codes == codes[1]).all(1)).tolist()
+
+
+def test_replacing_a_code_moves_the_item_to_another_node(engine):
+    index, codes, _ = crowded(engine)
+    other = np.flatnonzero((codes != codes[0]).any(1))[0]
+    index.add(codes[other][None], ids=[0], upsert=True)
+    expected = np.flatnonzero((codes == codes[other]).all(1)).tolist()
+    assert index.search(codes[other], k=21).ids.tolist() == sorted([0, *expected])
+    assert 0 not in index.search(codes[0], k=19).ids

@@ -249,17 +249,14 @@ class FaissIndex(EngineIndex):
         if self._retrain_at and len(self) >= self._retrain_at * graph.built:
             return self._build()
         gone, fresh, codes = _changes(before, self._truth)
-        return graph.without(gone).extended(fresh, codes, self._truth.generation)
+        return graph.without(gone).extended(fresh, codes, self._truth)
 
     def _build(self) -> Graph:
-        ids, codes = self._truth.items()
-        searcher = self._searcher.build(_faiss(), codes, self._chosen)
-        self._graph = Graph(searcher, ids, np.ones(len(ids), np.bool_), self._truth.generation, len(ids))
+        self._graph = Graph.build(self._searcher, _faiss(), self._truth, self._chosen)
         return replace(self._graph, recall=self.recall())
 
     def _nearest(self, graph: Graph, codes: Codes, wanted: int) -> list[Hits]:
-        rows = graph.searcher.candidates(codes, min(wanted, len(graph.ids)), graph.alive, self._chosen)
-        proposed = [graph.ids[found[found >= 0]] for found in rows]
+        proposed = graph.propose(codes, wanted, self._chosen)
         return [self._ordered(ids, query, wanted) for ids, query in zip(proposed, codes, strict=True)]
 
     def _ordered(self, ids: Ids, query: Codes, wanted: int) -> Hits:

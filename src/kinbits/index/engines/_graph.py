@@ -8,6 +8,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -47,34 +48,102 @@ class Searcher(ABC):
 
 @dataclass(frozen=True)
 class Graph:
-    """A searcher and what its rows mean; never changed, except that the searcher grows at its end.
+    """A searcher over distinct codes, and the items of each; never changed, except that the searcher grows at its end.
+
+    Items of one code share a node: copies of it would be each other's only neighbours, and no walk would leave them.
 
     Attributes:
-        searcher: Over codes that faiss copied.
-        ids: Id of each row.
-        alive: bool, False for rows that were deleted or replaced.
+        searcher: Over codes that faiss copied; its rows are the nodes.
+        ids: Id of each item.
+        nodes: Node of each item, int64.
+        alive: bool, False for items that were deleted or replaced.
         generation: Of the contents of the embedded index that it describes.
-        built: How many rows it was built, and for IVF trained, with.
+        built: How many items it was built, and for IVF trained, with.
         recall: Share of the 10 nearest that was found then.
     """
 
     searcher: Searcher
     ids: Ids
+    nodes: Rows
     alive: NDArray[np.bool_]
     generation: int
     built: int
     recall: float | None = None
 
+    @classmethod
+    def build(cls, kind: type[Searcher], faiss: Any, truth: Truth, options: Any) -> Graph:
+        """Describe all items that there are."""
+        ids, codes = truth.items()
+        distinct, nodes = grouped(codes)
+        alive = np.ones(len(ids), np.bool_)
+        return cls(kind.build(faiss, distinct, options), ids, nodes, alive, truth.generation, len(ids))
+
     def without(self, ids: Ids) -> Graph:
-        """Mark the rows of ids as dead."""
+        """Mark the items of ids as dead."""
         return replace(self, alive=self.alive & ~np.isin(self.ids, ids))
 
-    def extended(self, ids: Ids, codes: Codes, generation: int) -> Graph:
-        """Append rows, and describe the contents that hold them."""
-        if len(ids):
-            self.searcher.index.add(np.ascontiguousarray(codes))
-        alive = np.concatenate([self.alive, np.ones(len(ids), np.bool_)])
-        return replace(self, ids=concatenate([self.ids, ids]), alive=alive, generation=generation)
+    def extended(self, ids: Ids, codes: Codes, truth: Truth) -> Graph:
+        """Append items, and describe the contents that hold them."""
+        distinct, which = grouped(codes)
+        nodes = self._nodes_of(distinct, truth)
+        new = nodes < 0
+        if new.any():
+            nodes[new] = self.searcher.index.ntotal + np.arange(new.sum())
+            self.searcher.index.add(np.ascontiguousarray(distinct[new]))
+        return replace(
+            self,
+            ids=concatenate([self.ids, ids]),
+            nodes=np.concatenate([self.nodes, nodes[which]]),
+            alive=np.concatenate([self.alive, np.ones(len(ids), np.bool_)]),
+            generation=truth.generation,
+        )
+
+    def propose(self, codes: Codes, count: int, options: Any) -> list[Ids]:
+        """Propose ids for each query: of the items of one node the first by id, and at least ``count`` where it can."""
+        starts, _ = self._lists
+        living = starts[1:] > starts[:-1]
+        found = self.searcher.candidates(codes, min(count, int(living.sum())), living, options)
+        return [self._items(nodes[nodes >= 0], count) for nodes in found]
+
+    @cached_property
+    def _lists(self) -> tuple[Rows, Ids]:
+        """Where the living items of each node begin, and all of them, by node and id."""
+        rows = np.flatnonzero(self.alive)
+        rows = rows[np.lexsort((self.ids[rows], self.nodes[rows]))]
+        return np.searchsorted(self.nodes[rows], np.arange(self.searcher.index.ntotal + 1)), self.ids[rows]
+
+    def _items(self, nodes: Rows, count: int) -> Ids:
+        """Return the first ``count`` items of each node, as far as the nearest nodes do not suffice."""
+        starts, ids = self._lists
+        sizes = np.minimum(starts[nodes + 1] - starts[nodes], count)
+        before = np.cumsum(sizes) - sizes
+        nodes, sizes, before = nodes[before < count], sizes[before < count], before[before < count]
+        items: Ids = ids[np.repeat(starts[nodes] - before, sizes) + np.arange(sizes.sum())]
+        return items
+
+    def _nodes_of(self, distinct: Codes, truth: Truth) -> Rows:
+        """Return the nodes of codes, -1 where no living item has the code."""
+        starts, ids = self._lists
+        living = np.flatnonzero(starts[1:] > starts[:-1])
+        _, held = truth.codes(ids[starts[living]])
+        _, at, place = np.intersect1d(_keys(held), _keys(distinct), assume_unique=True, return_indices=True)
+        nodes = np.full(len(distinct), -1, np.int64)
+        nodes[place] = living[at]
+        return nodes
+
+
+def grouped(codes: Codes) -> tuple[Codes, Rows]:
+    """Return the distinct codes in the order in which they first occur, and which of them each code is."""
+    _, first, which = np.unique(_keys(codes), return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return codes[first[order]], rank[which]
+
+
+def _keys(codes: Codes) -> NDArray[Any]:
+    """Return codes as byte strings, which sort faster than rows."""
+    return np.ascontiguousarray(codes).view(f"S{codes.shape[1]}").ravel()
 
 
 @dataclass(frozen=True)
@@ -126,24 +195,27 @@ class Sidecar:
         try:
             if entry is None or entry["generation"] != truth.generation:
                 raise ValueError("it is not of these items: a writer was interrupted, or is at work")
-            files = {part: self._checked(*entry["files"][part]) for part in ("faiss", "ids", "alive")}
+            files = {part: self._checked(*entry["files"][part]) for part in ("faiss", "ids", "nodes", "alive")}
             index = faiss.read_index_binary(str(files["faiss"]))
-            ids, alive = np.load(files["ids"]), np.load(files["alive"])
+            ids, nodes, alive = (np.load(files[part]) for part in ("ids", "nodes", "alive"))
             built, recall = int(entry["built"]), float(entry["recall"])
             fits = type(index).__name__ == kind.kind and index.code_size == truth.width
-            if not fits or not index.ntotal == len(ids) == len(alive):  # faiss would read beyond its memory
+            paired = len(ids) == len(nodes) == len(alive) and nodes.min() >= 0 and nodes.max() + 1 == index.ntotal
+            if not fits or not paired:  # faiss would read beyond its memory
                 raise ValueError("its files do not belong together")
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise ArtefactError(f"faiss's part of {self.path} cannot be used: {error}; call rebuild()") from None
-        return Graph(kind(faiss, index), ids, alive, truth.generation, built, recall)
+        return Graph(kind(faiss, index), ids, nodes, alive, truth.generation, built, recall)
 
     def _save(self, graph: Graph) -> dict[str, Any]:
         stem = f"graph-{graph.generation}"
         faiss = graph.searcher.faiss
         faiss.write_index_binary(graph.searcher.index, str(self.path / f"{stem}.faiss"))
         np.save(self.path / f"{stem}.ids.npy", graph.ids)
-        np.save(self.path / f"{stem}.alive.npy", graph.alive)
-        names = {"faiss": f"{stem}.faiss", "ids": f"{stem}.ids.npy", "alive": f"{stem}.alive.npy"}
+        names = {"faiss": f"{stem}.faiss"}
+        for part in ("ids", "nodes", "alive"):
+            names[part] = f"{stem}.{part}.npy"
+            np.save(self.path / names[part], getattr(graph, part))
         files = {part: [name, _digest(self.path / name)] for part, name in names.items()}
         return {"generation": graph.generation, "built": graph.built, "recall": graph.recall, "files": files}
 
