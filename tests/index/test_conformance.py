@@ -44,6 +44,10 @@ def filter_after_search(self, query, k=None, where=None, **options):
     return hits.take(np.flatnonzero(keep))
 
 
+def reranking_forgotten(self, query, k=None, rerank=False, **options):
+    return Index.search(self, query, k, **options)
+
+
 def always_upsert(self, items, ids=None, metadata=None, *, upsert=False):
     return Index.add(self, items, ids, metadata, upsert=True)
 
@@ -59,6 +63,7 @@ def nothing(self, *arguments):
         ("search", ties_reversed),
         ("search", filter_ignored),
         ("search", filter_after_search),
+        ("search", reranking_forgotten),
         ("add", always_upsert),
         ("delete", nothing),
     ],

@@ -6,6 +6,7 @@ import pytest
 from kinbits import UsageError, hamming
 from kinbits.index import Index, create_index, open_index
 from kinbits.index._rerank import LEAST
+from kinbits.testing._toys import ToyDecoder as Signs
 
 BITS, ROWS = 12, 400
 RNG = np.random.default_rng(0)
@@ -13,29 +14,10 @@ VECTORS = RNG.normal(size=(ROWS, BITS)).astype(np.float32)
 QUERIES = RNG.normal(size=(7, BITS)).astype(np.float32)
 
 
-class Signs:
-    """Encodes vectors by their signs; reconstructs a value for each bit."""
-
-    bits, fingerprint = BITS, "f" * 64
-    weights = np.linspace(0.2, 2.0, BITS).astype(np.float32)
-
-    def vectors(self, items, /):
-        return np.atleast_2d(np.asarray(items, np.float32))
-
-    def codes(self, vectors, /):
-        return hamming.pack(vectors >= 0)
-
-    def encode(self, items, /):
-        return self.codes(self.vectors(items))
-
-    def reconstruct(self, codes, /):
-        return np.where(hamming.unpack(codes, BITS), self.weights, -self.weights).astype(np.float32)
-
-
 class NoDecoder:
     """Encodes alone."""
 
-    bits, fingerprint = BITS, "f" * 64
+    bits, fingerprint = BITS, "d" * 64
 
     def encode(self, items, /):
         return Signs().encode(items)

@@ -20,6 +20,7 @@ from kinbits.testing._judge import refuses as _refuses
 from kinbits.testing._judge import require as _require
 from kinbits.testing._judge import same as _same
 from kinbits.testing._judge import true_part as _true_part
+from kinbits.testing._reranking import check_reranking as _check_reranking
 from kinbits.testing._toys import ToyModel as _ToyModel
 
 _BITS = (4, 13, 64, 70)  # below, between and on byte borders, and beyond one word
@@ -374,7 +375,7 @@ _CASE_CHECKS = (
     _check_round_trip,
     _check_wrong_codes,
 )
-_MAKER_CHECKS = (_check_fingerprint, _check_automatic_ids)
+_MAKER_CHECKS = (_check_fingerprint, _check_automatic_ids, _check_reranking)
 
 
 def _int_ids(rows: int) -> list[int]:
