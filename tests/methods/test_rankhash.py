@@ -35,7 +35,7 @@ def test_the_worked_losses_of_four_points():
     found = make(temperature=1.0).order(POINTS, CODES)
     assert found.tolist() == pytest.approx([0.3490, 0.7586, 1.5514, 0.4076], abs=1e-4)
     assert float(found.mean()) == pytest.approx(0.7667, abs=1e-4)
-    assert float(make().order(POINTS, CODES).mean()) == pytest.approx(1.1915, abs=1e-4)  # K / 16 = 0.25 bits
+    assert float(make(temperature=0.25).order(POINTS, CODES).mean()) == pytest.approx(1.1915, abs=1e-4)
 
 
 @pytest.mark.parametrize(

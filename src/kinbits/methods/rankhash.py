@@ -42,7 +42,8 @@ class RankHash(Method):
         spec: The task.
         rank: ``"listwise"``, ``"pairwise"`` or ``"none"``, for reconstruction alone.
         targets: k; in a batch of fewer than 2 k + 1 rows, half of the others.
-        temperature: In bits; 0 means K / 16. Below 1 bit the softmax sees the nearest code alone.
+        temperature: In bits; 0 means K / 5, which kept more neighbours than K / 16 or K / 3. Below 1 bit the softmax
+            sees the nearest code alone.
         margin: In bits.
         reconstruction: w; 0 trains no decoder.
         joint: Pass the decoder's gradient on to the encoder; otherwise the decoder only follows it.
@@ -84,7 +85,7 @@ class RankHash(Method):
             raise UsageError(f"rank is '{rank}'; use listwise, pairwise or none")
         if rank == "none" and not (reconstruction and joint):
             raise UsageError("rank 'none' learns from reconstruction alone; it needs reconstruction > 0 and joint=True")
-        self.rank, self.targets, self.temperature, self.margin = rank, targets, temperature or spec.bits / 16, margin
+        self.rank, self.targets, self.temperature, self.margin = rank, targets, temperature or spec.bits / 5, margin
         self.reconstruction, self.joint, self.balance = reconstruction, joint, balance
         width = hidden or max(256, 4 * spec.bits)
         self.head = Mlp(spec.features, spec.bits, hidden=width)
