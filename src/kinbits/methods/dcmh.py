@@ -106,10 +106,9 @@ class Dcmh(Method):
         """Train the image tower, then the text tower, on one batch."""
         spoken = heard(batch.captions)
         every = torch.ones_like(spoken)
+        turns = zip(self.towers(), (batch.features, batch.captions), (every, spoken), optimizers, strict=True)
         terms: dict[str, Tensor] = {}
-        for modality, features, rows, optimizer in zip(
-            ("image", "text"), (batch.features, batch.captions), (every, spoken), optimizers, strict=True
-        ):
+        for modality, features, rows, optimizer in turns:
             if not rows.any():
                 continue
             logits = self.towers()[modality](features[rows])
