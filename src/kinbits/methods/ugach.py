@@ -38,13 +38,13 @@ class Ugach(Method):
     (``policy_norm="selected"``, far better in our trials); the paper's form keeps the pool (``"pool"``).
 
     Differences: one step trains D and G on the same draws, in both directions on a batch; the authors run two
-    passes of G per pass of D, with batches of one and draws of their own. The queries of a step share one pool of a fixed size, so that its features
-    go through G once, not b times; theirs is n / 50 rows per query. Neighbours are rejected when G learns,
-    too. Draws are without replacement. Weight decay is the optimizer's. The first ``pairs_only`` epochs are
-    the authors' pre-training: own partner against random rows. The authors choose the epoch by labels; here
-    the last counts. A text vector of zeros says nothing: such a row is linked by its image only. With a
-    backbone that is trained along, queries have its current features, positives and negatives those of the
-    epoch's start.
+    passes of G per pass of D, with batches of one and draws of their own. The queries of a step share one pool of a
+    fixed size, so that its features go through G once, not b times; theirs is n / 50 rows per query. Neighbours are
+    rejected when G learns, too. Draws are without replacement. Weight decay is the optimizer's. The first
+    ``pairs_only`` epochs are the authors' pre-training: own partner against random rows. The authors choose the
+    epoch by labels; here the last counts. A text vector of zeros says nothing: such a row is linked by its image
+    only. With a backbone that is trained along, queries have its current features, positives and negatives those of
+    the epoch's start.
 
     Args:
         spec: The task, with ``text_features``.
