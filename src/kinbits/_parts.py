@@ -22,7 +22,7 @@ from kinbits.training._sets import Trainable
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from kinbits.fitting import Task
+    from kinbits._task import Task
 
 SHOWN = 10
 

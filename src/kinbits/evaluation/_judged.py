@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from kinbits._errors import DataError
+from kinbits._training_data import rows_of
 from kinbits.data import Dataset, Splits
 from kinbits.data._ground_truth import Difficulty
-from kinbits.fitting import rows_of
 from kinbits.metrics import HierarchyRelevance, LabelRelevance, ListRelevance
 from kinbits.metrics._relevance import GradedRelevance
 
