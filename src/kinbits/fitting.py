@@ -61,7 +61,7 @@ def fit(data: Any, *, training: Training | None = None, **options: Any) -> HashM
     started = time.perf_counter()
     job = Job.build(dataset, task, training)
     method = job.build_method()
-    before = {"pretraining": pretrain(method, job.train, training)} if training.pretrain is not None else {}
+    before = {"pretraining": pretrain(method, job.first, training)} if training.pretrain is not None else {}
     history = train(method, job.train, training, job.held)
     towers = {m: Tower(job.backbones[m], head.cpu()) for m, head in method.towers().items()}
     record = {
@@ -102,7 +102,10 @@ def _settings(options: Mapping[str, Any], training: Training | None) -> tuple[Ta
 
 @dataclass
 class Job:
-    """Everything that stands before the method is built."""
+    """Everything that stands before the method is built.
+
+    ``first`` is what pre-training learns from: all rows that are not held out, with or without a label.
+    """
 
     task: Task
     training: Training
@@ -111,6 +114,7 @@ class Job:
     parts: Parts
     train: Trainable
     held: Trainable | None
+    first: Trainable
 
     @classmethod
     def build(cls, dataset: Dataset, task: Task, training: Training) -> Job:
@@ -136,7 +140,9 @@ class Job:
         parts.mark(train)
         if pairs is not None:
             _add_pairs(train, pairs.select(rows_of(dataset, sets.dataset)[parts.rows]))
-        return cls(task, training, sets.dataset, backbones, parts, train, held)
+        hidden = training.pretrain is not None and len(parts.rows) + len(parts.held) < len(sets.dataset)
+        first = sets.take(np.setdiff1d(np.arange(len(sets.dataset)), parts.held)) if hidden else train
+        return cls(task, training, sets.dataset, backbones, parts, train, held, first)
 
     def build_method(self) -> Method:
         """Build the method, with all its initial weights drawn from the run's seed."""

@@ -275,3 +275,11 @@ def test_experiments_and_option_files_take_it_where_they_take_epochs(tmp_path):
     file = Path(tmp_path / "options.yaml")
     file.write_text("pretrain: barlow-twins\npretrain-epochs: 3\n")
     assert from_file(file).options() == {"pretrain": "barlow-twins", "pretrain_epochs": 3}
+
+
+def test_pretraining_learns_from_images_whose_labels_are_hidden():
+    task = Task(method="hashnet", bits=8, backbone="convnet-small", image_size=16, labels_fraction=0.2, cache=None)
+    job = Job.build(data(), task, settings(validation=0.5))
+    held = len(job.parts.held)
+    assert (len(job.train), held, len(job.first)) == (4, 4, ROWS - 4)
+    assert pretrain(job.build_method(), job.first, settings(pretrain_epochs=1))["epochs"] == 1

@@ -55,7 +55,7 @@ def pretrain(method: Method, data: Trainable, training: Training) -> dict[str, A
 
     Args:
         method: What will be trained afterwards.
-        data: Its training rows.
+        data: What to learn from: its training rows, and others that have no label.
         training: Its settings, with ``pretrain`` set. Batch size, rate of the backbone and clipping hold for both
             stages; the rest of the recipe is that of the pre-training method.
 
@@ -65,7 +65,7 @@ def pretrain(method: Method, data: Trainable, training: Training) -> dict[str, A
     assert training.pretrain is not None
     torch.manual_seed(training.seed)
     head: Head = method.towers()["image"] if data.frozen else Projector(method.spec.features)
-    spec = replace(method.spec, bits=head.bits, space=None, text_features=None, pairs=False)
+    spec = replace(method.spec, bits=head.bits, rows=len(data), space=None, text_features=None, pairs=False)
     first = build_method(training.pretrain, spec)
     first.head, first.params = head, {"before": method.name}
     stage = _stage(training)
