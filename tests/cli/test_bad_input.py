@@ -71,7 +71,7 @@ def test_too_few_bits(refused, vectors, bits):
 
 
 def test_an_unknown_method(refused, vectors):
-    assert "did you mean orthohash?" in refused("fit", vectors, "-o", "m", "--method", "orthohsh", code=2)
+    assert "did you mean orthohash" in refused("fit", vectors, "-o", "m", "--method", "orthohsh", code=2)
 
 
 def test_an_unknown_backbone(refused, images):

@@ -124,7 +124,7 @@ def test_growth_never_removes_and_infinite_strictness_never_adds():
 
 def test_above_the_limit_the_best_pairs_of_each_row_are_kept(monkeypatch):
     monkeypatch.setattr(pairs_module, "EXACT_ROWS", 10)
-    monkeypatch.setattr(pairs_module, "GROWN", 60)
+    monkeypatch.setattr(pairs_module, "MOST", 60)
     codes = torch.randn(20, 8, generator=torch.Generator().manual_seed(0))
     near = off_diagonal(grown_pairs(graph(20), codes, -100.0))
     best = (codes @ codes.T).topk(3, dim=1).indices.tolist()

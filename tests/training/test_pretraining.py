@@ -207,20 +207,23 @@ def test_any_method_can_declare_that_it_pretrains():
 
 @pytest.mark.slow
 def test_two_processes_pretrain_as_one():
-    """Correlations span both processes; 20 rows do not divide evenly into batches of 13."""
+    """Correlations span both processes; 13 rows do not divide evenly between them.
+
+    Three steps are compared: with batches so small, later ones blow up the rounding of the sums.
+    """
     found = []
     for devices in (1, 2):
         torch.manual_seed(0)
         backbone = nn.Sequential(nn.Flatten(), nn.Linear(768, 12), nn.ReLU())
         method = build_method("hashnet", Spec(8, 12, ROWS, SPACE))
         pixels = PixelSet(Pixels(), backbone, None, Noise())
-        run = settings(devices=devices, batch_size=13, backbone_lr=1e-3, accelerator="cpu")
+        run = settings(devices=devices, batch_size=13, backbone_lr=1e-3, pretrain_epochs=1, accelerator="cpu")
         told = pretrain(method, pixels, run)
         found.append(([record["loss"] for record in told["history"]], backbone.state_dict()))
     (alone, weights), (together, others) = found
-    np.testing.assert_allclose(together, alone, rtol=1e-3)
-    for key, value in weights.items():
-        torch.testing.assert_close(others[key], value, rtol=1e-2, atol=2e-3)
+    np.testing.assert_allclose(together, alone, rtol=1e-5)
+    # A bias of a unit that is never cut off has no gradient but rounding, which Adam makes a full step of.
+    torch.testing.assert_close(others["1.weight"], weights["1.weight"], rtol=1e-3, atol=1e-4)
 
 
 class Pixels:
@@ -245,7 +248,7 @@ class Noise(nn.Module):
         ({"pretrain": "itq"}, "use one that can: barlow-twins"),
         ({"pretrain": None}, "pretrain_epochs needs pretrain"),
         ({"pretrain_epochs": 0}, "must be positive"),
-        ({"batch_size": 1}, "2 at least"),
+        ({"batch_size": 1}, "give 2 or more"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(wrong, told):
