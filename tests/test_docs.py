@@ -8,6 +8,7 @@ import pytest
 from kinbits.methods import get_method, methods, parameters
 
 PAGES = Path(__file__).parent.parent / "docs" / "methods"
+OURS = [name for name in methods() if get_method(name).__module__.startswith("kinbits.")]  # tests register others
 SECTIONS = ("Formula", "When to choose it", "Numbers", "Reference")
 
 
@@ -15,7 +16,7 @@ def sections(page):
     return re.findall(r"^## (.+)$", page, re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", methods())
+@pytest.mark.parametrize("name", OURS)
 def test_every_method_has_its_page(name):
     page = PAGES / f"{name}.md"
     assert page.is_file(), f"write docs/methods/{name}.md, like docs/methods/hashnet.md"
@@ -27,7 +28,7 @@ def test_every_method_has_its_page(name):
     assert 0 < text.find("## Numbers") < first < last, f"docs/methods/{name}.md needs both number marks"
 
 
-@pytest.mark.parametrize("name", methods())
+@pytest.mark.parametrize("name", OURS)
 def test_a_page_speaks_only_of_parameters_that_exist(name):
     text = (PAGES / f"{name}.md").read_text()
     part = re.search(r"^## Parameters\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
@@ -36,7 +37,7 @@ def test_a_page_speaks_only_of_parameters_that_exist(name):
     assert set(named) <= known
 
 
-@pytest.mark.parametrize("name", methods())
+@pytest.mark.parametrize("name", OURS)
 def test_every_method_is_in_the_overview(name):
     assert f"[`{name}`]({name}.md)" in (PAGES / "README.md").read_text()
 
