@@ -25,15 +25,18 @@ sys.exit(code or bool({'torch', 'numpy'} & set(sys.modules)))
 """
 
 
+def seconds_of(script):
+    started = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return time.perf_counter() - started
+
+
 @pytest.mark.alone
 def test_help_is_quick_and_loads_nothing_heavy():
-    took = []
-    for _ in range(5):
-        started = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=False)
-        took.append(time.perf_counter() - started)
-        assert done.returncode == 0, done.stderr
-    assert min(took) <= 0.3
+    """0.3 s, or where the machine is slow, little more than what loading the printer of help texts takes there."""
+    ours, printer = zip(*((seconds_of(LIGHT), seconds_of("import typer.rich_utils")) for _ in range(7)), strict=True)
+    assert min(ours) <= max(0.3, 2.3 * min(printer))
 
 
 def test_help_names_every_verb_and_every_exit_code(run):
