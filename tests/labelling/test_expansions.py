@@ -53,7 +53,7 @@ def test_equal_rows_are_neighbours_of_each_other_and_never_of_themselves():
 def test_the_approximate_search_finds_nearly_all_neighbours(monkeypatch):
     points = blobs(4000, 40)[0]
     exact, _ = nearest(points, 10)
-    monkeypatch.setattr("kinbits.labelling._graph.EXACT_ROWS", 100)
+    monkeypatch.setattr("kinbits._neighbours.EXACT_ROWS", 100)
     found, _ = nearest(points, 10)
     shared = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact, found, strict=True)])
     assert shared > 0.95

@@ -150,7 +150,7 @@ def test_calibration_finds_the_line_that_made_the_labels():
 
 def test_drawn_pairs_stand_for_all_pairs():
     images = torch.from_numpy(blobs(300))
-    pairs = neighbour_pairs(nearest_points([images], 300, 7), 1, "nn")
+    pairs = neighbour_pairs(nearest_points(lambda: [images], 300, 7), 1, "nn")
     products, similar, weights = noisy_sample(pairs, images, np.random.default_rng(0))
     whole, held = images @ images.T, torch.from_numpy(pairs.toarray())
     apart = ~torch.eye(300, dtype=torch.bool)
@@ -235,7 +235,7 @@ def test_distilling_makes_similar_pairs_of_digits_purer():
     """1,500 raw digits, 50 neighbours, 32 bits: similar pairs from .80 to .96; different ones gain nothing."""
     _, (x, y) = unlabelled_split()
     method = learn("distillhash", 32, x, epochs=16, similar=50, centre=False, first=15 / 16)
-    near = neighbour_pairs(nearest_points(method.distances.units(FeatureSet(x)), len(x), 51), 1, "nn")
+    near = neighbour_pairs(nearest_points(lambda: method.distances.units(FeatureSet(x)), len(x), 51), 1, "nn")
     start = torch.from_numpy(near.toarray()).float().mul(2).sub(1).fill_diagonal_(0)
     before, after = purity(start, y), purity(method.distilled.among(torch.arange(len(x))), y)
     assert before == pytest.approx((0.81, 0.93), abs=0.02)

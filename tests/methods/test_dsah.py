@@ -9,7 +9,7 @@ import scipy.sparse as sp
 import torch
 from digits import batch_of, learn, resumed_and_whole, score, split, unlabelled_split
 
-from kinbits import DataError, UsageError
+from kinbits import DataError, UsageError, _neighbours
 from kinbits.methods import Spec, build_method
 from kinbits.methods import _pairs as pairs_module
 from kinbits.methods._neighbours import nearest
@@ -144,6 +144,19 @@ def test_neighbours_are_the_brute_force_ones_and_start_with_the_row():
 
 def test_copies_of_one_image_find_themselves():
     assert (nearest(FeatureSet(np.ones((9, 3), np.float32)), 2)[:, 0] == np.arange(9)).all()
+
+
+def test_beyond_many_rows_inverted_lists_find_nearly_all_and_fill_up_with_the_row_itself(monkeypatch):
+    points = np.random.default_rng(0).normal(size=(3000, 6)).astype(np.float32)
+    exact = nearest(FeatureSet(points), 11)
+    monkeypatch.setattr(_neighbours, "EXACT_ROWS", 100)
+    found = nearest(FeatureSet(points), 11)
+    assert (found[:, 0] == np.arange(3000)).all()
+    assert np.mean([len(set(a) & set(b)) / 11 for a, b in zip(exact, found, strict=True)]) > 0.95
+    monkeypatch.setattr(_neighbours, "LISTS_READ", 1)
+    short = nearest(FeatureSet(points), 200)  # a list holds 14 on average
+    assert short.min() == 0
+    assert (short[5] == 5).sum() > 100
 
 
 @pytest.mark.parametrize("init", ["both", "nn", "union", "inter"])

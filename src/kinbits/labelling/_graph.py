@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array, diags_array
 from scipy.sparse.csgraph import connected_components
 
+from kinbits import _neighbours
 from kinbits._errors import DataError, UsageError
 
 BLOCK = 8192
-EXACT_ROWS = 200_000  # an exact search beyond takes hours on a CPU
 FLOAT32_BYTES = 2 << 30
-LISTS_READ = 32
 SAMPLE = 20_000
 COLUMNS = 64
 
@@ -62,56 +60,22 @@ def blocks(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def nearest(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Find the nearest other rows of each row by Euclidean distance.
-
-    Exact up to 200,000 rows, O(n^2 d) time and 4nd bytes; beyond by inverted lists (IVF, half precision, the nearest
-    32 of 4 sqrt(n) lists are read), O(n^1.5 d) time and 2nd bytes.
+    """Find the nearest other rows of each row by Euclidean distance; exact up to 200,000 rows.
 
     Args:
         points: ``(n, d)``.
         count: Neighbours k of each row, below n.
 
     Returns:
-        int64 ``(n, k)``, nearest first, and squared distances float32 ``(n, k)``.
+        int64 ``(n, k)``, nearest first, -1 where inverted lists held fewer; and squared distances float32 ``(n, k)``.
 
     Raises:
         UsageError: ``count`` is not in 1..n-1.
     """
     if not 0 < count < len(points):
         raise UsageError(f"{count} neighbours of {len(points)} rows; give 1 to {len(points) - 1}")
-    index = _index(points)
-    ids = np.empty((len(points), count), np.int64)
-    distances = np.empty((len(points), count), np.float32)
-    for start, part in blocks(points):
-        found = index.search(np.ascontiguousarray(part, np.float32), count + 1)
-        rows = slice(start, start + len(part))
-        distances[rows], ids[rows] = _without_self(found[0], found[1], np.arange(start, start + len(part)))
-    return ids, distances
-
-
-def _index(points: np.ndarray) -> Any:
-    import faiss
-
-    n, width = points.shape
-    index: Any
-    if n <= EXACT_ROWS:
-        index = faiss.IndexFlatL2(width)
-    else:
-        lists = int(4 * n**0.5)
-        index = faiss.index_factory(width, f"IVF{lists},SQfp16")
-        index.cp.niter, index.nprobe = 10, LISTS_READ
-        index.train(points[np.linspace(0, n - 1, 50 * lists).astype(np.int64)].astype(np.float32))
-    for _, part in blocks(points):
-        index.add(np.ascontiguousarray(part, np.float32))
-    return index
-
-
-def _without_self(distances: np.ndarray, ids: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Drop each row itself; among equal rows it may be anywhere, or missing, and then the last goes."""
-    mine = ids == own[:, None]
-    mine[~mine.any(1), -1] = True
-    order = np.argsort(mine, axis=1, kind="stable")[:, :-1]
-    return np.take_along_axis(distances, order, 1), np.take_along_axis(ids, order, 1)
+    ids, distances = _neighbours.nearest(lambda: (part for _, part in blocks(points)), len(points), count + 1)
+    return ids[:, 1:], distances[:, 1:]
 
 
 def indegree(neighbours: np.ndarray) -> np.ndarray:

@@ -65,7 +65,7 @@ def _spectral(some: np.ndarray, count: int, seed: int, everything: Iterable[Tens
     from sklearn.cluster import SpectralClustering
 
     links = min(LINKS, len(some) - 1)
-    near = nearest_points([torch.from_numpy(some)], len(some), links + 1)[:, 1:]
+    near = nearest_points(lambda: [torch.from_numpy(some)], len(some), links + 1)[:, 1:]
     starts = np.arange(len(some) + 1) * links
     graph = sp.csr_matrix((np.ones(near.size), near.ravel(), starts), shape=(len(some), len(some)))
     model = SpectralClustering(count, affinity="precomputed", assign_labels="cluster_qr", random_state=seed)

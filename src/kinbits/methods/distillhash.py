@@ -127,7 +127,7 @@ class DistillHash(Method):
         if max(similar, self.neighbours) >= n:
             raise DataError(f"{max(similar, self.neighbours)} neighbours of {n} rows; give fewer than there are rows")
         self.distances.prepare(train)
-        near = nearest_points(self.distances.units(train), n, max(similar, self.neighbours) + 1)
+        near = nearest_points(lambda: self.distances.units(train), n, max(similar, self.neighbours) + 1)
         self.distilled.near.copy_(torch.from_numpy(near[:, 1 : self.neighbours + 1]))
         if self.init == "ssdh":
             bell = Bell.of(self.distances.sample(train, self.spec.rng))
