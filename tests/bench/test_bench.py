@@ -5,13 +5,14 @@ import dataclasses
 import hashlib
 import json
 import os
+import subprocess
 
 import numpy as np
 import pytest
 import yaml
 
 from kinbits._errors import ArtefactError, DataError, UsageError
-from kinbits.bench import Comparison, Experiment, _measure, _runner, bench
+from kinbits.bench import Comparison, Experiment, _measure, _provenance, _runner, bench
 from kinbits.bench._tables import document, page
 
 
@@ -269,3 +270,28 @@ def test_runs_that_ask_nothing_about_labels_keep_their_hash(small):
 def test_wrong_settings_of_labels_are_named_before_any_run(small, given, told):
     with pytest.raises(UsageError, match=told):
         made(small | {"methods": [{"method": "orthohash", **given}]})
+
+
+def test_a_commit_is_marked_where_code_differs_and_not_where_results_grow(tmp_path, monkeypatch):
+    def git(*words):
+        subprocess.run(["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", *words], check=True)
+
+    def commit():
+        _provenance.provenance.cache_clear()
+        return _provenance.provenance()["commit"]
+
+    code, results = tmp_path / "src" / "module.py", tmp_path / "results" / "table.csv"
+    for path in (code, results):
+        path.parent.mkdir()
+        path.write_text("1")
+    monkeypatch.setattr(_provenance, "HERE", code.parent)
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    clean = commit()
+    assert len(clean) >= 7
+    results.write_text("2")
+    assert commit() == clean
+    code.write_text("2")
+    assert commit() == f"{clean}-dirty"
+    _provenance.provenance.cache_clear()
