@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import kinbits
-from kinbits.cli import _codes_file, _encoding
+from kinbits.cli import _codes_file, _encoding, _output
 from kinbits.cli._app import VERBS
 
 LIGHT = """
@@ -170,7 +170,7 @@ def test_encode_writes_ids_codes_and_labels(run, model, vectors):
 
 ENCODE = """
 import os, signal, sys
-from kinbits.cli import _codes_file, _encoding, main
+from kinbits.cli import _codes_file, _encoding, _output, main
 
 _encoding.BATCH = 16
 write = _codes_file.Parts.write
@@ -450,3 +450,12 @@ def test_export_writes_a_graph_that_agrees(run, images):
     assert ended.code == 0, ended.err
     assert json.loads(ended.out)["agreement"] >= 0.999
     assert sorted(p.name for p in Path().iterdir() if "onnx" in p.name) == ["graph.onnx"]
+
+
+def test_a_long_command_breaks_between_words_and_can_still_be_pasted():
+    words = ["kinbits", "index", "create", "a folder/" + "x" * 50, "y" * 40, "it's"]
+    text = _output.shell(*words)
+    assert all(len(line) <= 66 for line in text.splitlines())
+    told = subprocess.run(["sh", "-c", f"printf '%s|' {text}"], capture_output=True, text=True, check=True).stdout
+    assert told == "".join(f"{word}|" for word in words)
+    assert _output.shell("kinbits", "search", "a.index") == "kinbits search a.index"

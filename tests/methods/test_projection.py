@@ -72,6 +72,11 @@ def test_more_bits_than_features_are_refused(name):
         learn(name, 16, np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32))
 
 
+def test_fewer_images_than_bits_are_told():
+    with pytest.warns(UserWarning, match="12 training images vary along 11 directions"):
+        learn("itq", 16, np.random.default_rng(0).normal(size=(12, 30)).astype(np.float32))
+
+
 def test_lsh_makes_more_bits_than_features():
     method = learn("lsh", 40, np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32))
     assert weights(method).shape == (40, 8)

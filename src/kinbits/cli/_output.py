@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 SHOWN = 8
+COMMAND = 64  # of 80 columns; the rest is for names before it and a backslash behind
 
 
 def console() -> Console:
@@ -119,7 +120,14 @@ def bytes_text(size: float) -> str:
 
 
 def shell(*words: str | os.PathLike[str]) -> str:
-    """Write a command that can be pasted into a shell."""
+    """Write a command that can be pasted into a shell, over several lines where it is long."""
     import shlex
 
-    return shlex.join(os.fspath(word) for word in words)
+    lines = [shlex.quote(os.fspath(words[0]))]
+    for word in (shlex.quote(os.fspath(word)) for word in words[1:]):
+        if len(lines[-1]) + 1 + len(word) > COMMAND:
+            lines[-1] += " \\"
+            lines.append("  " + word)
+        else:
+            lines[-1] += " " + word
+    return "\n".join(lines)

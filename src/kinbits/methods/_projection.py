@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import ClassVar
 
 import torch
@@ -65,6 +66,12 @@ class Projection(Method):
             count += len(chunk)
         if count < 2:
             raise DataError("principal axes need at least two training images")
+        if count <= self.spec.bits:
+            warnings.warn(
+                f"{count} training images vary along {count - 1} directions; the other bits of {self.spec.bits} are "
+                f"arbitrary. Give more images, or take fewer bits",
+                stacklevel=2,
+            )
         _, vectors = torch.linalg.eigh(covariance / count)
         axes = vectors.T.flip(0)[: self.spec.bits]
         # The sign of an eigenvector is arbitrary; fix it so that every machine gives the same codes.
