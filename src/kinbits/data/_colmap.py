@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
 from typing import Any
@@ -12,56 +11,11 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from .._errors import DataError, EnvironmentFault, UsageError
-from ._pair_files import NamedPairs, similar_pairs
+from .._errors import DataError, EnvironmentFault
+from ._pair_files import Covisible, NamedPairs, places, similar_pairs
 
 BLOCK = 1024
 _COUNT, _POINT, _IMAGE, _SPOT = Struct("<Q"), 8 + 3 * 8 + 3 + 8, 4 + 7 * 8 + 4, 8 + 8 + 8
-
-
-@dataclass(frozen=True)
-class Covisible:
-    """When two images of one reconstruction count as similar; see `open_pairs`."""
-
-    min_shared: int = 20
-    min_overlap: float = 0.1
-    max_overlap: float = 1.0
-    most: int = 20
-    longest_track: int = 100
-
-    def __post_init__(self) -> None:
-        if self.min_shared < 1 or self.most < 1 or self.longest_track < 2:
-            raise UsageError(
-                f"min_shared {self.min_shared}, most {self.most}, longest_track {self.longest_track}: "
-                "need at least 1, 1 and 2"
-            )
-        if not 0 <= self.min_overlap <= self.max_overlap <= 1:
-            raise UsageError(
-                f"min_overlap {self.min_overlap}, max_overlap {self.max_overlap}: "
-                "need 0 <= min_overlap <= max_overlap <= 1"
-            )
-
-    def enough(self, shared: np.ndarray, overlap: np.ndarray) -> np.ndarray:
-        """Tell which pairs pass the thresholds, bool ``(p,)``."""
-        kept: np.ndarray = (shared >= self.min_shared) & (overlap >= self.min_overlap) & (overlap <= self.max_overlap)
-        return kept
-
-    def choose(self, a: np.ndarray, b: np.ndarray, shared: np.ndarray, overlap: np.ndarray) -> np.ndarray:
-        """Tell which pairs pass, and are among the best of one of their images, bool ``(p,)``."""
-        rows = np.flatnonzero(self.enough(shared, overlap))
-        ends = np.concatenate([a[rows], b[rows]])
-        others, points = np.concatenate([b[rows], a[rows]]), np.tile(shared[rows], 2)
-        order = np.lexsort([others, -points, ends])
-        best = order[_places(ends[order]) < self.most]
-        chosen = np.zeros(len(a), bool)
-        chosen[np.tile(rows, 2)[best]] = True
-        return chosen
-
-
-def _places(keys: np.ndarray) -> np.ndarray:
-    """Number the entries of each run of equal keys from 0."""
-    starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])[: len(keys)]
-    return np.arange(len(keys)) - np.repeat(starts, np.diff(np.r_[starts, len(keys)]))
 
 
 def find_models(folder: Path) -> list[Path]:
@@ -117,7 +71,7 @@ def common_points(images: np.ndarray, points: np.ndarray, n: int, limits: Covisi
     images, points = np.unique(np.stack([images, points]), axis=1)  # a point twice in an image counts once
     sizes = np.bincount(images, minlength=n)
     order = np.lexsort([np.random.default_rng(0).random(len(points)), points])
-    kept = order[_places(points[order]) < limits.longest_track]
+    kept = order[places(points[order]) < limits.longest_track]
     shape = (n, int(points.max(initial=-1)) + 1)
     sees = sp.csr_array((np.ones(len(kept), np.int32), (images[kept], points[kept])), shape=shape)
     parts = [_of_block(sees, start, sizes, limits) for start in range(0, n, BLOCK)]

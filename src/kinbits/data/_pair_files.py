@@ -5,18 +5,60 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from .._errors import DataError
-
-if TYPE_CHECKING:
-    from ._colmap import Covisible
+from .._errors import DataError, UsageError
 
 A, B = ("path_a", "name_a", "id_a"), ("path_b", "name_b", "id_b")
 ONE, CLUSTER = ("path", "name", "id"), ("cluster", "cluster_id")
 FORMS = "path_a,path_b,label[,weight] or path,cluster or name_a,name_b,shared_points,overlap"
+
+
+@dataclass(frozen=True)
+class Covisible:
+    """When two images of one reconstruction count as similar; see `open_pairs`."""
+
+    min_shared: int = 20
+    min_overlap: float = 0.1
+    max_overlap: float = 1.0
+    most: int = 20
+    longest_track: int = 100
+
+    def __post_init__(self) -> None:
+        if self.min_shared < 1 or self.most < 1 or self.longest_track < 2:
+            raise UsageError(
+                f"min_shared {self.min_shared}, most {self.most}, longest_track {self.longest_track}: "
+                "need at least 1, 1 and 2"
+            )
+        if not 0 <= self.min_overlap <= self.max_overlap <= 1:
+            raise UsageError(
+                f"min_overlap {self.min_overlap}, max_overlap {self.max_overlap}: "
+                "need 0 <= min_overlap <= max_overlap <= 1"
+            )
+
+    def enough(self, shared: np.ndarray, overlap: np.ndarray) -> np.ndarray:
+        """Tell which pairs pass the thresholds, bool ``(p,)``."""
+        kept: np.ndarray = (shared >= self.min_shared) & (overlap >= self.min_overlap) & (overlap <= self.max_overlap)
+        return kept
+
+    def choose(self, a: np.ndarray, b: np.ndarray, shared: np.ndarray, overlap: np.ndarray) -> np.ndarray:
+        """Tell which pairs pass, and are among the best of one of their images, bool ``(p,)``."""
+        rows = np.flatnonzero(self.enough(shared, overlap))
+        ends = np.concatenate([a[rows], b[rows]])
+        others, points = np.concatenate([b[rows], a[rows]]), np.tile(shared[rows], 2)
+        order = np.lexsort([others, -points, ends])
+        best = order[places(ends[order]) < self.most]
+        chosen = np.zeros(len(a), bool)
+        chosen[np.tile(rows, 2)[best]] = True
+        return chosen
+
+
+def places(keys: np.ndarray) -> np.ndarray:
+    """Number the entries of each run of equal keys from 0."""
+    starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])[: len(keys)]
+    return np.arange(len(keys)) - np.repeat(starts, np.diff(np.r_[starts, len(keys)]))
 
 
 @dataclass

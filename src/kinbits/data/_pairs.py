@@ -12,10 +12,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from .._errors import DataError, UsageError
-from ._colmap import Covisible, find_models, read_model
+from ._colmap import find_models, read_model
 from ._dataset import Dataset
 from ._items import digest
-from ._pair_files import NamedPairs, read_pair_file
+from ._pair_files import Covisible, NamedPairs, read_pair_file
 
 SHOWN = 3
 

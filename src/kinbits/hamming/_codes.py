@@ -1,4 +1,4 @@
-"""Packed codes as arrays: packing, checking, distances and their histograms."""
+"""Packed codes as arrays: packing, distances and their histograms."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kinbits._errors import DataError, UsageError
 from kinbits.hamming import _native
-
-Codes = NDArray[np.uint8]
-
-_MAX_WIDTH = 8191  # distances are 16 bits wide: 8 * 8191 is the last multiple of eight that fits
+from kinbits.hamming._checks import Codes, check_codes, check_pair, code_width
 
 
 def simd() -> str:
@@ -25,18 +22,6 @@ def simd() -> str:
         return _native.simd()
     except ValueError as error:
         raise UsageError(str(error)) from None
-
-
-def code_width(bits: int) -> int:
-    """Return the bytes that one code of ``bits`` bits takes.
-
-    Raises:
-        UsageError: if ``bits`` is not an integer from 1 to 65,528.
-    """
-    is_integer = isinstance(bits, (int, np.integer)) and not isinstance(bits, bool)
-    if not is_integer or not 1 <= bits <= 8 * _MAX_WIDTH:
-        raise UsageError(f"bits={bits!r}: give a whole number from 1 to {8 * _MAX_WIDTH}")
-    return (int(bits) + 7) // 8
 
 
 def pack(bits: ArrayLike) -> Codes:
@@ -82,30 +67,6 @@ def unpack(codes: ArrayLike, bits: int) -> NDArray[np.bool_]:
     """
     checked = check_codes(codes, width=code_width(bits))
     return np.unpackbits(checked, axis=1, count=bits).astype(np.bool_)
-
-
-def check_codes(codes: ArrayLike, *, width: int | None = None, name: str = "codes") -> Codes:
-    """Return ``codes`` as C-contiguous uint8 ``(n, width)``, copied only if they are not so already.
-
-    Raises:
-        DataError: for another dtype, dimension or width.
-    """
-    array = np.asarray(codes)
-    if array.dtype != np.uint8:
-        raise DataError(f"{name} are {array.dtype}; packed codes are uint8 (see kinbits.hamming.pack)")
-    if array.ndim != 2:
-        raise DataError(f"{name} have the shape {array.shape}; give (n, bytes), one row per code")
-    if not 1 <= array.shape[1] <= _MAX_WIDTH:
-        raise DataError(f"{name} are {array.shape[1]} bytes wide; allowed are 1 to {_MAX_WIDTH}")
-    if width is not None and array.shape[1] != width:
-        raise DataError(f"{name} are {array.shape[1]} bytes wide, but {width} are needed")
-    return np.ascontiguousarray(array)
-
-
-def check_pair(queries: ArrayLike, codes: ArrayLike) -> tuple[Codes, Codes]:
-    """Check codes and queries of one common width."""
-    checked = check_codes(codes)
-    return check_codes(queries, width=checked.shape[1], name="queries"), checked
 
 
 def on_gpu(codes: Any) -> Any:

@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from kinbits._errors import ArtefactError, UsageError, unknown_name
 from kinbits.hamming import _strategy
-from kinbits.hamming._codes import Codes, check_codes
+from kinbits.hamming._checks import Codes, check_codes, whole_number
 from kinbits.hamming._native import MultiIndex as NativeIndex
 from kinbits.hamming._pairs import Pairs, pair_stream
-from kinbits.hamming._search import Allow, Found, check_allow, thread_count, topk, whole_number, within
+from kinbits.hamming._search import Allow, Found, check_allow, thread_count, topk, within
 from kinbits.hamming._strategy import Explanation
 from kinbits.hamming._tables import FORMAT, Groups, checked, fill_tables, group, sample, used_bits
 

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from kinbits._errors import DataError, UsageError
 from kinbits.hamming import _native
-from kinbits.hamming._codes import Codes, check_pair, on_gpu, simd
+from kinbits.hamming._checks import Codes, check_pair, whole_number
+from kinbits.hamming._codes import on_gpu, simd
 
 Distances = NDArray[np.int32]
 Rows = NDArray[np.int64]
@@ -107,17 +108,6 @@ def threads() -> int:
     if not given.isdecimal() or int(given) < 1:
         raise UsageError(f"KINBITS_THREADS={given}: give a whole number, 1 or more")
     return int(given)
-
-
-def whole_number(value: int, name: str) -> int:
-    """Return a count or radius as int.
-
-    Raises:
-        UsageError: if it is negative or no integer.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
-        raise UsageError(f"{name}={value!r}: give a whole number, 0 or more")
-    return int(value)
 
 
 def check_allow(allow: Any, rows: int) -> NDArray[np.uint8] | None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kinbits._errors import DataError
 from kinbits.hamming import _native
-from kinbits.hamming._codes import Codes
+from kinbits.hamming._checks import Codes
 from kinbits.hamming._strategy import LONGEST_SUBSTRING, budget, substring_bits
 
 FORMAT = 1

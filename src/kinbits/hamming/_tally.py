@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from kinbits._errors import DataError
 from kinbits.hamming import _native
-from kinbits.hamming._codes import check_pair, simd
+from kinbits.hamming._checks import check_pair
+from kinbits.hamming._codes import simd
 from kinbits.hamming._search import thread_count
 
 

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kinbits._errors import DataError
-from kinbits.hamming._codes import _MAX_WIDTH, check_codes
-from kinbits.hamming._search import whole_number
+from kinbits.hamming._checks import MAX_WIDTH, check_codes, whole_number
 
 Array = Tensor | NDArray[np.uint8]
 Mask = Tensor | NDArray[np.bool_] | NDArray[np.uint8]
@@ -127,8 +126,8 @@ def _check(codes: Tensor, name: str) -> None:
         raise DataError(f"{name} are {codes.dtype}; packed codes are uint8 (see kinbits.hamming.pack)")
     if codes.ndim != 2:
         raise DataError(f"{name} have the shape {tuple(codes.shape)}; give (n, bytes), one row per code")
-    if not 1 <= codes.shape[1] <= _MAX_WIDTH:
-        raise DataError(f"{name} are {codes.shape[1]} bytes wide; allowed are 1 to {_MAX_WIDTH}")
+    if not 1 <= codes.shape[1] <= MAX_WIDTH:
+        raise DataError(f"{name} are {codes.shape[1]} bytes wide; allowed are 1 to {MAX_WIDTH}")
 
 
 def _mask(allow: Mask, n: int, device: torch.device) -> Tensor:
