@@ -125,10 +125,10 @@ def judged(data, ids):
 def write_markdown(table) -> None:
     """Write means and deviations over the seeds, one table for each code length."""
     by = ["bits", "method", "engine", "rerank"]
-    lines = [f"# Re-ranking by reconstructed features\n\n{PROTOCOL}, frozen features; mean ± deviation over the seeds."]
+    lines = [f"{PROTOCOL}, frozen features; mean ± deviation over the seeds."]
     columns = {metric: summary(table, by, metric) for metric in METRICS}
     for bits in dict.fromkeys(row["bits"] for row in columns[METRICS[0]]):
-        lines += [f"\n## {bits} bits\n", "| method | engine | re-ranked | " + " | ".join(METRICS) + " |"]
+        lines += [f"\n**{bits} bits**\n", "| method | engine | re-ranked | " + " | ".join(METRICS) + " |"]
         lines.append("| --- | --- | ---: |" + " ---: |" * len(METRICS))
         for cells in zip(*columns.values(), strict=True):
             if cells[0]["bits"] == bits:
