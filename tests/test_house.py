@@ -16,6 +16,7 @@ FLOORS = [
     "_errors",
     "_files",
     "_progress",
+    "_code_rows",
     "_neighbours",
     "hamming",
     "metrics",

@@ -20,7 +20,8 @@ from kinbits._files import check_parent
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TENSORS, CONFIG, CARD, LABELS = "model.safetensors", "config.json", "README.md", "labels.csv"
+TENSORS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+LABELS, CODES = "labels.csv", "train-codes.parquet"
 
 
 def write_folder(
@@ -30,6 +31,7 @@ def write_folder(
     records: Mapping[str, Mapping[str, Any]],
     card: str,
     labels: pa.Table | None = None,
+    codes: pa.Table | None = None,
 ) -> Path:
     """Write all files into a fresh folder beside the target, then put it in the target's place.
 
@@ -40,6 +42,7 @@ def write_folder(
         records: Further JSON files by name.
         card: Becomes ``README.md``.
         labels: Becomes ``labels.csv``.
+        codes: Becomes ``train-codes.parquet``.
     """
     check_target(folder)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -53,6 +56,10 @@ def write_folder(
             from pyarrow import csv
 
             csv.write_csv(labels, aside / LABELS)
+        if codes is not None:
+            from pyarrow import parquet
+
+            parquet.write_table(codes, aside / CODES)
         _replace(aside, folder)
     except OSError as error:
         raise EnvironmentFault(f"cannot write the model {folder}: {error.strerror or error}") from None
@@ -130,6 +137,23 @@ def read_labels(folder: Path) -> pa.Table | None:
         return csv.read_csv(folder / LABELS, convert_options=options, parse_options=parsing)
     except (OSError, pa.ArrowInvalid) as error:
         raise ArtefactError(f"{folder / LABELS} cannot be read ({error}); copy or train the model again") from None
+
+
+def read_train_codes(folder: Path) -> pa.Table | None:
+    """Read the codes that training gave its own images; None if the folder holds none.
+
+    Raises:
+        ArtefactError: The file is damaged.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    if not (folder / CODES).exists():
+        return None
+    try:
+        return parquet.read_table(folder / CODES)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ArtefactError(f"{folder / CODES} cannot be read ({error}); copy or train the model again") from None
 
 
 def _json(path: Path) -> dict[str, Any]:

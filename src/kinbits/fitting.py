@@ -7,11 +7,13 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from kinbits import hamming
+from kinbits._code_rows import FORMAT, code_rows
 from kinbits._errors import DataError, UsageError
 from kinbits._inputs import as_dataset
 from kinbits._parts import FewLabels, Parts
@@ -21,6 +23,7 @@ from kinbits.backbones import Backbone, FeatureMap, load_backbone
 from kinbits.data import Dataset, Pairs
 from kinbits.data._dataset import check_size
 from kinbits.data._pairs import as_pairs
+from kinbits.index._items import label_texts
 from kinbits.methods import Method, Spec, build_method, get_method
 from kinbits.methods._base import Modality
 from kinbits.methods._registry import check_fit, needs_labels
@@ -28,6 +31,9 @@ from kinbits.model import HashModel, Tower
 from kinbits.training import Training, pretrain, train
 from kinbits.training._pretraining import check_pretraining
 from kinbits.training._sets import Trainable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Job", "Task", "check_labels", "fit", "image_backbone"]
 
@@ -83,7 +89,20 @@ def fit(data: Any, *, training: Training | None = None, **options: Any) -> HashM
     }
     named = {"name": method.name, "params": dict(task.params)}
     decoder = None if method.decoder is None else method.decoder.cpu()
-    return HashModel(towers, named, record, decoder=decoder, labels=job.parts.table(job.dataset))
+    model = HashModel(towers, named, record, decoder=decoder, labels=job.parts.table(job.dataset))
+    model.train_codes = _train_codes(method, job, model.fingerprint)
+    return model
+
+
+def _train_codes(method: Method, job: Job, fingerprint: str) -> pa.Table | None:
+    """Return the codes that a method learned for the training images themselves, if it did."""
+    codes = method.train_codes()
+    if codes is None:
+        return None
+    dataset = job.dataset.select(job.parts.rows)
+    facts = {"format": FORMAT, "bits": method.spec.bits, "fingerprint": fingerprint, "data": dataset.fingerprint}
+    labels = {} if dataset.labels is None else {"label": label_texts(dataset.labels, dataset.space)}
+    return code_rows(dataset.ids, hamming.pack(codes.cpu().numpy()), labels, facts)
 
 
 def _settings(options: Mapping[str, Any], training: Training | None) -> tuple[Task, Training]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from kinbits import hamming
-from kinbits._artefact import read_folder, read_labels, write_folder
+from kinbits._artefact import read_folder, read_labels, read_train_codes, write_folder
 from kinbits._card import model_card
 from kinbits._errors import ArtefactError, DataError, UsageError
 from kinbits._inputs import as_dataset, as_texts, without_unreadable
@@ -53,6 +53,9 @@ class HashModel:
         decoder: Guesses image features from codes, if the method learned that; else None.
         labels: What it learned from where labels were hidden or guessed, as a `pyarrow.Table`: id, label, source
             (true or pseudo), confidence, round. None otherwise.
+        train_codes: Codes that training gave its own images, as a `pyarrow.Table` (id, code, label), by methods that
+            learn such codes beside the network (adsh, exchnet); else None. Queries find them as they find
+            encoded images.
     """
 
     towers: dict[Modality, Tower]
@@ -61,6 +64,7 @@ class HashModel:
     metrics: dict[str, Any] = field(default_factory=dict)
     decoder: Decoder | None = None
     labels: Any = None
+    train_codes: Any = None
 
     def __post_init__(self) -> None:
         if self.decoder is not None:
@@ -231,6 +235,7 @@ class HashModel:
         shift = logits.mean(0) if statistic == "mean" else np.median(logits, axis=0)
         head = self._tower("image").head
         head.threshold += torch.from_numpy(np.asarray(shift, np.float32)).to(head.threshold.device)
+        self.train_codes = None  # they fit the codes of before
         return self
 
     def save(self, folder: str | Path) -> Path:
@@ -250,7 +255,7 @@ class HashModel:
         backbones = {modality: tower.backbone for modality, tower in self.towers.items()}
         has_decoder = self.decoder is not None
         card = model_card(self.bits, backbones, self.method, self.training, self.metrics, self.fingerprint, has_decoder)
-        return write_folder(Path(folder), tensors, self._config(), records, card, self.labels)
+        return write_folder(Path(folder), tensors, self._config(), records, card, self.labels, self.train_codes)
 
     @classmethod
     def load(cls, folder: str | Path) -> HashModel:
@@ -265,7 +270,8 @@ class HashModel:
             towers = {m: _rebuild(m, described, tensors) for m, described in config["towers"].items()}
             kept = records["training.json"], records["metrics.json"]
             decoder = _decoder(config.get("decoder"), tensors)
-            model = cls(towers, config["method"], *kept, decoder, read_labels(folder))
+            tables = read_labels(folder), read_train_codes(folder)
+            model = cls(towers, config["method"], *kept, decoder, *tables)
         except (KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise ArtefactError(f"the model {folder} is damaged ({error}); copy or train it again") from None
         if model.fingerprint != config.get("fingerprint"):

@@ -459,3 +459,22 @@ def test_a_long_command_breaks_between_words_and_can_still_be_pasted():
     told = subprocess.run(["sh", "-c", f"printf '%s|' {text}"], capture_output=True, text=True, check=True).stdout
     assert told == "".join(f"{word}|" for word in words)
     assert _output.shell("kinbits", "search", "a.index") == "kinbits search a.index"
+
+
+def test_learned_codes_of_the_training_images_become_an_index(run, tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.arange(200) % 4
+    vectors = (rng.normal(size=(4, 16))[labels] + rng.normal(size=(200, 16))).astype(np.float32)
+    np.savez(tmp_path / "data.npz", vectors=vectors, labels=labels)
+    done = run("fit", tmp_path / "data.npz", "-o", tmp_path / "m", "--method", "adsh", "--bits", "16", "--epochs", "3")
+    assert "train-codes.parquet" in done.out
+    assert run("index", "create", tmp_path / "i", tmp_path / "m" / "train-codes.parquet").code == 0
+    found = json.loads(run("index", "info", tmp_path / "i", "--json").out)
+    assert found["items"] == 200
+    shown = run("evaluate", tmp_path / "m", tmp_path / "data.npz", "--database-codes", "learned")
+    assert shown.code == 2
+    assert "training part" in shown.err
+    folder = f"folder:{tmp_path / 'data.npz'}"  # its database is what was not trained on
+    assert run("fit", folder, "-o", tmp_path / "m", "--method", "adsh", "--epochs", "3").code == 0
+    shown = run("evaluate", tmp_path / "m", folder, "--database-codes", "learned")
+    assert (shown.code, "no image of the database was trained on" in shown.err) == (2, True)

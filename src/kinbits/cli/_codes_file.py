@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kinbits._code_rows import FORMAT, KEY, code_rows
 from kinbits._errors import ArtefactError, EnvironmentFault, UsageError
 
 if TYPE_CHECKING:
     from kinbits.cli._encoding import Encoded
     from kinbits.data import Skipped
-
-FORMAT = 1
-_KEY = b"kinbits"
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ class Parts:
         aside = self.folder / "merged.tmp"
         facts = {"format": FORMAT, **self.job, "skipped": [vars(one) for one in skipped]}
         try:
-            with pq.ParquetWriter(aside, schema.with_metadata({_KEY: json.dumps(facts)})) as writer:
+            with pq.ParquetWriter(aside, schema.with_metadata({KEY: json.dumps(facts)})) as writer:
                 for file in files:
                     writer.write_table(file.read().cast(schema))
             _sync(aside)
@@ -176,7 +174,7 @@ def read_codes(path: Path) -> Codes:
     except (OSError, ArrowException) as error:
         first = str(error).splitlines()[0]
         raise ArtefactError(f"{path} cannot be read ({first}); encode the data again") from None
-    facts = json.loads((table.schema.metadata or {}).get(_KEY, b"{}"))
+    facts = json.loads((table.schema.metadata or {}).get(KEY, b"{}"))
     if facts.get("format", FORMAT) > FORMAT:
         raise ArtefactError(f"{path} has format {facts['format']}, this kinbits reads {FORMAT}; update kinbits")
     raw = [code for code in table["code"].to_pylist() if code is not None]
@@ -190,25 +188,13 @@ def read_codes(path: Path) -> Codes:
 
 
 def _table(batch: Encoded, told: Mapping[str, Any]) -> Any:
-    import pyarrow as pa
-
     from kinbits.cli._encoding import metadata
 
-    ids = batch.dataset.ids
-    width = batch.codes.shape[1]
-    kind = pa.int64() if ids.dtype.kind in "iu" else pa.string()
-    columns = {
-        "id": pa.array(ids.tolist(), kind),
-        "code": pa.FixedSizeBinaryArray.from_buffers(
-            pa.binary(width), len(ids), [None, pa.py_buffer(np.ascontiguousarray(batch.codes).tobytes())]
-        ),
-        **{name: pa.array(values) for name, values in metadata(batch.dataset).items()},
-    }
-    return pa.table(columns).replace_schema_metadata({_KEY: json.dumps(told)})
+    return code_rows(batch.dataset.ids, batch.codes, metadata(batch.dataset), told)
 
 
 def _told(file: Any) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(file.schema_arrow.metadata[_KEY])
+    value: dict[str, Any] = json.loads(file.schema_arrow.metadata[KEY])
     return value
 
 

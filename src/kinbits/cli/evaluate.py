@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -42,6 +42,13 @@ def evaluate(
         typer.Option("--beside", metavar="MODEL", help="Another model to compare with; repeat for more."),
     ] = None,
     baselines: Annotated[bool, typer.Option("--baselines/--no-baselines", help="Training-free methods beside.")] = True,
+    database_codes: Annotated[
+        str,
+        typer.Option(
+            help="learned: as training gave them to its own images, with adsh or exchnet.",
+            metavar="encoded|learned",
+        ),
+    ] = "encoded",
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
     label_column: LabelColumn = None,
     as_json: JsonFlag = False,
@@ -71,6 +78,7 @@ def evaluate(
         baselines=baselines,
         beside=others,
         details=output is not None,
+        database_codes=cast(Any, database_codes),
         progress=True,
     )
     _record(model, report)

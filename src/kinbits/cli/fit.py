@@ -231,6 +231,8 @@ class _Fit:
         return None
 
     def _show(self, model: HashModel, dataset: Dataset, skipped: list[Skipped]) -> None:
+        from kinbits._artefact import CODES
+
         record = model.training
         loss = f", loss {record['history'][-1]['loss']:.4f}" if record["history"] else ""
         facts(
@@ -241,6 +243,7 @@ class _Fit:
                 "pre-trained": _pretraining_text(record.get("pretraining")),
                 "labels": _labels_text(record.get("labels")),
                 "pairs": _pairs_text(record.get("pairs")),
+                "learned codes": None if model.train_codes is None else self.output / CODES,
                 "epochs": f"{record['epochs']}{loss}" if record["epochs"] else None,
                 "skipped": skipped_text(skipped, dataset.ignored),
                 "time": seconds_text(record["seconds"]),

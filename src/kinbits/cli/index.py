@@ -277,7 +277,7 @@ def _from_codes(path: Path, bits: int | None) -> tuple[_Maker | int, _Contents, 
     contents = _Contents(found.codes, found.ids, found.columns, [])
     if "fingerprint" not in found.facts:
         return length, contents, None
-    return _Maker(length, found.facts["fingerprint"]), contents, Path(found.facts["model"])
+    return _Maker(length, found.facts["fingerprint"]), contents, Path(found.facts.get("model", path.parent))
 
 
 def _fitting(maker: _Maker | int, opened: Any) -> _Maker | None:

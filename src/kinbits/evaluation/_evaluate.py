@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from kinbits import metrics
+from kinbits._code_rows import rows_of_ids
 from kinbits._errors import UsageError
 from kinbits._inputs import without_unreadable
 from kinbits._progress import Bar, reporter
@@ -37,6 +38,7 @@ def evaluate(
     baselines: bool = True,
     beside: Sequence[HashModel] = (),
     details: bool = False,
+    database_codes: Literal["encoded", "learned"] = "encoded",
     cache: FeatureCache | None = None,
     progress: bool = False,
 ) -> Report:
@@ -54,6 +56,8 @@ def evaluate(
         beside: Other models to compare with, e.g. of other lengths.
         details: Whether to gather what `Report.html` shows beside the numbers: the best and worst queries with their
             neighbours, classes taken for each other, statistics of the codes.
+        database_codes: ``"learned"`` takes, for images of the database that the model was trained on, the codes that
+            training gave them (`HashModel.train_codes`), as papers on asymmetric hashing do; all else is encoded.
         cache: Where features are kept between runs, or None for the default place.
         progress: Show progress on standard error.
 
@@ -61,12 +65,30 @@ def evaluate(
         A `Report`: prints as a table, writes JSON and a plot.
 
     Raises:
+        UsageError: Learned codes are asked for, and the model has none, or not of this protocol's training part.
         DataError: The protocol has neither labels nor lists of answers, or no query has a relevant item.
     """
     names = [metrics.parse_metric(name).name for name in metric_names]
     if not names:
         raise UsageError("give at least one metric, e.g. map@all")
-    return _Evaluation(model, splits, names, cache or FeatureCache(), progress).run(baselines, beside, details)
+    if database_codes not in ("encoded", "learned"):
+        raise UsageError(f"database_codes '{database_codes}': give encoded or learned")
+    learned = database_codes == "learned"
+    if learned:
+        _check_learned(model, splits)
+    return _Evaluation(model, splits, names, cache or FeatureCache(), progress).run(baselines, beside, details, learned)
+
+
+def _check_learned(model: HashModel, splits: Splits) -> None:
+    """Refuse codes that were learned for other images, or none."""
+    if model.train_codes is None:
+        name = model.method.get("name", "its method")
+        raise UsageError(f"this model has no learned codes: '{name}' learns none; adsh and exchnet do")
+    if model.training.get("data_fingerprint") != splits.train.fingerprint:
+        raise UsageError(
+            f"this model was trained on {model.training.get('data', 'other data')}, not on the training part of "
+            f"{splits.protocol.name}; train on that, or leave the learned codes out"
+        )
 
 
 class _Evaluation:
@@ -78,11 +100,13 @@ class _Evaluation:
         self.skipped: list[dict[str, str]] = []
         self.notes: list[str] = []
 
-    def run(self, baselines: bool, beside: Sequence[HashModel], details: bool) -> Report:
+    def run(self, baselines: bool, beside: Sequence[HashModel], details: bool, learned: bool) -> Report:
         query, queries = self._read(self.splits.query)
         database, items = self._read(self.splits.database)
         relevance = judged(self.splits, queries, items)
         codes = self.model.codes(query), self.model.codes(database)
+        if learned:
+            self._put_learned(codes[1], items.ids)
         names = _names([self.model, *beside])
         rows = [self._row(names[0], *codes, relevance, self.model.bits)]
         rows += [self._other(name, model, relevance) for name, model in zip(names[1:], beside, strict=True)]
@@ -93,6 +117,14 @@ class _Evaluation:
         facts = self._facts(len(query), len(database))
         shown = gather(queries, items, codes, self.model.bits, relevance) if details else None
         return Report(self.splits.protocol.name, facts, self.names, rows, self.skipped, shown, self.notes)
+
+    def _put_learned(self, codes: np.ndarray, ids: np.ndarray) -> None:
+        """Replace codes of the database by those that training gave these images."""
+        places, learned = rows_of_ids(self.model.train_codes, ids)
+        if not len(places):
+            raise UsageError("no image of the database was trained on, so it has no learned codes; leave them out")
+        codes[places] = learned
+        self.notes.append(f"codes of {len(places):,} of {len(ids):,} database images as learned in training")
 
     def _other(self, name: str, model: HashModel, relevance: metrics.Relevance) -> Row:
         """Measure another model; it may see images through another backbone."""

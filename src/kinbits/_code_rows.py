@@ -1,0 +1,53 @@
+"""Tables of packed codes: columns id, code, metadata; `kinbits encode` writes them, `index create` reads them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMAT, KEY = 1, b"kinbits"
+
+
+def code_rows(
+    ids: np.ndarray, codes: np.ndarray, columns: Mapping[str, Sequence[Any]], facts: Mapping[str, Any]
+) -> pa.Table:
+    """Lay codes out as a table.
+
+    Args:
+        ids: int or str ``(n,)``.
+        codes: Packed, uint8 ``(n, w)``.
+        columns: Metadata by name, n values each.
+        facts: What the file says about itself, as JSON types: ``bits``, ``fingerprint``, ...
+    """
+    import pyarrow as pa
+
+    kind = pa.int64() if ids.dtype.kind in "iu" else pa.string()
+    packed = pa.py_buffer(np.ascontiguousarray(codes).tobytes())
+    made = {
+        "id": pa.array(ids.tolist(), kind),
+        "code": pa.FixedSizeBinaryArray.from_buffers(pa.binary(codes.shape[1]), len(ids), [None, packed]),
+        **{name: pa.array(values) for name, values in columns.items()},
+    }
+    return pa.table(made).replace_schema_metadata({KEY: json.dumps(dict(facts))})
+
+
+def rows_of_ids(table: pa.Table, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find the codes of some ids.
+
+    Returns:
+        The places in ``ids`` that the table has codes for, int64 ``(m,)``, and those codes, uint8 ``(m, w)``.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    wanted, known = pa.array(ids.tolist()), table["id"].combine_chunks()
+    rows = pc.index_in(wanted.cast(known.type), value_set=known)
+    places = np.flatnonzero(np.asarray(rows.is_valid()))
+    raw = b"".join(table["code"].take(rows.filter(rows.is_valid())).to_pylist())
+    return places, np.frombuffer(raw, np.uint8).reshape(len(places), table["code"].type.byte_width)
