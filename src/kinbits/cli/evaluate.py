@@ -45,8 +45,7 @@ def evaluate(
     database_codes: Annotated[
         str,
         typer.Option(
-            help="learned: as training gave them to its own images, with adsh or exchnet.",
-            metavar="encoded|learned",
+            help="`encoded`, or `learned`: as training gave them to its own images (adsh, exchnet).", metavar="CODES"
         ),
     ] = "encoded",
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
