@@ -18,6 +18,7 @@ FLOORS = [
     "_progress",
     "_code_rows",
     "_neighbours",
+    "_runs",
     "hamming",
     "metrics",
     "index",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import DataError, UsageError
+from .._runs import places_in_runs
 
 A, B = ("path_a", "name_a", "id_a"), ("path_b", "name_b", "id_b")
 ONE, CLUSTER = ("path", "name", "id"), ("cluster", "cluster_id")
@@ -49,16 +50,10 @@ class Covisible:
         ends = np.concatenate([a[rows], b[rows]])
         others, points = np.concatenate([b[rows], a[rows]]), np.tile(shared[rows], 2)
         order = np.lexsort([others, -points, ends])
-        best = order[places(ends[order]) < self.most]
+        best = order[places_in_runs(ends[order]) < self.most]
         chosen = np.zeros(len(a), bool)
         chosen[np.tile(rows, 2)[best]] = True
         return chosen
-
-
-def places(keys: np.ndarray) -> np.ndarray:
-    """Number the entries of each run of equal keys from 0."""
-    starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])[: len(keys)]
-    return np.arange(len(keys)) - np.repeat(starts, np.diff(np.r_[starts, len(keys)]))
 
 
 @dataclass

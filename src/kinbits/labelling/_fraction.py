@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kinbits._errors import UsageError
+from kinbits._runs import places_in_runs
 
 
 def keep_fraction(labels: np.ndarray, fraction: float, seed: int = 0) -> np.ndarray:
@@ -41,9 +42,8 @@ def _of_each(labels: np.ndarray, fraction: float, rng: np.random.Generator) -> n
     order = rng.permutation(np.flatnonzero(labels >= 0))
     order = order[np.argsort(labels[order], kind="stable")]
     sizes = np.unique(labels[order], return_counts=True)[1]
-    places = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     wanted = np.maximum(1, np.round(fraction * sizes))
-    return np.asarray(order[places < np.repeat(wanted, sizes)])
+    return np.asarray(order[places_in_runs(labels[order]) < np.repeat(wanted, sizes)])
 
 
 def _of_sets(labels: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:

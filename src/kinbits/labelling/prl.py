@@ -10,6 +10,7 @@ import torch
 from scipy.sparse import csr_array
 
 from kinbits._errors import UsageError
+from kinbits._runs import places_in_runs
 from kinbits.labelling._graph import indegree, nearest, originals, smoothed, symmetric, unit_rows
 from kinbits.labelling._labeler import Labeler, Recipe
 from kinbits.labelling._labels import Growing
@@ -67,12 +68,12 @@ class Prl(Expansion):
     centre: bool = True
     dims: int = 256
     copies: float = 0.999
-    mask: float = 0.5
-    hidden: int = 64
-    dropout: float = 0.3
-    lr: float = 1e-2
-    weight_decay: float = 5e-4
-    steps: int = 120
+    mask: float = Recipe.mask
+    hidden: int = Recipe.hidden
+    dropout: float = Recipe.dropout
+    lr: float = Recipe.lr
+    weight_decay: float = Recipe.weight_decay
+    steps: int = Recipe.steps
 
     def __post_init__(self) -> None:
         for name in ("rounds", "dims", "hidden", "steps"):
@@ -178,7 +179,6 @@ class Nodes:
 def _place_in_class(kinds: np.ndarray) -> np.ndarray:
     """Number the members of each class in the order in which they stand."""
     order = np.argsort(kinds, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(kinds[order]) != 0])
     places = np.empty(len(kinds), np.int64)
-    places[order] = np.arange(len(kinds)) - np.repeat(starts, np.diff(np.r_[starts, len(kinds)]))
+    places[order] = places_in_runs(kinds[order])
     return places

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kinbits._errors import UsageError
+from kinbits._runs import places_in_runs
 from kinbits.heads import Linear
 from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet, labelled, similar
 from kinbits.methods._binary_quadratic import balanced_minimum, flipped_minimum
@@ -157,6 +158,4 @@ def _in_turns(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     order = rng.permutation(len(labels))
     first = labels if labels.ndim == 1 else (labels * rng.random(labels.shape)).argmax(1)
     grouped = order[np.argsort(first[order], kind="stable")]
-    starts = np.flatnonzero(np.diff(first[grouped], prepend=-1))
-    turn = np.arange(len(grouped)) - np.repeat(starts, np.diff(starts, append=len(grouped)))
-    return grouped[np.lexsort((rng.random(len(grouped)), turn))]
+    return grouped[np.lexsort((rng.random(len(grouped)), places_in_runs(first[grouped])))]
