@@ -125,11 +125,11 @@ def read_labels(folder: Path) -> pa.Table | None:
     Raises:
         ArtefactError: The file is damaged.
     """
+    if not (folder / LABELS).exists():
+        return None
     import pyarrow as pa
     from pyarrow import csv
 
-    if not (folder / LABELS).exists():
-        return None
     types = {"id": pa.string(), "label": pa.string(), "source": pa.string(), "confidence": pa.float64()}
     options = csv.ConvertOptions(column_types={**types, "round": pa.int64()}, strings_can_be_null=False)
     parsing = csv.ParseOptions(newlines_in_values=True)
@@ -145,11 +145,11 @@ def read_train_codes(folder: Path) -> pa.Table | None:
     Raises:
         ArtefactError: The file is damaged.
     """
+    if not (folder / CODES).exists():
+        return None
     import pyarrow as pa
     from pyarrow import parquet
 
-    if not (folder / CODES).exists():
-        return None
     try:
         return parquet.read_table(folder / CODES)
     except (OSError, pa.ArrowInvalid) as error:
