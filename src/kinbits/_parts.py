@@ -45,19 +45,27 @@ class FewLabels:
     def of(cls, task: Task, method: type[Method]) -> FewLabels | None:
         """Read a task, and refuse what makes no sense before anything expensive is done; None if it asks for none."""
         few = cls(task.labels_fraction, task.label_expansion, task.expansion_params)
-        if few.expansion is None and few.params:
-            raise UsageError(f"expansion_params need a label_expansion: {', '.join(expansions())}")
+        few.check()
         if few.fraction is None and few.expansion is None:
             return None
-        if few.fraction is not None:
-            keep_fraction(np.zeros(1, np.int64), few.fraction)
-        if few.expansion is not None:
-            build_expansion(few.expansion, **few.params)
         if not needs_labels(method, task.pairs is not None):
             given = "label_expansion" if few.expansion is not None else "labels_fraction"
             source = "the given pairs" if task.pairs is not None else "no labels"
             raise UsageError(f"method '{method.name}' learns from {source} here; leave {given} out")
         return few
+
+    def check(self) -> None:
+        """Refuse what no data could serve.
+
+        Raises:
+            UsageError: A name is unknown, a value out of range, or parameters lack their expansion.
+        """
+        if self.expansion is None and self.params:
+            raise UsageError(f"expansion_params need a label_expansion: {', '.join(expansions())}")
+        if self.fraction is not None:
+            keep_fraction(np.zeros(1, np.int64), self.fraction)
+        if self.expansion is not None:
+            build_expansion(self.expansion, **self.params)
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kinbits._errors import UsageError, unknown_name
+from kinbits._parts import FewLabels
 from kinbits.evaluation import METRICS
 from kinbits.evaluation._baselines import ACROSS, BASELINES
-from kinbits.labelling import build_expansion, expansions, keep_fraction
+from kinbits.labelling import expansions
 from kinbits.methods import get_method, parameters
 from kinbits.metrics import parse_metric
 from kinbits.training import Training
@@ -228,20 +227,12 @@ def _entry(given: Any) -> Entry:
         if name not in names:
             raise unknown_name(f"parameter of method '{found.name}'", name, names or ["(it has none)"])
     entry = Entry(**{**given, "label": "", "params": params, "training": given.get("training") or {}})
-    _check_labels(entry)
+    if entry.label_expansion is None and entry.expansion_params:  # in the words of the file
+        raise UsageError(f"expansion-params need a label-expansion: {' or '.join(expansions())}")
+    FewLabels(entry.labels_fraction, entry.label_expansion, entry.expansion_params).check()
     told = ", ".join(f"{name}={value}" for name, value in {**params, **entry.about_labels}.items())
     label = given.get("label") or (f"{found.name} ({told})" if told else found.name)
     return replace(entry, label=str(label))
-
-
-def _check_labels(entry: Entry) -> None:
-    """Refuse, before any run, what `kinbits.fit` would refuse later."""
-    if entry.labels_fraction is not None:
-        keep_fraction(np.zeros(1, np.int64), entry.labels_fraction)
-    if entry.label_expansion is not None:
-        build_expansion(entry.label_expansion, **entry.expansion_params)
-    elif entry.expansion_params:
-        raise UsageError(f"expansion-params need a label-expansion: {' or '.join(expansions())}")
 
 
 def _check_training(settings: Mapping[str, Any]) -> None:
