@@ -259,6 +259,7 @@ class Method(nn.Module):
     momentum: float | None = None
     params: Mapping[str, Any] = MappingProxyType({})
     head: Head
+    text_head: Head  # where `text` is set
     decoder: Decoder | None
 
     def __init__(self, spec: Spec) -> None:
@@ -312,7 +313,7 @@ class Method(nn.Module):
 
     def towers(self) -> dict[Modality, Head]:
         """Return the heads that make codes, by modality: what a saved model keeps."""
-        return {"image": self.head}
+        return {"image": self.head, "text": self.text_head} if self.text else {"image": self.head}
 
     def train_codes(self) -> Tensor | None:
         """Return codes that were learned for the training rows themselves, bool ``(n, bits)``, or None."""

@@ -15,6 +15,7 @@ from kinbits.heads import Linear, Mlp
 from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet
 from kinbits.methods._pair_groups import Pool, draw_pairs, given_negatives, mined_negatives
 from kinbits.methods._registry import register
+from kinbits.methods._signs import signs
 
 PHASES = (0.0, 0.1, 1 / 3, 1.0)
 
@@ -147,7 +148,7 @@ class Bcdh(Method):
             b, c = exact_codes(query.detach(), other.detach(), similar, self.margin, self.coupling, weight)
             apart, binary = (b - c).square().sum(-1) / 4, torch.tensor(self.coupling / 2)
         else:
-            b, c = _signs(query.detach()), _signs(other.detach())
+            b, c = signs(query.detach()), signs(other.detach())
             apart, binary = (query - other).square().sum(-1) / 4, self.strength / 2
         pull = torch.where(similar, apart, (self.margin - apart).clamp_min(0))
         off = (query - b).square().sum(-1) + (other - c).square().sum(-1)
@@ -161,10 +162,6 @@ class Bcdh(Method):
         wanted = torch.minimum(one, other) * self.spec.rows + torch.maximum(one, other)
         place = torch.searchsorted(keys, wanted).clamp_max(len(keys) - 1)
         return torch.where(keys[place] == wanted, weights[place], 1.0)
-
-
-def _signs(f: Tensor) -> Tensor:
-    return torch.where(f >= 0, 1.0, -1.0)
 
 
 def _table(pairs: Pairs) -> tuple[Tensor, Tensor] | None:
@@ -189,7 +186,7 @@ def exact_codes(
         coupling: alpha.
         weight: w of each pair.
     """
-    b, c = _signs(f), _signs(g)
+    b, c = signs(f), signs(g)
     differ = b != c
     cost = 2 * coupling * torch.minimum(f.abs(), g.abs())
     weight = torch.as_tensor(weight, device=f.device).expand(similar.shape)[..., None]

@@ -50,10 +50,6 @@ class Cca(Method):
         self.head: Head = Linear(spec.features, spec.bits)
         self.text_head = Linear(spec.words, spec.bits)
 
-    def towers(self) -> dict[Modality, Head]:
-        """Return both towers."""
-        return {"image": self.head, "text": self.text_head}
-
     @torch.no_grad()
     def prepare(self, train: TrainSet) -> None:
         """Set both heads to the canonical directions of centred features."""

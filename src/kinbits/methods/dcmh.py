@@ -13,6 +13,8 @@ from kinbits.heads import Head, Linear, Mlp
 from kinbits.methods._base import Batch, Method, Modality, Optimizer, Recipe, Spec, TrainSet, full_precision
 from kinbits.methods._pairwise import likelihood, pairs_between
 from kinbits.methods._registry import register
+from kinbits.methods._signs import signs
+from kinbits.methods._texts import heard
 
 
 @register("dcmh")
@@ -75,10 +77,6 @@ class Dcmh(Method):
         self.register_buffer("shared", torch.ones(spec.rows, spec.bits))
         self._labels: Tensor | None = None
         self._sums: dict[Modality, Tensor] = {}
-
-    def towers(self) -> dict[Modality, Head]:
-        """Return both towers."""
-        return {"image": self.head, "text": self.text_head}
 
     def parameter_lists(self) -> list[list[nn.Parameter]]:
         """Return the parameters of the image and of the text tower."""
@@ -152,13 +150,3 @@ class Dcmh(Method):
         if n <= self.partners:
             return torch.arange(n, device=device)
         return torch.randint(n, (self.partners,), device=device)
-
-
-def signs(values: Tensor) -> Tensor:
-    """Return -1 for what is negative, +1 for all else."""
-    return torch.where(values >= 0, 1.0, -1.0)
-
-
-def heard(captions: Tensor) -> Tensor:
-    """Tell which rows have a text at all: one vector of zeros stands for none, bool ``(b,)``."""
-    return (captions != 0).any(1)

@@ -17,6 +17,7 @@ from kinbits.methods._neighbours import nearest_points
 from kinbits.methods._pairs import neighbour_pairs, packed, signs_among, unpacked, usual_neighbours
 from kinbits.methods._pairwise import likelihood
 from kinbits.methods._registry import register
+from kinbits.methods._signs import signs
 
 LOOKS, LOOKED_AT = 20, 100
 
@@ -167,19 +168,19 @@ class DistillHash(Method):
             if self.pairs is None:
                 raise UsageError("method 'distillhash' needs its neighbours; call prepare first")
             return {"noisy": (products / self.spec.bits - signs_among(self.pairs, batch.rows)).square().mean()}
-        signs = self.distilled.among(batch.rows)
+        known = self.distilled.among(batch.rows)
         if self.kind == "nll":
-            values = likelihood(products / 2, (signs > 0).float())
+            values = likelihood(products / 2, (known > 0).float())
         else:
-            values = (products / self.spec.bits - signs).square()
-        lost = (torch.where(codes >= 0, 1.0, -1.0) - codes).square().mean()
-        return {"pairs": self._mean(values, signs), "quantization": self.quantization * lost}
+            values = (products / self.spec.bits - known).square()
+        lost = (signs(codes) - codes).square().mean()
+        return {"pairs": self._mean(values, known), "quantization": self.quantization * lost}
 
-    def _mean(self, values: Tensor, signs: Tensor) -> Tensor:
+    def _mean(self, values: Tensor, known: Tensor) -> Tensor:
         """Return the mean over the known pairs, or over each kind, half and half; 0 without any."""
         if not self.balance_pairs:
-            return values[signs != 0].sum() / (signs != 0).sum().clamp_min(1)
-        kinds = [values[signs == kind].sum() / (signs == kind).sum().clamp_min(1) for kind in (1, -1)]
+            return values[known != 0].sum() / (known != 0).sum().clamp_min(1)
+        kinds = [values[known == kind].sum() / (known == kind).sum().clamp_min(1) for kind in (1, -1)]
         return torch.stack(kinds).mean()
 
     def get_extra_state(self) -> Tensor:

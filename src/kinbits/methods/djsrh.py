@@ -14,6 +14,7 @@ from kinbits._errors import UsageError
 from kinbits.heads import Head, Linear, Mlp
 from kinbits.methods._base import Batch, Method, Modality, Recipe, Spec, TrainSet
 from kinbits.methods._registry import register
+from kinbits.methods._texts import heard
 
 RANGES = ("auto", "nonnegative", "signed")
 
@@ -90,10 +91,6 @@ class Djsrh(Method):
         self.register_buffer("text_mean", torch.zeros(spec.words))
         self.register_buffer("signed", torch.ones(2, dtype=torch.bool))
 
-    def towers(self) -> dict[Modality, Head]:
-        """Return both towers."""
-        return {"image": self.head, "text": self.text_head}
-
     def prepare(self, train: TrainSet) -> None:
         """Look at the features: their means, and whether any is negative."""
         modalities: tuple[Modality, ...] = ("image", "text")
@@ -113,7 +110,7 @@ class Djsrh(Method):
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the fit across modalities and the two within."""
-        told = (batch.captions != 0).any(1)
+        told = heard(batch.captions)
         captions = batch.captions[told]
         if not len(captions):
             return {"across": 0 * logits.sum()}

@@ -14,6 +14,7 @@ from kinbits.methods._base import Batch, Method, Optimizer, Recipe, Spec, TrainS
 from kinbits.methods._momentum import follow, slow_copy
 from kinbits.methods._pairwise import balance, likelihood
 from kinbits.methods._registry import register
+from kinbits.methods._signs import signs
 
 Base = Literal["squared", "likelihood"]
 
@@ -125,7 +126,7 @@ class Dmuh(Method):
             bits, images = self.weigh((u - v).abs())
         known = labelled(batch.targets).float() * images
         counted = (known[:, None] * known[None, :]).fill_diagonal_(0)
-        rounded = torch.where(u >= 0, 1.0, -1.0)
+        rounded = signs(u)
         terms = {
             "pairs": pair_loss(u, batch.similar, counted, self.base),
             "quantization": self.share * self.eta * (bits * (rounded - u).square()).mean(),

@@ -12,6 +12,7 @@ from kinbits.heads import LinearBatchNorm
 from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet
 from kinbits.methods._pairwise import likelihood, pairs_between
 from kinbits.methods._registry import register
+from kinbits.methods._signs import signs
 
 
 @register("dpsh")
@@ -81,8 +82,7 @@ class Dpsh(Method):
         values = likelihood(logits @ self.latest[others].T / 2, pairs.same)
         if self.weighted:
             values = pairs.weights * values
-        signs = torch.where(logits >= 0, 1.0, -1.0)
-        return {"likelihood": pairs.mean(values), "quantization": self.eta * (logits - signs).square().mean()}
+        return {"likelihood": pairs.mean(values), "quantization": self.eta * (logits - signs(logits)).square().mean()}
 
     def _partners(self) -> Tensor:
         """Return the rows that this step compares with: all, or a fresh draw where there are too many."""

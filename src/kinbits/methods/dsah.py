@@ -15,6 +15,7 @@ from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet
 from kinbits.methods._neighbours import nearest
 from kinbits.methods._pairs import FULL, grown_pairs, neighbour_pairs, packed, signs_among, unpacked, usual_neighbours
 from kinbits.methods._registry import register
+from kinbits.methods._signs import signs
 
 
 @register("dsah")
@@ -127,8 +128,7 @@ class Dsah(Method):
         unit = F.normalize(codes, dim=1)
         cosine = unit @ unit.T
         fit = (self.information(cosine) * (cosine - self.signs(batch.rows)).square()).mean()
-        rounded = torch.where(codes >= 0, 1.0, -1.0)
-        lost = (rounded - (codes if self.quant_on == "h" else unit)).square().mean()
+        lost = (signs(codes) - (codes if self.quant_on == "h" else unit)).square().mean()
         return {"pairs": self.alpha * fit, "quantization": self.beta * lost}
 
     def information(self, cosine: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from kinbits._errors import UsageError
 from kinbits.heads import LinearBatchNorm
 from kinbits.methods._base import Batch, Method, Recipe, Spec
 from kinbits.methods._registry import register
+from kinbits.methods._signs import signs
 from kinbits.methods._targets import binary_targets
 
 
@@ -84,8 +85,7 @@ class OrthoHash(Method):
         each = -(share * F.log_softmax(self.scale * scores, dim=1)).sum(1)
         terms = {"softmax": each.sum() / present.any(1).sum().clamp_min(1)}
         if self.quantization:
-            signs = torch.where(logits >= 0, 1.0, -1.0)
-            terms["quantization"] = self.quantization * (1 - F.cosine_similarity(logits, signs)).mean()
+            terms["quantization"] = self.quantization * (1 - F.cosine_similarity(logits, signs(logits))).mean()
         return terms
 
     def _wanted(self, labels: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet
 from kinbits.methods._neighbours import nearest
 from kinbits.methods._ranks import listwise, neighbours_within, pairwise
 from kinbits.methods._registry import register
+from kinbits.methods._signs import signs, straight_through
 
 GROUP = 4
 
@@ -116,7 +117,7 @@ class RankHash(Method):
         """Return what the order of the codes, the decoder and the balance lose."""
         inputs = self.head.standard(batch.features).detach()
         soft = torch.tanh(logits)
-        codes = soft + (torch.where(logits >= 0, 1.0, -1.0) - soft).detach()
+        codes = straight_through(soft, signs(logits))
         terms = {}
         if self.rank != "none":
             terms["rank"] = self.order(inputs, codes).mean()

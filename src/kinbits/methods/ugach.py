@@ -15,6 +15,7 @@ from kinbits.heads import Head, Mlp
 from kinbits.methods._base import Batch, Method, Modality, Optimizer, Recipe, Spec, TrainSet, full_precision
 from kinbits.methods._neighbours import nearest
 from kinbits.methods._registry import register
+from kinbits.methods._texts import heard
 
 DIRECTIONS: tuple[tuple[Modality, Modality], ...] = (("image", "text"), ("text", "image"))
 
@@ -104,10 +105,6 @@ class Ugach(Method):
         self.register_buffer("degree", torch.ones(spec.rows, dtype=torch.int64))
         self._features: dict[Modality, Tensor] = {}
         self._adversarial = False
-
-    def towers(self) -> dict[Modality, Head]:
-        """Return D's towers, which make the codes."""
-        return {"image": self.head, "text": self.text_head}
 
     def _rivals(self) -> dict[Modality, Head]:
         return {"image": self.rival, "text": self.text_rival}
@@ -234,7 +231,7 @@ def masked_mean(values: Tensor, counted: Tensor) -> Tensor:
 
 def silent(train: TrainSet) -> np.ndarray:
     """Tell which rows have a text vector of zeros only, bool ``(n,)``."""
-    return torch.cat([(chunk == 0).all(1) for chunk in train.chunks("text")]).cpu().numpy()
+    return torch.cat([~heard(chunk) for chunk in train.chunks("text")]).cpu().numpy()
 
 
 def union(image: np.ndarray, text: np.ndarray, wordless: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
