@@ -68,9 +68,9 @@ class Projection(Method):
             raise DataError("principal axes need at least two training images")
         if count <= self.spec.bits:
             warnings.warn(
-                f"{count} training images vary along {count - 1} directions; the other bits of {self.spec.bits} are "
-                f"arbitrary. Give more images, or take fewer bits",
-                stacklevel=2,
+                f"principal axes (pca, pca-rotation, itq): {count} training images vary along {count - 1} directions; "
+                f"the other bits of {self.spec.bits} are arbitrary. Give more images, or take fewer bits",
+                stacklevel=1,  # one place for all three, so that an evaluation says it once
             )
         _, vectors = torch.linalg.eigh(covariance / count)
         axes = vectors.T.flip(0)[: self.spec.bits]
