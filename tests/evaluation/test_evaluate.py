@@ -115,3 +115,12 @@ def test_a_class_tree_is_counted_by_the_metrics_that_know_one(report):
     shown = kinbits.evaluate(model, grown, metric_names=["map@all", "mahp@50"], baselines=False).rows[0].values
     assert shown["map@all"] == plain["map@all"]
     assert 0 < shown["mahp@50"] <= 1
+
+
+def test_fewer_training_images_than_bits_are_a_note_and_no_warning_per_baseline(recwarn):
+    data = splits(rows=80)
+    model = kinbits.fit(data.train, method="lsh", bits=32, progress=False)
+    few = data.__class__(data.train.select(np.arange(20)), data.query, data.database, data.protocol)
+    notes = kinbits.evaluate(model, few).notes
+    assert notes == ["bits of pca and itq beyond 19 are arbitrary with 20 training images"]
+    assert not [one for one in recwarn if "principal axes" in str(one.message)]

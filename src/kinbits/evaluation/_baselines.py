@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import torch
 
@@ -63,7 +65,9 @@ def _towers(name: str, bits: int, images: np.ndarray, texts: np.ndarray | None, 
     width = None if texts is None else texts.shape[1]
     method = build_method(name, Spec(bits, images.shape[1], len(images), text_features=width, seed=seed))
     data = FeatureSet(images, texts=texts)
-    train(method, data, Training(seed=seed, progress=False, accelerator="cpu"))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="principal axes")  # a note of the report says it once for all of them
+        train(method, data, Training(seed=seed, progress=False, accelerator="cpu"))
     return method.eval().towers()
 
 

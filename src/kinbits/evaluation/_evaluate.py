@@ -167,6 +167,10 @@ class _Evaluation:
         if left_out:
             most = f"make at most as many bits as there are features, {train.shape[1]}, and these codes have"
             self.notes.append(f"{', '.join(left_out)} left out: they {most} {self.model.bits}")
+        elif len(train) <= self.model.bits:
+            self.notes.append(
+                f"bits of pca and itq beyond {len(train) - 1} are arbitrary with {len(train)} training images"
+            )
         return [*rows, Row(UNCOMPRESSED, dict(scores), excluded=scores.excluded)]
 
     def _row(self, name: str, query: np.ndarray, database: np.ndarray, relevance: metrics.Relevance, bits: int) -> Row:

@@ -70,7 +70,7 @@ class Projection(Method):
             warnings.warn(
                 f"principal axes (pca, pca-rotation, itq): {count} training images vary along {count - 1} directions; "
                 f"the other bits of {self.spec.bits} are arbitrary. Give more images, or take fewer bits",
-                stacklevel=1,  # one place for all three, so that an evaluation says it once
+                stacklevel=2,
             )
         _, vectors = torch.linalg.eigh(covariance / count)
         axes = vectors.T.flip(0)[: self.spec.bits]
