@@ -1,0 +1,119 @@
+"""Files of codes: written by encode and by training, read by index create."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+import kinbits
+from kinbits.cli import _codes_file, _encoding
+
+ENCODE = """
+import os, signal, sys
+from kinbits.cli import _codes_file, _encoding, _output, main
+
+_encoding.BATCH = 16
+write = _codes_file.Parts.write
+
+def kill(self, number, batch):
+    write(self, number, batch)
+    if number == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+_codes_file.Parts.write = kill
+main(sys.argv[1:])
+"""
+
+
+def test_encode_writes_ids_codes_and_labels(run, model, vectors):
+    ended = run("encode", model, vectors, "-o", "codes.parquet")
+    assert ended.code == 0, ended.err
+    table = pq.read_table("codes.parquet")
+    assert str(table.schema.field("code").type) == "fixed_size_binary[2]"
+    assert table["id"].to_pylist()[:2] == ["item 000", "item 001"]
+    assert table["label"].to_pylist()[:4] == ["a", "b", "c", "a"]
+    expected = kinbits.HashModel.load(model).encode(kinbits.open_dataset(vectors))
+    assert b"".join(table["code"].to_pylist()) == expected.tobytes()
+
+
+def test_a_killed_encode_goes_on_where_it_stopped(run, model, vectors, monkeypatch):
+    monkeypatch.setattr(_encoding, "BATCH", 16)
+    assert run("encode", model, vectors, "-o", "whole.parquet").code == 0
+    encode = ["encode", str(model), str(vectors), "-o", "part.parquet"]
+    killed = subprocess.run([sys.executable, "-c", ENCODE, *encode], capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not Path("part.parquet").exists()
+    written = []
+    write = _codes_file.Parts.write
+    monkeypatch.setattr(_codes_file.Parts, "write", lambda s, n, b: (written.append(n), write(s, n, b)))
+    ended = run(*encode)
+    assert ended.code == 0, ended.err
+    assert written == [2, 3]
+    assert "going on after 32 of 60" in ended.err
+    assert pq.read_table("part.parquet").equals(pq.read_table("whole.parquet"))
+    assert not Path(".part.parquet.parts").exists()
+
+
+def test_parts_of_another_model_are_not_taken_over(run, model, vectors, more_vectors, monkeypatch):
+    encode = ["encode", str(model), str(vectors), "-o", "codes.parquet"]
+    subprocess.run([sys.executable, "-c", ENCODE, *encode], capture_output=True, check=False)
+    assert run("fit", more_vectors, "-o", model, "--bits", "16", "--epochs", "1").code == 0
+    monkeypatch.setattr(_encoding, "BATCH", 16)
+    ended = run(*encode)
+    assert "going on" not in ended.err
+    expected = kinbits.HashModel.load(model).encode(kinbits.open_dataset(vectors))
+    assert b"".join(pq.read_table("codes.parquet")["code"].to_pylist()) == expected.tobytes()
+
+
+def test_encode_lists_bad_files_also_those_before_a_restart(run, images, monkeypatch):
+    folder = images("photos", cat=20, dog=20)
+    (folder / "cat" / "0.png").write_bytes(b"no image")
+    assert run("fit", "photos", "-o", "m", "--backbone", "convnet-small", "--epochs", "1", "--bits", "8").code == 0
+    encode = ["encode", "m", "photos", "-o", "codes.parquet"]
+    subprocess.run([sys.executable, "-c", ENCODE, *encode], capture_output=True, check=False)
+    monkeypatch.setattr(_encoding, "BATCH", 16)
+    ended = run(*encode, "--json")
+    assert ended.code == 0, ended.err
+    told = json.loads(ended.out)
+    assert [one["id"] for one in told["skipped"]] == ["cat/0.png"]
+    assert told["rows"] == 39
+
+
+def test_an_index_from_codes_equals_one_from_data(run, index, model, vectors):
+    assert run("encode", model, vectors, "-o", "codes.parquet").code == 0
+    assert run("index", "create", "other.index", "codes.parquet").code == 0
+    query = ["vectors.npz", "-k", "5", "--json"]
+    assert run("search", index, *query).out == run("search", "other.index", *query).out
+
+
+def test_codes_of_others_need_their_length(run, vectors):
+    import pyarrow as pa
+
+    codes = pa.array([b"\x00\x01", b"\xff\x01"], pa.binary(2))
+    pq.write_table(pa.table({"id": [7, 8], "code": codes}), "codes.parquet")
+    assert "--bits" in run("index", "create", "i", "codes.parquet").error
+    assert run("index", "create", "i", "codes.parquet", "--bits", "16").code == 0
+    assert json.loads(run("index", "info", "i", "--json").out)["items"] == 2
+
+
+def test_learned_codes_of_the_training_images_become_an_index(run, tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.arange(200) % 4
+    vectors = (rng.normal(size=(4, 16))[labels] + rng.normal(size=(200, 16))).astype(np.float32)
+    np.savez(tmp_path / "data.npz", vectors=vectors, labels=labels)
+    done = run("fit", tmp_path / "data.npz", "-o", tmp_path / "m", "--method", "adsh", "--bits", "16", "--epochs", "3")
+    assert "train-codes.parquet" in done.out
+    assert run("index", "create", tmp_path / "i", tmp_path / "m" / "train-codes.parquet").code == 0
+    found = json.loads(run("index", "info", tmp_path / "i", "--json").out)
+    assert found["items"] == 200
+    shown = run("evaluate", tmp_path / "m", tmp_path / "data.npz", "--database-codes", "learned")
+    assert shown.code == 2
+    assert "training part" in shown.err
+    folder = f"folder:{tmp_path / 'data.npz'}"  # its database is what was not trained on
+    assert run("fit", folder, "-o", tmp_path / "m", "--method", "adsh", "--epochs", "3").code == 0
+    shown = run("evaluate", tmp_path / "m", folder, "--database-codes", "learned")
+    assert (shown.code, "no image of the database was trained on" in shown.err) == (2, True)
