@@ -68,19 +68,21 @@ class Table:
 
 
 def summary(table: Table, by: list[str], metric: str) -> list[dict[str, Any]]:
-    """Return mean and sample deviation of a metric over seeds, in order of first appearance."""
+    """Return ``mean`` of a metric over seeds, number of ``runs``, and both in words, in order of first appearance.
+
+    ``text`` is the mean with the sample deviation, as every table of results shows it.
+    """
     groups: dict[tuple[str, ...], list[float]] = {}
     for row in table.rows:
         groups.setdefault(tuple(row[k] for k in by), []).append(float(row[metric]))
     return [
-        {
-            **dict(zip(by, key, strict=True)),
-            "mean": float(np.mean(v)),
-            "sd": float(np.std(v, ddof=1)) if len(v) > 1 else 0.0,
-            "runs": len(v),
-        }
+        {**dict(zip(by, key, strict=True)), "mean": float(np.mean(v)), "runs": len(v), "text": _spread(v)}
         for key, v in groups.items()
     ]
+
+
+def _spread(values: list[float]) -> str:
+    return f"{np.mean(values):.3f}" + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else "")
 
 
 class Clock:

@@ -99,16 +99,11 @@ def tables(table: Table) -> list[str]:
             "| ---: | --- | ---: | ---: | ---: |",
         ]
         for key in sorted(keys, key=lambda k: float(k[3].rstrip("%"))):
-            right = "" if means["added"][key]["mean"] == 0 else spread(means["accuracy"][key])
+            right = "" if means["added"][key]["mean"] == 0 else means["accuracy"][key]["text"]
             many = "" if not right else f"{means['added'][key]['mean']:,.0f}"
-            lines.append(f"| {key[3]} | {key[4]} | {spread(means['map@all'][key])} | {right} | {many} |")
+            lines.append(f"| {key[3]} | {key[4]} | {means['map@all'][key]['text']} | {right} | {many} |")
         lines.append("")
     return lines
-
-
-def spread(found: dict) -> str:
-    """Write a mean with its deviation."""
-    return f"{found['mean']:.3f}" + (f" ± {found['sd']:.3f}" if found["runs"] > 1 else "")
 
 
 if __name__ == "__main__":

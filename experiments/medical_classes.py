@@ -84,7 +84,7 @@ def write_markdown(table: Table) -> None:
         lines.append("| --- " * (len(classes) + 1) + "|")
         for method in methods:
             row = [cells[protocol, bits, method, c] for c in classes]
-            lines.append(f"| {method} | " + " | ".join(f"{r['mean']:.3f} ± {r['sd']:.3f}" for r in row) + " |")
+            lines.append(f"| {method} | " + " | ".join(r["text"] for r in row) + " |")
     (RESULTS / "medical-classes.md").write_text("\n".join(lines) + "\n")
 
 

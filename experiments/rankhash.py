@@ -132,7 +132,7 @@ def write_markdown(table) -> None:
         lines.append("| --- | --- | ---: |" + " ---: |" * len(METRICS))
         for cells in zip(*columns.values(), strict=True):
             if cells[0]["bits"] == bits:
-                numbers = " | ".join(f"{cell['mean']:.3f} ± {cell['sd']:.3f}" for cell in cells)
+                numbers = " | ".join(cell["text"] for cell in cells)
                 lines.append(f"| {cells[0]['method']} | {cells[0]['engine']} | {cells[0]['rerank']} | {numbers} |")
     (RESULTS / "rankhash.md").write_text("\n".join(lines) + "\n")
 
