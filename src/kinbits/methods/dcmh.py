@@ -32,15 +32,17 @@ class Dcmh(Method):
 
     Differences: the image and the text step follow each other on each batch, where the authors run whole passes, and
     an epoch visits every row, not batches drawn independently. F and G start from the untrained networks. Adam
-    instead of plain SGD. With more rows than ``partners``, a step draws that many of the other modality (the same mean
-    in expectation) and keeps running sums for the balance, so that its cost does not grow with n. A text vector of
+    instead of plain SGD. In the sum F^T 1, which is to vanish, rows outside the batch are taken to have moved since
+    they were written as those of the batch have; as they were written, a step would see nothing of what it does to
+    them, and the sum would swing ever wider. With more rows than ``partners``, a step draws that many of the other
+    modality (the same mean in expectation) and keeps running sums for the balance, so that its cost does not grow with
+    n. A text vector of
     zeros counts as missing: B then follows the image alone. The authors' MATLAB leaves sign(0) at 0; here it is +1.
 
     Args:
         spec: The task, with labels and ``text_features``.
         gamma: Weight of the pull to B.
-        eta: Weight of the balance of bits, 1 in the paper. A step moves only its own rows of the sum that is to
-            vanish, and with Adam on frozen features a weight of 1 then outweighs the pairs: mAP falls to chance.
+        eta: Weight of the balance of bits, 1 in the paper, which costs accuracy on frozen features.
         weighted: Weigh pairs as HashNet does, so that rare similar pairs count as much as all others.
         partners: Largest number of rows that a step compares with.
         hidden: Width of the text network's hidden layer; 8192 in the paper, for bags of words.
@@ -128,10 +130,11 @@ class Dcmh(Method):
         if self._labels is None:
             raise UsageError("method 'dcmh' compares with the whole training set; call start_epoch first")
         own, other = (self.images, self.texts) if modality == "image" else (self.texts, self.images)
-        rest = self._sums[modality] - own[rows].sum(0)
-        own[rows] = logits.detach()
-        total = rest + logits.sum(0)
-        self._sums[modality] = total.detach()
+        now, known = logits.detach(), self._sums[modality] - own[rows].sum(0)
+        moved = (len(own) - len(rows)) * (now - own[rows]).mean(0)
+        own[rows] = now
+        self._sums[modality] = known + now.sum(0)
+        total = known + moved + logits.sum(0)
         columns = self._partners()
         pairs = pairs_between(labels, self._labels[columns], rows, columns, self_pairs=True)
         values = likelihood(logits @ other[columns].T / 2, pairs.same)
