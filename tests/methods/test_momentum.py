@@ -84,6 +84,35 @@ def test_the_copy_drops_nothing_out_but_takes_statistics_from_its_batch():
     assert network.training  # the original is left alone
 
 
+class Normalised(nn.Module):
+    """A small network with batch norm."""
+
+    features = 128
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.norm = Network(IMAGES), nn.BatchNorm1d(128)
+
+    def forward(self, images):
+        return self.norm(self.inner(images))
+
+
+def test_the_copy_that_never_changes_gives_the_features_from_before_training():
+    torch.manual_seed(0)
+    network = Normalised()
+    with torch.no_grad():
+        network.norm.running_mean += 0.3  # as after training elsewhere
+        network.norm.running_var *= 4
+    before = PixelSet(Pixels(IMAGES), copy.deepcopy(network)).features()
+    method, data = run(1.0, network, batch_size=7)
+    assert not torch.allclose(data.features(), before, atol=1e-3)
+    sizes = set()
+    for batch in method.batches:
+        assert torch.allclose(batch.slow, before[batch.rows], atol=1e-5)
+        sizes.add(len(batch.rows))
+    assert sizes == {7, 4}
+
+
 def test_frozen_features_are_their_own_past():
     batch = batch_of(features=torch.randn(3, 5))
     assert torch.equal(batch.slow, batch.features)

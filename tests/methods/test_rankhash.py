@@ -1,6 +1,7 @@
 """RankHash: the sheet's numbers, the losses in plain loops, invariances, batches, resuming, digits."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -84,11 +85,12 @@ def test_all_terms_add_up_and_the_decoder_sees_bits_not_the_soft_code():
     points, _ = random_case()
     logits = torch.randn(9, 6, generator=torch.Generator().manual_seed(3))
     method = make(6, 3, reconstruction=4.0, balance=0.5)
+    method.variance.fill_(2.5)
     terms = method.loss(batch_of(features=points), logits)
     signs = torch.where(logits >= 0, 1.0, -1.0)
     missed = [(method.decoder(signs[i : i + 1])[0] - points[i]).square().sum().detach() for i in range(9)]
-    spread = [(points[i] - points.mean(0)).square().sum() for i in range(9)]
-    assert float(terms["reconstruction"].detach()) == pytest.approx(4.0 * float(sum(missed) / sum(spread)), rel=1e-5)
+    wanted = 4.0 * float(sum(missed)) / (9 * points.shape[1] * 2.5)
+    assert float(terms["reconstruction"].detach()) == pytest.approx(wanted, rel=1e-5)
     u = torch.tanh(logits)
     assert float(terms["balance"]) == pytest.approx(
         0.5 * sum(float(u[:, k].mean()) ** 2 for k in range(6)) / 6, abs=1e-6
@@ -103,8 +105,7 @@ def test_the_gradient_is_that_of_tanh_straight_through_the_sign(rank):
     method = make(6, 3, rank=rank)
     torch.stack(list(method.loss(batch_of(features=points), logits).values())).sum().backward()
     signs = torch.where(logits.detach() >= 0, 1.0, -1.0).requires_grad_()
-    total = method.reconstruction * (method.decoder(signs) - points).square().sum()
-    total = total / (points - points.mean(0)).square().sum()
+    total = method.reconstruction * (method.decoder(signs) - points).square().mean()
     (total + (method.order(points, signs).mean() if rank != "none" else 0)).backward()
     torch.testing.assert_close(logits.grad, signs.grad * (1 - torch.tanh(logits.detach()) ** 2))
 
@@ -148,6 +149,22 @@ def test_a_small_last_batch_still_has_rows_that_are_no_targets():
     near, others = neighbours_within(random_case()[0], 50)
     assert near.sum(1).tolist() == [4] * 9
     assert others.sum(1).tolist() == [8] * 9
+
+
+def test_a_batch_of_copies_weighs_no_more_than_any_other():
+    images = np.random.default_rng(0).normal(3, 2, size=(50, 3)).astype(np.float32)
+    method, data = make(6, 3), FeatureSet(images)
+    method.prepare(data)
+    assert float(method.variance) == pytest.approx(images.var(0).mean(), rel=1e-5)
+    copies = method.loss(data.batch(np.zeros(4, int), [0]), torch.randn(4, 6))
+    assert float(copies["reconstruction"].detach()) < 20 * method.reconstruction
+
+
+def test_a_trained_backbone_is_ranked_by_what_it_said_before_training():
+    points, signs = random_case()
+    method = make(6, 3, temperature=1.0)
+    batch = replace(batch_of(features=torch.randn(9, 3)), past=points)
+    assert torch.equal(method.loss(batch, signs)["rank"], method.order(points, signs).mean())
 
 
 def test_without_joint_training_the_decoder_leaves_the_encoder_alone():

@@ -67,14 +67,7 @@ class Head(nn.Module):
         Args:
             chunks: The training features, float ``(c, d)`` each.
         """
-        count, total, square = 0, torch.zeros(self.features, dtype=torch.float64), 0.0
-        for chunk in chunks:
-            exact = chunk.double().cpu()
-            count += len(exact)
-            total += exact.sum(0)
-            square += float(exact.square().sum())
-        mean = total / max(count, 1)
-        variance = square / max(count * self.features, 1) - float(mean.square().mean())
+        mean, variance = moments(chunks, self.features)
         self.centre.copy_(mean)
         self.scale.fill_(max(variance, 1e-12) ** -0.5)
 
@@ -109,6 +102,23 @@ class MapHead(Head):
         super().standardise(chunks)
         per_channel = self.centre.view(self.shape).mean((1, 2), keepdim=True)
         self.centre.copy_(per_channel.expand(self.shape).flatten())
+
+
+def moments(chunks: Iterable[Tensor], width: int) -> tuple[Tensor, float]:
+    """Return the mean of vectors, float64 ``(width,)``, and the variance of a number about its column's mean.
+
+    Args:
+        chunks: Float ``(c, width)`` each; read once.
+        width: Length of a vector.
+    """
+    count, total, square = 0, torch.zeros(width, dtype=torch.float64), 0.0
+    for chunk in chunks:
+        exact = chunk.double().cpu()
+        count += len(exact)
+        total += exact.sum(0)
+        square += float(exact.square().sum())
+    mean = total / max(count, 1)
+    return mean, square / max(count * width, 1) - float(mean.square().mean())
 
 
 def register_head(name: str) -> Callable[[H], H]:

@@ -234,7 +234,8 @@ class Method(nn.Module):
     is then a `kinbits.heads.MapHead`.
 
     With ``momentum`` set, on the class or in ``__init__``, a trained backbone is followed by a copy, w' <- momentum
-    w' + (1 - momentum) w after each step, and ``batch.slow`` holds the copy's features.
+    w' + (1 - momentum) w after each step, and ``batch.slow`` holds the copy's features. The copy normalises by
+    the batch, as the network does; with momentum 1 it is the network from before training, in evaluation mode.
 
     A method with ``whole_batches`` gets no smaller last batch. One that ``pretrains`` can learn without labels
     through any head that is put in the place of its own, and so train a backbone, or another method's head, before

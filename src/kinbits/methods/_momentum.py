@@ -12,13 +12,18 @@ from torch.nn.modules.batchnorm import _BatchNorm
 N = TypeVar("N", bound=nn.Module)
 
 
+def unchanged_copy(network: N) -> N:
+    """Return a copy that no gradient reaches, in evaluation mode: a row's features do not depend on its batch."""
+    return copy.deepcopy(network).requires_grad_(False).eval()
+
+
 def slow_copy(network: N) -> N:
-    """Return a copy that no gradient reaches.
+    """Return a copy that no gradient reaches, to be moved by `follow`.
 
     It normalises by the statistics of the batch, as the network in training does, so that both differ by their
     weights alone; what draws at random (dropout, stochastic depth) is switched off.
     """
-    twin = copy.deepcopy(network).requires_grad_(False).eval()
+    twin = unchanged_copy(network)
     for module in twin.modules():
         if isinstance(module, _BatchNorm):
             module.train()

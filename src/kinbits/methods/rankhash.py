@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kinbits._errors import DataError, UsageError
 from kinbits.heads import Decoder, Mlp
+from kinbits.heads._base import moments
 from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet
 from kinbits.methods._neighbours import nearest
 from kinbits.methods._ranks import listwise, neighbours_within, pairwise
@@ -28,16 +29,18 @@ class RankHash(Method):
     are ours.
 
     With z the logits ``(b, K)``, u = tanh z, the code c = sign z whose gradient is passed straight to u, d_ij = (K -
-    c_i . c_j) / 2, x the standardised features ``(b, D)``, T_i the k nearest of i in the batch by |x_i - x_j|^2, and g
-    the decoder::
+    c_i . c_j) / 2, x the standardised features ``(b, D)``, V their variance over the training set, T_i the k nearest
+    of i in the batch by |x_i - x_j|^2, and g the decoder::
 
-        L = L_rank + w E |g(c) - x|^2 / E |x - E x|^2 + v |E u|^2 / K
+        L = L_rank + w E |g(c) - x|^2 / V + v |E u|^2 / K
         listwise   L_rank = - E_i 1/k sum_{j in T_i} log softmax_{j != i} (-d_ij / temperature)
         pairwise   L_rank = E max(0, margin + d_ij - d_il),     k random pairs j in T_i, l not in T_i
 
     The second term is the share of variance that is not explained, so that w does not depend on the features' scale.
-    Exact copies of i are left out of its ranking. Random batches hold few true neighbours of their rows: above 10
-    batches' worth of rows a batch is made of seeds, each with 3 rows drawn from its ``neighbours`` nearest.
+    A backbone that is trained along is ranked by its features from before training, which it cannot bend to its codes;
+    the decoder follows the present ones. Exact copies of i are left out of its ranking. Random batches hold few true
+    neighbours of their rows: above 10 batches' worth of rows a batch is made of seeds, each with 3 rows drawn from its
+    ``neighbours`` nearest.
 
     Args:
         spec: The task.
@@ -57,8 +60,10 @@ class RankHash(Method):
     """
 
     supervision: ClassVar = "none"
+    momentum = 1.0  # a trained backbone is ranked as its unchanged copy would
     recipe = Recipe(epochs=60, batch_size=256, lr=1e-3)
     near: Tensor
+    variance: Tensor
 
     def __init__(
         self,
@@ -93,6 +98,7 @@ class RankHash(Method):
         if reconstruction:
             self.decoder = Decoder(spec.bits, spec.features, hidden=width)
         large = neighbours and spec.rows > 10 * self.recipe.batch_size
+        self.register_buffer("variance", torch.ones(()))
         self.register_buffer("near", torch.zeros(spec.rows if large else 0, neighbours, dtype=torch.int32))
 
     def prepare(self, train: TrainSet) -> None:
@@ -101,6 +107,7 @@ class RankHash(Method):
             raise DataError(f"{self.targets} targets among {len(train)} images; give fewer targets, or more images")
         if train.frozen:
             require_varied(train)
+        self.variance.fill_(moments(map(self.head.standard, train.chunks()), self.spec.features)[1])
         if len(self.near):
             self.near.copy_(torch.from_numpy(nearest(train, self.near.shape[1] + 1)[:, 1:]))
 
@@ -115,16 +122,15 @@ class RankHash(Method):
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return what the order of the codes, the decoder and the balance lose."""
-        inputs = self.head.standard(batch.features).detach()
+        inputs, before = (self.head.standard(x).detach() for x in (batch.features, batch.slow))
         soft = torch.tanh(logits)
         codes = straight_through(soft, signs(logits))
         terms = {}
         if self.rank != "none":
-            terms["rank"] = self.order(inputs, codes).mean()
+            terms["rank"] = self.order(before, codes).mean()
         if self.decoder is not None:
-            missed = (self.decoder(codes if self.joint else codes.detach()) - inputs).square().sum()
-            spread = (inputs - inputs.mean(0)).square().sum()
-            terms["reconstruction"] = self.reconstruction * missed / spread.clamp_min(1e-12)
+            missed = (self.decoder(codes if self.joint else codes.detach()) - inputs).square().mean()
+            terms["reconstruction"] = self.reconstruction * missed / self.variance.clamp_min(1e-12)
         if self.balance:
             terms["balance"] = self.balance * soft.mean(0).square().mean()
         return terms

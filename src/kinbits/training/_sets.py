@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from kinbits.methods import Batch, TrainSet
 from kinbits.methods._base import Modality
-from kinbits.methods._momentum import follow, slow_copy
+from kinbits.methods._momentum import follow, slow_copy, unchanged_copy
 from kinbits.training._distributed import gather_rows, my_share, share_buffers
 
 IN_MEMORY = 2 << 30
@@ -26,7 +26,7 @@ class Trainable(TrainSet):
     Attributes:
         backbone: The network that is trained along, or None.
         past: A copy that follows it slowly, for methods that ask for one, or None.
-        momentum: What the copy keeps of itself in each step; None for no copy.
+        momentum: What the copy keeps of itself in each step, 1 for a copy that never changes; None for no copy.
         views: How many random views of each image a batch carries.
         whole_batches: Whether a smaller last batch is left out.
         weights: Probability with which each row takes part in an epoch, ``(n,)``, so that in expectation every loss
@@ -64,8 +64,9 @@ class Trainable(TrainSet):
 
     def stepped(self) -> None:
         """Do what follows a step: move the slow copy of the backbone."""
-        if self.past is not None and self.backbone is not None and self.momentum is not None:
-            follow(self.past, self.backbone, self.momentum)
+        share = 1.0 if self.momentum is None else self.momentum
+        if share < 1 and self.past is not None and self.backbone is not None:
+            follow(self.past, self.backbone, share)
 
     def agree(self) -> None:
         """Give all processes the same backbone, before anything is decided from its features."""
@@ -82,7 +83,7 @@ class Trainable(TrainSet):
     def batches(self, rows: np.ndarray, size: int, seed: Sequence[int]) -> Iterator[Batch]:
         """Yield the rows in batches; a last batch of one row is left out, since nothing can be learned from it.
 
-        With `whole_batches`, a smaller last batch is left out too.
+        With `whole_batches`, a smaller last batch is left out too. The only batch is yielded whatever its size.
 
         Args:
             rows: int64 ``(m,)``, or groups ``(m, g)``, which are not torn apart.
@@ -224,7 +225,7 @@ class PixelSet(Trainable):
                 self.backbone = nn.SyncBatchNorm.convert_sync_batchnorm(self.backbone)  # type: ignore[no-untyped-call]
             self._parallel = fabric.setup_module(self.backbone)
         if self.momentum is not None:
-            self.past = slow_copy(self.backbone)
+            self.past = (slow_copy if self.momentum < 1 else unchanged_copy)(self.backbone)
 
     def batch(self, rows: np.ndarray, seed: Sequence[int]) -> Batch:
         """Send this process's share of the rows through the backbone, and gather the features of all."""
