@@ -63,7 +63,8 @@ def test_queries_without_a_free_candidate_do_not_count():
 def test_the_graph_joins_distinct_neighbours_of_both_modalities():
     image = np.array([[0, 1, 2], [1, 0, 2], [2, 3, 1], [3, 2, 0]])
     text = np.array([[0, 3, 1], [1, 0, 2], [2, 0, 3], [3, 1, 2]])
-    joined, degree = union(image, text, np.array([False, False, False, True]))
+    text[3] = 3  # a row without words
+    joined, degree = union(image, text)
     assert degree.tolist() == [4, 3, 4, 3]
     sets = [set(row[:d].tolist()) for row, d in zip(joined, degree, strict=True)]
     assert sets == [{0, 1, 2, 3}, {0, 1, 2}, {0, 1, 2, 3}, {0, 2, 3}]
@@ -135,6 +136,25 @@ def test_a_row_without_words_is_linked_by_its_image_only():
     right[5] = 0
     method = learn_any("ugach", 8, left, texts=right, epochs=0, kappa=4)
     assert set(method.graph[5].tolist()) == set(nearest(FeatureSet(left), 4)[5])
+
+
+def test_rows_without_words_are_no_text_neighbours_and_take_no_part_as_text():
+    left, right = pairs()
+    right[60:] = 0
+    method = learn_any("ugach", 8, left, texts=right, epochs=0, kappa=4)
+    alone = nearest(FeatureSet(right[:60]), 4)
+    images = nearest(FeatureSet(left), 4)
+    for row in range(60):
+        assert set(method.graph[row, : method.degree[row]].tolist()) == set(alone[row]) | set(images[row])
+    trained = [learn_any("ugach", 8, left, texts=words, epochs=1, kappa=1, seed=3) for words in (right, right.copy())]
+    assert torch.equal(trained[0].head.layers[0].weight, trained[1].head.layers[0].weight)
+    silent = build_method("ugach", spec(), hidden=8, pool=79)
+    data = FeatureSet(left, texts=np.zeros_like(right))
+    silent.prepare(data)
+    silent.start_epoch(0, data)
+    batch = data.batch(np.arange(20), [0])
+    assert all(float(term.detach()) == 0 for term in silent._turn(batch, "image", "text").values())
+    assert all(float(term.detach()) == 0 for term in silent._turn(batch, "text", "image").values())
 
 
 def test_discriminator_and_generator_are_trained_by_their_own_optimizers():

@@ -97,10 +97,11 @@ class Djsrh(Method):
         for place, (modality, mean) in enumerate(zip(modalities, (self.image_mean, self.text_mean), strict=True)):
             count, total, negative = 0, torch.zeros_like(mean, dtype=torch.float64), False
             for chunk in train.chunks(modality):
+                chunk = chunk[heard(chunk)] if modality == "text" else chunk
                 count, total = count + len(chunk), total + chunk.double().sum(0)
                 negative = negative or bool((chunk < 0).any())
             if self.centred:
-                mean.copy_(total / count)
+                mean.copy_(total / max(count, 1))
             known = {"signed": True, "nonnegative": False}
             self.signed[place] = known.get(self.feature_range, negative or self.centred)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from kinbits._errors import DataError, UsageError
 from kinbits.heads import Head, Mlp
 from kinbits.methods._base import Batch, Method, Modality, Optimizer, Recipe, Spec, TrainSet, full_precision
-from kinbits.methods._neighbours import nearest
+from kinbits.methods._neighbours import nearest, nearest_points
 from kinbits.methods._registry import register
 from kinbits.methods._texts import heard
 
@@ -69,6 +70,7 @@ class Ugach(Method):
     recipe = Recipe(epochs=30, batch_size=64, lr=1e-3, optimizer="adamw", weight_decay=1e-4)
     graph: Tensor
     degree: Tensor
+    told: Tensor
 
     def __init__(
         self,
@@ -103,6 +105,7 @@ class Ugach(Method):
             self.rival, self.text_rival = tower(spec.features), tower(spec.words)
         self.register_buffer("graph", torch.arange(spec.rows)[:, None].repeat(1, 2 * kappa))
         self.register_buffer("degree", torch.ones(spec.rows, dtype=torch.int64))
+        self.register_buffer("told", torch.ones(spec.rows, dtype=torch.bool))
         self._features: dict[Modality, Tensor] = {}
         self._adversarial = False
 
@@ -119,15 +122,28 @@ class Ugach(Method):
     def prepare(self, train: TrainSet) -> None:
         """Build the graph, and give G the input centring of D."""
         if len(train) != self.spec.rows or len(train) <= 2 * self.kappa:
-            raise DataError(f"kappa {self.kappa} needs more than {2 * self.kappa} of the {len(train)} training rows")
+            raise DataError(
+                f"kappa {self.kappa} needs more than {2 * self.kappa} training rows, given {len(train)}; give more "
+                f"pairs or a smaller kappa"
+            )
+        self.told.copy_(torch.cat([heard(chunk) for chunk in train.chunks("text")]))
         if self.kappa > 1:
-            graph, degree = union(nearest(train, self.kappa), nearest(train, self.kappa, "text"), silent(train))
+            graph, degree = union(nearest(train, self.kappa), self._by_text(train))
             self.graph.copy_(torch.from_numpy(graph))
             self.degree.copy_(torch.from_numpy(degree))
         if self.generator:
             for modality, rival in self._rivals().items():
                 rival.centre.copy_(self.towers()[modality].centre)
                 rival.scale.copy_(self.towers()[modality].scale)
+
+    def _by_text(self, train: TrainSet) -> np.ndarray:
+        """List each row's neighbours by text, int64 ``(n, kappa)``; a row without words has itself alone."""
+        told = self.told.cpu().numpy().nonzero()[0]
+        count = min(self.kappa, len(told))
+        near = np.arange(len(train))[:, None].repeat(self.kappa, 1)
+        if count:
+            near[told, :count] = told[nearest_points(partial(spoken, train), len(told), count, "text features")]
+        return near
 
     def start_epoch(self, epoch: int, train: TrainSet) -> None:
         """Take the features that positives and negatives of this epoch are read from."""
@@ -150,12 +166,15 @@ class Ugach(Method):
         """Return L_D of one direction and, while the adversary learns, L_G."""
         adversarial = self.generator and self._adversarial
         pool, blocked = self._pool(batch.rows)
+        blocked = blocked | ~self._known(other, pool)
         if adversarial:
             scores = self._scores(self._of(batch, query).detach(), pool, query, other)
         else:
             scores = torch.zeros(blocked.shape, device=blocked.device)
         picks, free = draw(scores.detach(), blocked, self.negatives)
-        ranked = self._hinge(batch, query, other, pool[picks])
+        positive = self._positives(batch.rows, picks.shape[1])
+        free = free & self._known(query, batch.rows)[:, None] & self._known(other, positive)
+        ranked = self._hinge(batch, query, other, positive, pool[picks])
         terms = {"discriminator": masked_mean(ranked, free)}
         if adversarial:
             reward = torch.sigmoid(ranked.detach())
@@ -177,12 +196,19 @@ class Ugach(Method):
         with full_precision(one):
             return -delta(torch.sigmoid(one.float()), torch.sigmoid(two.float()))
 
-    def _hinge(self, batch: Batch, query: Modality, other: Modality, negative: Tensor) -> Tensor:
-        """Return max(0, margin + delta_D(q, p) - delta_D(q, u)), p drawn for each u, float ``(b, m)``."""
+    def _known(self, modality: Modality, rows: Tensor) -> Tensor:
+        """Tell which rows have this modality: every row has an image, but not always words."""
+        return self.told[rows] if modality == "text" else torch.ones_like(rows, dtype=torch.bool)
+
+    def _positives(self, rows: Tensor, count: int) -> Tensor:
+        """Draw from the neighbours of rows ``(b,)``, int64 ``(b, count)``."""
+        degree = self.degree[rows] if self._adversarial else torch.ones_like(rows)
+        place = (torch.rand(len(rows), count, device=degree.device) * degree[:, None]).long()
+        return self.graph[rows].gather(1, place)
+
+    def _hinge(self, batch: Batch, query: Modality, other: Modality, positive: Tensor, negative: Tensor) -> Tensor:
+        """Return max(0, margin + delta_D(q, p) - delta_D(q, u)) of rows p and u of the other side, float ``(b, m)``."""
         towers, known = self.towers(), self._features[other]
-        degree = self.degree[batch.rows] if self._adversarial else torch.ones_like(batch.rows)
-        place = (torch.rand(negative.shape, device=degree.device) * degree[:, None]).long()
-        positive = self.graph[batch.rows].gather(1, place)
         wanted = torch.sigmoid(towers[query](self._of(batch, query)).float())[:, None]
         near, far = (torch.sigmoid(towers[other](known[ids]).float()) for ids in (positive, negative))
         return hinge((wanted - near).square().sum(2), (wanted - far).square().sum(2), self.margin)
@@ -229,24 +255,25 @@ def masked_mean(values: Tensor, counted: Tensor) -> Tensor:
     return (values * counted).sum() / counted.sum().clamp_min(1)
 
 
-def silent(train: TrainSet) -> np.ndarray:
-    """Tell which rows have a text vector of zeros only, bool ``(n,)``."""
-    return torch.cat([~heard(chunk) for chunk in train.chunks("text")]).cpu().numpy()
+def spoken(train: TrainSet) -> Iterator[Tensor]:
+    """Yield the text features of the rows that have words, float ``(c, t)``."""
+    for chunk in train.chunks("text"):
+        if heard(chunk).any():
+            yield chunk[heard(chunk)]
 
 
-def union(image: np.ndarray, text: np.ndarray, wordless: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def union(image: np.ndarray, text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Join two lists of neighbours per row.
 
     Args:
         image: int64 ``(n, kappa)``, each row's own number first.
-        text: The same by text.
-        wordless: Rows whose text neighbours are ignored, bool ``(n,)``.
+        text: The same by text; the own number alone, repeated, adds nothing.
 
     Returns:
         Distinct neighbours, own number first, padded with it, ``(n, 2 kappa)``; and how many there are,
         ``(n,)``.
     """
-    both = np.concatenate([image, np.where(wordless[:, None], image, text)], axis=1)
+    both = np.concatenate([image, text], axis=1)
     order = np.argsort(both, axis=1, kind="stable")
     ordered = np.take_along_axis(both, order, axis=1)
     fresh = np.ones(both.shape, bool)
