@@ -99,8 +99,8 @@ def off_diagonal(pairs):
 
 def test_growth_in_the_worked_example():
     start = graph(4, (0, 1))
-    assert off_diagonal(grown_pairs(start, FOUR, 0.0)) == {(0, 1)}
-    assert off_diagonal(grown_pairs(start, FOUR, 0.0, diagonal=False)) == {(0, 1), (1, 2)}
+    assert off_diagonal(grown_pairs(start, FOUR, 0.0, math.inf)) == {(0, 1)}
+    assert off_diagonal(grown_pairs(start, FOUR, 0.0, math.inf, diagonal=False)) == {(0, 1), (1, 2)}
 
 
 def test_growth_is_the_rule_pair_by_pair_in_blocks_of_any_size(monkeypatch):
@@ -113,20 +113,30 @@ def test_growth_is_the_rule_pair_by_pair_in_blocks_of_any_size(monkeypatch):
     assert 4 < len(wanted) < 253
     for cells in (23, 100, 1 << 23):
         monkeypatch.setattr(pairs_module, "CELLS", cells)
-        assert off_diagonal(grown_pairs(start, codes, -1.5)) == wanted
+        assert off_diagonal(grown_pairs(start, codes, -1.5, math.inf)) == wanted
 
 
 def test_growth_never_removes_and_infinite_strictness_never_adds():
     codes, start = torch.randn(30, 8), graph(30, (0, 5), (3, 4))
-    assert off_diagonal(grown_pairs(start, codes, math.inf)) == {(0, 5), (3, 4)}
-    assert off_diagonal(grown_pairs(start, codes, 0.0)) >= {(0, 5), (3, 4)}
+    assert off_diagonal(grown_pairs(start, codes, math.inf, math.inf)) == {(0, 5), (3, 4)}
+    assert off_diagonal(grown_pairs(start, codes, 0.0, math.inf)) >= {(0, 5), (3, 4)}
+
+
+def test_a_growth_beyond_its_limit_is_not_even_built(monkeypatch):
+    codes, start, seen = torch.ones(40, 8), graph(40, (0, 5)), []
+    monkeypatch.setattr(pairs_module, "CELLS", 40)  # a row at a time
+    inner = pairs_module._at_least
+    monkeypatch.setattr(pairs_module, "_at_least", lambda *a: seen.append(1) or inner(*a))
+    assert grown_pairs(start, codes, 0.0, 400) is start
+    assert len(seen) == 11  # ten rows are 400 pairs, the eleventh exceeds them
+    assert grown_pairs(start, codes, 0.0, 1600).nnz == 1600
 
 
 def test_above_the_limit_the_best_pairs_of_each_row_are_kept(monkeypatch):
     monkeypatch.setattr(pairs_module, "EXACT_ROWS", 10)
     monkeypatch.setattr(pairs_module, "MOST", 60)
     codes = torch.randn(20, 8, generator=torch.Generator().manual_seed(0))
-    near = off_diagonal(grown_pairs(graph(20), codes, -100.0))
+    near = off_diagonal(grown_pairs(graph(20), codes, -100.0, math.inf))
     best = (codes @ codes.T).topk(3, dim=1).indices.tolist()
     assert near == {(min(i, j), max(i, j)) for i in range(20) for j in best[i] if i != j}
 
@@ -202,13 +212,11 @@ def test_a_growth_that_would_fill_the_graph_is_left_out():
 
 
 def test_a_growth_that_would_more_than_double_the_graph_is_left_out(monkeypatch):
-    from kinbits.methods import dsah
-
     features = FeatureSet(np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32))
     for more, taken in ((6, True), (7, False)):  # 12 entries at first, two more for each pair
         method = make(graph(10, (0, 1)), every=1)
         grown = graph(10, *[(0, j) for j in range(1, 2 + more)])
-        monkeypatch.setattr(dsah, "grown_pairs", lambda *a, grown=grown, **k: grown)
+        monkeypatch.setattr(pairs_module, "_at_least", lambda codes, rows, least, grown=grown: grown[rows])
         method.end_epoch(0, features)
         assert (method.pairs.nnz == grown.nnz) == taken
 

@@ -67,7 +67,8 @@ def neighbour_pairs(near: np.ndarray, second: int, init: Literal["both", "nn", "
     first = _lists(near)
     if init == "nn":
         return closed(first)
-    wide = _lists(np.concatenate([_most_shared(first, rows, second) for rows in blocks(len(near))]))
+    holders = first.T.tocsr()  # once, not for each block
+    wide = _lists(np.concatenate([_most_shared(first[rows] @ holders, second) for rows in blocks(len(near))]))
     if init == "both":
         return closed(first.multiply(wide))
     reached = [(wide[rows] @ first) >= (1 if init == "union" else second) for rows in blocks(len(near))]
@@ -80,11 +81,10 @@ def _lists(ids: np.ndarray) -> Any:
     return sp.csr_array((np.ones(n * k, np.int32), ids.ravel(), np.arange(n + 1) * k), shape=(n, n))
 
 
-def _most_shared(first: Any, rows: slice, count: int) -> np.ndarray:
-    """Return the rows whose lists share most with those of a block; among equals the lower number."""
-    n = first.shape[0]
-    shared = (first[rows] @ first.T).toarray().astype(np.int64)
-    keys = shared * n + np.arange(n)[::-1]
+def _most_shared(shared: Any, count: int) -> np.ndarray:
+    """Return the columns with the highest counts, int64 ``(b, count)``; among equals the lower number."""
+    n = shared.shape[1]
+    keys = shared.toarray().astype(np.int64) * n + np.arange(n)[::-1]
     return np.argpartition(keys, n - count, axis=1)[:, n - count :]
 
 
@@ -94,21 +94,28 @@ def closed(pairs: Any) -> Any:
     return sp.csr_array(either)
 
 
-def grown_pairs(pairs: Any, codes: Tensor, strictness: float, *, diagonal: bool = True) -> Any:
+def grown_pairs(pairs: Any, codes: Tensor, strictness: float, limit: float, *, diagonal: bool = True) -> Any:
     """Add the pairs whose codes are at least as alike as those of the current pairs are on average.
 
     Args:
         pairs: Sparse bool ``(n, n)``, symmetric, with its diagonal.
         codes: float ``(n, bits)``; the inner product of two is their likeness G.
         strictness: gamma; the threshold is the mean of G over the pairs plus gamma deviations (of a sample).
+        limit: How many pairs there may be in the end.
         diagonal: Whether a row and itself count in mean and deviation.
 
     Returns:
-        The union of old and new pairs. Above 100,000 rows at most 10^8 / n new ones are taken per row.
+        The union of old and new pairs, or the old ones where it would exceed the limit, which is seen before it is
+        built. Above 100,000 rows at most 10^8 / n new ones are taken per row.
     """
     threshold = _threshold(pairs, codes, strictness, diagonal)
-    new = sp.vstack([_at_least(codes, rows, threshold) for rows in blocks(len(codes))])
-    return closed(pairs + new)
+    new: list[Any] = []
+    for rows in blocks(len(codes)):
+        new.append(_at_least(codes, rows, threshold))
+        if sum(part.nnz for part in new) > limit:
+            return pairs
+    grown = closed(pairs + sp.vstack(new))
+    return grown if grown.nnz <= limit else pairs
 
 
 def _threshold(pairs: Any, codes: Tensor, strictness: float, diagonal: bool) -> float:

@@ -118,9 +118,8 @@ class Dsah(Method):
     def end_epoch(self, epoch: int, train: TrainSet) -> None:
         """Let the graph grow."""
         if self.every and (epoch + 1) % self.every == 0:
-            grown = grown_pairs(self.pairs, torch.tanh(self.outputs(train)), self.strictness, diagonal=self.diagonal)
-            if grown.nnz <= min(2 * self.pairs.nnz, FULL * len(train) ** 2):
-                self.pairs = grown
+            codes, limit = torch.tanh(self.outputs(train)), min(2 * self.pairs.nnz, FULL * len(train) ** 2)
+            self.pairs = grown_pairs(self.pairs, codes, self.strictness, limit, diagonal=self.diagonal)
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the weighted fit of the cosines, and the quantization."""
