@@ -229,7 +229,7 @@ def test_unsure_guesses_of_the_plain_classifier_can_be_left_out():
 
 def test_what_cannot_serve_is_refused():
     features, labels = blobs(20)
-    with pytest.raises(UsageError, match=r"20 neighbours of 20 rows; give 1 to 19"):
+    with pytest.raises(UsageError, match=r"neighbours is 20, of 20 different images; give 1 to 19"):
         expand(features, few(labels), "prl", neighbours=20)
     with pytest.raises(DataError, match="labelled rows of 1 classes"):
         expand(features, np.where(labels == 0, 0, -1))

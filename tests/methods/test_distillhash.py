@@ -198,7 +198,7 @@ def test_resuming_keeps_noisy_pairs_and_distilled_ones(tmp_path, at):
 
 def test_bad_data_are_refused_with_a_remedy():
     images = blobs(20)
-    with pytest.raises(DataError, match="fewer than there are rows"):
+    with pytest.raises(DataError, match="of 20 training images; both must be less"):
         learn("distillhash", 8, images, neighbours=20, epochs=1)
     with pytest.raises(DataError, match="not finite or point nowhere"):
         learn("distillhash", 8, np.ones((40, 4), np.float32), epochs=1)

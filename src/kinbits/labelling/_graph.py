@@ -73,7 +73,7 @@ def nearest(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         UsageError: ``count`` is not in 1..n-1.
     """
     if not 0 < count < len(points):
-        raise UsageError(f"{count} neighbours of {len(points)} rows; give 1 to {len(points) - 1}")
+        raise UsageError(f"neighbours is {count}, of {len(points)} different images; give 1 to {len(points) - 1}")
     ids, distances = _neighbours.nearest(lambda: (part for _, part in blocks(points)), len(points), count + 1)
     return ids[:, 1:], distances[:, 1:]
 

@@ -36,7 +36,8 @@ class Prl(Expansion):
     paper's; **the labeler's form and all numbers are a reconstruction**, since neither code nor details are known.
 
     Args:
-        neighbours: k; None takes 10 below 10,000 rows and 20 from there: enough links to reach a labelled row.
+        neighbours: k; None takes 10 below 10,000 rows and 20 from there, or all others of fewer rows: enough links to
+            reach a labelled row.
         rounds: T. More of them add fewer rows at a time for the same total.
         per_round: q as a share of the rows. With 5 rounds half of all rows at most get a guess: the easy half.
         candidates: The pool of a round, in multiples of q; 1 leaves no choice to the confidence.
@@ -113,7 +114,7 @@ class Prl(Expansion):
         return {**told, "copies": len(copies), "hubs": [[int(nodes[row]), int(d)] for row, d in hubs]}
 
     def _count(self, n: int) -> int:
-        return self.neighbours if self.neighbours is not None else 10 if n < LARGE else 20
+        return self.neighbours if self.neighbours is not None else min(10 if n < LARGE else 20, max(1, n - 1))
 
     def _rounds(self, nodes: Nodes, labels: Growing, seed: int) -> dict[str, Any]:
         rng = np.random.default_rng([seed, 13])

@@ -39,7 +39,8 @@ def cluster(points: Points, n: int, count: int, kind: Kind, rng: np.random.Gener
         DataError: There are as many clusters as points, or fewer than two clusters can be told apart.
     """
     if not 2 <= count < n:
-        raise DataError(f"{count} clusters of {n} training images; give 2 to {n - 1}, some images for each cluster")
+        fewer = f"clusters from 2 to {n - 1}" if n > 2 else "more images"
+        raise DataError(f"{count} clusters of {n} training images; give {fewer}, some images for each cluster")
     most = max(PER_CLUSTER * count, 10_000) if kind == "kmeans" else max(SPECTRAL_ROWS, 10 * count)
     rows = np.sort(rng.choice(n, min(n, most), replace=False))
     some = _array(points(rows))

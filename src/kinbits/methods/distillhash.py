@@ -126,7 +126,9 @@ class DistillHash(Method):
         n = len(train)
         similar = self.similar or usual_neighbours(n)
         if max(similar, self.neighbours) >= n:
-            raise DataError(f"{max(similar, self.neighbours)} neighbours of {n} rows; give fewer than there are rows")
+            raise DataError(
+                f"neighbours is {self.neighbours} and similar is {similar}, of {n} training images; both must be less"
+            )
         self.distances.prepare(train)
         near = nearest_points(lambda: self.distances.units(train), n, max(similar, self.neighbours) + 1)
         self.distilled.near.copy_(torch.from_numpy(near[:, 1 : self.neighbours + 1]))
