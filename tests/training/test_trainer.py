@@ -16,6 +16,7 @@ from kinbits._errors import ArtefactError
 from kinbits.data import LabelSpace
 from kinbits.methods import Method, Spec, build_method, register
 from kinbits.training import FeatureSet, PixelSet, Training, train
+from kinbits.training._validation import score
 
 ROWS, CLASSES, WIDTH = 90, 3, 12
 SPACE = LabelSpace(("a", "b", "c"))
@@ -132,8 +133,16 @@ def test_one_row_is_refused():
 
 
 def test_a_diverged_loss_is_an_error_with_a_remedy():
-    with pytest.raises(DataError, match="lower lr"):
+    with pytest.raises(DataError, match=r"lower lr.* clip=1\.0 in Python, `clip: 1\.0` in .*--config"):
         train(method("hashnet"), data(), settings(lr=float("1e38"), optimizer="sgd", weight_decay=1e5))
+
+
+@pytest.mark.parametrize(("name", "judges"), [("itq", False), ("orthohash", True)])
+def test_labels_choose_an_epoch_only_for_methods_that_learn_from_them(name, judges):
+    images, other = features()[0], features(3)[0]
+    draws = [np.random.default_rng(seed).integers(0, CLASSES, (2, ROWS)) for seed in (1, 2)]
+    one, two = (score(method(name), FeatureSet(images, a), FeatureSet(other, b)) for a, b in draws)
+    assert (one != two) == judges
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,10 @@ def fit(
     lr: Annotated[float | None, _option(help="Learning rate.", default="the method's")] = None,
     backbone_lr: Annotated[float | None, _option(help="Of a fine-tuned backbone.", default="the method's")] = None,
     seed: Annotated[int | None, _option(help="Of everything random.", default="0")] = None,
-    validation: Annotated[float | None, _option(help="Share held out to choose the best epoch.", default="0")] = None,
+    validation: Annotated[
+        float | None,
+        _option(help="Share held out to choose the best epoch, by labels only if the method has them.", default="0"),
+    ] = None,
     patience: Annotated[
         int | None, _option(help="Stop after so many epochs without a better score.", default="never")
     ] = None,

@@ -16,12 +16,13 @@ NEIGHBOURS = 10
 def score(method: Method, train: Trainable, held: Trainable) -> float:
     """Score codes of held-out rows as queries against codes of the training rows; higher is better.
 
-    With labels: tie-aware mAP@all. Without: tie-aware mAP@all where the ten nearest images by cosine of the
-    features count as relevant, which needs no label. Training rows whose label is only a guess judge nothing.
+    Tie-aware mAP@all by labels, where the method learns from them. For methods without labels, and without any at hand,
+    the ten nearest images by cosine of the features count as relevant: labels that chose the epoch would make a
+    method with labels of it. Training rows whose label is only a guess judge nothing.
     """
     rows = None if train.true is None else np.flatnonzero(train.true)
     queries, database = _codes(method, held), _codes(method, train, rows)
-    if held.labels is not None and train.labels is not None:
+    if method.supervision != "none" and held.labels is not None and train.labels is not None:
         labels = _integers(train.labels)
         judges = labels if rows is None else labels[rows]
         relevance: metrics.Relevance = metrics.LabelRelevance(_integers(held.labels), judges)
