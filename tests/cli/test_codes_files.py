@@ -90,6 +90,25 @@ def test_an_index_from_codes_equals_one_from_data(run, index, model, vectors):
     assert run("search", index, *query).out == run("search", "other.index", *query).out
 
 
+def test_an_index_has_the_same_columns_whichever_way_it_is_made(run, images):
+    images("photos", cat=4, dog=4)
+    names = [f"photos/{label}/{number}.png" for label in ("cat", "dog") for number in range(4)]
+    kinds = ["cat"] * 4 + ["dog"] * 4
+    lines = [f"{name},{kind},a {kind},k{row},{row}" for row, (name, kind) in enumerate(zip(names, kinds, strict=True))]
+    Path("shop.csv").write_text("\n".join(["path,kind,text,code,distance", *lines]) + "\n")
+    settings = ["--label-column", "kind", "--backbone", "convnet-small", "--epochs", "1", "--bits", "8"]
+    assert run("fit", "shop.csv", "-o", "m", *settings).code == 0
+    assert run("index", "create", "i", "m", "shop.csv", "--label-column", "kind").code == 0
+    model, data = kinbits.HashModel.load("m"), kinbits.open_dataset("shop.csv", label_column="kind")
+    here = kinbits.Index.create(model=model).add(data).search(names[5]).to_dicts()
+    assert (here[0].keys(), here[0]["label"]) == ({"id", "distance", "label", "text", "code"}, "dog")
+    assert kinbits.Index.open("i", model=model).search(names[5]).to_dicts() == here
+    assert run("encode", "m", "shop.csv", "-o", "codes.parquet", "--label-column", "kind").code == 0
+    assert run("index", "create", "other", "codes.parquet").code == 0
+    without = [{name: value for name, value in hit.items() if name != "code"} for hit in here]  # the codes' own column
+    assert kinbits.Index.open("other", model=model).search(names[5]).to_dicts() == without
+
+
 def test_codes_of_others_need_their_length(run, vectors):
     import pyarrow as pa
 

@@ -33,8 +33,22 @@ def dataset(**changes):
         "columns": {"year": np.array([2019, 2020, 2021])},
         "labels": np.array([1, 0, -1]),
         "space": SimpleNamespace(names=("cat", "dog")),
+        "texts": None,
+        "kind": "image",
+        "name": "photos",
+        "skipped": (),
     }
     return SimpleNamespace(**{**parts, **changes}, __len__=lambda: 3)
+
+
+class Forgiving(Model):
+    """Cannot read odd numbers."""
+
+    def encode_readable(self, dataset):
+        good = [number % 2 == 0 for number in dataset.numbers]
+        bad = [SimpleNamespace(id=id_, reason="odd") for id_ in dataset.ids[np.logical_not(good)]]
+        kept = SimpleNamespace(ids=dataset.ids[good], skipped=(*dataset.skipped, *bad))
+        return self.encode(np.array(dataset.numbers)[good]), kept
 
 
 def filled(**options):
@@ -95,9 +109,45 @@ def test_several_labels_are_listed_and_can_be_searched():
     assert index.search(0, where={"label": "cat, dog"}).ids.tolist() == ["x"]
 
 
-def test_a_data_sets_own_label_column_wins_and_given_ids_win_over_its_own():
-    index = Index.create(model=Model()).add(dataset(columns={"label": ["p", "q", "r"]}), ids=[1, 2, 3])
-    assert index.search(0, k=1).to_dicts() == [{"id": 1, "distance": 0, "label": "p"}]
+def test_what_is_given_wins_over_what_a_data_set_brings_and_its_labels_over_a_column_of_that_name():
+    columns = {"label": ["p", "q", "r"], "text": [7, 8, 9], "year": [1, 2, 3]}
+    brings = dataset(columns=columns, texts=("one", "two", ""))
+    index = Index.create(model=Model()).add(brings, ids=[1, 2, 3], metadata={"year": [4, 5, 6]})
+    assert index.search(0, k=1).to_dicts() == [{"id": 1, "distance": 0, "label": "dog", "text": "one", "year": 4}]
+    unlabelled = Index.create(model=Model()).add(dataset(columns=columns, labels=None))
+    assert unlabelled.search(0, k=1).to_dicts() == [{"id": "x", "distance": 0, "label": "p", "text": 7, "year": 1}]
+
+
+def test_columns_of_a_data_set_that_hits_cannot_show_are_left_out_or_become_text():
+    columns = {"id": [1, 2, 3], "distance": [9, 9, 9], "code": ["k", "l", "m"], "taken": [[2020, 1], None, {}]}
+    index = Index.create(model=Model()).add(dataset(columns=columns, labels=None))
+    assert index.search(0, k=3).to_dicts() == [
+        {"id": "x", "distance": 0, "code": "k", "taken": "[2020, 1]"},
+        {"id": "y", "distance": 1, "code": "l", "taken": None},
+        {"id": "z", "distance": 4, "code": "m", "taken": "{}"},
+    ]
+
+
+def test_what_cannot_be_read_of_a_data_set_is_skipped_with_a_warning():
+    known = SimpleNamespace(id="w", reason="no label")  # left out before, which whoever did it knows
+    numbers, names = [0, 1, 2, 3, 4, 5, 7], np.array(list("abcdefg"))
+    brings = dataset(numbers=numbers, ids=names, columns={"n": numbers}, labels=None, skipped=(known,))
+    index = Index.create(model=Forgiving())
+    with pytest.warns(UserWarning, match=r"skipped 4 of 7 images .* \(b: odd; d: odd; f: odd; \.\.\.\)") as told:
+        index.add(brings)
+    assert [warning.filename for warning in told] == [__file__]
+    assert [(hit["id"], hit["n"]) for hit in index.search(0, k=9)] == [("a", 0), ("c", 2), ("e", 4)]
+    other = Index.create(model=Forgiving())
+    with pytest.warns(UserWarning, match="photos: skipped"):
+        other.add(brings, ids=np.arange(7) * 10, metadata={"word": list("tuvwxyz")})
+    assert [(hit["id"], hit["word"]) for hit in other.search(0, k=9)] == [(0, "t"), (20, "v"), (40, "x")]
+
+
+def test_a_data_set_of_which_nothing_can_be_read_is_an_error():
+    index = Index.create(model=Forgiving())
+    with pytest.raises(DataError, match=r"photos: no image can be read \(x: odd; y: odd; z: odd\); check the paths"):
+        index.add(dataset(numbers=[1, 3, 5]))
+    assert len(index.add(dataset(numbers=[], ids=np.array([]), columns={}, labels=None))) == 0
 
 
 def test_columns_that_come_later_are_none_for_earlier_items():

@@ -188,9 +188,11 @@ def read_codes(path: Path) -> Codes:
 
 
 def _table(batch: Encoded, told: Mapping[str, Any]) -> Any:
-    from kinbits.cli._encoding import metadata
+    from kinbits.index._items import columns_of
 
-    return code_rows(batch.dataset.ids, batch.codes, metadata(batch.dataset), told)
+    columns = columns_of(batch.dataset)
+    columns.pop("code", None)  # the codes' own column
+    return code_rows(batch.dataset.ids, batch.codes, columns, told)
 
 
 def _told(file: Any) -> dict[str, Any]:

@@ -81,32 +81,14 @@ def _rows(dataset: Dataset, start: int, stop: int) -> Dataset:
     return dataset.select(np.arange(start, stop))
 
 
-def metadata(dataset: Dataset) -> dict[str, list[Any]]:
-    """Return label, text and further columns as lists of plain values; None where there is none."""
-    from kinbits.index._items import label_texts
-
-    columns: dict[str, list[Any]] = {}
-    if dataset.labels is not None:
-        columns["label"] = label_texts(dataset.labels, dataset.space)
-    if dataset.texts is not None:
-        columns["text"] = list(dataset.texts)
-    for name, values in dataset.columns.items():
-        if name not in ("id", "code", "distance"):
-            columns.setdefault(name, [_plain(value) for value in values])
-    return columns
-
-
-def _plain(value: Any) -> Any:
-    value = value.item() if isinstance(value, np.generic) else value
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
-
-
 def collect(batches: Iterator[Encoded]) -> tuple[np.ndarray, np.ndarray, dict[str, list[Any]], list[Skipped]]:
     """Join batches to codes, ids, columns and what could not be read."""
+    from kinbits.index._items import columns_of
+
     found = list(batches)
     columns: dict[str, list[Any]] = {}
     for batch in found:
-        for name, values in metadata(batch.dataset).items():
+        for name, values in columns_of(batch.dataset).items():
             columns.setdefault(name, []).extend(values)
     skipped = [one for batch in found for one in batch.dataset.skipped]
     codes, ids = [batch.codes for batch in found], [batch.dataset.ids for batch in found]

@@ -18,10 +18,10 @@ from kinbits.index._ids import as_ids
 from kinbits.index._items import (
     Encoder,
     Metadata,
-    describe,
     encode,
     make_batch,
     new_state,
+    read_items,
     require_alike,
     require_model,
 )
@@ -126,9 +126,11 @@ class Index:
 
         Args:
             items: Packed codes uint8 ``(n, w)``; or whatever the model encodes. A data set brings its own
-                ids and columns, and its labels by name as the column ``label``.
+                ids and columns, its labels by name as the column ``label``, and its texts as ``text``. What cannot
+                be read of it is left out, and a warning names the first of it; `kinbits.HashModel.encode_readable`
+                lists all.
             ids: int or str, one per item; continued from the largest if not given.
-            metadata: Columns of numbers, text, bool or None, one value per item.
+            metadata: Columns of numbers, text, bool or None, one value per item; they go before a data set's own.
             upsert: Replace items whose ids exist, instead of refusing them.
 
         Returns:
@@ -136,15 +138,14 @@ class Index:
 
         Raises:
             UsageError: if an id exists, or items need a model and there is none.
-            DataError: if codes, ids or metadata do not fit each other or the index.
+            DataError: if codes, ids or metadata do not fit each other or the index, or no item can be read.
             ArtefactError: if files that the change needs are damaged.
             EnvironmentFault: if the folder cannot be written; the index stays as it was.
         """
-        codes, _ = encode(items, self._model, self.bits, "items")  # may take long: not under the lock
-        described = describe(items, len(codes), ids, metadata)
+        codes, given, columns = read_items(items, ids, metadata, self._model, self.bits)  # long: not under the lock
         with self._change():
             if len(codes):
-                batch = make_batch(codes, *described, self._state)
+                batch = make_batch(codes, given, columns, self._state)
                 self._commit(self._state.with_batch(batch, self._place, upsert=upsert))
         return self
 

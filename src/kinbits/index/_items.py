@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kinbits import hamming
 from kinbits._errors import ArtefactError, DataError, UsageError
 from kinbits.hamming import Codes
-from kinbits.index._columns import as_columns
+from kinbits.index._columns import RESERVED, as_columns
 from kinbits.index._ids import Ids, as_ids
 from kinbits.index._merge import Batch
 from kinbits.index._segment import check_query
 from kinbits.index._state import State
 
 Metadata = Mapping[str, Sequence[Any]]
+_NAMED = 3  # items that a message names
 
 
 class Encoder(Protocol):
     """What an index needs of a model, e.g. `kinbits.HashModel`.
+
+    A model that has `encode_readable` too, as that one has, takes data sets of which some items cannot be read.
 
     Attributes:
         bits: Code length.
@@ -106,20 +112,53 @@ def encode(items: Any, model: Encoder | None, bits: int, name: str) -> tuple[Cod
     return check_query(codes[None] if codes.ndim == 1 else codes, bits, name), single or codes.ndim == 1
 
 
-def describe(items: Any, count: int, ids: Any, metadata: Metadata | None) -> tuple[Ids | None, dict[str, list[Any]]]:
-    """Gather ids (None if there are none) and columns of ``count`` items that are to be added.
+def read_items(
+    items: Any, ids: Any, metadata: Metadata | None, model: Encoder | None, bits: int
+) -> tuple[Codes, Ids | None, dict[str, list[Any]]]:
+    """Gather codes ``(n, w)``, ids (None if there are none) and columns of items that are to be added.
+
+    What cannot be read of a data set is left out, with its id and metadata, and a warning says so.
 
     Raises:
-        DataError: if their numbers do not fit, or ids cannot be stored.
-        UsageError: for metadata of a type that cannot be stored.
+        UsageError: if the items need a model and there is none, or for metadata of a type that cannot be stored.
+        DataError: if nothing can be read, the numbers do not fit, or ids or codes cannot be stored.
     """
+    metadata = {} if metadata is None else metadata
     if _is_dataset(items):
-        ids = items.ids if ids is None else ids
-        metadata = {**_dataset_columns(items), **({} if metadata is None else metadata)}
-    checked = None if ids is None else as_ids(ids)
-    if checked is not None and len(checked) != count:
-        raise DataError(f"{count} items, but {len(checked)} ids; give one id per item")
-    return checked, as_columns({} if metadata is None else metadata, count)
+        codes, rows = _encode_readable(items, model, bits)
+        ids, metadata = items.ids if ids is None else ids, {**columns_of(items), **metadata}
+    else:
+        codes, _ = encode(items, model, bits, "items")
+        rows = np.ones(len(codes), bool)
+    given = None if ids is None else as_ids(ids)
+    if given is not None and len(given) != len(rows):
+        raise DataError(f"{len(rows)} items, but {len(given)} ids; give one id per item")
+    columns = as_columns(metadata, len(rows))
+    if rows.all():
+        return codes, given, columns
+    kept = {name: list(compress(values, rows)) for name, values in columns.items()}
+    return codes, None if given is None else given[rows], kept
+
+
+def _encode_readable(dataset: Any, model: Encoder | None, bits: int) -> tuple[Codes, NDArray[np.bool_]]:
+    """Encode what can be read of a data set; return the codes and of which items they are, bool ``(n,)``."""
+    able = getattr(model, "encode_readable", None)
+    if able is None:
+        codes, _ = encode(dataset, model, bits, "items")
+        return codes, np.ones(len(codes), bool)
+    codes, kept = able(dataset)
+    bad = len(dataset.ids) - len(kept.ids)
+    if bad:
+        told = [f"{one.id}: {one.reason}" for one in kept.skipped[-bad:][:_NAMED]]
+        reasons = "; ".join(told + ["..."] * (bad > _NAMED))
+        if not len(kept.ids):
+            raise DataError(
+                f"{dataset.name}: no {dataset.kind} can be read ({reasons}); "
+                "check the paths, or replace the damaged files"
+            )
+        what = f"skipped {bad:,} of {len(dataset.ids):,} {dataset.kind}s that cannot be read"
+        warnings.warn(f"{dataset.name}: {what} ({reasons})", stacklevel=4)
+    return check_query(codes, bits, "items"), np.isin(dataset.ids, kept.ids)
 
 
 def make_batch(codes: Codes, ids: Ids | None, columns: dict[str, list[Any]], state: State) -> Batch:
@@ -140,14 +179,35 @@ def is_single(items: Any) -> bool:
 
 
 def _is_dataset(items: Any) -> bool:
-    return all(hasattr(items, name) for name in ("ids", "columns", "labels", "space"))
+    return all(hasattr(items, name) for name in ("ids", "columns", "labels", "space", "texts"))
 
 
-def _dataset_columns(dataset: Any) -> dict[str, Sequence[Any]]:
-    columns = dict(dataset.columns)
+def columns_of(dataset: Any) -> dict[str, list[Any]]:
+    """Return the metadata that a data set brings: its labels by name, its texts, and its columns.
+
+    A column with a name that hits give to their own, or that is called as the labels or texts are, is left out.
+
+    Args:
+        dataset: A `kinbits.data.Dataset` of n items.
+
+    Returns:
+        ``label``, ``text`` and the others, n values each: numbers, bool, str, or None where there is none. Values of
+        other types become text.
+    """
+    columns: dict[str, list[Any]] = {}
     if dataset.labels is not None:
-        columns.setdefault("label", label_texts(dataset.labels, dataset.space))
+        columns["label"] = label_texts(dataset.labels, dataset.space)
+    if dataset.texts is not None:
+        columns["text"] = list(dataset.texts)
+    for name, values in dataset.columns.items():
+        if name not in RESERVED:
+            columns.setdefault(name, [_plain(value) for value in values])
     return columns
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def label_texts(labels: np.ndarray[Any, Any], space: Any) -> list[str | None]:

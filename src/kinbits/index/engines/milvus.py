@@ -16,7 +16,7 @@ from kinbits.hamming import Codes
 from kinbits.index._filter import Condition, Where
 from kinbits.index._hits import BatchHits, Hits
 from kinbits.index._ids import IdKind, Ids, as_ids, kind_of, readable
-from kinbits.index._items import Encoder, Metadata, describe, encode, require_model
+from kinbits.index._items import Encoder, Metadata, read_items, require_model
 from kinbits.index._rerank import reranked
 from kinbits.index._search import reach
 from kinbits.index._state import State
@@ -170,8 +170,7 @@ class MilvusIndex(EngineIndex):
             DataError: if codes, ids or metadata do not fit each other or the collection.
             EnvironmentFault: if Milvus fails; says how many items were added.
         """
-        codes, _ = encode(items, self._model, self.bits, "items")
-        given, columns = describe(items, len(codes), ids, metadata)
+        codes, given, columns = read_items(items, ids, metadata, self._model, self.bits)
         if not len(codes):
             return self
         if given is None:
