@@ -1,7 +1,9 @@
 """HashModel: what goes in, what stays the same on disk, what is refused."""
 
+import errno
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,6 +90,34 @@ def test_a_place_that_cannot_be_written_is_named(model, tmp_path):
         model.save(tmp_path / "file" / "model")
 
 
+@pytest.mark.parametrize("size", [0, 200, 50_000])
+def test_a_full_disk_is_named_and_leaves_the_older_model(model, tmp_path, full_disk, size):
+    target = model.save(tmp_path / "model")
+    for place in (target, tmp_path / "new"):
+        with full_disk(size), pytest.raises(EnvironmentFault, match=r"model.*free space"):
+            model.save(place)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert kinbits.HashModel.load(target).fingerprint == model.fingerprint
+
+
+def test_a_model_that_cannot_take_its_place_leaves_the_older_one(model, tmp_path, monkeypatch):
+    target = model.save(tmp_path / "model")
+    (target / "mine.txt").write_text("older")
+    rename = Path.replace
+
+    def failing(self, to):
+        if Path(to) == target and not (self / "mine.txt").exists():
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "replace", failing)
+    with pytest.raises(EnvironmentFault, match="Input/output error"):
+        model.save(target)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert (target / "mine.txt").read_text() == "older"
+    assert kinbits.HashModel.load(target).fingerprint == model.fingerprint
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -153,6 +183,12 @@ def test_an_unreadable_image_is_named_or_skipped(model, tmp_path):
     codes, kept = model.encode_readable(kinbits.open_dataset(tmp_path))
     assert len(codes) == len(kept) == 1
     assert [s.id for s in kept.skipped] == ["bad.png"]
+    with pytest.warns(UserWarning, match=r"skipped 1 of 2 images that cannot be read \(bad\.png: "):
+        index = kinbits.Index.create(model=model).add(kinbits.open_dataset(tmp_path))
+    assert index.search(tmp_path / "good.png").to_dicts() == [{"id": "good.png", "distance": 0}]
+    (tmp_path / "good.png").write_bytes(b"not an image either")
+    with pytest.raises(DataError, match=r"no image can be read \(bad\.png: .*; good\.png: .*\)"):
+        kinbits.Index.create(model=model).add(kinbits.open_dataset(tmp_path))
 
 
 def test_fingerprints_tell_models_apart(model):

@@ -43,6 +43,10 @@ def write_folder(
         card: Becomes ``README.md``.
         labels: Becomes ``labels.csv``.
         codes: Becomes ``train-codes.parquet``.
+
+    Raises:
+        ArtefactError: Something that is no model is there.
+        EnvironmentFault: The machine does not let it be written; an older model stays as it was.
     """
     check_target(folder)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -61,8 +65,9 @@ def write_folder(
 
             parquet.write_table(codes, aside / CODES)
         _replace(aside, folder)
-    except OSError as error:
-        raise EnvironmentFault(f"cannot write the model {folder}: {error.strerror or error}") from None
+    except (OSError, SafetensorError) as error:  # safetensors has an error of its own for a full disk
+        reason = getattr(error, "strerror", None) or error
+        raise EnvironmentFault(f"cannot write the model {folder}: {reason}; check permissions and free space") from None
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return folder
@@ -81,13 +86,21 @@ def check_target(folder: Path) -> None:
 
 
 def _replace(aside: Path, folder: Path) -> None:
-    """Put a finished folder in place; the old one is moved out first, since rename does not replace folders."""
+    """Put a finished folder in place; the old one is moved out first, since rename does not replace folders.
+
+    Raises:
+        OSError: A folder cannot be renamed; the old one is back in its place.
+    """
     if not folder.exists():
         aside.replace(folder)
         return
     old = aside.with_name(aside.name + "-old")
     folder.replace(old)
-    aside.replace(folder)
+    try:
+        aside.replace(folder)
+    except OSError:
+        old.replace(folder)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 

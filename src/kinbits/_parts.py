@@ -118,7 +118,7 @@ class Parts:
         told = [train.key.encode(), train.labels.numpy().tobytes(), train.weights.tobytes()]
         train.key = hashlib.sha256(b"".join(told)).hexdigest()
 
-    def record(self, dataset: Dataset) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """Return what the training record says about the labels."""
         if self.labels is None:
             return {}

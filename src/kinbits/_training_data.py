@@ -25,7 +25,7 @@ PIXEL_MEMORY = 2 << 30
 NO_TEXT = "no text"
 
 
-def _labels(dataset: Dataset, method: type[Method]) -> np.ndarray | None:
+def _labels(dataset: Dataset) -> np.ndarray | None:
     labels = dataset.labels
     return labels.astype(np.float32) if labels is not None and labels.ndim == 2 else labels
 
@@ -67,7 +67,7 @@ class Frozen:
         if "text" in backbones:
             texts = extract(self.dataset, backbones["text"], cache=task.cache)
             self.texts = np.asarray(texts.array)
-        self.labels = _labels(self.dataset, method)
+        self.labels = _labels(self.dataset)
         self.key = key_of(self.dataset, backbones, task)
 
     def take(self, rows: np.ndarray) -> Trainable:
@@ -102,7 +102,7 @@ class Pixels:
         self.texts = None
         if "text" in backbones:
             self.texts = np.asarray(extract(self.dataset, backbones["text"], cache=task.cache).array)
-        self.labels = _labels(self.dataset, method)
+        self.labels = _labels(self.dataset)
         self.key = key_of(self.dataset, backbones, task)
 
     def take(self, rows: np.ndarray) -> Trainable:

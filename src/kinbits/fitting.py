@@ -75,7 +75,7 @@ def fit(data: Any, *, training: Training | None = None, **options: Any) -> HashM
         "data_fingerprint": dataset.fingerprint,
         "rows": len(job.train),
         "skipped": [vars(s) for s in job.dataset.skipped],
-        **job.parts.record(job.dataset),
+        **job.parts.record(),
         **({} if job.train.pairs is None else {"pairs": job.train.pairs.counts()}),
         **before,
         "seed": training.seed,

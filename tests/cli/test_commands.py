@@ -147,6 +147,14 @@ def test_a_killed_fit_goes_on_to_the_same_model(run, vectors):
     assert not Path(".part.checkpoints").exists()
 
 
+def test_a_full_disk_ends_a_fit_as_a_fault_of_the_machine(run, vectors, full_disk):
+    with full_disk(2_000):
+        ended = run("fit", vectors, "-o", "m", "--bits", "16", "--epochs", "1")
+    assert ended.code == 5
+    assert "free space" in ended.error
+    assert not Path("m").exists()
+
+
 def test_resume_refuses_the_checkpoint_of_other_settings(run, vectors):
     fit = ["fit", "vectors.npz", "--bits", "16", "--epochs", "6", "-o", "m"]
     subprocess.run([sys.executable, "-c", FIT, *fit], capture_output=True, check=False)
@@ -305,7 +313,7 @@ def test_doctor_names_what_it_found(run):
     ended = run("doctor", "--json")
     found = {one["what"]: one for one in json.loads(ended.out)}
     assert {"versions", "processor", "native kernel", "threads", "GPU", "feature cache"} <= set(found)
-    assert {"engine exact", "engine faiss-hnsw", "engine milvus"} <= set(found)
+    assert {"engine exact", "engine faiss-hnsw", "engine milvus", "timm", "pycolmap"} <= set(found)
     faults = [one for one in found.values() if one["state"] == "fault"]
     assert ended.code == (5 if faults else 0)
     assert run("doctor").code == ended.code

@@ -1,4 +1,4 @@
-"""An index of binary codes with ids, metadata and filters, in memory or in a folder. Needs NumPy alone."""
+"""An index of binary codes with ids, metadata and filters, in memory or in a folder. Needs NumPy and xxhash alone."""
 
 from __future__ import annotations
 

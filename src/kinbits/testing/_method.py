@@ -25,8 +25,8 @@ def check_method(name: str, *, epochs: int | None = 15, **params: Any) -> None:
 
     On a toy set: shapes and types for two code lengths, one of them odd; empty and one-row encoding; finite loss;
     gradients reach every tower; a rebuilt head and a checkpoint give the same codes; two runs with one seed are
-    identical; unlike seeds differ only where they may; learning beats random codes, and beats ITQ where there are
-    labels; sets of labels, and given pairs, work or are refused with a remedy.
+    identical; learning beats random codes, and beats ITQ where there are labels; sets of labels, and given pairs, work
+    or are refused with a remedy.
 
     Args:
         name: A registered method, or the path of a file that registers one.

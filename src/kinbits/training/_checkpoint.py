@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from kinbits._errors import ArtefactError, EnvironmentFault
 
 FILE = "last.ckpt"
+FORMAT = 2  # of what a state holds and of what identifies its run
 
 
 class Checkpoints:
@@ -28,7 +30,7 @@ class Checkpoints:
         """Write the state after the last finished epoch.
 
         Raises:
-            EnvironmentFault: The folder cannot be written.
+            EnvironmentFault: The folder cannot be written; the checkpoint before stays.
         """
         if self.folder is None:
             return
@@ -36,12 +38,20 @@ class Checkpoints:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with aside.open("wb") as file:
-                torch.save(dict(state), file)
+                torch.save({"format": FORMAT, **state}, file)
                 file.flush()
                 os.fsync(file.fileno())
             aside.replace(target)
-        except OSError as error:
-            raise EnvironmentFault(f"cannot write the checkpoint {target}: {error.strerror or error}") from None
+        except (OSError, RuntimeError) as error:
+            with suppress(OSError):
+                aside.unlink()
+            # closing its archive after a failed write, torch hides the OSError behind a RuntimeError
+            fault = error if isinstance(error, OSError) else error.__context__
+            if not isinstance(fault, OSError):
+                raise
+            raise EnvironmentFault(
+                f"cannot write the checkpoint {target}: {fault.strerror or fault}; check permissions and free space"
+            ) from None
 
     def forget(self) -> None:
         """Remove what an earlier run left."""
@@ -56,16 +66,21 @@ class Checkpoints:
             device: Where tensors go.
 
         Raises:
-            ArtefactError: The checkpoint is damaged or belongs to another run.
+            ArtefactError: The checkpoint is damaged, of another version of kinbits, or belongs to another run.
         """
         path = (self.folder or Path()) / FILE
         if not path.exists():
             return None
         try:
             state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-            found = state["identity"]
+            format_, found = state.get("format"), dict(state["identity"])
         except Exception as error:
             raise ArtefactError(f"the checkpoint {path} cannot be read ({error}); delete it and start again") from None
+        if format_ != FORMAT:
+            raise ArtefactError(
+                f"the checkpoint {path} is of another version of kinbits, which noted other settings; leave out "
+                f"--resume to start again"
+            )
         differing = sorted(k for k in identity.keys() | found.keys() if identity.get(k) != found.get(k))
         if differing:
             raise ArtefactError(

@@ -35,7 +35,8 @@ class Training:
         pretrain_epochs: Length of that stage; None takes the recipe of its method.
         augmentation: Random views of the images when the backbone is fine-tuned.
         checkpoints: Folder that keeps the last finished epoch, or None.
-        resume: Go on from the last finished epoch in ``checkpoints``.
+        resume: Go on from the last finished epoch in ``checkpoints``, with the same settings; only devices and
+            accelerator may have changed.
         progress: Show progress on standard error.
     """
 

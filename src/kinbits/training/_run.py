@@ -25,6 +25,8 @@ OPTIMIZERS: dict[str, Any] = {
     "adamw": torch.optim.AdamW,
     "sgd": lambda groups, **options: torch.optim.SGD(groups, momentum=0.9, **options),
 }
+# Settings of where a run takes place, not of what comes out: they may change when it is resumed.
+CIRCUMSTANCES = ("devices", "accelerator", "checkpoints", "resume", "progress")
 
 
 @dataclass
@@ -108,16 +110,15 @@ class Run:
 
     def _identity(self) -> dict[str, Any]:
         """Describe what must be equal for a checkpoint to continue this run."""
+        settings = vars(self.training).items()
         return {
+            **{name: value for name, value in settings if name not in (*CIRCUMSTANCES, *vars(self.recipe))},
             "method": self.method.name,
             **{f"params.{name}": value for name, value in self.method.params.items()},
             **{f"recipe.{name}": value for name, value in vars(self.recipe).items()},
             "bits": self.method.spec.bits,
             "rows": len(self.train),
-            "seed": self.training.seed,
-            "validation": self.training.validation,
-            "pretrain": self.training.pretrain,
-            "pretrain_epochs": self.training.pretrain_epochs,
+            "finetune": not self.train.frozen,
             "data": self.train.key,
         }
 
@@ -164,7 +165,10 @@ class Run:
         record = {name: float(total) / max(steps, 1) for name, total in meter.items()}
         record["loss"] = sum(record.values())
         if not math.isfinite(record["loss"]):
-            raise DataError(f"the loss is {record['loss']} in epoch {epoch + 1}; lower lr or set clip=1.0")
+            raise DataError(
+                f"the loss is {record['loss']} in epoch {epoch + 1}; lower lr, or limit the gradients' norm: clip=1.0 "
+                "in Python, `clip: 1.0` in the file that `kinbits fit --config` reads"
+            )
         if self.held is not None and self.method.complete:
             record["validation"] = score(self.method, self.train, self.held)
         progress.epoch(record)

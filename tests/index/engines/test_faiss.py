@@ -198,6 +198,26 @@ def test_wrong_options_and_places_say_what_is_right(tmp_path):
             action(tmp_path / "x")
 
 
+def test_the_number_of_lists_is_checked_when_the_index_is_made(tmp_path):
+    for value in (-3, 1.5, "x", None, True):
+        with pytest.raises(UsageError, match="nlist"):
+            create_index(tmp_path / "x", engine="faiss-ivf", bits=64, nlist=value)
+    assert not (tmp_path / "x").exists()
+    assert filled("faiss-ivf", nlist=0)._graph.searcher.index.nlist == int(4 * 3000**0.5) + 1
+    assert filled("faiss-ivf", tmp_path / "x", nlist=np.int64(7))._graph.searcher.index.nlist == 7
+    assert open_index(tmp_path / "x").info()["options"]["nlist"] == 7
+
+
+def test_lists_without_a_number_in_an_older_description_are_automatic(tmp_path):
+    filled("faiss-ivf", tmp_path / "x")
+    path = tmp_path / "x" / "engine.json"
+    found = json.loads(path.read_text())
+    path.write_text(json.dumps({**found, "options": {**found["options"], "nlist": None}}))
+    index = open_index(tmp_path / "x")
+    assert index.info()["options"]["nlist"] == 0
+    assert index.add(~CODES[:5]).search(~CODES[0], k=1).ids.tolist() == [3000]
+
+
 def test_a_machine_without_faiss_is_told_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(EnvironmentFault, match="pip install faiss-cpu"):

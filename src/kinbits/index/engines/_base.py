@@ -198,17 +198,21 @@ def read_options(kind: type[O], given: Mapping[str, Any], engine: str) -> O:
     """Make an engine's options of what a user passed, by the fields of their dataclass.
 
     Raises:
-        UsageError: for an option that it does not have, or a value of another type.
+        UsageError: for an option that it does not have, a value of another type, or a number below 1; 0 is taken where
+            it is the default.
     """
-    defaults = {field.name: field.default for field in fields(kind)}  # type: ignore[arg-type]
+    defaults: dict[str, Any] = {field.name: field.default for field in fields(kind)}  # type: ignore[arg-type]
+    chosen = dict(given)
     for name, value in given.items():
         if name not in defaults:
             raise unknown_name(f"option of engine '{engine}'", name, defaults)
-        if type(defaults[name]) is int and hamming.whole_number(value, name) < 1:
-            raise UsageError(f"{name}={value}: give a whole number, 1 or more")
+        if type(defaults[name]) is int:
+            chosen[name] = hamming.whole_number(value, name)  # NumPy's, too, but as an int that JSON can hold
+            if chosen[name] < min(defaults[name], 1):
+                raise UsageError(f"{name}={value}: give a whole number, 1 or more")
         if type(defaults[name]) in (bool, str) and type(value) is not type(defaults[name]):
             raise UsageError(f"{name}={value!r}: give {type(defaults[name]).__name__}, e.g. {defaults[name]!r}")
-    return kind(**given)
+    return kind(**chosen)
 
 
 def _count(value: int | None, name: str) -> int | None:

@@ -84,7 +84,8 @@ class FaissIndex(EngineIndex):
         for name in options:
             if name in cls._fixed:
                 raise UsageError(f"{name} is fixed when the index is made; make a new one to change it")
-        chosen = read_options(cls._options, {**found["options"], **options}, cls.name)
+        kept = {name: value for name, value in found["options"].items() if value is not None}  # as nlist was once
+        chosen = read_options(cls._options, {**kept, **options}, cls.name)
         index = cls(Index.open(path / _ITEMS, model=model), path, chosen)
         index._load(found["graph"])
         return index

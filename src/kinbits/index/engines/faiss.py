@@ -35,7 +35,7 @@ class HnswOptions:
 class IvfOptions:
     """Options of `FaissIvf`, with faiss's names."""
 
-    nlist: int | None = None
+    nlist: int = 0
     nprobe: int = 64
     exact_below: int = 10_000
 
@@ -115,7 +115,7 @@ class FaissIvf(FaissIndex):
     The centres are trained when the lists are first built, and again when four times as many items are held.
 
     Options:
-        nlist: How many lists; None for four times the square root of the items.
+        nlist: How many lists; 0 for four times the square root of the items (0).
         nprobe: How many lists a query reads; may be given to `open_index` too (64).
         exact_below: With fewer items there are no lists and search is exact (10,000).
     """
