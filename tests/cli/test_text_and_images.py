@@ -123,3 +123,22 @@ def test_a_parquet_table_with_some_texts_missing_trains(shop, tiny, tmp_path):
     assert [one["reason"] for one in model.training["skipped"]] == ["no text"] * len(COLOURS)
     assert model.training["rows"] == len(paths) - len(COLOURS)
     assert model.encode(text="a red thing").shape == (1, 1)
+
+
+def test_a_column_of_texts_can_be_named_for_an_evaluation(run, shop, crossing):
+    rows = [f"{shop}/{c}/{n}.png,{c},a {c} thing" for c in COLOURS for n in range(EACH)]
+    Path("shop.csv").write_text("\n".join(["path,colour,words", *rows]) + "\n")
+    columns = ["--label-column", "colour", "--text-column", "words"]
+    ways = {"image to text", "text to image", "text to text"}
+    for data in ("shop.csv", "folder:shop.csv"):
+        measured = run("evaluate", crossing, data, *columns, "--metric", "map@all", "--no-baselines", "--json")
+        assert measured.code == 0, measured.err
+        assert ways <= {row["name"] for row in json.loads(measured.out)["rows"]}
+        assert "too good" not in measured.err
+    settings = ["--method", "itq", "--bits", "4", "--backbone", "convnet-small", "--frozen", *columns]
+    asked = [*columns, "--metric", "map@all", "--no-baselines"]
+    assert run("fit", "shop.csv", "-o", "whole", *settings).code == 0
+    assert "too good" in run("evaluate", "whole", "shop.csv", *asked).err
+    assert run("fit", "folder:shop.csv", "-o", "part", *settings).code == 0
+    fair = run("evaluate", "part", "shop.csv", *asked)
+    assert (fair.code, "too good" in fair.err) == (0, False)

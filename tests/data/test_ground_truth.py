@@ -34,6 +34,8 @@ def test_plain_lists_need_no_grades():
     truth = GroundTruth.of([[2, 1], [0]], database=3)
     assert truth.split("medium")[0][0].tolist() == truth.split("easy")[0][0].tolist() == [1, 2]
     assert truth.answered("hard") == 0
+    assert TRUTH.graded
+    assert not truth.graded
     assert truth.describe() == "2 of 2 queries have an answer, 3 in all"
 
 
@@ -62,7 +64,7 @@ def test_answers_follow_rows_that_are_left_out_or_moved():
 
 
 def test_another_difficulty_names_the_three():
-    with pytest.raises(UsageError, match="easy, medium, hard"):
+    with pytest.raises(UsageError, match="easy, hard, medium"):
         TRUTH.split("extreme")
 
 

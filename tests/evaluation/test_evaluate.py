@@ -1,14 +1,16 @@
 """Reports: the right numbers, the right neighbours beside them, in every form."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import kinbits
-from kinbits import DataError, metrics
-from kinbits.data import split_folder
+from kinbits import DataError, UsageError, metrics
+from kinbits.data import GroundTruth, LabelSpace, split_folder
+from kinbits.evaluation._page import page
 
 WIDTH, CLASSES = 32, 4
 
@@ -63,8 +65,6 @@ def test_data_without_labels_is_refused(report):
     model = report[1]
     bare = kinbits.open_dataset(np.zeros((50, WIDTH), np.float32))
     data = report[2]
-    from dataclasses import replace
-
     with pytest.raises(DataError, match="no labels"):
         kinbits.evaluate(model, replace(data, query=bare, database=bare))
 
@@ -91,10 +91,6 @@ def test_nothing_is_said_to_be_left_out_where_nothing_is(report):
 
 def test_answers_that_are_listed_count_instead_of_labels(report):
     _, model, data = report
-    from dataclasses import replace
-
-    from kinbits.data._ground_truth import GroundTruth
-
     rows = len(data.database)
     truth = GroundTruth.of([[query % rows] for query in range(len(data.query))], database=rows)
     shown = kinbits.evaluate(model, replace(data, ground_truth=truth), metric_names=["map@all"], baselines=False)
@@ -103,12 +99,52 @@ def test_answers_that_are_listed_count_instead_of_labels(report):
     assert shown.rows[0].values["map@all"] == metrics.evaluate(*codes, relevance, ["map@all"])["map@all"]
 
 
+def test_a_protocols_own_metrics_are_measured_unless_others_are_asked_for(report):
+    _, model, data = report
+    own = replace(data, protocol=replace(data.protocol, metrics=("map@50", "mrr")))
+    assert kinbits.evaluate(model, own, baselines=False).metrics == ["map@50", "mrr"]
+    assert kinbits.evaluate(model, own, metric_names=["hit@3"], baselines=False).metrics == ["hit@3"]
+
+
+@pytest.mark.parametrize("difficulty", ["easy", "medium", "hard", None])
+def test_the_difficulty_says_which_listed_answers_count(report, difficulty):
+    _, model, data = report
+    queries, items = len(data.query), len(data.database)
+    easy, hard, junk = ([[(place + query) % items] for query in range(queries)] for place in (0, 7, 20))
+    truth = GroundTruth.of(easy, hard, junk, database=items)
+    graded = replace(data, ground_truth=truth)
+    shown = kinbits.evaluate(
+        model, graded, metric_names=["map-revisited"], difficulty=difficulty, baselines=False, details=True
+    )
+    relevant, left_out = truth.split(difficulty or "medium")
+    codes = model.encode(data.query), model.encode(data.database)
+    expected = metrics.evaluate(*codes, metrics.ListRelevance(relevant, items, junk=left_out), ["map-revisited"])
+    assert shown.rows[0].values == dict(expected)
+    assert shown.facts["difficulty"] == (difficulty or "medium")
+    assert f"on folder ({difficulty or 'medium'})" in page(shown)
+
+
+def test_a_difficulty_is_refused_where_answers_are_not_graded(report):
+    _, model, data = report
+    plain = GroundTruth.of([[0]] * len(data.query), database=len(data.database))
+    for splits in (data, replace(data, ground_truth=plain)):
+        with pytest.raises(UsageError, match=r"are not graded as easy and hard .* leave the difficulty 'hard' out"):
+            kinbits.evaluate(model, splits, difficulty="hard")
+    with pytest.raises(UsageError, match="unknown difficulty 'tough'"):
+        kinbits.evaluate(model, data, difficulty="tough")
+
+
+def test_a_protocol_without_a_training_part_has_no_baselines_but_the_features(report):
+    _, model, data = report
+    shown = kinbits.evaluate(model, replace(data, train=data.train.select(np.arange(0))))
+    assert [row.name for row in shown.rows] == ["orthohash", "features (cosine)"]
+    assert shown.notes == [
+        "lsh, pca, pca-rotation, itq left out: they are fitted on the training part, and that of folder has 0 images"
+    ]
+
+
 def test_a_class_tree_is_counted_by_the_metrics_that_know_one(report):
     _, model, data = report
-    from dataclasses import replace
-
-    from kinbits.data import LabelSpace
-
     tree = LabelSpace.with_levels(("a", "b", "c", "d"), [((0, 0, 1, 1), ("ab", "cd"))])
     grown = replace(data, query=replace(data.query, space=tree), database=replace(data.database, space=tree))
     plain = kinbits.evaluate(model, data, metric_names=["map@all"], baselines=False).rows[0].values

@@ -42,7 +42,7 @@ def learn(name, bits, seed=0, *, noisy=False, space=SPACE, epochs=60, batch_size
 def scores(method, seed=0, noisy=False):
     """Return mAP of the fine classes, and mean average hierarchical precision over the whole database."""
     (database, theirs), (queries, ours) = split(seed, noisy)
-    relevance = metrics.HierarchyRelevance(ours, theirs, SPACE.parents)
+    relevance = metrics.HierarchyRelevance(ours, theirs, SPACE.parents, SPACE.classes)
     found = metrics.evaluate(
         codes(method.head, queries), codes(method.head, database), relevance, ["map@all", "mahp@640"]
     )

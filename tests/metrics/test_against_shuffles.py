@@ -84,7 +84,7 @@ def test_hierarchical_precision_is_the_mean_over_all_orders(items):
     similarity = {0: 1.0, 1: 0.5, 2: 0.0}
     orders = every_order([(distance, similarity[label]) for distance, label in items])
     codes = np.array([[(1 << distance) - 1] for distance, _ in items], np.uint8)
-    relevance = HierarchyRelevance([0], [label for _, label in items], [3, 3, 4, -1, -1])
+    relevance = HierarchyRelevance([0], [label for _, label in items], [3, 3, 4, -1, -1], 3)
     names = ["hp@1", "hp@3", "mahp@2", "mahp@6"]
     for ties, reduce in (("expected", np.mean), ("best", np.max), ("worst", np.min)):
         found = evaluate(np.zeros((1, 1), np.uint8), codes, relevance, names, ties=ties)

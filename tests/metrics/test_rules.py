@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kinbits._errors import DataError, UsageError
-from kinbits.data import LabelSpace
+from kinbits.data import GroundTruth, LabelSpace
 from kinbits.metrics import (
     HierarchyRelevance,
     LabelRelevance,
@@ -70,6 +70,21 @@ def test_unlabelled_items_answer_nothing():
 def test_multi_label_items_are_relevant_if_they_share_a_label():
     relevance = LabelRelevance(np.array([[1, 1, 0], [0, 0, 0]]), np.array([[0, 1, 1], [0, 0, 1]]))
     assert relevance.block(0, 2).tolist() == [[True, False], [False, False]]
+
+
+def test_multi_label_items_are_graded_by_the_number_of_labels_they_share():
+    rng = np.random.default_rng(0)
+    queries, items = rng.integers(0, 2, (7, 5)), rng.integers(0, 2, (9, 5))
+    naive = [[sum(x * y for x, y in zip(a, b, strict=True)) for b in items] for a in queries]
+    relevance = LabelRelevance(queries, items)
+    assert relevance.scale.grades[relevance.levels(0, 7)].tolist() == naive
+    assert relevance.block(0, 7).tolist() == (np.array(naive) > 0).tolist()
+
+
+def test_more_shared_labels_than_a_byte_counts_are_counted():
+    ones = np.ones((1, 400), np.uint8)
+    relevance = LabelRelevance(ones, ones)
+    assert relevance.scale.grades[relevance.levels(0, 1)].tolist() == [[400]]
 
 
 def test_xor_mask_and_bit_order_do_not_change_the_numbers():
@@ -172,7 +187,7 @@ def test_labels_that_are_no_labels_are_refused():
 
 def test_a_metric_that_needs_one_class_per_item_refuses_several():
     with pytest.raises(DataError, match="several labels have no one place"):
-        HierarchyRelevance([[1, 0]], [[1, 0]], [-1, -1])
+        HierarchyRelevance([[1, 0]], [[1, 0]], [-1, -1], 2)
     with pytest.raises(UsageError, match="mahp@3' needs a HierarchyRelevance; LabelRelevance was given"):
         evaluate(ZERO, ZERO, LabelRelevance([[1]], [[1]]), ["mahp@3"])
     with pytest.raises(UsageError, match="needs a NeighbourRelevance"):
@@ -180,19 +195,20 @@ def test_a_metric_that_needs_one_class_per_item_refuses_several():
 
 
 @pytest.mark.parametrize(
-    ("parents", "labels", "message"),
+    ("parents", "classes", "labels", "message"),
     [
-        ([], [0], "no nodes"),
-        ([1, 0], [0], "never ends"),
-        ([5], [0], "leaves the tree"),
-        ([1, -1, -1], [0], "first nodes of the tree"),
-        ([2, 2, -1], [2], "the tree has classes 0..1"),
-        ([2, 2, -1], [-1], "labels go from -1"),
+        ([], 0, [0], "0 nodes cannot have 0 classes"),
+        ([-1], 2, [0], "1 nodes cannot have 2 classes"),
+        ([1, 2, 1], 1, [0], "never ends"),
+        ([5], 1, [0], "leaves the tree"),
+        ([1, -1, -1], 2, [0], "node 0 stands below the class 1"),
+        ([2, 2, -1], 2, [2], "the tree has classes 0..1"),
+        ([2, 2, -1], 2, [-1], "labels go from -1"),
     ],
 )
-def test_a_hierarchy_that_is_no_tree_is_refused(parents, labels, message):
+def test_a_hierarchy_that_is_no_tree_is_refused(parents, classes, labels, message):
     with pytest.raises((UsageError, DataError), match=message):
-        HierarchyRelevance(labels, [0], parents)
+        HierarchyRelevance(labels, [0], parents, classes)
 
 
 @pytest.mark.parametrize(
@@ -202,8 +218,6 @@ def test_a_hierarchy_that_is_no_tree_is_refused(parents, labels, message):
         (lambda: ListRelevance([[0]], 3, junk=[[0]]), "listed as relevant and as junk"),
         (lambda: ListRelevance([[0]], 3, junk=[]), "1 queries, but of junk for 0"),
         (lambda: ListRelevance([[0.5]], 3), "whole numbers"),
-        (lambda: ListRelevance.revisited([[0]], [[1]], [[]], 3, difficulty="tough"), "unknown difficulty"),
-        (lambda: ListRelevance.revisited([[0]], [], [[]], 3), "1, 0 and 1 queries"),
         (lambda: NeighbourRelevance([[0, 0]], 3), "names a neighbour twice"),
         (lambda: NeighbourRelevance([[3]], 3), "the database has 0..2"),
         (lambda: NeighbourRelevance([0], 3), "nearest first"),
@@ -220,12 +234,12 @@ def test_more_neighbours_than_are_known_cannot_be_recalled():
 
 
 def test_the_difficulties_of_revisited_oxford_differ_in_what_is_junk():
-    arguments = ([[0]], [[1]], [[2]], 4)
+    truth = GroundTruth.of([[0]], [[1]], [[2]], database=4)
     query, codes = ZERO, np.array([[0b1111], [0b111], [0b1], [0b11]], np.uint8)  # junk first, then other, hard, easy
-    found = {
-        name: evaluate(query, codes, ListRelevance.revisited(*arguments, difficulty=name), ["map@all"])["map@all"]
-        for name in ("easy", "medium", "hard")
-    }
+    found = {}
+    for name in ("easy", "medium", "hard"):
+        positives, junk = truth.split(name)
+        found[name] = evaluate(query, codes, ListRelevance(positives, 4, junk=junk), ["map@all"])["map@all"]
     assert found == pytest.approx({"easy": 1 / 2, "medium": (1 / 2 + 2 / 3) / 2, "hard": 1 / 2})
 
 
@@ -289,22 +303,50 @@ def test_micro_curves_pool_the_counts():
 
 def test_a_tree_of_uneven_depth_measures_the_longest_way():
     # cat below animal below thing; rock below thing; moon below the root
-    relevance = HierarchyRelevance([0, 1, 2], [0, 1, 2], [3, 4, -1, 4, -1])
+    relevance = HierarchyRelevance([0, 1, 2], [0, 1, 2], [3, 4, -1, 4, -1], 3)
     table = relevance.scale.grades[relevance.levels(0, 3)]
     np.testing.assert_allclose(table, [[1, 1 / 3, 0], [1 / 3, 1, 0], [0, 0, 1]])
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_a_hierarchy_says_what_the_label_space_of_a_data_set_says(seed):
+def naive_similarity(parents, classes):
+    """Walk up from both classes; the height of a node is its longest way down to a class."""
+
+    def chain(node):
+        return [node] if node < 0 else [node, *chain(parents[node])]
+
+    chains = [chain(leaf) for leaf in range(classes)]
+
+    def height(node):
+        return max(chain.index(node) for chain in chains if node in chain)
+
+    lowest = [[next(node for node in a if node in b) for b in chains] for a in chains]
+    return [[1 - height(node) / height(-1) for node in row] for row in lowest]
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_similarity_of_classes_is_that_of_a_walk_through_any_tree(seed, whole):
     rng = np.random.default_rng(seed)
     classes, inner = 7, 5
     above = [int(rng.integers(-1, node)) for node in range(inner)]  # a parent stands before its child
     parents = [int(rng.integers(0, inner)) + classes for _ in range(classes)]
     parents += [node + classes if node >= 0 else -1 for node in above]
-    unused = set(range(classes, classes + inner)) - set(parents)
-    if unused:  # an inner node needs a class below it
-        parents[: len(unused)] = sorted(unused)
+    unused = sorted(set(range(classes, classes + inner)) - set(parents))
+    if whole:  # each inner node has a class below it
+        parents[: len(unused)] = unused
     space = LabelSpace(tuple("abcdefg"), parents=tuple(parents), parent_names=tuple("vwxyz"))
     every = np.arange(classes)
-    relevance = HierarchyRelevance(every, every, parents)
-    np.testing.assert_allclose(relevance.scale.grades[relevance.levels(0, classes)], space.class_similarity())
+    relevance = HierarchyRelevance(every, every, parents, classes)
+    expected = naive_similarity(parents, classes)
+    np.testing.assert_array_equal(relevance.scale.grades[relevance.levels(0, classes)], expected)
+    np.testing.assert_array_equal(space.class_similarity(), expected)
+
+
+def test_inner_nodes_without_classes_change_nothing():
+    # x above both classes; y is empty, and so is z, which stands first and far from the root.
+    bare = HierarchyRelevance([0, 1], [0, 1], [2, 2, -1], 2)
+    for parents in ([2, 2, -1, -1], [3, 3, 4, -1, 5, -1]):
+        found = HierarchyRelevance([0, 1], [0, 1], parents, 2)
+        np.testing.assert_array_equal(found.scale.grades[found.levels(0, 2)], bare.scale.grades[bare.levels(0, 2)])
+    space = LabelSpace.with_levels(("a", "b"), [((0, 0), ("x", "y"))])
+    assert space.class_similarity().tolist() == [[1, 0.5], [0.5, 1]]

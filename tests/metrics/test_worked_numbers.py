@@ -124,7 +124,7 @@ def test_the_trapezoid_rule_of_revisited_oxford_and_paris():
 )
 def test_hierarchical_precision(similarity, hp, mean, trapezoid):
     query, codes = in_order(4)  # cat, dog, car, cat for a cat
-    relevance = HierarchyRelevance([0], [0, 1, 2, 0], [3, 3, 4, -1, -1], similarity=similarity)
+    relevance = HierarchyRelevance([0], [0, 1, 2, 0], [3, 3, 4, -1, -1], 3, similarity=similarity)
     found = evaluate(query, codes, relevance, [*(f"hp@{k}" for k in (1, 2, 3, 4)), "mahp@4", "mahp@4/trapezoid"])
     assert [found[f"hp@{k}"] for k in (1, 2, 3, 4)] == pytest.approx(hp, abs=1e-6)
     assert found["mahp@4"] == pytest.approx(mean, abs=1e-6)

@@ -56,23 +56,34 @@ class Source:
         Raises:
             UsageError: It is neither a source nor a protocol.
         """
-        from kinbits.data import load_dataset, open_dataset
-
         protocol, chosen = self._protocol(part)
         if protocol is not None:
-            found: Dataset = getattr(load_dataset(protocol), chosen)
+            found: Dataset = getattr(self._load(protocol), chosen)
             return found
         self._check_typo()
-        return open_dataset(self.name, label_column=self.label_column, text_column=self.text_column)
+        return self._open(self.name)
 
     def splits(self, seed: int) -> Splits:
         """Open a protocol, or split labelled data by seed."""
-        from kinbits.data import load_dataset, split_folder
+        from kinbits.data import split_folder
 
         protocol, _ = self._protocol("query")
         if protocol is not None:
-            return load_dataset(protocol, seed=seed)
+            return self._load(protocol, seed)
         return split_folder(self.open("database"), seed=seed)
+
+    def _load(self, protocol: str, seed: int = 0) -> Splits:
+        from kinbits.data import load_dataset, split_folder
+
+        kind, _, path = protocol.partition(":")
+        if kind == "folder" and path:
+            return split_folder(self._open(path), seed=seed)
+        return load_dataset(protocol, seed=seed)
+
+    def _open(self, path: str) -> Dataset:
+        from kinbits.data import open_dataset
+
+        return open_dataset(path, label_column=self.label_column, text_column=self.text_column)
 
     def _protocol(self, part: Part) -> tuple[str | None, str]:
         """Return the protocol that is meant and its part; None where the name is a source of its own."""

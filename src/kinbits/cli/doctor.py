@@ -18,7 +18,7 @@ from kinbits.cli._output import JsonFlag, bytes_text, console, print_json, table
 State = Literal["ok", "optional", "fault"]
 _FEATURES = ("avx2", "avx512bw", "avx512_vpopcntdq", "asimd", "sve")
 _LOOKED_AT = ("torch", "numpy", "openvino", "transformers", "faiss-cpu")
-_OPTIONAL = ("timm", "onnx", "onnxruntime", "onnxscript")
+_OPTIONAL = {"timm": "timm", "pycolmap": "sfm", "onnx": "onnx", "onnxruntime": "onnx", "onnxscript": "onnx"}  # extras
 
 
 @dataclass(frozen=True)
@@ -197,9 +197,9 @@ def _engines() -> list[Finding]:
 
 def _optional() -> list[Finding]:
     findings = []
-    for name in _OPTIONAL:
+    for name, extra in _OPTIONAL.items():
         found = _version(name)
-        missing = f"not installed; pip install 'kinbits[{'timm' if name == 'timm' else 'onnx'}]'"
+        missing = f"not installed; pip install 'kinbits[{extra}]'"
         findings.append(Finding(name, "ok" if found else "optional", found or missing))
     return findings
 

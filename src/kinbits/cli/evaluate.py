@@ -10,7 +10,7 @@ import typer
 from kinbits._errors import EnvironmentFault
 from kinbits.cli._app import app
 from kinbits.cli._output import JsonFlag, console, facts, note, print_json
-from kinbits.cli._source import LabelColumn, Source, writable_folder
+from kinbits.cli._source import LabelColumn, Source, TextColumn, writable_folder
 
 if TYPE_CHECKING:
     from kinbits.data import Splits
@@ -35,7 +35,19 @@ def evaluate(
     ] = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", help="E.g. map@all, precision@r2; repeat for more.", show_default=False),
+        typer.Option(
+            "--metric",
+            help="E.g. map@all, precision@r2; repeat for more. Else those of the protocol.",
+            show_default=False,
+        ),
+    ] = None,
+    difficulty: Annotated[
+        str | None,
+        typer.Option(
+            help="`easy`, `medium` or `hard`, of revisited Oxford and Paris; else medium.",
+            metavar="LEVEL",
+            show_default=False,
+        ),
     ] = None,
     beside: Annotated[
         list[Path] | None,
@@ -50,6 +62,7 @@ def evaluate(
     ] = "encoded",
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
     label_column: LabelColumn = None,
+    text_column: TextColumn = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure a model on a protocol.
@@ -58,22 +71,23 @@ def evaluate(
     folder, fit on `folder:PATH`, which leaves the queries out, and evaluate
     on `folder:PATH`.
     """
-    from kinbits.evaluation import METRICS
     from kinbits.evaluation import evaluate as measure
     from kinbits.model import HashModel
 
     if output is not None:
         writable_folder(output)
     loaded = HashModel.load(model)
-    splits = Source(protocol, label_column).splits(seed)
-    _warn_of_leak(loaded, protocol, splits)
+    source = Source(protocol, label_column, text_column)
+    splits = source.splits(seed)
+    _warn_of_leak(loaded, source, splits)
     others = [HashModel.load(path) for path in beside or []]
     for other in others:
-        _warn_of_leak(other, protocol, splits)
+        _warn_of_leak(other, source, splits)
     report = measure(
         loaded,
         splits,
-        metric_names=metric or METRICS,
+        metric_names=metric or None,
+        difficulty=cast(Any, difficulty),
         baselines=baselines,
         beside=others,
         details=output is not None,
@@ -107,15 +121,15 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     return paths
 
 
-def _warn_of_leak(model: HashModel, protocol: str, splits: Splits) -> None:
+def _warn_of_leak(model: HashModel, source: Source, splits: Splits) -> None:
     """Say so when the model has learned from the queries: its numbers are then too good."""
     own = model.training.get("data_fingerprint")
-    if splits.protocol.name != "folder" or protocol.startswith("folder:") or own == splits.train.fingerprint:
+    if splits.protocol.name != "folder" or source.name.startswith("folder:") or own == splits.train.fingerprint:
         return
-    if own == Source(protocol).open("database").fingerprint:
+    if own == source.open("database").fingerprint:
         note(
-            f"warning: the model was trained on all of {protocol}, the queries among them, so these numbers are too "
-            f"good; fit on folder:{protocol} and evaluate again"
+            f"warning: the model was trained on all of {source.name}, the queries among them, so these numbers are too "
+            f"good; fit on folder:{source.name} and evaluate again"
         )
 
 
@@ -124,6 +138,6 @@ def _record(folder: Path, report: Report) -> None:
     from kinbits._artefact import append_metrics
 
     try:
-        append_metrics(folder, report.protocol, report.rows[0].values)
+        append_metrics(folder, report.name, report.rows[0].values)
     except EnvironmentFault as error:
         note(f"note: {error}")

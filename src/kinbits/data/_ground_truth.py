@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from .._errors import DataError, UsageError
+from .._errors import DataError, unknown_name
 
 Difficulty = Literal["easy", "medium", "hard"]
 DIFFICULTIES: tuple[Difficulty, ...] = ("easy", "medium", "hard")
@@ -75,6 +75,11 @@ class GroundTruth:
     def __len__(self) -> int:
         return len(self.easy)
 
+    @property
+    def graded(self) -> bool:
+        """Whether some answers are graded as hard, so that the difficulties differ."""
+        return any(map(len, self.hard))
+
     def split(self, difficulty: Difficulty = "medium") -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
         """Return the relevant and the junk rows of every query, each int64 and sorted.
 
@@ -90,7 +95,7 @@ class GroundTruth:
             return _joined(self.easy, self.hard), self.junk
         if difficulty == "hard":
             return self.hard, _joined(self.junk, self.easy)
-        raise UsageError(f"difficulty '{difficulty}'; choose {', '.join(DIFFICULTIES)}")
+        raise unknown_name("difficulty", difficulty, DIFFICULTIES)
 
     def select(self, queries: np.ndarray, database: np.ndarray) -> GroundTruth:
         """Follow the two parts after rows were left out of them or reordered, e.g. images that cannot be read.

@@ -1,4 +1,4 @@
-"""What labels mean: class names, several labels on one item, a hierarchy, and the relevance that follows."""
+"""What labels mean: class names, several labels on one item, a hierarchy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._errors import DataError, UsageError
+from .._errors import UsageError
 
 UNLABELLED = -1
 
@@ -87,40 +87,6 @@ class LabelSpace:
         """Whether the classes stand in a tree."""
         return self.parents is not None
 
-    def relevance(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Say which pairs share a class (single) or at least one label (multi).
-
-        Args:
-            a: Labels, int ``(na,)`` or multi-hot ``(na, C)``.
-            b: Labels, int ``(nb,)`` or multi-hot ``(nb, C)``.
-
-        Returns:
-            bool ``(na, nb)``. Unlabelled items (-1, or no label set) are relevant to nothing.
-        """
-        return np.asarray(self.grades(a, b) > 0)
-
-    def grades(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Count the labels that each pair shares; int32 ``(na, nb)``, arguments as in `relevance`."""
-        a, b = self._checked(a), self._checked(b)
-        if not self.multi:
-            return np.asarray((a[:, None] == b[None, :]) & (a[:, None] >= 0), np.int32)
-        # float32 products run on BLAS and are exact: a count stays far below 2^24.
-        return np.asarray(a.astype(np.float32) @ b.astype(np.float32).T, np.int32)
-
-    def ancestors(self) -> np.ndarray:
-        """List the nodes on the way down to each class; int64 ``(C, depth)``, short ways end in -1."""
-        if self.parents is None:
-            return np.arange(self.classes, dtype=np.int64)[:, None]
-        paths = []
-        for leaf in range(self.classes):
-            node, path = leaf, []
-            while node >= 0:
-                path.append(node)
-                node = self.parents[node]
-            paths.append(path[::-1])
-        depth = max((len(path) for path in paths), default=1)
-        return np.array([path + [-1] * (depth - len(path)) for path in paths], np.int64).reshape(-1, depth)
-
     def class_similarity(self) -> np.ndarray:
         """Similarity of classes s(a, b) = 1 - height(lcs(a, b)) / height(root); float64 ``(C, C)``.
 
@@ -128,36 +94,15 @@ class LabelSpace:
         hierarchy this is the identity. (Barz and Denzler, Hierarchy-based image embeddings, WACV 2019, eq.
         1.)
         """
-        paths, heights = self.ancestors(), self._heights()
-        root = max((heights[node] for node in paths[:, 0]), default=0) + 1
-        similarity = np.zeros((self.classes, self.classes))
-        for level in paths.T:
-            shared = (level[:, None] == level[None, :]) & (level[:, None] >= 0)
-            value = 1.0 - np.array([heights[node] if node >= 0 else 0 for node in level]) / root
-            similarity = np.where(shared, value[:, None], similarity)
-        return similarity
+        from ..metrics._hierarchy import class_similarity  # here: reading data needs no metrics
+
+        return np.eye(self.classes) if self.parents is None else class_similarity(self.parents, self.classes)
 
     def describe(self) -> str:
         """Say in a few words what kind of labels these are."""
         kind = "multi-label" if self.multi else "single-label"
         tree = f", hierarchy with {len(self.parent_names)} inner nodes" if self.hierarchical else ""
         return f"{self.classes} classes, {kind}{tree}"
-
-    def _heights(self) -> list[int]:
-        heights = [0] * (self.classes + len(self.parent_names))
-        for path in self.ancestors():
-            nodes = [int(node) for node in path if node >= 0]
-            for height, node in enumerate(reversed(nodes)):
-                heights[node] = max(heights[node], height)
-        return heights
-
-    def _checked(self, labels: np.ndarray) -> np.ndarray:
-        labels = np.asarray(labels)
-        fits = labels.ndim == 2 and labels.shape[1] == self.classes if self.multi else labels.ndim == 1
-        if not fits:
-            wanted = f"multi-hot (n, {self.classes})" if self.multi else "int (n,)"
-            raise DataError(f"labels of shape {labels.shape}; this label space takes {wanted}")
-        return labels
 
 
 def _check_tree(parents: tuple[int, ...], classes: int, inner: int) -> None:

@@ -31,9 +31,10 @@ def baseline_codes(
         seed: Seed of random projections and rotations.
 
     Returns:
-        One array of packed codes per part; None where the method cannot make this many bits of d features.
+        One array of packed codes per part; None where there are fewer than two rows to fit on, or the method cannot
+        make this many bits of d features.
     """
-    if name != "lsh" and bits > fitted.shape[1]:
+    if len(fitted) < 2 or (name != "lsh" and bits > fitted.shape[1]):
         return None
     head = _towers(name, bits, fitted, None, seed)["image"]
     return tuple(codes_of(head, part) for part in parts)

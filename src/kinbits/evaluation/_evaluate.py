@@ -16,16 +16,18 @@ from kinbits._inputs import without_unreadable
 from kinbits._progress import Bar, reporter
 from kinbits.backbones import Backbone, extract
 from kinbits.data import Dataset, FeatureCache, Splits
+from kinbits.data._ground_truth import Difficulty
+from kinbits.data._protocols._definition import DEFAULT_METRICS
 from kinbits.evaluation._baselines import ACROSS, BASELINES, across_towers, baseline_codes, codes_of, cosine_block
 from kinbits.evaluation._details import gather
-from kinbits.evaluation._judged import judged
+from kinbits.evaluation._judged import chosen_difficulty, judged
 from kinbits.evaluation._report import Report
 from kinbits.evaluation._row import Row
 from kinbits.heads import Head
 from kinbits.methods._base import Modality
 from kinbits.model import HashModel
 
-METRICS = ("map@all", "map@1000", "precision@100", "precision@r2")
+METRICS = DEFAULT_METRICS
 WAYS: tuple[tuple[Modality, Modality], ...] = (("image", "text"), ("text", "image"), ("text", "text"))
 UNCOMPRESSED = "features (cosine)"
 
@@ -34,7 +36,8 @@ def evaluate(
     model: HashModel,
     splits: Splits,
     *,
-    metric_names: Sequence[str] = METRICS,
+    metric_names: Sequence[str] | None = None,
+    difficulty: Difficulty | None = None,
     baselines: bool = True,
     beside: Sequence[HashModel] = (),
     details: bool = False,
@@ -50,7 +53,10 @@ def evaluate(
     Args:
         model: The model.
         splits: What `kinbits.load_dataset` or `kinbits.data.split` returned.
-        metric_names: Names that `kinbits.metrics.parse_metric` knows.
+        metric_names: Names that `kinbits.metrics.parse_metric` knows; None for those of the protocol, the one of
+            published tables first.
+        difficulty: ``"easy"``, ``"medium"`` or ``"hard"`` where the protocol's answers are graded (revisited Oxford and
+            Paris, see `kinbits.data.GroundTruth`); None for medium there.
         baselines: Whether to put LSH, PCA, PCA with random rotation, ITQ and the uncompressed features beside, and CCA
             between images and texts for a model that encodes both.
         beside: Other models to compare with, e.g. of other lengths.
@@ -65,10 +71,12 @@ def evaluate(
         A `Report`: prints as a table, writes JSON and a plot.
 
     Raises:
-        UsageError: Learned codes are asked for, and the model has none, or not of this protocol's training part.
+        UsageError: Learned codes are asked for, and the model has none, or not of this protocol's training part; or a
+            difficulty, and the protocol's answers are not graded; or a metric or difficulty is unknown.
         DataError: The protocol has neither labels nor lists of answers, or no query has a relevant item.
     """
-    names = [metrics.parse_metric(name).name for name in metric_names]
+    asked = splits.protocol.metrics if metric_names is None else metric_names
+    names = [metrics.parse_metric(name).name for name in asked]
     if not names:
         raise UsageError("give at least one metric, e.g. map@all")
     if database_codes not in ("encoded", "learned"):
@@ -76,7 +84,9 @@ def evaluate(
     learned = database_codes == "learned"
     if learned:
         _check_learned(model, splits)
-    return _Evaluation(model, splits, names, cache or FeatureCache(), progress).run(baselines, beside, details, learned)
+    chosen = chosen_difficulty(splits, difficulty)
+    evaluation = _Evaluation(model, splits, names, chosen, cache or FeatureCache(), progress)
+    return evaluation.run(baselines, beside, details, learned)
 
 
 def _check_learned(model: HashModel, splits: Splits) -> None:
@@ -94,16 +104,24 @@ def _check_learned(model: HashModel, splits: Splits) -> None:
 class _Evaluation:
     """One evaluation, with the features it has computed."""
 
-    def __init__(self, model: HashModel, splits: Splits, names: list[str], cache: FeatureCache, progress: bool) -> None:
+    def __init__(
+        self,
+        model: HashModel,
+        splits: Splits,
+        names: list[str],
+        difficulty: Difficulty | None,
+        cache: FeatureCache,
+        progress: bool,
+    ) -> None:
         self.model, self.splits, self.names, self.cache = model, splits, names, cache
-        self.progress = progress
+        self.difficulty, self.progress = difficulty, progress
         self.skipped: list[dict[str, str]] = []
         self.notes: list[str] = []
 
     def run(self, baselines: bool, beside: Sequence[HashModel], details: bool, learned: bool) -> Report:
         query, queries = self._read(self.splits.query)
         database, items = self._read(self.splits.database)
-        relevance = judged(self.splits, queries, items)
+        relevance = self._judged(queries, items)
         codes = self.model.codes(query), self.model.codes(database)
         if learned:
             self._put_learned(codes[1], items.ids)
@@ -117,6 +135,9 @@ class _Evaluation:
         facts = self._facts(len(query), len(database))
         shown = gather(queries, items, codes, self.model.bits, relevance) if details else None
         return Report(self.splits.protocol.name, facts, self.names, rows, self.skipped, shown, self.notes)
+
+    def _judged(self, queries: Dataset, items: Dataset) -> metrics.Relevance:
+        return judged(self.splits, queries, items, difficulty=self.difficulty or "medium")
 
     def _put_learned(self, codes: np.ndarray, ids: np.ndarray) -> None:
         """Replace codes of the database by those that training gave these images."""
@@ -166,7 +187,9 @@ class _Evaluation:
             scores = metrics.evaluate_scores(cosine_block(query, database), relevance, self._rankable())
         if left_out:
             most = f"make at most as many bits as there are features, {train.shape[1]}, and these codes have"
-            self.notes.append(f"{', '.join(left_out)} left out: they {most} {self.model.bits}")
+            few = f"are fitted on the training part, and that of {self.splits.protocol.name} has"
+            why = f"{few} {len(train)} images" if len(train) < 2 else f"{most} {self.model.bits}"
+            self.notes.append(f"{', '.join(left_out)} left out: they {why}")
         elif len(train) <= self.model.bits:
             self.notes.append(
                 f"bits of pca and itq beyond {len(train) - 1} are arbitrary with {len(train)} training images"
@@ -203,7 +226,7 @@ class _Evaluation:
         for (name, encode), (a, b) in product(encoders.items(), WAYS):
             one, two = sides[a][0], sides[b][1]
             codes = encode(one.features, a), encode(two.features, b)
-            relevance = judged(self.splits, one.dataset, two.dataset)
+            relevance = self._judged(one.dataset, two.dataset)
             rows.append(self._row(f"{name}{a} to {b}", *codes, relevance, self.model.bits))
         return rows
 
@@ -226,6 +249,7 @@ class _Evaluation:
             "version": protocol.version,
             "checksum": protocol.checksum,
             "relevance": protocol.relevance,
+            **({"difficulty": self.difficulty} if self.difficulty else {}),
             "queries": queries,
             "database": database,
             "bits": self.model.bits,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from kinbits._errors import DataError
+from kinbits._errors import DataError, UsageError, unknown_name
 from kinbits._training_data import rows_of
 from kinbits.data import Dataset, Splits
-from kinbits.data._ground_truth import Difficulty
+from kinbits.data._ground_truth import DIFFICULTIES, Difficulty
 from kinbits.metrics import HierarchyRelevance, LabelRelevance, ListRelevance
 from kinbits.metrics._relevance import GradedRelevance
 
@@ -26,7 +26,7 @@ def judged(
         splits: The protocol.
         queries: Its queries, or those of them that could be read.
         items: Its database, or the readable part of it.
-        difficulty: Of revisited Oxford and Paris.
+        difficulty: Which of the listed answers count, see `GroundTruth`; of no matter where labels do.
 
     Raises:
         DataError: There are neither labels nor lists.
@@ -41,5 +41,26 @@ def judged(
     space = queries.space
     labelled = queries.labels.ndim == 1 and min(queries.labels.min(initial=0), items.labels.min(initial=0)) >= 0
     if space is not None and space.parents is not None and labelled:
-        return HierarchyRelevance(queries.labels, items.labels, space.parents)
+        return HierarchyRelevance(queries.labels, items.labels, space.parents, space.classes)
     return LabelRelevance(queries.labels, items.labels)
+
+
+def chosen_difficulty(splits: Splits, asked: Difficulty | None) -> Difficulty | None:
+    """Return which grading of its answers a protocol is measured by: the one asked for, else medium.
+
+    Returns:
+        None where the answers have no grades.
+
+    Raises:
+        UsageError: For an unknown difficulty, or one of answers without grades.
+    """
+    if asked not in (None, *DIFFICULTIES):
+        raise unknown_name("difficulty", str(asked), DIFFICULTIES)
+    if splits.ground_truth is not None and splits.ground_truth.graded:
+        return asked or "medium"
+    if asked is not None:
+        raise UsageError(
+            f"the answers of {splits.protocol.name} are not graded as easy and hard (those of roxford5k and rparis6k "
+            f"are); leave the difficulty '{asked}' out"
+        )
+    return None

@@ -38,7 +38,7 @@ class Details:
 
 def page(report: Report) -> str:
     """Return the page."""
-    title = f"{report.facts['method']}, {report.facts['bits']} bits, on {report.protocol}"
+    title = f"{report.facts['method']}, {report.facts['bits']} bits, on {report.name}"
     body = "\n".join(_sections(report, title))
     return (
         f"<!doctype html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n<title>{escape(title)}</title>\n"

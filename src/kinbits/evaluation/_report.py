@@ -21,7 +21,7 @@ class Report:
 
     Attributes:
         protocol: Name of the protocol.
-        facts: Sizes, checksum, relevance rule, bits, method, backbone, fingerprint.
+        facts: Sizes, checksum, relevance rule (and difficulty), bits, method, backbone, fingerprint.
         metrics: Metric names in the order of the columns.
         rows: The model first.
         skipped: Images that could not be read, with reasons.
@@ -56,7 +56,7 @@ class Report:
 
         facts = self.facts
         sizes = f"{facts['queries']:,} queries, {facts['database']:,} in the database, {facts['bits']} bits"
-        title = f"{self.protocol}: {sizes}"
+        title = f"{self.name}: {sizes}"
         table = Table(title=title, title_justify="left", caption=self.caption, caption_justify="left")
         table.add_column("")
         for name in self.metrics:
@@ -95,8 +95,14 @@ class Report:
 
     def plot(self, path: str | Path) -> Path:
         """Write the precision-recall curves as a PNG."""
-        title = f"{self.protocol}, {self.facts['bits']} bits, {self.facts['backbone']}"
+        title = f"{self.name}, {self.facts['bits']} bits, {self.facts['backbone']}"
         return plot_curves(self.rows, title, Path(path))
+
+    @property
+    def name(self) -> str:
+        """Name of the protocol, with the difficulty where its answers are graded."""
+        difficulty = self.facts.get("difficulty")
+        return f"{self.protocol} ({difficulty})" if difficulty else self.protocol
 
     @property
     def caption(self) -> str:

@@ -25,19 +25,20 @@ class HierarchyRelevance(GroupedRelevance):
         query_labels: Class numbers, int ``(q,)``.
         database_labels: Class numbers, int ``(n,)``.
         parents: The node above each node, -1 for the root; the classes are the nodes 0..C-1, inner nodes follow (the
-            layout of `kinbits.data.LabelSpace`).
+            layout of `kinbits.data.LabelSpace`). An inner node need not have a class below it.
+        classes: Number of classes C.
         similarity: ``"height"``: 1 - height(lcs) / height(root), where lcs is the lowest node above both classes and
             height the longest way down to a class (Deng et al., CVPR 2011; Barz and Denzler, WACV 2019, eq. 1).
             ``"wu-palmer"``: 2 depth(lcs) / (depth(a) + depth(b)), the root having depth 1 (Wu and Palmer, ACL 1994).
 
     Raises:
         DataError: if a label is no class of the tree, or items have several labels.
-        UsageError: for a tree with a cycle, or an unknown similarity.
+        UsageError: for a tree with a cycle or with a node below a class, or an unknown similarity.
 
     Example:
         >>> from kinbits.metrics import HierarchyRelevance
         >>> tree = [3, 3, 4, -1, -1]  # cat and dog below animal, car below vehicle
-        >>> HierarchyRelevance([0], [0, 1, 2], tree).scale.grades.tolist()
+        >>> HierarchyRelevance([0], [0, 1, 2], tree, 3).scale.grades.tolist()
         [0.0, 0.5, 1.0]
     """
 
@@ -46,6 +47,7 @@ class HierarchyRelevance(GroupedRelevance):
         query_labels: ArrayLike,
         database_labels: ArrayLike,
         parents: Sequence[int],
+        classes: int,
         *,
         similarity: Similarity = "height",
     ) -> None:
@@ -54,7 +56,7 @@ class HierarchyRelevance(GroupedRelevance):
             raise DataError("items with several labels have no one place in a hierarchy; give class numbers (n,)")
         if similarity not in _RULES:
             raise unknown_name("similarity of classes", similarity, _RULES)
-        values = class_similarity(parents, similarity)
+        values = class_similarity(parents, classes, similarity)
         for labels in (query, database):
             if len(labels) and not (labels.min() >= 0 and labels.max() < len(values)):
                 raise DataError(
@@ -71,42 +73,38 @@ class HierarchyRelevance(GroupedRelevance):
         return np.asarray(self._levels[self._query[start:stop]])
 
 
-def class_similarity(parents: Sequence[int], rule: Similarity) -> Floats:
+def class_similarity(parents: Sequence[int], classes: int, rule: Similarity = "height") -> Floats:
     """Return the similarity of every two classes of a tree, float64 ``(C, C)``; arguments as above.
 
     Raises:
-        UsageError: if the tree has a cycle or a node that does not exist.
+        UsageError: if the tree has a cycle, a node that does not exist, or a node below a class.
     """
-    paths = _paths(parents)
-    classes = [path for node, path in enumerate(paths) if node not in set(parents)]
-    if [path[-1] for path in classes] != list(range(len(classes))):
-        raise UsageError("the classes must be the first nodes of the tree and have no nodes below them")
-    common = _common_depth(classes)
-    depth = np.array([len(path) for path in classes]) + 1  # of the root: 1
+    if not 0 < classes <= len(parents):
+        raise UsageError(f"a tree of {len(parents)} nodes cannot have {classes} classes; the classes come first")
+    paths = [_path(parents, classes, start) for start in range(classes)]
+    common = _common_depth(paths)
+    depth = np.array([len(path) for path in paths]) + 1  # of the root: 1
     if rule == "wu-palmer":
         return np.asarray(2.0 * (common + 1) / (depth[:, None] + depth))
-    below: dict[int, int] = {}  # height of each node
-    for path in classes:
+    below: dict[int, int] = {}  # height of each node that stands above a class
+    for path in paths:
         for height, node in enumerate((*reversed(path), -1)):
             below[node] = max(below.get(node, 0), height)
-    heights = np.array([[below[-1], *(below[node] for node in path)][: len(path) + 1] for path in _even(classes)])
-    return np.asarray(1.0 - heights[np.arange(len(classes))[:, None], common] / below[-1])
+    heights = np.array([[below[-1], *(below[node] for node in path)] for path in _even(paths)])
+    return np.asarray(1.0 - heights[np.arange(classes)[:, None], common] / below[-1])
 
 
-def _paths(parents: Sequence[int]) -> list[list[int]]:
-    """Return the nodes on the way from below the root to each node."""
-    paths: list[list[int]] = []
-    for start in range(len(parents)):
-        node, path = start, list[int]()
-        while node != -1:
-            if not 0 <= node < len(parents) or len(path) > len(parents):
-                raise UsageError(f"the way up from node {start} leaves the tree or never ends; check `parents`")
-            path.append(node)
-            node = int(parents[node])
-        paths.append(path[::-1])
-    if not paths:
-        raise UsageError("the tree has no nodes; give the node above each class, -1 for the root")
-    return paths
+def _path(parents: Sequence[int], classes: int, start: int) -> list[int]:
+    """Return the nodes on the way from below the root to a class."""
+    node, path = start, list[int]()
+    while node != -1:
+        if not 0 <= node < len(parents) or len(path) > len(parents):
+            raise UsageError(f"the way up from node {start} leaves the tree or never ends; check `parents`")
+        if path and node < classes:
+            raise UsageError(f"node {path[-1]} stands below the class {node}; only nodes from {classes} on have others")
+        path.append(node)
+        node = int(parents[node])
+    return path[::-1]
 
 
 def _even(paths: list[list[int]]) -> list[list[int]]:

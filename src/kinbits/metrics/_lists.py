@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kinbits import hamming
-from kinbits._errors import DataError, unknown_name
+from kinbits._errors import DataError
 from kinbits.metrics._groups import JUNK, Counts, Scale
 from kinbits.metrics._relevance import Codes, Counter, GradedRelevance, Levels
 
 Rows = NDArray[np.int64]
-Difficulty = Literal["easy", "medium", "hard"]
-_POSITIVE = {"easy": ("easy",), "medium": ("easy", "hard"), "hard": ("hard",)}
 _ONES = np.array([bin(byte).count("1") for byte in range(256)], np.int64)
 
 
@@ -54,6 +51,8 @@ class _Listed(GradedRelevance):
 class ListRelevance(_Listed):
     """Relevance by lists of row numbers, as landmark benchmarks give it.
 
+    Lists of revisited Oxford and Paris come out of `kinbits.data.GroundTruth.split`, by difficulty.
+
     Args:
         positives: For each query, the rows of the relevant items; q lists, which may be empty.
         database: How many database items there are.
@@ -81,41 +80,6 @@ class ListRelevance(_Listed):
             _joined(yes, no, database, query) for query, (yes, no) in enumerate(zip(positives, removed, strict=True))
         ]
         super().__init__(listed, database, Scale.of([0, 1]))
-
-    @classmethod
-    def revisited(
-        cls,
-        easy: Sequence[ArrayLike],
-        hard: Sequence[ArrayLike],
-        junk: Sequence[ArrayLike],
-        database: int,
-        *,
-        difficulty: Difficulty = "medium",
-    ) -> ListRelevance:
-        """Build the relevance of revisited Oxford and Paris (Radenović et al., CVPR 2018, section 3.2).
-
-        Args:
-            easy: Rows of easily seen positives of each query.
-            hard: Rows of positives that are hard to see.
-            junk: Rows that count neither for nor against, e.g. the query's own image.
-            database: How many database items there are.
-            difficulty: ``"easy"``: easy ones are positive, hard ones junk; ``"medium"``: both are positive;
-                ``"hard"``: hard ones are positive, easy ones junk. Junk always is.
-
-        Raises:
-            UsageError: for another difficulty.
-            DataError: as in the class.
-        """
-        if difficulty not in _POSITIVE:
-            raise unknown_name("difficulty", difficulty, _POSITIVE)
-        if not len(easy) == len(hard) == len(junk):
-            raise DataError(f"lists for {len(easy)}, {len(hard)} and {len(junk)} queries: give one of each per query")
-        positive, removed = [], []
-        for one in zip(easy, hard, junk, strict=True):
-            rows = {name: _rows(part) for name, part in zip(("easy", "hard", "junk"), one, strict=True)}
-            positive.append(np.concatenate([rows[name] for name in _POSITIVE[difficulty]]))
-            removed.append(np.concatenate([part for name, part in rows.items() if name not in _POSITIVE[difficulty]]))
-        return cls(positive, database, junk=removed)
 
 
 class NeighbourRelevance(_Listed):

@@ -39,7 +39,8 @@ class Protocol:
             the user's own data before it is drawn, or lists of which no complete copy was at hand.
         relevance: The rule in words.
         overlap: Whether train rows are also in the database. Queries are never in either.
-        metrics: Names of the metrics that are reported; the first, with its cut-off, is the one of published tables.
+        metrics: Names of the metrics that `kinbits.evaluate` reports; the first, with its cut-off, is the one of
+            published tables.
         seed: The seed that the split was drawn with.
         classes: Number of classes or labels; 0 where it is the user's, or where there are none.
         unlabelled: Part -> how many of its rows have no label; parts that are not named are not checked.
