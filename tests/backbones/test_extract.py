@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 import torch
 
 from kinbits._errors import DataError
-from kinbits.backbones import View, extract, load_backbone
+from kinbits.backbones import View, _fast, extract, load_backbone
 from kinbits.data import ArrayItems, BadImage, Dataset, VectorItems
 from kinbits.data._cache import FeatureCache
 
@@ -75,12 +77,41 @@ def test_cached_features_need_no_decoding_and_no_graph(backbone, tmp_path, monke
         raise AssertionError("computed again")
 
     monkeypatch.setattr(ArrayItems, "image", refuse)
-    monkeypatch.setattr("kinbits.backbones._extract.fast_forward", refuse)
+    monkeypatch.setattr("kinbits.backbones._extract.kept_forward", refuse)
     seen = []
     again = extracted(pictures(), backbone, cache=cache, progress=lambda *told: seen.append(told))
     np.testing.assert_array_equal(again.array, first)
     assert isinstance(again.array, np.memmap)
     assert seen == [(N, N)]
+
+
+def test_a_graph_is_compiled_once_for_a_backbone_and_its_weights_and_not_for_a_few_rows(monkeypatch):
+    made = []
+    real = _fast.fast_forward
+
+    def counted(backbone, **how):
+        made.append(how["engine"])
+        return real(backbone, **{**how, "engine": "torch"})
+
+    monkeypatch.setattr(_fast, "fast_forward", counted)
+    torch.manual_seed(2)
+    own, many = load_backbone("convnet-small"), pictures(n=_fast.FEW)
+    few = many.select(np.arange(3))
+    plain = [extract(few, own).array for _ in range(3)]
+    assert made == ["torch"]
+    whole = [extract(many, own).array for _ in range(3)]
+    assert made == ["torch", "auto"]
+    np.testing.assert_allclose(whole[0][:3], plain[0], atol=2e-3)
+    extract(few, own)
+    assert made == ["torch", "auto"]  # the compiled graph is there already
+    with torch.no_grad():
+        next(own.parameters()).mul_(2)
+    assert not np.array_equal(extract(many, own).array, whole[0])
+    assert made == ["torch", "auto", "auto"]
+    gone = len(_fast._kept)
+    del own
+    gc.collect()
+    assert len(_fast._kept) == gone - 1
 
 
 def test_changed_weights_or_rows_are_another_entry(backbone, tmp_path):

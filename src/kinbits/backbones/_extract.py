@@ -15,7 +15,7 @@ import torch
 
 from kinbits._errors import DataError
 from kinbits.backbones._base import Backbone
-from kinbits.backbones._fast import BATCH, Engine, Forward, fast_forward
+from kinbits.backbones._fast import BATCH, Engine, Forward, kept_forward
 from kinbits.data import BadImage, Dataset, Skipped
 from kinbits.data._cache import FeatureCache
 
@@ -80,7 +80,8 @@ def extract(
         progress: Called with (rows done, n).
         view: An augmented view instead of the image itself; images only.
         threads: CPU threads for the graph, and as many for decoding; None takes all cores.
-        engine: See :func:`fast_forward`.
+        engine: See :func:`fast_forward`; ``"auto"`` compiles nothing for fewer than 128 rows. What was compiled is kept
+            while the backbone lives and its weights stay as they are.
 
     Raises:
         DataError: The data have no such modality, or vectors of another width.
@@ -158,7 +159,7 @@ class _Source:
         self, dataset: Dataset, backbone: Backbone, view: View | None, threads: int | None, engine: Engine
     ) -> None:
         self._dataset, self._backbone, self._view = dataset, backbone, view
-        self._forward: Forward = fast_forward(backbone, threads=threads, engine=engine)
+        self._forward: Forward = kept_forward(backbone, len(dataset), threads=threads, engine=engine)
         self._augment = _augmenter(backbone, view) if view else None
         self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="kinbits-decode")
 

@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -26,6 +27,9 @@ Forward = Callable[[Any], np.ndarray]
 
 BATCH = 32
 """Images or texts that pass the graph together: larger batches leave the cache and are slower on a CPU."""
+FEW = 4 * BATCH
+"""Rows that torch has computed before a graph would be compiled."""
+_kept: WeakKeyDictionary[Backbone, tuple[Any, dict[tuple[int | None, Engine], Forward]]] = WeakKeyDictionary()
 
 
 def fast_forward(backbone: Backbone, *, threads: int | None = None, engine: Engine = "auto") -> Forward:
@@ -63,6 +67,28 @@ def fast_forward(backbone: Backbone, *, threads: int | None = None, engine: Engi
         run = _openvino_or_torch(backbone, threads, strict=engine == "openvino")
     encode = _image_inputs if backbone.modality == "image" else _text_inputs(backbone)
     return _Batches(run, encode, backbone.features)
+
+
+def kept_forward(backbone: Backbone, rows: int, *, threads: int | None, engine: Engine) -> Forward:
+    """Return what `fast_forward` does, and keep it for the next call while the backbone lives and keeps its weights.
+
+    Compiling takes seconds: for fewer than 128 rows, ``"auto"`` takes torch unless a compiled graph is already there.
+
+    Args:
+        backbone: As for `fast_forward`.
+        rows: How many rows are to be computed.
+        threads: As for `fast_forward`.
+        engine: As for `fast_forward`.
+    """
+    state = backbone.fingerprint, _device(backbone)
+    if backbone not in _kept or _kept[backbone][0] != state:
+        _kept[backbone] = state, {}
+    forwards = _kept[backbone][1]
+    if engine == "auto" and rows < FEW and (threads, engine) not in forwards:
+        engine = "torch"
+    if (threads, engine) not in forwards:
+        forwards[threads, engine] = fast_forward(backbone, threads=threads, engine=engine)
+    return forwards[threads, engine]
 
 
 class _Batches:
