@@ -1,4 +1,4 @@
-"""CIFAR-10 on frozen ViT-Tiny features: every method that needs no text, and the uncompressed features.
+"""CIFAR-10 on frozen ViT-Tiny features: some methods of each kind, and the uncompressed features.
 
 Writes ``results/cifar10-vit.csv`` (one row per run). The weights lie in a folder of each machine's own, so this is a
 script and no experiment file of `kinbits bench`. A run that is already in the CSV is skipped.
