@@ -5,13 +5,12 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
 
-from kinbits._errors import ArtefactError
 from kinbits.backbones import _hub
 from kinbits.backbones._base import ImageBackbone, Preprocessing
 from kinbits.backbones._registry import register_backbone
@@ -33,7 +32,6 @@ class _Layout:
 
     pool: Literal["embeds", "pooler", "class", "mean"]
     prefix: int
-    grid: int | None
     features: int
     map_shape: tuple[int, int, int] | None
 
@@ -77,10 +75,7 @@ class HFImage(ImageBackbone):
         backbone = cls(model, name, preprocessing, licence=_hub.licence(source), pretrained=True)
         absent = [key for key in missing if backbone._layout.pool == "pooler" or "pooler." not in key]
         if absent:
-            raise ArtefactError(
-                f"'{source}' lacks {len(absent)} weights of its architecture (first: {absent[0]}); "
-                "choose a complete checkpoint"
-            )
+            raise _hub.incomplete(source, absent)
         return backbone
 
     @classmethod
@@ -134,15 +129,15 @@ class HFImage(ImageBackbone):
         hidden = output.last_hidden_state
         if hidden.dim() == 4:
             pool: Any = "pooler" if getattr(output, "pooler_output", None) is not None else "mean"
-            return self._sized(output, _Layout(pool, 0, None, 0, tuple(hidden.shape[1:])))
+            return self._sized(output, _Layout(pool, 0, 0, tuple(hidden.shape[1:])))
         prefix, grid = _tokens(hidden.shape[1], size, getattr(self.network.config, "patch_size", None))
         shape = (hidden.shape[2], grid, grid) if grid else None
         pool = _pooling(self.network.config.model_type, output, prefix)
-        return self._sized(output, _Layout(pool, prefix, grid, 0, shape))
+        return self._sized(output, _Layout(pool, prefix, 0, shape))
 
     def _sized(self, output: Any, layout: _Layout) -> _Layout:
         self._layout = layout
-        return _Layout(layout.pool, layout.prefix, layout.grid, self._pooled(output).shape[1], layout.map_shape)
+        return replace(layout, features=self._pooled(output).shape[1])
 
 
 def _pooling(family: str, output: Any, prefix: int) -> Literal["embeds", "pooler", "class", "mean"]:

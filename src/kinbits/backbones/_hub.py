@@ -148,6 +148,13 @@ def pretrained(model_class: Any, source: str, config: Any = None) -> tuple[Any, 
     return model.float().eval(), sorted(info["missing_keys"])
 
 
+def incomplete(source: str, absent: list[str]) -> ArtefactError:
+    """Return the error for a checkpoint without some of its weights."""
+    return ArtefactError(
+        f"'{source}' lacks {len(absent)} weights of its architecture (first: {absent[0]}); choose a complete checkpoint"
+    )
+
+
 def read_config(source: str) -> Any:
     """Return the transformers configuration of a hub name or folder."""
     from transformers import AutoConfig

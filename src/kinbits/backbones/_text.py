@@ -51,10 +51,7 @@ class HFText(Backbone):
         model, missing = _hub.pretrained(AutoModel, source)
         absent = [key for key in missing if "pooler." not in key]
         if absent:
-            raise ArtefactError(
-                f"'{source}' lacks {len(absent)} weights of its architecture (first: {absent[0]}); "
-                "choose a complete checkpoint"
-            )
+            raise _hub.incomplete(source, absent)
         return cls(model, name, _tokenizer(source, model.config), _hub.licence(source), pretrained=True)
 
     @classmethod

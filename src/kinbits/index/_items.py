@@ -43,18 +43,23 @@ class Encoder(Protocol):
         ...
 
 
-def new_state(bits: int | None, model: Encoder | None) -> State:
-    """Make the contents of an empty index.
+def read_bits(bits: int | None, model: Encoder | None) -> int:
+    """Return the code length of a new index.
 
     Raises:
-        UsageError: if the code length is missing or impossible.
+        UsageError: if there is none, or it is impossible.
     """
     if bits is None:
         if model is None:
             raise UsageError("an index needs its code length: pass bits=64, or the model that makes the codes")
         bits = model.bits
     hamming.code_width(bits)
-    return State(int(bits), model.fingerprint if model else None)
+    return int(bits)
+
+
+def new_state(bits: int | None, model: Encoder | None) -> State:
+    """Make the contents of an empty index; errors as in `read_bits`."""
+    return State(read_bits(bits, model), model.fingerprint if model else None)
 
 
 def require_alike(state: State, other: Any) -> None:

@@ -118,9 +118,7 @@ class Merge:
     def blocks(self) -> Iterator[tuple[Ids, Codes]]:
         """Yield ids and codes in order of id."""
         for parts in self._steps():
-            ids = np.concatenate(
-                [run.ids[rows] for run, rows in zip(self.runs, parts, strict=True)], dtype=self.id_dtype
-            )
+            ids = self._ids(parts)
             codes = np.concatenate([run.codes[rows] for run, rows in zip(self.runs, parts, strict=True)])
             order = _order(ids, parts)
             yield (ids, codes) if order is None else (ids[order], codes[order])
@@ -134,9 +132,7 @@ class Merge:
     def _turns(self) -> Iterator[tuple[int, int]]:
         """Yield from which run how many items come next."""
         for parts in self._steps():
-            ids = np.concatenate(
-                [run.ids[rows] for run, rows in zip(self.runs, parts, strict=True)], dtype=self.id_dtype
-            )
+            ids = self._ids(parts)
             origin = np.repeat(np.arange(len(parts)), [len(rows) for rows in parts])
             order = _order(ids, parts)
             origin = origin if order is None else origin[order]
@@ -144,6 +140,7 @@ class Merge:
             yield from zip(origin[borders[:-1]].tolist(), np.diff(borders).tolist(), strict=True)
 
     def _ids(self, parts: Sequence[Rows]) -> Ids:
+        """Return the ids of such rows of each run."""
         ids = [run.ids[rows] for run, rows in zip(self.runs, parts, strict=True)]
         return np.concatenate(ids, dtype=self.id_dtype)
 

@@ -15,6 +15,7 @@ from kinbits.hamming import Codes
 from kinbits.index._filter import Condition, Where, parse_where
 from kinbits.index._hits import BatchHits, Hits
 from kinbits.index._items import Encoder, Metadata, encode
+from kinbits.index._search import reach
 
 PathLike = str | os.PathLike[str]
 O = TypeVar("O")  # noqa: E741
@@ -175,23 +176,7 @@ def read_question(
         DataError: if the query's codes do not fit.
     """
     codes, single = encode(query, model, bits, "queries")
-    if k is None and radius is None:
-        k = 10
-    return Question(codes, single, _count(k, "k"), _count(radius, "radius"), parse_where(where))
-
-
-def read_bits(bits: int | None, model: Encoder | None) -> int:
-    """Return the code length of a new index.
-
-    Raises:
-        UsageError: if there is none, or it is impossible.
-    """
-    if bits is None:
-        if model is None:
-            raise UsageError("an index needs its code length: pass bits=64, or the model that makes the codes")
-        bits = model.bits
-    hamming.code_width(bits)
-    return int(bits)
+    return Question(codes, single, *reach(k, radius), parse_where(where))
 
 
 def read_options(kind: type[O], given: Mapping[str, Any], engine: str) -> O:
@@ -213,7 +198,3 @@ def read_options(kind: type[O], given: Mapping[str, Any], engine: str) -> O:
         if type(defaults[name]) in (bool, str) and type(value) is not type(defaults[name]):
             raise UsageError(f"{name}={value!r}: give {type(defaults[name]).__name__}, e.g. {defaults[name]!r}")
     return kind(**chosen)
-
-
-def _count(value: int | None, name: str) -> int | None:
-    return None if value is None else hamming.whole_number(value, name)

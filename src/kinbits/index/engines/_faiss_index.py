@@ -17,10 +17,10 @@ from kinbits.index._filter import Where
 from kinbits.index._hits import BatchHits, Hits
 from kinbits.index._ids import Ids, readable
 from kinbits.index._index import Index
-from kinbits.index._items import Encoder, Metadata
+from kinbits.index._items import Encoder, Metadata, read_bits
 from kinbits.index._rerank import reranked
 from kinbits.index._search import reach
-from kinbits.index.engines._base import EngineIndex, PathLike, Supports, read_bits, read_options, read_question
+from kinbits.index.engines._base import EngineIndex, PathLike, Supports, read_options, read_question
 from kinbits.index.engines._graph import Graph, Searcher, Sidecar
 from kinbits.index.engines._truth import Truth
 

@@ -16,11 +16,11 @@ from kinbits.hamming import Codes
 from kinbits.index._filter import Condition, Where
 from kinbits.index._hits import BatchHits, Hits
 from kinbits.index._ids import IdKind, Ids, as_ids, kind_of, readable
-from kinbits.index._items import Encoder, Metadata, read_items, require_model
+from kinbits.index._items import Encoder, Metadata, read_bits, read_items, require_model
 from kinbits.index._rerank import reranked
 from kinbits.index._search import reach
 from kinbits.index._state import State
-from kinbits.index.engines._base import EngineIndex, PathLike, Supports, read_bits, read_options, read_question
+from kinbits.index.engines._base import EngineIndex, PathLike, Supports, read_options, read_question
 from kinbits.index.engines._milvus_filter import Expressions
 from kinbits.index.engines._milvus_link import Link, Place
 from kinbits.index.engines._milvus_rows import CODE, batched, check_names, from_rows, to_rows
