@@ -112,12 +112,6 @@ def test_flags_win_over_the_experiment_file(run, vectors):
     assert model.training["recipe"]["lr"] == 1e-3
 
 
-def test_fit_replaces_an_older_model(run, model, vectors):
-    before = kinbits.HashModel.load(model).fingerprint
-    assert run("fit", vectors, "-o", model, "--bits", "8", "--epochs", "1").code == 0
-    assert kinbits.HashModel.load(model).fingerprint != before
-
-
 FIT = """
 import os, signal, sys
 from kinbits.cli import main
@@ -307,6 +301,17 @@ def test_methods_shows_parameters_with_their_defaults(run):
     out = run("methods", "orthohash").out
     assert re.search(r"margin +float +0.2", out)
     assert "NeurIPS 2021" in out
+
+
+def test_methods_fills_the_words_on_an_argument_in_80_columns(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in ("dcmh", "dsg", "rankhash"):
+        lines = run("methods", name).out.splitlines()
+        assert max(map(len, lines)) <= 80
+        args = lines[lines.index("Args:") + 1 : next(i for i, line in enumerate(lines) if line.startswith("Ref"))]
+        for one, two in itertools.pairwise(filter(None, args)):
+            if two.startswith(" " * 8):  # goes on because its first word had no room
+                assert len(one) + 1 + len(two.split()[0]) > 80
 
 
 def test_doctor_names_what_it_found(run):

@@ -66,7 +66,7 @@ def _show_one(method: type[Method], as_json: bool) -> None:
         print_json(found)
         return
     width = console().width
-    print(_reflowed(f"{method.name}: {found['summary']}\n", width))
+    print(_reflowed(f"{method.name}: {found['summary']}", width) + "\n")
     body = inspect.cleandoc(method.__doc__ or "").partition("\n")[2].strip()
     if body:
         print(_reflowed(body, width) + "\n")
@@ -79,13 +79,15 @@ def _show_one(method: type[Method], as_json: bool) -> None:
 
 
 def _reflowed(docstring: str, width: int) -> str:
-    """Fit a docstring into the window: paragraphs are filled, indented lines stay lines of their own."""
+    """Fit a docstring into the window: paragraphs and arguments are filled, lines of formulas stay as they are."""
     import textwrap
 
     paragraphs = []
     for paragraph in docstring.replace("``", "`").split("\n\n"):
         lines = paragraph.split("\n")
-        if not any(line.startswith(" ") for line in lines):
+        if lines[0] == "Args:":
+            lines = _joined(lines)
+        elif not any(line.startswith(" ") for line in lines):
             lines = [" ".join(lines)]
         indents = [line[: len(line) - len(line.lstrip())] for line in lines]
         wrapped = (
@@ -94,6 +96,17 @@ def _reflowed(docstring: str, width: int) -> str:
         )
         paragraphs.append("\n".join(wrapped))
     return "\n\n".join(paragraphs)
+
+
+def _joined(lines: list[str]) -> list[str]:
+    """Join what continues an argument, which is indented deeper than its name."""
+    whole: list[str] = []
+    for line in lines:
+        if line.startswith(" " * 8):
+            whole[-1] += " " + line.strip()
+        else:
+            whole.append(line)
+    return whole
 
 
 def _facts(method: type[Method]) -> dict[str, Any]:
