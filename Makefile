@@ -32,7 +32,7 @@ tests:
 
 results: $(VENV)/.installed
 	for experiment in experiments/*.yaml; do $(BIN)/kinbits bench $$experiment || exit 1; done
-	for script in fashion_products medical_classes label_expansion rankhash ties; do $(BIN)/python experiments/$$script.py || exit 1; done
+	for script in medical_classes label_expansion rankhash ties; do $(BIN)/python experiments/$$script.py || exit 1; done
 	$(BIN)/python experiments/fill_numbers.py
 
 BENCHMARKS := bench_scan bench_multi_index bench_index bench_pairs bench_metrics bench_neighbours
