@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import yaml
 
+import kinbits
 from kinbits._errors import ArtefactError, DataError, UsageError
 from kinbits.bench import Comparison, Experiment, _measure, _provenance, _runner, bench
 from kinbits.bench._tables import document, page
+from kinbits.data import split_folder
 
 
 @pytest.fixture
@@ -295,3 +297,12 @@ def test_a_commit_is_marked_where_code_differs_and_not_where_results_grow(tmp_pa
     code.write_text("2")
     assert commit() == f"{clean}-dirty"
     _provenance.provenance.cache_clear()
+
+
+def test_pairs_of_images_and_texts_are_not_measured_by_what_reads_no_text(small, tmp_path, monkeypatch):
+    vectors = np.random.default_rng(0).normal(size=(40, 24)).astype(np.float32)
+    pairs = split_folder(kinbits.open_dataset(vectors, texts=[f"number {row}" for row in range(40)]))
+    monkeypatch.setattr(_measure, "splits_of", lambda protocol: pairs)
+    (first, *_) = made(small | {"methods": ["itq"], "baselines": False}).runs()
+    with pytest.raises(DataError, match="'itq' reads no text"):
+        _measure.measure(first)

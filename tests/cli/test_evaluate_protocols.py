@@ -54,3 +54,31 @@ def test_a_difficulty_that_does_not_exist_is_refused(run, model, landmarks):
     ended = run("evaluate", model, "vectors.npz", "--difficulty", "hard")
     assert ended.code == 2
     assert "the answers of folder are not graded" in ended.error
+
+
+def warned(run, *arguments):
+    ended = run("evaluate", *arguments, "--no-baselines", "--metric", "map@all")
+    assert ended.code == 0, ended.err
+    return [line for line in ended.err.splitlines() if line.startswith("warning:")]
+
+
+def test_whoever_learned_from_the_queries_is_named(run, model, vectors):
+    assert run("fit", "folder:vectors.npz", "-o", "part", "--bits", "16", "--epochs", "1").code == 0
+    for data in ("vectors.npz", "folder:vectors.npz"):
+        assert warned(run, "part", data) == []
+        (told,) = warned(run, model, data)
+        assert told.startswith("warning: model was trained on all of vectors.npz, the queries among them")
+        assert "fit on folder:vectors.npz" in told
+        assert warned(run, "part", data, "--beside", model) == [told]
+    assert run("fit", "folder:vectors.npz:query", "-o", "worse", "--bits", "4", "--method", "itq").code == 0
+    assert "was trained on the queries" in warned(run, "worse", "folder:vectors.npz")[0]
+    (told,) = warned(run, "part", "folder:vectors.npz", "--seed", "1")
+    assert "the training part of seed 0, which holds queries of seed 1" in told
+
+
+def test_records_of_older_models_are_compared_too(run, model, vectors):
+    path = Path(model) / "training.json"
+    record = json.loads(path.read_text())
+    del record["images_fingerprint"]
+    path.write_text(json.dumps(record))
+    assert len(warned(run, model, "folder:vectors.npz")) == 1

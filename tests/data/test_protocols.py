@@ -247,9 +247,36 @@ def test_multi_label_rows_are_split_by_their_rarest_label():
     assert [s.id for s in splits.skipped] == ["39"]
 
 
+def told(texts):
+    return open_dataset(np.arange(2.0 * len(texts)).reshape(-1, 2), texts=texts)
+
+
+def test_texts_without_labels_are_split_into_pairs():
+    data = told(["", *(f"number {row}" for row in range(1, 41))])
+    splits = split_folder(data, query=0.2)
+    assert [len(part) for part in (splits.train, splits.query, splits.database)] == [20, 8, 20]
+    assert [(s.id, s.reason) for s in splits.skipped] == [("0", "no text")]
+    assert not np.isin(splits.train.ids, splits.database.ids).any()
+    positives, _ = splits.ground_truth.split()
+    assert [splits.database.texts[row] for (row,) in positives] == list(splits.query.texts)
+    assert splits.protocol.metrics == ("recall@1", "recall@5", "recall@10", "mrr")
+    assert "the queries are also in the database" in splits.describe()
+    assert split_folder(data, query=0.2).protocol.checksum == splits.protocol.checksum
+    assert split_folder(data, query=0.2, seed=1).protocol.checksum != splits.protocol.checksum
+
+
+def test_held_out_pairs_can_all_be_queries_or_stand_among_the_learned():
+    data = told([f"number {row}" for row in range(40)])
+    splits = split_folder(data, query=0.5, train=0.5)
+    assert set(splits.query.ids) == set(splits.database.ids)
+    whole = split_folder(data, query=4, train=8, train_in_database=True)
+    assert (len(whole.query), len(whole.train), len(whole.database)) == (4, 8, 40)
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
+        (told(["a", "b", "", ""]), "2 of 4 images with a text"),
         (collection([30]), "1 class"),
         (collection([1, 1, 1]), "no image is left for the train part"),
         (collection([2, 2]), "no image is left for the train part"),

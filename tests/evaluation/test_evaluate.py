@@ -72,7 +72,7 @@ def test_data_without_labels_is_refused(report):
 def test_more_bits_than_features_leave_out_what_cannot_exist_and_say_so(tmp_path):
     data = splits()
     model = kinbits.fit(data.train, bits=48, epochs=2, progress=False, cache=None)
-    shown = kinbits.evaluate(model, data)
+    shown = kinbits.evaluate(model, data, metric_names=["map@all"])
     names = [row.name for row in shown.rows]
     assert "itq" not in names
     assert "lsh" in names
@@ -86,7 +86,33 @@ def test_more_bits_than_features_leave_out_what_cannot_exist_and_say_so(tmp_path
 
 
 def test_nothing_is_said_to_be_left_out_where_nothing_is(report):
-    assert json.loads(report[0].to_json())["notes"] == []
+    _, model, data = report
+    shown = kinbits.evaluate(model, data, metric_names=["map@all", "precision@100"])
+    assert json.loads(shown.to_json())["notes"] == []
+
+
+def test_cuts_beyond_the_database_are_told(report):
+    _, model, data = report
+    few = replace(data, database=data.database.select(np.arange(95)))
+    shown = kinbits.evaluate(model, few, baselines=False)
+    told = (
+        "only 95 items in the database, so precision@100: places beyond them count as misses and map@1000: over all "
+        "of them"
+    )
+    assert shown.notes == [told]
+    assert told in " ".join(str(shown).split())
+    assert shown.rows[0].values["map@1000"] == shown.rows[0].values["map@all"]
+    assert shown.rows[0].values["precision@100"] <= 0.95
+
+
+def test_two_cuts_of_one_metric_can_be_told_apart_in_80_columns(report):
+    _, model, data = report
+    names = ["map@all", "map@1000", "precision@100", "precision@1000", "recall@100", "recall@1000"]
+    shown = str(kinbits.evaluate(model, data, metric_names=names, baselines=False))
+    assert max(map(len, shown.splitlines())) <= 80
+    cuts = next(line for line in shown.splitlines() if "@all" in line)
+    assert [part for part in cuts.split() if "@" in part] == ["@all", "@1000", "@100", "@1000", "@100", "@1000"]
+    assert shown.count("precision") >= 2
 
 
 def test_answers_that_are_listed_count_instead_of_labels(report):
@@ -136,7 +162,8 @@ def test_a_difficulty_is_refused_where_answers_are_not_graded(report):
 
 def test_a_protocol_without_a_training_part_has_no_baselines_but_the_features(report):
     _, model, data = report
-    shown = kinbits.evaluate(model, replace(data, train=data.train.select(np.arange(0))))
+    bare = replace(data, train=data.train.select(np.arange(0)))
+    shown = kinbits.evaluate(model, bare, metric_names=["map@all"])
     assert [row.name for row in shown.rows] == ["orthohash", "features (cosine)"]
     assert shown.notes == [
         "lsh, pca, pca-rotation, itq left out: they are fitted on the training part, and that of folder has 0 images"
@@ -157,6 +184,6 @@ def test_fewer_training_images_than_bits_are_a_note_and_no_warning_per_baseline(
     data = splits(rows=80)
     model = kinbits.fit(data.train, method="lsh", bits=32, progress=False)
     few = data.__class__(data.train.select(np.arange(20)), data.query, data.database, data.protocol)
-    notes = kinbits.evaluate(model, few).notes
+    notes = kinbits.evaluate(model, few, metric_names=["map@all"]).notes
     assert notes == ["bits of pca and itq beyond 19 are arbitrary with 20 training images"]
     assert not [one for one in recwarn if "principal axes" in str(one.message)]

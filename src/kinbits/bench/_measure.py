@@ -73,9 +73,11 @@ def _model(run: Run, splits: Splits) -> list[dict[str, Any]]:
     )
     # features of a backbone that was trained along are good for this run alone
     kept = None if model.training["backbone_trained"] else cache
-    ways: list[tuple[Modality, Modality]] = [("image", "image")]
+    ways: list[tuple[Modality, Modality]] = [] if splits.protocol.paired else [("image", "image")]
     if "text" in model.towers and splits.query.captioned.any() and splits.database.captioned.any():
         ways += [("image", "text"), ("text", "image")]
+    if not ways:
+        raise _unpaired(run)
     codes = _Codes(model, splits, kept)
     backbone = model.towers["image"].backbone.pooled.name
     rows = []
@@ -110,6 +112,8 @@ class _Codes:
 
 def _features(run: Run, splits: Splits) -> list[dict[str, Any]]:
     """Rank by the cosine of the frozen features themselves."""
+    if splits.protocol.paired:
+        raise _unpaired(run)
     backbone = image_backbone(splits.train, Task(backbone=run.backbone, image_size=run.image_size))
     parts = []
     for part in ("query", "database"):
@@ -118,6 +122,13 @@ def _features(run: Run, splits: Splits) -> list[dict[str, Any]]:
         parts.append(np.asarray(found.array))
     result = metrics.evaluate_scores(cosine_block(*parts), judged(splits), run.metrics)
     return [_row(backbone.name, "image to image", result)]
+
+
+def _unpaired(run: Run) -> DataError:
+    return DataError(
+        f"{run.protocol} has no labels, so a text is to find its image and an image its text, and '{run.entry.label}' "
+        f"reads no text; take methods that do, or data with labels"
+    )
 
 
 def _require_all(valid: np.ndarray, part: str) -> None:

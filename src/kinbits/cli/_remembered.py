@@ -11,7 +11,7 @@ from kinbits._errors import ArtefactError
 if TYPE_CHECKING:
     from kinbits.model import HashModel
 
-NAME = "model.json"
+NAME, CONFIG = "model.json", "config.json"
 
 
 def remember(index: Path, model: Path) -> None:
@@ -27,6 +27,15 @@ def remembered(index: Path) -> Path | None:
         return Path(json.loads((index / NAME).read_text(encoding="utf-8"))["model"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def reads_text(index: Path) -> bool:
+    """Tell whether the model that an index was made with has a text tower; False where it cannot be read."""
+    model = remembered(index)
+    try:
+        return model is not None and "text" in json.loads((model / CONFIG).read_text(encoding="utf-8"))["towers"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def model_of(index: Path, given: Path | None) -> HashModel:

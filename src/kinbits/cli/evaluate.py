@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -10,10 +11,10 @@ import typer
 from kinbits._errors import EnvironmentFault
 from kinbits.cli._app import app
 from kinbits.cli._output import JsonFlag, console, facts, note, print_json
-from kinbits.cli._source import LabelColumn, Source, TextColumn, writable_folder
+from kinbits.cli._source import PARTS, ImageColumn, LabelColumn, Source, TextColumn, writable_folder
 
 if TYPE_CHECKING:
-    from kinbits.data import Splits
+    from kinbits.data import Dataset, Splits
     from kinbits.evaluation import Report
     from kinbits.model import HashModel
 
@@ -25,7 +26,7 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="Folder of a model.", show_default=False)],
     protocol: Annotated[
         str,
-        typer.Argument(help="See `kinbits protocols`; or labelled data, which are split by seed.", show_default=False),
+        typer.Argument(help="See `kinbits protocols`; or data, which are split by seed.", show_default=False),
     ],
     output: Annotated[
         Path | None,
@@ -63,13 +64,15 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
     label_column: LabelColumn = None,
     text_column: TextColumn = None,
+    image_column: ImageColumn = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure a model on a protocol.
 
     Ties in distance count with their expected value. For your own labelled
     folder, fit on `folder:PATH`, which leaves the queries out, and evaluate
-    on `folder:PATH`.
+    on `folder:PATH`. With captions and without labels, an image is to find
+    its own text, and a text its image.
     """
     from kinbits.evaluation import evaluate as measure
     from kinbits.model import HashModel
@@ -77,12 +80,11 @@ def evaluate(
     if output is not None:
         writable_folder(output)
     loaded = HashModel.load(model)
-    source = Source(protocol, label_column, text_column)
+    source = Source(protocol, label_column, text_column, image_column)
     splits = source.splits(seed)
-    _warn_of_leak(loaded, source, splits)
     others = [HashModel.load(path) for path in beside or []]
-    for other in others:
-        _warn_of_leak(other, source, splits)
+    for path, one in zip([model, *(beside or [])], [loaded, *others], strict=True):
+        _warn_of_leak(path, one, source, splits)
     report = measure(
         loaded,
         splits,
@@ -121,16 +123,36 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     return paths
 
 
-def _warn_of_leak(model: HashModel, source: Source, splits: Splits) -> None:
-    """Say so when the model has learned from the queries: its numbers are then too good."""
-    own = model.training.get("data_fingerprint")
-    if splits.protocol.name != "folder" or source.name.startswith("folder:") or own == splits.train.fingerprint:
+def _warn_of_leak(path: Path, model: HashModel, source: Source, splits: Splits) -> None:
+    """Say so when a model has learned from the queries: its numbers are then too good."""
+    if splits.protocol.name != "folder" or _learned(model, splits.train):
         return
-    if own == source.open("database").fingerprint:
+    whole = _whole(source)
+    told = f"all of {whole.name}, the queries among them" if _learned(model, whole.open("database")) else ""
+    if not told and _learned(model, splits.query):
+        told = "the queries"
+    if not told and splits.protocol.seed and _learned(model, whole.splits(0).train):
+        told = f"the training part of seed 0, which holds queries of seed {splits.protocol.seed}"
+    if told:
         note(
-            f"warning: the model was trained on all of {source.name}, the queries among them, so these numbers are too "
-            f"good; fit on folder:{source.name} and evaluate again"
+            f"warning: {path} was trained on {told}, so its numbers are too good; fit on folder:{whole.name} and "
+            f"evaluate with seed 0"
         )
+
+
+def _learned(model: HashModel, part: Dataset) -> bool:
+    """Whether a model was trained on exactly these images, with whatever texts; older records know both together."""
+    own = model.training
+    return own.get("images_fingerprint") == part.items.fingerprint or own.get("data_fingerprint") == part.fingerprint
+
+
+def _whole(source: Source) -> Source:
+    """Return the source that `folder:PATH` splits."""
+    if not source.name.startswith("folder:"):
+        return source
+    name = source.name.removeprefix("folder:")
+    stem, _, last = name.rpartition(":")
+    return replace(source, name=stem if last in PARTS else name)
 
 
 def _record(folder: Path, report: Report) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kinbits.model import HashModel
 
 _COLUMNS = 4
+LONGEST = 120  # characters of a text in a table
 
 
 @app.command()
@@ -67,13 +68,15 @@ def search(
         print_json([{"query": n, "hits": hits.to_dicts()} for n, hits in zip(names, found, strict=True)])
         return
     for name, hits in zip(names, found, strict=True):
-        _show(name, hits)
+        _show(f'"{_cut(name)}"' if text else name, hits)
+    if rerank:
+        note("note: ordered by features that the model reconstructs from the codes, not by the distance shown")
 
 
 def _texts(model: HashModel, texts: list[str]) -> tuple[list[str], np.ndarray]:
     if not all(text.strip() for text in texts):
         raise UsageError("a text to search with is empty; write what to look for")
-    return [f'"{text}"' for text in texts], model.encode(text=texts)
+    return texts, model.encode(text=texts)
 
 
 def _images(model: HashModel, paths: list[Path], *, rerank: bool) -> tuple[list[str], Any]:
@@ -109,4 +112,15 @@ def _show(name: str, hits: Hits) -> None:
     columns = list(dict.fromkeys(column for row in rows for column in row))
     columns = sorted(columns, key=lambda column: (column not in ("id", "distance"), column != "label"))
     shown = columns[: 2 + _COLUMNS]
-    console().print(table(shown, ([row.get(column) for column in shown] for row in rows), title=name))
+    cells = ([_cell(column, row.get(column)) for column in shown] for row in rows)
+    console().print(table(shown, cells, title=name))
+
+
+def _cell(column: str, value: Any) -> Any:
+    """Cut a long text, but no id, which a person may want to copy; JSON holds all of both."""
+    return _cut(value) if isinstance(value, str) and column != "id" else value
+
+
+def _cut(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else line[: LONGEST - 1].rstrip() + "…"

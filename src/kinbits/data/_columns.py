@@ -80,7 +80,7 @@ def pick_image(given: str | None, columns: Sequence[str], source: str) -> str:
         alone = f" (texts without images, such as '{told}', go to HashModel.encode(text=...))" if told else ""
         raise DataError(
             f"{source}: no image column among {', '.join(columns)}; looked for {', '.join(IMAGE_NAMES)}; "
-            f"name it with image_column={alone}"
+            f"name it with image_column=, on the command line --image-column{alone}"
         )
     return found
 

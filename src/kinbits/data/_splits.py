@@ -153,6 +153,42 @@ def draw_shares(
     return parts, np.flatnonzero(strata < 0)
 
 
+def draw_pairs(
+    dataset: Dataset, *, seed: int, query: float, train: float, train_in_database: bool
+) -> tuple[Parts, np.ndarray]:
+    """Split images with texts by chance; the answer to each query is its own row of the database.
+
+    Args:
+        dataset: With texts.
+        seed: As in `Draw`.
+        query: Share (below 1) or number of pairs to search with.
+        train: Share (below 1) or number of pairs to learn from, of those that are no queries.
+        train_in_database: Whether the train rows are also searched; the queries and the rest always are.
+
+    Returns:
+        The parts with their ground truth, and the rows without a text, which are in none.
+
+    Raises:
+        DataError: Fewer than three images have a text.
+        UsageError: A share or number is out of range.
+    """
+    _check_share("query", query)
+    _check_share("train", train)
+    told = np.flatnonzero(dataset.captioned)
+    if len(told) < 3:
+        raise DataError(
+            f"{dataset.name}: no labels, and {len(told)} of {len(dataset)} images with a text; a split of images with "
+            f"texts needs 3 or more"
+        )
+    rows = Draw(dataset.ids.astype(np.str_), seed).shuffled(told)
+    n_query = _amount(query, len(rows), at_least=1, at_most=len(rows) - 1)
+    n_train = _amount(train, len(rows), at_least=1, at_most=len(rows) - n_query)
+    queries, trained, rest = np.split(rows, [n_query, n_query + n_train])
+    database = np.concatenate([queries, rest, trained[: n_train if train_in_database else 0]])
+    truth = GroundTruth.of([[row] for row in range(n_query)], database=len(database))
+    return Parts(trained, queries, database, truth), np.flatnonzero(~dataset.captioned)
+
+
 def _check_share(name: str, share: float) -> None:
     whole = isinstance(share, (int, np.integer)) and not isinstance(share, bool)
     if share <= 0 or (not whole and share >= 1):
@@ -168,7 +204,10 @@ def _strata(dataset: Dataset) -> np.ndarray:
     """Give each row one class: its label, or the rarest of its labels; -1 without."""
     labels, name = dataset.labels, dataset.name
     if labels is None:
-        raise DataError(f"{name}: no labels, so no split; put images in one subfolder a class, or name a label column")
+        raise DataError(
+            f"{name}: no labels, so no split; put images in one subfolder a class, name a label column, or give "
+            f"captions for search between images and texts"
+        )
     if labels.ndim == 2:
         frequency = labels.sum(axis=0, dtype=np.int64)
         rarity = np.where(labels > 0, frequency, np.iinfo(np.int64).max)

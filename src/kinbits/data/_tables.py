@@ -242,7 +242,10 @@ def _store(
         return PathItems([root / name for name in names]), names
     if types.is_binary(kind) or types.is_large_binary(kind) or types.is_struct(kind):
         return ArrowItems(column, identity, rows), None
-    raise DataError(f"{path}: the image column holds {kind}, not bytes or paths; name another with image_column=")
+    raise DataError(
+        f"{path}: the image column holds {kind}, not bytes or paths; name another with image_column=, on the command "
+        f"line --image-column"
+    )
 
 
 def _ids(others: Mapping[str, Sequence[Any]], paths: list[str] | None, options: Options, count: int) -> np.ndarray:

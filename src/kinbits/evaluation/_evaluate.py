@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from kinbits import metrics
 from kinbits._code_rows import rows_of_ids
-from kinbits._errors import UsageError
+from kinbits._errors import DataError, UsageError
 from kinbits._inputs import without_unreadable
 from kinbits._progress import Bar, reporter
 from kinbits.backbones import Backbone, extract
@@ -23,12 +22,15 @@ from kinbits.evaluation._details import gather
 from kinbits.evaluation._judged import chosen_difficulty, judged
 from kinbits.evaluation._report import Report
 from kinbits.evaluation._row import Row
-from kinbits.heads import Head
 from kinbits.methods._base import Modality
 from kinbits.model import HashModel
 
 METRICS = DEFAULT_METRICS
-WAYS: tuple[tuple[Modality, Modality], ...] = (("image", "text"), ("text", "image"), ("text", "text"))
+Way = tuple[Modality, Modality]
+PICTURES: Way = ("image", "image")
+WAYS: tuple[Way, ...] = (PICTURES, ("image", "text"), ("text", "image"), ("text", "text"))
+ACROSS_WAYS = WAYS[1:3]
+FIXED = ("precision", "acg")  # divided by the length of the list, however many items there are
 UNCOMPRESSED = "features (cosine)"
 
 
@@ -52,13 +54,14 @@ def evaluate(
 
     Args:
         model: The model.
-        splits: What `kinbits.load_dataset` or `kinbits.data.split` returned.
+        splits: What `kinbits.load_dataset` or `kinbits.data.split_folder` returned. Where a query's answer is its own
+            partner (images with texts and without labels), only the directions between images and texts are measured.
         metric_names: Names that `kinbits.metrics.parse_metric` knows; None for those of the protocol, the one of
             published tables first.
         difficulty: ``"easy"``, ``"medium"`` or ``"hard"`` where the protocol's answers are graded (revisited Oxford and
             Paris, see `kinbits.data.GroundTruth`); None for medium there.
         baselines: Whether to put LSH, PCA, PCA with random rotation, ITQ and the uncompressed features beside, and CCA
-            between images and texts for a model that encodes both.
+            in the directions with texts for a model that encodes both.
         beside: Other models to compare with, e.g. of other lengths.
         details: Whether to gather what `Report.html` shows beside the numbers: the best and worst queries with their
             neighbours, classes taken for each other, statistics of the codes.
@@ -73,7 +76,8 @@ def evaluate(
     Raises:
         UsageError: Learned codes are asked for, and the model has none, or not of this protocol's training part; or a
             difficulty, and the protocol's answers are not graded; or a metric or difficulty is unknown.
-        DataError: The protocol has neither labels nor lists of answers, or no query has a relevant item.
+        DataError: The protocol has neither labels nor lists of answers, or no query has a relevant item; or its answers
+            are partners, and the model reads no text.
     """
     asked = splits.protocol.metrics if metric_names is None else metric_names
     names = [metrics.parse_metric(name).name for name in asked]
@@ -101,6 +105,33 @@ def _check_learned(model: HashModel, splits: Splits) -> None:
         )
 
 
+@dataclass(frozen=True)
+class _Side:
+    """One side of a search: the rows that take part, and their features ``(n, d)``."""
+
+    dataset: Dataset
+    features: np.ndarray
+
+    def spoken(self, backbone: Backbone, cache: FeatureCache) -> _Side:
+        """Return the rows that have a text, and the features of their texts."""
+        told = self.dataset.captioned
+        return _Side(self.dataset.select(told), np.asarray(extract(self.dataset, backbone, cache=cache).array)[told])
+
+
+@dataclass(frozen=True)
+class _Ranking:
+    """A search: what is searched with and in, the codes of both, and which items answer which query."""
+
+    queries: Dataset
+    items: Dataset
+    codes: tuple[np.ndarray, np.ndarray]
+    relevance: metrics.Relevance
+
+
+Sides = Mapping[Modality, tuple[_Side, _Side]]
+Encode = Callable[[np.ndarray, Modality], np.ndarray]
+
+
 class _Evaluation:
     """One evaluation, with the features it has computed."""
 
@@ -119,22 +150,62 @@ class _Evaluation:
         self.notes: list[str] = []
 
     def run(self, baselines: bool, beside: Sequence[HashModel], details: bool, learned: bool) -> Report:
-        query, queries = self._read(self.splits.query)
-        database, items = self._read(self.splits.database)
-        relevance = self._judged(queries, items)
-        codes = self.model.codes(query), self.model.codes(database)
-        if learned:
-            self._put_learned(codes[1], items.ids)
+        paired = self.splits.protocol.paired
+        ways = ACROSS_WAYS if paired else WAYS
         names = _names([self.model, *beside])
-        rows = [self._row(names[0], *codes, relevance, self.model.bits)]
-        rows += [self._other(name, model, relevance) for name, model in zip(names[1:], beside, strict=True)]
-        if baselines:
-            rows += self._baselines(query, database, relevance)
-        if "text" in self.model.towers and queries.captioned.any() and items.captioned.any():
-            rows += self._cross(_Side(queries, query), _Side(items, database), baselines)
-        facts = self._facts(len(query), len(database))
-        shown = gather(queries, items, codes, self.model.bits, relevance) if details else None
+        sides = self._sides(self.model)
+        self.skipped += [vars(skipped) for side in sides["image"] for skipped in side.dataset.skipped]
+        if paired and "text" not in sides:
+            raise DataError(
+                f"{self.splits.protocol.name} has no labels, so a text is to find its image and an image its text, and "
+                f"this model reads no text; fit one with a method that does, such as djsrh, or name a label column"
+            )
+        first = self._ranking(self.model.codes, sides, ways[0])
+        if learned:
+            self._put_learned(first.codes[1], first.items.ids)
+        rows = [self._row(_label(names[0], self.model, ways[0]), first, self.model.bits, ways[0])]
+        rows += self._ranked(names[0], self.model, sides, ways[1:])
+        for name, model in zip(names[1:], beside, strict=True):
+            found = self._ranked(name, model, self._sides(model), ways)
+            if not found:
+                self.notes.append(f"{name} left out: it reads no text")
+            rows += found
+        if baselines and not paired:
+            rows += self._baselines(sides["image"], first)
+        if baselines and "text" in sides:
+            rows += self._across(sides, [way for way in ways if way != PICTURES])
+        rows.sort(key=lambda row: row.direction != _direction(PICTURES))  # the others stand below the baselines
+        self._note_cuts(len(first.items))
+        facts = self._facts(*(len(side.features) for side in sides["image"]))
+        shown = None
+        if details:
+            shown = gather(first.queries, first.items, first.codes, self.model.bits, first.relevance)
         return Report(self.splits.protocol.name, facts, self.names, rows, self.skipped, shown, self.notes)
+
+    def _sides(self, model: HashModel) -> Sides:
+        """Read queries and database as a model sees them, in each modality that it reads and the data have."""
+        images = self._read(model, self.splits.query), self._read(model, self.splits.database)
+        sides: dict[Modality, tuple[_Side, _Side]] = {"image": images}
+        if "text" in model.towers and all(side.dataset.captioned.any() for side in images):
+            backbone = model.towers["text"].backbone
+            sides["text"] = images[0].spoken(backbone, self.cache), images[1].spoken(backbone, self.cache)
+        return sides
+
+    def _read(self, model: HashModel, dataset: Dataset) -> _Side:
+        found = model.features(dataset, cache=self.cache, progress=self.progress)
+        return _Side(without_unreadable(dataset, found), np.asarray(found.array[found.valid]))
+
+    def _ranking(self, encode: Encode, sides: Sides, way: Way) -> _Ranking:
+        a, b = way
+        one, two = sides[a][0], sides[b][1]
+        codes = encode(one.features, a), encode(two.features, b)
+        return _Ranking(one.dataset, two.dataset, codes, self._judged(one.dataset, two.dataset))
+
+    def _ranked(self, name: str, model: HashModel, sides: Sides, ways: Sequence[Way]) -> list[Row]:
+        """Measure a model in every direction that it can search."""
+        able = [way for way in ways if set(way) <= set(sides)]
+        found = ((way, self._ranking(model.codes, sides, way)) for way in able)
+        return [self._row(_label(name, model, way), ranking, model.bits, way) for way, ranking in found]
 
     def _judged(self, queries: Dataset, items: Dataset) -> metrics.Relevance:
         return judged(self.splits, queries, items, difficulty=self.difficulty or "medium")
@@ -147,28 +218,25 @@ class _Evaluation:
         codes[places] = learned
         self.notes.append(f"codes of {len(places):,} of {len(ids):,} database images as learned in training")
 
-    def _other(self, name: str, model: HashModel, relevance: metrics.Relevance) -> Row:
-        """Measure another model; it may see images through another backbone."""
-        found = [
-            model.features(part, cache=self.cache, progress=self.progress)
-            for part in (self.splits.query, self.splits.database)
-        ]
-        query, database = (model.codes(np.asarray(one.array[one.valid])) for one in found)
-        return self._row(name, query, database, relevance, model.bits)
-
     def _features(self, dataset: Dataset, backbone: Backbone) -> np.ndarray:
         with reporter("reading images", self.progress) as report:
             found = extract(dataset, backbone, cache=self.cache, progress=report)
         return np.asarray(found.array[found.valid])
 
-    def _read(self, dataset: Dataset) -> tuple[np.ndarray, Dataset]:
-        found = self.model.features(dataset, cache=self.cache, progress=self.progress)
-        kept = without_unreadable(dataset, found)
-        self.skipped += [vars(s) for s in kept.skipped]
-        return np.asarray(found.array[found.valid]), kept
+    def _note_cuts(self, items: int) -> None:
+        """Say which metrics look further down the ranking than there are items."""
+        parsed = [metrics.parse_metric(name) for name in self.names]
+        beyond = [metric for metric in parsed if metric.k is not None and metric.k > items]
+        missing = [metric.name for metric in beyond if metric.family in FIXED]
+        whole = [metric.name for metric in beyond if metric.family not in FIXED]
+        told = [f"{', '.join(missing)}: places beyond them count as misses"] if missing else []
+        told += [f"{', '.join(whole)}: over all of them"] if whole else []
+        if told:
+            self.notes.append(f"only {items:,} items in the database, so {' and '.join(told)}")
 
-    def _baselines(self, query: np.ndarray, database: np.ndarray, relevance: metrics.Relevance) -> list[Row]:
+    def _baselines(self, images: tuple[_Side, _Side], first: _Ranking) -> list[Row]:
         """Measure what needs no training, on pooled features also where the model reads maps."""
+        query, database = (side.features for side in images)
         backbone = self.model.towers["image"].backbone
         train = self._features(self.splits.train, backbone.pooled)
         if backbone.pooled is not backbone:
@@ -182,9 +250,9 @@ class _Evaluation:
                 if found is None:
                     left_out.append(name)
                     continue
-                rows.append(self._row(name, found[0], found[1], relevance, self.model.bits))
+                rows.append(self._row(name, replace(first, codes=(found[0], found[1])), self.model.bits))
             bar.update(len(BASELINES), text=UNCOMPRESSED)
-            scores = metrics.evaluate_scores(cosine_block(query, database), relevance, self._rankable())
+            scores = metrics.evaluate_scores(cosine_block(query, database), first.relevance, self._rankable())
         if left_out:
             most = f"make at most as many bits as there are features, {train.shape[1]}, and these codes have"
             few = f"are fitted on the training part, and that of {self.splits.protocol.name} has"
@@ -196,10 +264,11 @@ class _Evaluation:
             )
         return [*rows, Row(UNCOMPRESSED, dict(scores), excluded=scores.excluded)]
 
-    def _row(self, name: str, query: np.ndarray, database: np.ndarray, relevance: metrics.Relevance, bits: int) -> Row:
-        result = metrics.evaluate(query, database, relevance, self.names)
-        by_rank = metrics.precision_recall_curve(query, database, relevance, by="rank")
-        by_radius = metrics.precision_recall_curve(query, database, relevance, by="radius")
+    def _row(self, name: str, ranking: _Ranking, bits: int, way: Way = PICTURES) -> Row:
+        pair, relevance = ranking.codes, ranking.relevance
+        result = metrics.evaluate(*pair, relevance, self.names)
+        by_rank = metrics.precision_recall_curve(*pair, relevance, by="rank")
+        by_radius = metrics.precision_recall_curve(*pair, relevance, by="radius")
         return Row(
             name,
             dict(result),
@@ -209,36 +278,23 @@ class _Evaluation:
             by_radius=by_radius.precision[: bits + 1].tolist(),
             intervals={name: result.interval(name) for name in self.names},
             bits=bits,
+            direction=_direction(way),
         )
 
-    def _cross(self, query: _Side, database: _Side, baselines: bool) -> list[Row]:
-        """Search one modality by the other, and texts by texts; what has no text takes no part there."""
-        encoders: dict[str, Callable[[np.ndarray, Modality], np.ndarray]] = {"": self.model.codes}
-        fitted = self._across() if baselines else None
-        if fitted is not None:
-            encoders[f"{ACROSS}, "] = lambda features, modality: codes_of(fitted[modality], features)
-        backbone = self.model.towers["text"].backbone
-        sides: dict[Modality, tuple[_Side, _Side]] = {
-            "image": (query, database),
-            "text": (query.spoken(backbone, self.cache), database.spoken(backbone, self.cache)),
-        }
-        rows = []
-        for (name, encode), (a, b) in product(encoders.items(), WAYS):
-            one, two = sides[a][0], sides[b][1]
-            codes = encode(one.features, a), encode(two.features, b)
-            relevance = self._judged(one.dataset, two.dataset)
-            rows.append(self._row(f"{name}{a} to {b}", *codes, relevance, self.model.bits))
-        return rows
-
-    def _across(self) -> dict[Modality, Head] | None:
-        """Fit the baseline between modalities on the training pairs; None where it cannot be."""
+    def _across(self, sides: Sides, ways: Sequence[Way]) -> list[Row]:
+        """Measure the baseline between modalities, fitted on the training pairs; no rows where it cannot be."""
         part, image = self.splits.train, self.model.towers["image"].backbone
         if image.pooled is not image or not part.captioned.any():
-            return None
+            return []
         found = extract(part, image, cache=self.cache)
         texts = extract(part, self.model.towers["text"].backbone, cache=self.cache)
         kept = found.valid & part.captioned
-        return across_towers(self.model.bits, np.asarray(found.array[kept]), np.asarray(texts.array[kept]))
+        towers = across_towers(self.model.bits, np.asarray(found.array[kept]), np.asarray(texts.array[kept]))
+        if towers is None:
+            return []
+        bits, encode = self.model.bits, lambda features, modality: codes_of(towers[modality], features)
+        rankings = ((_direction(way), way, self._ranking(encode, sides, way)) for way in ways)
+        return [self._row(f"{ACROSS}, {told}", ranking, bits, way) for told, way, ranking in rankings]
 
     def _rankable(self) -> list[str]:
         return [name for name in self.names if metrics.parse_metric(name).radius is None]
@@ -260,17 +316,13 @@ class _Evaluation:
         }
 
 
-@dataclass(frozen=True)
-class _Side:
-    """One side of a search: the rows that take part, and their features ``(n, d)``."""
+def _direction(way: Way) -> str:
+    return f"{way[0]} to {way[1]}"
 
-    dataset: Dataset
-    features: np.ndarray
 
-    def spoken(self, backbone: Backbone, cache: FeatureCache) -> _Side:
-        """Return the rows that have a text, and the features of their texts."""
-        told = self.dataset.captioned
-        return _Side(self.dataset.select(told), np.asarray(extract(self.dataset, backbone, cache=cache).array)[told])
+def _label(name: str, model: HashModel, way: Way) -> str:
+    """Name a row; by its direction too where the model has several."""
+    return f"{name}, {_direction(way)}" if "text" in model.towers else name
 
 
 def _names(models: Sequence[HashModel]) -> list[str]:

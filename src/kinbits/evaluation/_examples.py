@@ -18,6 +18,7 @@ from kinbits.metrics import Relevance
 NEIGHBOURS = 10
 SHOWN = 5  # queries, of the best and of the worst
 SIDE = 96  # pixels of a picture
+WORDS = 60  # characters of a text
 
 
 @dataclass(frozen=True)
@@ -167,11 +168,15 @@ def data_uri(image: Any) -> str:
 
 def _label(dataset: Dataset, row: int) -> str:
     if dataset.labels is None:
-        return ""
+        return "" if dataset.texts is None else _cut(dataset.texts[row])
     names = dataset.space.names if dataset.space is not None else None
     label = dataset.labels[row]
     numbers: Iterable[int] = np.flatnonzero(label).tolist() if np.ndim(label) else [int(label)] if label >= 0 else []
     return ", ".join(_names(names, numbers)) or "no label"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= WORDS else text[: WORDS - 1].rstrip() + "…"
 
 
 def _names(names: Sequence[str] | None, numbers: Iterable[int]) -> list[str]:

@@ -75,7 +75,8 @@ def _section(title: str, *parts: str, note: str = "") -> str:
 def _summary(report: Report) -> str:
     """Tell the model's first number, and how it stands beside the best of what needs no training."""
     name = report.metrics[0]
-    own, others = report.rows[0], [row for row in report.rows[1:] if row.bits is not None and name in row.values]
+    own, *rest = report.rows
+    others = [row for row in rest if row.bits is not None and name in row.values and row.direction == own.direction]
     text = f"{name} is <b>{own.values[name]:.3f}</b>"
     if name in own.intervals:
         low, high = own.intervals[name]
@@ -123,7 +124,7 @@ def _by_bits(report: Report) -> dict[str, list[tuple[float, float]]]:
     lines: dict[str, list[tuple[float, float]]] = {}
     for row in report.rows:
         if row.bits is not None and report.metrics[0] in row.values:
-            name = row.name.removesuffix(f", {row.bits} bits")
+            name = row.name.replace(f", {row.bits} bits", "")
             lines.setdefault(name, []).append((row.bits, row.values[report.metrics[0]]))
     return {name: sorted(points) for name, points in lines.items()}
 

@@ -58,9 +58,9 @@ class Report:
         sizes = f"{facts['queries']:,} queries, {facts['database']:,} in the database, {facts['bits']} bits"
         title = f"{self.name}: {sizes}"
         table = Table(title=title, title_justify="left", caption=self.caption, caption_justify="left")
-        table.add_column("")
+        table.add_column("", overflow="fold")
         for name in self.metrics:
-            table.add_column(name, justify="right")
+            table.add_column(name.replace("@", "\n@"), justify="right", no_wrap=True)
         for number, row in enumerate(self.rows):
             cells = (f"{row.values[name]:.4f}" if name in row.values else "-" for name in self.metrics)
             table.add_row(row.name, *cells, style="bold" if number == 0 else None, end_section=number == 0)

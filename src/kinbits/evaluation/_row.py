@@ -11,7 +11,7 @@ class Row:
     """One ranking's numbers.
 
     Attributes:
-        name: The method, baseline or direction.
+        name: The method or baseline, with the direction where there are several.
         values: Metric name to mean over the queries.
         excluded: Queries without a relevant item, left out of the means.
         empty_balls: For metrics within a radius, the share of queries with an empty ball.
@@ -19,6 +19,7 @@ class Row:
         by_radius: Precision within radius 0, 1, ..., macro means; an empty ball counts 0.
         intervals: Metric name to its 95 % confidence interval, by bootstrap over the queries.
         bits: Code length; None where there is no code.
+        direction: What is searched with, and what is searched: image or text each.
     """
 
     name: str
@@ -29,3 +30,4 @@ class Row:
     by_radius: Sequence[float] = ()
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     bits: int | None = None
+    direction: str = "image to image"

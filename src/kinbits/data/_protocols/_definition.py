@@ -18,7 +18,9 @@ SAME_CLASS = "same class"
 SHARED_LABEL = "at least one shared label"
 CLASS_TREE = f"{SAME_CLASS}; hp and mahp count nearness in the class tree"
 LISTED = "ground-truth list of the query"
+PARTNER = "the query's own text or image"
 DEFAULT_METRICS = ("map@all", "map@1000", "precision@100", "precision@r2")
+PARTNER_METRICS = ("recall@1", "recall@5", "recall@10", "mrr")
 TIES = "expected value over random order of equal distances"
 NO_ANSWER = "queries without a relevant item are left out of every mean, and counted"
 PARTS = ("train", "query", "database")
@@ -38,7 +40,7 @@ class Protocol:
         checksum: sha256 over the sorted names of the three parts for ``seed``; empty where it is not fixed: a split of
             the user's own data before it is drawn, or lists of which no complete copy was at hand.
         relevance: The rule in words.
-        overlap: Whether train rows are also in the database. Queries are never in either.
+        overlap: Whether train rows are also in the database. Queries are in neither, but for `paired`.
         metrics: Names of the metrics that `kinbits.evaluate` reports; the first, with its cut-off, is the one of
             published tables.
         seed: The seed that the split was drawn with.
@@ -65,6 +67,11 @@ class Protocol:
     legacy: str = ""
     source: str = ""
     needs: Needs | None = None
+
+    @property
+    def paired(self) -> bool:
+        """Whether the one answer to an image is its own text, and to a text its image; queries are in the database."""
+        return self.relevance == PARTNER
 
     @property
     def cutoff(self) -> int | None:
@@ -157,6 +164,8 @@ class Splits:
 
     def _relation(self) -> str:
         shared = int(np.isin(self.train.ids, self.database.ids).sum())
+        if self.protocol.paired:
+            return f"the queries are also in the database{', the train rows too' if shared else ''}"
         if not shared:
             return "no row is in two parts"
         return f"{'the' if shared == len(self.train) else f'{shared:,}'} train rows are also in the database"

@@ -11,8 +11,8 @@ import numpy as np
 from ..._errors import DataError, UsageError, unknown_name
 from .._dataset import Dataset, Skipped
 from .._open import open_dataset
-from .._splits import Parts, checksum, draw_shares
-from ._definition import SAME_CLASS, SHARED_LABEL, Protocol, Splits
+from .._splits import Parts, checksum, draw_pairs, draw_shares
+from ._definition import PARTNER, PARTNER_METRICS, SAME_CLASS, SHARED_LABEL, Protocol, Splits
 from ._lists import LIST_NEEDS, open_lists
 from ._needs import Folder
 
@@ -148,29 +148,37 @@ def split_folder(
     A multi-label row counts as of its rarest label. A class with one image goes to the database whole;
     images without a label are left out and listed.
 
+    Images with texts and without labels are split by chance. Of the pairs that are not learned from, all are searched,
+    and some are queries too: each image is to find its own text among all of them, each text its image. Images without
+    a text are left out and listed.
+
     Args:
-        dataset: A collection with labels.
+        dataset: A collection with labels, or with texts.
         seed: Draws the split.
-        query: Share (below 1) or number of images of each class to search with.
-        train: Share (below 1) or number of images of each class to learn from.
+        query: Share (below 1) or number of images of each class, or of all pairs, to search with.
+        train: Share (below 1) or number of images of each class, or of all pairs, to learn from.
         train_in_database: Whether the train rows are also searched; otherwise no row is in two parts.
 
     Raises:
-        DataError: No labels, one class only, or too few images.
+        DataError: Neither labels nor texts, one class only, or too few images.
         UsageError: A share or the seed is out of range.
     """
-    parts, unlabelled = draw_shares(dataset, seed=seed, query=query, train=train, train_in_database=train_in_database)
+    paired = dataset.labels is None and bool(dataset.captioned.any())
+    draw = draw_pairs if paired else draw_shares
+    parts, left_out = draw(dataset, seed=seed, query=query, train=train, train_in_database=train_in_database)
     multi = dataset.space is not None and dataset.space.multi
     definition = replace(
         FOLDER,
-        summary=f"{dataset.name}, split class by class: query {query}, train {train}",
-        relevance=SHARED_LABEL if multi else SAME_CLASS,
+        summary=f"{dataset.name}, split {'by chance' if paired else 'class by class'}: query {query}, train {train}",
+        relevance=PARTNER if paired else SHARED_LABEL if multi else SAME_CLASS,
+        metrics=PARTNER_METRICS if paired else FOLDER.metrics,
         overlap=train_in_database,
         train=len(parts.train),
         query=len(parts.query),
         database=len(parts.database),
     )
-    skipped = (*dataset.skipped, *(Skipped(str(dataset.ids[row]), "no label") for row in unlabelled))
+    why = "no text" if paired else "no label"
+    skipped = (*dataset.skipped, *(Skipped(str(dataset.ids[row]), why) for row in left_out))
     return _verified(definition, dataset, parts, seed, skipped)
 
 
@@ -182,7 +190,8 @@ def _verified(
         if len(rows) != getattr(definition, name):
             raise _differs(definition, f"{name} has {len(rows)} rows, not {getattr(definition, name)}")
     shared = len(np.intersect1d(parts.train, parts.database))
-    with_query = np.intersect1d(parts.query, np.concatenate([parts.train, parts.database]))
+    others = parts.train if definition.paired else np.concatenate([parts.train, parts.database])
+    with_query = np.intersect1d(parts.query, others)
     if len(with_query) or (shared and not definition.overlap):
         raise _differs(definition, f"{max(len(with_query), shared)} rows are in two parts")
     actual = checksum(dataset.ids.astype(np.str_), parts)
