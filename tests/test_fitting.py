@@ -58,6 +58,33 @@ def test_no_labels_name_methods_that_need_none():
         fit(kinbits.open_dataset(vectors()[0]), method="orthohash")
 
 
+def test_no_labels_name_methods_for_texts_first_where_there_are_texts():
+    found, texts = vectors()[0], ["some words"] * ROWS
+    with pytest.raises(DataError, match=r"without labels: cca, djsrh, ugach; or, without the texts, .*itq"):
+        fit(kinbits.open_dataset(found, texts=texts), method="dcmh")
+    with pytest.raises(DataError, match=r"without labels: (?!.*cca).*itq"):
+        fit(kinbits.open_dataset(found), method="dcmh")
+
+
+def test_a_backbone_must_read_what_the_data_hold():
+    images = np.random.default_rng(0).integers(0, 255, (8, 20, 20, 3), dtype=np.uint8)
+    captioned = kinbits.open_dataset(images, labels=np.arange(8) % 2, texts=["a text"] * 8)
+    with pytest.raises(UsageError, match=r"'minilm' reads texts, and here images are .*efficientnet_lite0"):
+        fit(captioned, backbone="minilm")
+    with pytest.raises(UsageError, match=r"'efficientnet_lite0' reads images, and here texts are .*minilm"):
+        fit(captioned, method="djsrh", backbone="convnet-small", text_backbone="efficientnet_lite0")
+    with pytest.raises(UsageError, match="'features' reads vectors, and here images are"):
+        fit(captioned, backbone="features")
+    with pytest.raises(UsageError, match=r"'convnet-small' reads images, and here vectors are .*features"):
+        fit(data(), backbone="convnet-small")
+    assert fit(data(), backbone="features").bits == 16
+
+
+def test_a_text_backbone_for_a_method_without_text_is_refused():
+    with pytest.raises(UsageError, match=r"'orthohash' reads no text; leave text_backbone out, .*djsrh"):
+        fit(data(), text_backbone="minilm")
+
+
 def test_one_class_is_refused():
     with pytest.raises(DataError, match="at least two classes"):
         fit(data(classes=1))
@@ -77,6 +104,8 @@ def test_unknown_names_offer_the_nearest():
         fit(data(), epohcs=3)
     with pytest.raises(UsageError, match="did you mean margin"):
         fit(data(), params={"margn": 0.1})
+    with pytest.raises(UsageError, match=r"known: .*itq"):  # nothing is near
+        fit(data(), method="nosuch")
 
 
 @pytest.mark.parametrize("bits", [0, -8, 3])

@@ -49,6 +49,6 @@ def unknown_name(kind: str, given: str, known: Iterable[str]) -> UsageError:
         known: All names that exist.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(given, names, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(given, names, n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
     return UsageError(f"unknown {kind} '{given}'; {hint}")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from kinbits._errors import UsageError
+from kinbits._errors import DataError, UsageError
 from kinbits.backbones import Features
 from kinbits.data import Dataset, Items, VectorItems, open_dataset
 
@@ -66,8 +66,21 @@ def as_dataset(items: Any) -> Dataset:
     return open_dataset(items)
 
 
-def as_texts(texts: Sequence[str]) -> Dataset:
-    """Return a Dataset of texts alone."""
+def as_texts(texts: Sequence[str] | str) -> Dataset:
+    """Return a Dataset of one text, or of several.
+
+    Raises:
+        UsageError: They are neither a text nor a list of texts.
+        DataError: One is empty, or no text.
+    """
+    if isinstance(texts, str):
+        texts = [texts]
+    if not isinstance(texts, Iterable):
+        raise UsageError(f"cannot read texts from {type(texts).__name__}; give a text, or a list of texts")
+    texts = list(texts)
+    for row, text in enumerate(texts):
+        if not isinstance(text, str) or not text.strip():
+            raise DataError(f"text {row} is {text!r}; give a text that is not empty, or leave this one out")
     rows = np.arange(len(texts))
     return Dataset(VectorItems(np.zeros((len(texts), 0), np.float32)), rows, texts=tuple(texts), name="texts")
 

@@ -17,7 +17,7 @@ class Task:
         method: Name of a method, or path of a file that registers one.
         bits: Code length.
         backbone: Name of the image backbone; None chooses by the data.
-        text_backbone: Name of the text backbone, for methods that learn from text.
+        text_backbone: Name of the text backbone, for methods that learn from text; None takes minilm.
         image_size: Side of the input in pixels; None chooses: 128 for images up to 64 pixels, else the backbone's.
         finetune: Train the backbone too; None does so only where it has no pretrained weights.
         params: The method's hyper-parameters.
@@ -34,7 +34,7 @@ class Task:
     method: str = "orthohash"
     bits: int = 64
     backbone: str | None = None
-    text_backbone: str = "minilm"
+    text_backbone: str | None = None
     image_size: int | None = None
     finetune: bool | None = None
     params: Mapping[str, Any] = field(default_factory=dict)

@@ -20,11 +20,13 @@ from kinbits._parts import FewLabels, Parts
 from kinbits._task import Task
 from kinbits._training_data import Frozen, Pixels, features_for_labels, rows_of
 from kinbits.backbones import Backbone, FeatureMap, load_backbone
+from kinbits.backbones._base import Modality as Reads
+from kinbits.backbones._registry import require_modality
 from kinbits.data import Dataset, Pairs
 from kinbits.data._dataset import check_size
 from kinbits.data._pairs import as_pairs
 from kinbits.index._items import label_texts
-from kinbits.methods import Method, Spec, build_method, get_method
+from kinbits.methods import Method, Spec, build_method, get_method, methods
 from kinbits.methods._base import Modality
 from kinbits.methods._registry import check_fit, needs_labels
 from kinbits.model import HashModel, Tower
@@ -73,6 +75,7 @@ def fit(data: Any, *, training: Training | None = None, **options: Any) -> HashM
     record = {
         "data": dataset.name,
         "data_fingerprint": dataset.fingerprint,
+        "images_fingerprint": dataset.items.fingerprint,
         "rows": len(job.train),
         "skipped": [vars(s) for s in job.dataset.skipped],
         **job.parts.record(),
@@ -140,12 +143,17 @@ class Job:
         """Check the data, load backbones, extract features where they stay frozen, and split off validation."""
         method = get_method(task.method)
         check_labels(method, dataset, task, training)
+        if task.text_backbone is not None and not method.text:
+            raise UsageError(
+                f"method '{method.name}' reads no text; leave text_backbone out, or take a method that does: "
+                f"{', '.join(name for name in methods() if get_method(name).text)}"
+            )
         few = FewLabels.of(task, method)
         pairs = None if task.pairs is None else as_pairs(task.pairs, dataset)
         torch.manual_seed(training.seed)  # a backbone without pretrained weights draws them when it is loaded
         backbones: dict[Modality, Backbone] = {"image": image_backbone(dataset, task)}
         if method.text:
-            backbones["text"] = load_backbone(task.text_backbone)
+            backbones["text"] = _load(task.text_backbone or "minilm", "text")
         image = backbones["image"] = FeatureMap(backbones["image"]) if method.maps else backbones["image"]
         finetune = task.finetune if task.finetune is not None else not image.pretrained
         if finetune and dataset.kind == "vector":
@@ -219,12 +227,18 @@ def _classes_present(labels: np.ndarray) -> int:
 def image_backbone(dataset: Dataset, task: Task) -> Backbone:
     """Load the backbone that a task names, or the one that suits the data."""
     if dataset.kind == "vector":
-        return load_backbone(task.backbone or "features", dim=dataset.items.vectors.shape[1])
+        return _load(task.backbone or "features", "vector", dim=dataset.items.vectors.shape[1])
     name = task.backbone or "efficientnet_lite0"
     size = task.image_size
     if size is None and name == "efficientnet_lite0" and _looks_small(dataset):
         size = SMALL_SIZE
-    return load_backbone(name, size=size)
+    return _load(name, "image", size=size)
+
+
+def _load(name: str, reads: Reads, **sizes: int | None) -> Backbone:
+    """Load a backbone for one kind of data; refuse one that reads another before its weights are sought."""
+    require_modality(name, reads)
+    return load_backbone(name, **sizes)
 
 
 def _looks_small(dataset: Dataset) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,14 +157,16 @@ class HashModel:
             uint8 ``(n, ceil(bits / 8))``.
 
         Raises:
-            DataError: An image cannot be read; `encode_readable` skips such images instead.
+            DataError: An image cannot be read; `encode_readable` skips such images instead. A text is empty or none.
             UsageError: The model has no text tower, or neither or both arguments were given.
         """
         if (images is None) == (text is None):
             raise UsageError("give either images or text to encode")
         if text is not None:
-            texts = [text] if isinstance(text, str) else list(text)
-            return self.codes(extract(as_texts(texts), self._tower("text").backbone).array, "text")
+            tower = self._tower("text")
+            return self.codes(extract(as_texts(text), tower.backbone).array, "text")
+        if "text" in self.towers and isinstance(images, str) and ":" not in images and not os.path.exists(images):
+            raise DataError(f"no such file or folder: {images}; if it is a text, give encode(text=...), as a query too")
         return self.codes(self.vectors(images))
 
     def vectors(self, images: Any) -> np.ndarray:

@@ -259,6 +259,31 @@ def test_a_fault_of_ours_is_one_line_and_says_how_to_see_more(run, monkeypatch, 
         run("fit", vectors, "-o", "m")
 
 
+def test_a_model_is_replaced_only_where_that_is_asked_for(refused, run, model, vectors):
+    before = (model / "config.json").read_bytes()
+    assert "--force" in refused("fit", vectors, "-o", model, "--bits", "8", code=2)
+    assert "--force" in refused("fit", vectors, "-o", model, "--bits", "8", "--resume", code=2)  # nothing to go on with
+    assert (model / "config.json").read_bytes() == before
+    assert run("fit", vectors, "-o", model, "--bits", "8", "--epochs", "1", "--force").code == 0
+    assert (model / "config.json").read_bytes() != before
+
+
+def test_an_interrupted_replacement_goes_on(run, monkeypatch, model, vectors):
+    def interrupted(*_, checkpoints, **__):
+        checkpoints.mkdir()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("kinbits.fitting.fit", interrupted)
+        assert run("fit", vectors, "-o", model, "--bits", "8", "--force").code == 130
+    assert run("fit", vectors, "-o", model, "--bits", "8", "--epochs", "1", "--resume").code == 0
+
+
+def test_no_epochs_are_refused_for_a_method_that_learns_by_epochs(refused, run, vectors):
+    assert "epochs is 0; it must be positive" in refused("fit", vectors, "-o", "m", "--epochs", "0", code=2)
+    assert run("fit", vectors, "-o", "m", "--epochs", "0", "--method", "itq", "--bits", "8").code == 0
+
+
 def test_an_interruption_keeps_what_can_be_resumed(run, monkeypatch, vectors):
     def interrupted(*_, checkpoints, **__):
         checkpoints.mkdir()

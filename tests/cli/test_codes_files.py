@@ -61,7 +61,7 @@ def test_a_killed_encode_goes_on_where_it_stopped(run, model, vectors, monkeypat
 def test_parts_of_another_model_are_not_taken_over(run, model, vectors, more_vectors, monkeypatch):
     encode = ["encode", str(model), str(vectors), "-o", "codes.parquet"]
     subprocess.run([sys.executable, "-c", ENCODE, *encode], capture_output=True, check=False)
-    assert run("fit", more_vectors, "-o", model, "--bits", "16", "--epochs", "1").code == 0
+    assert run("fit", more_vectors, "-o", model, "--bits", "16", "--epochs", "1", "--force").code == 0
     monkeypatch.setattr(_encoding, "BATCH", 16)
     ended = run(*encode)
     assert "going on" not in ended.err
@@ -133,6 +133,6 @@ def test_learned_codes_of_the_training_images_become_an_index(run, tmp_path):
     assert shown.code == 2
     assert "training part" in shown.err
     folder = f"folder:{tmp_path / 'data.npz'}"  # its database is what was not trained on
-    assert run("fit", folder, "-o", tmp_path / "m", "--method", "adsh", "--epochs", "3").code == 0
+    assert run("fit", folder, "-o", tmp_path / "m", "--method", "adsh", "--epochs", "3", "--force").code == 0
     shown = run("evaluate", tmp_path / "m", folder, "--database-codes", "learned")
     assert (shown.code, "no image of the database was trained on" in shown.err) == (2, True)

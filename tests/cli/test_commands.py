@@ -239,6 +239,8 @@ def test_rerank_skips_what_cannot_be_read(run, images):
     settings = ["--method", "rankhash", "--param", "targets=2", "--backbone", "convnet-small", "--epochs", "1"]
     assert run("fit", "photos", "-o", "m", "--bits", "8", *settings).code == 0
     assert run("index", "create", "i", "m", "photos").code == 0
+    assert "not by the distance" in run("search", "i", "photos/cat/0.png", "--rerank", "5").err
+    assert "not by the distance" not in run("search", "i", "photos/cat/0.png").err
     ended = run("search", "i", "photos/cat/0.png", "bad.png", "-k", "1", "--rerank", "5", "--json")
     assert ended.code == 0, ended.err
     assert [one["query"] for one in json.loads(ended.out)] == ["photos/cat/0.png"]

@@ -187,6 +187,12 @@ def test_labels_by_the_histogram_of_distances_are_that_rule():
     assert ((d < cut) | np.eye(90, dtype=bool) == method.pairs.toarray()).mean() > 0.999
 
 
+@pytest.mark.parametrize("n", [4, 5, 10, 20, 40])
+def test_a_handful_of_images_needs_no_settings(n):
+    images = np.random.default_rng(n).normal(size=(n, 16)).astype(np.float32)
+    assert learn("distillhash", 8, images).complete
+
+
 @pytest.mark.parametrize("at", [2, 7])
 def test_resuming_keeps_noisy_pairs_and_distilled_ones(tmp_path, at):
     again, whole = resumed_and_whole(
@@ -198,8 +204,10 @@ def test_resuming_keeps_noisy_pairs_and_distilled_ones(tmp_path, at):
 
 def test_bad_data_are_refused_with_a_remedy():
     images = blobs(20)
-    with pytest.raises(DataError, match="of 20 training images; both must be less"):
-        learn("distillhash", 8, images, neighbours=20, epochs=1)
+    for name, other in (("neighbours", "similar"), ("similar", "neighbours")):
+        with pytest.raises(DataError, match=f"^{name} is 20, of 20 training images") as told:
+            learn("distillhash", 8, images, **{name: 20}, epochs=1)
+        assert other not in str(told.value)
     with pytest.raises(DataError, match="not finite or point nowhere"):
         learn("distillhash", 8, np.ones((40, 4), np.float32), epochs=1)
     with pytest.raises(UsageError, match="prepare"):
@@ -218,10 +226,10 @@ def test_equal_probabilities_keep_nothing_and_say_so():
 
 @pytest.mark.parametrize(
     "params",
-    [{"init": "both"}, {"rule": "none"}, {"loss": "l1"}, {"probability": "p"}, {"first": 1.1}, {"neighbours": 0}],
+    [{"init": "both"}, {"rule": "none"}, {"loss": "l1"}, {"probability": "p"}, {"first": 1.1}, {"neighbours": -1}],
 )
-def test_values_out_of_range_are_refused(params):
-    with pytest.raises(UsageError):
+def test_values_out_of_range_are_refused_by_their_name(params):
+    with pytest.raises(UsageError, match=f"^{next(iter(params))} is [^,]*;"):
         build_method("distillhash", Spec(8, 6, 90), **params)
 
 

@@ -227,8 +227,8 @@ def test_bad_data_are_refused_with_a_remedy():
         {"clustering": "dbscan"},
     ],
 )
-def test_values_out_of_range_are_refused(params):
-    with pytest.raises(UsageError):
+def test_values_out_of_range_are_refused_by_their_name(params):
+    with pytest.raises(UsageError, match=f"^{next(iter(params))} is [^,]*;"):
         build_method("dsg", Spec(8, 6, 90), **params)
 
 

@@ -243,8 +243,8 @@ def test_no_reconstruction_means_no_decoder():
     [{"targets": 0}, {"temperature": -1.0}, {"rank": "triplet"}, {"neighbours": 2}, {"rank": "none", "joint": False},
      {"rank": "none", "reconstruction": 0.0}],
 )  # fmt: skip
-def test_values_out_of_range_are_refused(params):
-    with pytest.raises(UsageError):
+def test_values_out_of_range_are_refused_by_their_name(params):
+    with pytest.raises(UsageError, match=f"^{next(iter(params))} (is [^,]*;|'none' learns)"):
         make(**params)
 
 

@@ -200,6 +200,6 @@ def test_data_that_cannot_serve_are_refused():
 @pytest.mark.parametrize(
     "params", [{"kappa": 0}, {"pool": 2}, {"margin": -1.0}, {"policy_norm": "all"}, {"negatives": 0}]
 )
-def test_values_out_of_range_are_refused(params):
-    with pytest.raises(UsageError):
+def test_values_out_of_range_are_refused_by_their_name(params):
+    with pytest.raises(UsageError, match=f"^{next(iter(params))} is [^,]*;"):
         build_method("ugach", spec(), **params)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from kinbits._errors import ArtefactError, UsageError, unknown_name
-from kinbits.backbones._base import Backbone
+from kinbits.backbones._base import Backbone, Modality
 
 B = TypeVar("B", bound=type[Backbone])
 _CLASSES: dict[str, type[Backbone]] = {}
@@ -48,6 +48,19 @@ def backbone_class(name: str) -> type[Backbone]:
         return _CLASSES[family + colon]
     except KeyError:
         raise unknown_name("backbone", name, _CLASSES) from None
+
+
+def require_modality(name: str, reads: Modality) -> None:
+    """Refuse a backbone that reads another kind of data, without loading anything.
+
+    Raises:
+        UsageError: It does, or no backbone has this name; the message lists those that read this kind.
+    """
+    found = backbone_class(name).modality
+    if found != reads:
+        fitting = [key for key in backbones() if _CLASSES[key].modality == reads]
+        listed = ", ".join(f"{key}NAME" if key.endswith(":") else key for key in fitting)
+        raise UsageError(f"backbone '{name}' reads {found}s, and here {reads}s are to be read; take one of: {listed}")
 
 
 def load_backbone(name: str, *, size: int | None = None, dim: int | None = None) -> Backbone:

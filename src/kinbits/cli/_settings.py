@@ -12,7 +12,8 @@ from kinbits.cli._values import parse, read_yaml
 
 # not an option of kinbits.fit, but of the command
 _MAPPINGS = ("param", "expansion_param")
-_OF_THE_COMMAND = ("data", "output", "label_column", "text_column", "pairs", "min_shared", "min_overlap", *_MAPPINGS)
+_COLUMNS = ("image_column", "label_column", "text_column")
+_OF_THE_COMMAND = ("data", "output", *_COLUMNS, "pairs", "min_shared", "min_overlap", *_MAPPINGS)
 
 
 @dataclass
@@ -42,6 +43,7 @@ class Settings:
     pretrain_epochs: int | None = None
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] | None = None
     devices: int | None = None
+    image_column: str | None = None
     label_column: str | None = None
     text_column: str | None = None
     pairs: list[str] | None = None

@@ -27,6 +27,12 @@ TextColumn = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Column of texts in a table; guessed if not given.", show_default=False),
 ]
+ImageColumn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Column of images or their paths in a table; guessed if not given.", show_default=False
+    ),
+]
 ModalityOption = Annotated[
     Literal["image", "text"],
     typer.Option(help="What of the data is encoded: its images, or its texts, for a model that reads text."),
@@ -41,11 +47,13 @@ class Source:
         name: The argument.
         label_column: Column of labels, or None to guess.
         text_column: Column of texts, or None to guess.
+        image_column: Column of images or of their paths, or None to guess.
     """
 
     name: str
     label_column: str | None = None
     text_column: str | None = None
+    image_column: str | None = None
 
     def open(self, part: Part) -> Dataset:
         """Open the data.
@@ -83,7 +91,9 @@ class Source:
     def _open(self, path: str) -> Dataset:
         from kinbits.data import open_dataset
 
-        return open_dataset(path, label_column=self.label_column, text_column=self.text_column)
+        return open_dataset(
+            path, image_column=self.image_column, label_column=self.label_column, text_column=self.text_column
+        )
 
     def _protocol(self, part: Part) -> tuple[str | None, str]:
         """Return the protocol that is meant and its part; None where the name is a source of its own."""

@@ -9,7 +9,7 @@ import typer
 
 from kinbits.cli._app import app
 from kinbits.cli._output import JsonFlag, bytes_text, facts, note, print_json, shell, skipped_json, skipped_text
-from kinbits.cli._source import DATA_HELP, LabelColumn, ModalityOption, Source, TextColumn
+from kinbits.cli._source import DATA_HELP, ImageColumn, LabelColumn, ModalityOption, Source, TextColumn
 
 
 @app.command()
@@ -17,6 +17,7 @@ def encode(
     model: Annotated[Path, typer.Argument(help="Folder of a model.", show_default=False)],
     data: Annotated[str, typer.Argument(help=DATA_HELP, show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="CODES.parquet", help="The file to write.")],
+    image_column: ImageColumn = None,
     label_column: LabelColumn = None,
     text_column: TextColumn = None,
     modality: ModalityOption = "image",
@@ -34,7 +35,7 @@ def encode(
 
     check_target(output)
     loaded = HashModel.load(model)
-    dataset = Source(data, label_column, text_column).open("database")
+    dataset = Source(data, label_column, text_column, image_column).open("database")
     job = {
         "bits": loaded.bits,
         "fingerprint": loaded.fingerprint,

@@ -21,7 +21,7 @@ from kinbits.cli._output import (
     skipped_text,
 )
 from kinbits.cli._settings import Settings, from_file
-from kinbits.cli._source import DATA_HELP, LabelColumn, Source, TextColumn
+from kinbits.cli._source import DATA_HELP, ImageColumn, LabelColumn, Source, TextColumn
 from kinbits.cli._values import pairs as named_values
 from kinbits.cli._values import parameters_of
 
@@ -81,6 +81,9 @@ def fit(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run of the same settings.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a model that lies there; indexes made with it no longer fit.")
+    ] = False,
     as_json: JsonFlag = False,
     epochs: Annotated[int | None, _option(help="Passes over the data.", default="the method's")] = None,
     batch_size: Annotated[int | None, _option(help="Images a step.", default="the method's")] = None,
@@ -105,6 +108,7 @@ def fit(
     pretrain_epochs: Annotated[int | None, _option(help="Passes of that stage.", default="its method's")] = None,
     precision: Annotated[str | None, _option(help="32-true, bf16-mixed or 16-mixed.", default="32-true")] = None,
     devices: Annotated[int | None, _option(help="GPUs or processes.", default="1")] = None,
+    image_column: ImageColumn = None,
     label_column: LabelColumn = None,
     text_column: TextColumn = None,
     labels_fraction: Annotated[
@@ -158,15 +162,15 @@ def fit(
     settings = flags.over(from_file(config) if config is not None else Settings())
     if settings.data is None or settings.output is None:
         raise UsageError("fit needs data and an output folder: kinbits fit DATA -o MODEL")
-    _Fit(settings, settings.data, settings.output, resume).run(as_json)
+    _Fit(settings, settings.data, settings.output, resume, force).run(as_json)
 
 
 class _Fit:
     """One run of the command."""
 
-    def __init__(self, settings: Settings, data: str, output: Path, resume: bool) -> None:
-        self.settings, self.output, self.resume = settings, output, resume
-        self.source = Source(data, settings.label_column, settings.text_column)
+    def __init__(self, settings: Settings, data: str, output: Path, resume: bool, force: bool) -> None:
+        self.settings, self.output, self.resume, self.force = settings, output, resume, force
+        self.source = Source(data, settings.label_column, settings.text_column, settings.image_column)
         self.checkpoints = output.parent / f".{output.name}.checkpoints"
 
     def run(self, as_json: bool) -> None:
@@ -175,7 +179,10 @@ class _Fit:
         from kinbits.methods import get_method
 
         check_target(self.output)
+        self._check_replacing()
         method = get_method(self.settings.method or "orthohash")
+        if self.settings.epochs == 0 and method.recipe.epochs:
+            raise UsageError(f"epochs is 0; it must be positive, since '{method.name}' learns by epochs")
         params = {"params": parameters_of(method, self.settings.param or {}), **self._expansion_params()}
         dataset = self.source.open("train")
         model = self._train(dataset, params)
@@ -186,6 +193,17 @@ class _Fit:
             print_json(self._record(model, dataset, skipped))
         else:
             self._show(model, dataset, skipped)
+
+    def _check_replacing(self) -> None:
+        """Refuse to replace a model, unless that was asked for, now or when the run to go on with began."""
+        from kinbits._artefact import CONFIG
+
+        asked = self.force or (self.resume and self.checkpoints.exists())
+        if (self.output / CONFIG).exists() and not asked:
+            raise UsageError(
+                f"a model lies at {self.output} already; choose another folder, or replace it with --force and make "
+                f"its indexes again"
+            )
 
     def _train(self, dataset: Dataset, params: dict[str, Any]) -> HashModel:
         from kinbits.fitting import fit

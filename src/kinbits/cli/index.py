@@ -16,7 +16,7 @@ from kinbits._errors import ArtefactError, DataError, UsageError
 from kinbits._files import check_parent
 from kinbits.cli._app import group
 from kinbits.cli._output import JsonFlag, bytes_text, facts, print_json, shell, skipped_json, skipped_text
-from kinbits.cli._source import DATA_HELP, LabelColumn, ModalityOption, Source, TextColumn
+from kinbits.cli._source import DATA_HELP, ImageColumn, LabelColumn, ModalityOption, Source, TextColumn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,6 +77,7 @@ def create(
     bits: Annotated[
         int | None, typer.Option(help="Code length, for codes that kinbits did not write.", show_default=False)
     ] = None,
+    image_column: ImageColumn = None,
     label_column: LabelColumn = None,
     text_column: TextColumn = None,
     modality: ModalityOption = "image",
@@ -95,7 +96,7 @@ def create(
         if bits is not None:
             raise UsageError("--bits goes with a file of codes; a model knows its own length")
         model = Path(source)
-        maker, contents = _from_data(model, Source(data, label_column, text_column), modality)
+        maker, contents = _from_data(model, Source(data, label_column, text_column, image_column), modality)
     _build(folder, maker, contents, model)
     _told(folder, len(contents.ids), len(contents.ids), contents.skipped, as_json)
 
@@ -106,6 +107,7 @@ def add(
     data: Annotated[str, typer.Argument(help=f"{DATA_HELP} Or codes from `kinbits encode`.", show_default=False)],
     model: ModelOption = None,
     upsert: UpsertOption = False,
+    image_column: ImageColumn = None,
     label_column: LabelColumn = None,
     text_column: TextColumn = None,
     modality: ModalityOption = "image",
@@ -122,7 +124,7 @@ def add(
     else:
         own = model_of(folder, model)
         opened = opened_index(folder, own)
-        contents = _encode(own, Source(data, label_column, text_column), modality)
+        contents = _encode(own, Source(data, label_column, text_column, image_column), modality)
     with _own_words():
         opened.add(contents.codes, contents.ids, contents.columns, upsert=upsert)
     _told(folder, len(contents.ids), len(opened), contents.skipped, as_json)
@@ -324,6 +326,8 @@ def _build(folder: Path, maker: _Maker | int, contents: _Contents, model: Path |
 
 
 def _told(folder: Path, added: int, items: int, skipped: list[Skipped], as_json: bool) -> None:
+    from kinbits.cli._remembered import reads_text
+
     if as_json:
         print_json({"index": folder, "added": added, "items": items, "skipped": skipped_json(skipped)})
         return
@@ -333,7 +337,7 @@ def _told(folder: Path, added: int, items: int, skipped: list[Skipped], as_json:
             "added": f"{added:,}",
             "items": f"{items:,}",
             "skipped": skipped_text(skipped),
-            "next": f"{shell('kinbits', 'search', folder)} IMAGE",
+            "next": f"{shell('kinbits', 'search', folder)} IMAGE{' (or --text WORDS)' if reads_text(folder) else ''}",
         }
     )
 

@@ -136,7 +136,10 @@ def check_fit(cls: type[Method], spec: Spec) -> None:
             f"pairs (--pairs FILE_OR_COLMAP_FOLDER), put images in one folder per class, or name a label column"
         )
     if cls.supervision == "labels" and spec.space is None:
-        others = ", ".join(n for n in methods() if _REGISTRY[n].supervision == "none" and not _REGISTRY[n].text)
+        free = [n for n in methods() if _REGISTRY[n].supervision == "none"]
+        others = ", ".join(n for n in free if not _REGISTRY[n].text)
+        if cls.text and spec.text_features is not None:
+            others = f"{', '.join(n for n in free if _REGISTRY[n].text)}; or, without the texts, {others}"
         raise DataError(
             f"method '{cls.name}' learns from labels, and the data has none; put images in one folder per "
             f"class, name a label column, or choose a method without labels: {others}"

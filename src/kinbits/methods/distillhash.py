@@ -16,10 +16,12 @@ from kinbits.methods._distilling import Distilled, Probability, Rule, noisy_samp
 from kinbits.methods._neighbours import nearest_points
 from kinbits.methods._pairs import neighbour_pairs, packed, signs_among, unpacked, usual_neighbours
 from kinbits.methods._pairwise import likelihood
+from kinbits.methods._ranges import at_least
 from kinbits.methods._registry import register
 from kinbits.methods._signs import signs
 
 LOOKS, LOOKED_AT = 20, 100
+USUAL = 20
 
 
 @register("distillhash")
@@ -55,8 +57,8 @@ class DistillHash(Method):
         spec: The task.
         init: ``"knn"``: either is among the other's ``similar`` nearest rows. ``"ssdh"``: d < m - 2 s_l, with
             mode m of the cosine distances and deviation s_l of those below it, as in the first author's SSDH.
-        similar: 0 chooses 0.03 n, 10 to 500, at most 10^8 / n.
-        neighbours: p of the bounds; more when too few pairs are kept.
+        similar: 0 chooses 0.03 n, 10 to 500, at most 10^8 / n and n / 3.
+        neighbours: p of the bounds; more when too few pairs are kept. 0 chooses 20, at most n / 2.
         probability: ``"calibrated"`` fits a, b of sigmoid(a h.h / K + b) to s'; ``"linear"`` is (1 + h.h / K) /
             2, which suits L1; ``"sigmoid"`` is the authors' sigmoid(h.h / 2), which kept hardly any pair.
         rule: ``"neighbours"`` as above; ``"self"`` bounds by P_bb, b in N(j), as the authors' script does by
@@ -82,7 +84,7 @@ class DistillHash(Method):
         *,
         init: Literal["knn", "ssdh"] = "knn",
         similar: int = 0,
-        neighbours: int = 20,
+        neighbours: int = 0,
         probability: Probability = "calibrated",
         rule: Rule = "neighbours",
         loss: Literal["l2", "nll"] = "l2",
@@ -93,11 +95,9 @@ class DistillHash(Method):
         hidden: int = 0,
     ) -> None:
         super().__init__(spec)
-        if similar < 0 or neighbours < 1 or quantization < 0 or not 0 < first <= 1 or hidden < 0:
-            raise UsageError(
-                f"similar {similar}, neighbours {neighbours}, quantization {quantization}, first {first}, hidden "
-                f"{hidden}: need similar, quantization, hidden >= 0, neighbours >= 1 and 0 < first <= 1"
-            )
+        at_least(0, similar=similar, neighbours=neighbours, quantization=quantization, hidden=hidden)
+        if not 0 < first <= 1:
+            raise UsageError(f"first is {first}; it is a share of the epochs, more than 0 and at most 1")
         chosen: dict[str, tuple[str, tuple[str, ...]]] = {
             "init": (init, ("knn", "ssdh")),
             "probability": (probability, ("calibrated", "linear", "sigmoid")),
@@ -107,12 +107,14 @@ class DistillHash(Method):
         for name, (value, allowed) in chosen.items():
             if value not in allowed:
                 raise UsageError(f"{name} is '{value}'; use one of {', '.join(allowed)}")
-        self.init, self.similar, self.neighbours, self.first = init, similar, neighbours, first
+        self.init, self.first = init, first
+        self.similar = similar or min(usual_neighbours(spec.rows), max(1, spec.rows // 3))
+        self.neighbours = neighbours or min(USUAL, max(1, spec.rows // 2))
         self.kind, self.balance_pairs, self.quantization = loss, balance_pairs, quantization
         wide = spec.features, spec.bits
         self.head = Mlp(*wide, hidden=hidden) if hidden else Linear(*wide)
         self.distances = Distances(spec.features, centre=centre)
-        self.distilled = Distilled(spec.rows, spec.bits, neighbours, probability, rule)
+        self.distilled = Distilled(spec.rows, spec.bits, self.neighbours, probability, rule)
         self.register_buffer("kept", torch.zeros(2))
         self.pairs: Any = None
 
@@ -124,19 +126,17 @@ class DistillHash(Method):
     def prepare(self, train: TrainSet) -> None:
         """Find neighbours, and from them the noisy labels."""
         n = len(train)
-        similar = self.similar or usual_neighbours(n)
-        if max(similar, self.neighbours) >= n:
-            raise DataError(
-                f"neighbours is {self.neighbours} and similar is {similar}, of {n} training images; both must be less"
-            )
+        for name, count in (("similar", self.similar), ("neighbours", self.neighbours)):
+            if count >= n:
+                raise DataError(f"{name} is {count}, of {n} training images; it must be less, or 0 to let it be chosen")
         self.distances.prepare(train)
-        near = nearest_points(lambda: self.distances.units(train), n, max(similar, self.neighbours) + 1)
+        near = nearest_points(lambda: self.distances.units(train), n, max(self.similar, self.neighbours) + 1)
         self.distilled.near.copy_(torch.from_numpy(near[:, 1 : self.neighbours + 1]))
         if self.init == "ssdh":
             bell = Bell.of(self.distances.sample(train, self.spec.rng))
             self.pairs = self.distances.nearer(train, bell.mode - 2 * bell.left)
         else:
-            self.pairs = neighbour_pairs(near[:, : similar + 1], 1, "nn")
+            self.pairs = neighbour_pairs(near[:, : self.similar + 1], 1, "nn")
 
     def start_epoch(self, epoch: int, train: TrainSet) -> None:
         """Distil the pairs and start the second network, when the first has had its epochs."""

@@ -14,6 +14,7 @@ from kinbits.heads import Linear, Mlp
 from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet
 from kinbits.methods._clusters import Kind, cluster
 from kinbits.methods._distances import Bell, Distances
+from kinbits.methods._ranges import at_least
 from kinbits.methods._registry import register
 
 FEW, MANY = 0.005, 0.15
@@ -77,11 +78,11 @@ class Dsg(Method):
         hidden: int = 0,
     ) -> None:
         super().__init__(spec)
-        if not 0 <= threshold < 2 or not 0 < positives < 1 or min(clusters, hidden, confidence) < 0:
-            raise UsageError(
-                f"threshold {threshold}, positives {positives}, clusters {clusters}, confidence {confidence}, hidden "
-                f"{hidden}: need 0 <= threshold < 2, 0 < positives < 1, and the others not below 0"
-            )
+        at_least(0, clusters=clusters, confidence=confidence, hidden=hidden)
+        if not 0 <= threshold < 2:
+            raise UsageError(f"threshold is {threshold}; it must be at least 0 and less than 2")
+        if not 0 < positives < 1:
+            raise UsageError(f"positives is {positives}; it is a share of the pairs, between 0 and 1")
         if clustering not in ("kmeans", "spectral"):
             raise UsageError(f"clustering is '{clustering}'; use kmeans or spectral")
         self.threshold, self.positives, self.clusters, self.clustering = threshold, positives, clusters, clustering

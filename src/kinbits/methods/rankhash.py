@@ -13,6 +13,7 @@ from kinbits.heads import Decoder, Mlp
 from kinbits.heads._base import moments
 from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet
 from kinbits.methods._neighbours import nearest
+from kinbits.methods._ranges import at_least
 from kinbits.methods._ranks import listwise, neighbours_within, pairwise
 from kinbits.methods._registry import register
 from kinbits.methods._signs import signs, straight_through
@@ -80,11 +81,9 @@ class RankHash(Method):
         hidden: int = 0,
     ) -> None:
         super().__init__(spec)
-        if targets < 1 or min(temperature, margin, reconstruction, balance, neighbours, hidden) < 0:
-            raise UsageError(
-                "need targets >= 1, and temperature, margin, reconstruction, balance, neighbours, hidden >= 0; given "
-                f"{targets}, {temperature}, {margin}, {reconstruction}, {balance}, {neighbours} and {hidden}"
-            )
+        at_least(1, targets=targets)
+        at_least(0, temperature=temperature, margin=margin, reconstruction=reconstruction)
+        at_least(0, balance=balance, neighbours=neighbours, hidden=hidden)
         if 0 < neighbours < GROUP - 1:
             raise UsageError(f"neighbours is {neighbours}; give at least {GROUP - 1}, or 0 for random batches")
         if rank not in ("listwise", "pairwise", "none"):

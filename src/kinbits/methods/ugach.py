@@ -15,6 +15,7 @@ from kinbits._errors import DataError, UsageError
 from kinbits.heads import Head, Mlp
 from kinbits.methods._base import Batch, Method, Modality, Optimizer, Recipe, Spec, TrainSet, full_precision
 from kinbits.methods._neighbours import nearest, nearest_points
+from kinbits.methods._ranges import at_least
 from kinbits.methods._registry import register
 from kinbits.methods._texts import heard
 
@@ -87,11 +88,10 @@ class Ugach(Method):
         std: float = 0.1,
     ) -> None:
         super().__init__(spec)
-        if min(kappa, negatives, hidden) < 1 or min(margin, pairs_only, std) < 0 or pool <= negatives:
-            raise UsageError(
-                f"kappa {kappa}, negatives {negatives}, hidden {hidden} must be at least 1; margin {margin}, "
-                f"pairs_only {pairs_only}, std {std} at least 0; pool {pool} greater than negatives"
-            )
+        at_least(1, kappa=kappa, negatives=negatives, hidden=hidden)
+        at_least(0, margin=margin, pairs_only=pairs_only, std=std)
+        if pool <= negatives:
+            raise UsageError(f"pool is {pool}; it must be greater than negatives, {negatives}")
         if policy_norm not in ("selected", "pool"):
             raise UsageError(f"policy_norm is '{policy_norm}'; use selected or pool")
         self.kappa, self.margin, self.pool, self.negatives = kappa, margin or spec.bits / 8, pool, negatives
