@@ -85,3 +85,8 @@ def _overlap(one: Tensor, two: Tensor, same: Tensor) -> Tensor:
     shared = one.float() @ two.float().T
     sizes = one.float().sum(1)[:, None] + two.float().sum(1)
     return torch.where(same > 0, shared / (sizes - shared).clamp_min(1), 1.0)
+
+
+def partners(n: int, most: int, device: torch.device) -> Tensor:
+    """Return the rows that a step compares with, int64: all of n, or a fresh draw of ``most`` where there are more."""
+    return torch.arange(n, device=device) if n <= most else torch.randint(n, (most,), device=device)

@@ -8,10 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from kinbits._errors import DataError, UsageError
+from kinbits._errors import UsageError
 from kinbits.heads import Head, Linear, Mlp
 from kinbits.methods._base import Batch, Method, Modality, Optimizer, Recipe, Spec, TrainSet, full_precision
-from kinbits.methods._pairwise import likelihood, pairs_between
+from kinbits.methods._discrete import labels_of
+from kinbits.methods._pairwise import likelihood, pairs_between, partners
 from kinbits.methods._registry import register
 from kinbits.methods._signs import signs
 from kinbits.methods._texts import heard
@@ -93,9 +94,7 @@ class Dcmh(Method):
 
     def start_epoch(self, epoch: int, train: TrainSet) -> None:
         """Take the labels of all rows, and sum F and G anew."""
-        if train.labels is None or len(train) != self.spec.rows:
-            raise DataError(f"method 'dcmh' was made for {self.spec.rows} labelled rows; the set has {len(train)}")
-        self._labels = train.labels
+        self._labels = labels_of(self, train)
         self._sums = {"image": self.images.sum(0), "text": self.texts.sum(0)}
 
     def end_epoch(self, epoch: int, train: TrainSet) -> None:
@@ -135,7 +134,7 @@ class Dcmh(Method):
         own[rows] = now
         self._sums[modality] = known + now.sum(0)
         total = known + moved + logits.sum(0)
-        columns = self._partners()
+        columns = partners(self.spec.rows, self.partners, logits.device)
         pairs = pairs_between(labels, self._labels[columns], rows, columns, self_pairs=True)
         values = likelihood(logits @ other[columns].T / 2, pairs.same)
         if self.weighted:
@@ -146,10 +145,3 @@ class Dcmh(Method):
             "quantization": self.gamma * (self.shared[rows] - logits).square().sum() / area,
             "balance": self.eta * total.square().sum() / area,
         }
-
-    def _partners(self) -> Tensor:
-        """Return the rows that this step compares with: all, or a fresh draw where there are too many."""
-        n, device = self.spec.rows, self.images.device
-        if n <= self.partners:
-            return torch.arange(n, device=device)
-        return torch.randint(n, (self.partners,), device=device)

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from kinbits._errors import DataError, UsageError
+from kinbits._errors import UsageError
 from kinbits.heads import LinearBatchNorm
 from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet
-from kinbits.methods._pairwise import likelihood, pairs_between
+from kinbits.methods._discrete import labels_of
+from kinbits.methods._pairwise import likelihood, pairs_between, partners
 from kinbits.methods._registry import register
 from kinbits.methods._signs import signs
 
@@ -68,25 +69,16 @@ class Dpsh(Method):
 
     def start_epoch(self, epoch: int, train: TrainSet) -> None:
         """Take the labels of all rows."""
-        if train.labels is None or len(train) != self.spec.rows:
-            raise DataError(f"method 'dpsh' was made for {self.spec.rows} labelled rows; the set has {len(train)}")
-        self._labels = train.labels
+        self._labels = labels_of(self, train)
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the likelihood of the batch's pairs with all rows, and the pull to the signs."""
         if self._labels is None:
             raise UsageError("method 'dpsh' compares with the whole training set; call start_epoch first")
         self.latest[batch.rows] = logits.detach()
-        others = self._partners()
+        others = partners(self.spec.rows, self.partners, logits.device)
         pairs = pairs_between(batch.targets, self._labels[others], batch.rows, others, self.self_pairs)
         values = likelihood(logits @ self.latest[others].T / 2, pairs.same)
         if self.weighted:
             values = pairs.weights * values
         return {"likelihood": pairs.mean(values), "quantization": self.eta * (logits - signs(logits)).square().mean()}
-
-    def _partners(self) -> Tensor:
-        """Return the rows that this step compares with: all, or a fresh draw where there are too many."""
-        n, device = self.spec.rows, self.latest.device
-        if n <= self.partners:
-            return torch.arange(n, device=device)
-        return torch.randint(n, (self.partners,), device=device)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from kinbits._errors import UsageError
 from kinbits.heads import Linear
-from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet, labelled, similar
+from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet, labelled
 from kinbits.methods._discrete import chunks, labelled_rows, labels_of, sweep
+from kinbits.methods._pairwise import likelihood, pairs_between, partners
 from kinbits.methods._registry import register
 
 
@@ -95,29 +95,18 @@ class Dsdh(Method):
         if self._labels is None:
             raise UsageError("method 'dsdh' compares with the whole training set; call start_epoch first")
         self.recorded[batch.rows] = logits.detach().to(self.recorded)
-        rows = self._drawn(batch.rows.device)
-        theta = logits @ self.recorded[rows].T / 2
-        same = similar(batch.targets, self._labels[rows])
+        rows = partners(self.spec.rows, self.partners, logits.device)
+        pairs = pairs_between(batch.targets, self._labels[rows], batch.rows, rows, self.self_pairs)
         known = labelled(batch.targets)
-        counted = known[:, None] & labelled(self._labels[rows])
-        if not self.self_pairs:
-            counted &= batch.rows[:, None] != rows
-        likelihood = counted * (F.softplus(theta) - same * theta)
         apart = (self.codes[batch.rows] - logits).square().mean(1)
         return {
-            "likelihood": likelihood.sum() / counted.sum().clamp_min(1),
+            "likelihood": pairs.mean(likelihood(logits @ self.recorded[rows].T / 2, pairs.same)),
             "quantization": self.eta * (known * apart).sum() / known.sum().clamp_min(1),
         }
 
     def end_epoch(self, epoch: int, train: TrainSet) -> None:
         """Solve for the classifier, then sweep over the codes."""
         self._alternate(labels_of(self, train))
-
-    def _drawn(self, device: torch.device) -> Tensor:
-        n = self.spec.rows
-        return (
-            torch.arange(n, device=device) if n <= self.partners else torch.randperm(n, device=device)[: self.partners]
-        )
 
     @torch.no_grad()
     def _alternate(self, labels: Tensor) -> None:
