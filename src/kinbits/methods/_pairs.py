@@ -110,9 +110,11 @@ def grown_pairs(pairs: Any, codes: Tensor, strictness: float, limit: float, *, d
     """
     threshold = _threshold(pairs, codes, strictness, diagonal)
     new: list[Any] = []
+    count = 0
     for rows in blocks(len(codes)):
         new.append(_at_least(codes, rows, threshold))
-        if sum(part.nnz for part in new) > limit:
+        count += new[-1].nnz
+        if count > limit:
             return pairs
     grown = closed(pairs + sp.vstack(new))
     return grown if grown.nnz <= limit else pairs

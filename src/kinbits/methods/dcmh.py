@@ -37,8 +37,8 @@ class Dcmh(Method):
     they were written as those of the batch have; as they were written, a step would see nothing of what it does to
     them, and the sum would swing ever wider. With more rows than ``partners``, a step draws that many of the other
     modality (the same mean in expectation) and keeps running sums for the balance, so that its cost does not grow with
-    n. A text vector of
-    zeros counts as missing: B then follows the image alone. The authors' MATLAB leaves sign(0) at 0; here it is +1.
+    n. A text vector of zeros counts as missing: B then follows the image alone. The authors' MATLAB leaves sign(0) at
+    0; here it is +1.
 
     Args:
         spec: The task, with labels and ``text_features``.
