@@ -15,12 +15,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from kinbits._errors import ArtefactError, EnvironmentFault
-from kinbits._files import check_parent
+from kinbits._files import CONFIG, check_parent
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TENSORS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+TENSORS, CARD = "model.safetensors", "README.md"
 LABELS, CODES = "labels.csv", "train-codes.parquet"
 
 

@@ -1,4 +1,4 @@
-"""Checks of places on disk that need nothing heavy."""
+"""What is known of places on disk without loading anything heavy."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import tempfile
 from pathlib import Path
 
 from kinbits._errors import EnvironmentFault
+
+CONFIG = "config.json"
+"""The file of a model folder that says what the model is."""
 
 
 def check_parent(path: Path, what: str) -> None:

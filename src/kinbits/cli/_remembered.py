@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kinbits._errors import ArtefactError
+from kinbits._files import CONFIG
 
 if TYPE_CHECKING:
     from kinbits.model import HashModel
 
-NAME, CONFIG = "model.json", "config.json"
+NAME = "model.json"
 
 
 def remember(index: Path, model: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kinbits._errors import EnvironmentFault, KinbitsError, UsageError
+from kinbits._files import CONFIG
 from kinbits.cli._app import app
 from kinbits.cli._output import (
     JsonFlag,
@@ -196,8 +197,6 @@ class _Fit:
 
     def _check_replacing(self) -> None:
         """Refuse to replace a model, unless that was asked for, now or when the run to go on with began."""
-        from kinbits._artefact import CONFIG
-
         asked = self.force or (self.resume and self.checkpoints.exists())
         if (self.output / CONFIG).exists() and not asked:
             raise UsageError(
