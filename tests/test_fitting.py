@@ -171,6 +171,21 @@ def test_two_view_methods_work_frozen_and_trained(tmp_path):
         assert model.encode(images).shape == (24, 2)
 
 
+@pytest.mark.parametrize("finetune", [False, True])
+def test_how_views_are_made_can_be_chosen(finetune):
+    images = np.random.default_rng(0).integers(0, 255, (24, 20, 20, 3), dtype=np.uint8)
+    options = {"method": "cibhash", "backbone": "convnet-small", "finetune": finetune, "epochs": 1, "views": 2}
+    chosen = [{}, {"view_augmentation": "two_view"}, {"view_augmentation": "crops"}]
+    usual, named, other = (fit(images, **options, **choice).fingerprint for choice in chosen)
+    assert usual == named != other
+
+
+@pytest.mark.parametrize("option", ["augmentation", "view_augmentation"])
+def test_an_unknown_augmentation_is_refused_even_where_none_is_used(option):
+    with pytest.raises(UsageError, match="did you mean crops"):
+        fit(data(), method="itq", **{option: "crop"})
+
+
 def test_a_method_may_come_from_a_file(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(

@@ -60,9 +60,10 @@ class Frozen:
         self.views: list[np.ndarray] = []
         # vectors have no views; a method that can do without says how
         for number in range(task.views if views_needed(method, training) and dataset.kind == "image" else 0):
+            view = View(training.view_augmentation, 0, number)
             with reporter(f"computing features of view {number + 1} of {task.views}", training.progress) as report:
-                view = extract(dataset, image, cache=task.cache, progress=report, view=View("two_view", 0, number))
-            self.views.append(view.array[kept])
+                seen = extract(dataset, image, cache=task.cache, progress=report, view=view)
+            self.views.append(seen.array[kept])
         self.texts = None
         if "text" in backbones:
             texts = extract(self.dataset, backbones["text"], cache=task.cache)
@@ -98,7 +99,7 @@ class Pixels:
         preprocessing = self.backbone.preprocessing
         assert preprocessing is not None
         self.augment = augmentation(training.augmentation, preprocessing.size)
-        self.view = augmentation("two_view", preprocessing.size)
+        self.view = augmentation(training.view_augmentation, preprocessing.size)
         self.texts = None
         if "text" in backbones:
             self.texts = np.asarray(extract(self.dataset, backbones["text"], cache=task.cache).array)

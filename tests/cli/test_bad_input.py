@@ -74,6 +74,11 @@ def test_an_unknown_method(refused, vectors):
     assert "did you mean orthohash" in refused("fit", vectors, "-o", "m", "--method", "orthohsh", code=2)
 
 
+def test_an_unknown_augmentation(refused, vectors):
+    line = refused("fit", vectors, "-o", "m", "--view-augmentation", "crop", code=2)
+    assert "did you mean crops?" in line
+
+
 def test_an_unknown_backbone(refused, images):
     images("photos", cat=2, dog=2)
     assert "did you mean convnet-small?" in refused("fit", "photos", "-o", "m", "--backbone", "convnet", code=2)

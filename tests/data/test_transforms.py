@@ -61,6 +61,16 @@ def test_weak_only_moves_pixels(batch):
         assert set(one[0].flatten().tolist()) <= set(image[0].flatten().tolist())
 
 
+def test_crops_keep_colours_and_direction():
+    """Mirrored digits and recoloured stains are something else."""
+    ramp = torch.linspace(0.1, 0.9, SIZE).expand(SIZE, SIZE)
+    image = torch.stack([ramp, ramp, 0.5 * ramp])
+    torch.manual_seed(0)
+    for view in augmentation("crops", SIZE)(image.expand(20, -1, -1, -1).contiguous()):
+        assert (view[:, :, 1:] >= view[:, :, :-1] - 1e-5).all()
+        torch.testing.assert_close(view[2], 0.5 * view[0])
+
+
 def test_unknown_name_suggests():
     with pytest.raises(UsageError, match="did you mean two_view"):
         augmentation("two_vew", SIZE)

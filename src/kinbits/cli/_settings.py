@@ -41,6 +41,8 @@ class Settings:
     patience: int | None = None
     pretrain: str | None = None
     pretrain_epochs: int | None = None
+    augmentation: str | None = None
+    view_augmentation: str | None = None
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] | None = None
     devices: int | None = None
     image_column: str | None = None

@@ -107,6 +107,18 @@ def fit(
         ),
     ] = None,
     pretrain_epochs: Annotated[int | None, _option(help="Passes of that stage.", default="its method's")] = None,
+    augmentation: Annotated[
+        str | None,
+        _option(metavar="NAME", help="Random changes to images of a trained backbone: weak or crops.", default="weak"),
+    ] = None,
+    view_augmentation: Annotated[
+        str | None,
+        _option(
+            metavar="NAME",
+            help="The same for views; crops neither mirrors nor recolours.",
+            default="two_view",
+        ),
+    ] = None,
     precision: Annotated[str | None, _option(help="32-true, bf16-mixed or 16-mixed.", default="32-true")] = None,
     devices: Annotated[int | None, _option(help="GPUs or processes.", default="1")] = None,
     image_column: ImageColumn = None,

@@ -52,11 +52,16 @@ def augmentation(name: str, size: int) -> nn.Module:
         >>> views(batch).shape, bool((views(batch) != views(batch)).any())
         (torch.Size([4, 3, 32, 32]), True)
     """
-    if name not in _MAKERS:
-        raise unknown_name("augmentation", name, _MAKERS)
+    check_augmentation(name)
     if size < 1:
         raise UsageError(f"images of {size} pixels cannot be augmented; the size must be 1 or more")
     return _Unit(_MAKERS[name](size))
+
+
+def check_augmentation(name: str) -> None:
+    """Refuse a name that :func:`augmentation` does not know, with the nearest that it does."""
+    if name not in _MAKERS:
+        raise unknown_name("augmentation", name, _MAKERS)
 
 
 @register_augmentation("weak")
@@ -80,12 +85,24 @@ def two_view(size: int) -> nn.Module:
     import kornia.augmentation as K
 
     return nn.Sequential(
-        K.RandomResizedCrop((size, size), scale=(0.5, 1.0), ratio=(3 / 4, 4 / 3)),
+        crops(size),
         K.RandomHorizontalFlip(p=0.5),
         K.ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.7),
         K.RandomGrayscale(p=0.2),
         K.RandomGaussianBlur((3, 3), (0.1, 2.0), p=0.5),
     )
+
+
+@register_augmentation("crops")
+def crops(size: int) -> nn.Module:
+    """Random resized crop of 50 to 100 % of the area, and nothing else.
+
+    Digits, text and anatomy lose their meaning when they are mirrored, some materials and organs when they are
+    recoloured.
+    """
+    import kornia.augmentation as K
+
+    return nn.Sequential(K.RandomResizedCrop((size, size), scale=(0.5, 1.0), ratio=(3 / 4, 4 / 3)))
 
 
 class _Unit(nn.Module):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from kinbits._errors import UsageError
+from kinbits.data._transforms import check_augmentation
 from kinbits.methods import Recipe, get_method, methods
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -33,7 +34,10 @@ class Training:
         accelerator: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         pretrain: Method that trains the backbone, or the head before a frozen one, without labels beforehand.
         pretrain_epochs: Length of that stage; None takes the recipe of its method.
-        augmentation: Random views of the images when the backbone is fine-tuned.
+        augmentation: Random changes to the images when the backbone is fine-tuned: ``"weak"`` moves and mirrors
+            them, ``"crops"`` does not mirror.
+        view_augmentation: Random changes that make the views of methods that learn from two: ``"two_view"`` also
+            mirrors and recolours, ``"crops"`` does not, for images where that would change what they mean.
         checkpoints: Folder that keeps the last finished epoch, or None.
         resume: Go on from the last finished epoch in ``checkpoints``, with the same settings; only devices and
             accelerator may have changed.
@@ -57,6 +61,7 @@ class Training:
     pretrain: str | None = None
     pretrain_epochs: int | None = None
     augmentation: str = "weak"
+    view_augmentation: str = "two_view"
     checkpoints: Path | None = None
     resume: bool = False
     progress: bool = True
@@ -74,6 +79,8 @@ class Training:
             raise UsageError(f"method '{self.pretrain}' cannot pre-train for others; use one that can: {others}")
         if self.pretrain_epochs is not None and self.pretrain is None:
             raise UsageError("pretrain_epochs needs pretrain, the method to pre-train with, such as barlow-twins")
+        for name in (self.augmentation, self.view_augmentation):
+            check_augmentation(name)
         if not 0 <= self.validation <= 0.5:
             raise UsageError(f"validation is {self.validation}; it is a share of the training rows from 0 to 0.5")
         if self.patience is not None and not self.validation:
