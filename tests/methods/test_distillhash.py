@@ -161,7 +161,7 @@ def test_drawn_pairs_stand_for_all_pairs():
 
 
 def test_neighbours_default_to_a_share_of_the_rows_within_memory():
-    assert [usual_neighbours(n) for n in (5, 200, 5000, 50_000, 10**6)] == [4, 10, 150, 500, 100]
+    assert [usual_neighbours(n) for n in (5, 200, 5000, 50_000, 10**6)] == [4, 10, 150, 1500, 100]
 
 
 def test_the_second_network_starts_afresh_on_distilled_pairs():

@@ -21,8 +21,8 @@ def blocks(n: int) -> list[slice]:
 
 
 def usual_neighbours(n: int) -> int:
-    """Return how many neighbours of a row are taken as similar: 0.03 n, 10 to 500, and 10^8 pairs in all at most."""
-    return max(1, min(500, max(10, round(0.03 * n)), MOST // n, n - 1))
+    """Return how many neighbours of a row are taken as similar: 0.03 n, 10 at least, 10^8 pairs in all at most."""
+    return max(1, min(max(10, round(0.03 * n)), MOST // n, n - 1))
 
 
 def signs_among(pairs: Any, rows: Tensor) -> Tensor:

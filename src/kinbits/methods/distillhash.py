@@ -57,7 +57,7 @@ class DistillHash(Method):
         spec: The task.
         init: ``"knn"``: either is among the other's ``similar`` nearest rows. ``"ssdh"``: d < m - 2 s_l, with
             mode m of the cosine distances and deviation s_l of those below it, as in the first author's SSDH.
-        similar: 0 chooses 0.03 n, 10 to 500, at most 10^8 / n and n / 3.
+        similar: 0 chooses 0.03 n, 10 at least, 10^8 / n and n / 3 at most.
         neighbours: p of the bounds; more when too few pairs are kept. 0 chooses 20, at most n / 2.
         probability: ``"calibrated"`` fits a, b of sigmoid(a h.h / K + b) to s'; ``"linear"`` is (1 + h.h / K) /
             2, which suits L1; ``"sigmoid"`` is the authors' sigmoid(h.h / 2), which kept hardly any pair.

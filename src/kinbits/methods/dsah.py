@@ -36,15 +36,16 @@ class Dsah(Method):
     Differences: the quantization term uses h; the authors pass z, whose distance to sign(h) cannot fall below
     (1 - 1 / sqrt(K))^2 (``quant_on="z"``). No gradient goes through A; with it small temperatures collapse
     (``detach_pic=False``). The authors' script for the first graph intersects with an empty set and leaves no
-    pair; ``init="both"`` is ours, ``"union"`` is that of BGAN, from which the script comes. A growth that
+    pair; ``init="nn"`` and ``"both"`` are ours, ``"union"`` is that of BGAN, from which the script comes. A growth that
     would more than double W, or make more than 30 % of all pairs similar, is left out. The last, smaller batch is
     used.
 
     Args:
         spec: The task.
-        neighbours: K1 neighbours of a row; 0 chooses 0.03 n, 10 to 500, at most 10^8 / n.
+        neighbours: K1 neighbours of a row; 0 chooses 0.03 n, 10 at least, 10^8 / n at most.
         second: K2 rows that share most neighbours; 0 means ``neighbours``.
-        init: ``"both"``, ``"nn"``, ``"union"`` or ``"inter"``, see `neighbour_pairs`.
+        init: ``"nn"``, ``"both"``, ``"union"`` or ``"inter"``, see `neighbour_pairs`; all but the first count shared
+            neighbours, which takes O(n^2).
         every: Epochs between two growths of W, 0 for none.
         strictness: gamma; 0.5 to 1 if the added pairs are wrong.
         diagonal: Count a row's pair with itself in mu and sigma, which makes AND stricter.
@@ -70,7 +71,7 @@ class Dsah(Method):
         *,
         neighbours: int = 0,
         second: int = 0,
-        init: Literal["both", "nn", "union", "inter"] = "both",
+        init: Literal["nn", "both", "union", "inter"] = "nn",
         every: int = 20,
         strictness: float = 0.0,
         diagonal: bool = True,
@@ -88,8 +89,8 @@ class Dsah(Method):
                 "need neighbours, second, every, alpha, beta >= 0, temperature > 0 and hidden >= 1; given "
                 f"{neighbours}, {second}, {every}, {alpha}, {beta}, {temperature} and {hidden}"
             )
-        if init not in ("both", "nn", "union", "inter") or quant_on not in ("h", "z"):
-            raise UsageError(f"init '{init}' and quant_on '{quant_on}': use both, nn, union or inter, and h or z")
+        if init not in ("nn", "both", "union", "inter") or quant_on not in ("h", "z"):
+            raise UsageError(f"init '{init}' and quant_on '{quant_on}': use nn, both, union or inter, and h or z")
         self.neighbours, self.second, self.init = neighbours, second, init
         self.every, self.strictness, self.diagonal = every, strictness, diagonal
         self.alpha, self.beta, self.pic, self.temperature = alpha, beta, pic, temperature
@@ -111,7 +112,7 @@ class Dsah(Method):
         if self.pairs.nnz < 2 * n:
             raise DataError(
                 f"'{self.init}' leaves {self.pairs.nnz / n - 1:.2f} similar images per image, too few to "
-                f"learn from; raise neighbours, or use init 'both'"
+                f"learn from; raise neighbours, or use init 'nn'"
             )
 
     @torch.no_grad()
