@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -139,6 +140,26 @@ def test_above_the_limit_the_best_pairs_of_each_row_are_kept(monkeypatch):
     near = off_diagonal(grown_pairs(graph(20), codes, -100.0, math.inf))
     best = (codes @ codes.T).topk(3, dim=1).indices.tolist()
     assert near == {(min(i, j), max(i, j)) for i in range(20) for j in best[i] if i != j}
+
+
+def test_a_pair_costs_a_few_bytes_also_while_graphs_are_joined(monkeypatch):
+    """Whole numbers for the entries and wide ones for their places took 13.5 GB for 50,000 images."""
+    monkeypatch.setattr(pairs_module, "CELLS", 1 << 16)
+    rng = np.random.default_rng(0)
+    near = np.stack([np.r_[i, rng.permutation(2000)[:199]] for i in range(2000)])
+    codes = torch.tanh(torch.from_numpy(rng.normal(size=(2000, 16)).astype(np.float32)))
+    tracemalloc.start()
+    first = neighbour_pairs(near, 0, "nn")
+    built = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    grown = grown_pairs(first, codes, 0.5, np.inf)
+    joined = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert grown.nnz > 1.5 * first.nnz
+    assert grown.dtype == bool
+    assert grown.indices.dtype == np.int32
+    assert built < 20 * first.nnz
+    assert joined < 30 * grown.nnz
 
 
 def test_neighbours_are_the_brute_force_ones_and_start_with_the_row():

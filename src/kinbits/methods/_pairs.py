@@ -64,21 +64,24 @@ def neighbour_pairs(near: np.ndarray, second: int, init: Literal["both", "nn", "
     Returns:
         Sparse bool ``(n, n)`` in CSR form, symmetric (either direction counts), with its diagonal.
     """
-    first = _lists(near)
     if init == "nn":
-        return closed(first)
+        return closed(_lists(near, bool))
+    first = _lists(near, np.int32)
     holders = first.T.tocsr()  # once, not for each block
-    wide = _lists(np.concatenate([_most_shared(first[rows] @ holders, second) for rows in blocks(len(near))]))
+    most = np.concatenate([_most_shared(first[rows] @ holders, second) for rows in blocks(len(near))])
+    wide = _lists(most, np.int32)
     if init == "both":
         return closed(first.multiply(wide))
     reached = [(wide[rows] @ first) >= (1 if init == "union" else second) for rows in blocks(len(near))]
     return closed(sp.vstack(reached))
 
 
-def _lists(ids: np.ndarray) -> Any:
-    """Return lists of row numbers ``(n, k)`` as a sparse 0/1 matrix, int32 ``(n, n)``."""
+def _lists(ids: np.ndarray, kind: type) -> Any:
+    """Return lists of row numbers ``(n, k)`` as a sparse 0/1 matrix of a kind of numbers, ``(n, n)``."""
     n, k = ids.shape
-    return sp.csr_array((np.ones(n * k, np.int32), ids.ravel(), np.arange(n + 1) * k), shape=(n, n))
+    width = np.int32 if n * k < 2**31 else np.int64
+    own = ids.ravel().astype(width), np.arange(0, n * k + 1, k, dtype=width)
+    return sp.csr_array((np.ones(n * k, kind), *own), shape=(n, n))
 
 
 def _most_shared(shared: Any, count: int) -> np.ndarray:
@@ -90,8 +93,11 @@ def _most_shared(shared: Any, count: int) -> np.ndarray:
 
 def closed(pairs: Any) -> Any:
     """Return the pairs in both directions and with the diagonal, sparse bool in CSR form."""
-    either = (pairs + pairs.T + sp.eye_array(pairs.shape[0], dtype=np.int32, format="csr")) > 0
-    return sp.csr_array(either)
+    return _both_ways(pairs.astype(bool, copy=False) + sp.eye_array(pairs.shape[0], dtype=bool, format="csr"))
+
+
+def _both_ways(pairs: Any) -> Any:
+    return pairs + pairs.T.tocsr()  # a sum of bools is "or", and keeps 5 bytes a pair
 
 
 def grown_pairs(pairs: Any, codes: Tensor, strictness: float, limit: float, *, diagonal: bool = True) -> Any:
@@ -109,14 +115,17 @@ def grown_pairs(pairs: Any, codes: Tensor, strictness: float, limit: float, *, d
         built. Above 100,000 rows at most 10^8 / n new ones are taken per row.
     """
     threshold = _threshold(pairs, codes, strictness, diagonal)
-    new: list[Any] = []
+    joined: list[Any] = []
     count = 0
     for rows in blocks(len(codes)):
-        new.append(_at_least(codes, rows, threshold))
-        count += new[-1].nnz
+        new = _at_least(codes, rows, threshold)
+        count += new.nnz
         if count > limit:
             return pairs
-    grown = closed(pairs + sp.vstack(new))
+        joined.append(pairs[rows] + new)
+    whole = sp.vstack(joined, format="csr")
+    joined.clear()
+    grown = _both_ways(whole)
     return grown if grown.nnz <= limit else pairs
 
 
@@ -147,5 +156,5 @@ def _at_least(codes: Tensor, rows: slice, threshold: float) -> Any:
         own, other = hit.nonzero()[:, 0], columns[hit]
     else:
         own, other = (likeness >= threshold).nonzero().T
-    ones = np.ones(len(own), bool)
-    return sp.csr_array((ones, (own.cpu().numpy(), other.cpu().numpy())), shape=(rows.stop - rows.start, n))
+    places = own.int().cpu().numpy(), other.int().cpu().numpy()
+    return sp.csr_array((np.ones(len(own), bool), places), shape=(rows.stop - rows.start, n))
