@@ -15,6 +15,7 @@ SOURCE = Path(kinbits.__file__).parent
 FLOORS = [
     "_errors",
     "_files",
+    "_words",
     "_progress",
     "_code_rows",
     "_neighbours",

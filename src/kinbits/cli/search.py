@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kinbits._errors import DataError, UsageError
+from kinbits._words import shortened
 from kinbits.cli._app import app
 from kinbits.cli._output import JsonFlag, console, note, print_json, table
 from kinbits.cli.index import IndexFolder, ModelOption, WhereOption, opened_index
@@ -122,5 +123,4 @@ def _cell(column: str, value: Any) -> Any:
 
 
 def _cut(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST else line[: LONGEST - 1].rstrip() + "…"
+    return shortened(" ".join(text.split()), LONGEST)

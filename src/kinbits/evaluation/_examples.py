@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinbits import hamming
+from kinbits._words import shortened
 from kinbits.data import Dataset
 from kinbits.metrics import Relevance
 
@@ -168,15 +169,11 @@ def data_uri(image: Any) -> str:
 
 def _label(dataset: Dataset, row: int) -> str:
     if dataset.labels is None:
-        return "" if dataset.texts is None else _cut(dataset.texts[row])
+        return "" if dataset.texts is None else shortened(dataset.texts[row], WORDS)
     names = dataset.space.names if dataset.space is not None else None
     label = dataset.labels[row]
     numbers: Iterable[int] = np.flatnonzero(label).tolist() if np.ndim(label) else [int(label)] if label >= 0 else []
     return ", ".join(_names(names, numbers)) or "no label"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= WORDS else text[: WORDS - 1].rstrip() + "…"
 
 
 def _names(names: Sequence[str] | None, numbers: Iterable[int]) -> list[str]:
