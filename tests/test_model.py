@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import kinbits
-from kinbits import ArtefactError, DataError, EnvironmentFault, UsageError, hamming
+from kinbits import ArtefactError, DataError, PlatformError, UsageError, hamming
 
 CLASSES, ROWS = 3, 60
 
@@ -86,7 +86,7 @@ def test_saving_over_a_model_replaces_it_and_over_anything_else_is_refused(model
 
 def test_a_place_that_cannot_be_written_is_named(model, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(EnvironmentFault, match="cannot write"):
+    with pytest.raises(PlatformError, match="cannot write"):
         model.save(tmp_path / "file" / "model")
 
 
@@ -94,7 +94,7 @@ def test_a_place_that_cannot_be_written_is_named(model, tmp_path):
 def test_a_full_disk_is_named_and_leaves_the_older_model(model, tmp_path, full_disk, size):
     target = model.save(tmp_path / "model")
     for place in (target, tmp_path / "new"):
-        with full_disk(size), pytest.raises(EnvironmentFault, match=r"model.*free space"):
+        with full_disk(size), pytest.raises(PlatformError, match=r"model.*free space"):
             model.save(place)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     assert kinbits.HashModel.load(target).fingerprint == model.fingerprint
@@ -111,7 +111,7 @@ def test_a_model_that_cannot_take_its_place_leaves_the_older_one(model, tmp_path
         return rename(self, to)
 
     monkeypatch.setattr(Path, "replace", failing)
-    with pytest.raises(EnvironmentFault, match="Input/output error"):
+    with pytest.raises(PlatformError, match="Input/output error"):
         model.save(target)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     assert (target / "mine.txt").read_text() == "older"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from kinbits._errors import ArtefactError, DataError, EnvironmentFault, KinbitsError, UsageError
+from kinbits._errors import ArtefactError, DataError, KinbitsError, PlatformError, UsageError
 
 if TYPE_CHECKING:
     from kinbits import data, hamming, metrics
@@ -22,12 +22,12 @@ __all__ = [
     "ArtefactError",
     "DataError",
     "Dataset",
-    "EnvironmentFault",
     "HashModel",
     "Hits",
     "Index",
     "KinbitsError",
     "LabelSpace",
+    "PlatformError",
     "Report",
     "UsageError",
     "data",

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from kinbits._errors import ArtefactError, EnvironmentFault
+from kinbits._errors import ArtefactError, PlatformError
 from kinbits._files import CONFIG, check_parent
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def write_folder(
 
     Raises:
         ArtefactError: Something that is no model is there.
-        EnvironmentFault: The machine does not let it be written; an older model stays as it was.
+        PlatformError: The machine does not let it be written; an older model stays as it was.
     """
     check_target(folder)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -67,7 +67,7 @@ def write_folder(
         _replace(aside, folder)
     except (OSError, SafetensorError) as error:  # safetensors has an error of its own for a full disk
         reason = getattr(error, "strerror", None) or error
-        raise EnvironmentFault(f"cannot write the model {folder}: {reason}; check permissions and free space") from None
+        raise PlatformError(f"cannot write the model {folder}: {reason}; check permissions and free space") from None
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return folder
@@ -78,7 +78,7 @@ def check_target(folder: Path) -> None:
 
     Raises:
         ArtefactError: Something that is no model is there.
-        EnvironmentFault: The parent folder cannot be written.
+        PlatformError: The parent folder cannot be written.
     """
     if folder.exists() and not (folder / CONFIG).exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ArtefactError(f"{folder} exists and is no kinbits model; choose another output folder")
@@ -188,4 +188,4 @@ def append_metrics(folder: Path, name: str, values: Mapping[str, Any]) -> None:
         aside.write_text(json.dumps({**known, name: dict(values)}, indent=2) + "\n", encoding="utf-8")
         aside.replace(path)
     except OSError as error:
-        raise EnvironmentFault(f"cannot write {path}: {error.strerror or error}") from None
+        raise PlatformError(f"cannot write {path}: {error.strerror or error}") from None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from kinbits._errors import EnvironmentFault, UsageError
+from kinbits._errors import PlatformError, UsageError
 
 INK, SOFT, PAPER, PANEL = (28, 32, 38), (104, 112, 122), (255, 255, 255), (243, 245, 247)
 GOOD, BAD, PLAIN = (22, 150, 82), (208, 52, 44), (190, 196, 202)
@@ -44,7 +44,7 @@ def contact_sheet(
 
     Raises:
         UsageError: There are no rows.
-        EnvironmentFault: The file cannot be written.
+        PlatformError: The file cannot be written.
     """
     if not rows or not any(rows):
         raise UsageError("a contact sheet needs at least one query")
@@ -56,7 +56,7 @@ def contact_sheet(
     try:
         sheet.image.save(path, format="PNG", optimize=True)
     except OSError as error:
-        raise EnvironmentFault(f"cannot write {path}: {error.strerror or error}") from None
+        raise PlatformError(f"cannot write {path}: {error.strerror or error}") from None
     return Path(path)
 
 

@@ -3,7 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space on that disk",
+    errno.EDQUOT: "free some space, or raise the quota",
+    errno.EACCES: "check the permissions",
+    errno.EPERM: "check the permissions",
+    errno.EROFS: "choose a place that can be written",
+    errno.EIO: "the disk reports an error; check it before you go on",
+    errno.EMFILE: "too many files are open; raise the limit with `ulimit -n`",
+    errno.ENFILE: "too many files are open on this machine; close some",
+    errno.ELOOP: "a symbolic link lies where a file of our own should be; remove it",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOMEM: "memory is full; close other programs",
+}
 
 
 class KinbitsError(Exception):
@@ -34,10 +49,25 @@ class ArtefactError(KinbitsError, ValueError):
     exit_code = 4
 
 
-class EnvironmentFault(KinbitsError, OSError):  # noqa: N818 - EnvironmentError is a builtin
+class PlatformError(KinbitsError, OSError):
     """The machine stands in the way: read-only folder, full disk, missing optional package."""
 
     exit_code = 5
+
+
+def platform_error(what: str, error: Exception) -> PlatformError:
+    """Build the error for something that the operating system refused, with the remedy for its reason.
+
+    Args:
+        what: What was refused, e.g. ``"photos.index cannot be written"``.
+        error: What the system said: an `OSError`, or the error of a library that wraps one.
+    """
+    code = getattr(error, "errno", None)
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    remedy = _REMEDIES.get(code or 0, "check permissions and free space")
+    made = PlatformError(f"{what}: {' '.join(str(reason).split())}; {remedy}")
+    made.errno = code
+    return made
 
 
 def unknown_name(kind: str, given: str, known: Iterable[str]) -> UsageError:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kinbits._errors import ArtefactError, EnvironmentFault, UsageError
+from kinbits._errors import ArtefactError, PlatformError, UsageError
 from kinbits.backbones import Backbone
 from kinbits.heads import Head
 
@@ -37,7 +37,7 @@ def export_onnx(backbone: Backbone, head: Head, path: Path) -> float:
         import onnxruntime
         import onnxscript  # noqa: F401  (torch.onnx needs it)
     except ImportError:
-        raise EnvironmentFault("ONNX export needs more packages; run `pip install 'kinbits[onnx]'`") from None
+        raise PlatformError("ONNX export needs more packages; run `pip install 'kinbits[onnx]'`") from None
     size = backbone.preprocessing.size
     pixels = torch.randint(0, 256, (SAMPLES, 3, size, size), dtype=torch.uint8, generator=torch.manual_seed(0))
     graph = _Graph(backbone, head).cpu().eval()

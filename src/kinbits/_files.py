@@ -1,14 +1,31 @@
-"""What is known of places on disk without loading anything heavy."""
+"""Paths, and the one way in which files and folders are written: aside, synced, and put in place in one step."""
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from kinbits._errors import EnvironmentFault
+from kinbits._errors import PlatformError, platform_error
 
 CONFIG = "config.json"
 """The file of a model folder that says what the model is."""
+
+_HERE = -100  # AT_FDCWD: relative paths start from the working folder
+_SWAP = 2  # RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS
+
+
+def full_path(path: str | os.PathLike[str]) -> Path:
+    """Return an absolute path, with ``~`` as the home folder, so that a later `os.chdir` moves nothing."""
+    return Path(os.path.abspath(os.path.expanduser(os.fspath(path))))
 
 
 def check_parent(path: Path, what: str) -> None:
@@ -19,13 +36,172 @@ def check_parent(path: Path, what: str) -> None:
         what: What to choose instead, for the remedy.
 
     Raises:
-        EnvironmentFault: The folder cannot be made or written.
+        PlatformError: The folder cannot be made or written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
-        raise EnvironmentFault(
+        raise PlatformError(
             f"cannot write in {path.parent}: {error.strerror or error}; choose another {what}"
         ) from None
+
+
+@contextmanager
+def folder_aside(target: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Build a folder beside its place: it appears there complete, in one step, or not at all.
+
+    The block gets an empty hidden folder to fill. When it ends without an error, everything in it is synced, and
+    the folder is renamed to ``target``; an older folder there is exchanged in one step and then removed. What a killed
+    process left behind is removed by the next one that writes the same target.
+
+    Args:
+        target: Where the folder goes; a symbolic link is followed, and stays.
+        replace: Take the place of a folder that holds something.
+
+    Raises:
+        FileExistsError: Something is there, and ``replace`` is False.
+        OSError: The system refuses.
+    """
+    target = Path(os.path.realpath(target))
+    aside, lock = _make_aside(target)
+    try:
+        yield aside
+        _sync_tree(aside)
+        _put(aside, target, replace=replace)
+        sync_folder(target.parent)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)  # what is left there: an unfinished folder, or the older one
+        os.close(lock)
+
+
+@contextmanager
+def file_aside(target: Path) -> Iterator[Path]:
+    """Write a file beside its place: it appears there complete, in one step, or not at all.
+
+    The block gets the path of a new hidden file to write. When it ends without an error, the file is synced and
+    renamed to ``target``, over an older file.
+
+    Raises:
+        OSError: The system refuses.
+    """
+    target = Path(os.path.realpath(target))
+    aside = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.part{target.suffix}")
+    try:
+        yield aside
+        sync_file(aside)
+        os.replace(aside, target)
+        sync_folder(target.parent)
+    finally:
+        with suppress(OSError):
+            aside.unlink()
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a small text file in UTF-8, complete or not at all.
+
+    Raises:
+        PlatformError: The system refuses.
+    """
+    try:
+        with file_aside(target) as aside:
+            aside.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise platform_error(f"{target} cannot be written", error) from None
+
+
+def sync_file(path: Path) -> None:
+    """Wait until a file's contents are on disk."""
+    _sync(os.open(path, os.O_RDONLY))
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the names in a folder are on disk."""
+    _sync(os.open(path, os.O_RDONLY | os.O_DIRECTORY))
+
+
+def _sync(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_tree(folder: Path) -> None:
+    for place, _, names in os.walk(folder):
+        for name in names:
+            sync_file(Path(place, name))
+        sync_folder(Path(place))
+
+
+def _make_aside(target: Path) -> tuple[Path, int]:
+    """Make a hidden folder that its lock protects from `_remove_stale` of other processes."""
+    _remove_stale(target)
+    while True:
+        aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        aside.mkdir()
+        with suppress(FileNotFoundError):  # removed before it was locked
+            lock = os.open(aside, os.O_RDONLY | os.O_DIRECTORY)
+            _try_lock(lock)
+            if aside.exists():
+                return aside, lock
+            os.close(lock)
+
+
+def _remove_stale(target: Path) -> None:
+    """Remove what killed processes left beside a target: nobody holds its lock."""
+    length = len(f".{target.name}.") + 8 + len(".part")
+    for name in os.listdir(target.parent):
+        if name.startswith(f".{target.name}.") and name.endswith(".part") and len(name) == length:
+            with suppress(OSError):
+                lock = os.open(target.parent / name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+                try:
+                    if _try_lock(lock):
+                        shutil.rmtree(target.parent / name, ignore_errors=True)
+                finally:
+                    os.close(lock)
+
+
+def _try_lock(descriptor: int) -> bool:
+    """Lock an open folder; False where another process has it, or the file system cannot lock folders."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _put(aside: Path, target: Path, *, replace: bool) -> None:
+    try:
+        os.rename(aside, target)  # also over an empty folder
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        if not replace or not target.is_dir():
+            raise FileExistsError(errno.EEXIST, "something is there already", str(target)) from None
+        _exchange(aside, target)
+
+
+def _exchange(aside: Path, target: Path) -> None:
+    """Swap two folders in one step; where the system cannot, in two, which only a kill in between would show."""
+    library = ctypes.CDLL(None, use_errno=True)
+    one, two = os.fsencode(aside), os.fsencode(target)
+    if sys.platform == "darwin":
+        failed = library.renamex_np(one, two, _SWAP)
+    elif hasattr(library, "renameat2"):
+        failed = library.renameat2(_HERE, one, _HERE, two, _SWAP)
+    else:
+        failed, _ = -1, ctypes.set_errno(errno.ENOSYS)
+    if not failed:
+        return
+    if ctypes.get_errno() not in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(target))
+    old = aside.with_name(aside.name + "-old")
+    target.rename(old)
+    try:
+        aside.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+    old.rename(aside)

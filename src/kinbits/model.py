@@ -246,7 +246,7 @@ class HashModel:
 
         Raises:
             ArtefactError: The folder exists and is no model.
-            EnvironmentFault: It cannot be written; nothing is left half-written.
+            PlatformError: It cannot be written; nothing is left half-written.
         """
         tensors: dict[str, Tensor] = {}
         for modality, tower in self.towers.items():
@@ -291,7 +291,7 @@ class HashModel:
             The share of equal bits on random images, at least 0.999.
 
         Raises:
-            EnvironmentFault: The extra ``kinbits[onnx]`` is not installed.
+            PlatformError: The extra ``kinbits[onnx]`` is not installed.
             ArtefactError: The exported graph does not agree with the model.
         """
         from kinbits._export import export_onnx

@@ -9,7 +9,7 @@ import pytest
 import torch
 from backbone_helpers import PROCESSORS, save_random
 
-from kinbits._errors import ArtefactError, EnvironmentFault
+from kinbits._errors import ArtefactError, PlatformError
 from kinbits.backbones import build_backbone, load_backbone
 
 FAMILIES = list(PROCESSORS)
@@ -162,7 +162,7 @@ def test_offline_names_the_offline_backbones(monkeypatch):
         raise OSError("We couldn't connect to 'https://huggingface.co'")
 
     monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", offline)
-    with pytest.raises(EnvironmentFault, match="efficientnet_lite0"):
+    with pytest.raises(PlatformError, match="efficientnet_lite0"):
         load_backbone("hf:someone/some-model")
 
 

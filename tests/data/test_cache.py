@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinbits._errors import EnvironmentFault, UsageError
+from kinbits._errors import PlatformError, UsageError
 from kinbits.data._cache import FeatureCache
 
 N, DIM, CHUNK = 50, 6, 8
@@ -171,7 +171,7 @@ def test_torn_last_line_does_not_count_and_does_not_swallow_the_next(tmp_path):
 def test_unwritable_folder_names_the_remedy(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
-    with pytest.raises(EnvironmentFault, match="KINBITS_CACHE"):
+    with pytest.raises(PlatformError, match="KINBITS_CACHE"):
         opened(blocked).fill(Compute())
 
 
@@ -186,7 +186,7 @@ def test_full_disk_is_an_error_and_the_entry_stays_sound(tmp_path, monkeypatch):
         return real(handle, data, offset)
 
     monkeypatch.setattr(os, "pwrite", full_after_two)
-    with pytest.raises(EnvironmentFault, match="No space left"):
+    with pytest.raises(PlatformError, match="No space left"):
         cached.fill(Compute())
     monkeypatch.undo()
     again = opened(tmp_path)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from kinbits._errors import DataError, EnvironmentFault
+from kinbits._errors import DataError, PlatformError
 from kinbits.data._mat import read_mat, texts, variable
 
 
@@ -31,5 +31,5 @@ def test_newer_and_damaged_files_say_what_to_do(tmp_path):
         (tmp_path / "bad.mat").write_bytes(damaged)
         with pytest.raises(DataError, match="not a readable MATLAB file"):
             read_mat(tmp_path / "bad.mat")
-    with pytest.raises(EnvironmentFault, match="cannot be read"):
+    with pytest.raises(PlatformError, match="cannot be read"):
         read_mat(tmp_path / "none.mat")

@@ -236,9 +236,9 @@ def test_text_and_table_of_a_real_reconstruction_agree(real_data, tmp_path):
 
 
 def test_without_the_reader_the_extra_is_named(tmp_path, monkeypatch):
-    from kinbits import EnvironmentFault
+    from kinbits import PlatformError
 
     written(tmp_path, "", "images.txt")
     monkeypatch.setitem(__import__("sys").modules, "pycolmap", None)
-    with pytest.raises(EnvironmentFault, match=r"kinbits\[sfm\]"):
+    with pytest.raises(PlatformError, match=r"kinbits\[sfm\]"):
         open_pairs(tmp_path, ABCDE)

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinbits._errors import DataError, EnvironmentFault
+from kinbits._errors import DataError, PlatformError
 from kinbits.data import read_pickle
 from kinbits.data._safe_pickle import _ALLOWED
 
@@ -247,7 +247,7 @@ def test_a_list_inside_itself_ends(tmp_path):
 
 
 def test_a_missing_file_is_no_damaged_pickle(tmp_path):
-    with pytest.raises(EnvironmentFault, match="cannot be read"):
+    with pytest.raises(PlatformError, match="cannot be read"):
         read_pickle(tmp_path / "none.pkl")
 
 

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from tiny import encoded, image_folder, picture
 
-from kinbits._errors import DataError, EnvironmentFault, UsageError
+from kinbits._errors import DataError, PlatformError, UsageError
 from kinbits.data import open_dataset
 
 
@@ -170,7 +170,7 @@ def test_damaged_parquet_and_metadata(tmp_path):
 def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("KINBITS_CACHE", str(tmp_path / "file"))
-    with pytest.raises(EnvironmentFault, match="KINBITS_CACHE"):
+    with pytest.raises(PlatformError, match="KINBITS_CACHE"):
         open_dataset(parquet(tmp_path / "t.parquet", {"image": blobs(1)}))
 
 

@@ -81,7 +81,7 @@ def test_a_report_without_details_is_a_page_too(report, tmp_path):
 
 
 def test_a_page_that_cannot_be_written_says_so(report):
-    with pytest.raises(kinbits.EnvironmentFault, match="cannot write"):
+    with pytest.raises(kinbits.PlatformError, match="cannot write"):
         report[0].html("/proc/report.html")
 
 

@@ -9,7 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from kinbits._errors import ArtefactError, EnvironmentFault
+from kinbits._errors import ArtefactError, PlatformError
 from kinbits.index import Index, _stored
 from kinbits.index._folder import Folder
 
@@ -156,7 +156,7 @@ def test_no_index_at_all_says_how_to_make_one(tmp_path):
 def test_a_second_writer_is_told_to_wait_and_a_reader_is_not(tmp_path):
     index = filled(tmp_path / "x")
     with Folder(tmp_path / "x").writing():
-        with pytest.raises(EnvironmentFault, match="another writer"):
+        with pytest.raises(PlatformError, match="another writer"):
             index.add(np.zeros((1, 1), np.uint8))
         assert len(Index.open(tmp_path / "x")) == BATCH
     assert len(index.add(np.zeros((1, 1), np.uint8))) == BATCH + 1
@@ -227,9 +227,9 @@ def test_a_full_file_system_leaves_the_index_as_it_was_and_usable(small_disk, me
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"x" * 500_000)
     for _ in range(3):  # what failed leaves nothing behind that would fill the disk
-        with pytest.raises(EnvironmentFault, match="free space"):
+        with pytest.raises(PlatformError, match="free space"):
             index.add(np.zeros((80_000, 1), np.uint8), metadata=metadata)
-        with pytest.raises(EnvironmentFault, match="free space"):
+        with pytest.raises(PlatformError, match="free space"):
             index.merge(Index.create(bits=8).add(np.zeros((80_000, 1), np.uint8), ids=range(1000, 81_000)))
     assert everything(index) == everything(Index.open(small_disk / "x")) == before
     index.add(np.zeros((1, 1), np.uint8)).delete([BATCH]).verify()
@@ -243,7 +243,7 @@ def test_a_full_disk_leaves_the_old_contents_and_says_so(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
     try:
-        with pytest.raises(EnvironmentFault, match="free space"):
+        with pytest.raises(PlatformError, match="free space"):
             index.add(np.zeros((100_000, 1), np.uint8))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -253,7 +253,7 @@ def test_a_full_disk_leaves_the_old_contents_and_says_so(tmp_path):
 
 
 def test_a_place_that_cannot_be_written_is_the_machines_fault():
-    with pytest.raises(EnvironmentFault, match="permissions"):
+    with pytest.raises(PlatformError, match="permissions"):
         Index.create("/proc/kinbits-index", bits=8)
 
 
@@ -264,7 +264,7 @@ def test_a_read_only_folder_can_be_searched_but_not_changed(tmp_path):
     (tmp_path / "x" / "lock").chmod(0o400)
     index = Index.open(tmp_path / "x")
     assert len(everything(index)) == BATCH
-    with pytest.raises(EnvironmentFault, match="permissions"):
+    with pytest.raises(PlatformError, match="permissions"):
         index.add(np.zeros((1, 1), np.uint8))
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from kinbits import hamming
-from kinbits._errors import DataError, EnvironmentFault, UsageError
+from kinbits._errors import DataError, PlatformError, UsageError
 from kinbits.metrics import LabelRelevance, ListRelevance, evaluate, legacy_definitions
 
 
@@ -177,5 +177,5 @@ def test_what_a_definition_cannot_do_is_refused(monkeypatch):
     with pytest.raises(DataError, match="no query finds"):
         evaluate(codes, codes, LabelRelevance([0], [1]), ["map@all"], legacy="hashnet")
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
-    with pytest.raises(EnvironmentFault, match="install torch"):
+    with pytest.raises(PlatformError, match="install torch"):
         evaluate(codes, codes, one, ["map@all"], legacy="orthohash")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kinbits import hamming
-from kinbits._errors import DataError, EnvironmentFault, UsageError
+from kinbits._errors import DataError, PlatformError, UsageError
 from kinbits.metrics import _pairs, code_statistics
 
 SHEET = hamming.pack(np.array([[1, 1, -1, 1], [1, -1, -1, -1], [1, 1, 1, -1], [1, -1, 1, 1]]) > 0)
@@ -135,7 +135,7 @@ def test_a_plot_is_written_and_a_bad_place_is_named(tmp_path):
     codes, labels = random_codes()
     for found in (code_statistics(codes, 12, labels), code_statistics(SHEET, 4)):
         assert found.plot(tmp_path / "s.png").stat().st_size > 10_000
-    with pytest.raises(EnvironmentFault, match="cannot write"):
+    with pytest.raises(PlatformError, match="cannot write"):
         found.plot(tmp_path / "nowhere" / "s.png")
 
 

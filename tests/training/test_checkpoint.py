@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import kinbits
-from kinbits._errors import ArtefactError, EnvironmentFault
+from kinbits._errors import ArtefactError, PlatformError
 from kinbits.training._checkpoint import FILE, Checkpoints
 
 IDENTITY = {"method": "orthohash", "bits": 8}
@@ -30,7 +30,7 @@ def fit(folder, **other):
 def test_a_full_disk_is_named_and_leaves_the_checkpoint_before(tmp_path, full_disk, size):
     kept = Checkpoints(tmp_path)
     kept.save({**STATE, "epochs": [{"loss": 1.0}]})
-    with full_disk(size), pytest.raises(EnvironmentFault, match=r"checkpoint.*File too large.*free space"):
+    with full_disk(size), pytest.raises(PlatformError, match=r"checkpoint.*File too large.*free space"):
         kept.save(STATE)
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
     assert kept.load(IDENTITY, CPU)["epochs"] == [{"loss": 1.0}]

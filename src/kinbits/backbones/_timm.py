@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor
 
-from kinbits._errors import EnvironmentFault
+from kinbits._errors import PlatformError
 from kinbits.backbones._base import ImageBackbone, Preprocessing
 from kinbits.backbones._registry import register_backbone
 
@@ -99,14 +99,14 @@ def _create(arch: str, *, pretrained: bool, options: dict[str, Any]) -> Any:
     try:
         import timm
     except (ImportError, RuntimeError) as error:  # a torchvision of another torch fails with RuntimeError
-        raise EnvironmentFault(
+        raise PlatformError(
             f"backbone 'timm:{arch}' needs timm ({error}); run: pip install kinbits[timm] "
             "(timm needs a torchvision that fits the installed torch)"
         ) from error
     try:
         return timm.create_model(arch, pretrained=pretrained, num_classes=0, **options)
     except (OSError, RuntimeError) as error:
-        raise EnvironmentFault(
+        raise PlatformError(
             f"timm cannot make '{arch}': {error}; see timm.list_models('*', pretrained=True) for names, "
             "and check the network when the weights have to be downloaded"
         ) from error

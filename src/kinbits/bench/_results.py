@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 
-from kinbits._errors import ArtefactError, EnvironmentFault
+from kinbits._errors import ArtefactError, PlatformError
 from kinbits._files import check_parent
 
 IDENTITY = ("protocol", "backbone", "direction", "method", "bits", "seed")
@@ -24,7 +24,7 @@ class Results:
 
     Raises:
         ArtefactError: The file holds other columns.
-        EnvironmentFault: The folder cannot be written.
+        PlatformError: The folder cannot be written.
     """
 
     def __init__(self, path: Path, metrics: Sequence[str]) -> None:
@@ -52,7 +52,7 @@ class Results:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise EnvironmentFault(f"cannot write {self.path}: {error.strerror or error}") from None
+            raise PlatformError(f"cannot write {self.path}: {error.strerror or error}") from None
         self.rows += texts
 
     def __iter__(self) -> Iterator[dict[str, str]]:

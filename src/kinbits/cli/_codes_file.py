@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kinbits._code_rows import FORMAT, KEY, code_rows
-from kinbits._errors import ArtefactError, EnvironmentFault, UsageError
+from kinbits._errors import ArtefactError, PlatformError, UsageError
 
 if TYPE_CHECKING:
     from kinbits.cli._encoding import Encoded
@@ -118,7 +118,7 @@ def check_target(path: Path) -> None:
 
     Raises:
         UsageError: The name has another extension, or is a folder.
-        EnvironmentFault: The folder cannot be written.
+        PlatformError: The folder cannot be written.
     """
     import tempfile
 
@@ -215,7 +215,7 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _fault(path: Path, error: OSError) -> EnvironmentFault:
-    return EnvironmentFault(
+def _fault(path: Path, error: OSError) -> PlatformError:
+    return PlatformError(
         f"cannot write {path}: {error.strerror or error}; check permissions and free space, or choose another place"
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from kinbits._errors import EnvironmentFault, UsageError, unknown_name
+from kinbits._errors import PlatformError, UsageError, unknown_name
 
 if TYPE_CHECKING:
     from kinbits.data import Dataset, Splits
@@ -120,7 +120,7 @@ def writable_folder(folder: Path) -> Path:
 
     Raises:
         UsageError: A file lies there.
-        EnvironmentFault: It cannot be made or written.
+        PlatformError: It cannot be made or written.
     """
     import tempfile
 
@@ -131,7 +131,7 @@ def writable_folder(folder: Path) -> Path:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise EnvironmentFault(
+        raise PlatformError(
             f"cannot write in {folder}: {error.strerror or error}; choose another output folder"
         ) from None
     return folder

@@ -59,7 +59,7 @@ def bench(
 
 def write_tables(experiment: Experiment, results: Results, name: str) -> list[Path]:
     """Write the tables beside the CSV file."""
-    from kinbits._errors import EnvironmentFault
+    from kinbits._errors import PlatformError
     from kinbits.bench import Comparison
     from kinbits.bench._tables import document, page
 
@@ -72,6 +72,6 @@ def write_tables(experiment: Experiment, results: Results, name: str) -> list[Pa
         try:
             path.write_text(text, encoding="utf-8")
         except OSError as error:
-            raise EnvironmentFault(f"cannot write {path}: {error.strerror or error}") from None
+            raise PlatformError(f"cannot write {path}: {error.strerror or error}") from None
         written.append(path)
     return written

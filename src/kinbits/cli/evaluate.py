@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from kinbits._errors import EnvironmentFault
+from kinbits._errors import PlatformError
 from kinbits.cli._app import app
 from kinbits.cli._output import JsonFlag, console, facts, note, print_json
 from kinbits.cli._source import PARTS, ImageColumn, LabelColumn, Source, TextColumn, writable_folder
@@ -116,7 +116,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         for made, path in zip(aside, paths, strict=True):
             made.replace(path)
     except OSError as error:
-        raise EnvironmentFault(f"cannot write the report in {folder}: {error.strerror or error}") from None
+        raise PlatformError(f"cannot write the report in {folder}: {error.strerror or error}") from None
     finally:
         for made in aside:
             made.unlink(missing_ok=True)
@@ -161,5 +161,5 @@ def _record(folder: Path, report: Report) -> None:
 
     try:
         append_metrics(folder, report.name, report.rows[0].values)
-    except EnvironmentFault as error:
+    except PlatformError as error:
         note(f"note: {error}")

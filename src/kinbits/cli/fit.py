@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kinbits._errors import EnvironmentFault, KinbitsError, UsageError
+from kinbits._errors import KinbitsError, PlatformError, UsageError
 from kinbits._files import CONFIG
 from kinbits.cli._app import app
 from kinbits.cli._output import (
@@ -235,7 +235,7 @@ class _Fit:
                 note("the same command with --resume goes on from the last finished epoch")
             raise
         except KinbitsError as error:
-            if not known and not isinstance(error, EnvironmentFault):
+            if not known and not isinstance(error, PlatformError):
                 shutil.rmtree(self.checkpoints, ignore_errors=True)
             raise
 

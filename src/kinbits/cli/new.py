@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from kinbits._errors import EnvironmentFault, UsageError
+from kinbits._errors import PlatformError, UsageError
 from kinbits.cli._app import group
 
 new = group("new", "Write a file to start from.")
@@ -106,6 +106,6 @@ def _write_new(path: Path, text: str) -> None:
     except FileExistsError:
         raise UsageError(f"{path} exists and is not overwritten; choose another name, or move it away") from None
     except OSError as error:
-        raise EnvironmentFault(f"cannot write {path}: {error.strerror}; go to a folder that you can write") from None
+        raise PlatformError(f"cannot write {path}: {error.strerror}; go to a folder that you can write") from None
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)

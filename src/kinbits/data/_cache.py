@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from kinbits._errors import EnvironmentFault, UsageError
+from kinbits._errors import PlatformError, UsageError
 
 Compute = Callable[[int, int], tuple[np.ndarray, np.ndarray, Sequence[str]]]
 Progress = Callable[[int, int], None]
@@ -60,7 +60,7 @@ class FeatureCache:
             dim: Width of a row.
 
         Raises:
-            EnvironmentFault: The entry exists but cannot be read.
+            PlatformError: The entry exists but cannot be read.
         """
         identity = {"format": _FORMAT, "n": n, "dim": dim, "chunk": self.chunk, "key": dict(key)}
         text = json.dumps(identity, sort_keys=True)
@@ -96,7 +96,7 @@ class CachedFeatures:
             progress: Called with (rows done, n) at the start and after each chunk.
 
         Raises:
-            EnvironmentFault: The folder cannot be written, or the disk is full.
+            PlatformError: The folder cannot be written, or the disk is full.
         """
         if not self.complete:
             with self._locked():
@@ -255,7 +255,7 @@ def _explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise EnvironmentFault(
+        raise PlatformError(
             f"the feature cache {folder.parent} cannot be used ({error.strerror or error}); "
             "set KINBITS_CACHE to a writable folder on a disk with free space"
         ) from error

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from .._errors import DataError, EnvironmentFault
+from .._errors import DataError, PlatformError
 from .._runs import places_in_runs
 from ._pair_files import Covisible, NamedPairs, similar_pairs
 
@@ -36,12 +36,12 @@ def read_model(folder: Path, limits: Covisible) -> NamedPairs:
 
     Raises:
         DataError: The model is damaged or incomplete.
-        EnvironmentFault: pycolmap is not installed.
+        PlatformError: pycolmap is not installed.
     """
     try:
         import pycolmap
     except ImportError as error:
-        raise EnvironmentFault(f"COLMAP models need pycolmap ({error}); run: pip install 'kinbits[sfm]'") from error
+        raise PlatformError(f"COLMAP models need pycolmap ({error}); run: pip install 'kinbits[sfm]'") from error
     _check_whole(folder)
     try:
         model = pycolmap.Reconstruction(str(folder))

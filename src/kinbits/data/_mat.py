@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._errors import DataError, EnvironmentFault
+from .._errors import DataError, PlatformError
 
 
 def read_mat(path: Path) -> dict[str, np.ndarray]:
@@ -16,14 +16,14 @@ def read_mat(path: Path) -> dict[str, np.ndarray]:
 
     Raises:
         DataError: It is damaged, or of version 7.3.
-        EnvironmentFault: It cannot be opened.
+        PlatformError: It cannot be opened.
     """
     from scipy.io import loadmat
 
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise EnvironmentFault(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise PlatformError(f"{path}: cannot be read: {error.strerror or error}") from None
     try:
         found: dict[str, Any] = loadmat(io.BytesIO(data))
     except NotImplementedError:

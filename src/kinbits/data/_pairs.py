@@ -155,7 +155,7 @@ def open_pairs(
     Raises:
         DataError: A source is missing or damaged, names unknown images, or contradicts itself.
         UsageError: A threshold is out of range.
-        EnvironmentFault: A COLMAP model is given, and pycolmap is not installed.
+        PlatformError: A COLMAP model is given, and pycolmap is not installed.
     """
     limits = Covisible(min_shared, min_overlap, max_overlap, most, longest_track)
     sources = [source] if isinstance(source, (str, os.PathLike)) else source

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .._errors import DataError, EnvironmentFault
+from .._errors import DataError, PlatformError
 
 MAX_FILE_BYTES = 2**30
 _KINDS = "biufSUc"
@@ -32,7 +32,7 @@ def read_pickle(path: Path) -> Any:
 
     Raises:
         DataError: It names any other function or class, is damaged, or is larger than 1 GiB.
-        EnvironmentFault: It cannot be opened.
+        PlatformError: It cannot be opened.
     """
     try:
         size = path.stat().st_size
@@ -47,7 +47,7 @@ def read_pickle(path: Path) -> Any:
             "because a pickle may run any code: get the file from its publisher, or save plain lists"
         ) from None
     except OSError as error:
-        raise EnvironmentFault(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise PlatformError(f"{path}: cannot be read: {error.strerror or error}") from None
     except RecursionError:
         raise DataError(f"{path}: the pickle is nested too deeply to be a data set; get the original file") from None
     except Exception as error:  # a damaged pickle makes the decoder fail in nearly every way that Python has

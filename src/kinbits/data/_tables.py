@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .._errors import DataError, EnvironmentFault, UsageError
+from .._errors import DataError, PlatformError, UsageError
 from ._columns import (
     ID_NAMES,
     LABEL_NAMES,
@@ -60,7 +60,7 @@ def open_parquet(paths: Sequence[Path], options: Options) -> Dataset:
 
     Raises:
         DataError: A file is damaged, or there is no image column.
-        EnvironmentFault: The cache folder cannot be written.
+        PlatformError: The cache folder cannot be written.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -155,7 +155,7 @@ def _mapped_copy(paths: Sequence[Path]) -> Any:
         with _no_progress():
             return datasets.Dataset.from_parquet([str(path) for path in paths], cache_dir=folder)
     except (PermissionError, OSError) as error:
-        raise EnvironmentFault(
+        raise PlatformError(
             f"cannot keep a working copy of {paths[0]} in {folder} ({_first_line(error)}); free some space, "
             "or name a writable folder in KINBITS_CACHE"
         ) from None

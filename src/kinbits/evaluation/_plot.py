@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kinbits._errors import EnvironmentFault
+from kinbits._errors import PlatformError
 from kinbits.evaluation._row import Row
 
 
@@ -28,5 +28,5 @@ def plot_curves(rows: Sequence[Row], title: str, path: Path) -> Path:
     try:
         figure.savefig(path, metadata={"Software": "kinbits"})
     except OSError as error:
-        raise EnvironmentFault(f"cannot write {path}: {error.strerror or error}") from None
+        raise PlatformError(f"cannot write {path}: {error.strerror or error}") from None
     return path

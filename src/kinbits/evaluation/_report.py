@@ -9,7 +9,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from kinbits._errors import EnvironmentFault
+from kinbits._errors import PlatformError
 from kinbits.evaluation._page import Details, page
 from kinbits.evaluation._plot import plot_curves
 from kinbits.evaluation._row import Row
@@ -84,13 +84,13 @@ class Report:
         """Write a page with everything on it, which needs no other file and no network.
 
         Raises:
-            EnvironmentFault: The file cannot be written.
+            PlatformError: The file cannot be written.
         """
         path = Path(path)
         try:
             path.write_text(page(self), encoding="utf-8")
         except OSError as error:
-            raise EnvironmentFault(f"cannot write {path}: {error.strerror or error}") from None
+            raise PlatformError(f"cannot write {path}: {error.strerror or error}") from None
         return path
 
     def plot(self, path: str | Path) -> Path:

@@ -19,7 +19,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from kinbits._errors import ArtefactError, EnvironmentFault, UsageError
+from kinbits._errors import ArtefactError, PlatformError, UsageError
 from kinbits.hamming import MultiIndex
 from kinbits.index import _manifest
 from kinbits.index._ids import Id, readable
@@ -51,7 +51,7 @@ class Folder:
 
         Raises:
             UsageError: if it is a file, or holds other files.
-            EnvironmentFault: if it cannot be made.
+            PlatformError: if it cannot be made.
         """
         if self.path.is_file():
             raise UsageError(f"{self.path} is a file; an index is a folder, choose another name")
@@ -68,7 +68,7 @@ class Folder:
         What a failed change has written is removed, so that a full disk is no fuller than before.
 
         Raises:
-            EnvironmentFault: if another process or object is writing, or the folder is read-only.
+            PlatformError: if another process or object is writing, or the folder is read-only.
         """
         with _faults(self.path):
             lock = open(self.path / _LOCK, "wb")  # noqa: SIM115 - only this line may be the system's fault
@@ -76,13 +76,13 @@ class Folder:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise EnvironmentFault(
+                raise PlatformError(
                     f"another writer is changing {self.path}; wait until it has finished, then try again"
                 ) from None
             try:
                 yield
             except BaseException:
-                with suppress(ArtefactError, EnvironmentFault):
+                with suppress(ArtefactError, PlatformError):
                     self._sweep(self._manifest())
                 raise
 
@@ -119,7 +119,7 @@ class Folder:
         """Join runs into a new segment's files, synced; call inside `writing`.
 
         Raises:
-            EnvironmentFault: if the disk is full or the folder cannot be written.
+            PlatformError: if the disk is full or the folder cannot be written.
         """
         merge, bounds = Merge(runs), []
         with _faults(self.path), self._file(number, "codes") as codes, self._file(number, "ids") as ids:
@@ -139,7 +139,7 @@ class Folder:
         """Write the search tables of a segment, synced; call inside `writing`.
 
         Raises:
-            EnvironmentFault: if the disk is full or the folder cannot be written.
+            PlatformError: if the disk is full or the folder cannot be written.
         """
         arrays = MultiIndex.build(segment.codes).arrays()
         entries = arranged(arrays)
@@ -156,7 +156,7 @@ class Folder:
             The state with all that was still in memory mapped from its file.
 
         Raises:
-            EnvironmentFault: if the disk is full or the folder cannot be written; the old contents stay.
+            PlatformError: if the disk is full or the folder cannot be written; the old contents stay.
         """
         with _faults(self.path):
             state = replace(state, segments=tuple(map(self._with_deletions, state.segments)))
@@ -189,7 +189,7 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError):
             raise ArtefactError(f"there is no index at {self.path}; make one with Index.create") from None
         except OSError as error:
-            raise EnvironmentFault(f"{path} cannot be read: {error.strerror}") from None
+            raise PlatformError(f"{path} cannot be read: {error.strerror}") from None
 
     def _open(self, entry: SegmentEntry, earlier: Segment | None = None) -> Segment:
         """Map a segment; parts of an earlier one that are the same files are used again, with what is known of them."""
@@ -297,7 +297,7 @@ def save_copy(path: Path, state: State) -> None:
 
     Raises:
         UsageError: if an index or other files lie there.
-        EnvironmentFault: if the folder cannot be written.
+        PlatformError: if the folder cannot be written.
     """
     folder = Folder(path)
     if folder.exists():
@@ -345,9 +345,9 @@ def _faults(path: Path, action: str = "written") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if isinstance(error, EnvironmentFault) or (action == "read" and isinstance(error, FileNotFoundError)):
+        if isinstance(error, PlatformError) or (action == "read" and isinstance(error, FileNotFoundError)):
             raise
-        raise EnvironmentFault(
+        raise PlatformError(
             f"{path} cannot be {action}: {error.strerror or error}; check permissions and free space"
         ) from None
 

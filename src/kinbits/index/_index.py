@@ -83,7 +83,7 @@ class Index:
         Raises:
             UsageError: if the length is missing or impossible, or the folder holds something.
             ArtefactError: if the model does not fit ``bits`` or the existing index.
-            EnvironmentFault: if the folder cannot be written.
+            PlatformError: if the folder cannot be written.
         """
         state = new_state(bits, model)
         require_model(model, state)
@@ -140,7 +140,7 @@ class Index:
             UsageError: if an id exists, or items need a model and there is none.
             DataError: if codes, ids or metadata do not fit each other or the index, or no item can be read.
             ArtefactError: if files that the change needs are damaged.
-            EnvironmentFault: if the folder cannot be written; the index stays as it was.
+            PlatformError: if the folder cannot be written; the index stays as it was.
         """
         codes, given, columns = read_items(items, ids, metadata, self._model, self.bits)  # long: not under the lock
         with self._change():
@@ -160,7 +160,7 @@ class Index:
 
         Raises:
             DataError: if an id is not in the index.
-            EnvironmentFault: if the folder cannot be written; the index stays as it was.
+            PlatformError: if the folder cannot be written; the index stays as it was.
         """
         wanted = as_ids(ids)
         with self._change():
@@ -181,7 +181,7 @@ class Index:
         Raises:
             UsageError: if an id exists, or the kinds of ids differ.
             ArtefactError: if the other index has another length or model, or one of the two is damaged.
-            EnvironmentFault: if the folder cannot be written; the index stays as it was.
+            PlatformError: if the folder cannot be written; the index stays as it was.
         """
         require_alike(self._state, getattr(other, "_state", other))
         with self._change():
@@ -195,7 +195,7 @@ class Index:
 
         Raises:
             ArtefactError: if the index is damaged.
-            EnvironmentFault: if the folder cannot be written; the index stays as it was.
+            PlatformError: if the folder cannot be written; the index stays as it was.
         """
         with self._change():
             self._commit(self._state.compacted(self._place))
@@ -213,7 +213,7 @@ class Index:
 
         Raises:
             ArtefactError: if codes are damaged.
-            EnvironmentFault: if the folder cannot be written; the index stays as it was.
+            PlatformError: if the folder cannot be written; the index stays as it was.
         """
         with self._change():
             self._commit(self._state.optimized(self._place))
@@ -346,7 +346,7 @@ class Index:
 
         Raises:
             UsageError: if something lies there already.
-            EnvironmentFault: if it cannot be written.
+            PlatformError: if it cannot be written.
         """
         save_copy(Path(path), self._state)
 

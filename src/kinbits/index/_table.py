@@ -20,7 +20,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from kinbits._errors import ArtefactError, DataError, EnvironmentFault
+from kinbits._errors import ArtefactError, DataError, PlatformError
 from kinbits.index import _bitmap
 from kinbits.index._bitmap import Bitmap
 from kinbits.index._filter import Condition
@@ -69,7 +69,7 @@ class Table:
         """Write a table's file; whoever calls it syncs it.
 
         Raises:
-            EnvironmentFault: if the disk is full or the folder cannot be written.
+            PlatformError: if the disk is full or the folder cannot be written.
         """
         path.unlink(missing_ok=True)
         with _writing(str(path)), closing(sqlite3.connect(path, isolation_level=None)) as connection:
@@ -201,6 +201,6 @@ def _writing(place: str) -> Iterator[None]:
     except sqlite3.DataError as error:
         raise DataError(f"metadata cannot be stored: {error}; shorten the longest values") from None
     except sqlite3.OperationalError as error:
-        raise EnvironmentFault(f"{place} cannot be written: {error}; check permissions and free space") from None
+        raise PlatformError(f"{place} cannot be written: {error}; check permissions and free space") from None
     except sqlite3.Error as error:  # of the table that the rows come from
         raise ArtefactError(f"metadata are damaged ({error}); restore them from a backup") from None

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinbits import hamming
-from kinbits._errors import DataError, EnvironmentFault, UsageError, unknown_name
+from kinbits._errors import DataError, PlatformError, UsageError, unknown_name
 from kinbits.metrics._groups import JUNK
 from kinbits.metrics._names import Metric
 from kinbits.metrics._relevance import Codes, GradedRelevance
@@ -124,7 +124,7 @@ def _topk(near: NDArray[np.uint16], length: int) -> Rows:
     try:
         import torch
     except ImportError:
-        raise EnvironmentFault("this legacy definition sorts with torch.topk; install torch to use it") from None
+        raise PlatformError("this legacy definition sorts with torch.topk; install torch to use it") from None
     rows = torch.topk(torch.from_numpy(near.astype(np.float32)), length, largest=False)[1]
     return np.asarray(rows.numpy())
 

@@ -97,7 +97,7 @@ class CodeStatistics:
         """Draw distances within and between classes, bits and their correlations, as a PNG or what the name says.
 
         Raises:
-            EnvironmentFault: if matplotlib is missing or the file cannot be written.
+            PlatformError: if matplotlib is missing or the file cannot be written.
         """
         from kinbits.metrics._statistics_plot import plot_statistics
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kinbits._errors import EnvironmentFault
+from kinbits._errors import PlatformError
 from kinbits.metrics._groups import Counts
 
 if TYPE_CHECKING:
@@ -20,13 +20,13 @@ def plot_statistics(found: CodeStatistics, path: Path) -> Path:
     """Draw distances of pairs, the balance of each bit, and the correlations of bits.
 
     Raises:
-        EnvironmentFault: if matplotlib is missing or the file cannot be written.
+        PlatformError: if matplotlib is missing or the file cannot be written.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise EnvironmentFault("plots need matplotlib; install it") from None
+        raise PlatformError("plots need matplotlib; install it") from None
     figure = Figure(figsize=(12, 4), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     left, middle, right = figure.subplots(1, 3)
@@ -42,7 +42,7 @@ def plot_statistics(found: CodeStatistics, path: Path) -> Path:
         figure.savefig(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise EnvironmentFault(f"cannot write {path}: {reason}") from None
+        raise PlatformError(f"cannot write {path}: {reason}") from None
     return path
 
 

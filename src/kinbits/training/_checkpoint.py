@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from kinbits._errors import ArtefactError, EnvironmentFault
+from kinbits._errors import ArtefactError, PlatformError
 
 FILE = "last.ckpt"
 FORMAT = 2  # of what a state holds and of what identifies its run
@@ -30,7 +30,7 @@ class Checkpoints:
         """Write the state after the last finished epoch.
 
         Raises:
-            EnvironmentFault: The folder cannot be written; the checkpoint before stays.
+            PlatformError: The folder cannot be written; the checkpoint before stays.
         """
         if self.folder is None:
             return
@@ -49,7 +49,7 @@ class Checkpoints:
             fault = error if isinstance(error, OSError) else error.__context__
             if not isinstance(fault, OSError):
                 raise
-            raise EnvironmentFault(
+            raise PlatformError(
                 f"cannot write the checkpoint {target}: {fault.strerror or fault}; check permissions and free space"
             ) from None
 

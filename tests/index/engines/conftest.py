@@ -4,7 +4,7 @@ from itertools import count
 
 import pytest
 
-from kinbits._errors import EnvironmentFault
+from kinbits._errors import PlatformError
 from kinbits.index import create_index
 from kinbits.index.engines._milvus_link import require_packages
 
@@ -31,7 +31,7 @@ class Maker:
 def lite(tmp_path_factory):
     try:
         require_packages(lite=True)
-    except EnvironmentFault as fault:
+    except PlatformError as fault:
         pytest.skip(str(fault))
     maker = Maker(f"milvus-lite:{tmp_path_factory.mktemp('lite')}/test.db#")
     yield maker

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kinbits import hamming
-from kinbits._errors import ArtefactError, EnvironmentFault, UsageError
+from kinbits._errors import ArtefactError, PlatformError, UsageError
 from kinbits.index import Index, create_index, open_index
 from kinbits.index.engines._graph import Sidecar
 from kinbits.testing import check_index
@@ -220,7 +220,7 @@ def test_lists_without_a_number_in_an_older_description_are_automatic(tmp_path):
 
 def test_a_machine_without_faiss_is_told_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(EnvironmentFault, match="pip install faiss-cpu"):
+    with pytest.raises(PlatformError, match="pip install faiss-cpu"):
         create_index(engine="faiss-hnsw", bits=64)
 
 

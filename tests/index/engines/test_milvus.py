@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kinbits import hamming
-from kinbits._errors import ArtefactError, DataError, EnvironmentFault, UsageError
+from kinbits._errors import ArtefactError, DataError, PlatformError, UsageError
 from kinbits.index import Index, create_index, open_index
 from kinbits.index.engines import _milvus_link
 from kinbits.index.engines._milvus_link import Place
@@ -193,7 +193,7 @@ def test_a_wrong_option_is_refused_without_a_connection(options, words):
 
 def test_a_server_that_does_not_answer_is_named():
     pytest.importorskip("pymilvus")
-    with pytest.raises(EnvironmentFault, match=r"127\.0\.0\.1:1/x failed to connect"):
+    with pytest.raises(PlatformError, match=r"127\.0\.0\.1:1/x failed to connect"):
         open_index("milvus://127.0.0.1:1/x", timeout=1)
 
 
@@ -207,12 +207,12 @@ def test_a_server_that_does_not_answer_is_named():
 )
 def test_a_package_that_is_missing_or_too_new_is_named_with_the_remedy(monkeypatch, tmp_path, versions, words):
     monkeypatch.setattr(_milvus_link, "installed", versions.get)
-    with pytest.raises(EnvironmentFault, match=words):
+    with pytest.raises(PlatformError, match=words):
         create_index(f"milvus-lite:{tmp_path}/x.db", bits=8)
 
 
 def test_a_setuptools_that_milvus_lite_cannot_use_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(_milvus_link, "installed", {"pymilvus": "3.0.2", "milvus-lite": "2.5.1"}.get)
     monkeypatch.setitem(sys.modules, "pkg_resources", None)
-    with pytest.raises(EnvironmentFault, match="setuptools 81"):
+    with pytest.raises(PlatformError, match="setuptools 81"):
         create_index(f"milvus-lite:{tmp_path}/x.db", bits=8)

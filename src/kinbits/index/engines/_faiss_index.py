@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from kinbits import hamming
-from kinbits._errors import ArtefactError, EnvironmentFault, UsageError
+from kinbits._errors import ArtefactError, PlatformError, UsageError
 from kinbits.hamming import Codes
 from kinbits.index._filter import Where
 from kinbits.index._hits import BatchHits, Hits
@@ -57,7 +57,7 @@ class FaissIndex(EngineIndex):
 
         Raises:
             UsageError: for a wrong length or option, or a folder that holds something.
-            EnvironmentFault: if faiss is missing, or the folder cannot be written.
+            PlatformError: if faiss is missing, or the folder cannot be written.
         """
         _faiss()
         chosen = read_options(cls._options, options, cls.name)
@@ -76,7 +76,7 @@ class FaissIndex(EngineIndex):
         Raises:
             ArtefactError: if there is none, or it was made by another model or engine.
             UsageError: for an option that cannot change.
-            EnvironmentFault: if faiss is missing.
+            PlatformError: if faiss is missing.
         """
         _faiss()
         path = Path(place)
@@ -204,7 +204,7 @@ class FaissIndex(EngineIndex):
 
         Raises:
             UsageError: if something lies there already.
-            EnvironmentFault: if it cannot be written.
+            PlatformError: if it cannot be written.
         """
         _require_new(Path(path))
         self._index.save(Path(path) / _ITEMS)
@@ -282,7 +282,7 @@ class FaissIndex(EngineIndex):
         try:
             Sidecar(place).write(self.name, asdict(self._chosen), graph)
         except (OSError, RuntimeError) as error:  # faiss raises RuntimeError for a full disk
-            raise EnvironmentFault(
+            raise PlatformError(
                 f"the items in {place} are saved, but faiss's part cannot be written ({error}); "
                 "check permissions and free space, then call rebuild()"
             ) from None
@@ -308,5 +308,5 @@ def _faiss() -> Any:
     try:
         import faiss
     except ImportError as error:
-        raise EnvironmentFault(f"this engine needs faiss ({error}); {FaissIndex.remedy}") from None
+        raise PlatformError(f"this engine needs faiss ({error}); {FaissIndex.remedy}") from None
     return faiss

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from kinbits._errors import EnvironmentFault, UsageError
+from kinbits._errors import PlatformError, UsageError
 from kinbits.index.engines._base import installed
 
 _PORT = 19530
@@ -78,7 +78,7 @@ class Link:
         """Call a method of the client on the collection.
 
         Raises:
-            EnvironmentFault: if Milvus cannot be reached, or refuses.
+            PlatformError: if Milvus cannot be reached, or refuses.
         """
         with self._faults(method):
             return getattr(self.client, method)(self.place.collection, *arguments, timeout=self._timeout, **options)
@@ -98,7 +98,7 @@ class Link:
             if not isinstance(error, (MilvusException, grpc.RpcError, grpc.FutureTimeoutError, OSError)):
                 raise
             said = " ".join(str(getattr(error, "message", "") or error).split())[:300]
-            raise EnvironmentFault(
+            raise PlatformError(
                 f"Milvus at {self.place.shown} failed to {action.replace('_', ' ')}: {said}; "
                 "check that it runs, its address and its log"
             ) from None
@@ -110,26 +110,24 @@ def require_packages(lite: bool) -> None:
     """Refuse versions that cannot hold binary vectors, before pymilvus fails in its own words.
 
     Raises:
-        EnvironmentFault: naming what to install.
+        PlatformError: naming what to install.
     """
     if installed("pymilvus") is None:
-        raise EnvironmentFault(
-            "Milvus is reached through pymilvus, which is not installed; pip install 'kinbits[milvus]'"
-        )
+        raise PlatformError("Milvus is reached through pymilvus, which is not installed; pip install 'kinbits[milvus]'")
     if not lite:
         return
     remedy = "pip install 'kinbits[milvus-lite]'"
     found = installed("milvus-lite")
     if found is None:
-        raise EnvironmentFault(f"a local Milvus file needs milvus-lite, which is not installed; {remedy}")
+        raise PlatformError(f"a local Milvus file needs milvus-lite, which is not installed; {remedy}")
     if int(found.split(".")[0]) >= 3:
-        raise EnvironmentFault(f"milvus-lite {found} refuses binary vectors, 2.5 takes them; {remedy}")
+        raise PlatformError(f"milvus-lite {found} refuses binary vectors, 2.5 takes them; {remedy}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             import pkg_resources  # noqa: F401
         except ImportError:
-            raise EnvironmentFault(
+            raise PlatformError(
                 f"milvus-lite {found} needs pkg_resources, which setuptools 81 and later lack; {remedy}"
             ) from None
 
@@ -153,4 +151,4 @@ def _collection(name: str) -> str:
 
 def _require_folder(path: Path) -> None:
     if not path.parent.is_dir():
-        raise EnvironmentFault(f"{path.parent} is no folder; make it, or choose another place for {path.name}")
+        raise PlatformError(f"{path.parent} is no folder; make it, or choose another place for {path.name}")

@@ -97,7 +97,7 @@ def create_index(
 
     Raises:
         UsageError: for an unknown engine or option, or a place that another engine needs.
-        EnvironmentFault: if a package is missing, or the place cannot be reached or written.
+        PlatformError: if a package is missing, or the place cannot be reached or written.
     """
     chosen = _by_place(place, engine)
     if chosen.index is Index:
@@ -118,7 +118,7 @@ def open_index(place: PathLike, *, model: Encoder | None = None, **options: Any)
     Raises:
         ArtefactError: if there is none, it is damaged, or made by another model.
         UsageError: for an option that the engine does not have.
-        EnvironmentFault: if a package is missing, or the place cannot be reached.
+        PlatformError: if a package is missing, or the place cannot be reached.
     """
     if _scheme(place) is None and (Path(place) / SIDECAR).is_file():
         chosen = _by_place(place, _engine_of(Path(place)))

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from kinbits import hamming
-from kinbits._errors import ArtefactError, DataError, EnvironmentFault, UsageError, unknown_name
+from kinbits._errors import ArtefactError, DataError, PlatformError, UsageError, unknown_name
 from kinbits.hamming import Codes
 from kinbits.index._filter import Condition, Where
 from kinbits.index._hits import BatchHits, Hits
@@ -104,7 +104,7 @@ class MilvusIndex(EngineIndex):
 
         Raises:
             UsageError: for a wrong place, length or option, or a collection that exists.
-            EnvironmentFault: if pymilvus is missing, or Milvus cannot be reached.
+            PlatformError: if pymilvus is missing, or Milvus cannot be reached.
         """
         chosen = read_options(MilvusOptions, options, cls.name)
         length = read_bits(bits, model)
@@ -131,7 +131,7 @@ class MilvusIndex(EngineIndex):
         Raises:
             ArtefactError: if there is none, or it is not ours, or of another model.
             UsageError: for a wrong place or an option that cannot change.
-            EnvironmentFault: if pymilvus is missing, or Milvus cannot be reached.
+            PlatformError: if pymilvus is missing, or Milvus cannot be reached.
         """
         for name in options:
             if name in _FIXED:
@@ -168,7 +168,7 @@ class MilvusIndex(EngineIndex):
         Raises:
             UsageError: if ids are missing or exist, or a column has a name that Milvus cannot hold.
             DataError: if codes, ids or metadata do not fit each other or the collection.
-            EnvironmentFault: if Milvus fails; says how many items were added.
+            PlatformError: if Milvus fails; says how many items were added.
         """
         codes, given, columns = read_items(items, ids, metadata, self._model, self.bits)
         if not len(codes):
@@ -190,7 +190,7 @@ class MilvusIndex(EngineIndex):
 
         Raises:
             DataError: if an id is not in the index.
-            EnvironmentFault: if Milvus fails.
+            PlatformError: if Milvus fails.
         """
         wanted = np.unique(as_ids(ids))
         if not wanted.size:
@@ -294,8 +294,8 @@ class MilvusIndex(EngineIndex):
         for batch in batched(rows, _ROWS):
             try:
                 self._link.call("upsert" if upsert else "insert", batch)
-            except EnvironmentFault as error:
-                raise EnvironmentFault(f"{error} ({done} items were added before)") from None
+            except PlatformError as error:
+                raise PlatformError(f"{error} ({done} items were added before)") from None
             done += len(batch)
 
     def _remove(self, ids: Sequence[Any]) -> None:
