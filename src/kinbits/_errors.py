@@ -7,8 +7,8 @@ import errno
 from collections.abc import Iterable
 
 _REMEDIES = {
-    errno.ENOSPC: "free some space on that disk",
-    errno.EDQUOT: "free some space, or raise the quota",
+    errno.ENOSPC: "make free space on that disk",
+    errno.EDQUOT: "make free space, or raise the quota",
     errno.EACCES: "check the permissions",
     errno.EPERM: "check the permissions",
     errno.EROFS: "choose a place that can be written",

@@ -8,6 +8,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -46,6 +47,33 @@ def check_parent(path: Path, what: str) -> None:
         raise PlatformError(
             f"cannot write in {path.parent}: {error.strerror or error}; choose another {what}"
         ) from None
+
+
+def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY, folder: int | None = None) -> int:
+    """Open a regular file; a pipe or a device, which could keep the reader waiting for ever, is refused.
+
+    Args:
+        path: Of the file.
+        flags: As for `os.open`.
+        folder: Descriptor of the folder that a relative path starts from.
+
+    Returns:
+        The descriptor, to be closed by the caller.
+
+    Raises:
+        OSError: It cannot be opened, or is no regular file.
+    """
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666, dir_fd=folder)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    return descriptor
+
+
+def read_regular(path: str | os.PathLike[str]) -> bytes:
+    """Return the bytes of a regular file; errors as in `open_regular`."""
+    with open(open_regular(path), "rb") as file:
+        return file.read()
 
 
 @contextmanager
