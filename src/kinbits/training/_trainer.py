@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import io
 import warnings
 from typing import Any
 
@@ -12,9 +10,9 @@ import torch
 from kinbits._errors import DataError, UsageError
 from kinbits.methods import Method
 from kinbits.training._config import Training
+from kinbits.training._processes import train_on_several
 from kinbits.training._run import History, Run
 from kinbits.training._sets import Trainable
-from kinbits.training._weights import load_weights, weights_of
 
 
 def train(method: Method, data: Trainable, training: Training | None = None, held: Trainable | None = None) -> History:
@@ -32,16 +30,16 @@ def train(method: Method, data: Trainable, training: Training | None = None, hel
     Raises:
         DataError: There are fewer than two rows, or the loss is no longer finite.
         ArtefactError: ``resume`` found another run's checkpoint.
+        PlatformError: The system ended one of several processes.
     """
     training = training or Training()
     if len(data) < 2:
         raise DataError(f"there are {len(data)} images to train on; give at least 2")
     fabric = _fabric(training)
-    history: History
-    history, weights = fabric.launch(_Work(method, data, held, training))
-    if weights is not None:
-        load_weights(method, data, torch.load(io.BytesIO(weights), weights_only=True))
-    return history
+    if training.devices > 1:
+        return train_on_several(fabric, method, data, held, training)
+    fabric.launch()
+    return Run(fabric, method, data, held, training).go()
 
 
 def _fabric(training: Training) -> Any:
@@ -60,24 +58,3 @@ def _fabric(training: Training) -> Any:
             strategy="ddp_spawn" if several else "auto",
             precision=training.precision,
         )
-
-
-class _Work:
-    """The run in each process. An object, since Fabric walks through plain arguments and rebuilds what it finds."""
-
-    def __init__(self, *job: Any) -> None:
-        self.job = job
-
-    def __call__(self, fabric: Any) -> tuple[History, bytes | None]:
-        """Run; only a spawned process has to send its weights back."""
-        if fabric.world_size == 1:
-            return Run(fabric, *self.job).go(), None
-        # Spawned processes get tensors in shared memory, and would write into each other's weights.
-        method, data, held, training = copy.deepcopy(self.job)
-        history = Run(fabric, method, data, held, training).go()
-        packed = io.BytesIO()  # plain bytes: tensors would be gone with the process
-        torch.save(weights_of(method, data), packed)
-        # Together, and before the interpreter ends: threads of the connection that outlive it abort the process.
-        fabric.barrier()
-        torch.distributed.destroy_process_group()
-        return history, packed.getvalue()
