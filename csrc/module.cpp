@@ -15,6 +15,7 @@
 
 #include "distances.hpp"
 #include "kernels.hpp"
+#include "mapped_file.hpp"
 #include "ranking.hpp"
 #include "search.hpp"
 
@@ -89,6 +90,18 @@ nb::tuple search(CodeArray queries, CodeArray codes, std::size_t limit, std::uin
                           as_array(std::move(found.rows)));
 }
 
+// A read-only NumPy array over an open file, which may be closed afterwards; it is unmapped with the array.
+nb::object map_file(int descriptor, std::size_t bytes) {
+    require(bytes > 0);
+    auto* const kept = new kinbits::MappedFile(descriptor, bytes);
+    const nb::capsule owner(kept, [](void* memory) noexcept { delete static_cast<kinbits::MappedFile*>(memory); });
+    if (!kept->data()) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        throw nb::python_error();
+    }
+    return nb::cast(nb::ndarray<nb::numpy, const std::uint8_t, nb::ndim<1>>(kept->data(), {bytes}, owner));
+}
+
 std::vector<std::string> simd_paths() {
     std::vector<std::string> names;
     for (const auto* path : kinbits::compiled_kernels())
@@ -110,6 +123,8 @@ NB_MODULE(_native, m) {
     m.def("search", &search, nb::arg("queries"), nb::arg("codes"), nb::arg("limit"), nb::arg("radius"),
           nb::arg("allow").none(), nb::arg("threads"));
     bind_multi_index(m);
+    m.def("map_file", &map_file, nb::arg("descriptor"), nb::arg("bytes"));
+    m.def("lost_pages", &kinbits::lost_pages);
     m.def("simd", [] { return std::string(kinbits::kernels().name); });
     m.def("simd_paths", &simd_paths);
 }

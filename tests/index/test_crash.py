@@ -13,7 +13,7 @@ from kinbits.index import Index
 DIES_WHILE_WRITING = """
 import os, signal, sys
 import numpy as np
-from kinbits.index import Index, _folder, _tables
+from kinbits.index import Index, _tables, _writer
 
 path, fatal, change = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 index, steps = Index.open(path), 0
@@ -25,20 +25,20 @@ def step():
         os.kill(os.getpid(), signal.SIGKILL)
 
 def dying(function):
-    def call(*arguments):
+    def call(*arguments, **named):
         step()
-        result = function(*arguments)
+        result = function(*arguments, **named)
         step()
         return result
     return call
 
-def dying_append(self, block, whole=_folder._Writer.append):
+def dying_append(self, block, whole=_writer.Writer.append):
     half = len(block) // 2
     whole(self, block[:half])
     step()
     whole(self, block[half:])
 
-_folder._Writer.append, os.replace, os.fsync = dying_append, dying(os.replace), dying(os.fsync)
+_writer.Writer.append, os.replace, os.fsync = dying_append, dying(os.replace), dying(os.fsync)
 if change == "add":
     index.add(np.ones((100, 1), np.uint8), metadata={"n": list(range(100))})
 elif change == "upsert":

@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -35,6 +36,10 @@ def files_of(path):
         "json",
     }
     return names
+
+
+def files_with_content(path):
+    return [entry.name for entry in sorted(path.iterdir()) if entry.name not in ("lock", "manifest.json")]
 
 
 def damaged_copies(path):
@@ -111,9 +116,65 @@ def test_a_file_that_is_cut_short_after_opening_is_named_and_kills_nobody(tmp_pa
             index = Index.open(tmp_path / "x")
             whole = (tmp_path / "x" / name).read_bytes()
             os.truncate(tmp_path / "x" / name, 1)
-            with pytest.raises(ArtefactError, match=name):
-                index.search(np.zeros(1, np.uint8))
+            if len(whole) > _stored.READ_BYTES:
+                with pytest.raises(ArtefactError, match=name):
+                    index.search(np.zeros(1, np.uint8))
+            else:  # in memory since it was opened
+                assert len(index.search(np.zeros(1, np.uint8), k=5, where="n<5")) == 4
             (tmp_path / "x" / name).write_bytes(whole)
+
+
+def test_files_that_are_overwritten_after_their_first_check_are_checked_again(tmp_path):
+    index = filled(tmp_path / "x", 100_000)
+    before = index.search(np.zeros(1, np.uint8), k=5).to_dicts()
+    for name in files_with_content(tmp_path / "x"):
+        path = tmp_path / "x" / name
+        whole = path.read_bytes()
+        path.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])  # in place, as `cp` does
+        with pytest.raises(ArtefactError, match=name):
+            index.search(np.zeros(1, np.uint8), k=5)
+        with pytest.raises(ArtefactError, match=name):
+            index.merge(Index.create(bits=8).add(np.zeros((100_000, 1), np.uint8), ids=range(10**6, 11 * 10**5)))
+            index.compact()
+        path.write_bytes(whole)
+        assert index.search(np.zeros(1, np.uint8), k=5).to_dicts() == before
+    assert len(index.add(np.zeros((1, 1), np.uint8))) == 100_001
+
+
+CUT_SHORT_WHILE_IT_IS_READ = """
+import os, sys
+import numpy as np
+from kinbits.index import Index
+
+index = Index.open(sys.argv[1])
+index.search(np.zeros(1, np.uint8), k=5)
+stat, name = os.stat, sys.argv[2]
+
+def late(path, *arguments, **named):  # the file is whole when it is looked at, and cut right after
+    found = stat(path, *arguments, **named)
+    if str(path).endswith(name):
+        os.truncate(path, 4096)
+    return found
+
+os.stat = late
+for call in (lambda: index.search(np.zeros(1, np.uint8), k=5), lambda: list(index.pairs(0)), index.compact):
+    try:
+        call()
+        print("answered")
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+
+
+def test_a_file_that_is_cut_short_while_it_is_read_ends_neither_the_process_nor_in_an_answer(tmp_path):
+    filled(tmp_path / "x", 300_000).delete([3])
+    program = [sys.executable, "-c", CUT_SHORT_WHILE_IT_IS_READ, str(tmp_path / "x"), "000001.codes"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("ArtefactError another program cut a file of an index short")
+    assert len(lines) == 3
+    assert all(line.startswith("ArtefactError") for line in lines)
 
 
 def test_an_open_index_finds_damage_that_comes_later(tmp_path):

@@ -6,7 +6,6 @@ manifest still names a complete set of old files; what the killed writer left be
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -17,30 +16,39 @@ from typing import Any
 
 import numpy as np
 import xxhash
-from numpy.typing import NDArray
 
-from kinbits._errors import ArtefactError, PlatformError, UsageError
+from kinbits._errors import ArtefactError, PlatformError, UsageError, platform_error
+from kinbits._files import folder_aside, full_path, read_regular, sync_file, sync_folder
 from kinbits.hamming import MultiIndex
 from kinbits.index import _manifest
 from kinbits.index._ids import Id, readable
+from kinbits.index._lock import locked
 from kinbits.index._manifest import Manifest, SegmentEntry, file_name
 from kinbits.index._merge import Merge, Run
 from kinbits.index._segment import Segment
 from kinbits.index._state import State
-from kinbits.index._stored import FileEntry, Stored, raw_bytes
+from kinbits.index._stored import FileEntry, Stored, watching
 from kinbits.index._table import Table
 from kinbits.index._tables import Tables, TablesEntry, arranged
+from kinbits.index._writer import Writer, file_checksum
 
 _LOCK = "lock"
-_OURS = re.compile(r"\d{6,}\.(codes|ids|rows|(alive|tables)\.\d+)|manifest\.json\.new")
-_READ_BYTES = 1 << 20
+_NEW = f"{_manifest.NAME}.new"
+_OURS = re.compile(rf"\d{{6,}}\.(codes|ids|rows|(alive|tables)\.\d+)|{re.escape(_NEW)}")
 
 
 class Folder:
-    """Reads and writes states of one index."""
+    """Reads and writes states of one index.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Attributes:
+        path: Absolute, so that a later `os.chdir` moves nothing.
+        wait: Seconds that a change waits for another writer.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], wait: float = 0.0) -> None:
+        self.path, self.wait = full_path(path), wait
+        self._seen = b""  # digest of the manifest that was read or written last
+        self._folder = -1  # descriptor of the folder while it is written
 
     def exists(self) -> bool:
         """Whether an index lies here."""
@@ -57,62 +65,75 @@ class Folder:
             raise UsageError(f"{self.path} is a file; an index is a folder, choose another name")
         with _faults(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            foreign = [p.name for p in self.path.iterdir() if p.name != _LOCK and not _OURS.fullmatch(p.name)]
+            ours = (_LOCK, _manifest.NAME)
+            foreign = [p.name for p in self.path.iterdir() if p.name not in ours and not _OURS.fullmatch(p.name)]
         if foreign:
             raise UsageError(f"{self.path} holds other files, e.g. {sorted(foreign)[0]}; choose a new folder")
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self, least_wait: float = 0.0) -> Iterator[None]:
         """Be the only writer; the system frees the lock even if this process is killed.
 
         What a failed change has written is removed, so that a full disk is no fuller than before.
+
+        Args:
+            least_wait: Seconds to wait for another writer, where `wait` is shorter.
 
         Raises:
             PlatformError: if another process or object is writing, or the folder is read-only.
         """
         with _faults(self.path):
-            lock = open(self.path / _LOCK, "wb")  # noqa: SIM115 - only this line may be the system's fault
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise PlatformError(
-                    f"another writer is changing {self.path}; wait until it has finished, then try again"
-                ) from None
-            try:
-                yield
-            except BaseException:
-                with suppress(ArtefactError, PlatformError):
-                    self._sweep(self._manifest())
-                raise
+            folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with _faults(self.path), locked(_LOCK, folder, max(self.wait, least_wait)):
+                self._folder = folder
+                try:
+                    yield
+                except BaseException:
+                    with suppress(ArtefactError, PlatformError):
+                        self._require_same_place()
+                        self._sweep(self._manifest())
+                    raise
+        finally:
+            self._folder = -1
+            os.close(folder)
 
-    def generation(self) -> int:
-        """Return the generation that is on disk."""
-        return self._manifest().generation
+    def changed(self) -> bool:
+        """Whether another manifest lies here than the one that was read or written last.
+
+        Contents are compared, not generations: another index may have been moved to this place.
+
+        Raises:
+            ArtefactError: if there is none.
+            PlatformError: if it cannot be read.
+        """
+        return xxhash.xxh3_128_digest(self._raw_manifest()) != self._seen
 
     def read(self, known: State | None = None) -> State:
-        """Open the state on disk; files are mapped, not read.
+        """Open the state on disk; large files are mapped, not read.
 
         Args:
-            known: An earlier state, whose maps are used again for files that are still the same.
+            known: An earlier state, whose files are used again where they are still the same.
 
         Raises:
             ArtefactError: if something is missing, damaged, or of another version.
         """
-        manifest = self._manifest()
+        raw = self._raw_manifest()
         earlier = {segment.number: segment for segment in known.segments} if known is not None else {}
         while True:
+            manifest = self._parsed(raw)
             try:
                 with _faults(self.path, "read"):
                     segments = tuple(self._open(entry, earlier.get(entry.number)) for entry in manifest.segments)
-                newer = manifest if all(_has_its_tables(segment) for segment in segments) else self._manifest()
-                if newer.generation == manifest.generation:
+                newer = raw if all(map(_has_its_tables, segments)) else self._raw_manifest()
+                if newer == raw:
                     break
             except FileNotFoundError as error:  # a writer may have moved on since the manifest was read
-                newer = self._manifest()
-                if newer.generation == manifest.generation:
+                newer = self._raw_manifest()
+                if newer == raw:
                     raise ArtefactError(f"{error.filename} is missing; restore it from a backup") from None
-            manifest = newer
+            raw = newer
+        self._seen = xxhash.xxh3_128_digest(raw)
         return State(**_common(manifest), segments=segments)
 
     def build(self, number: int, runs: Sequence[Run]) -> Segment:
@@ -122,7 +143,7 @@ class Folder:
             PlatformError: if the disk is full or the folder cannot be written.
         """
         merge, bounds = Merge(runs), []
-        with _faults(self.path), self._file(number, "codes") as codes, self._file(number, "ids") as ids:
+        with _faults(self.path), watching(), self._file(number, "codes") as codes, self._file(number, "ids") as ids:
             for block_ids, block_codes in merge.blocks():
                 bounds += [_readable(block_ids[0].item()), _readable(block_ids[-1].item())]
                 ids.append(block_ids)
@@ -141,7 +162,8 @@ class Folder:
         Raises:
             PlatformError: if the disk is full or the folder cannot be written.
         """
-        arrays = MultiIndex.build(segment.codes).arrays()
+        with watching():
+            arrays = MultiIndex.build(segment.codes).arrays()
         entries = arranged(arrays)
         with _faults(self.path), self._file(segment.number, "tables", generation) as file:
             for name, array in arrays.items():
@@ -160,13 +182,19 @@ class Folder:
         """
         with _faults(self.path):
             state = replace(state, segments=tuple(map(self._with_deletions, state.segments)))
-            manifest = Manifest(**_common(state), segments=tuple(map(_entry, state.segments)))
-            with _Writer(self.path / f"{_manifest.NAME}.new") as file:
-                file.append(np.frombuffer(manifest.to_json(), np.uint8))
-            _sync_folder(self.path)  # the new files before the manifest that names them
-            os.replace(self.path / f"{_manifest.NAME}.new", self.path / _manifest.NAME)
-            _sync_folder(self.path)
+            raw = Manifest(**_common(state), segments=tuple(map(_entry, state.segments))).to_json()
+            manifest = self._parsed(raw)  # its own reader must take it, or the index would be lost
+            with Writer(self.path / _NEW) as file:
+                file.append(np.frombuffer(raw, np.uint8))
+            sync_folder(self.path)  # the new files before the manifest that names them
+            self._require_same_place()
+            os.replace(_NEW, _manifest.NAME, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        self._seen = xxhash.xxh3_128_digest(raw)
         self._sweep(manifest)
+        try:
+            sync_folder(self.path)
+        except OSError as error:
+            raise platform_error(f"{self.path} is changed, but a power failure could undo it", error) from None
         return state
 
     def check(self) -> None:
@@ -176,20 +204,34 @@ class Folder:
             ArtefactError: naming all files that differ.
         """
         manifest = self._manifest()
-        damaged = [entry.name for entry in manifest.files() if self._checksum(entry.name) != entry.checksum]
+        with _faults(self.path, "read"):
+            damaged = [entry.name for entry in manifest.files() if self._differs(entry)]
         if damaged:
             derived = manifest.derived().issuperset(damaged)
             remedy = "build them anew with optimize()" if derived else "restore them from a backup or rebuild the index"
             raise ArtefactError(f"{self.path}: {', '.join(damaged)} differ from their checksums; {remedy}")
 
-    def _manifest(self) -> Manifest:
+    def _raw_manifest(self) -> bytes:
         path = self.path / _manifest.NAME
         try:
-            return Manifest.from_json(path.read_bytes(), str(path))
+            return read_regular(path)
         except (FileNotFoundError, NotADirectoryError):
             raise ArtefactError(f"there is no index at {self.path}; make one with Index.create") from None
         except OSError as error:
-            raise PlatformError(f"{path} cannot be read: {error.strerror}") from None
+            raise platform_error(f"{path} cannot be read", error) from None
+
+    def _parsed(self, raw: bytes) -> Manifest:
+        return Manifest.from_json(raw, str(self.path / _manifest.NAME))
+
+    def _manifest(self) -> Manifest:
+        return self._parsed(self._raw_manifest())
+
+    def _require_same_place(self) -> None:
+        """Refuse to go on in a folder that was moved, or replaced by another, since its lock was taken."""
+        with suppress(OSError):
+            if os.path.samestat(os.stat(self.path), os.fstat(self._folder)):
+                return
+        raise PlatformError(f"{self.path} was moved or replaced while it was written; nothing is changed, try again")
 
     def _open(self, entry: SegmentEntry, earlier: Segment | None = None) -> Segment:
         """Map a segment; parts of an earlier one that are the same files are used again, with what is known of them."""
@@ -198,7 +240,7 @@ class Folder:
         def part(role: str, dtype: str = "u1", columns: int | None = None) -> Stored:
             old = same.get(role)
             file = entry.files[role]
-            return old if old is not None and old.entry == file else Stored.map(self.path, file, dtype, columns)
+            return old if old is not None and old.entry == file else Stored.open(self.path, file, dtype, columns)
 
         table = earlier.table if earlier is not None else None
         if "rows" in entry.files and (table is None or part("rows") is not table.file):
@@ -229,82 +271,71 @@ class Folder:
             return segment
         with self._file(segment.number, "alive", segment.dead) as file:
             file.append(alive.array)
-        return replace(segment, stored_alive=Stored.map(self.path, file.entry))
+        return replace(segment, stored_alive=Stored.open(self.path, file.entry))
 
-    def _file(self, number: int, role: str, version: int = 0) -> _Writer:
-        return _Writer(self.path / file_name(number, role, version))
+    def _file(self, number: int, role: str, version: int = 0) -> Writer:
+        return Writer(self.path / file_name(number, role, version))
 
     def _synced(self, name: str) -> FileEntry:
         """Sync a file that another library has written, and describe it."""
-        with _faults(self.path), open(self.path / name, "rb") as file:
-            os.fsync(file.fileno())
-            return FileEntry(name, os.fstat(file.fileno()).st_size, str(self._checksum(name)))
+        with _faults(self.path):
+            sync_file(self.path / name)
+            return FileEntry(name, (self.path / name).stat().st_size, file_checksum(self.path / name))
 
-    def _checksum(self, name: str) -> str | None:
-        digest, block = xxhash.xxh3_128(), memoryview(bytearray(_READ_BYTES))
+    def _differs(self, entry: FileEntry) -> bool:
         try:
-            with open(self.path / name, "rb", buffering=0) as file:
-                while read := file.readinto(block):
-                    digest.update(block[:read])
-        except OSError:
-            return None
-        return digest.hexdigest()
+            return file_checksum(self.path / entry.name) != entry.checksum
+        except FileNotFoundError:
+            return True
 
     def _sweep(self, manifest: Manifest) -> None:
         keep = {entry.name for entry in manifest.files()}
-        for path in self.path.iterdir():
-            if _OURS.fullmatch(path.name) and path.name not in keep:
-                with suppress(OSError):  # an orphan wastes space, no more; readers may still map it
-                    path.unlink()
+        with suppress(OSError):  # an orphan wastes space, no more; readers may still map it
+            for name in os.listdir(self.path):
+                if _OURS.fullmatch(name) and name not in keep:
+                    os.unlink(self.path / name)
 
 
-class _Writer:
-    """Writes a file block by block; when it is left, the file is synced and described by ``entry``.
-
-    Attributes:
-        bytes: Written so far.
-        entry: What was written.
-    """
-
-    entry: FileEntry
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._digest = xxhash.xxh3_128()
-        self.bytes = 0
-
-    def __enter__(self) -> _Writer:
-        self._file = open(self._path, "wb", buffering=0)
-        return self
-
-    def append(self, block: NDArray[Any]) -> None:
-        """Write an array's bytes."""
-        raw = raw_bytes(np.ascontiguousarray(block))
-        self._digest.update(raw)
-        self.bytes += len(raw)
-        while len(raw):
-            raw = raw[self._file.write(raw) :]
-
-    def __exit__(self, kind: Any, *_: object) -> None:
-        with self._file:
-            if kind is None:
-                os.fsync(self._file.fileno())
-        self.entry = FileEntry(self._path.name, self.bytes, self._digest.hexdigest())
-
-
-def save_copy(path: Path, state: State) -> None:
-    """Write a state into a new folder.
+def save_copy(path: str | os.PathLike[str], state: State) -> None:
+    """Write a state into a new folder: complete, or not at all.
 
     Raises:
         UsageError: if an index or other files lie there.
         PlatformError: if the folder cannot be written.
     """
-    folder = Folder(path)
-    if folder.exists():
-        raise UsageError(f"an index lies at {path} already; choose a new folder")
-    folder.create()
-    with folder.writing():
-        folder.commit(replace(state, segments=tuple(folder.build(s.number, [s]) for s in state.segments)))
+    target = full_path(path)
+    with new_folder(target) as aside:
+        folder = Folder(aside)
+        with folder.writing():
+            folder.commit(replace(state, segments=tuple(folder.build(s.number, [s]) for s in state.segments)))
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Fill a folder beside its place; at the end it appears there in one step.
+
+    Raises:
+        UsageError: if something lies there, also if it came there meanwhile.
+        PlatformError: if it cannot be written.
+    """
+    _require_free(target)
+    try:
+        with _faults(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with folder_aside(target) as aside:
+                yield aside
+    except FileExistsError:
+        _require_free(target)
+        raise
+
+
+def _require_free(target: Path) -> None:
+    if (target / _manifest.NAME).exists():
+        raise UsageError(f"an index lies at {target} already; choose a new folder")
+    if target.is_dir() and not any(target.iterdir()):
+        return
+    if target.exists():
+        raise UsageError(f"{target} exists and is no empty folder; choose a new folder")
 
 
 def _entry(segment: Segment) -> SegmentEntry:
@@ -344,17 +375,13 @@ def _faults(path: Path, action: str = "written") -> Iterator[None]:
     """Turn the system's refusals into one message; what is missing to a reader is the caller's to judge."""
     try:
         yield
-    except OSError as error:
-        if isinstance(error, PlatformError) or (action == "read" and isinstance(error, FileNotFoundError)):
-            raise
+    except BlockingIOError:
         raise PlatformError(
-            f"{path} cannot be {action}: {error.strerror or error}; check permissions and free space"
+            f"another writer is changing {path}; wait until it has finished, or open the index with wait= to do so"
         ) from None
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    except OSError as error:
+        if isinstance(error, (PlatformError, FileExistsError)):
+            raise
+        if action == "read" and isinstance(error, FileNotFoundError):
+            raise
+        raise platform_error(f"{path} cannot be {action}", error) from None

@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, Unpack, overload
 
 from kinbits import hamming
-from kinbits._errors import UsageError
+from kinbits._errors import ArtefactError, UsageError
+from kinbits.index._changes import Change, contents_of, matching, reopen, state_of, updated_batch
 from kinbits.index._filter import Where, parse_where
 from kinbits.index._folder import Folder, save_copy
 from kinbits.index._hits import BatchHits, Hits
@@ -25,6 +25,7 @@ from kinbits.index._items import (
     require_alike,
     require_model,
 )
+from kinbits.index._lock import ChangeLock
 from kinbits.index._pairs import IdPairs, pairs
 from kinbits.index._plan import Plan, plan
 from kinbits.index._rerank import reranked
@@ -33,6 +34,7 @@ from kinbits.index._segment import Segment
 from kinbits.index._state import Place, State
 
 PathLike = str | os.PathLike[str]
+_CREATION = 5.0  # seconds to wait for another process that makes the same index
 
 
 class Index:
@@ -40,9 +42,15 @@ class Index:
 
     Made by `create` or `open`. In a folder, every change is complete and synced when its call returns: a
     crash at any instant loses the unfinished call and nothing else. One writer at a time, any number of
-    readers; a reader goes on with the contents that it opened until it calls `refresh`. Files are mapped, not
-    loaded, and each is compared with its checksum once, before the first search or change that uses it: what
-    is damaged on disk raises an error and never becomes an answer.
+    readers; a reader goes on with the contents that it opened until it calls `refresh`. Large files are mapped, not
+    loaded, and each is compared with its checksum before the first search or change that uses it, and again after
+    another program has touched it: what is damaged on disk raises an error and never becomes an answer.
+
+    Threads may share an index: searches run together, changes wait for each other. A forked child may search with
+    its parent's index. An index in a folder is pickled by its path, one in memory with its contents.
+
+    Attributes:
+        last_change: How many items the last change by this object added, replaced and deleted; None before it.
 
     Example:
         >>> import numpy as np
@@ -62,6 +70,8 @@ class Index:
         self._state = state
         self._folder = folder
         self._model = model
+        self._changing = ChangeLock()
+        self.last_change: Change | None = None
 
     @classmethod
     def create(
@@ -71,6 +81,7 @@ class Index:
         bits: int | None = None,
         model: Encoder | None = None,
         exist_ok: bool = False,
+        wait: float = 0.0,
     ) -> Index:
         """Make an empty index.
 
@@ -79,6 +90,7 @@ class Index:
             bits: Code length; may be left out if a model is given.
             model: Encodes what is not codes yet; the index remembers its fingerprint.
             exist_ok: Open an index that lies at ``path`` already, if it has the same length and model.
+            wait: Seconds that a change waits for another writer; 0 refuses at once.
 
         Raises:
             UsageError: if the length is missing or impossible, or the folder holds something.
@@ -89,23 +101,28 @@ class Index:
         require_model(model, state)
         if path is None:
             return cls(state, None, model)
-        folder = Folder(Path(path))
-        if folder.exists():
-            return _existing(cls.open(path, model=model), state, exist_ok)
-        folder.create()
-        with folder.writing():
-            state = folder.commit(state)
-        return cls(state, folder, model)
+        folder = Folder(path, wait)
+        if not folder.exists():
+            folder.create()
+            with folder.writing(least_wait=_CREATION):
+                if not folder.exists():  # nobody else was first
+                    return cls(folder.commit(state), folder, model)
+        return _existing(cls.open(path, model=model, wait=wait), state, exist_ok)
 
     @classmethod
-    def open(cls, path: PathLike, model: Encoder | None = None) -> Index:
-        """Open an index in a folder; takes milliseconds at any size, since nothing but the manifest is read.
+    def open(cls, path: PathLike, model: Encoder | None = None, *, wait: float = 0.0) -> Index:
+        """Open an index in a folder; takes milliseconds at any size, since large files are mapped and not read.
+
+        Args:
+            path: The folder.
+            model: Encodes queries and items; it must be the model that the index was made with.
+            wait: Seconds that a change waits for another writer; 0 refuses at once.
 
         Raises:
             ArtefactError: if there is none, files are missing or cut short, it has another format version, or
                 it was made with another model.
         """
-        folder = Folder(Path(path))
+        folder = Folder(path, wait)
         return cls(folder.read(), folder, model)
 
     @property
@@ -146,27 +163,64 @@ class Index:
         with self._change():
             if len(codes):
                 batch = make_batch(codes, given, columns, self._state)
-                self._commit(self._state.with_batch(batch, self._place, upsert=upsert))
+                self._commit(self._state.with_batch(batch, self._place, upsert=upsert), len(batch))
         return self
 
-    def delete(self, ids: Any) -> Index:
-        """Remove items, all or none.
+    def update(self, ids: Any, metadata: Metadata) -> Index:
+        """Change metadata of items, all or none; their codes and their other columns stay.
 
         Args:
             ids: One id or several.
+            metadata: Columns, one value per id; a column that is new to the index is None for all other items.
 
         Returns:
             The index itself.
 
         Raises:
-            DataError: if an id is not in the index.
+            DataError: if an id is not in the index, or ids and values do not fit each other.
+            UsageError: for values of a type that cannot be stored.
             PlatformError: if the folder cannot be written; the index stays as it was.
         """
         wanted = as_ids(ids)
         with self._change():
             if wanted.size:
+                batch = updated_batch(self._state, wanted, metadata)
+                self._commit(self._state.with_batch(batch, self._place, upsert=True), len(batch))
+        return self
+
+    def delete(self, ids: Any = None, *, where: Where | None = None) -> Index:
+        """Remove items, all or none.
+
+        Args:
+            ids: One id or several.
+            where: Instead of ids: remove whatever meets this filter, see `search`; `count` tells how many that are.
+
+        Returns:
+            The index itself.
+
+        Raises:
+            UsageError: if neither or both are given, or the filter cannot be used.
+            DataError: if an id is not in the index.
+            PlatformError: if the folder cannot be written; the index stays as it was.
+        """
+        if (ids is None) == (where is None):
+            raise UsageError("delete() takes ids, or a filter as where=; give one of the two")
+        condition, wanted = parse_where(where), None if ids is None else as_ids(ids)
+        with self._change():
+            if wanted is None:
+                self._commit(self._state.without_rows(matching(self._state, condition)))
+            elif wanted.size:
                 self._commit(self._state.without_ids(wanted))
         return self
+
+    def count(self, where: Where | None = None) -> int:
+        """Count the items that meet a filter; all without one.
+
+        Raises:
+            UsageError: if the filter cannot be used.
+            ArtefactError: naming a file that is damaged.
+        """
+        return sum(map(len, matching(self._state, parse_where(where))))
 
     def merge(self, other: Index, *, upsert: bool = False) -> Index:
         """Add all items of another index, block by block, so that both may be larger than memory.
@@ -185,7 +239,8 @@ class Index:
         """
         require_alike(self._state, getattr(other, "_state", other))
         with self._change():
-            self._commit(self._state.with_items_of(other._state, self._place, upsert=upsert))
+            added = other._state
+            self._commit(self._state.with_items_of(added, self._place, upsert=upsert), len(added))
         return self
 
     def compact(self) -> Index:
@@ -228,10 +283,13 @@ class Index:
         Raises:
             ArtefactError: if the index has gone, is damaged, or was made again with another model.
         """
-        if self._folder is not None and self._folder.generation() != self._state.generation:
-            state = self._folder.read(self._state)
-            require_model(self._model, state)
-            self._state = state
+        with self._changing:
+            if self._folder is not None and self._folder.changed():
+                known, state = self._state, self._folder.read(self._state)
+                if (state.bits, state.fingerprint) != (known.bits, known.fingerprint):
+                    require_model(self._model, state)
+                    raise ArtefactError(f"the index at {self._folder.path} was made again; open it with Index.open")
+                self._state = state
         return self
 
     @overload
@@ -348,30 +406,44 @@ class Index:
             UsageError: if something lies there already.
             PlatformError: if it cannot be written.
         """
-        save_copy(Path(path), self._state)
+        save_copy(path, self._state)
 
     def __repr__(self) -> str:
         place = self._folder.path if self._folder else "memory"
         return f"Index({len(self)} items, {self.bits} bits, {place})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._folder is not None:
+            return reopen, (type(self), self._folder.path, self._model, self._folder.wait)
+        return _in_memory, (contents_of(self._state), self._model)
+
     @contextmanager
     def _change(self) -> Iterator[None]:
-        """Hold the writer's lock, and start from what is on disk now."""
-        if self._folder is None:
-            yield
-            return
-        with self._folder.writing():
-            self.refresh()
-            yield
+        """Hold the writer's lock, start from what is on disk now, and let nothing damaged into what is written."""
+        with self._changing:
+            if self._folder is None:
+                yield
+                return
+            with self._folder.writing():
+                self.refresh()
+                self._state.require_untouched()
+                yield
 
     @property
     def _place(self) -> Place:
         """Where new segments and tables are made."""
         return Segment if self._folder is None else self._folder
 
-    def _commit(self, state: State) -> None:
-        if state is not self._state:
+    def _commit(self, state: State, given: int = 0) -> None:
+        """Take up a new state, and note what became of the ``given`` items."""
+        before, known = len(self._state), self._state
+        if state is not known:
             self._state = state if self._folder is None else self._folder.commit(state)
+        self.last_change = Change.between(before, len(self._state), given)
+
+
+def _in_memory(contents: Any, model: Encoder | None) -> Index:
+    return Index(state_of(contents), None, model)
 
 
 def _existing(index: Index, wanted: State, exist_ok: bool) -> Index:

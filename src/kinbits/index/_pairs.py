@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinbits.hamming import MultiIndex
-from kinbits.index import _bitmap
 from kinbits.index._filter import Condition, require_columns
 from kinbits.index._ids import Ids, concatenate, readable
 from kinbits.index._segment import Segment
 from kinbits.index._state import State
+from kinbits.index._stored import watching
 
 IdPairs = tuple[NDArray[Any], NDArray[Any], NDArray[np.int32]]
 
@@ -35,7 +35,7 @@ def pairs(state: State, radius: int, where: Sequence[Condition]) -> Iterator[IdP
 
 
 def _joined(segments: Sequence[Segment], radius: int, where: Sequence[Condition]) -> Iterator[IdPairs]:
-    rows = [_allowed_rows(segment, where) for segment in segments]
+    rows = [segment.allowed_rows(where) for segment in segments]
     ids = concatenate([segment.ids[at] for segment, at in zip(segments, rows, strict=True)])
     if len(ids) < 2:
         return
@@ -43,15 +43,16 @@ def _joined(segments: Sequence[Segment], radius: int, where: Sequence[Condition]
     yield from _named(MultiIndex.build(codes), ids, radius, None)
 
 
-def _allowed_rows(segment: Segment, where: Sequence[Condition]) -> NDArray[np.int64]:
-    allow = segment.allowed(where)
-    return np.arange(segment.rows) if allow is None else np.flatnonzero(_bitmap.unpack(allow, 0, segment.rows))
-
-
 def _named(index: MultiIndex, ids: Ids, radius: int, allow: NDArray[np.uint8] | None) -> Iterator[IdPairs]:
     """Give rows their ids, the smaller one first."""
-    for first, second, near in index.pairs(radius, allow=allow):
-        one, two = ids[first], ids[second]
+    found = iter(index.pairs(radius, allow=allow))
+    while True:
+        with watching():
+            chunk = next(found, None)
+            if chunk is None:
+                return
+            first, second, near = chunk
+            one, two = ids[first], ids[second]
         swapped = one > two
         smaller, larger = np.where(swapped, two, one), np.where(swapped, one, two)
         yield readable(smaller), readable(larger), near

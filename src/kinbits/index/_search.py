@@ -19,6 +19,7 @@ from kinbits.index._hits import Hits, Places
 from kinbits.index._ids import concatenate, readable
 from kinbits.index._segment import Segment
 from kinbits.index._state import State
+from kinbits.index._stored import watching
 
 _STRATEGIES = ("auto", "scan", "grouped", "multi-index")
 
@@ -67,8 +68,9 @@ def search(state: State, codes: Codes, query: Query) -> list[Hits]:
     _require_strategy(state, query.strategy)
     for segment in state.segments:  # all of them first: damage is told before any work is done
         segment.require_whole(state.bits)
-    found = [_search_segment(segment, codes, query) for segment in state.segments]
-    return [_merge(state, [rows[number] for rows in found], query.k) for number in range(len(codes))]
+    with watching():
+        found = [_search_segment(segment, codes, query) for segment in state.segments]
+        return [_merge(state, [rows[number] for rows in found], query.k) for number in range(len(codes))]
 
 
 def _require_strategy(state: State, strategy: str) -> None:
@@ -106,7 +108,7 @@ def _merge(state: State, found: Sequence[Found], k: int | None) -> Hits:
     order = np.lexsort((ids, near))[:k]
 
     def metadata(places: Places) -> list[dict[str, Any]]:
-        return _fetch(segments, origin[order[places]], rows[order[places]])
+        return metadata_at(segments, origin[order[places]], rows[order[places]])
 
     def codes(places: Places) -> Codes:
         return codes_at(segments, origin[order[places]], rows[order[places]], hamming.code_width(state.bits))
@@ -117,13 +119,15 @@ def _merge(state: State, found: Sequence[Found], k: int | None) -> Hits:
 def codes_at(segments: Sequence[Segment], origin: Rows, rows: Rows, width: int) -> Codes:
     """Return the codes at rows of segments, uint8 ``(n, width)``."""
     codes = np.zeros((len(rows), width), np.uint8)
-    for number in np.unique(origin):
-        places = np.flatnonzero(origin == number)
-        codes[places] = segments[number].codes[rows[places]]
+    with watching():
+        for number in np.unique(origin):
+            places = np.flatnonzero(origin == number)
+            codes[places] = segments[number].codes[rows[places]]
     return codes
 
 
-def _fetch(segments: Sequence[Segment], origin: Rows, rows: Rows) -> list[dict[str, Any]]:
+def metadata_at(segments: Sequence[Segment], origin: Rows, rows: Rows) -> list[dict[str, Any]]:
+    """Return the metadata at rows of segments; None for columns that a segment lacks."""
     names = list(dict.fromkeys(name for segment in segments for name in segment.columns))
     fetched: list[dict[str, Any]] = [{} for _ in rows]
     for number in np.unique(origin):

@@ -109,6 +109,16 @@ class Segment:
         if (self.ids[0].item(), self.ids[-1].item()) != self.bounds or pad_bits_set(self.codes, bits):
             raise ArtefactError(f"segment {self.number} and its manifest do not fit each other; rebuild the index")
 
+    def require_untouched(self) -> None:
+        """Check again those of the checked files that another program has touched since.
+
+        Raises:
+            ArtefactError: naming the file that differs from what was written.
+        """
+        for part in self.files().values():
+            if part.touched:
+                part.check()
+
     def multi_index(self) -> MultiIndex | None:
         """Return the search tables; None if they were never built.
 
@@ -148,6 +158,11 @@ class Segment:
             met = self.table.select(conditions, self.rows)
             return met if self.alive is None else self.alive & met
         return self.alive if null_meets(conditions) else np.zeros(_bitmap.width(self.rows), np.uint8)
+
+    def allowed_rows(self, conditions: Sequence[Condition]) -> Rows:
+        """Return the rows that a search may find, in order."""
+        allow = self.allowed(conditions)
+        return np.arange(self.rows) if allow is None else np.flatnonzero(_bitmap.unpack(allow, 0, self.rows))
 
     def living(self, start: int, stop: int) -> Rows:
         """Return which of the rows ``start`` to ``stop - 1`` are not dead."""

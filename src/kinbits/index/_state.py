@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kinbits._errors import ArtefactError, DataError, UsageError
 from kinbits.index import _tables
+from kinbits.index._bitmap import Rows
 from kinbits.index._columns import require_few
 from kinbits.index._ids import IdKind, Ids, kind_of, readable, require_kind
 from kinbits.index._merge import Batch, Merge, Run
@@ -70,6 +71,23 @@ class State:
             found |= segment.locate(ids) >= 0
         return found
 
+    def locate(self, ids: Ids) -> tuple[Rows, Rows]:
+        """Return the number of each id's segment and its row there, int64 ``(n,)``; -1 where no segment holds it."""
+        origin, rows = np.full((2, len(ids)), -1, np.int64)
+        for number, segment in enumerate(self.segments):
+            at = segment.locate(ids)
+            origin[at >= 0], rows[at >= 0] = number, at[at >= 0]
+        return origin, rows
+
+    def require_untouched(self) -> None:
+        """Compare files that another program has touched with their checksums again.
+
+        Raises:
+            ArtefactError: naming a file that differs.
+        """
+        for segment in self.segments:
+            segment.require_untouched()
+
     def with_batch(self, batch: Batch, place: Place, *, upsert: bool) -> State:
         """Add a batch; ids that exist are replaced if ``upsert``, else refused."""
         return self._with_runs([batch.sorted()], place, upsert=upsert)
@@ -85,7 +103,13 @@ class State:
         if missing.any():
             first = readable(ids[missing][:1]).tolist()[0]
             raise DataError(f"{int(missing.sum())} of these ids are not in the index, e.g. {first!r}")
-        segments = [segment.without(_present(segment.locate(ids))) for segment in self.segments]
+        return self.without_rows([_present(segment.locate(ids)) for segment in self.segments])
+
+    def without_rows(self, rows: Sequence[Rows]) -> State:
+        """Remove living rows of each segment."""
+        if not any(map(len, rows)):
+            return self
+        segments = [segment.without(gone) for segment, gone in zip(self.segments, rows, strict=True)]
         return replace(self, generation=self.generation + 1, segments=tuple(s for s in segments if len(s)))
 
     def compacted(self, place: Place) -> State:

@@ -1,8 +1,10 @@
-"""Arrays of a segment: in memory, or mapped and compared with their checksum before their first use."""
+"""Arrays of a segment: in memory, or in a file that is compared with its checksum before its first use."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,10 @@ import xxhash
 from numpy.typing import NDArray
 
 from kinbits._errors import ArtefactError
+from kinbits._files import open_regular
+from kinbits.hamming import _native
 
+READ_BYTES = 1 << 16  # smaller files are read when they are opened, larger ones are mapped
 _CACHE_LINE = 64
 
 
@@ -26,31 +31,45 @@ class FileEntry:
 
 
 class Stored:
-    """An array that nobody gets to see before it is known to be whole.
+    """An array whose checksum is verified before its first use, and again whenever its mapped file was touched.
+
+    A map shares its pages with the file. A program that writes into the file, such as a restored backup, would change
+    the answers of everyone who has it open. So the size and the time of change of the file are compared, by `check`,
+    before every search and every change of an index; what happens during one is seen by `watching`.
 
     Attributes:
         entry: What its file must be; None in memory.
     """
 
-    def __init__(self, array: NDArray[Any], entry: FileEntry | None = None, folder: Path | None = None) -> None:
+    def __init__(self, array: NDArray[Any], entry: FileEntry | None = None, path: Path | None = None) -> None:
         self._array = array
         self.entry = entry
-        self._folder = folder
-        self._checked = entry is None
+        self._path = path
+        self._mapped: tuple[int, int] | None = None  # device and inode of the file that is mapped
+        self._seen: tuple[int, int] | None = None if entry is not None else (0, 0)  # the file when it was last compared
 
     @classmethod
-    def map(cls, folder: Path, entry: FileEntry, dtype: str = "u1", columns: int | None = None) -> Stored:
-        """Map a file without reading it.
+    def open(cls, folder: Path, entry: FileEntry, dtype: str = "u1", columns: int | None = None) -> Stored:
+        """Map a file, or read a small one; its checksum is compared later.
 
         Raises:
             FileNotFoundError: if it is not there.
             ArtefactError: if it is not as long as it was.
+            OSError: if the system refuses.
         """
         path = folder / entry.name
-        _require_length(path, entry)
-        # a plain view: np.memmap's own class costs time in every slice
-        flat = np.asarray(np.memmap(path, np.dtype(dtype), mode="r"))
-        return cls(flat if columns is None else flat.reshape(-1, columns), entry, folder)
+        descriptor = open_regular(path)
+        try:
+            found = os.fstat(descriptor)
+            _require_length(path, entry, found.st_size)
+            small = entry.bytes <= READ_BYTES
+            raw = _read(descriptor, path, entry) if small else _native.map_file(descriptor, entry.bytes)
+        finally:
+            os.close(descriptor)  # a map needs none, so that thousands of segments do not use up the limit
+        flat = raw.view(np.dtype(dtype))
+        stored = cls(flat if columns is None else flat.reshape(-1, columns), entry, path)
+        stored._mapped = None if small else (found.st_dev, found.st_ino)
+        return stored
 
     @property
     def array(self) -> NDArray[Any]:
@@ -59,7 +78,8 @@ class Stored:
         Raises:
             ArtefactError: if the file is not what was written.
         """
-        self.check()
+        if self._seen is None:
+            self.check()
         return self._array
 
     @property
@@ -69,28 +89,70 @@ class Stored:
 
     @property
     def checked(self) -> bool:
-        """Whether it is known to be whole."""
-        return self._checked
+        """Whether it is known to be whole, and its file has not been touched since."""
+        return self._seen is not None and self._seen == self._look()
+
+    @property
+    def touched(self) -> bool:
+        """Whether it was checked, and its file was touched since."""
+        return self._seen is not None and self._seen != self._look()
 
     def check(self) -> None:
-        """Compare with the checksum, once.
+        """Compare with the checksum: once, and again after the file was touched.
 
         Raises:
             ArtefactError: if it differs.
         """
-        if not self._checked and self.entry is not None and self._folder is not None:
-            with suppress(FileNotFoundError):  # a writer has moved on; the map keeps what the name has lost
-                _require_length(self._folder / self.entry.name, self.entry)  # reading beyond the end kills the process
-            if checksum(self._array) != self.entry.checksum:
-                raise ArtefactError(
-                    f"{self.entry.name} in {self._folder} differs from its checksum; "
-                    "restore it from a backup or rebuild the index"
-                )
-            self._checked = True
+        look = self._look()
+        if self._seen == look or self.entry is None or self._path is None:
+            return
+        self._seen = None
+        if self._mapped is not None and look != (0, 0):
+            _require_length(self._path, self.entry, look[0])
+        if checksum(self._array) != self.entry.checksum:
+            raise ArtefactError(
+                f"{self.entry.name} in {self._path.parent} differs from its checksum; "
+                "restore it from a backup or rebuild the index, then open it again"
+            )
+        self._seen = look
+
+    def _look(self) -> tuple[int, int]:
+        """Return size and time of change of the mapped file; both 0 where nothing can change any more."""
+        if self._mapped is None or self._path is None:
+            return 0, 0
+        try:
+            now = os.stat(self._path)
+        except OSError:
+            return self._seen or (0, 0)  # a writer has moved on; the map keeps what the name has lost
+        same = (now.st_dev, now.st_ino) == self._mapped
+        return (now.st_size, now.st_ctime_ns) if same else self._seen or (0, 0)
 
 
-def _require_length(path: Path, entry: FileEntry) -> None:
-    size = path.stat().st_size
+@contextmanager
+def watching() -> Iterator[None]:
+    """Refuse what was read in the block if a mapped file was cut short meanwhile: the lost pages were read as zeros.
+
+    Raises:
+        ArtefactError: It was.
+    """
+    before = _native.lost_pages()
+    yield
+    if _native.lost_pages() != before:
+        raise ArtefactError(
+            "another program cut a file of an index short while it was read; restore it from a backup, and open the "
+            "index again"
+        )
+
+
+def _read(descriptor: int, path: Path, entry: FileEntry) -> NDArray[np.uint8]:
+    raw = aligned(entry.bytes, (), np.dtype(np.uint8))
+    read = os.preadv(descriptor, [raw.data], 0)
+    _require_length(path, entry, read)
+    raw.flags.writeable = False
+    return raw
+
+
+def _require_length(path: Path, entry: FileEntry, size: int) -> None:
     if size != entry.bytes:
         raise ArtefactError(
             f"{path} is {size} bytes long instead of {entry.bytes}; restore it from a backup or rebuild the index"

@@ -58,18 +58,18 @@ class Tables:
         tables = cls(entry=entry)
         tables._folder = folder
         try:
-            tables._file = Stored.map(folder, entry.file)
+            tables._file = Stored.open(folder, entry.file)
         except (OSError, ArtefactError):
             tables.missing = True
         return tables
 
     def index(self, codes: Codes) -> MultiIndex:
-        """Return the tables over their codes; the first call checks them.
+        """Return the tables over their codes; checked by the first call, and again after their file was touched.
 
         Raises:
             ArtefactError: if they are missing, damaged or do not fit, with the remedy.
         """
-        if self._made is None:
+        if self._made is None or (self._file is not None and not self._file.checked):
             try:
                 self._made = MultiIndex.from_arrays(codes, self._arrays())
             except (ArtefactError, DataError):
@@ -91,6 +91,7 @@ class Tables:
     def _arrays(self) -> dict[str, NDArray[Any]]:
         if self._file is None or self.entry is None:
             raise ArtefactError("missing")
+        self._file.check()
         raw = self._file.array
         return {
             name: raw[array.start : array.stop].view(array.dtype).reshape(array.shape)

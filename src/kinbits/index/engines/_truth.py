@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kinbits.hamming import Codes, code_width
 from kinbits.index._ids import Ids, concatenate
 from kinbits.index._index import Index
-from kinbits.index._search import _fetch, codes_at
+from kinbits.index._search import codes_at, metadata_at
 
 Rows = NDArray[np.int64]
 
@@ -22,9 +22,10 @@ class Truth:
     """A view of an index at one moment; it stays as it is when the index goes on."""
 
     def __init__(self, index: Index) -> None:
-        self._segments = index._state.segments
+        self._state = index._state
+        self._segments = self._state.segments
         self.width = code_width(index.bits)
-        self.generation = int(index.info()["generation"])
+        self.generation = self._state.generation
 
     def __len__(self) -> int:
         return sum(map(len, self._segments))
@@ -44,12 +45,8 @@ class Truth:
 
     def metadata(self, ids: Ids) -> list[dict[str, Any]]:
         """Return the metadata of ids that are held."""
-        return _fetch(self._segments, *self._locate(ids))
+        return metadata_at(self._segments, *self._locate(ids))
 
     def _locate(self, ids: Ids) -> tuple[Rows, Rows]:
         """Return each id's segment and row there, -1 where none holds it."""
-        origin, rows = np.full((2, len(ids)), -1, np.int64)
-        for number, segment in enumerate(self._segments):
-            at = segment.locate(ids)
-            origin[at >= 0], rows[at >= 0] = number, at[at >= 0]
-        return origin, rows
+        return self._state.locate(ids)

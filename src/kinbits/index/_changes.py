@@ -1,0 +1,125 @@
+"""What a change of an index did, changes of metadata alone, and indexes that travel between processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kinbits import hamming
+from kinbits._errors import DataError
+from kinbits.hamming import Codes
+from kinbits.index._bitmap import Rows
+from kinbits.index._columns import as_columns
+from kinbits.index._filter import require_columns
+from kinbits.index._ids import IdKind, Ids, readable, require_kind
+from kinbits.index._merge import Batch
+from kinbits.index._search import codes_at, metadata_at
+from kinbits.index._segment import Segment
+from kinbits.index._state import State
+from kinbits.index._stored import watching
+from kinbits.index._table import Values
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one change did.
+
+    Attributes:
+        added: Items with new ids.
+        replaced: Items whose ids existed.
+        deleted: Items that are gone.
+    """
+
+    added: int = 0
+    replaced: int = 0
+    deleted: int = 0
+
+    @classmethod
+    def between(cls, before: int, after: int, given: int) -> Change:
+        """Tell from the items before and after a change what became of the ``given`` ones."""
+        return cls(max(0, after - before), given - max(0, after - before), max(0, before - after))
+
+
+def matching(state: State, where: Any) -> list[Rows]:
+    """Return the living rows of each segment that meet a parsed filter.
+
+    Raises:
+        UsageError: if it names a column that the index does not have.
+        ArtefactError: naming a file that is damaged.
+    """
+    require_columns(where, state.columns)
+    for segment in state.segments:
+        segment.require_whole(state.bits)
+    with watching():
+        return [segment.allowed_rows(where) for segment in state.segments]
+
+
+def updated_batch(state: State, ids: Ids, metadata: Any) -> Batch:
+    """Return the items with these ids, with other values in some columns.
+
+    Raises:
+        DataError: if an id is not in the index, or the columns do not fit.
+    """
+    require_kind(ids, state.id_kind)
+    origin, rows = state.locate(ids)
+    if (origin < 0).any():
+        first = readable(ids[origin < 0][:1]).tolist()[0]
+        raise DataError(f"{int((origin < 0).sum())} of these ids are not in the index, e.g. {first!r}")
+    known = metadata_at(state.segments, origin, rows)
+    columns = {name: [row.get(name) for row in known] for name in state.columns}
+    codes = codes_at(state.segments, origin, rows, hamming.code_width(state.bits))
+    return Batch(codes, ids, as_columns({**columns, **as_columns(metadata, len(ids))}, len(ids)))
+
+
+@dataclass(frozen=True)
+class _Items:
+    """The living items of one segment, as they travel."""
+
+    number: int
+    ids: Ids
+    codes: Codes
+    columns: tuple[str, ...]
+    values: list[Values]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """An index in memory, as it travels between processes."""
+
+    bits: int
+    fingerprint: str | None
+    id_kind: IdKind | None
+    next_id: int
+    next_segment: int
+    generation: int
+    items: tuple[_Items, ...]
+
+
+def contents_of(state: State) -> Contents:
+    """Return what `state_of` makes an equal index of."""
+    parts = []
+    for segment in state.segments:
+        rows = segment.living(0, segment.rows)
+        columns = tuple(segment.columns)
+        values = list(segment.values(columns)) if columns else []
+        parts.append(_Items(segment.number, np.array(segment.ids[rows]), segment.codes[rows], columns, values))
+    kept = {name: getattr(state, name) for name in Contents.__dataclass_fields__ if name != "items"}
+    return Contents(**kept, items=tuple(parts))
+
+
+def state_of(contents: Contents) -> State:
+    """Make the contents of an index in memory."""
+    kept = {name: getattr(contents, name) for name in Contents.__dataclass_fields__ if name != "items"}
+    return State(**kept, segments=tuple(map(_segment, contents.items)))
+
+
+def _segment(items: _Items) -> Segment:
+    columns = dict(zip(items.columns, zip(*items.values, strict=True), strict=True)) if items.columns else {}
+    return Segment.build(items.number, [Batch(items.codes, items.ids, columns)])
+
+
+def reopen(kind: Any, path: Any, model: Any, wait: float) -> Any:
+    """Open the index that lies at a path now; for `pickle`."""
+    return kind.open(path, model=model, wait=wait)
