@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ import yaml
 import kinbits
 from kinbits._errors import ArtefactError, DataError, UsageError
 from kinbits.bench import Comparison, Experiment, _measure, _provenance, _runner, bench
+from kinbits.bench._sources import code_of, source_digest
 from kinbits.bench._tables import document, page
 from kinbits.data import split_folder
 
@@ -252,11 +255,101 @@ def test_one_method_can_stand_there_with_several_shares_of_labels_and_expansions
     assert len({row["config"] for row in results}) == 3
 
 
+OWN = """
+import torch
+from kinbits.heads import LinearBatchNorm
+from kinbits.methods import Method, Recipe, register
+
+@register("of-a-user")
+class OfAUser(Method):
+    \"\"\"A method in a file.\"\"\"
+
+    supervision = "none"
+    recipe = Recipe(epochs=1, batch_size=32)
+
+    def __init__(self, spec):
+        super().__init__(spec)
+        self.head = LinearBatchNorm(spec.features, spec.bits)
+
+    def loss(self, batch, logits):
+        return {"size": (logits - 1).square().mean()}  # a pull
+"""
+
+
+def test_a_method_file_that_has_changed_is_run_again_and_its_last_numbers_count(small, tmp_path):
+    file, path = tmp_path / "of_a_user.py", tmp_path / "x.csv"
+    small |= {"methods": [str(file)], "baselines": False, "bits": [8], "seeds": [0], "training": {}}
+    rows = []
+    for text in (OWN, OWN.replace("a pull", "another comment"), OWN.replace("logits - 1", "logits + 1"), OWN):
+        file.write_text(text)
+        results, failures = bench(made(small), path)
+        assert not failures
+        rows.append(len(results))
+    assert rows == [1, 1, 2, 2]
+    (table,) = Comparison.all(
+        [dict(row, **{"map@all": value}) for row, value in zip(results, "01", strict=True)], "map@all"
+    )
+    assert table.rows[0][1][0].values == (1.0,)
+
+
+def test_a_row_of_a_users_file_from_before_its_code_was_noted_is_made_again(small, tmp_path):
+    file = tmp_path / "of_a_user.py"
+    file.write_text(OWN)
+    (run,) = made(small | {"methods": [str(file)], "baselines": False, "bits": [8], "seeds": [0]}).runs()
+    assert run.configs == {run.config}
+    assert run.config.startswith(run.settings + "-")
+
+
+def test_a_built_in_method_that_has_changed_is_run_again_and_rows_without_its_code_stay(small, tmp_path, monkeypatch):
+    path = tmp_path / "x.csv"
+    small |= {
+        "methods": [{"method": "hashnet", "training": {"epochs": 1}}],
+        "baselines": False,
+        "bits": [8],
+        "seeds": [0],
+    }
+    bench(made(small), path)
+    text = path.read_text()
+    (run,) = made(small).runs()
+    config = run.config
+    assert f",{config}," in text
+    module = sys.modules["kinbits.methods.hashnet"]
+    changed = tmp_path / "hashnet.py"
+    changed.write_text(Path(module.__file__).read_text() + "\nSCALE = 2\n")
+    monkeypatch.setattr(module, "__file__", str(changed))
+    assert len(bench(made(small), path)[0]) == 2
+    path.write_text(text.replace(config, run.settings))
+    assert len(bench(made(small), path)[0]) == 1
+
+
+def test_the_code_of_methods_inside_a_method_counts(tmp_path):
+    file = tmp_path / "of_a_user.py"
+
+    def digest(text, **used):
+        file.write_text(text)
+        return source_digest(**{"method": "orthohash", "params": {}, "pretrain": None, "expansion": None} | used)
+
+    changed = OWN.replace("logits - 1", "logits + 1")
+    for used in ({"pretrain": str(file)}, {"params": {"base": str(file)}}):
+        assert digest(OWN, **used) != digest(changed, **used)
+        assert digest(OWN) == digest(changed) != digest(OWN, **used)
+    assert digest(OWN) != digest(OWN, expansion="prl")
+    assert source_digest("nmlayer", {}, pretrain=None, expansion=None) != source_digest(
+        "nmlayer", {"base": "dpsh"}, pretrain=None, expansion=None
+    )
+
+
+def test_code_is_what_runs():
+    code = code_of('"""Text."""\n\n\ndef f(x):  # why\n    """Text."""\n    return (x\n            + 1)\n')
+    assert code == code_of("'Other.'\ndef f(x):\n    'Other.'\n    return x + 1")
+    assert code != code_of("'Other.'\ndef f(x):\n    'Other.'\n    return x + 2")
+
+
 def test_runs_that_ask_nothing_about_labels_keep_their_hash(small):
     run = next(iter(made(small | {"baselines": False}).runs()))
     told = dataclasses.asdict(run)
     told["entry"] = {name: told["entry"][name] for name in ("method", "params", "training")}
-    assert run.config == hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:12]
+    assert run.settings == hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 
 from kinbits._errors import UsageError, unknown_name
 from kinbits._parts import FewLabels
+from kinbits.bench._sources import is_file, source_digest
 from kinbits.evaluation import METRICS
 from kinbits.evaluation._baselines import ACROSS, BASELINES
 from kinbits.labelling import expansions
@@ -80,12 +81,33 @@ class Run:
 
     @property
     def config(self) -> str:
-        """Hash over everything that may change the numbers, 12 hex digits; the label is not part of it."""
+        """What tells this run from others: hashes over its settings and over the code of its method."""
+        return f"{self.settings}-{self.source}" if self.source else self.settings
+
+    @property
+    def source(self) -> str:
+        """Hash over the code of the method and of what it uses by name; empty where nothing is learned."""
+        if self.entry.method == FEATURES:
+            return ""
+        inner = {"pretrain": self.training.get("pretrain"), "expansion": self.entry.label_expansion}
+        return source_digest(self.entry.method, self.entry.params, **inner)
+
+    @property
+    def settings(self) -> str:
+        """Hash over all settings that may change the numbers, 12 hex digits; the label is not part of it."""
         told = asdict(self)
         for name in ("label", *_ABOUT_LABELS):
             del told["entry"][name]
         told["entry"] |= self.entry.about_labels  # runs that ask nothing keep the hash of before there were such things
         return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+    @property
+    def configs(self) -> set[str]:
+        """The values of ``config`` in rows of this run.
+
+        Rows of built-in methods from before the code was noted hold the settings alone. They stay: their commit is known.
+        """
+        return {self.config} if is_file(self.entry.method) else {self.config, self.settings}
 
     def __str__(self) -> str:
         bits = "float" if self.bits is None else f"{self.bits} bits"

@@ -33,6 +33,7 @@ def measure(run: Run) -> list[dict[str, Any]]:
     """
     splits = splits_of(run.protocol)
     _forget_peak()
+    config = run.config  # before the run: a file that is edited meanwhile is another method
     started = time.perf_counter()
     found = _features(run, splits) if run.entry.method == FEATURES else _model(run, splits)
     record = {
@@ -42,7 +43,7 @@ def measure(run: Run) -> list[dict[str, Any]]:
         "seed": run.seed,
         "seconds": f"{time.perf_counter() - started:.1f}",
         "peak_mb": round(_peak() / 1e6),
-        "config": run.config,
+        "config": config,
         "split_checksum": splits.protocol.checksum,
         **provenance(),
     }

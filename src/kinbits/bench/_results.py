@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 
-from kinbits._errors import ArtefactError, PlatformError
+from kinbits._errors import ArtefactError, platform_error
 from kinbits._files import check_parent
+from kinbits.bench._experiment import Run
 
 IDENTITY = ("protocol", "backbone", "direction", "method", "bits", "seed")
 RECORD = ("seconds", "peak_mb", "config", "split_checksum", "version", "commit", "hardware")
@@ -35,9 +36,10 @@ class Results:
         if path.exists():
             self._read()
 
-    def done(self, config: str, checksum: str) -> bool:
-        """Tell whether a run is here, and was made on this very split."""
-        return any(row["config"] == config and row["split_checksum"] == checksum for row in self.rows)
+    def done(self, run: Run, checksum: str) -> bool:
+        """Tell whether a run is here, and was made with this very code of its method on this very split."""
+        configs = run.configs
+        return any(row["config"] in configs and row["split_checksum"] == checksum for row in self.rows)
 
     def add(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Append the rows of one run: all of them or, where the machine fails, none that is counted as done."""
@@ -52,7 +54,7 @@ class Results:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise PlatformError(f"cannot write {self.path}: {error.strerror or error}") from None
+            raise platform_error(f"{self.path} cannot be written", error) from None
         self.rows += texts
 
     def __iter__(self) -> Iterator[dict[str, str]]:

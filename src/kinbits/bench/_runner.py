@@ -57,7 +57,7 @@ def bench(
         raise UsageError(f"jobs={jobs}: give 1 or more")
     kept = Results(results, experiment.metrics)
     runs = list(experiment.runs())
-    left = [run for run in runs if not kept.done(run.config, splits_of(run.protocol).protocol.checksum)]
+    left = [run for run in runs if not kept.done(run, splits_of(run.protocol).protocol.checksum)]
     tell(f"{len(runs)} runs, {len(runs) - len(left)} of them done before")
     failures: list[Failure] = []
     for number, (run, rows, reason) in enumerate(_made(left, jobs), 1):

@@ -8,6 +8,8 @@ from html import escape
 
 import numpy as np
 
+from kinbits.bench._results import IDENTITY
+
 Row = dict[str, str]
 Place = tuple[str, str, str]  # protocol, backbone, direction
 
@@ -68,9 +70,13 @@ class Comparison:
 
     @classmethod
     def all(cls, rows: Iterable[Row], metric: str) -> list[Comparison]:
-        """Make one comparison for every protocol, backbone and direction."""
+        """Make one comparison for every protocol, backbone and direction.
+
+        Of several rows for one method, code length and seed, the last counts: the method or its settings changed.
+        """
         places: dict[Place, list[Row]] = {}
-        for row in rows:
+        latest = {tuple(row[name] for name in IDENTITY): row for row in rows}
+        for row in latest.values():
             if row.get(metric):
                 places.setdefault((row["protocol"], row["backbone"], row["direction"]), []).append(row)
         return [cls._one(place, metric, found) for place, found in places.items()]

@@ -32,7 +32,8 @@ def bench(
     """Make every run of an experiment, and tables of the results.
 
     One CSV row is written per run; what is there already is not run again, so
-    the command may be stopped and repeated. The tables, in Markdown and HTML,
+    the command may be stopped and repeated. A run is made again when the code
+    of its method has changed. The tables, in Markdown and HTML,
     show mean and deviation over seeds, the baselines beside.
     """
     from kinbits.bench import Experiment, Results
@@ -59,7 +60,7 @@ def bench(
 
 def write_tables(experiment: Experiment, results: Results, name: str) -> list[Path]:
     """Write the tables beside the CSV file."""
-    from kinbits._errors import PlatformError
+    from kinbits._files import write_text
     from kinbits.bench import Comparison
     from kinbits.bench._tables import document, page
 
@@ -69,9 +70,6 @@ def write_tables(experiment: Experiment, results: Results, name: str) -> list[Pa
     written = []
     for suffix, text in texts.items():
         path = results.path.with_suffix(suffix)
-        try:
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise PlatformError(f"cannot write {path}: {error.strerror or error}") from None
+        write_text(path, text)
         written.append(path)
     return written
