@@ -15,6 +15,7 @@ SOURCE = Path(kinbits.__file__).parent
 FLOORS = [
     "_errors",
     "_files",
+    "_lazy",
     "_words",
     "_progress",
     "_code_rows",
@@ -34,6 +35,7 @@ FLOORS = [
     "_training_data",
     "_parts",
     "_artefact",
+    "_restore",
     "_card",
     "_export",
     "model",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from kinbits._errors import DataError, UsageError
+from kinbits._lazy import lazy
 from kinbits.backbones import Features
 from kinbits.data import Dataset, Items, VectorItems, open_dataset
 
@@ -23,7 +23,7 @@ class ObjectItems(Items):
         super().__init__(np.arange(len(objects)))
         self._objects = list(objects)
 
-    @functools.cached_property
+    @lazy
     def fingerprint(self) -> str:
         """Hash of the pixels shown."""
         digest = hashlib.sha256()

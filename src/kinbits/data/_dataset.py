@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from .._errors import DataError
+from .._lazy import lazy
 from ._decode import BadImage
 from ._items import Items, digest
 from ._labels import LabelSpace
@@ -73,7 +73,7 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.items)
 
-    @functools.cached_property
+    @lazy
     def fingerprint(self) -> str:
         """Identity of contents, ids and texts (sha256 hex); labels and metadata do not change it."""
         ids = self.ids.tobytes() if self.ids.dtype.kind in "iu" else "\0".join(map(str, self.ids))

@@ -26,6 +26,8 @@ _FORMATS = (
 )
 # fmt: on
 _opening = threading.Lock()
+# a fork waits until no thread opens an image: the child would inherit a lock that nobody gives back
+os.register_at_fork(before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_opening.release)
 
 
 class BadImage(DataError):  # noqa: N818 - it names the image's state, not ours

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 from abc import ABC, abstractmethod
@@ -14,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from .._errors import UsageError
+from .._lazy import lazy
 from ._decode import BadImage, decode
 
 Kind = Literal["image", "vector"]
@@ -65,7 +65,7 @@ class Items(ABC):
         other.rows = self.rows[np.asarray(rows, np.int64)]
         return other
 
-    @functools.cached_property
+    @lazy
     def fingerprint(self) -> str:
         """Identity of the contents (sha256 hex): equal when nothing changed, whatever the object."""
         return digest(type(self).__name__, self._identity(), self.rows.tobytes())
@@ -112,9 +112,12 @@ class PathItems(Items):
         """Return the path of one row."""
         return Path(self._paths[self.rows[row]])
 
-    @functools.cached_property
+    @lazy
     def fingerprint(self) -> str:
         """Identity by path, size and modification time of the files shown."""
+        return self._files()
+
+    def _files(self) -> str:
         return digest("PathItems", *(file_identity(self._paths[row]) for row in self.rows))
 
     def _identity(self) -> str:
@@ -136,10 +139,10 @@ class CroppedItems(PathItems):
         super().__init__(paths)
         self._boxes = np.asarray(boxes, np.float64).reshape(len(paths), 4)
 
-    @functools.cached_property
+    @lazy
     def fingerprint(self) -> str:
         """Identity by path, size and modification time of the files, and by the rectangles."""
-        return digest("CroppedItems", super().fingerprint, self._boxes[self.rows].tobytes())
+        return digest("CroppedItems", self._files(), self._boxes[self.rows].tobytes())
 
     def image(self, row: int) -> Image.Image:
         """Decode one row and cut its rectangle out, which is clipped to the image.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from kinbits import hamming
+from kinbits._lazy import lazy
 from kinbits.metrics._groups import Floats
 from kinbits.metrics._relevance import Codes
 
@@ -54,7 +54,7 @@ class Bits:
         logarithm = np.log2(p, out=np.zeros_like(p), where=p > 0)
         return float(-(p * logarithm).sum(axis=0).mean())
 
-    @cached_property
+    @lazy
     def correlations(self) -> Floats:
         """Correlation of every two bits, ``(K, K)``; NaN for dead ones."""
         mean = 2 * self.share - 1

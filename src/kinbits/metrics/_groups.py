@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from kinbits._lazy import lazy
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -91,27 +92,27 @@ class Groups:
     def _of_one_level(cls, total: Counts, levels: Levels, pool: Counts, scale: Scale) -> Groups:
         return cls(total, total * scale.relevant[levels], pool, scale, lambda values: total * values[levels])
 
-    @cached_property
+    @lazy
     def items_until(self) -> Counts:
         """Items in this group and all nearer ones."""
         return np.cumsum(self.total, axis=1)
 
-    @cached_property
+    @lazy
     def items_before(self) -> Counts:
         """Items in all nearer groups, N."""
         return self.items_until - self.total
 
-    @cached_property
+    @lazy
     def hits_until(self) -> Counts:
         """Relevant items in this group and all nearer ones."""
         return np.cumsum(self.relevant, axis=1)
 
-    @cached_property
+    @lazy
     def hits_before(self) -> Counts:
         """Relevant items in all nearer groups, P."""
         return self.hits_until - self.relevant
 
-    @cached_property
+    @lazy
     def all_relevant(self) -> Counts:
         """R, the relevant items of each query, ``(q,)``."""
         return np.asarray(self.relevant.sum(axis=1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import get_args
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kinbits import hamming
 from kinbits._errors import DataError, UsageError
+from kinbits._lazy import lazy
 from kinbits.metrics._groups import JUNK, Counts, Floats, Groups, Levels, Scale
 from kinbits.metrics._legacy import evaluate_legacy
 from kinbits.metrics._measures import FAMILIES
@@ -116,7 +116,7 @@ class Block:
     groups: Groups
     by_distance: Callable[[], Groups]
 
-    @cached_property
+    @lazy
     def near(self) -> Groups:
         """The groups by Hamming distance, whatever the order inside ties."""
         return self.by_distance()

@@ -8,7 +8,6 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinbits._errors import ArtefactError
+from kinbits._lazy import lazy
 from kinbits.hamming import Codes
 from kinbits.index._ids import Ids, concatenate
 from kinbits.index.engines._registry import SIDECAR
@@ -105,7 +105,7 @@ class Graph:
         found = self.searcher.candidates(codes, min(count, int(living.sum())), living, options)
         return [self._items(nodes[nodes >= 0], count) for nodes in found]
 
-    @cached_property
+    @lazy
     def _lists(self) -> tuple[Rows, Ids]:
         """Where the living items of each node begin, and all of them, by node and id."""
         rows = np.flatnonzero(self.alive)
