@@ -105,7 +105,7 @@ class Run:
     def configs(self) -> set[str]:
         """The values of ``config`` in rows of this run.
 
-        Rows of built-in methods from before the code was noted hold the settings alone. They stay: their commit is known.
+        Rows of built-in methods from before the code was noted hold the settings alone; they stay, with their commit.
         """
         return {self.config} if is_file(self.entry.method) else {self.config, self.settings}
 

@@ -76,12 +76,20 @@ class RankingResult(Mapping[str, float]):
         Raises:
             UsageError: if the metric was not measured, or a number is out of range.
         """
-        if not 0 < level < 1 or samples < 1:
-            raise UsageError(f"level={level}, samples={samples}: give a level between 0 and 1, and 1 sample or more")
-        values = self.counted(name)
-        means = resampled_means(values, samples, seed)
-        low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-        return float(low), float(high)
+        check_bootstrap(level, samples)
+        return percentiles(resampled_means(self.counted(name), samples, seed), level)
+
+
+def check_bootstrap(level: float, samples: int) -> None:
+    """Refuse what no bootstrap can be made with."""
+    if not 0 < level < 1 or samples < 1:
+        raise UsageError(f"level={level}, samples={samples}: give a level between 0 and 1, and 1 sample or more")
+
+
+def percentiles(drawn: Floats, level: float) -> tuple[float, float]:
+    """Return the ends of the interval in the middle that holds a share of what was drawn; NaN does not count."""
+    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def resampled_means(values: Floats, samples: int, seed: int) -> Floats:

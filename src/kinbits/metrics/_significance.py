@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinbits._errors import DataError, UsageError, unknown_name
+from kinbits._errors import DataError, unknown_name
 from kinbits.metrics._groups import Floats
-from kinbits.metrics._result import RankingResult, resampled_means
+from kinbits.metrics._result import RankingResult, check_bootstrap, percentiles, resampled_means
 
 _CELLS = 1 << 22  # signs drawn at one time
 
@@ -74,13 +74,12 @@ def compare(
     for result in (a, b):
         if metric not in result.per_query:
             raise unknown_name("metric of both results", metric, set(a.per_query) & set(b.per_query))
-    if not 0 < level < 1 or samples < 1:
-        raise UsageError(f"level={level}, samples={samples}: give a level between 0 and 1, and 1 sample or more")
+    check_bootstrap(level, samples)
     one, two = a.per_query[metric], b.per_query[metric]
     if len(one) != len(two) or not np.array_equal(np.isnan(one), np.isnan(two)):
         raise DataError("the two results count different queries; evaluate both on the same queries and labels")
     gaps = (one - two)[~np.isnan(one)]
-    low, high = np.quantile(resampled_means(gaps, samples, seed), [(1 - level) / 2, (1 + level) / 2])
+    low, high = percentiles(resampled_means(gaps, samples, seed), level)
     reached = _reached(gaps, samples, seed)
     p_value = (1 + reached) / (1 + samples)
     return PairedTest(metric, float(gaps.mean()), float(low), float(high), p_value, len(gaps))
