@@ -63,10 +63,14 @@ def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY, folder:
     Raises:
         OSError: It cannot be opened, or is no regular file.
     """
-    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666, dir_fd=folder)
+    strange = OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    try:
+        descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666, dir_fd=folder)
+    except OSError as error:
+        raise (strange if error.errno == errno.ENXIO else error) from None  # a pipe that nobody reads
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+        raise strange
     return descriptor
 
 

@@ -135,7 +135,6 @@ def test_files_that_are_overwritten_after_their_first_check_are_checked_again(tm
             index.search(np.zeros(1, np.uint8), k=5)
         with pytest.raises(ArtefactError, match=name):
             index.merge(Index.create(bits=8).add(np.zeros((100_000, 1), np.uint8), ids=range(10**6, 11 * 10**5)))
-            index.compact()
         path.write_bytes(whole)
         assert index.search(np.zeros(1, np.uint8), k=5).to_dicts() == before
     assert len(index.add(np.zeros((1, 1), np.uint8))) == 100_001

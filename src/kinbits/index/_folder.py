@@ -109,6 +109,10 @@ class Folder:
         """
         return xxhash.xxh3_128_digest(self._raw_manifest()) != self._seen
 
+    def forget(self) -> None:
+        """Count what lies here as changed."""
+        self._seen = b""
+
     def read(self, known: State | None = None) -> State:
         """Open the state on disk; large files are mapped, not read.
 
@@ -151,7 +155,7 @@ class Folder:
         files = {"codes": codes.entry, "ids": ids.entry}
         if merge.columns:
             name = file_name(number, "rows", 0)
-            Table.write(self.path / name, len(merge.columns), merge.values())
+            Table.write(self.path / name, merge.kinds, merge.values())
             files["rows"] = self._synced(name)
         columns, id_dtype = tuple(merge.columns), merge.id_dtype.str
         return self._open(SegmentEntry(number, len(merge), 0, id_dtype, bounds[0], bounds[-1], columns, files))
