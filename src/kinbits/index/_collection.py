@@ -248,6 +248,7 @@ class Collection:
             if self._folder is not None and self._folder.changed():
                 known, state = self._state, self._folder.read(self._state)
                 if (state.bits, state.fingerprint) != (known.bits, known.fingerprint):
+                    self._folder.forget()  # so that the next call asks again
                     require_model(self._model, state)
                     raise ArtefactError(f"the index at {self._folder.path} was made again; open it with Index.open")
                 self._state = state
