@@ -1,26 +1,29 @@
-"""Model folders on disk: safetensors and JSON, written aside and renamed."""
+"""Model folders on disk: safetensors and JSON, written aside and put in place in one step."""
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from kinbits._errors import ArtefactError, PlatformError
-from kinbits._files import CONFIG, check_parent
+from kinbits._errors import ArtefactError, platform_error
+from kinbits._files import CONFIG, check_parent, folder_aside, full_path, open_regular, read_regular, write_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 TENSORS, CARD = "model.safetensors", "README.md"
+TRAINING, METRICS = "training.json", "metrics.json"
 LABELS, CODES = "labels.csv", "train-codes.parquet"
 
 
@@ -33,10 +36,10 @@ def write_folder(
     labels: pa.Table | None = None,
     codes: pa.Table | None = None,
 ) -> Path:
-    """Write all files into a fresh folder beside the target, then put it in the target's place.
+    """Write all files into a fresh folder beside the target, then put it in the target's place, in one step.
 
     Args:
-        folder: Where the model goes; an older model there is replaced.
+        folder: Where the model goes; an older model there is replaced, and a link stays.
         tensors: All weights.
         config: Becomes ``config.json``.
         records: Further JSON files by name.
@@ -45,32 +48,40 @@ def write_folder(
         codes: Becomes ``train-codes.parquet``.
 
     Raises:
-        ArtefactError: Something that is no model is there.
+        ArtefactError: Something that is no model is there, or a weight is not finite.
         PlatformError: The machine does not let it be written; an older model stays as it was.
     """
     check_target(folder)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    check_finite(tensors, folder)
     try:
-        aside.chmod(0o755)
-        save_file(dict(tensors), aside / TENSORS)
-        for name, value in {CONFIG: {"kinbits": version("kinbits"), **config}, **records}.items():
-            (aside / name).write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-        (aside / CARD).write_text(card, encoding="utf-8")
-        if labels is not None:
-            from pyarrow import csv
-
-            csv.write_csv(labels, aside / LABELS)
-        if codes is not None:
-            from pyarrow import parquet
-
-            parquet.write_table(codes, aside / CODES)
-        _replace(aside, folder)
+        with folder_aside(folder, replace=True) as aside:
+            _fill(aside, tensors, {CONFIG: {"kinbits": version("kinbits"), **config}, **records}, card, labels, codes)
     except (OSError, SafetensorError) as error:  # safetensors has an error of its own for a full disk
-        reason = getattr(error, "strerror", None) or error
-        raise PlatformError(f"cannot write the model {folder}: {reason}; check permissions and free space") from None
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        raise platform_error(f"the model {folder} cannot be written", error) from None
     return folder
+
+
+def _fill(
+    aside: Path,
+    tensors: Mapping[str, Tensor],
+    records: Mapping[str, Mapping[str, Any]],
+    card: str,
+    labels: pa.Table | None,
+    codes: pa.Table | None,
+) -> None:
+    for name, value in records.items():
+        (aside / name).write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    (aside / CARD).write_text(card, encoding="utf-8")
+    save_file(dict(tensors), aside / TENSORS)
+    shutil.copymode(aside / CARD, aside / TENSORS)  # safetensors makes files that their owner alone can read
+    if labels is not None:
+        from pyarrow import csv
+
+        csv.write_csv(labels, aside / LABELS)
+    if codes is not None:
+        from pyarrow import parquet
+
+        parquet.write_table(codes, aside / CODES)
 
 
 def check_target(folder: Path) -> None:
@@ -85,23 +96,18 @@ def check_target(folder: Path) -> None:
     check_parent(folder, "output folder")
 
 
-def _replace(aside: Path, folder: Path) -> None:
-    """Put a finished folder in place; the old one is moved out first, since rename does not replace folders.
+def check_finite(tensors: Mapping[str, Tensor], folder: Path) -> None:
+    """Refuse weights that are infinite or no numbers; codes of them are all zero.
 
     Raises:
-        OSError: A folder cannot be renamed; the old one is back in its place.
+        ArtefactError: It names the first such tensor.
     """
-    if not folder.exists():
-        aside.replace(folder)
-        return
-    old = aside.with_name(aside.name + "-old")
-    folder.replace(old)
-    try:
-        aside.replace(folder)
-    except OSError:
-        old.replace(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise ArtefactError(
+                f"the model {folder}: the weights '{name}' are not finite, so its codes would mean nothing; train it "
+                "again, with a smaller learning rate if it diverged"
+            )
 
 
 def read_folder(folder: Path, newest: int) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Any]]:
@@ -112,9 +118,9 @@ def read_folder(folder: Path, newest: int) -> tuple[dict[str, Any], dict[str, Te
         newest: The newest format that this version reads.
 
     Raises:
-        ArtefactError: A file is missing, damaged, or of a newer format.
+        ArtefactError: A file is missing, damaged, no regular file, or of a newer format; or a weight is not finite.
     """
-    if not (folder / CONFIG).is_file():
+    if not (folder / CONFIG).exists():
         raise ArtefactError(f"{folder} is no model folder (it has no {CONFIG}); `kinbits fit DATA -o MODEL` makes one")
     config = _json(folder / CONFIG)
     found = config.get("format")
@@ -124,12 +130,22 @@ def read_folder(folder: Path, newest: int) -> tuple[dict[str, Any], dict[str, Te
         raise ArtefactError(
             f"the model {folder} has format {found}, this kinbits reads up to {newest}; run `pip install -U kinbits`"
         )
+    tensors = _tensors(folder / TENSORS)
+    check_finite(tensors, folder)
+    training, metrics = (_json(folder / name) if (folder / name).exists() else {} for name in (TRAINING, METRICS))
+    if not all(isinstance(values, dict) for values in metrics.values()):
+        raise _unreadable(folder / METRICS, "it does not hold numbers by protocol")
+    if not isinstance(config.get("method"), dict) or not isinstance(config["method"].get("params", {}), dict):
+        raise _unreadable(folder / CONFIG, "it names no method")
+    return config, tensors, {TRAINING: training, METRICS: metrics}
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
     try:
-        tensors = load_file(folder / TENSORS)
-    except (OSError, SafetensorError, ValueError) as error:
-        raise ArtefactError(f"{folder / TENSORS} cannot be read ({error}); copy or train the model again") from None
-    names = ("training.json", "metrics.json")
-    return config, tensors, {name: _json(folder / name) if (folder / name).exists() else {} for name in names}
+        os.close(open_regular(path))
+        return load_file(path)
+    except (OSError, SafetensorError, ValueError, RuntimeError, KeyError) as error:
+        raise _unreadable(path, error) from None
 
 
 def read_labels(folder: Path) -> pa.Table | None:
@@ -147,9 +163,10 @@ def read_labels(folder: Path) -> pa.Table | None:
     options = csv.ConvertOptions(column_types={**types, "round": pa.int64()}, strings_can_be_null=False)
     parsing = csv.ParseOptions(newlines_in_values=True)
     try:
-        return csv.read_csv(folder / LABELS, convert_options=options, parse_options=parsing)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ArtefactError(f"{folder / LABELS} cannot be read ({error}); copy or train the model again") from None
+        file = io.BytesIO(read_regular(folder / LABELS))
+        return csv.read_csv(file, convert_options=options, parse_options=parsing)
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(folder / LABELS, error) from None
 
 
 def read_train_codes(folder: Path) -> pa.Table | None:
@@ -164,28 +181,38 @@ def read_train_codes(folder: Path) -> pa.Table | None:
     from pyarrow import parquet
 
     try:
-        return parquet.read_table(folder / CODES)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ArtefactError(f"{folder / CODES} cannot be read ({error}); copy or train the model again") from None
+        return parquet.read_table(io.BytesIO(read_regular(folder / CODES)))
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(folder / CODES, error) from None
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ArtefactError(f"{path} cannot be read ({error}); copy or train the model again") from None
+        value = json.loads(read_regular(path).decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _unreadable(path, error) from None
     if not isinstance(value, dict):
-        raise ArtefactError(f"{path} does not hold a JSON object; copy or train the model again")
+        raise _unreadable(path, "it does not hold a JSON object")
     return value
 
 
-def append_metrics(folder: Path, name: str, values: Mapping[str, Any]) -> None:
-    """Add one protocol's numbers to a saved model's ``metrics.json``, in place."""
-    path = folder / "metrics.json"
+def _unreadable(path: Path, reason: object) -> ArtefactError:
+    return ArtefactError(f"{path} cannot be read ({one_line(reason)}); copy or train the model again")
+
+
+def one_line(reason: object) -> str:
+    """Return the text of an error in one line; torch's have many."""
+    text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+    return " ".join(text.split())[:400]
+
+
+def append_metrics(folder: str | os.PathLike[str], name: str, values: Mapping[str, Any]) -> None:
+    """Add one protocol's numbers to a saved model's ``metrics.json``, in one step.
+
+    Raises:
+        ArtefactError: The file is damaged.
+        PlatformError: It cannot be written.
+    """
+    path = full_path(folder) / METRICS
     known = _json(path) if path.exists() else {}
-    aside = path.with_suffix(".part")
-    try:
-        aside.write_text(json.dumps({**known, name: dict(values)}, indent=2) + "\n", encoding="utf-8")
-        aside.replace(path)
-    except OSError as error:
-        raise PlatformError(f"cannot write {path}: {error.strerror or error}") from None
+    write_text(path, json.dumps({**known, name: dict(values)}, indent=2) + "\n")

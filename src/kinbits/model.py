@@ -12,17 +12,19 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kinbits import hamming
-from kinbits._artefact import read_folder, read_labels, read_train_codes, write_folder
+from kinbits._artefact import METRICS, TRAINING, one_line, read_folder, read_labels, read_train_codes, write_folder
 from kinbits._card import model_card
-from kinbits._errors import ArtefactError, DataError, UsageError
+from kinbits._errors import ArtefactError, DataError, KinbitsError, PlatformError, UsageError
+from kinbits._files import full_path
 from kinbits._inputs import as_dataset, as_texts, without_unreadable
 from kinbits._progress import reporter
-from kinbits.backbones import Backbone, Features, build_backbone, extract
+from kinbits._restore import add_weights, described, named, restore
+from kinbits.backbones import Backbone, Features, extract
 from kinbits.data import Dataset, FeatureCache
-from kinbits.heads import Decoder, Head, build_head
+from kinbits.heads import Decoder, Head
 from kinbits.methods._base import Modality
 
 FORMAT = 1
@@ -92,7 +94,7 @@ class HashModel:
         digest = hashlib.sha256()
         for modality, tower in sorted(self.towers.items()):
             digest.update(f"{modality} {tower.backbone.fingerprint} {json.dumps(tower.head.config())}".encode())
-            _add_weights(digest, tower.head)
+            add_weights(digest, tower.head)
         return digest.hexdigest()
 
     def to(self, device: str | torch.device) -> HashModel:
@@ -251,14 +253,14 @@ class HashModel:
         tensors: dict[str, Tensor] = {}
         for modality, tower in self.towers.items():
             for part, module in (("backbone", tower.backbone), ("head", tower.head)):
-                tensors |= _named(f"{modality}.{part}.", module)
+                tensors |= named(f"{modality}.{part}.", module)
         if self.decoder is not None:
-            tensors |= _named("decoder.", self.decoder)
-        records = {"training.json": dict(self.training), "metrics.json": self.metrics}
+            tensors |= named("decoder.", self.decoder)
+        records = {TRAINING: dict(self.training), METRICS: self.metrics}
         backbones = {modality: tower.backbone for modality, tower in self.towers.items()}
         has_decoder = self.decoder is not None
         card = model_card(self.bits, backbones, self.method, self.training, self.metrics, self.fingerprint, has_decoder)
-        return write_folder(Path(folder), tensors, self._config(), records, card, self.labels, self.train_codes)
+        return write_folder(full_path(folder), tensors, self._config(), records, card, self.labels, self.train_codes)
 
     @classmethod
     def load(cls, folder: str | Path) -> HashModel:
@@ -267,16 +269,20 @@ class HashModel:
         Raises:
             ArtefactError: It is missing, damaged, or of a newer format.
         """
-        folder = Path(folder)
+        folder = full_path(folder)
         config, tensors, records = read_folder(folder, FORMAT)
+        tables = read_labels(folder), read_train_codes(folder)
         try:
-            towers = {m: _rebuild(m, described, tensors) for m, described in config["towers"].items()}
-            kept = records["training.json"], records["metrics.json"]
-            decoder = _decoder(config.get("decoder"), tensors)
-            tables = read_labels(folder), read_train_codes(folder)
-            model = cls(towers, config["method"], *kept, decoder, *tables)
-        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
-            raise ArtefactError(f"the model {folder} is damaged ({error}); copy or train it again") from None
+            parts, decoder = restore(config, tensors)
+            towers = {m: Tower(*both) for m, both in parts.items()}
+            model = cls(towers, config["method"], records[TRAINING], records[METRICS], decoder, *tables)
+        except PlatformError:
+            raise
+        except KinbitsError as error:
+            raise ArtefactError(f"the model {folder} cannot be loaded: {error}") from None
+        except Exception as error:  # of nearly any kind: a damaged description reaches every builder there is
+            reason = one_line(error)
+            raise ArtefactError(f"the model {folder} is damaged ({reason}); copy or train it again") from None
         if model.fingerprint != config.get("fingerprint"):
             raise ArtefactError(f"the model {folder} is damaged: its fingerprint differs; copy or train it again")
         return model
@@ -307,50 +313,13 @@ class HashModel:
             "method": dict(self.method),
             "conventions": CONVENTIONS,
             "fingerprint": self.fingerprint,
-            **({} if self.decoder is None else {"decoder": _described(self.decoder)}),
+            **({} if self.decoder is None else {"decoder": described(self.decoder)}),
         }
 
     def _tower(self, modality: Modality) -> Tower:
         if modality not in self.towers:
             raise UsageError(f"this model encodes {', '.join(self.towers)}; it has no {modality} tower")
         return self.towers[modality]
-
-
-def _rebuild(modality: str, described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Tower:
-    backbone, head = build_backbone(described["backbone"]), build_head(described["head"])
-    for part, module in (("backbone", backbone), ("head", head)):
-        _load(module, f"{modality}.{part}.", tensors)
-    return Tower(backbone, head)
-
-
-def _decoder(described: Mapping[str, Any] | None, tensors: Mapping[str, Tensor]) -> Decoder | None:
-    """Rebuild a decoder; its checksum is its own, since the model's fingerprint is that of the codes."""
-    if described is None:
-        return None
-    decoder = Decoder(**described["layers"])
-    _load(decoder, "decoder.", tensors)
-    if _described(decoder) != described:
-        raise RuntimeError("its decoder differs from its checksum")
-    return decoder
-
-
-def _described(decoder: Decoder) -> dict[str, Any]:
-    digest = hashlib.sha256()
-    _add_weights(digest, decoder)
-    return {"layers": decoder.config(), "sha256": digest.hexdigest()}
-
-
-def _named(prefix: str, module: nn.Module) -> dict[str, Tensor]:
-    return {prefix + name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-
-
-def _load(module: nn.Module, prefix: str, tensors: Mapping[str, Tensor]) -> None:
-    module.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
-
-
-def _add_weights(digest: Any, module: nn.Module) -> None:
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
 
 
 def _rounded(features: np.ndarray) -> np.ndarray:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -13,12 +14,14 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from kinbits._errors import ArtefactError, UsageError
 
 Modality = Literal["image", "text", "vector"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
+LARGEST_SIDE = 4096  # an image of this side takes 50 MB, and a network of usual width some gigabytes
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -59,11 +62,14 @@ class Preprocessing:
     crop_ratio: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.size < 1 or self.channels != 3 or not 0 < self.crop_ratio <= 1 or min(self.std) <= 0:
+        finite = all(map(math.isfinite, (*self.mean, *self.std))) and len(self.mean) == len(self.std) == 3
+        if not 1 <= self.size <= LARGEST_SIDE or self.channels != 3 or not 0 < self.crop_ratio <= 1 or not finite:
             raise UsageError(
-                f"impossible preprocessing {asdict(self)}: "
-                "size >= 1, channels 3, std > 0 and 0 < crop_ratio <= 1 are needed"
+                f"impossible preprocessing {asdict(self)}: 1 <= size <= {LARGEST_SIDE}, channels 3, three finite means "
+                "and deviations, and 0 < crop_ratio <= 1 are needed"
             )
+        if min(self.std) <= 0:
+            raise UsageError(f"deviations {self.std} of the pixels; they must be greater than 0")
         if self.resize not in ("squash", "crop", "pad") or self.interpolation not in _FILTERS:
             raise UsageError(
                 f"unknown resize rule '{self.resize}' or interpolation '{self.interpolation}'; "
@@ -244,3 +250,25 @@ class ImageBackbone(Backbone):
     def normalise(self, x: Tensor) -> Tensor:
         """Subtract the mean and divide by the deviation; ``x`` is ``(n, 3, s, s)`` in [0, 1]."""
         return (x - self.mean) / self.std
+
+
+def shapes_of(network: nn.Module, run: Callable[[Tensor], Any], blank: Tensor) -> Any:
+    """Return what a network would return, on the meta device: shapes without numbers, at no cost of any size.
+
+    Args:
+        network: Its weights are exchanged for shapes while it runs.
+        run: Calls the network.
+        blank: The input, on the meta device.
+    """
+    call = _Call(network, run)
+    weights = {name: value.to("meta") for name, value in (*call.named_parameters(), *call.named_buffers())}
+    return functional_call(call, weights, (blank,))
+
+
+class _Call(nn.Module):
+    def __init__(self, network: nn.Module, run: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.network, self._run = network, run
+
+    def forward(self, blank: Tensor) -> Any:
+        return self._run(blank)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from kinbits.backbones import _hub
-from kinbits.backbones._base import ImageBackbone, Preprocessing
+from kinbits.backbones._allowed import IMAGE_FAMILIES
+from kinbits.backbones._base import ImageBackbone, Preprocessing, shapes_of
 from kinbits.backbones._registry import register_backbone
 
 # models of two towers, and the class that holds the image tower alone
@@ -68,7 +69,7 @@ class HFImage(ImageBackbone):
     def load(cls, argument: str, size: int | None) -> Self:
         """Load from the hub or a folder."""
         source = os.path.expanduser(argument)
-        config = _hub.read_config(source)
+        config = _hub.read_config(source, IMAGE_FAMILIES)
         model, missing = _hub.pretrained(_model_class(config.model_type), source, _tower_config(config))
         preprocessing = _hub.preprocessing(source, config.model_type, _side(model.config), size)
         name = cls.key + argument
@@ -81,12 +82,10 @@ class HFImage(ImageBackbone):
     @classmethod
     def build(cls, config: dict[str, Any]) -> Self:
         """Build the architecture from the configuration alone."""
-        fields = _hub.config_object(config["config"])
-        build = _model_class(fields.model_type)
-        with _hub.quiet():
-            model = build.from_config(fields) if hasattr(build, "from_config") else build._from_config(fields)
+        fields = _hub.config_object(config["config"], IMAGE_FAMILIES)
+        model = _hub.build(_model_class(fields.model_type), fields)
         preprocessing = Preprocessing.from_dict(config["preprocessing"])
-        return cls(model.float(), config["name"], preprocessing, config["licence"], pretrained=config["pretrained"])
+        return cls(model, config["name"], preprocessing, config["licence"], pretrained=config["pretrained"])
 
     def architecture(self) -> dict[str, Any]:
         """Return the transformers configuration as JSON types."""
@@ -124,8 +123,8 @@ class HFImage(ImageBackbone):
 
     @torch.no_grad()
     def _probe(self, size: int) -> _Layout:
-        """Run one blank image, the one way to learn the shapes that holds for every architecture."""
-        output = self._run(torch.zeros(1, 3, size, size))
+        """Send one image without pixels through, the one way to learn the shapes that holds for every architecture."""
+        output = shapes_of(self.network, self._run, torch.empty(1, 3, size, size, device="meta"))
         hidden = output.last_hidden_state
         if hidden.dim() == 4:
             pool: Any = "pooler" if getattr(output, "pooler_output", None) is not None else "mean"
@@ -171,9 +170,11 @@ def _model_class(family: str) -> Any:
 
 
 def _tower_config(config: Any) -> Any:
-    """Return the image tower's own configuration, or None for a model that is an image tower."""
+    """Return the image tower's own configuration; for a model that is an image tower, all of it."""
     tower = getattr(config, "vision_config", None) if config.model_type in _TOWERS else None
-    if tower is not None and hasattr(config, "projection_dim"):
+    if tower is None:
+        return config
+    if hasattr(config, "projection_dim"):
         tower.projection_dim = config.projection_dim  # the tower's own copy may be out of date
     return tower
 

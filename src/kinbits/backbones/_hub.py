@@ -15,8 +15,10 @@ from typing import Any
 import yaml
 from safetensors import SafetensorError
 
-from kinbits._errors import ArtefactError, PlatformError
+from kinbits._errors import ArtefactError, KinbitsError, PlatformError
+from kinbits.backbones._allowed import allowed_config
 from kinbits.backbones._base import Interpolation, Preprocessing
+from kinbits.backbones._sealed import sealed
 
 # PIL's codes, which transformers writes into its files
 _RESAMPLE: dict[int, Interpolation] = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
@@ -25,7 +27,7 @@ _CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.2757771
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # what the families' own processors use; only asked when a model comes without its preprocessor file
 _FAMILIES = {"vit": _HALF, "deit": _IMAGENET, "beit": _HALF, "siglip": _HALF, "clip": _CLIP}
-# of a configuration, what says nothing about the architecture
+# of a configuration, what says nothing about the architecture; fingerprints depend on it, so it must stay
 _NOISE = (
     "_name_or_path", "architectures", "auto_map", "dtype", "id2label", "label2id", "loss_type",
     "torch_dtype",
@@ -131,19 +133,26 @@ def _normalisation(fields: dict[str, Any], mean: Any, std: Any) -> tuple[Any, An
     return tuple((m + offset) / scale for m in mean), tuple(s / scale for s in std)
 
 
-def pretrained(model_class: Any, source: str, config: Any = None) -> tuple[Any, list[str]]:
+def pretrained(model_class: Any, source: str, config: Any) -> tuple[Any, list[str]]:
     """Load a transformers model from safetensors, never running code from the repository.
 
     Args:
         model_class: A model class, or ``AutoModel``.
-        source: Hub name or folder.
-        config: The configuration to take instead of the folder's own, for a part of a model.
+        source: Hub name or folder; a folder is read without the network.
+        config: The checked configuration, of the model or of a part of it.
 
     Returns:
         The float32 model in evaluation mode, and the names of the weights that were not in the file.
+
+    Raises:
+        ArtefactError: The weights cannot be loaded, or belong to an adapter for another model.
+        PlatformError: They cannot be downloaded.
     """
-    with explained(source), quiet():
-        options = {} if config is None else {"config": config}
+    local = os.path.isdir(source)
+    if side_file(source, "adapter_config.json") is not None:
+        raise ArtefactError(f"'{source}' is an adapter for another model, which is not loaded; merge it into its model")
+    options: dict[str, Any] = {"config": config, "local_files_only": local}
+    with explained(source), quiet(), sealed() if local else contextlib.nullcontext():
         model, info = model_class.from_pretrained(source, use_safetensors=True, output_loading_info=True, **options)
     return model.float().eval(), sorted(info["missing_keys"])
 
@@ -155,14 +164,25 @@ def incomplete(source: str, absent: list[str]) -> ArtefactError:
     )
 
 
-def read_config(source: str) -> Any:
-    """Return the transformers configuration of a hub name or folder."""
-    from transformers import AutoConfig
+def read_config(source: str, families: frozenset[str]) -> Any:
+    """Return the transformers configuration of a hub name or folder.
 
+    Raises:
+        ArtefactError: The folder is missing, or the configuration is damaged or not allowed.
+        PlatformError: It cannot be downloaded.
+    """
     if source.startswith((".", "/", "~")) and not os.path.isdir(os.path.expanduser(source)):
         raise ArtefactError(f"there is no model folder '{source}'; give an existing folder or a hub name")
     with explained(source), quiet():
-        return AutoConfig.from_pretrained(source, trust_remote_code=False)
+        from transformers import PretrainedConfig
+
+        fields, _ = PretrainedConfig.get_config_dict(source, local_files_only=os.path.isdir(source))
+    if "auto_map" in fields and fields.get("model_type") not in families:
+        raise ArtefactError(
+            f"model '{source}' needs its own Python code, which kinbits never runs; choose a model whose architecture "
+            "is part of transformers"
+        )
+    return config_object(fields, families)
 
 
 def plain_config(config: Any) -> dict[str, Any]:
@@ -171,16 +191,32 @@ def plain_config(config: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name not in _NOISE}
 
 
-def config_object(fields: dict[str, Any]) -> Any:
-    """Return the transformers configuration object of :func:`plain_config`'s fields."""
-    from transformers import AutoConfig
+def config_object(fields: dict[str, Any], families: frozenset[str]) -> Any:
+    """Return the transformers configuration object of :func:`plain_config`'s fields.
 
-    rest = {name: value for name, value in fields.items() if name not in ("model_type", *_NOISE)}
+    Raises:
+        ArtefactError: They are damaged, not allowed, or of a family that is not known here.
+    """
+    rest = allowed_config(fields, families)
     try:
-        with quiet():
-            return AutoConfig.for_model(fields["model_type"], **rest)
-    except (ValueError, KeyError) as error:
-        raise ArtefactError(f"the installed transformers does not know this backbone ({error}); upgrade it") from error
+        with quiet(), sealed():
+            from transformers import AutoConfig
+
+            return AutoConfig.for_model(rest.pop("model_type"), **rest)
+    except KinbitsError:
+        raise
+    except Exception as error:  # the classes of configurations check what they get in many ways
+        reason = " ".join(str(error).split())
+        raise ArtefactError(
+            f"the installed transformers cannot read the configuration of this backbone ({reason}); upgrade it"
+        ) from error
+
+
+def build(model_class: Any, config: Any) -> Any:
+    """Build the float32 network that a checked configuration describes, with untrained weights."""
+    with quiet(), sealed():
+        make = model_class.from_config if hasattr(model_class, "from_config") else model_class._from_config
+        return make(config).float()
 
 
 @contextlib.contextmanager
@@ -188,13 +224,10 @@ def explained(source: str) -> Iterator[None]:
     """Turn the many errors of loading into one line with its remedy."""
     try:
         yield
+    except KinbitsError:
+        raise
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        if isinstance(error, ValueError) and "trust_remote_code" in str(error):
-            raise ArtefactError(
-                f"model '{source}' needs its own Python code, which kinbits never runs; choose a model whose "
-                "architecture is part of transformers"
-            ) from error
         if os.path.isdir(source):
             raise ArtefactError(
                 f"the model in '{source}' cannot be loaded: {first}; it needs config.json and "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from kinbits._errors import ArtefactError, UsageError, unknown_name
+from kinbits._errors import ArtefactError, PlatformError, UsageError, unknown_name
 from kinbits.backbones._base import Backbone, Modality
 
 B = TypeVar("B", bound=type[Backbone])
@@ -100,7 +100,8 @@ def _check_input(name: str, modality: str, size: int | None, dim: int | None) ->
 def build_backbone(config: dict[str, Any]) -> Backbone:
     """Rebuild a backbone from ``config()`` with untrained weights; fill them with ``load_state_dict``.
 
-    Needs neither the network nor the original weights, and never runs code from the configuration.
+    Needs neither the network nor the original weights, and never runs code from the configuration: only names, options
+    and fields on a list reach timm and transformers, and connections and pickles are refused meanwhile.
 
     Args:
         config: What ``Backbone.config()`` returned, also after a trip through JSON.
@@ -113,9 +114,14 @@ def build_backbone(config: dict[str, Any]) -> Backbone:
         raise ArtefactError(
             f"the model needs backbone '{key}', which is not registered; known: {', '.join(backbones())}"
         )
+    if not (isinstance(config.get("name"), str) and isinstance(config.get("licence"), str)):
+        raise ArtefactError(f"the configuration of backbone '{key}' has no name or no licence; save the model again")
     try:
         return _CLASSES[key].build(config).eval()
-    except (KeyError, TypeError, AttributeError) as error:
+    except (ArtefactError, PlatformError):
+        raise
+    except Exception as error:  # of nearly any kind: in a damaged description everything may have any type
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise ArtefactError(
-            f"the configuration of backbone '{key}' cannot be read: {error!r}; save it again"
+            f"the configuration of backbone '{key}' cannot be read ({reason}); save it again"
         ) from error

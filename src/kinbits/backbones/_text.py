@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kinbits._errors import ArtefactError, PlatformError
 from kinbits.backbones import _hub
+from kinbits.backbones._allowed import TEXT_FAMILIES
 from kinbits.backbones._base import Backbone
 from kinbits.backbones._registry import register_backbone
 
@@ -29,12 +30,12 @@ class HFText(Backbone):
     modality = "text"
     tokenizer_json: Tensor
 
-    def __init__(self, model: Any, name: str, tokenizer: bytes, licence: str, *, pretrained: bool) -> None:
+    def __init__(self, model: Any, name: str, tokenizer: Tensor, licence: str, *, pretrained: bool) -> None:
         super().__init__()
         self.network = model.eval()
         if getattr(model, "pooler", None) is not None:
             model.pooler = None  # not used, and often untrained
-        self.register_buffer("tokenizer_json", torch.frombuffer(bytearray(tokenizer), dtype=torch.uint8))
+        self.register_buffer("tokenizer_json", tokenizer)
         self._tokenizer: Any = None
         self._describe(name, features=model.config.hidden_size, licence=licence, pretrained=pretrained)
 
@@ -47,21 +48,21 @@ class HFText(Backbone):
     def _load(cls, source: str, name: str) -> Self:
         from transformers import AutoModel
 
-        _hub.read_config(source)
-        model, missing = _hub.pretrained(AutoModel, source)
+        config = _hub.read_config(source, TEXT_FAMILIES)
+        model, missing = _hub.pretrained(AutoModel, source, config)
         absent = [key for key in missing if "pooler." not in key]
         if absent:
             raise _hub.incomplete(source, absent)
-        return cls(model, name, _tokenizer(source, model.config), _hub.licence(source), pretrained=True)
+        tokenizer = torch.frombuffer(bytearray(_tokenizer(source, model.config)), dtype=torch.uint8)
+        return cls(model, name, tokenizer, _hub.licence(source), pretrained=True)
 
     @classmethod
     def build(cls, config: dict[str, Any]) -> Self:
         """Build the architecture; the tokenizer comes with the weights."""
         from transformers import AutoModel
 
-        with _hub.quiet():
-            model = AutoModel.from_config(_hub.config_object(config["config"])).float()
-        tokenizer = bytes(int(config["tokenizer_bytes"]))
+        model = _hub.build(AutoModel, _hub.config_object(config["config"], TEXT_FAMILIES))
+        tokenizer = torch.zeros(int(config["tokenizer_bytes"]), dtype=torch.uint8)
         return cls(model, config["name"], tokenizer, config["licence"], pretrained=config["pretrained"])
 
     def architecture(self) -> dict[str, Any]:
@@ -78,9 +79,7 @@ class HFText(Backbone):
             ``input_ids`` and ``attention_mask``, int64 ``(n, longest)``.
         """
         if self._tokenizer is None:
-            from tokenizers import Tokenizer
-
-            self._tokenizer = Tokenizer.from_str(bytes(self.tokenizer_json.cpu().numpy()).decode())
+            self._tokenizer = _from_bytes(bytes(self.tokenizer_json.cpu().numpy()))
         coded = self._tokenizer.encode_batch(list(texts))
         return {
             "input_ids": torch.tensor([code.ids for code in coded], dtype=torch.int64),
@@ -122,8 +121,9 @@ def _tokenizer(source: str, config: Any) -> bytes:
     """Return the tokenizer as JSON text, with its padding and its longest input written into it."""
     from transformers import AutoTokenizer
 
+    local = os.path.isdir(source)
     with _hub.explained(source), _hub.quiet():
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, local_files_only=local)
     if not getattr(tokenizer, "is_fast", False):
         raise ArtefactError(f"the tokenizer of '{source}' has no tokenizer.json; choose a model with a fast tokenizer")
     told = _hub.read_json(source, "sentence_bert_config.json").get("max_seq_length")
@@ -137,3 +137,12 @@ def _tokenizer(source: str, config: Any) -> bytes:
     )
     text: str = backend.to_str()
     return text.encode()
+
+
+def _from_bytes(text: bytes) -> Any:
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_str(text.decode())
+    except Exception as error:  # tokenizers raises plain Exception
+        raise ArtefactError(f"the model's tokenizer is damaged ({error}); copy or train the model again") from None

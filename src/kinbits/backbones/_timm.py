@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
 
-from kinbits._errors import PlatformError
-from kinbits.backbones._base import ImageBackbone, Preprocessing
+from kinbits._errors import ArtefactError, PlatformError
+from kinbits.backbones._allowed import allowed_timm
+from kinbits.backbones._base import ImageBackbone, Preprocessing, shapes_of
 from kinbits.backbones._registry import register_backbone
+from kinbits.backbones._sealed import sealed
+
+_OLDEST = (1, 0, 26)  # the first that reads all weights with weights_only=True
 
 
 @register_backbone("timm:")
@@ -31,13 +36,14 @@ class Timm(ImageBackbone):
         pretrained: bool,
     ) -> None:
         super().__init__()
-        self._arch, self._options = arch, options
+        self._arch, self._options = allowed_timm(arch, options)
         # the weights are loaded by load(); here only the architecture is made
-        self.network = _create(arch, pretrained=False, options=options)
+        with sealed():
+            self.network = _create(arch, pretrained=False, options=options)
         self.network.eval()
         with torch.no_grad():
-            blank = torch.zeros(1, 3, preprocessing.size, preprocessing.size)
-            pooled, spatial = self.network(blank), self._spatial(self.network.forward_features(blank))
+            blank = torch.empty(1, 3, preprocessing.size, preprocessing.size, device="meta")
+            pooled, spatial = shapes_of(self.network, self._pooled_and_spatial, blank)
         self._describe(
             self.key + arch,
             features=pooled.shape[1],
@@ -50,6 +56,7 @@ class Timm(ImageBackbone):
     @classmethod
     def load(cls, argument: str, size: int | None) -> Self:
         """Load a timm model with its published weights."""
+        allowed_timm(argument, {})
         try:
             network = _create(argument, pretrained=True, options={"img_size": size} if size else {})
             options = {"img_size": size} if size else {}
@@ -87,6 +94,9 @@ class Timm(ImageBackbone):
         spatial = self._spatial(self.network.forward_features(self.normalise(x)))
         return super().feature_map(x) if spatial is None else spatial
 
+    def _pooled_and_spatial(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self.network(x), self._spatial(self.network.forward_features(x))
+
     def _spatial(self, features: Tensor) -> Tensor | None:
         if features.dim() == 4:  # (n, c, h, w), or (n, h, w, c) for Swin and its like
             return features if features.shape[1] == self.network.num_features else features.permute(0, 3, 1, 2)
@@ -95,7 +105,7 @@ class Timm(ImageBackbone):
         return tokens.transpose(1, 2).reshape(len(tokens), -1, side, side) if side * side == tokens.shape[1] else None
 
 
-def _create(arch: str, *, pretrained: bool, options: dict[str, Any]) -> Any:
+def _create(arch: str, *, pretrained: bool, options: dict[str, int]) -> Any:
     try:
         import timm
     except (ImportError, RuntimeError) as error:  # a torchvision of another torch fails with RuntimeError
@@ -103,12 +113,19 @@ def _create(arch: str, *, pretrained: bool, options: dict[str, Any]) -> Any:
             f"backbone 'timm:{arch}' needs timm ({error}); run: pip install kinbits[timm] "
             "(timm needs a torchvision that fits the installed torch)"
         ) from error
+    if tuple(map(int, re.findall(r"\d+", timm.__version__)[:3])) < _OLDEST:
+        raise PlatformError(
+            f"timm {timm.__version__} may run code that is hidden in weights; run: pip install -U kinbits[timm]"
+        )
+    if not timm.is_model(arch):
+        raise ArtefactError(f"timm {timm.__version__} knows no architecture '{arch}'; see timm.list_models()")
     try:
         return timm.create_model(arch, pretrained=pretrained, num_classes=0, **options)
     except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
         raise PlatformError(
-            f"timm cannot make '{arch}': {error}; see timm.list_models('*', pretrained=True) for names, "
-            "and check the network when the weights have to be downloaded"
+            f"timm cannot make '{arch}': {reason}; see timm.list_models('*', pretrained=True) for names, and "
+            "check the network when the weights have to be downloaded"
         ) from error
 
 

@@ -32,7 +32,7 @@ class Merged(Head):
         if built.features != features or built.bits < bits:
             raise UsageError(f"a head of {built.features} features and {built.bits} bits cannot be merged to {bits}")
         self.layers: Head = built
-        self.register_buffer("merge", torch.eye(built.bits)[:, :bits])
+        self.register_buffer("merge", torch.eye(built.bits, bits))
 
     @property
     def width(self) -> int:
