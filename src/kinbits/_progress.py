@@ -9,7 +9,21 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
+from kinbits._words import printable
+
 INTERVAL, LOG_INTERVAL = 0.2, 10.0
+_wanted = True
+
+
+def show(wanted: bool) -> None:
+    """Choose for this process whether progress is shown where a caller asks for it."""
+    global _wanted
+    _wanted = wanted
+
+
+def shown() -> bool:
+    """Tell whether progress is shown where a caller asks for it."""
+    return _wanted
 
 
 class Bar:
@@ -22,7 +36,7 @@ class Bar:
     """
 
     def __init__(self, label: str, total: float, shown: bool) -> None:
-        self.label, self.total, self.shown = label, total, shown
+        self.label, self.total, self.shown = label, total, shown and _wanted
         self.last = time.monotonic()
         self._bar: Any = None
         self._task: Any = None
@@ -56,7 +70,7 @@ class Bar:
             told = {"text": text} if text else {}
             self._bar.update(self._task, completed=done, total=self.total, **told)
         else:
-            sys.stderr.write(f"{self.label}: {done:,.0f} of {self.total:,.0f} {text}\n")
+            sys.stderr.write(f"{printable(self.label)}: {done:,.0f} of {self.total:,.0f} {text}\n")
 
 
 @contextmanager

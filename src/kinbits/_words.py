@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
+UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal may obey instead of showing: controls, marks of direction, separators of lines, stray bytes."""
+
 
 def shortened(text: str, most: int) -> str:
     """Return a text of at most so many characters, with an ellipsis where it was cut.
@@ -11,3 +16,13 @@ def shortened(text: str, most: int) -> str:
         'two dogs…'
     """
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+def printable(text: object) -> str:
+    r"""Return a value as text that a terminal shows and does not obey: escapes stand for what is `UNSAFE`.
+
+    Example:
+        >>> printable("a\x1b[2Jb\n")
+        'a\\x1b[2Jb\\n'
+    """
+    return UNSAFE.sub(lambda found: found[0].encode("unicode_escape", "backslashreplace").decode(), str(text))

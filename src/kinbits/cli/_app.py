@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import os
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperGroup
 
-from kinbits._errors import KinbitsError
+from kinbits._errors import KinbitsError, platform_error
+from kinbits.cli import _messages
 
 _CODES = {
     "0": "done",
@@ -28,6 +32,7 @@ EPILOG = "\n".join(
         "Exit codes:",
         *(f"{code:>4}  {meaning}" for code, meaning in _CODES.items()),
         "Results go to standard output, progress and messages to standard error.",
+        "--quiet and --log stand before the command: kinbits --quiet fit ...",
         "KINBITS_DEBUG=1 shows where an error came from.",
     ]
 )
@@ -51,6 +56,8 @@ VERBS = (
 )
 """The modules of this package that hold commands, in the order of ``kinbits --help``."""
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_arguments: list[str] = []
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
@@ -62,14 +69,38 @@ class _Ordered(TyperGroup):
         return sorted(super().list_commands(ctx), key=VERBS.index)
 
 
-app = typer.Typer(
+class _Typer(typer.Typer):
+    """Hands paths to its commands with the home folder for `~`, also where no shell has done so: ``--model=~/m``."""
+
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[_Function], _Function]:
+        """Register a command."""
+        register = super().command(name, **settings)
+
+        def decorated(function: _Function) -> _Function:
+            @functools.wraps(function)
+            def call(**given: Any) -> Any:
+                return function(**{name: _home(value) for name, value in given.items()})
+
+            register(call)
+            return function
+
+        return decorated
+
+
+def _home(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_home(one) for one in value]
+    return Path(os.path.expanduser(value)) if isinstance(value, Path) else value
+
+
+app = _Typer(
     name="kinbits",
     cls=_Ordered,
     help="Short binary codes for images, and exact search among them by Hamming distance.",
     epilog=EPILOG,
     context_settings=_HELP,
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
@@ -77,7 +108,7 @@ app = typer.Typer(
 
 def group(name: str, summary: str) -> typer.Typer:
     """Add a verb that has verbs of its own."""
-    made = typer.Typer(help=summary, context_settings=_HELP, no_args_is_help=True, rich_markup_mode="rich")
+    made = _Typer(help=summary, context_settings=_HELP, no_args_is_help=True, rich_markup_mode="rich")
     app.add_typer(made, name=name)
     return made
 
@@ -95,8 +126,17 @@ def _common(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show no progress and no notes; warnings and errors stay.")
+    ] = False,
+    log: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Append messages with their time to a file.", show_default=False)
+    ] = None,
 ) -> None:
-    pass
+    if quiet:
+        _messages.keep_quiet()
+    if log is not None:
+        _messages.log_to(_home(log), _arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -105,28 +145,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: Without the program's name; ``sys.argv`` when None.
     """
+    global _arguments
+    _arguments = list(sys.argv[1:] if arguments is None else arguments)
     # Read when torch is loaded: waiting threads sleep. On a busy machine, spinning ones made training 7 times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     debug = bool(os.environ.get("KINBITS_DEBUG"))
+    _write_any_text()
+    _messages.start()
     with warnings.catch_warnings():
         if not sys.warnoptions and not debug:
             _calm_warnings()
         try:
-            return _run(arguments)
+            code = _run()
         except Exception as error:
             if debug:
                 raise
-            return _tell(error)
+            code = _tell(error)
+    _messages.end(code)
+    return code
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _write_any_text() -> None:
+    """Write escapes for what the encoding of a terminal does not have, instead of ending in the middle of a table."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _run() -> int:
     """Run the application; its own ways to end become exit codes."""
     try:
-        result = app(None if arguments is None else list(arguments), standalone_mode=False)
+        result = app(_arguments, prog_name="kinbits", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except (KeyboardInterrupt, typer.Abort):
-        _say("interrupted")
+        _messages.say("interrupted")
         return INTERRUPTED
     except typer.Exit as end:
         return int(end.exit_code)
@@ -147,20 +200,20 @@ def _reader_gone() -> int:
 def _tell(error: Exception) -> int:
     """Print one line about an error and return the exit code that belongs to it."""
     if isinstance(error, KinbitsError):
-        _say(f"error: {error}")
+        _messages.say(f"error: {error}")
         return error.exit_code
     formatted: Callable[[], str] | None = getattr(error, "format_message", None)
     if formatted is not None:  # wrong usage, as typer and click tell it
-        _say(_usage(error, formatted()))
+        _messages.say(_usage(error, formatted()))
         return 2
     if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        _say(f"error: {where}{error.strerror or error}")
-        return 5
+        refused = platform_error(str(error.filename or "the system refuses"), error)
+        _messages.say(f"error: {refused}")
+        return refused.exit_code
     if isinstance(error, MemoryError):
-        _say("error: out of memory; give a smaller batch size or less data at once")
+        _messages.say("error: out of memory; give a smaller batch size or less data at once")
         return 5
-    _say(f"error: {type(error).__name__}: {error}; this is a fault in kinbits, KINBITS_DEBUG=1 shows where")
+    _messages.say(f"error: {type(error).__name__}: {error}; this is a fault in kinbits, KINBITS_DEBUG=1 shows where")
     return 1
 
 
@@ -169,12 +222,10 @@ def _usage(error: Exception, message: str) -> str:
     if not message:  # a group without a verb has shown its help
         return "error: give a command"
     command = context.command_path if context is not None else "kinbits"
+    for option, usage in (("--quiet", "--quiet"), ("--log", "--log FILE")):
+        if getattr(error, "option_name", None) == option:
+            return f"error: {option} goes before the command: kinbits {usage} COMMAND ..."
     return f"error: {message.rstrip('.')}; see `{command} --help`"
-
-
-def _say(text: str) -> None:
-    """Print one line on standard error, whatever line breaks the text holds."""
-    print(" ".join(text.split()), file=sys.stderr)
 
 
 def _calm_warnings() -> None:
@@ -183,6 +234,6 @@ def _calm_warnings() -> None:
     warnings.filterwarnings("default", module=r"kinbits(\..*)?")
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        _say(f"warning: {message}")
+        _messages.warn(str(message))
 
     warnings.showwarning = show

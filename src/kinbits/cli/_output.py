@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kinbits._words import UNSAFE, printable
+from kinbits.cli._messages import note as note
+from kinbits.cli._messages import warn as warn
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -36,14 +40,25 @@ def console() -> Console:
     return Ours(highlight=False, emoji=False, markup=False)
 
 
-def note(text: str) -> None:
-    """Say something on standard error."""
-    print(text, file=sys.stderr, flush=True)
+def show(text: object) -> None:
+    """Print text of one or several lines."""
+    print(_lines(text))
+
+
+def _lines(text: object) -> str:
+    return "\n".join(map(printable, str(text).split("\n")))
 
 
 def print_json(value: Any) -> None:
     """Print a value as JSON; numpy's numbers and paths become plain ones."""
-    print(json.dumps(value, indent=2, default=_plain, ensure_ascii=False))
+    print(json_text(value, indent=2))
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """Return a value as JSON, in which a terminal finds nothing to obey: such characters are escaped, not lost."""
+    unicode = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
+    text = json.dumps(value, indent=indent, default=_plain, ensure_ascii=not unicode)
+    return UNSAFE.sub(lambda found: "\n" if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text)
 
 
 def _plain(value: Any) -> Any:
@@ -61,13 +76,24 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str |
     from rich.text import Text
 
     kept = [list(row) for row in rows]
-    made = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False, padding=(0, 1))
+    made = Table(
+        box=SIMPLE_HEAD,
+        title=printable(title) if title else None,
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+        padding=(0, 1),
+    )
     for place, name in enumerate(columns):
         number = bool(kept) and all(isinstance(row[place], (int, float)) for row in kept)
-        made.add_column(name, justify="right" if number else "left", overflow="fold", no_wrap=number)
+        made.add_column(printable(name), justify="right" if number else "left", overflow="fold", no_wrap=number)
     for row in kept:
-        made.add_row(*(Text("" if value is None else str(value)) for value in row))
+        made.add_row(*(Text(_cell(value)) for value in row))
     return made
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else printable(value)
 
 
 def facts(pairs: Mapping[str, Any]) -> None:
@@ -80,7 +106,7 @@ def facts(pairs: Mapping[str, Any]) -> None:
     made.add_column(overflow="fold")
     for name, value in pairs.items():
         if value is not None and value != "":
-            made.add_row(name, Text(str(value)))
+            made.add_row(printable(name), Text(_lines(value)))
     console().print(made)
 
 
@@ -89,11 +115,12 @@ def skipped_text(skipped: Sequence[Skipped], ignored: Mapping[str, int] | None =
     lines = [f"{len(skipped):,}"] if len(skipped) > SHOWN else []
     if len(skipped) > SHOWN:
         counts = Counter(one.reason for one in skipped).most_common(4)
-        lines += [f"{number:,} x {reason}" for reason, number in counts]
+        lines += [printable(f"{number:,} x {reason}") for reason, number in counts]
         lines.append("among them:")
-    lines += [f"{one.id}: {one.reason}" for one in skipped[:SHOWN]]
+    lines += [printable(f"{one.id}: {one.reason}") for one in skipped[:SHOWN]]
     if ignored:
-        lines.append("no images: " + ", ".join(f"{n} {ext or 'without extension'}" for ext, n in ignored.items()))
+        told = ", ".join(f"{n} {ext or 'without extension'}" for ext, n in ignored.items())
+        lines.append(printable(f"no images: {told}"))
     return "\n".join(lines) or None
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from kinbits._errors import PlatformError, UsageError, unknown_name
+from kinbits._files import full_path
 
 if TYPE_CHECKING:
     from kinbits.data import Dataset, Splits
@@ -71,6 +72,12 @@ class Source:
         self._check_typo()
         return self._open(self.name)
 
+    @property
+    def root(self) -> Path | None:
+        """The folder that paths in the data start from; None where it is no file or folder."""
+        path = full_path(self.name.removeprefix("folder:"))
+        return path if path.is_dir() else path.parent if path.is_file() else None
+
     def splits(self, seed: int) -> Splits:
         """Open a protocol, or split labelled data by seed."""
         from kinbits.data import split_folder
@@ -92,7 +99,10 @@ class Source:
         from kinbits.data import open_dataset
 
         return open_dataset(
-            path, image_column=self.image_column, label_column=self.label_column, text_column=self.text_column
+            os.path.expanduser(path),
+            image_column=self.image_column,
+            label_column=self.label_column,
+            text_column=self.text_column,
         )
 
     def _protocol(self, part: Part) -> tuple[str | None, str]:

@@ -35,11 +35,13 @@ def encode(
 
     check_target(output)
     loaded = HashModel.load(model)
-    dataset = Source(data, label_column, text_column, image_column).open("database")
+    source = Source(data, label_column, text_column, image_column)
+    dataset = source.open("database")
     job = {
         "bits": loaded.bits,
         "fingerprint": loaded.fingerprint,
         "model": str(model.resolve()),
+        "root": None if source.root is None else str(source.root),
         "data": dataset.fingerprint,
         "modality": modality,
         "batch": BATCH,

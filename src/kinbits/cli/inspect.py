@@ -12,7 +12,7 @@ import typer
 from kinbits._errors import DataError, UsageError
 from kinbits._files import check_parent
 from kinbits.cli._app import app
-from kinbits.cli._output import JsonFlag, console, note, print_json, skipped_text
+from kinbits.cli._output import JsonFlag, note, print_json, show, skipped_text
 from kinbits.cli._source import DATA_HELP, LabelColumn, Source
 
 if TYPE_CHECKING:
@@ -88,9 +88,9 @@ def inspect(
     if as_json:
         print_json(found.to_dict())
         return
-    console().print(str(found))
+    show(found)
     if plot is not None:
-        console().print(f"plot written to {plot}")
+        show(f"plot written to {plot}")
 
 
 def _of_file(path: Path, bits: int | None) -> _Known:
@@ -104,7 +104,7 @@ def _of_index(folder: Path) -> _Known:
     """Read the living items of an index."""
     import numpy as np
 
-    from kinbits.cli.index import opened_index
+    from kinbits.cli._index_options import opened_index
 
     opened = opened_index(folder)
     codes: list[np.ndarray] = []

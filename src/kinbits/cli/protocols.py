@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kinbits.cli._app import app
-from kinbits.cli._output import JsonFlag, console, print_json, table
+from kinbits.cli._output import JsonFlag, console, print_json, show, table
 from kinbits.cli._source import Source
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def protocols(
         print_json(_facts(definition, missing, splits))
         return
     if definition is not None:
-        print(definition.card(), end="\n\n")
-    print(f"not ready: {missing}" if splits is None else splits.describe())
+        show(definition.card() + "\n")
+    show(f"not ready: {missing}" if splits is None else splits.describe())
 
 
 def _list(as_json: bool) -> None:

@@ -10,8 +10,8 @@ import typer
 from kinbits._errors import DataError, UsageError
 from kinbits._words import shortened
 from kinbits.cli._app import app
+from kinbits.cli._index_options import IndexFolder, ModelOption, WhereOption, opened_index
 from kinbits.cli._output import JsonFlag, console, note, print_json, table
-from kinbits.cli.index import IndexFolder, ModelOption, WhereOption, opened_index
 
 if TYPE_CHECKING:
     import numpy as np

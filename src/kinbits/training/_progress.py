@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import TracebackType
 
 from kinbits._progress import Bar
+from kinbits._words import printable
 
 
 class Progress:
@@ -19,9 +20,9 @@ class Progress:
     """
 
     def __init__(self, label: str, epochs: int, shown: bool) -> None:
-        self.label, self.epochs, self.shown = label, epochs, shown and epochs > 0
+        self.label, self.epochs = label, epochs
         self.done, self.text = 0, ""
-        self.bar = Bar(f"training {label}", epochs, self.shown)
+        self.bar = Bar(f"training {label}", epochs, shown and epochs > 0)
 
     def __enter__(self) -> Progress:
         self.bar.__enter__()
@@ -31,8 +32,8 @@ class Progress:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.bar.__exit__(kind, value, trace)
-        if self.shown and kind is None and self.done:
-            sys.stderr.write(f"trained {self.label}: {self.done} epochs, {self.text}\n")
+        if self.bar.shown and kind is None and self.done:
+            sys.stderr.write(f"trained {printable(self.label)}: {self.done} epochs, {self.text}\n")
 
     def advance(self, share: float) -> None:
         """Tell how far the current epoch is, 0 to 1."""
