@@ -194,11 +194,12 @@ def test_metadata_that_cannot_be_stored_are_refused(tmp_path, values):
     ("values", "stored"),
     [
         ([1.5, float("nan"), None, 2], [1.5, None, None, 2]),
-        (np.array([1.5, np.nan, 0, 2]), [1.5, None, 0, 2]),
-        (np.array([0.5, np.nan, 0, 2], np.float16), [0.5, None, 0, 2]),
+        (np.array([1.5, np.nan, 0, 2]), [1.5, None, 0.0, 2.0]),
+        (np.array([0.5, np.nan, 0, 2], np.float16), [0.5, None, 0.0, 2.0]),
         (np.array([1, 2, 3, 2**63 - 1], np.uint64), [1, 2, 3, 2**63 - 1]),
-        (np.array([True, False, True, False]), [1, 0, 1, 0]),
-        ([True, None, False, 7], [1, None, 0, 7]),
+        (np.array([True, False, True, False]), [True, False, True, False]),
+        ([True, None, False, 7], [True, None, False, 7]),
+        ([True, 1, 0.0, "1"], [True, 1, 0.0, "1"]),
         (["a", None, "", "'\"\0;--"], ["a", None, "", "'\"\0;--"]),
         (np.array(["a", "bc", "", "é"]), ["a", "bc", "", "é"]),
         (("a", 1, 2.5, None), ["a", 1, 2.5, None]),
@@ -212,7 +213,7 @@ def test_metadata_that_cannot_be_stored_are_refused(tmp_path, values):
 def test_metadata_come_back_as_they_were(tmp_path, values, stored):
     Index.create(tmp_path / "x", bits=16).add(CODES, metadata={"column": values})
     found = {hit["id"]: hit["column"] for hit in Index.open(tmp_path / "x").search(ZERO)}
-    assert [found[id_] for id_ in range(4)] == stored
+    assert [(type(found[id_]), found[id_]) for id_ in range(4)] == [(type(value), value) for value in stored]
 
 
 @pytest.mark.parametrize("metadata", [[1, 2, 3, 4], "year", 7, [("year", [1, 2, 3, 4])]])
@@ -229,7 +230,8 @@ def test_sql_in_names_values_and_filters_is_only_text(tmp_path):
     assert index.search(ZERO, where={name: value}).ids.tolist() == [0]
     assert index.search(ZERO, where={name: {"contains": "DELETE"}, "c0": 1}).ids.tolist() == [0]
     assert index.search(ZERO, where={name: {"in": [value, "a') OR 1=1 --"]}}).ids.tolist() == [0]
-    assert index.search(ZERO, where="c0=1 OR 1=1").ids.tolist() == []
+    with pytest.raises(UsageError, match="unknown column '1'"):
+        index.search(ZERO, where="c0=1 OR 1=1")
     for column in ("c1", "row", "1", "c0; --", name + " ", "NULL", "items.c0", "rowid"):
         with pytest.raises(UsageError, match="unknown column"):
             index.search(ZERO, where={column: 1})

@@ -12,7 +12,7 @@ from kinbits._errors import DataError
 from kinbits.hamming import Codes
 from kinbits.index._bitmap import Rows
 from kinbits.index._columns import as_columns
-from kinbits.index._filter import require_columns
+from kinbits.index._filter import Expression
 from kinbits.index._ids import IdKind, Ids, readable, require_kind
 from kinbits.index._merge import Batch
 from kinbits.index._search import codes_at, metadata_at
@@ -42,18 +42,18 @@ class Change:
         return cls(max(0, after - before), given - max(0, after - before), max(0, before - after))
 
 
-def matching(state: State, where: Any) -> list[Rows]:
+def matching(state: State, where: Expression | None) -> list[Rows]:
     """Return the living rows of each segment that meet a parsed filter.
 
     Raises:
-        UsageError: if it names a column that the index does not have.
+        UsageError: if it names a column that the index does not have, or compares it with a value of another type.
         ArtefactError: naming a file that is damaged.
     """
-    require_columns(where, state.columns)
     for segment in state.segments:
         segment.require_whole(state.bits)
+    bound = state.bound(where)
     with watching():
-        return [segment.allowed_rows(where) for segment in state.segments]
+        return [segment.allowed_rows(bound) for segment in state.segments]
 
 
 def updated_batch(state: State, ids: Ids, metadata: Any) -> Batch:

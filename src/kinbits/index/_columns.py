@@ -55,11 +55,15 @@ def _column(name: str, values: Any, rows: int) -> list[Any]:
     values = values if isinstance(values, np.ndarray) else list(values)
     if len(values) != rows:
         raise DataError(f"metadata column '{name}' has {len(values)} values for {rows} items")
+    listed = _from_array(values) if isinstance(values, np.ndarray) else values
+    return listed if _is_plain(listed) else [_plain(name, row, value) for row, value in enumerate(listed)]
+
+
+def _plain(name: str, row: int, value: Any) -> Any:
     try:
-        listed = _from_array(values) if isinstance(values, np.ndarray) else values
-        return listed if _is_plain(listed) else [plain(value) for value in listed]
+        return plain(value)
     except UsageError as error:
-        raise UsageError(f"metadata column '{name}': {error}") from None
+        raise UsageError(f"metadata column '{name}', row {row}: {error}") from None
 
 
 def _from_array(values: NDArray[Any]) -> list[Any]:
@@ -71,8 +75,6 @@ def _from_array(values: NDArray[Any]) -> list[Any]:
             as_objects[missing] = None
             return list(as_objects.tolist())
         return list(as_doubles.tolist())
-    if values.dtype.kind == "b":
-        return list(values.astype(np.int64).tolist())
     return list(values) if values.dtype.kind in "mMV" else list(values.tolist())
 
 
@@ -92,4 +94,4 @@ def _is_plain(values: list[Any]) -> bool:
         return bool(min(listed) >= -(2**63) and max(listed) < 2**63)
     if kinds == {float}:
         return all(map(math.isfinite, present))
-    return not kinds
+    return kinds <= {bool}

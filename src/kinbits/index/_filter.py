@@ -1,103 +1,151 @@
-"""The one parser of filters on metadata, and their translation to SQL.
+"""Filters on metadata as a tree of comparisons, and how they are read from Python values.
 
-No text of the user gets into a statement: operators come from a table here, columns are known by their
-number, and values are parameters.
+A filter is read twice. `parse_where` reads what a user writes. `kinbits.index._filter_types.bind` then reads each
+value by the type of its column. `docs/filters.md` describes the language.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
-import sqlite3
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from kinbits._errors import UsageError, unknown_name
+from kinbits._words import shortened
 
 Where = Mapping[str, Any] | str | Sequence[str]
 
-_SQL = {
-    "=": "{column} IS ?",
-    "!=": "{column} IS NOT ?",
-    "<": "{column} < ?",
-    "<=": "{column} <= ?",
-    ">": "{column} > ?",
-    ">=": "{column} >= ?",
-    "in": "{column} IN (SELECT value FROM json_each(?) WHERE value IS NOT NULL)",
-    "not in": "",  # made from "in"
-    "contains": "instr({column}, ?) > 0",
-}
-_TEXT = re.compile(r"\s*(.+?)\s*(>=|<=|!=|==|=|>|<|\s(?:not\s+in|in|contains)\s)\s*(.*?)\s*")
-_FORM = 'write e.g. "year>=2020", "label=cat", "label in cat,dog", or a dict {"year": {">=": 2020}}'
+OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "in", "not in", "contains")
+MISSING = "is missing"
+KEYWORDS = ("and", "or", "not", "in", "contains", "is")
+EXAMPLE = "write e.g. year >= 2020 and (colour = red or label in (cat, 'dog, wolf'))"
+_MOST = 500  # comparisons; SQLite refuses deeper expressions than 1000
 
 
 @dataclass(frozen=True)
-class Condition:
-    """One comparison of a column with a value; several are joined by "and".
+class Word:
+    """A value without quotes: the type of its column decides whether it is text, a number, or true or false."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One comparison of a column with a value.
 
     Attributes:
         column: Name of the metadata column.
-        operator: A key of the operator table.
-        value: A number, str, bool or None; a list of these for ``in`` and ``not in``.
+        operator: One of `OPERATORS`, or `MISSING`.
+        value: A `Word`, number, str or bool; a tuple of these for ``in`` and ``not in``; None for `MISSING`.
     """
 
     column: str
     operator: str
-    value: Any
+    value: Any = None
 
-    def sql(self, column: str) -> tuple[str, Any]:
-        """Return the comparison for an SQL column and its one parameter.
-
-        An item without a value differs from every value: it meets ``!=`` and ``not in``, and no ``<``.
-        """
-        if self.operator not in ("in", "not in"):
-            return _SQL[self.operator].format(column=column), self.value
-        found, empty = _SQL["in"].format(column=column), f"{column} IS NULL"
-        sought = None in self.value  # NULL compares with nothing, so it is asked for apart
-        if self.operator == "in":
-            clause = f"({found} OR {empty})" if sought else found
-        else:
-            clause = f"NOT {found}" if sought else f"({empty} OR NOT {found})"
-        return clause, json.dumps(self.value)
+    def __str__(self) -> str:
+        column = self.column if _is_name(self.column) else f'"{_doubled(self.column, chr(34))}"'
+        if self.operator == MISSING:
+            return f"{column} {MISSING}"
+        if isinstance(self.value, tuple):
+            return f"{column} {self.operator} ({', '.join(map(_shown, self.value))})"
+        return f"{column} {self.operator} {_shown(self.value)}"
 
 
-def parse_where(where: Where | None) -> list[Condition]:
-    """Read a filter; all of its conditions must hold.
+@dataclass(frozen=True)
+class Not:
+    """Exactly the items that do not meet a part."""
+
+    part: Expression
+
+    def __str__(self) -> str:
+        return f"not {_grouped(self.part)}"
+
+
+@dataclass(frozen=True)
+class And:
+    """The items that meet every part."""
+
+    parts: tuple[Expression, ...]
+
+    def __str__(self) -> str:
+        return " and ".join(map(_grouped, self.parts))
+
+
+@dataclass(frozen=True)
+class Or:
+    """The items that meet some part."""
+
+    parts: tuple[Expression, ...]
+
+    def __str__(self) -> str:
+        return " or ".join(map(_grouped, self.parts))
+
+
+Expression = Comparison | Not | And | Or
+
+
+def parse_where(where: Where | None) -> Expression | None:
+    """Read a filter; None keeps all items.
 
     Args:
-        where: A dict ``{"label": "cat", "year": {">=": 2020, "in": [...]}}``, a string ``"year>=2020"``,
-            several strings, or None for no filter.
+        where: A text ``"year >= 2020 and not label = cat"``, several texts, a dict
+            ``{"label": "cat", "year": {">=": 2020, "in": [...]}}``, or None. Several texts, and several entries of a
+            dict, must all hold.
 
     Raises:
         UsageError: if it cannot be read, with an example that can.
     """
+    from kinbits.index._filter_text import parse_text
+
     if where is None:
-        return []
+        return None
     if isinstance(where, str):
-        return [_from_text(where)]
-    if isinstance(where, Mapping):
-        return [condition for column, value in where.items() for condition in _from_dict(str(column), value)]
-    if isinstance(where, Sequence) and all(isinstance(text, str) for text in where):
-        return [_from_text(text) for text in where]
-    raise UsageError(f"where={where!r} cannot be read; {_FORM}")
+        parts = [parse_text(where)]
+    elif isinstance(where, Mapping):
+        parts = [part for column, value in where.items() for part in _from_dict(str(column), value)]
+    elif isinstance(where, Sequence) and all(isinstance(text, str) for text in where):
+        parts = [parse_text(text) for text in where]
+    else:
+        raise UsageError(f"where={where!r} cannot be read as a filter; {EXAMPLE}, or give a dict")
+    expression = all_of(parts)
+    if expression is not None and sum(1 for _ in comparisons(expression)) > _MOST:
+        raise UsageError(f"the filter has more than {_MOST} comparisons; use 'in' with a list of values")
+    return expression
 
 
-def require_columns(conditions: Sequence[Condition], known: Sequence[str]) -> None:
-    """Refuse a filter on a column that the index does not have."""
-    for condition in conditions:
-        if condition.column not in known:
-            if not known:
-                raise UsageError(f"filter on '{condition.column}', but this index holds no metadata")
-            raise unknown_name("column", condition.column, known)
+def all_of(parts: Sequence[Expression]) -> Expression | None:
+    """Join parts that must all hold; None if there are none."""
+    return parts[0] if len(parts) == 1 else And(tuple(parts)) if parts else None
+
+
+def comparisons(expression: Expression) -> Iterator[Comparison]:
+    """Yield all comparisons of a filter."""
+    if isinstance(expression, Comparison):
+        yield expression
+        return
+    for part in (expression.part,) if isinstance(expression, Not) else expression.parts:
+        yield from comparisons(part)
+
+
+def null_meets(expression: Expression) -> bool:
+    """Tell whether an item without any metadata meets a filter."""
+    if isinstance(expression, Comparison):
+        return expression.operator in (MISSING, "!=", "not in")
+    if isinstance(expression, Not):
+        return not null_meets(expression.part)
+    return (all if isinstance(expression, And) else any)(map(null_meets, expression.parts))
 
 
 def plain(value: Any) -> Any:
-    """Reduce a value to what SQLite stores: int, float, str or None; NaN becomes None.
+    """Reduce a value to what a column holds: int, float, bool, str or None; NaN becomes None.
 
     Raises:
         UsageError: for any other type, and for what cannot be stored.
@@ -105,23 +153,18 @@ def plain(value: Any) -> Any:
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    if isinstance(value, (bool, int)) and -(2**63) <= value < 2**63:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
         return int(value)
     if isinstance(value, float) and math.isfinite(value):
-        return value
+        return float(value)
     if isinstance(value, str) and _is_unicode(value):
-        return value
+        return str.__str__(value)
     raise UsageError(
-        f"{value!r} is {type(value).__name__}; metadata are finite numbers of 64 bits, Unicode text, bool or None"
+        f"{shortened(repr(value), 60)} is {type(value).__name__}; metadata are finite numbers of 64 bits, text, "
+        "bool or None; give it as text, or leave it out with None"
     )
-
-
-def null_meets(conditions: Sequence[Condition]) -> bool:
-    """Whether an item without any metadata meets all conditions."""
-    compiled = [condition.sql("NULL") for condition in conditions]
-    with closing(sqlite3.connect(":memory:")) as connection:
-        statement = f"SELECT {' AND '.join(sql for sql, _ in compiled)}"
-        return bool(connection.execute(statement, [value for _, value in compiled]).fetchone()[0])
 
 
 def _is_unicode(text: str) -> bool:
@@ -132,73 +175,52 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _from_dict(column: str, value: Any) -> list[Condition]:
+def _from_dict(column: str, value: Any) -> list[Expression]:
     if isinstance(value, Mapping):
         return [_condition(column, str(operator), operand) for operator, operand in value.items()]
     return [_condition(column, "=", value)]
 
 
-def _condition(column: str, operator: str, value: Any) -> Condition:
+def _condition(column: str, operator: str, value: Any) -> Expression:
     operator = "=" if operator == "==" else operator
-    if operator not in _SQL:
-        raise unknown_name("operator", operator, _SQL)
+    if operator not in OPERATORS:
+        raise unknown_name("operator", operator, OPERATORS)
     if operator in ("in", "not in"):
-        if isinstance(value, str) or not isinstance(value, (Sequence, np.ndarray, set, frozenset)):
-            raise UsageError(f"'{operator}' needs a list of values, not {value!r}")
-        return Condition(column, operator, [plain(one) for one in value])
+        return _among(column, operator, value)
     if operator == "contains" and not isinstance(value, str):
-        raise UsageError(f"'contains' looks for text, not for {value!r}")
-    return Condition(column, operator, plain(value))
+        raise UsageError(f"'contains' looks for text in column '{column}', not for {value!r}; give a str")
+    given = plain(value)
+    if given is not None:
+        return Comparison(column, operator, given)
+    if operator not in ("=", "!="):
+        raise UsageError(f"'{operator}' compares column '{column}' with no value; ask for missing values with None")
+    missing = Comparison(column, MISSING)
+    return missing if operator == "=" else Not(missing)
 
 
-def _from_text(text: str) -> Condition:
-    match = _TEXT.fullmatch(text)
-    if match is None:
-        raise UsageError(f"filter '{text}' cannot be read; {_FORM}")
-    column, operator, literal = match.groups()
-    return _READ.get(" ".join(operator.split()), _read_comparison)(column, " ".join(operator.split()), literal)
+def _among(column: str, operator: str, value: Any) -> Expression:
+    """Read a list of values; None in it stands for a missing one."""
+    if isinstance(value, str) or not isinstance(value, (Sequence, np.ndarray, set, frozenset)):
+        raise UsageError(f"'{operator}' needs a list of values, not {value!r}")
+    given = [plain(one) for one in value]
+    listed: Expression = Comparison(column, "in", tuple(one for one in given if one is not None))
+    found = Or((listed, Comparison(column, MISSING))) if None in given else listed
+    return found if operator == "in" else Not(found)
 
 
-def _read_equality(column: str, operator: str, literal: str) -> Condition:
-    meanings = _meanings(literal)
-    if len(meanings) == 1:
-        return _condition(column, operator, meanings[0])
-    return Condition(column, "not in" if operator == "!=" else "in", meanings)
+def _is_name(text: str) -> bool:
+    return re.fullmatch(r"[^\W\d]\w*", text) is not None and text.lower() not in KEYWORDS
 
 
-def _read_list(column: str, operator: str, literal: str) -> Condition:
-    values = literal.strip("()[]").split(",")
-    return Condition(column, operator, [meaning for value in values for meaning in _meanings(value.strip())])
+def _doubled(text: str, quote: str) -> str:
+    return text.replace(quote, quote * 2)
 
 
-def _read_comparison(column: str, operator: str, literal: str) -> Condition:
-    return _condition(column, operator, _meanings(literal)[0])
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return f"'{_doubled(value, chr(39))}'"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _read_contains(column: str, operator: str, literal: str) -> Condition:
-    return Condition(column, operator, _meanings(literal)[-1])
-
-
-_READ: dict[str, Callable[[str, str, str], Condition]] = {
-    "=": _read_equality,
-    "==": _read_equality,
-    "!=": _read_equality,
-    "in": _read_list,
-    "not in": _read_list,
-    "contains": _read_contains,
-}
-
-
-def _meanings(literal: str) -> list[Any]:
-    """Read a literal; without quotes a number may also be text, so that ``label=7`` finds a class "7"."""
-    if len(literal) >= 2 and literal[0] == literal[-1] and literal[0] in "'\"":
-        return [literal[1:-1]]
-    words = {"null": None, "none": None, "true": 1, "false": 0}
-    if literal.lower() in words:
-        return [words[literal.lower()]]
-    for number in (int, float):
-        try:
-            return [number(literal), literal]
-        except ValueError:
-            continue
-    return [literal]
+def _grouped(part: Expression) -> str:
+    return str(part) if isinstance(part, Comparison) else f"({part})"

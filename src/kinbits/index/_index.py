@@ -136,6 +136,7 @@ class Index(Collection):
             "fingerprint": state.fingerprint,
             "ids": state.id_kind,
             "columns": state.columns,
+            "column_types": state.column_kinds,
             "segments": len(state.segments),
             "deleted": sum(segment.dead for segment in state.segments),
             "tables": sum(segment.tables is not None for segment in state.segments),

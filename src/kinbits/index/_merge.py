@@ -15,6 +15,7 @@ from kinbits._errors import ArtefactError, DataError
 from kinbits.hamming import Codes
 from kinbits.index._bitmap import Rows
 from kinbits.index._ids import Ids, readable
+from kinbits.index._kinds import Kind, joined, kind_of_values
 from kinbits.index._table import Values
 
 BLOCK = 1 << 18  # rows of each run that are looked at together
@@ -29,6 +30,8 @@ class Run(Protocol):
     def ids(self) -> Ids: ...
     @property
     def columns(self) -> Sequence[str]: ...
+    @property
+    def kinds(self) -> Mapping[str, Kind]: ...
     def living(self, start: int, stop: int) -> Rows:
         """Return which of the rows ``start`` to ``stop - 1`` are not deleted."""
         ...
@@ -63,6 +66,11 @@ class Batch:
     def columns(self) -> Sequence[str]:
         """Names of the columns."""
         return tuple(self.metadata)
+
+    @property
+    def kinds(self) -> Mapping[str, Kind]:
+        """Types of the columns by name."""
+        return {name: kind_of_values(values) for name, values in self.metadata.items()}
 
     def living(self, start: int, stop: int) -> Rows:
         """Return all rows from ``start`` to ``stop - 1``."""
@@ -109,6 +117,12 @@ class Merge:
     def columns(self) -> list[str]:
         """Names of the columns of all runs."""
         return list(dict.fromkeys(name for run in self.runs for name in run.columns))
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """Types of the columns of all runs by name."""
+        known = [run.kinds for run in self.runs]
+        return {name: joined(kinds[name] for kinds in known if name in kinds) for name in self.columns}
 
     @property
     def id_dtype(self) -> np.dtype[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinbits.hamming import MultiIndex
-from kinbits.index._filter import Condition, require_columns
+from kinbits.index._filter import Expression
 from kinbits.index._ids import Ids, concatenate, readable
 from kinbits.index._segment import Segment
 from kinbits.index._state import State
@@ -18,23 +18,23 @@ from kinbits.index._stored import watching
 IdPairs = tuple[NDArray[Any], NDArray[Any], NDArray[np.int32]]
 
 
-def pairs(state: State, radius: int, where: Sequence[Condition]) -> Iterator[IdPairs]:
+def pairs(state: State, radius: int, where: Expression | None) -> Iterator[IdPairs]:
     """Check the arguments, and return the stream.
 
     Tables of a lone segment serve as they are. Several segments are joined in memory: a pair may lie across them.
     """
-    require_columns(where, state.columns)
     for segment in state.segments:
         segment.require_whole(state.bits)
+    bound = state.bound(where)
     if len(state.segments) == 1:
         (segment,) = state.segments
         index = segment.multi_index()
         if index is not None:
-            return _named(index, segment.ids, radius, segment.allowed(where))
-    return _joined(state.segments, radius, where)
+            return _named(index, segment.ids, radius, segment.allowed(bound))
+    return _joined(state.segments, radius, bound)
 
 
-def _joined(segments: Sequence[Segment], radius: int, where: Sequence[Condition]) -> Iterator[IdPairs]:
+def _joined(segments: Sequence[Segment], radius: int, where: Expression | None) -> Iterator[IdPairs]:
     rows = [segment.allowed_rows(where) for segment in segments]
     ids = concatenate([segment.ids[at] for segment, at in zip(segments, rows, strict=True)])
     if len(ids) < 2:

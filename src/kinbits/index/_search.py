@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 import numpy as np
@@ -14,7 +14,7 @@ from kinbits._errors import UsageError, unknown_name
 from kinbits.hamming import Codes
 from kinbits.index import _tables
 from kinbits.index._bitmap import Rows
-from kinbits.index._filter import Condition, Where, require_columns
+from kinbits.index._filter import Expression, Where
 from kinbits.index._hits import Hits, Places
 from kinbits.index._ids import concatenate, readable
 from kinbits.index._segment import Segment
@@ -42,13 +42,13 @@ class Query:
     Attributes:
         k: How many hits at most; None for all within the radius.
         radius: Largest distance; None for the k nearest at any distance.
-        where: Conditions on the metadata.
+        where: Filter on the metadata; None for all items.
         strategy: How segments with tables are searched.
     """
 
     k: int | None
     radius: int | None
-    where: Sequence[Condition]
+    where: Expression | None
     strategy: str = "auto"
 
 
@@ -64,10 +64,10 @@ def reach(k: int | None, radius: int | None) -> tuple[int | None, int | None]:
 
 def search(state: State, codes: Codes, query: Query) -> list[Hits]:
     """Answer each row of ``codes``; order is distance, then id."""
-    require_columns(query.where, state.columns)
     _require_strategy(state, query.strategy)
     for segment in state.segments:  # all of them first: damage is told before any work is done
         segment.require_whole(state.bits)
+    query = replace(query, where=state.bound(query.where))
     with watching():
         found = [_search_segment(segment, codes, query) for segment in state.segments]
         return [_merge(state, [rows[number] for rows in found], query.k) for number in range(len(codes))]

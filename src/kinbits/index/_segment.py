@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress, repeat
 from typing import Any
@@ -15,8 +15,9 @@ from kinbits._errors import ArtefactError, DataError
 from kinbits.hamming import Codes, MultiIndex
 from kinbits.index import _bitmap
 from kinbits.index._bitmap import Bitmap, Rows
-from kinbits.index._filter import Condition, null_meets
+from kinbits.index._filter import Expression, null_meets
 from kinbits.index._ids import Id, Ids
+from kinbits.index._kinds import Kind
 from kinbits.index._merge import BLOCK, Merge, Run
 from kinbits.index._stored import Stored, aligned
 from kinbits.index._table import Table, Values
@@ -60,7 +61,7 @@ class Segment:
             stop = start + len(block_ids)
             ids[start:stop], codes[start:stop] = block_ids, block_codes
             start = stop
-        table = Table.build(merge.columns, merge.values()) if merge.columns else None
+        table = Table.build(merge.kinds, merge.values()) if merge.columns else None
         return cls(number, len(ids), 0, (ids[0].item(), ids[-1].item()), Stored(codes), Stored(ids), table=table)
 
     def build_tables(self, _: int = 0) -> Tables:
@@ -89,6 +90,11 @@ class Segment:
     def columns(self) -> Sequence[str]:
         """Names of the metadata columns."""
         return self.table.columns if self.table is not None else ()
+
+    @property
+    def kinds(self) -> Mapping[str, Kind]:
+        """Types of the metadata columns by name."""
+        return self.table.kinds if self.table is not None else {}
 
     def files(self) -> dict[str, Stored]:
         """Return what the segment consists of, by role."""
@@ -150,18 +156,18 @@ class Segment:
         alive = _bitmap.full(self.rows) if self.alive is None else self.alive
         return replace(self, dead=self.dead + len(rows), stored_alive=Stored(_bitmap.without(alive, rows)))
 
-    def allowed(self, conditions: Sequence[Condition]) -> Bitmap | None:
-        """Return which rows a search may find; None if all."""
-        if not conditions:
+    def allowed(self, where: Expression | None) -> Bitmap | None:
+        """Return which rows a search under a bound filter may find; None if all."""
+        if where is None:
             return self.alive
         if self.table is not None:
-            met = self.table.select(conditions, self.rows)
+            met = self.table.select(where, self.rows)
             return met if self.alive is None else self.alive & met
-        return self.alive if null_meets(conditions) else np.zeros(_bitmap.width(self.rows), np.uint8)
+        return self.alive if null_meets(where) else np.zeros(_bitmap.width(self.rows), np.uint8)
 
-    def allowed_rows(self, conditions: Sequence[Condition]) -> Rows:
+    def allowed_rows(self, where: Expression | None) -> Rows:
         """Return the rows that a search may find, in order."""
-        allow = self.allowed(conditions)
+        allow = self.allowed(where)
         return np.arange(self.rows) if allow is None else np.flatnonzero(_bitmap.unpack(allow, 0, self.rows))
 
     def living(self, start: int, stop: int) -> Rows:

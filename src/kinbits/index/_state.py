@@ -13,7 +13,10 @@ from kinbits._errors import ArtefactError, DataError, UsageError
 from kinbits.index import _tables
 from kinbits.index._bitmap import Rows
 from kinbits.index._columns import require_few
+from kinbits.index._filter import Expression
+from kinbits.index._filter_types import bind
 from kinbits.index._ids import IdKind, Ids, kind_of, readable, require_kind
+from kinbits.index._kinds import Kind, joined
 from kinbits.index._merge import Batch, Merge, Run
 from kinbits.index._segment import Segment
 from kinbits.index._tables import Tables
@@ -63,6 +66,25 @@ class State:
     def columns(self) -> list[str]:
         """Names of all metadata columns."""
         return list(dict.fromkeys(name for segment in self.segments for name in segment.columns))
+
+    @property
+    def column_kinds(self) -> dict[str, Kind]:
+        """Types of all metadata columns by name.
+
+        Raises:
+            ArtefactError: metadata are damaged.
+        """
+        known = [segment.kinds for segment in self.segments]
+        return {name: joined(kinds[name] for kinds in known if name in kinds) for name in self.columns}
+
+    def bound(self, where: Expression | None) -> Expression | None:
+        """Read the values of a filter by the types of the columns.
+
+        Raises:
+            UsageError: for a column that is not there, or a value that it cannot be compared with.
+            ArtefactError: metadata are damaged.
+        """
+        return None if where is None else bind(where, self.column_kinds)
 
     def holds(self, ids: Ids) -> NDArray[np.bool_]:
         """Return which of the ids are in the index, bool ``(n,)``."""

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import weakref
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +21,17 @@ from numpy.typing import NDArray
 from kinbits._errors import ArtefactError, DataError, PlatformError
 from kinbits.index import _bitmap
 from kinbits.index._bitmap import Bitmap
-from kinbits.index._filter import Condition
+from kinbits.index._database import Database, in_file, kinds_of, new_lock, schema
+from kinbits.index._filter import Expression
+from kinbits.index._filter_sql import compiled
+from kinbits.index._kinds import Kind, decoded, encoded, kind_of_values
 from kinbits.index._stored import Stored
 
-Values = tuple[Any, ...]
+Values = Sequence[Any]
 
 _ROWS_PER_STATEMENT = 32  # twice as fast as one row at a time
 _MOST_PARAMETERS = 999  # of one statement, in the oldest SQLite
+_ROWS_PER_BLOCK = 1 << 12
 _BITS_PER_QUERY = 1 << 20
 _SAMPLE = 1 << 14  # rows whose answers tell how to ask for the others
 _FEW_SHARE = 0.3  # below, it is faster to list the rows
@@ -39,6 +41,15 @@ _MANY = (
     "FROM items WHERE row > ? AND row <= ? ORDER BY row)"
 )
 _REMEMBERED = 4  # bitmaps of n / 8 bytes each
+_EXAMPLES: dict[str, Any] = {"text": "", "integer": 0, "real": 0.0}
+_TYPES: dict[Kind, str] = {
+    "text": "'text'",
+    "integer": "'integer'",
+    "number": "'integer', 'real'",
+    "boolean": "'integer'",
+    "mixed": "'text', 'integer', 'real', 'blob'",
+    "empty": "''",
+}
 
 
 class Table:
@@ -49,23 +60,23 @@ class Table:
         file: The bytes of the database, compared with their checksum before SQLite sees them; None in memory.
     """
 
-    def __init__(self, connection: sqlite3.Connection, columns: Sequence[str], file: Stored | None = None) -> None:
-        self._connection = connection
+    def __init__(self, database: Database, columns: Sequence[str], file: Stored | None = None) -> None:
+        self._database = database
         self.columns = tuple(columns)
         self.file = file
-        self._selected: OrderedDict[tuple[Any, ...], Bitmap] = OrderedDict()
-        weakref.finalize(self, connection.close)
+        self._kinds: tuple[Kind, ...] | None = None
+        self._selected: OrderedDict[tuple[str, tuple[Any, ...]], Bitmap] = OrderedDict()
 
     @classmethod
-    def build(cls, columns: Sequence[str], rows: Iterable[Values]) -> Table:
-        """Make a table in memory."""
+    def build(cls, kinds: Mapping[str, Kind], rows: Iterable[Values]) -> Table:
+        """Make a table in memory of columns of these names and types."""
         connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         with _writing("memory"):
-            _fill(connection, len(columns), rows)
-        return cls(connection, columns)
+            _fill(connection, list(kinds.values()), rows)
+        return cls(Database(lambda: connection), list(kinds))
 
     @classmethod
-    def write(cls, path: Path, columns: int, rows: Iterable[Values]) -> None:
+    def write(cls, path: Path, kinds: Mapping[str, Kind], rows: Iterable[Values]) -> None:
         """Write a table's file; whoever calls it syncs it.
 
         Raises:
@@ -75,30 +86,39 @@ class Table:
         with _writing(str(path)), closing(sqlite3.connect(path, isolation_level=None)) as connection:
             for setting in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE"):  # nobody reads it yet
                 connection.execute(f"PRAGMA {setting}")
-            _fill(connection, columns, rows)
+            _fill(connection, list(kinds.values()), rows)
 
     @classmethod
     def open(cls, path: Path, columns: Sequence[str], file: Stored) -> Table:
-        """Open a table's file for reading; it never changes once it is written."""
-        uri = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
-        try:
-            connection = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
-        except sqlite3.Error as error:
-            path.stat()  # if it has gone, the caller looks for a newer manifest
-            raise ArtefactError(f"{path} cannot be opened ({error}); restore it from a backup") from None
-        return cls(connection, columns, file)
+        """Take a table's file for reading; it never changes once it is written.
 
-    def select(self, conditions: Sequence[Condition], rows: int) -> Bitmap:
-        """Return which of ``rows`` rows meet all conditions; a missing column counts as all NULL.
+        Raises:
+            FileNotFoundError: The file has gone.
+        """
+        return cls(in_file(path, file, len(columns)), columns, file)
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """The types of the columns by name.
+
+        Raises:
+            ArtefactError: The file is damaged.
+        """
+        if self._kinds is None:
+            self._kinds = tuple(self._read_kinds())
+        return dict(zip(self.columns, self._kinds, strict=True))
+
+    def select(self, expression: Expression, rows: int) -> Bitmap:
+        """Return which of ``rows`` rows meet a bound filter; a column that the table does not have holds no values.
 
         The last few answers are remembered.
         """
-        compiled = [condition.sql(self._field(condition.column)) for condition in conditions]
-        key = tuple(compiled)
+        kinds = self.kinds
+        clause, parameters = compiled(expression, lambda column: (self._field(column), kinds.get(column, "empty")))
+        key = (clause, tuple((type(value), value) for value in parameters))
         found = self._selected.pop(key, None)
         if found is None:
-            clause = " AND ".join(sql for sql, _ in compiled)
-            found = self._evaluate(clause, [value for _, value in compiled], rows)
+            found = self._evaluate(clause, parameters, rows)
         self._selected[key] = found
         if len(self._selected) > _REMEMBERED:
             self._selected.popitem(last=False)
@@ -106,28 +126,69 @@ class Table:
 
     def rows(self, wanted: Sequence[int]) -> list[dict[str, Any]]:
         """Return the metadata of the wanted rows, in their order."""
+        kinds = list(self.kinds.values())
+        listed = json.dumps(wanted)
         statement = "SELECT * FROM items WHERE row IN (SELECT value + 1 FROM json_each(?))"
-        with self._reading() as connection:
-            found = {row: values for row, *values in connection.execute(statement, [json.dumps(wanted)])}
+        with self._reading(len(listed)) as connection:
+            numbered = connection.execute(statement, [listed]).fetchall()
+            values = decoded([row[1:] for row in numbered], kinds)
+            found = dict(zip((row[0] for row in numbered), values, strict=True))
             return [dict(zip(self.columns, found[row + 1], strict=True)) for row in wanted]
 
     def values(self, columns: Sequence[str]) -> Iterator[Values]:
         """Iterate over all rows in their order, reduced or extended (with None) to some columns."""
-        fields = ", ".join(map(self._field, columns))
-        with self._reading() as connection:  # the cursor itself: a generator around it takes as long again
-            return connection.execute(f"SELECT {fields} FROM items ORDER BY row")
+        return chain.from_iterable(self._blocks(columns))
 
     def check(self, rows: int) -> None:
-        """Let SQLite look at every page.
+        """Let SQLite look at every page, and compare all values with the types of their columns.
 
         Raises:
             ArtefactError: if it finds damage, or not as many rows as the segment has.
         """
         with self._reading() as connection:
             (answer,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-            counted = connection.execute("SELECT count(*), min(row), max(row) FROM items").fetchone()
+        if answer == "ok":
+            with self._reading() as connection:
+                counted = connection.execute("SELECT count(*), min(row), max(row) FROM items").fetchone()
+            fits = all(self._holds(column, kind) for column, kind in self.kinds.items())
+            answer = answer if fits else "values of other types than their columns"
         if answer != "ok" or counted != (rows, 1, rows):
             raise ArtefactError(f"metadata {self._origin} are damaged ({answer}); restore them from a backup")
+
+    def _holds(self, column: str, kind: Kind) -> bool:
+        """Tell whether a column holds values of its type alone."""
+        field = self._field(column)
+        with self._reading() as connection:
+            statement = f"SELECT count({field}) = sum(typeof({field}) IN ({_TYPES[kind]})) FROM items"
+            return bool(connection.execute(statement).fetchone()[0])
+
+    def _read_kinds(self) -> Iterator[Kind]:
+        with self._reading(checked=False) as connection:  # what an index is asked about itself reads no whole files
+            noted = kinds_of(connection, len(self.columns))
+        for column, kind in zip(self.columns, noted, strict=True):
+            yield self._seen_kind(column) if kind is None else kind
+
+    def _seen_kind(self, column: str) -> Kind:
+        """Return the type of a column whose table does not note it: from what it holds."""
+        field = self._field(column)
+        sums = ", ".join(f"max(typeof({field}) = '{name}')" for name in _EXAMPLES)
+        with self._reading() as connection:
+            present = connection.execute(f"SELECT {sums} FROM items").fetchone()
+        return kind_of_values(example for example, any_ in zip(_EXAMPLES.values(), present, strict=True) if any_)
+
+    def _blocks(self, columns: Sequence[str]) -> Iterator[Sequence[Values]]:
+        """Yield rows in blocks, one statement each: between them the table may be closed, or its process fork."""
+        kinds = [self.kinds.get(column, "empty") for column in columns]
+        fields = ", ".join(["row", *map(self._field, columns)])
+        statement = f"SELECT {fields} FROM items WHERE row > ? ORDER BY row LIMIT {_ROWS_PER_BLOCK}"
+        last = 0
+        while True:
+            with self._reading() as connection:
+                block = connection.execute(statement, [last]).fetchall()
+            if not block:
+                return
+            last = block[-1][0]
+            yield decoded([row[1:] for row in block], kinds)
 
     def _evaluate(self, clause: str, parameters: list[Any], rows: int) -> Bitmap:
         """Ask for the rows in one text per block, which costs far less than a result of its own for each.
@@ -135,14 +196,15 @@ class Table:
         Where few rows meet the condition, that text lists them; else it is a zero or a one for every row.
         """
         parts, few = [], False
-        with self._reading() as connection:
-            starts = [0, *range(_SAMPLE, rows, _BITS_PER_QUERY)]
-            for start, stop in pairwise([*starts, rows]):
-                statement = (_FEW if few else _MANY).format(clause)
+        size = sum(len(value) for value in parameters if isinstance(value, str))
+        starts = [0, *range(_SAMPLE, rows, _BITS_PER_QUERY)]
+        for start, stop in pairwise([*starts, rows]):
+            statement = (_FEW if few else _MANY).format(clause)
+            with self._reading(size) as connection:
                 (text,) = connection.execute(statement, [*parameters, start, stop]).fetchone()
                 bits = (_listed if few else _spelled)(text or b"", start, stop)
-                few = bool(bits.mean() < _FEW_SHARE)
-                parts.append(_bitmap.pack(bits))
+            few = bool(bits.mean() < _FEW_SHARE)
+            parts.append(_bitmap.pack(bits))
         return np.concatenate(parts)
 
     def _field(self, column: str) -> str:
@@ -153,11 +215,12 @@ class Table:
         return self.file.entry.name if self.file is not None and self.file.entry is not None else "in memory"
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        if self.file is not None:
+    def _reading(self, parameters: int = 0, *, checked: bool = True) -> Iterator[sqlite3.Connection]:
+        if self.file is not None and checked:
             self.file.check()
         try:
-            yield self._connection
+            with self._database.statement(parameters) as connection:
+                yield connection
         except (sqlite3.Error, sqlite3.Warning, KeyError, ValueError) as error:
             raise ArtefactError(f"metadata {self._origin} are damaged ({error}); restore them from a backup") from None
 
@@ -176,22 +239,24 @@ def _listed(text: bytes, start: int, stop: int) -> NDArray[np.bool_]:
     return bits
 
 
-def _fill(connection: sqlite3.Connection, columns: int, rows: Iterable[Values]) -> None:
+def _fill(connection: sqlite3.Connection, kinds: Sequence[Kind], rows: Iterable[Values]) -> None:
     """Insert rows; SQLite counts them from 1, so that row r of the segment has the key r + 1."""
-    fields = ["row INTEGER PRIMARY KEY", *(f"c{position}" for position in range(columns))]
-    connection.execute(f"CREATE TABLE items ({', '.join(fields)})")
+    columns, lock = len(kinds), new_lock()
     marks = f"({', '.join('?' * columns)})"
-    insert = f"INSERT INTO items ({', '.join(fields[1:])}) VALUES "
+    insert = f"INSERT INTO items ({', '.join(f'c{place}' for place in range(columns))}) VALUES "
     step = max(1, min(_ROWS_PER_STATEMENT, _MOST_PARAMETERS // columns))
-    unread = iter(rows)
+    unread = iter(encoded(rows, kinds))
+    connection.execute(schema(kinds))
     connection.execute("BEGIN")
-    while batch := list(islice(unread, 64 * step)):
+    while batch := list(islice(unread, 64 * step)):  # not under the lock: the rows may come from other tables
         whole = len(batch) // step * step
         flat = chain.from_iterable(batch[:whole])
         several = zip(*[flat] * (step * columns), strict=True)
-        connection.executemany(insert + ", ".join([marks] * step), several)
-        connection.executemany(insert + marks, batch[whole:])
-    connection.execute("COMMIT")
+        with lock:
+            connection.executemany(insert + ", ".join([marks] * step), several)
+            connection.executemany(insert + marks, batch[whole:])
+    with lock:
+        connection.execute("COMMIT")
 
 
 @contextmanager

@@ -68,17 +68,19 @@ def test_hostile_values_and_columns_are_filtered_as_the_exact_index_does(lite):
         one.add(CODES[: len(HOSTILE)], ids=list(range(len(HOSTILE))), metadata=columns)
     for column in columns:
         for value in HOSTILE:
-            for where in ({column: value}, {column: {"!=": value}}, {column: {"in": [value, 7]}}):
+            for where in ({column: value}, {column: {"!=": value}}, {column: {"in": [value, "7"]}}):
                 assert (
                     index.search(CODES[0], where=where).ids.tolist() == exact.search(CODES[0], where=where).ids.tolist()
                 )
 
 
 WHERES = [
-    {"n": 3}, {"n": {"!=": 3}}, {"n": {"<": 3}}, {"n": {">=": 2.5}}, {"n": {"in": [1, 2.5, "x", 4]}}, {"n": 4.0},
-    {"n": {"not in": [1, 2.5, "x"]}}, {"s": {">": "c"}}, {"s": {"<=": "é"}}, {"s": "7"}, "s=7", "s!=7",
-    {"n": {"<": None}}, {"s": {"!=": None}}, {"s": {"not in": ["a", None]}}, {"n": {"not in": []}},
-    {"n": -(2**63)}, {"n": 2**62}, {"n": 1e-7}, ["n>=1", "s<z"], {"flag": True}, {"late": 1}, {"late": {"!=": 1}},
+    {"n": 3}, {"n": {"!=": 3}}, {"n": {"<": 3}}, {"n": {">=": 2.5}}, {"n": {"in": [1, 2.5, 4]}}, {"n": 4.0},
+    {"n": {"not in": [1, 2.5]}}, {"s": {">": "c"}}, {"s": {"<=": "é"}}, {"s": "7"}, "s=7", "s!=7", "s in 7, 'b', x",
+    {"n": {"not in": []}}, "n is not missing", "not (s is missing or s=a)", "n=1 or s=a", "not (n=1 or s=a)",
+    {"n": -(2**63)}, {"n": 2**62}, {"n": 1e-7}, ["n>=1", "s<z"], {"flag": True}, "flag=true", "flag!=true",
+    "flag=false and (n>2 or s in (a, b))", {"late": 1}, {"late": {"!=": 1}}, "odd=7", "odd=true", "odd!=7", "odd>0",
+    {"odd": "7"}, {"odd": {"in": [True, 7]}},
 ]  # fmt: skip
 
 
@@ -88,7 +90,7 @@ def test_filters_mean_what_they_mean_in_the_exact_index(mixed, where):
     for asked in ({"k": 300}, {"k": 3}, {"radius": 9}):
         mine, true = index.search(CODES[0], where=where, **asked), exact.search(CODES[0], where=where, **asked)
         assert mine.ids.tolist() == true.ids.tolist()
-        assert [{**dict.fromkeys(("n", "s", "flag", "late")), **row} for row in mine.rows] == true.rows
+        assert [{**dict.fromkeys(("n", "s", "flag", "odd", "late")), **row} for row in mine.rows] == true.rows
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +101,7 @@ def mixed(lite):
         "n": [numbers[i % len(numbers)] for i in range(300)],
         "s": [texts[i % len(texts)] for i in range(300)],
         "flag": [i % 2 == 0 for i in range(300)],
+        "odd": [[7, "7", True, 1, None, "true"][i % 6] for i in range(300)],
     }
     both = lite(bits=64), Index.create(bits=64)
     for index in both:

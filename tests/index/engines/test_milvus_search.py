@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from kinbits import hamming
 from kinbits._errors import UsageError
-from kinbits.index._filter import Condition, parse_where
+from kinbits.index._filter import comparisons, parse_where
+from kinbits.index._filter_types import bind
 from kinbits.index.engines._milvus_filter import Expressions
 from kinbits.index.engines._milvus_search import Searcher
 
@@ -78,30 +79,47 @@ def test_a_ball_that_milvus_would_cut_is_refused():
         Searcher(server, Expressions(lite=False), True, {}, most=50).ball(np.zeros((1, 1), np.uint8), 0, "")
 
 
+IN = '$meta["t"] in [true] or $meta["t"] in [1, 2] or $meta["t"] in [1.5] or $meta["t"] in ["x"]'
+
+
 @pytest.mark.parametrize(
     ("where", "expression"),
     [
-        ({"year": 2020}, '($meta["year"] == 2020)'),
+        ({"year": 2020}, '$meta["year"] == 2020'),
         ({"year": {">=": 2020, "<": 2022.5}}, '($meta["year"] >= 2020) and ($meta["year"] < 2022.5)'),
-        ({"t": 'a" or id > 0 or "'}, '($meta["t"] == "a\\" or id > 0 or \\"")'),
-        ({'t"] == 1 or id': 2}, '($meta["t\\"] == 1 or id"] == 2)'),
-        ({"t": "\\"}, '($meta["t"] == "\\\\")'),
-        ({"t": "a\nb"}, '($meta["t"] == "a\\nb")'),
-        ({"t": {"in": [1, "x", 2, 1.5]}}, '(($meta["t"] in [1, 2] or $meta["t"] in [1.5] or $meta["t"] in ["x"]))'),
-        ({"t": {"not in": [1, "x"]}}, '(($meta["t"] not in [1]) and ($meta["t"] not in ["x"]))'),
-        ({"n": -(2**63)}, '($meta["n"] == -9.223372036854776e+18)'),
+        ({"t": 'a" or id > 0 or "'}, '$meta["t"] == "a\\" or id > 0 or \\""'),
+        ({'t"] == 1 or id': 2}, '$meta["t\\"] == 1 or id"] == 2'),
+        ({"t": "\\"}, '$meta["t"] == "\\\\"'),
+        ({"t": "a\nb"}, '$meta["t"] == "a\\nb"'),
+        ({"t": {"in": [1, "x", 2, 1.5, True]}}, IN),
+        ({"t": {"not in": [1, "x"]}}, '($meta["t"] not in [1]) and ($meta["t"] not in ["x"])'),
+        ({"n": -(2**63)}, '$meta["n"] == -9.223372036854776e+18'),
         ({"n": {"not in": []}}, ""),
+        ("n=1 or not n in ()", ""),
+        ("f=true", '$meta["f"] in [true] or $meta["f"] in ["true"]'),
+        ("n>1 or (t='a' and not n>2)", '($meta["n"] > 1) or (($meta["t"] == "a") and (not ($meta["n"] > 2)))'),
+        ("not (n>1 or t='a')", '(not ($meta["n"] > 1)) and ($meta["t"] != "a")'),
+        ("not (n is missing and t='a')", '(($meta["n"] >= "" or $meta["n"] >= 0 or $meta["n"] < 0 or $meta["n"] == true '
+         'or $meta["n"] == false)) or ($meta["t"] != "a")'),
         (None, ""),
     ],
-)
+)  # fmt: skip
 def test_filters_are_quoted_and_never_spliced(where, expression):
-    assert Expressions(lite=False).conditions(parse_where(where)) == expression
+    assert Expressions(lite=False).filter(bound(where)) == expression
+
+
+def bound(where):
+    """Read a filter on columns that hold values of several types."""
+    parsed = parse_where(where)
+    return None if parsed is None else bind(parsed, {one.column: "mixed" for one in comparisons(parsed)})
 
 
 def test_what_milvus_cannot_be_asked_is_refused_with_the_remedy():
     with pytest.raises(UsageError, match="look inside"):
-        Expressions(lite=False).conditions([Condition("t", "contains", "x")])
+        Expressions(lite=False).filter(bound("t contains x"))
     with pytest.raises(UsageError, match="Milvus server"):
-        Expressions(lite=True).conditions([Condition("t", "=", None)])
+        Expressions(lite=True).filter(bound("t is missing"))
     with pytest.raises(UsageError, match="line breaks"):
-        Expressions(lite=True).conditions([Condition("t", "=", "a\nb")])
+        Expressions(lite=True).filter(bound({"t": "a\nb"}))
+    with pytest.raises(UsageError, match="write t <= 2, which leaves out items without a value"):
+        Expressions(lite=True).filter(bound("not t>2"))

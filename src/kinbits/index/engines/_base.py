@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self, TypeVar
 from kinbits import hamming
 from kinbits._errors import UsageError, unknown_name
 from kinbits.hamming import Codes
-from kinbits.index._filter import Condition, Where, parse_where
+from kinbits.index._filter import Expression, Where, parse_where
 from kinbits.index._hits import BatchHits, Hits
 from kinbits.index._items import Encoder, Metadata, encode
 from kinbits.index._search import reach
@@ -72,14 +72,14 @@ class Question:
         single: Whether one query was given, not a list of one.
         k: How many hits at most; None for all within the radius.
         radius: Largest distance in bits, or None.
-        where: Conditions on the metadata.
+        where: Filter on the metadata, as read; None for all items.
     """
 
     codes: Codes
     single: bool
     k: int | None
     radius: int | None
-    where: list[Condition]
+    where: Expression | None
 
     def answer(self, hits: list[Hits]) -> Hits | BatchHits:
         """Give the hits the form that the question had."""

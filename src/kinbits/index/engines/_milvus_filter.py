@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from kinbits._errors import UsageError
-from kinbits.index._filter import Condition
+from kinbits.index._filter import MISSING, And, Comparison, Expression, Not
+from kinbits.index._kinds import Kind
 
 _BREAKS = {"\n": "\\n", "\r": "\\r"}
-_COMPARISONS = {"=": "==", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+_OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
 
 class Expressions:
@@ -22,13 +23,13 @@ class Expressions:
     def __init__(self, *, lite: bool) -> None:
         self._lite = lite
 
-    def conditions(self, conditions: Sequence[Condition]) -> str:
-        """Return what holds for items that meet all conditions; empty for none.
+    def filter(self, where: Expression | None) -> str:
+        """Return what holds for items that meet a bound filter; empty where all do.
 
         Raises:
             UsageError: for what Milvus cannot be asked.
         """
-        return join(*(self._one(condition) for condition in conditions))
+        return "" if where is None else self._one(where, negated=False)
 
     def ids(self, ids: Sequence[int | str]) -> str:
         """Return what holds for items of these ids."""
@@ -40,8 +41,16 @@ class Expressions:
 
     def present(self, column: str) -> str:
         """Return what holds for items that have a value in a column."""
+        return f"({' or '.join(self.types(column).values())})"
+
+    def types(self, column: str) -> dict[Kind, str]:
+        """Return, by type, what holds for items that have a value of that type in a column."""
         name = self._column(column)
-        return f'({name} >= "" or {name} >= 0 or {name} < 0)'
+        return {
+            "text": f'{name} >= ""',
+            "number": f"{name} >= 0 or {name} < 0",
+            "boolean": f"{name} == true or {name} == false",
+        }
 
     def literal(self, value: Any) -> str:
         """Quote a value.
@@ -58,37 +67,53 @@ class Expressions:
                     )
                 text = text.replace(plain, escaped)
             return f'"{text}"'
+        if isinstance(value, bool):
+            return repr(value).lower()
         # Milvus reads a minus sign apart from the digits, so the smallest integer overflows
         return repr(float(value)) if value == -(2**63) else repr(value)
 
     def _column(self, column: str) -> str:
         return f"$meta[{self.literal(column)}]"
 
-    def _one(self, condition: Condition) -> str:
-        if condition.operator in ("in", "not in"):
-            return self._among(condition.column, condition.value, negated=condition.operator == "not in")
-        if condition.operator not in _COMPARISONS:
+    def _one(self, where: Expression, *, negated: bool) -> str:
+        """Write a filter, or its opposite: Milvus Lite knows no "not", so it is moved inwards."""
+        if isinstance(where, Not):
+            return self._one(where.part, negated=not negated)
+        if isinstance(where, Comparison):
+            return self._comparison(where, negated=negated)
+        parts = [self._one(part, negated=negated) for part in where.parts]
+        if isinstance(where, And) != negated:
+            return join(*parts)
+        return " or ".join(f"({part})" for part in parts) if all(parts) else ""
+
+    def _comparison(self, asked: Comparison, *, negated: bool) -> str:
+        if asked.operator == "in":
+            return self._among(asked.column, asked.value, negated=negated)
+        if asked.operator == MISSING:
+            return self.present(asked.column) if negated else self._absent(asked.column)
+        if asked.operator == "contains":
             raise UsageError(
-                f"Milvus compares values and does not look inside them: '{condition.operator}' on "
-                f"'{condition.column}' is not supported; use =, !=, <, >, in or not in, or an exact index"
+                f"Milvus compares values and does not look inside them: 'contains' on '{asked.column}' is not "
+                "supported; use =, !=, <, >, in or not in, or an exact index"
             )
-        name = self._column(condition.column)
-        if condition.value is not None:
-            return f"{name} {_COMPARISONS[condition.operator]} {self.literal(condition.value)}"
-        if condition.operator == "=":
-            return self._absent(condition.column)
-        return self.present(condition.column) if condition.operator == "!=" else _never(name)
+        ordered = f"{self._column(asked.column)} {asked.operator} {self.literal(asked.value)}"
+        if negated and self._lite:
+            raise UsageError(
+                f"Milvus Lite cannot be asked for 'not {asked}'; write {asked.column} {_OPPOSITE[asked.operator]} "
+                f"{asked.value}, which leaves out items without a value, or use a Milvus server"
+            )
+        return f"not ({ordered})" if negated else ordered
 
     def _among(self, column: str, values: Sequence[Any], *, negated: bool) -> str:
         """Compare with lists of one type each, since Milvus refuses mixed ones."""
-        name, none = self._column(column), None in values
-        lists = [[value for value in values if type(value) is kind] for kind in (int, float, str)]
+        name = self._column(column)
+        if len(values) == 1:
+            return f"{name} {'!=' if negated else '=='} {self.literal(values[0])}"
+        lists = [[value for value in values if type(value) is kind] for kind in (bool, int, float, str)]
         listed = [", ".join(map(self.literal, part)) for part in lists if part]
         if negated:
-            clauses = [f"{name} not in [{part}]" for part in listed]
-            return join(*clauses, self.present(column) if none else "")
-        clauses = [f"{name} in [{part}]" for part in listed] + ([self._absent(column)] if none else [])
-        return f"({' or '.join(clauses)})" if clauses else _never(name)
+            return join(*(f"{name} not in [{part}]" for part in listed))
+        return " or ".join(f"{name} in [{part}]" for part in listed) or _never(name)
 
     def _absent(self, column: str) -> str:
         if self._lite:

@@ -13,10 +13,12 @@ import numpy as np
 from kinbits import hamming
 from kinbits._errors import ArtefactError, DataError, PlatformError, UsageError, unknown_name
 from kinbits.hamming import Codes
-from kinbits.index._filter import Condition, Where
+from kinbits.index._filter import Expression, Where, comparisons
+from kinbits.index._filter_types import bind
 from kinbits.index._hits import BatchHits, Hits
 from kinbits.index._ids import IdKind, Ids, as_ids, kind_of, readable
 from kinbits.index._items import Encoder, Metadata, read_bits, read_items, require_model
+from kinbits.index._kinds import Kind, joined, kind_of_values
 from kinbits.index._rerank import reranked
 from kinbits.index._search import reach
 from kinbits.index._state import State
@@ -91,7 +93,7 @@ class MilvusIndex(EngineIndex):
         require_model(model, self._state)
         self._link, self._facts, self._options, self._model = link, facts, options, model
         self._expressions = Expressions(lite=link.place.lite)
-        self._columns: set[str] = set()  # that some item was seen to have
+        self._kinds: dict[str, Kind] = {}  # of the columns that filters were seen to ask for
         exact = facts["index"] == _EXACT
         if not exact:
             self.supports = replace(self.supports, exact=False, exact_filters=False, exact_radius=False)
@@ -220,8 +222,7 @@ class MilvusIndex(EngineIndex):
             k, radius = reach(k, radius)
             return reranked(query, self._model, rerank, k, partial(self.search, radius=radius, where=where))
         asked = read_question(query, k, radius, where, self._model, self.bits)
-        self._require_columns(asked.where)
-        expression = self._expressions.conditions(asked.where)
+        expression = self._expressions.filter(self._bound(asked.where))
         if asked.k is None:
             assert asked.radius is not None
             found = self._searcher.ball(asked.codes, min(asked.radius, self.bits), expression)
@@ -248,7 +249,8 @@ class MilvusIndex(EngineIndex):
             "bits": self.bits,
             "fingerprint": self.fingerprint,
             "ids": self._kind(),
-            "columns": self._some_columns(),
+            "columns": list(self._some_columns()),
+            "column_types": self._some_columns(),
             "index": self._facts["index"],
             "consistency": self._options.consistency,
         }
@@ -291,6 +293,7 @@ class MilvusIndex(EngineIndex):
 
     def _insert(self, rows: Iterator[dict[str, Any]], *, upsert: bool) -> None:
         done = 0
+        self._kinds.clear()
         for batch in batched(rows, _ROWS):
             try:
                 self._link.call("upsert" if upsert else "insert", batch)
@@ -352,20 +355,30 @@ class MilvusIndex(EngineIndex):
         names = list(dict.fromkeys(name for id_ in ids for name in rows.get(id_, ())))
         return [{name: rows.get(id_, {}).get(name) for name in names} for id_ in ids]
 
-    def _require_columns(self, conditions: Sequence[Condition]) -> None:
-        """Refuse a filter on a column in which no item has a value."""
-        for column in dict.fromkeys(condition.column for condition in conditions):
-            if column not in self._columns:
-                if not self._query(self._expressions.present(column), ["id"], limit=1):
-                    known = self._some_columns()
-                    if not known:
-                        raise UsageError(f"filter on '{column}', but this index holds no metadata")
-                    raise unknown_name("column", column, known)
-                self._columns.add(column)
+    def _bound(self, where: Expression | None) -> Expression | None:
+        """Read the values of a filter by the types of its columns."""
+        if where is None:
+            return None
+        try:
+            return bind(where, self._kinds_in(where))
+        except UsageError:
+            self._kinds.clear()  # another writer may have added values of other types since
+            return bind(where, self._kinds_in(where))
 
-    def _some_columns(self) -> list[str]:
+    def _kinds_in(self, where: Expression) -> dict[str, Kind]:
+        """Return the types of a filter's columns, without those in which no item has a value."""
+        for column in {one.column for one in comparisons(where)} - self._kinds.keys():
+            kinds = [k for k, that in self._expressions.types(column).items() if self._query(that, ["id"], limit=1)]
+            if not kinds:
+                return {**self._some_columns(), **self._kinds}  # `bind` refuses this column, and names others
+            self._kinds[column] = joined(kinds)
+        return self._kinds
+
+    def _some_columns(self) -> dict[str, Kind]:
+        """Return the columns of some items, with the types of their values."""
         rows = self._query("", ["*"], limit=100)
-        return sorted({name for row in rows for name in row} - {"id", CODE})
+        names = sorted({name for row in rows for name in row} - {"id", CODE})
+        return {name: kind_of_values(row.get(name) for row in rows) for name in names}
 
 
 def _facts(link: Link) -> dict[str, Any]:

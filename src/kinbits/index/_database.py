@@ -1,0 +1,195 @@
+"""SQLite databases: few files are open at a time, no statement runs while the process forks, and no file is trusted."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain, repeat
+from pathlib import Path
+from urllib.parse import quote
+
+from kinbits.index._kinds import KINDS, Kind
+from kinbits.index._stored import Stored
+
+_MOST_OPEN = 64  # files; each costs a descriptor and a page cache
+_STEPS = 100_000  # instructions of SQLite between two looks at what is left of a statement's budget
+_STEPS_PER_BYTE = 4_000  # a filter of 500 comparisons takes about so many for a row of five bytes
+_LONGEST = 1 << 28  # bytes of a text that is longer than its file: a list of values, or of rows
+_SCHEMA = re.compile(r"CREATE TABLE items \(row INTEGER PRIMARY KEY((?:, c\d{1,4}(?: /\*[a-z]+\*/)?)*)\)")
+_FIELD = re.compile(r", c(\d+)(?: /\*([a-z]+)\*/)?")
+
+# The order of taking locks is: this one, those of databases, the pool's. Whoever holds one waits for none before it.
+_registry = threading.RLock()
+_locks: weakref.WeakSet[threading.RLock] = weakref.WeakSet()
+_pool = threading.RLock()
+_open: OrderedDict[int, weakref.ref[Database]] = OrderedDict()  # files that are open, least recently used first
+_held: list[threading.RLock] = []
+
+
+class Database:
+    """A database whose statements run one at a time, in any thread and in a forked child.
+
+    The connection to a file is made for the first statement. It is closed when many other files were used since, and in
+    a forked child, and made again for the next one.
+    """
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection], *, size: int | None = None) -> None:
+        """Make one; ``size`` is that of its file in bytes, or None for a database in memory, which stays open."""
+        self._connect = connect
+        self._size = size
+        self._lock = new_lock()
+        self._connection: sqlite3.Connection | None = None
+
+    @contextmanager
+    def statement(self, parameters: int = 0) -> Iterator[sqlite3.Connection]:
+        """Hold the connection for one statement, until its last row was fetched.
+
+        Args:
+            parameters: Bytes of its parameters, which may take time beside the rows.
+        """
+        with self._lock:
+            if self._connection is None:
+                self._connection = self._connect()
+            if self._size is not None:
+                _keep(self)
+                # no Python function: a signal must not be raised inside SQLite, where it would be lost
+                budget = (self._size + parameters) * _STEPS_PER_BYTE // _STEPS
+                self._connection.set_progress_handler(chain(repeat(0, budget), repeat(1)).__next__, _STEPS)
+            yield self._connection
+
+    def close(self) -> bool:
+        """Close the connection and return True, unless a statement runs now."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
+        finally:
+            self._lock.release()
+        return True
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def new_lock() -> threading.RLock:
+    """Return a lock that a fork waits for, so that no child inherits a statement in progress."""
+    lock = threading.RLock()
+    with _registry:
+        _locks.add(lock)
+    return lock
+
+
+def in_file(path: Path, file: Stored, columns: int) -> Database:
+    """Return the database in a file of an index, which never changes; nothing is read yet.
+
+    Raises:
+        FileNotFoundError: The file has gone.
+    """
+    found = os.stat(path)
+    identity, size = (found.st_dev, found.st_ino), found.st_size
+    return Database(partial(_open_file, path, identity, file, size, columns), size=size)
+
+
+def schema(kinds: Sequence[Kind]) -> str:
+    """Return the statement that makes the table of a segment.
+
+    The types of columns are comments: SQLite would turn values into the types that it knows.
+    """
+    fields = [f"c{place} /*{kind}*/" for place, kind in enumerate(kinds)]
+    return f"CREATE TABLE items ({', '.join(['row INTEGER PRIMARY KEY', *fields])})"
+
+
+def kinds_of(connection: sqlite3.Connection, columns: int) -> list[Kind | None]:
+    """Return the types of a table's columns; None in a table that was written before they were noted.
+
+    Raises:
+        sqlite3.Error: The database holds anything but the one table that we write.
+    """
+    entries = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master LIMIT 2").fetchall()
+    if len(entries) == 1 and entries[0][:3] == ("table", "items", "items"):
+        found = _SCHEMA.fullmatch(str(entries[0][3]))
+        fields = _FIELD.findall(found[1]) if found else []
+        kinds: list[Kind | None] = [next((kind for kind in KINDS if kind == named), None) for _, named in fields]
+        if found and [int(number) for number, _ in fields] == list(range(columns)):
+            return kinds
+    raise sqlite3.DatabaseError("it holds other tables, views or columns than an index writes")
+
+
+def _open_file(path: Path, identity: tuple[int, int], file: Stored, size: int, columns: int) -> sqlite3.Connection:
+    connection = _connected(path, identity, file)
+    try:
+        _harden(connection, size)
+        kinds_of(connection, columns)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connected(path: Path, identity: tuple[int, int], file: Stored) -> sqlite3.Connection:
+    """Open the file itself, or, where a writer has removed it since, the bytes that are still mapped."""
+    try:
+        found = os.stat(path)
+        same = (found.st_dev, found.st_ino) == identity
+    except FileNotFoundError:
+        same = False
+    uri = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1" if same else ":memory:"
+    connection = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
+    if not same:
+        connection.deserialize(file.array.data)
+    return connection
+
+
+def _harden(connection: sqlite3.Connection, size: int) -> None:
+    """Let nothing in a forged file act: before SQLite looks at its schema."""
+    for setting in ("trusted_schema=OFF", "cell_size_check=ON", "query_only=ON"):
+        connection.execute(f"PRAGMA {setting}")
+    connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH, 0)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, 1 << 20)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, size + _LONGEST)
+
+
+def _keep(database: Database) -> None:
+    """Note that a file was used, and close those that were used least recently."""
+    with _pool:
+        _open[id(database)] = weakref.ref(database)
+        _open.move_to_end(id(database))
+        for key in list(_open)[: max(0, len(_open) - _MOST_OPEN)]:
+            oldest = _open[key]()
+            if oldest is None or oldest.close():
+                del _open[key]
+
+
+def _before_fork() -> None:
+    _registry.acquire()
+    for lock in [*_locks, _pool]:
+        lock.acquire()
+        _held.append(lock)
+
+
+def _after_fork() -> None:
+    while _held:
+        _held.pop().release()
+    _registry.release()
+
+
+def _after_fork_in_child() -> None:
+    _after_fork()
+    while _open:
+        _, reference = _open.popitem()
+        database = reference()
+        if database is not None:
+            database.close()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)

@@ -1,0 +1,73 @@
+"""Types of metadata columns: what a column holds decides how a filter is read and how SQLite stores a value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import reduce
+from typing import Any, Literal
+
+Kind = Literal["text", "integer", "number", "boolean", "mixed", "empty"]
+"""Type of a column; ``number`` holds fractions, ``mixed`` values of several types, ``empty`` no value yet."""
+
+KINDS: tuple[Kind, ...] = ("text", "integer", "number", "boolean", "mixed", "empty")
+
+_OF_TYPES: dict[frozenset[type], Kind] = {
+    frozenset(): "empty",
+    frozenset({str}): "text",
+    frozenset({int}): "integer",
+    frozenset({float}): "number",
+    frozenset({int, float}): "number",
+    frozenset({bool}): "boolean",
+}
+# SQLite has no booleans. A column of them holds 0 and 1; a mixed one holds bytes, which are never equal to a number.
+_AS_BYTES = {False: b"\0", True: b"\1"}
+_STORED: dict[Kind, dict[Any, bool]] = {"boolean": {0: False, 1: True}, "mixed": {b"\0": False, b"\1": True}}
+
+
+def kind_of_values(values: Iterable[Any]) -> Kind:
+    """Return the type of a column of plain values; None counts as no value."""
+    return _OF_TYPES.get(frozenset(map(type, values)) - {type(None)}, "mixed")
+
+
+def joined(kinds: Iterable[Kind]) -> Kind:
+    """Return the type of a column that joins columns of these types."""
+    return reduce(_join, kinds, "empty")
+
+
+def _join(one: Kind, other: Kind) -> Kind:
+    if one == other or other == "empty":
+        return one
+    if one == "empty":
+        return other
+    return "number" if {one, other} == {"integer", "number"} else "mixed"
+
+
+def as_stored(value: Any, kind: Kind) -> Any:
+    """Return a plain value as SQLite holds it in a column of this type."""
+    return _AS_BYTES[value] if kind == "mixed" and isinstance(value, bool) else value
+
+
+def encoded(rows: Iterable[Sequence[Any]], kinds: Sequence[Kind]) -> Iterator[Sequence[Any]]:
+    """Turn rows of plain values into rows as SQLite holds them."""
+    mixed = [place for place, kind in enumerate(kinds) if kind == "mixed"]
+    return (_encoded(row, mixed) for row in rows) if mixed else iter(rows)
+
+
+def decoded(rows: Sequence[Sequence[Any]], kinds: Sequence[Kind]) -> Sequence[Sequence[Any]]:
+    """Turn rows as SQLite holds them into rows of plain values."""
+    if not rows or not _STORED.keys() & set(kinds):
+        return rows
+    columns = [_decoded(values, kind) for values, kind in zip(zip(*rows, strict=True), kinds, strict=True)]
+    return list(zip(*columns, strict=True))
+
+
+def _encoded(row: Sequence[Any], mixed: Sequence[int]) -> Sequence[Any]:
+    values = list(row)
+    for place in mixed:
+        values[place] = as_stored(values[place], "mixed")
+    return values
+
+
+def _decoded(values: Sequence[Any], kind: Kind) -> Iterable[Any]:
+    meaning = _STORED.get(kind)
+    return values if meaning is None else map(meaning.get, values, values)
