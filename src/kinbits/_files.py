@@ -174,11 +174,19 @@ def _make_aside(target: Path) -> tuple[Path, int]:
         aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
         aside.mkdir()
         with suppress(FileNotFoundError):  # removed before it was locked
-            lock = os.open(aside, os.O_RDONLY | os.O_DIRECTORY)
-            _try_lock(lock)
-            if aside.exists():
-                return aside, lock
-            os.close(lock)
+            return aside, _locked(aside)
+
+
+def _locked(aside: Path) -> int:
+    """Lock a folder; return the descriptor that holds the lock."""
+    lock = os.open(aside, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _try_lock(lock)
+        aside.stat()  # still there
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
 
 
 def _remove_stale(target: Path) -> None:

@@ -120,6 +120,6 @@ def _segment(items: _Items) -> Segment:
     return Segment.build(items.number, [Batch(items.codes, items.ids, columns)])
 
 
-def reopen(kind: Any, path: Any, model: Any, wait: float) -> Any:
+def reopen(kind: Any, path: Any, model: Any, options: dict[str, Any]) -> Any:
     """Open the index that lies at a path now; for `pickle`."""
-    return kind.open(path, model=model, wait=wait)
+    return kind.open(path, model=model, **options)

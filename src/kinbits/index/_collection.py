@@ -96,6 +96,11 @@ class Collection:
         """Fingerprint of the model that makes the codes; None if the index was created without one."""
         return self._state.fingerprint
 
+    @property
+    def stamp(self) -> str:
+        """Digest of what lies on disk, hex; changes with every change. Empty in memory."""
+        return "" if self._folder is None else self._folder.stamp
+
     def __len__(self) -> int:
         return len(self._state)
 
@@ -256,7 +261,7 @@ class Collection:
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._folder is not None:
-            return reopen, (type(self), self._folder.path, self._model, self._folder.wait)
+            return reopen, (type(self), self._folder.path, self._model, {"wait": self._folder.wait})
         return _in_memory, (type(self), contents_of(self._state), self._model)
 
     @contextmanager

@@ -43,11 +43,12 @@ class Folder:
     Attributes:
         path: Absolute, so that a later `os.chdir` moves nothing.
         wait: Seconds that a change waits for another writer.
+        stamp: Digest of the manifest that was read or written last, hex.
     """
 
     def __init__(self, path: str | os.PathLike[str], wait: float = 0.0) -> None:
         self.path, self.wait = full_path(path), wait
-        self._seen = b""  # digest of the manifest that was read or written last
+        self.stamp = ""
         self._folder = -1  # descriptor of the folder while it is written
 
     def exists(self) -> bool:
@@ -107,11 +108,11 @@ class Folder:
             ArtefactError: if there is none.
             PlatformError: if it cannot be read.
         """
-        return xxhash.xxh3_128_digest(self._raw_manifest()) != self._seen
+        return xxhash.xxh3_128_hexdigest(self._raw_manifest()) != self.stamp
 
     def forget(self) -> None:
         """Count what lies here as changed."""
-        self._seen = b""
+        self.stamp = ""
 
     def read(self, known: State | None = None) -> State:
         """Open the state on disk; large files are mapped, not read.
@@ -137,7 +138,7 @@ class Folder:
                 if newer == raw:
                     raise ArtefactError(f"{error.filename} is missing; restore it from a backup") from None
             raw = newer
-        self._seen = xxhash.xxh3_128_digest(raw)
+        self.stamp = xxhash.xxh3_128_hexdigest(raw)
         return State(**_common(manifest), segments=segments)
 
     def build(self, number: int, runs: Sequence[Run]) -> Segment:
@@ -193,7 +194,7 @@ class Folder:
             sync_folder(self.path)  # the new files before the manifest that names them
             self._require_same_place()
             os.replace(_NEW, _manifest.NAME, src_dir_fd=self._folder, dst_dir_fd=self._folder)
-        self._seen = xxhash.xxh3_128_digest(raw)
+        self.stamp = xxhash.xxh3_128_hexdigest(raw)
         self._sweep(manifest)
         try:
             sync_folder(self.path)
@@ -322,15 +323,15 @@ def new_folder(target: Path) -> Iterator[Path]:
         UsageError: if something lies there, also if it came there meanwhile.
         PlatformError: if it cannot be written.
     """
-    _require_free(target)
-    try:
-        with _faults(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
+    with _faults(target):
+        _require_free(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
             with folder_aside(target) as aside:
                 yield aside
-    except FileExistsError:
-        _require_free(target)
-        raise
+        except FileExistsError:
+            _require_free(target)
+            raise
 
 
 def _require_free(target: Path) -> None:

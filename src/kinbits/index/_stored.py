@@ -45,6 +45,7 @@ class Stored:
         self._array = array
         self.entry = entry
         self._path = path
+        self._name = "" if path is None else os.fspath(path)
         self._mapped: tuple[int, int] | None = None  # device and inode of the file that is mapped
         self._seen: tuple[int, int] | None = None if entry is not None else (0, 0)  # the file when it was last compared
 
@@ -121,7 +122,7 @@ class Stored:
         if self._mapped is None or self._path is None:
             return 0, 0
         try:
-            now = os.stat(self._path)
+            now = os.stat(self._name)
         except OSError:
             return self._seen or (0, 0)  # a writer has moved on; the map keeps what the name has lost
         same = (now.st_dev, now.st_ino) == self._mapped

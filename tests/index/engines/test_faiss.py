@@ -1,6 +1,8 @@
 """faiss behind our interface: what it promises, what it says about itself, and what a crash leaves."""
 
 import json
+import multiprocessing
+import pickle
 import sys
 from functools import partial
 
@@ -166,10 +168,55 @@ def test_a_graph_of_another_index_is_not_taken_for_ones_own(tmp_path):
     for name, _ in graph["files"].values():
         (tmp_path / "other" / name).rename(tmp_path / "x" / name)
     path = tmp_path / "x" / "engine.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "graph": graph}))
-    with pytest.warns(RuntimeWarning, match="do not belong together"):
-        index = open_index(tmp_path / "x")
-    assert index.search(CODES[7], k=1).ids.tolist() == [7]
+    own = json.loads(path.read_text())
+    for items, told in ((graph["items"], "not of these items"), (own["graph"]["items"], "do not belong together")):
+        path.write_text(json.dumps({**own, "graph": {**graph, "items": items}}))
+        with pytest.warns(RuntimeWarning, match=told):
+            index = open_index(tmp_path / "x")
+        assert index.search(CODES[7], k=1).ids.tolist() == [7]
+
+
+def test_a_folder_that_was_swapped_is_not_written_over(engine, tmp_path):
+    index = filled(engine, tmp_path / "x")
+    create_index(tmp_path / "y", engine=engine, bits=64, exact_below=50).add(CODES[:60, :8])
+    (tmp_path / "x").rename(tmp_path / "aside")
+    (tmp_path / "y").rename(tmp_path / "x")
+    before = (tmp_path / "x" / "engine.json").read_bytes()
+    with pytest.raises(ArtefactError, match="made again; open it"):
+        index.delete([1])
+    assert (tmp_path / "x" / "engine.json").read_bytes() == before
+    open_index(tmp_path / "x").verify()
+
+
+def searches(index, results):
+    results.put(index.search(CODES[7], k=3).ids.tolist())
+
+
+def test_a_forked_child_searches_with_the_index_of_its_parent(engine, tmp_path):
+    index = filled(engine, tmp_path / "x")
+    queries = np.tile(CODES, (20, 1))
+    index.search(queries, k=3)  # OpenMP has its threads now
+    context = multiprocessing.get_context("fork")
+    for _ in range(3):
+        results = context.SimpleQueue()
+        child = context.Process(target=searches, args=(index, results))
+        child.start()
+        child.join(20)
+        alive = child.is_alive()
+        if alive:
+            child.kill()
+        assert not alive
+        assert results.get() == index.search(CODES[7], k=3).ids.tolist()
+
+
+def test_an_index_travels_by_its_path(engine, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    index = filled(engine, "x")
+    monkeypatch.chdir("/")
+    copy = pickle.loads(pickle.dumps(index))
+    assert copy.search(CODES[7], k=3).ids.tolist() == index.search(CODES[7], k=3).ids.tolist()
+    with pytest.raises(UsageError, match="in memory cannot be pickled"):
+        pickle.dumps(filled(engine))
 
 
 def test_only_the_files_of_the_last_change_stay(engine, tmp_path):
@@ -194,7 +241,7 @@ def test_wrong_options_and_places_say_what_is_right(tmp_path):
         partial(create_index, engine="faiss-hnsw", bits=64),
         create_index(engine="faiss-hnsw", bits=64).save,
     ):
-        with pytest.raises(UsageError, match="holds something"):
+        with pytest.raises(UsageError, match=r"is no empty folder|an index lies"):
             action(tmp_path / "x")
 
 

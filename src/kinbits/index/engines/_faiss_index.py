@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -12,12 +15,16 @@ import numpy as np
 
 from kinbits import hamming
 from kinbits._errors import ArtefactError, PlatformError, UsageError
+from kinbits._files import full_path
 from kinbits.hamming import Codes
+from kinbits.index._changes import reopen
 from kinbits.index._filter import Where
+from kinbits.index._folder import new_folder
 from kinbits.index._hits import BatchHits, Hits
 from kinbits.index._ids import Ids, readable
 from kinbits.index._index import Index
 from kinbits.index._items import Encoder, Metadata, read_bits
+from kinbits.index._lock import ChangeLock
 from kinbits.index._rerank import reranked
 from kinbits.index._search import reach
 from kinbits.index.engines._base import EngineIndex, PathLike, Supports, read_options, read_question
@@ -48,6 +55,8 @@ class FaissIndex(EngineIndex):
         self._index, self._place, self._chosen = index, place, options
         self._graph: Graph | None = None
         self._truth = Truth(index)
+        self._changing = ChangeLock()
+        self._sidecar = b"" if place is None else Sidecar(place).raw()
 
     @classmethod
     def create(
@@ -60,14 +69,14 @@ class FaissIndex(EngineIndex):
             PlatformError: if faiss is missing, or the folder cannot be written.
         """
         _faiss()
-        chosen = read_options(cls._options, options, cls.name)
-        path = None if place is None else Path(place)
-        if path is not None:
-            _require_new(path)
-        items = Index.create(None if path is None else path / _ITEMS, bits=read_bits(bits, model), model=model)
-        made = cls(items, path, chosen)
-        made._write(path)
-        return made
+        chosen, length = read_options(cls._options, options, cls.name), read_bits(bits, model)
+        if place is None:
+            return cls(Index.create(bits=length, model=model), None, chosen)
+        path = full_path(place)
+        with new_folder(path) as aside:
+            Index.create(aside / _ITEMS, bits=length, model=model)
+            Sidecar(aside).write(cls.name, asdict(chosen), None)
+        return cls(Index.open(path / _ITEMS, model=model), path, chosen)
 
     @classmethod
     def open(cls, place: PathLike, *, model: Encoder | None = None, **options: Any) -> Self:
@@ -79,7 +88,7 @@ class FaissIndex(EngineIndex):
             PlatformError: if faiss is missing.
         """
         _faiss()
-        path = Path(place)
+        path = full_path(place)
         found = Sidecar(path).read(cls.name)
         for name in options:
             if name in cls._fixed:
@@ -105,35 +114,40 @@ class FaissIndex(EngineIndex):
 
     def add(self, items: Any, ids: Any = None, metadata: Metadata | None = None, *, upsert: bool = False) -> Self:
         """Add items, all or none; see `kinbits.index.Index.add`."""
-        before = self._truth
-        self._index.add(items, ids, metadata, upsert=upsert)
-        self._follow(before)
+        with self._change():
+            before = self._truth
+            self._index.add(items, ids, metadata, upsert=upsert)
+            self._follow(before)
         return self
 
     def delete(self, ids: Any) -> Self:
         """Remove items, all or none; see `kinbits.index.Index.delete`."""
-        before = self._truth
-        self._index.delete(ids)
-        self._follow(before)
+        with self._change():
+            before = self._truth
+            self._index.delete(ids)
+            self._follow(before)
         return self
 
     def compact(self) -> Self:
         """Drop what was deleted from the items and from faiss; builds faiss's part anew."""
-        self._index.compact()
-        return self.rebuild()
+        with self._change():
+            self._index.compact()
+            return self.rebuild()
 
     def rebuild(self) -> Self:
         """Build faiss's part anew from the items, and measure its recall; minutes for a graph of millions."""
-        self._truth = Truth(self._index)
-        self._graph = self._build() if self._wants_graph() else None
-        self._write(self._place)
+        with self._change():
+            self._truth = Truth(self._index)
+            self._graph = self._build() if self._wants_graph() else None
+            self._write(self._place)
         return self
 
     def search(
         self,
-        query: Any,
+        query: Any = None,
         k: int | None = None,
         *,
+        text: Any = None,
         radius: int | None = None,
         where: Where | None = None,
         rerank: int | bool = False,
@@ -145,8 +159,8 @@ class FaissIndex(EngineIndex):
         if rerank:
             k, radius = reach(k, radius)
             find = partial(self.search, radius=radius, where=where)
-            return reranked(query, self._index._model, rerank, k, find)
-        asked = read_question(query, k, radius, where, self._index._model, self.bits)
+            return reranked(query, text, self._index._model, rerank, k, find)
+        asked = read_question(query, text, k, radius, where, self._index._model, self.bits)
         if self._graph is None or asked.radius is not None or asked.where or not asked.k or not len(self):
             found = self._index.search(asked.codes, k=asked.k, radius=asked.radius, where=where)
             return asked.answer(list(found))
@@ -206,9 +220,11 @@ class FaissIndex(EngineIndex):
             UsageError: if something lies there already.
             PlatformError: if it cannot be written.
         """
-        _require_new(Path(path))
-        self._index.save(Path(path) / _ITEMS)
-        self._write(Path(path), Truth(Index.open(Path(path) / _ITEMS)).generation)
+        with new_folder(full_path(path)) as aside:
+            self._index.save(aside / _ITEMS)
+            copied = Truth(Index.open(aside / _ITEMS))
+            graph = None if self._graph is None else replace(self._graph, describes=copied.version)
+            Sidecar(aside).write(self.name, asdict(self._chosen), graph)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} items, {self.bits} bits, {self._place or 'memory'}, {self._state()})"
@@ -236,7 +252,7 @@ class FaissIndex(EngineIndex):
     def _follow(self, before: Truth) -> None:
         """Bring faiss's part from the items that it describes to those that there are now."""
         self._truth = Truth(self._index)
-        if self._truth.generation == before.generation:
+        if self._truth.version == before.version:
             return
         if not len(self):
             self._graph = None
@@ -273,24 +289,31 @@ class FaissIndex(EngineIndex):
         ids, codes = ids[order], codes[order]
         return Hits(readable(ids), near[order], lambda some: truth.metadata(ids[some]), lambda some: codes[some])
 
-    def _write(self, place: Path | None, generation: int | None = None) -> None:
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """Let one thread change at a time, and refuse to write over another index that was moved to this place."""
+        with self._changing:
+            if self._place is not None and Sidecar(self._place).raw() != self._sidecar:
+                found = Sidecar(self._place).read(self.name)
+                if found["options"] != asdict(self._chosen):
+                    raise ArtefactError(f"the index at {self._place} was made again; open it with open_index")
+            yield
+
+    def _write(self, place: Path | None) -> None:
         if place is None:
             return
-        graph = self._graph
-        if graph is not None and generation is not None:
-            graph = replace(graph, generation=generation)
         try:
-            Sidecar(place).write(self.name, asdict(self._chosen), graph)
+            self._sidecar = Sidecar(place).write(self.name, asdict(self._chosen), self._graph)
         except (OSError, RuntimeError) as error:  # faiss raises RuntimeError for a full disk
             raise PlatformError(
                 f"the items in {place} are saved, but faiss's part cannot be written ({error}); "
                 "check permissions and free space, then call rebuild()"
             ) from None
 
-
-def _require_new(path: Path) -> None:
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UsageError(f"{path} holds something already; choose a new folder, or open_index what lies there")
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._place is None:
+            raise UsageError("an index of faiss in memory cannot be pickled; make it in a folder")
+        return reopen, (type(self), self._place, self._index._model, {})
 
 
 def _changes(before: Truth, after: Truth) -> tuple[Ids, Ids, Codes]:
@@ -309,4 +332,11 @@ def _faiss() -> Any:
         import faiss
     except ImportError as error:
         raise PlatformError(f"this engine needs faiss ({error}); {FaissIndex.remedy}") from None
+    _make_forks_safe(faiss)
     return faiss
+
+
+@cache
+def _make_forks_safe(faiss: Any) -> None:
+    """Let forked children use one thread: OpenMP believes that they have those of their parent, and would wait."""
+    os.register_at_fork(after_in_child=partial(faiss.omp_set_num_threads, 1))

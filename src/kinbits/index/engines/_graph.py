@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinbits._errors import ArtefactError
+from kinbits._files import file_aside, read_regular
 from kinbits._lazy import lazy
 from kinbits.hamming import Codes
 from kinbits.index._ids import Ids, concatenate
 from kinbits.index.engines._registry import SIDECAR
-from kinbits.index.engines._truth import Rows, Truth
+from kinbits.index.engines._truth import Rows, Truth, Version
 
 _FORMAT = 1
 
@@ -57,7 +57,7 @@ class Graph:
         ids: Id of each item.
         nodes: Node of each item, int64.
         alive: bool, False for items that were deleted or replaced.
-        generation: Of the contents of the embedded index that it describes.
+        describes: Version of the embedded index's contents, see `Truth`.
         built: How many items it was built, and for IVF trained, with.
         recall: Share of the 10 nearest that was found then.
     """
@@ -66,7 +66,7 @@ class Graph:
     ids: Ids
     nodes: Rows
     alive: NDArray[np.bool_]
-    generation: int
+    describes: Version
     built: int
     recall: float | None = None
 
@@ -76,7 +76,7 @@ class Graph:
         ids, codes = truth.items()
         distinct, nodes = grouped(codes)
         alive = np.ones(len(ids), np.bool_)
-        return cls(kind.build(faiss, distinct, options), ids, nodes, alive, truth.generation, len(ids))
+        return cls(kind.build(faiss, distinct, options), ids, nodes, alive, truth.version, len(ids))
 
     def without(self, ids: Ids) -> Graph:
         """Mark the items of ids as dead."""
@@ -95,7 +95,7 @@ class Graph:
             ids=concatenate([self.ids, ids]),
             nodes=np.concatenate([self.nodes, nodes[which]]),
             alive=np.concatenate([self.alive, np.ones(len(ids), np.bool_)]),
-            generation=truth.generation,
+            describes=truth.version,
         )
 
     def propose(self, codes: Codes, count: int, options: Any) -> list[Ids]:
@@ -156,16 +156,24 @@ class Sidecar:
 
     path: Path
 
-    def write(self, engine: str, options: Mapping[str, Any], graph: Graph | None) -> None:
-        """Save a graph and swap the file that names it; old files go last."""
+    def write(self, engine: str, options: Mapping[str, Any], graph: Graph | None) -> bytes:
+        """Save a graph and swap the file that names it; old files go last. Return what that file holds."""
         entry = None if graph is None else self._save(graph)
         text = json.dumps({"format": _FORMAT, "engine": engine, "options": dict(options), "graph": entry}, indent=2)
-        _write(self.path / f"{SIDECAR}.new", text.encode())
-        os.replace(self.path / f"{SIDECAR}.new", self.path / SIDECAR)
+        with file_aside(self.path / SIDECAR) as aside:
+            aside.write_text(text, encoding="utf-8")
         keep = {name for name, _ in entry["files"].values()} if entry else set()
         for path in self.path.glob("graph-*"):
             if path.name not in keep:
                 path.unlink(missing_ok=True)
+        return text.encode()
+
+    def raw(self) -> bytes:
+        """Return the bytes of the file; none where it cannot be read."""
+        try:
+            return read_regular(self.path / SIDECAR)
+        except OSError:
+            return b""
 
     def read(self, engine: str) -> dict[str, Any]:
         """Return what was written.
@@ -174,7 +182,7 @@ class Sidecar:
             ArtefactError: if it is damaged, or of a newer format or another engine.
         """
         try:
-            found = json.loads((self.path / SIDECAR).read_bytes())
+            found = json.loads(read_regular(self.path / SIDECAR))
             format_, name, _, _ = found["format"], found["engine"], dict(found["options"]), found["graph"]
         except FileNotFoundError:
             raise ArtefactError(f"there is no '{engine}' index at {self.path}; make one with create_index") from None
@@ -193,7 +201,7 @@ class Sidecar:
             ArtefactError: if there is none, or a file is missing or differs.
         """
         try:
-            if entry is None or entry["generation"] != truth.generation:
+            if entry is None or (entry["generation"], entry.get("items", truth.version[1])) != truth.version:
                 raise ValueError("it is not of these items: a writer was interrupted, or is at work")
             files = {part: self._checked(*entry["files"][part]) for part in ("faiss", "ids", "nodes", "alive")}
             index = faiss.read_index_binary(str(files["faiss"]))
@@ -205,10 +213,11 @@ class Sidecar:
                 raise ValueError("its files do not belong together")
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise ArtefactError(f"faiss's part of {self.path} cannot be used: {error}; call rebuild()") from None
-        return Graph(kind(faiss, index), ids, nodes, alive, truth.generation, built, recall)
+        return Graph(kind(faiss, index), ids, nodes, alive, truth.version, built, recall)
 
     def _save(self, graph: Graph) -> dict[str, Any]:
-        stem = f"graph-{graph.generation}"
+        generation, stamp = graph.describes
+        stem = f"graph-{generation}"
         faiss = graph.searcher.faiss
         faiss.write_index_binary(graph.searcher.index, str(self.path / f"{stem}.faiss"))
         np.save(self.path / f"{stem}.ids.npy", graph.ids)
@@ -217,7 +226,8 @@ class Sidecar:
             names[part] = f"{stem}.{part}.npy"
             np.save(self.path / names[part], getattr(graph, part))
         files = {part: [name, _digest(self.path / name)] for part, name in names.items()}
-        return {"generation": graph.generation, "built": graph.built, "recall": graph.recall, "files": files}
+        told = {"generation": generation, "items": stamp, "built": graph.built, "recall": graph.recall}
+        return {**told, "files": files}
 
     def _checked(self, name: str, digest: str) -> Path:
         path = self.path / Path(name).name
@@ -231,10 +241,3 @@ class Sidecar:
 def _digest(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _write(path: Path, data: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())

@@ -16,16 +16,22 @@ from kinbits.index._index import Index
 from kinbits.index._search import codes_at, metadata_at
 
 Rows = NDArray[np.int64]
+Version = tuple[int, str]  # generation, and digest of the manifest: another index may have been moved to the place
 
 
 class Truth:
-    """A view of an index at one moment; it stays as it is when the index goes on."""
+    """A view of an index at one moment; it stays as it is when the index goes on.
+
+    Attributes:
+        width: Bytes of a code.
+        version: What these contents are known by.
+    """
 
     def __init__(self, index: Index) -> None:
         self._state = index._state
         self._segments = self._state.segments
         self.width = code_width(index.bits)
-        self.generation = self._state.generation
+        self.version: Version = self._state.generation, index.stamp
 
     def __len__(self) -> int:
         return sum(map(len, self._segments))
