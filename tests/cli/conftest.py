@@ -101,3 +101,19 @@ def index(run, model, vectors):
 def visible_and_hidden(folder):
     """List what lies in a folder, but for the cache."""
     return sorted(path.name for path in Path(folder).iterdir() if path.name != ".cache")
+
+
+@pytest.fixture
+def codes_file(tmp_path):
+    """A function that writes a file of random 16-bit codes: codes_file("c.parquet", ids, label=[...])."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def write(name, ids, **columns):
+        codes = np.random.default_rng(0).integers(0, 256, (len(ids), 2), dtype=np.uint8)
+        pq.write_table(
+            pa.table({"id": list(ids), "code": [row.tobytes() for row in codes], **columns}), tmp_path / name
+        )
+        return Path(name)
+
+    return write

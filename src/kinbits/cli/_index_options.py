@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kinbits._errors import ArtefactError, UsageError
+from kinbits._errors import ArtefactError
 from kinbits.cli._app import group
 
 if TYPE_CHECKING:
@@ -68,12 +66,3 @@ def opened_index(folder: Path, model: Encoder | None = None, wait: float = 0.0) 
     if not (folder / "manifest.json").exists():
         raise ArtefactError(f"there is no index at {folder}; `kinbits index create` makes one")
     return Index.open(folder, model=model, wait=wait)
-
-
-@contextmanager
-def own_words() -> Iterator[None]:
-    """Tell remedies in the words of the command line."""
-    try:
-        yield
-    except UsageError as error:
-        raise UsageError(str(error).replace("pass upsert=True", "give --upsert")) from None

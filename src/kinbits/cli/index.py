@@ -19,10 +19,18 @@ from kinbits.cli._index_options import (
     WaitOption,
     index,
     opened_index,
-    own_words,
 )
 from kinbits.cli._output import JsonFlag, facts, print_json, shell, skipped_json, skipped_text
-from kinbits.cli._source import DATA_HELP, ImageColumn, LabelColumn, ModalityOption, Source, TextColumn
+from kinbits.cli._source import (
+    DATA_HELP,
+    IdColumn,
+    ImageColumn,
+    LabelColumn,
+    ModalityOption,
+    NoLabels,
+    Source,
+    TextColumn,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,6 +80,8 @@ def create(
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
     text_column: TextColumn = None,
+    id_column: IdColumn = None,
+    no_labels: NoLabels = False,
     modality: ModalityOption = "image",
     as_json: JsonFlag = False,
 ) -> None:
@@ -88,7 +98,9 @@ def create(
         if bits is not None:
             raise UsageError("--bits goes with a file of codes; a model knows its own length")
         model = Path(os.path.expanduser(source))
-        maker, contents = _from_data(model, Source(data, label_column, text_column, image_column), modality)
+        maker, contents = _from_data(
+            model, Source(data, label_column, text_column, image_column, id_column, no_labels), modality
+        )
     _told(folder, _build(folder, maker, contents, model), contents.skipped, as_json)
 
 
@@ -101,6 +113,8 @@ def add(
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
     text_column: TextColumn = None,
+    id_column: IdColumn = None,
+    no_labels: NoLabels = False,
     modality: ModalityOption = "image",
     wait: WaitOption = 0.0,
     as_json: JsonFlag = False,
@@ -116,9 +130,8 @@ def add(
     else:
         own = model_of(folder, model)
         opened = opened_index(folder, own, wait)
-        contents = _encode(own, Source(data, label_column, text_column, image_column), modality)
-    with own_words():
-        opened.add(contents.codes, contents.ids, contents.columns, upsert=upsert)
+        contents = _encode(own, Source(data, label_column, text_column, image_column, id_column, no_labels), modality)
+    opened.add(contents.codes, contents.ids, contents.columns, upsert=upsert)
     remember(folder, root=contents.root)
     _told(folder, opened, contents.skipped, as_json)
 
@@ -137,8 +150,7 @@ def merge(
     from kinbits.cli._remembered import remember, roots
 
     opened, added = opened_index(folder, wait=wait), opened_index(other)
-    with own_words():
-        opened.merge(added, upsert=upsert)
+    opened.merge(added, upsert=upsert)
     for root in roots(other):
         remember(folder, root=root)
     _told(folder, opened, [], as_json)
