@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from PIL import Image
 from kinbits._errors import DataError, UsageError
 from kinbits._lazy import lazy
 from kinbits.backbones import Features
-from kinbits.data import Dataset, Items, VectorItems, open_dataset
+from kinbits.data import BadImage, Dataset, Items, VectorItems, open_dataset
+
+ROWS = 65536  # that are checked at once
 
 
 class ObjectItems(Items):
@@ -28,9 +31,15 @@ class ObjectItems(Items):
         """Hash of the pixels shown."""
         digest = hashlib.sha256()
         for row in range(len(self)):
-            image = self.image(row)
-            digest.update(f"{image.size}".encode() + image.tobytes())
+            digest.update(self._shown(row))
         return digest.hexdigest()
+
+    def _shown(self, row: int) -> bytes:
+        try:
+            image = self.image(row)
+        except BadImage as error:
+            return f"unreadable: {error.reason}".encode()
+        return f"{image.size}".encode() + image.tobytes()
 
     def _identity(self) -> str:
         return ""
@@ -43,27 +52,52 @@ def as_dataset(items: Any) -> Dataset:
     """Return a Dataset of what was given.
 
     Args:
-        items: A Dataset; the path of an image; a PIL image; an array uint8 ``(h, w)``, ``(h, w, 3)`` or
-            ``(n, h, w, 3)``; float vectors ``(n, d)``; a list of paths, PIL images and arrays in any mix; or any
-            source that `kinbits.open_dataset` takes.
+        items: A Dataset; the path of an image; encoded bytes, or a binary file of them; a PIL image; an array uint8
+            ``(h, w)``, ``(h, w, 3)``, ``(n, h, w)`` or ``(n, h, w, 3)``; float vectors ``(d,)`` or ``(n, d)``; a list
+            of paths, bytes, files, PIL images and arrays in any mix, or of vectors; or any source that
+            `kinbits.open_dataset` takes.
 
     Raises:
-        UsageError: The object is none of these.
+        UsageError: The object is none of these, or an array whose axes have two meanings.
+        DataError: A vector is not finite in float32.
     """
     if isinstance(items, Dataset):
         return items
-    if isinstance(items, Image.Image):
-        return _objects([items])
-    if isinstance(items, (str, Path)) and Path(items).is_file() and not _is_table(Path(items)):
-        return _objects([Path(items)])
-    if isinstance(items, np.ndarray) and items.dtype == np.uint8 and (items.ndim == 2 or _is_picture(items)):
-        return _objects([items])
+    if isinstance(items, np.ndarray):
+        return _array(items)
     if isinstance(items, (list, tuple)):
-        strange = [x for x in items if not isinstance(x, (str, Path, bytes, np.ndarray, Image.Image))]
-        if strange:
-            raise UsageError(f"cannot read an image from {type(strange[0]).__name__}; give paths, PIL images or arrays")
-        return _objects([Path(x) if isinstance(x, str) else x for x in items])
+        return _vectors(_stacked(items)) if _are_vectors(items) else _objects([_readable(x) for x in items])
+    if is_single(items):
+        return _objects([_readable(items)])
     return open_dataset(items)
+
+
+def is_single(items: Any) -> bool:
+    """Tell whether `as_dataset` takes this as one item; a list, a folder or a table of one item is none."""
+    if isinstance(items, np.ndarray):
+        return _is_picture(items) or items.ndim == 1
+    if isinstance(items, (str, os.PathLike)):
+        path = Path(items).expanduser()
+        return _is_address(items) or (path.is_file() and not _is_table(path))
+    return isinstance(items, (bytes, bytearray, memoryview, Image.Image)) or hasattr(items, "read")
+
+
+def require_finite(vectors: np.ndarray, start: int = 0) -> None:
+    """Refuse rows ``(n, d)`` with NaN or infinity.
+
+    Args:
+        vectors: As they are computed with: infinity is also what does not fit the type.
+        start: Number of the first row.
+
+    Raises:
+        DataError: Naming the first such row.
+    """
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(bad):
+        raise DataError(
+            f"row {start + bad[0]} holds NaN, infinity, or a number beyond {vectors.dtype} ({len(bad)} such rows among "
+            f"{len(vectors)}); leave these rows out, or scale the vectors"
+        )
 
 
 def as_texts(texts: Sequence[str] | str) -> Dataset:
@@ -91,6 +125,77 @@ def without_unreadable(dataset: Dataset, found: Features) -> Dataset:
     return dataset.without(bad, [skipped.reason for skipped in found.skipped]) if len(bad) else dataset
 
 
+def _array(array: np.ndarray) -> Dataset:
+    if _is_picture(array):
+        return _objects([array])
+    if array.dtype.kind == "f" and array.ndim <= 2:
+        return _vectors(np.atleast_2d(array))
+    if array.ndim == 3 and array.shape[0] in (3, 4):
+        raise UsageError(
+            f"an array of shape {array.shape} may be one image with its channels first, or {array.shape[0]} grey "
+            f"images; give (h, w, {array.shape[0]}), e.g. array.transpose(1, 2, 0), or (n, h, w, 1) for grey images"
+        )
+    return open_dataset(array)
+
+
+def _vectors(array: np.ndarray) -> Dataset:
+    for start in range(0, len(array), ROWS):
+        with np.errstate(over="ignore"):
+            require_finite(array[start : start + ROWS].astype(np.float32), start)
+    return open_dataset(array)
+
+
+def _are_vectors(items: Sequence[Any]) -> bool:
+    """Tell whether the first is a vector: an array of one axis, or a list or tuple of numbers."""
+    first = items[0] if items else None
+    if isinstance(first, np.ndarray):
+        return first.ndim == 1 and first.dtype.kind == "f"
+    return isinstance(first, (list, tuple)) and all(isinstance(x, (int, float, np.number)) for x in first)
+
+
+def _stacked(items: Sequence[Any]) -> np.ndarray:
+    width = len(items[0])
+    for row, item in enumerate(items):
+        if np.shape(item) != (width,):
+            raise DataError(
+                f"vector {row} has shape {np.shape(item)}, the first one {(width,)}; give vectors of one width"
+            )
+    try:
+        return np.asarray(items, np.float64 if isinstance(items[0], (list, tuple)) else None)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"a list of vectors holds something else than numbers ({error}); leave it out") from None
+
+
+def _readable(item: Any) -> Any:
+    """Return one item of a list as `kinbits.data` decodes it: a path, encoded bytes, an array or a PIL image."""
+    if isinstance(item, str):
+        if _is_address(item):
+            raise UsageError(f"{item} is an address, and nothing is fetched from the network; give the image's bytes")
+        return Path(item).expanduser()
+    if isinstance(item, (bytearray, memoryview)):
+        return bytes(item)
+    if hasattr(item, "read"):
+        return _read(item)
+    if isinstance(item, (os.PathLike, bytes, np.ndarray, Image.Image)):
+        return item
+    raise UsageError(
+        f"cannot read an image from {type(item).__name__}; "
+        "give paths, encoded bytes, binary files, PIL images or arrays"
+    )
+
+
+def _read(file: Any) -> bytes:
+    """Read a binary file from its beginning, where it has one: whoever just wrote it stands at its end."""
+    if getattr(file, "seekable", bool)():
+        file.seek(0)
+    data = file.read()
+    if not isinstance(data, bytes):
+        raise UsageError(
+            "a file of text was given; open images with mode 'rb', and give sys.stdin.buffer for sys.stdin"
+        )
+    return data
+
+
 def _objects(objects: Sequence[Any]) -> Dataset:
     names = [str(x) if isinstance(x, Path) else f"image {row}" for row, x in enumerate(objects)]
     unique = len(set(names)) == len(names)
@@ -99,8 +204,15 @@ def _objects(objects: Sequence[Any]) -> Dataset:
 
 
 def _is_picture(array: np.ndarray) -> bool:
-    return array.ndim == 3 and array.shape[2] in (3, 4)
+    """Tell whether an array is one image: ``(h, w)`` of whole numbers, or ``(h, w, c)``."""
+    if array.ndim == 2:
+        return array.dtype.kind in "bu"
+    return array.ndim == 3 and array.shape[2] in (1, 3, 4)
+
+
+def _is_address(item: Any) -> bool:
+    return isinstance(item, str) and "://" in item
 
 
 def _is_table(path: Path) -> bool:
-    return path.suffix.lower() in {".csv", ".tsv", ".parquet", ".txt", ".npy", ".npz"}
+    return path.suffix.lower() in {".csv", ".tsv", ".parquet", ".pq", ".txt", ".lst", ".npy", ".npz"}

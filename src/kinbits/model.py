@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from kinbits import hamming
-from kinbits._artefact import METRICS, TRAINING, one_line, read_folder, read_labels, read_train_codes, write_folder
+from kinbits._artefact import METRICS, TRAINING, read_folder, read_labels, read_train_codes, write_folder
 from kinbits._card import model_card
 from kinbits._errors import ArtefactError, DataError, KinbitsError, PlatformError, UsageError
 from kinbits._files import full_path
@@ -23,6 +23,7 @@ from kinbits._inputs import as_dataset, as_texts, without_unreadable
 from kinbits._progress import reporter
 from kinbits._restore import add_weights, described, named, restore
 from kinbits.backbones import Backbone, Features, extract
+from kinbits._words import one_line
 from kinbits.data import Dataset, FeatureCache
 from kinbits.heads import Decoder, Head
 from kinbits.methods._base import Modality
@@ -34,6 +35,7 @@ CONVENTIONS = {
     "features": "rounded to float16 before the head, so that cached and fresh features give the same codes",
 }
 CHUNK = 4096
+VECTORS_AS_GIVEN = "vectors reach the head as float32, not rounded"
 
 
 @dataclass
@@ -95,6 +97,8 @@ class HashModel:
         for modality, tower in sorted(self.towers.items()):
             digest.update(f"{modality} {tower.backbone.fingerprint} {json.dumps(tower.head.config())}".encode())
             add_weights(digest, tower.head)
+            if tower.backbone.modality == "vector":
+                digest.update(VECTORS_AS_GIVEN.encode())
         return digest.hexdigest()
 
     def to(self, device: str | torch.device) -> HashModel:
@@ -113,7 +117,7 @@ class HashModel:
         cache: FeatureCache | None = None,
         progress: bool = False,
     ) -> Features:
-        """Return backbone features, float16 ``(n, d)``, and which rows could be read.
+        """Return backbone features, float16 ``(n, d)``, float32 for vectors, and which rows could be read.
 
         Args:
             items: As for `encode`.
@@ -127,39 +131,45 @@ class HashModel:
 
     @torch.no_grad()
     def logits(self, features: np.ndarray, modality: Modality = "image") -> np.ndarray:
-        """Return the head's real-valued output, float32 ``(n, bits)``, for features ``(n, d)``."""
+        """Return the head's real-valued output, float32 ``(n, bits)``, for features ``(n, d)``.
+
+        Raises:
+            DataError: A row is not finite in float32, or, for features of images and texts, in float16.
+        """
         head = self._tower(modality).head
-        device = head.threshold.device
-        parts = [
-            head(torch.from_numpy(_rounded(features[start : start + CHUNK])).to(device)).float().cpu().numpy()
-            for start in range(0, len(features), CHUNK)
-        ]
+        parts = [head(part).float().cpu().numpy() for part in self._head_inputs(features, modality)]
         return np.concatenate(parts) if parts else np.zeros((0, self.bits), np.float32)
 
     @torch.no_grad()
     def codes(self, features: np.ndarray, modality: Modality = "image") -> np.ndarray:
-        """Return packed codes, uint8 ``(n, ceil(bits / 8))``, for features ``(n, d)``."""
+        """Return packed codes, uint8 ``(n, ceil(bits / 8))``, for features ``(n, d)``; errors as in `logits`."""
         head = self._tower(modality).head
-        device = head.threshold.device
-        parts = [
-            head.encode(torch.from_numpy(_rounded(features[start : start + CHUNK])).to(device)).cpu().numpy()
-            for start in range(0, len(features), CHUNK)
-        ]
+        parts = [head.encode(part).cpu().numpy() for part in self._head_inputs(features, modality)]
         return hamming.pack(np.concatenate(parts) if parts else np.zeros((0, self.bits), bool))
 
     def encode(self, images: Any = None, *, text: Sequence[str] | str | None = None) -> np.ndarray:
+    def _head_inputs(self, features: np.ndarray, modality: Modality) -> Iterator[Tensor]:
+        """Yield features as the head reads them, float32 ``(c, d)`` on its device, a chunk at a time."""
+        tower = self._tower(modality)
+        for start in range(0, len(features), CHUNK):
+            rows = as_read(features[start : start + CHUNK], tower.backbone)
+            require_finite(rows, start)
+            yield torch.from_numpy(rows).to(tower.head.threshold.device)
+
         """Return the packed codes of images or of texts, in the given order.
 
         Args:
-            images: A path, a PIL image, an array uint8 ``(h, w)``, ``(h, w, 3)`` or ``(n, h, w, 3)``, a list of
-                these, or a Dataset; vectors ``(n, d)`` where the backbone is ``features``.
+            images: A path, encoded bytes, a binary file, a PIL image, an array uint8 ``(h, w)``, ``(h, w, 3)``,
+                ``(n, h, w)`` or ``(n, h, w, 3)``, a list of these, a folder, or a Dataset. Float vectors ``(d,)``
+                or ``(n, d)``, or a list of vectors, where the backbone is ``features``.
             text: Texts instead, for a model with a text tower.
 
         Returns:
             uint8 ``(n, ceil(bits / 8))``.
 
         Raises:
-            DataError: An image cannot be read; `encode_readable` skips such images instead. A text is empty or none.
+            DataError: An image cannot be read; `encode_readable` skips such images instead. A vector is not finite in
+                float32. A text is empty or none.
             UsageError: The model has no text tower, or neither or both arguments were given.
         """
         if (images is None) == (text is None):
@@ -172,6 +182,13 @@ class HashModel:
         return self.codes(self.vectors(images))
 
     def vectors(self, images: Any) -> np.ndarray:
+    def is_single(self, images: Any) -> bool:
+        """Tell whether `encode` takes this as one item, not as several: `Index.search` then answers with one `Hits`.
+
+        A list, an array of items, a Dataset, a folder and a table hold several, also if it is only one.
+        """
+        return is_single(images)
+
         """Return the features of images that can all be read, as the head sees them, float32 ``(n, d)``.
 
         Raises:
@@ -181,10 +198,11 @@ class HashModel:
         if not found.valid.all():
             bad = "; ".join(f"{s.id}: {s.reason}" for s in found.skipped[:3])
             raise DataError(
-                f"{int((~found.valid).sum())} of {len(found.valid)} images cannot be read ({bad}); leave them out, or "
+            kind = self._tower("image").backbone.modality
+                f"{int((~found.valid).sum())} of {len(found.valid)} {kind}s cannot be read ({bad}); leave them out, or "
                 f"use encode_readable, which skips them"
             )
-        return _rounded(found.array)
+        return as_read(found.array, self._tower("image").backbone)
 
     @torch.no_grad()
     def reconstruct(self, codes: np.ndarray) -> np.ndarray:
@@ -242,6 +260,7 @@ class HashModel:
         head.threshold += torch.from_numpy(np.asarray(shift, np.float32)).to(head.threshold.device)
         self.train_codes = None  # they fit the codes of before
         return self
+        self.metrics.clear()  # and so do the numbers and radii that were measured
 
     def save(self, folder: str | Path) -> Path:
         """Write the model folder: tensors, configuration, training record, metrics, model card; no pickle.
@@ -279,7 +298,7 @@ class HashModel:
         except PlatformError:
             raise
         except KinbitsError as error:
-            raise ArtefactError(f"the model {folder} cannot be loaded: {error}") from None
+            raise ArtefactError(f"the model {folder} cannot be loaded: {one_line(error)}") from None
         except Exception as error:  # of nearly any kind: a damaged description reaches every builder there is
             reason = one_line(error)
             raise ArtefactError(f"the model {folder} is damaged ({reason}); copy or train it again") from None
@@ -299,6 +318,11 @@ class HashModel:
         Raises:
             PlatformError: The extra ``kinbits[onnx]`` is not installed.
             ArtefactError: The exported graph does not agree with the model.
+        if config.get("conventions") != model._conventions:
+            raise ArtefactError(
+                f"the model {folder} was made by an earlier version of kinbits, which rounded vectors to float16; its "
+                f"codes would differ. Fit it again, and encode its collection again"
+            )
         """
         from kinbits._export import export_onnx
 
@@ -311,7 +335,7 @@ class HashModel:
             "bits": self.bits,
             "towers": {m: {"backbone": t.backbone.config(), "head": t.head.config()} for m, t in self.towers.items()},
             "method": dict(self.method),
-            "conventions": CONVENTIONS,
+            "conventions": self._conventions,
             "fingerprint": self.fingerprint,
             **({} if self.decoder is None else {"decoder": described(self.decoder)}),
         }
@@ -321,7 +345,18 @@ class HashModel:
             raise UsageError(f"this model encodes {', '.join(self.towers)}; it has no {modality} tower")
         return self.towers[modality]
 
+    @property
+    def _conventions(self) -> dict[str, str]:
+        vectors = any(tower.backbone.modality == "vector" for tower in self.towers.values())
+        return {**CONVENTIONS, "vectors": VECTORS_AS_GIVEN} if vectors else CONVENTIONS
 
-def _rounded(features: np.ndarray) -> np.ndarray:
-    """Round to float16 as the cache does, and return float32."""
-    return np.asarray(features).astype(np.float16).astype(np.float32)
+
+def as_read(features: np.ndarray, backbone: Backbone) -> np.ndarray:
+    """Return features ``(n, d)`` as the head reads them, float32.
+
+    Those of images and texts are rounded to float16, as the cache keeps them; vectors are not.
+    """
+    with np.errstate(over="ignore"):  # infinity is refused later, with its row
+        if backbone.modality == "vector":
+            return np.array(features, np.float32, order="C")  # a copy: PyTorch takes no mapped file
+        return np.asarray(features).astype(np.float16).astype(np.float32)

@@ -58,7 +58,7 @@ def test_vectors_with_nan_are_left_out_and_listed():
     data = open_dataset(vectors, labels=[0, 1, 2, 3])
     assert data.ids.tolist() == [0, 1, 3]
     assert data.labels.tolist() == [0, 1, 3]
-    assert [(s.id, s.reason) for s in data.skipped] == [("2", "vector holds NaN or infinity")]
+    assert [(s.id, s.reason) for s in data.skipped] == [("2", "vector is not finite as float32")]
     with pytest.raises(DataError, match="no usable"):
         open_dataset(np.full((2, 2), np.inf))
 

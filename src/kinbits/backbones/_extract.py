@@ -17,6 +17,7 @@ from kinbits._errors import DataError
 from kinbits.backbones._base import Backbone
 from kinbits.backbones._fast import BATCH, Engine, Forward, kept_forward
 from kinbits.data import BadImage, Dataset, Skipped
+from kinbits.data._arrays import NOT_FINITE
 from kinbits.data._cache import FeatureCache
 
 Progress = Callable[[int, int], None]
@@ -138,14 +139,15 @@ def _in_memory(dataset: Dataset, backbone: Backbone, source: _Source, progress: 
 
 
 def _vectors(dataset: Dataset, backbone: Backbone) -> Features:
-    array = np.asarray(dataset.items.vectors, np.float32)
+    with np.errstate(over="ignore"):  # infinity is caught below
+        array = np.asarray(dataset.items.vectors, np.float32)
     if array.ndim != 2 or array.shape[1] != backbone.features:
         raise DataError(
             f"vectors of shape {array.shape} do not fit a backbone of width {backbone.features}; "
             f"load '{backbone.name}' with dim set to the data's width"
         )
     valid = np.asarray(np.isfinite(array).all(axis=1))
-    return Features(array, valid, _skipped(dataset, dict.fromkeys(np.flatnonzero(~valid).tolist(), "not finite")))
+    return Features(array, valid, _skipped(dataset, dict.fromkeys(np.flatnonzero(~valid).tolist(), NOT_FINITE)))
 
 
 def _skipped(dataset: Dataset, reasons: dict[int, str]) -> tuple[Skipped, ...]:

@@ -14,6 +14,7 @@ from ._columns import Options, label_array, pick
 from ._dataset import Dataset, nothing_usable
 from ._items import ArrayItems, Items, VectorItems, file_identity
 
+NOT_FINITE = "vector is not finite as float32"
 _DATA_KEYS = ["vectors", "features", "embeddings", "x", "images", "image", "data", "arr_0"]
 _LABEL_KEYS = ["labels", "label", "y", "targets", "target"]
 _ID_KEYS = ["ids", "id", "names", "name"]
@@ -53,7 +54,7 @@ def open_array(
 ) -> Dataset:
     """Wrap uint8 images ``(n, h, w)`` or ``(n, h, w, c)``, or float vectors ``(n, d)``.
 
-    Rows of vectors with values that are not finite are left out and listed.
+    Rows of vectors with values that are not finite as float32 are left out and listed.
 
     Raises:
         DataError: Another shape or dtype, or no row is left.
@@ -64,7 +65,7 @@ def open_array(
     data = Dataset(items, np.arange(len(items)) if ids is None else ids, labels, space, texts, name=name)
     if isinstance(items, VectorItems):
         bad = _not_finite(array)
-        data = data.without(bad, ["vector holds NaN or infinity"] * len(bad)) if len(bad) else data
+        data = data.without(bad, [NOT_FINITE] * len(bad)) if len(bad) else data
     if not len(data):
         raise nothing_usable(data)
     return data
@@ -84,8 +85,13 @@ def _items(array: np.ndarray, name: str, identity: str | None) -> Items:
 
 def _not_finite(vectors: np.ndarray) -> np.ndarray:
     blocks = range(0, len(vectors), 65536)
-    bad = [start + np.flatnonzero(~np.isfinite(vectors[start : start + 65536]).all(axis=1)) for start in blocks]
+    with np.errstate(over="ignore"):  # the heads compute in float32
+        bad = [start + np.flatnonzero(~_finite(vectors[start : start + 65536])) for start in blocks]
     return np.concatenate(bad) if bad else np.zeros(0, np.int64)
+
+
+def _finite(vectors: np.ndarray) -> np.ndarray:
+    return np.asarray(np.isfinite(vectors.astype(np.float32, copy=False)).all(axis=1))
 
 
 def _beside(arrays: Mapping[str, np.ndarray], options: Options) -> Options:

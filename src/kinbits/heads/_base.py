@@ -69,7 +69,9 @@ class Head(nn.Module):
         """
         mean, variance = moments(chunks, self.features)
         self.centre.copy_(mean)
-        self.scale.fill_(max(variance, 1e-12) ** -0.5)
+        # relative to the mean: vectors may come in any unit, and only rounding errors are no spread
+        least = max(float(mean.square().mean()) * 1e-15, torch.finfo(torch.float32).tiny)
+        self.scale.fill_(max(variance, least) ** -0.5)
 
     def config(self) -> dict[str, Any]:
         """Describe this head so that `build_head` can make an untrained copy of it."""

@@ -11,7 +11,7 @@ from kinbits.index._collection import Collection, PathLike
 from kinbits.index._filter import Where, parse_where
 from kinbits.index._folder import save_copy
 from kinbits.index._hits import BatchHits, Hits
-from kinbits.index._items import encode
+from kinbits.index._items import encode_query
 from kinbits.index._pairs import IdPairs, pairs
 from kinbits.index._plan import Plan, plan
 from kinbits.index._rerank import reranked
@@ -46,16 +46,19 @@ class Index(Collection):
     """
 
     @overload
-    def search(self, query: PathLike, k: int | None = None, **how: Unpack[How]) -> Hits: ...
-    @overload
     def search(self, query: list[Any], k: int | None = None, **how: Unpack[How]) -> BatchHits: ...
     @overload
-    def search(self, query: Any, k: int | None = None, **how: Unpack[How]) -> Any: ...
+    def search(self, query: None = None, k: int | None = None, *, text: str, **how: Unpack[How]) -> Hits: ...
+    @overload
+    def search(self, query: None = None, k: int | None = None, *, text: list[str], **how: Unpack[How]) -> BatchHits: ...
+    @overload
+    def search(self, query: Any = None, k: int | None = None, *, text: Any = None, **how: Unpack[How]) -> Any: ...
     def search(
         self,
-        query: Any,
+        query: Any = None,
         k: int | None = None,
         *,
+        text: Any = None,
         radius: int | None = None,
         where: Where | None = None,
         strategy: str = "auto",
@@ -64,8 +67,11 @@ class Index(Collection):
         """Find the nearest items, or all within a radius.
 
         Args:
-            query: One code uint8 ``(w,)`` or several ``(q, w)``; or one item or a list of items that the
-                model encodes.
+            query: One code uint8 ``(w,)`` or several ``(q, w)``; or one item or several that the model encodes: see
+                `kinbits.HashModel.encode`. A folder, a list and an array of items are several queries, also if they
+                hold one. A grey image ``(h, w)`` is taken for codes if w is their width, or if a side has under 8
+                pixels or over four times the other: give ``[image]`` then.
+            text: A text or a list of texts instead of a query, for a model with a text tower.
             k: At most so many hits; 10 if neither ``k`` nor ``radius`` is given.
             radius: Only hits within this Hamming distance, in bits.
             where: Filter on metadata: ``"year>=2020"``, a list of such, or ``{"year": {">=": 2020}}``.
@@ -80,15 +86,15 @@ class Index(Collection):
             `Hits` for one query, `BatchHits` for several; the distances are Hamming distances in any case.
 
         Raises:
-            UsageError: if an argument cannot be used, or the query needs a model, or a decoder.
+            UsageError: if an argument cannot be used, or the query needs a model, or a decoder, or is a text file.
             DataError: if the query's codes do not fit.
             ArtefactError: naming a file that is damaged.
         """
         k, radius = reach(k, radius)
         if rerank:
             find = partial(self.search, radius=radius, where=where, strategy=strategy)
-            return reranked(query, self._model, rerank, k, find)
-        codes, single = encode(query, self._model, self.bits, "queries")
+            return reranked(query, text, self._model, rerank, k, find)
+        codes, single = encode_query(query, text, self._model, self.bits)
         hits = search(self._state, codes, Query(k, radius, parse_where(where), strategy))
         return hits[0] if single else BatchHits(hits)
 

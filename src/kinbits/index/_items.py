@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from itertools import compress
 from typing import Any, Protocol
 
@@ -22,12 +23,14 @@ from kinbits.index._state import State
 
 Metadata = Mapping[str, Sequence[Any]]
 _NAMED = 3  # items that a message names
+LEAST_SIDE = 8  # of a grey image that is not taken for codes, in pixels
 
 
 class Encoder(Protocol):
     """What an index needs of a model, e.g. `kinbits.HashModel`.
 
-    A model that has `encode_readable` too, as that one has, takes data sets of which some items cannot be read.
+    That one offers more, which is used where it is there: ``encode_readable`` takes data sets of which some items
+    cannot be read, ``encode(text=...)`` takes texts, and ``is_single`` tells one item from several.
 
     Attributes:
         bits: Code length.
@@ -105,16 +108,41 @@ def encode(items: Any, model: Encoder | None, bits: int, name: str) -> tuple[Cod
         UsageError: if the items need a model and there is none.
         DataError: if the codes are not packed codes of this many bits.
     """
-    if are_codes(items):
-        codes, single = items, items.ndim == 1
-    elif model is None:
+    if are_codes(items, model, bits):
+        return check_query(np.atleast_2d(items), bits, name), items.ndim == 1
+    if model is None:
         raise UsageError(
             f"{name} are {type(items).__name__}, not packed uint8 codes, and the index has no model; "
             "pass model= to Index.create or Index.open"
         )
-    else:
-        codes, single = np.asarray(model.encode(items)), is_single(items)
-    return check_query(codes[None] if codes.ndim == 1 else codes, bits, name), single or codes.ndim == 1
+    codes = np.asarray(model.encode(items))
+    return check_query(np.atleast_2d(codes), bits, name), codes.ndim == 1 or is_single(items, model, len(codes))
+
+
+def encode_query(query: Any, text: Any, model: Encoder | None, bits: int) -> tuple[Codes, bool]:
+    """Turn what a search asks for into codes ``(q, w)``, and say whether it is a single query.
+
+    Raises:
+        UsageError: if both or neither are given, the query is a text file, or a model is needed and missing.
+        DataError: if the codes are not packed codes of this many bits.
+    """
+    if (query is None) == (text is None):
+        raise UsageError("give a query or text=, one of the two")
+    if text is None:
+        _refuse_text_file(query)
+        return encode(query, model, bits, "queries")
+    able: Any = model
+    if able is None or "text" not in signature(able.encode).parameters:
+        raise UsageError("a text needs a model that encodes texts; pass it as model= when the index is opened")
+    return check_query(able.encode(text=text), bits, "queries"), isinstance(text, str)
+
+
+def _refuse_text_file(query: Any) -> None:
+    if isinstance(query, (str, os.PathLike)) and os.fspath(query).endswith((".txt", ".lst")) and os.path.isfile(query):
+        raise UsageError(
+            f"{os.fspath(query)} is a text file: it may hold a text to search with, or a list of images. Give the text "
+            "as text=..., or the images as kinbits.open_dataset(path)"
+        )
 
 
 def read_items(
@@ -171,16 +199,34 @@ def make_batch(codes: Codes, ids: Ids | None, columns: dict[str, list[Any]], sta
     return Batch(codes, _next_ids(state, len(codes)) if ids is None else ids, columns)
 
 
-def are_codes(items: Any) -> bool:
-    """Tell whether items are packed codes, not something for a model."""
-    return isinstance(items, np.ndarray) and items.dtype == np.uint8 and items.ndim <= 2
+def are_codes(items: Any, model: Encoder | None, bits: int) -> bool:
+    """Tell whether items are packed codes, not something for a model.
+
+    uint8 ``(w,)`` and ``(n, w)`` are. With a model, an array of another width is a grey image ``(h, w)`` if it has the
+    shape of one: no side under 8 pixels, and none over four times the other.
+    """
+    if not (isinstance(items, np.ndarray) and items.dtype == np.uint8 and items.ndim <= 2):
+        return False
+    if model is None or items.ndim < 2 or items.shape[1] == hamming.code_width(bits):
+        return True
+    short, long = sorted(items.shape)
+    return bool(short < LEAST_SIDE or long > 4 * short)
 
 
-def is_single(items: Any) -> bool:
-    """Tell whether one item was given, not a list of one."""
+def is_single(items: Any, model: Encoder | None, count: int) -> bool:
+    """Tell whether one item was given, not several or a list of one.
+
+    Args:
+        items: What the model encodes.
+        model: Is asked if it can tell; otherwise an item is what has no length, a text, a path, or an array.
+        count: How many items the model found there.
+    """
+    able = getattr(model, "is_single", None)
+    if able is not None:
+        return bool(able(items))
     if isinstance(items, np.ndarray):
-        return items.ndim <= (3 if items.dtype == np.uint8 else 1)  # one image, one vector
-    return isinstance(items, (str, os.PathLike, bytes)) or not hasattr(items, "__len__")
+        return count == 1 and items.ndim <= (3 if items.dtype == np.uint8 else 1)  # one image, one vector
+    return count == 1 and (isinstance(items, (str, os.PathLike, bytes)) or not hasattr(items, "__len__"))
 
 
 def _is_dataset(items: Any) -> bool:

@@ -37,7 +37,7 @@ class Reconstructor(Encoder, Protocol):
 
 
 def reranked(
-    query: Any, model: Reconstructor | Encoder | None, rerank: int | bool, k: int | None, find: Find
+    query: Any, text: Any, model: Reconstructor | Encoder | None, rerank: int | bool, k: int | None, find: Find
 ) -> Hits | BatchHits:
     """Search by codes, and order the first hits anew.
 
@@ -46,17 +46,20 @@ def reranked(
 
     Args:
         query: One item or several that the model encodes; no codes, which have no features.
+        text: None: features of texts are no features of images.
         model: Of the index.
         rerank: How many hits are ordered anew; True for 10 k and at least 100. Others keep their order, behind them.
         k: At most so many hits; None for all.
         find: Answers codes ``(q, w)`` with at most so many hits each.
 
     Raises:
-        UsageError: The query is codes, or the model has no decoder.
+        UsageError: The query is codes or a text, or the model has no decoder.
     """
     depth = max(LEAST, TIMES * (k or 0)) if rerank is True else hamming.whole_number(rerank, "rerank")
     able = _require_decoder(model)
-    if are_codes(query):
+    if query is None or text is not None:
+        raise UsageError("rerank compares features of images; give a query, and leave text out")
+    if are_codes(query, model, able.bits):
         raise UsageError(
             "rerank compares a query's features with reconstructed ones, and packed codes have no features; search "
             "with the image or vector itself, or leave rerank out"
@@ -64,7 +67,7 @@ def reranked(
     vectors = able.vectors(query)
     hits = find(able.codes(vectors), None if k is None else max(k, depth))
     ordered = [_again(found, vector, able, depth, k) for found, vector in zip(hits, vectors, strict=True)]
-    return ordered[0] if is_single(query) else BatchHits(ordered)
+    return ordered[0] if is_single(query, model, len(ordered)) else BatchHits(ordered)
 
 
 def _require_decoder(model: Any) -> Reconstructor:

@@ -14,7 +14,7 @@ from kinbits._errors import UsageError, unknown_name
 from kinbits.hamming import Codes
 from kinbits.index._filter import Expression, Where, parse_where
 from kinbits.index._hits import BatchHits, Hits
-from kinbits.index._items import Encoder, Metadata, encode
+from kinbits.index._items import Encoder, Metadata, encode_query
 from kinbits.index._search import reach
 
 PathLike = str | os.PathLike[str]
@@ -135,9 +135,10 @@ class EngineIndex(ABC):
     @abstractmethod
     def search(
         self,
-        query: Any,
+        query: Any = None,
         k: int | None = None,
         *,
+        text: Any = None,
         radius: int | None = None,
         where: Where | None = None,
         rerank: int | bool = False,
@@ -167,7 +168,7 @@ def installed(name: str) -> str | None:
 
 
 def read_question(
-    query: Any, k: int | None, radius: int | None, where: Where | None, model: Encoder | None, bits: int
+    query: Any, text: Any, k: int | None, radius: int | None, where: Where | None, model: Encoder | None, bits: int
 ) -> Question:
     """Check what a user asks.
 
@@ -175,7 +176,7 @@ def read_question(
         UsageError: if ``k``, ``radius`` or ``where`` cannot be used, or the query needs a model.
         DataError: if the query's codes do not fit.
     """
-    codes, single = encode(query, model, bits, "queries")
+    codes, single = encode_query(query, text, model, bits)
     return Question(codes, single, *reach(k, radius), parse_where(where))
 
 

@@ -206,9 +206,10 @@ class MilvusIndex(EngineIndex):
 
     def search(
         self,
-        query: Any,
+        query: Any = None,
         k: int | None = None,
         *,
+        text: Any = None,
         radius: int | None = None,
         where: Where | None = None,
         rerank: int | bool = False,
@@ -220,8 +221,8 @@ class MilvusIndex(EngineIndex):
         """
         if rerank:
             k, radius = reach(k, radius)
-            return reranked(query, self._model, rerank, k, partial(self.search, radius=radius, where=where))
-        asked = read_question(query, k, radius, where, self._model, self.bits)
+            return reranked(query, text, self._model, rerank, k, partial(self.search, radius=radius, where=where))
+        asked = read_question(query, text, k, radius, where, self._model, self.bits)
         expression = self._expressions.filter(self._bound(asked.where))
         if asked.k is None:
             assert asked.radius is not None
