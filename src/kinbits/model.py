@@ -19,11 +19,11 @@ from kinbits._artefact import METRICS, TRAINING, read_folder, read_labels, read_
 from kinbits._card import model_card
 from kinbits._errors import ArtefactError, DataError, KinbitsError, PlatformError, UsageError
 from kinbits._files import full_path
-from kinbits._inputs import as_dataset, as_texts, without_unreadable
+from kinbits._inputs import as_dataset, as_texts, is_single, require_finite, without_unreadable
 from kinbits._progress import reporter
 from kinbits._restore import add_weights, described, named, restore
-from kinbits.backbones import Backbone, Features, extract
 from kinbits._words import one_line
+from kinbits.backbones import Backbone, Features, extract
 from kinbits.data import Dataset, FeatureCache
 from kinbits.heads import Decoder, Head
 from kinbits.methods._base import Modality
@@ -34,8 +34,8 @@ CONVENTIONS = {
     "packing": "numpy.packbits: most significant bit first, pad bits 0",
     "features": "rounded to float16 before the head, so that cached and fresh features give the same codes",
 }
-CHUNK = 4096
 VECTORS_AS_GIVEN = "vectors reach the head as float32, not rounded"
+CHUNK = 4096
 
 
 @dataclass
@@ -96,9 +96,9 @@ class HashModel:
         digest = hashlib.sha256()
         for modality, tower in sorted(self.towers.items()):
             digest.update(f"{modality} {tower.backbone.fingerprint} {json.dumps(tower.head.config())}".encode())
-            add_weights(digest, tower.head)
             if tower.backbone.modality == "vector":
                 digest.update(VECTORS_AS_GIVEN.encode())
+            add_weights(digest, tower.head)
         return digest.hexdigest()
 
     def to(self, device: str | torch.device) -> HashModel:
@@ -147,7 +147,6 @@ class HashModel:
         parts = [head.encode(part).cpu().numpy() for part in self._head_inputs(features, modality)]
         return hamming.pack(np.concatenate(parts) if parts else np.zeros((0, self.bits), bool))
 
-    def encode(self, images: Any = None, *, text: Sequence[str] | str | None = None) -> np.ndarray:
     def _head_inputs(self, features: np.ndarray, modality: Modality) -> Iterator[Tensor]:
         """Yield features as the head reads them, float32 ``(c, d)`` on its device, a chunk at a time."""
         tower = self._tower(modality)
@@ -156,6 +155,7 @@ class HashModel:
             require_finite(rows, start)
             yield torch.from_numpy(rows).to(tower.head.threshold.device)
 
+    def encode(self, images: Any = None, *, text: Sequence[str] | str | None = None) -> np.ndarray:
         """Return the packed codes of images or of texts, in the given order.
 
         Args:
@@ -181,7 +181,6 @@ class HashModel:
             raise DataError(f"no such file or folder: {images}; if it is a text, give encode(text=...), as a query too")
         return self.codes(self.vectors(images))
 
-    def vectors(self, images: Any) -> np.ndarray:
     def is_single(self, images: Any) -> bool:
         """Tell whether `encode` takes this as one item, not as several: `Index.search` then answers with one `Hits`.
 
@@ -189,6 +188,7 @@ class HashModel:
         """
         return is_single(images)
 
+    def vectors(self, images: Any) -> np.ndarray:
         """Return the features of images that can all be read, as the head sees them, float32 ``(n, d)``.
 
         Raises:
@@ -197,8 +197,8 @@ class HashModel:
         found = self.features(images)
         if not found.valid.all():
             bad = "; ".join(f"{s.id}: {s.reason}" for s in found.skipped[:3])
-            raise DataError(
             kind = self._tower("image").backbone.modality
+            raise DataError(
                 f"{int((~found.valid).sum())} of {len(found.valid)} {kind}s cannot be read ({bad}); leave them out, or "
                 f"use encode_readable, which skips them"
             )
@@ -259,8 +259,8 @@ class HashModel:
         head = self._tower("image").head
         head.threshold += torch.from_numpy(np.asarray(shift, np.float32)).to(head.threshold.device)
         self.train_codes = None  # they fit the codes of before
-        return self
         self.metrics.clear()  # and so do the numbers and radii that were measured
+        return self
 
     def save(self, folder: str | Path) -> Path:
         """Write the model folder: tensors, configuration, training record, metrics, model card; no pickle.
@@ -302,6 +302,11 @@ class HashModel:
         except Exception as error:  # of nearly any kind: a damaged description reaches every builder there is
             reason = one_line(error)
             raise ArtefactError(f"the model {folder} is damaged ({reason}); copy or train it again") from None
+        if config.get("conventions") != model._conventions:
+            raise ArtefactError(
+                f"the model {folder} was made by an earlier version of kinbits, which rounded vectors to float16; its "
+                f"codes would differ. Fit it again, and encode its collection again"
+            )
         if model.fingerprint != config.get("fingerprint"):
             raise ArtefactError(f"the model {folder} is damaged: its fingerprint differs; copy or train it again")
         return model
@@ -318,16 +323,16 @@ class HashModel:
         Raises:
             PlatformError: The extra ``kinbits[onnx]`` is not installed.
             ArtefactError: The exported graph does not agree with the model.
-        if config.get("conventions") != model._conventions:
-            raise ArtefactError(
-                f"the model {folder} was made by an earlier version of kinbits, which rounded vectors to float16; its "
-                f"codes would differ. Fit it again, and encode its collection again"
-            )
         """
         from kinbits._export import export_onnx
 
         tower = self._tower("image")
         return export_onnx(tower.backbone, tower.head, Path(path))
+
+    @property
+    def _conventions(self) -> dict[str, str]:
+        vectors = any(tower.backbone.modality == "vector" for tower in self.towers.values())
+        return {**CONVENTIONS, "vectors": VECTORS_AS_GIVEN} if vectors else CONVENTIONS
 
     def _config(self) -> dict[str, Any]:
         return {
@@ -344,11 +349,6 @@ class HashModel:
         if modality not in self.towers:
             raise UsageError(f"this model encodes {', '.join(self.towers)}; it has no {modality} tower")
         return self.towers[modality]
-
-    @property
-    def _conventions(self) -> dict[str, str]:
-        vectors = any(tower.backbone.modality == "vector" for tower in self.towers.values())
-        return {**CONVENTIONS, "vectors": VECTORS_AS_GIVEN} if vectors else CONVENTIONS
 
 
 def as_read(features: np.ndarray, backbone: Backbone) -> np.ndarray:
