@@ -18,6 +18,7 @@ from torch import Tensor
 
 from kinbits._errors import ArtefactError, platform_error
 from kinbits._files import CONFIG, check_parent, folder_aside, full_path, open_regular, read_regular, write_text
+from kinbits._operating_points import with_measured
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -207,7 +208,7 @@ def one_line(reason: object) -> str:
 
 
 def append_metrics(folder: str | os.PathLike[str], name: str, values: Mapping[str, Any]) -> None:
-    """Add one protocol's numbers to a saved model's ``metrics.json``, in one step.
+    """Add one protocol's numbers to a saved model's ``metrics.json``, in one step; others of the protocol stay.
 
     Raises:
         ArtefactError: The file is damaged.
@@ -215,4 +216,4 @@ def append_metrics(folder: str | os.PathLike[str], name: str, values: Mapping[st
     """
     path = full_path(folder) / METRICS
     known = _json(path) if path.exists() else {}
-    write_text(path, json.dumps({**known, name: dict(values)}, indent=2) + "\n")
+    write_text(path, json.dumps(with_measured(known, name, values), indent=2) + "\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kinbits._operating_points import KEY, stored_points
 from kinbits.backbones import Backbone
 from kinbits.methods._base import Modality
 
@@ -52,7 +53,7 @@ def model_card(
     backbones: Mapping[Modality, Backbone],
     method: Mapping[str, Any],
     training: Mapping[str, Any],
-    metrics: Mapping[str, Mapping[str, float]],
+    metrics: Mapping[str, Mapping[str, Any]],
     fingerprint: str,
     decoder: bool = False,
 ) -> str:
@@ -88,10 +89,25 @@ def model_card(
     )
 
 
-def _measured(metrics: Mapping[str, Mapping[str, float]]) -> str:
+def _measured(metrics: Mapping[str, Mapping[str, Any]]) -> str:
     if not metrics:
         return ""
     lines = ["## Measured", "", "| protocol | metric | value |", "| --- | --- | --- |"]
     for protocol, values in metrics.items():
-        lines += [f"| {protocol} | {name} | {value:.4f} |" for name, value in values.items()]
-    return "\n".join([*lines, "", ""])
+        lines += [f"| {protocol} | {name} | {_number(value)} |" for name, value in values.items() if name != KEY]
+    return "\n".join([*lines, "", *_operating_points(metrics), ""])
+
+
+def _operating_points(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a table of the radius that meets each target, and what it reached on queries that did not choose it."""
+    names = ("radius", "precision", "recall")
+    rows = [
+        f"| {protocol} | {target} | {' | '.join(_number(point.get(name)) for name in names)} |"
+        for protocol, target, point in stored_points(metrics)
+    ]
+    head = ["| protocol | operating point | radius | precision | recall |", "| --- | --- | --- | --- | --- |"]
+    return [*head, *rows, ""] if rows else []
+
+
+def _number(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

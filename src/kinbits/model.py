@@ -20,6 +20,7 @@ from kinbits._card import model_card
 from kinbits._errors import ArtefactError, DataError, KinbitsError, PlatformError, UsageError
 from kinbits._files import full_path
 from kinbits._inputs import as_dataset, as_texts, is_single, require_finite, without_unreadable
+from kinbits._operating_points import stored_radius
 from kinbits._progress import reporter
 from kinbits._restore import add_weights, described, named, restore
 from kinbits._words import one_line
@@ -261,6 +262,21 @@ class HashModel:
         self.train_codes = None  # they fit the codes of before
         self.metrics.clear()  # and so do the numbers and radii that were measured
         return self
+
+    def radius(self, target: str, protocol: str | None = None) -> int:
+        """Return the Hamming radius that an evaluation found for a target, for `Index.search`.
+
+        ``kinbits.evaluate(model, splits, at=["precision=0.95"]).record(model)`` finds it; the metrics hold what it
+        reached on queries that had no part in choosing it.
+
+        Args:
+            target: E.g. ``"precision=0.95"`` or ``"recall=0.9"``.
+            protocol: The one that was measured; None where there is only one, or all agree.
+
+        Raises:
+            UsageError: There is none, no radius reaches the target, or those of several protocols differ.
+        """
+        return stored_radius(self.metrics, target, protocol)
 
     def save(self, folder: str | Path) -> Path:
         """Write the model folder: tensors, configuration, training record, metrics, model card; no pickle.

@@ -263,6 +263,21 @@ def test_evaluate_prints_and_writes_a_report(run, vectors):
     assert json.loads(run("evaluate", "m", "folder:vectors.npz", "--json", "--no-baselines").out)["rows"]
 
 
+def test_evaluate_at_a_target_shows_the_radius_and_the_model_remembers_it(run, vectors):
+    assert run("fit", "folder:vectors.npz", "-o", "at", "--bits", "16", "--epochs", "3").code == 0
+    command = ("evaluate", "at", "folder:vectors.npz", "--no-baselines", "--metric", "mrr")
+    ended = run(*command, "--at", "precision=0.5", "--at", "recall=0.5")
+    assert ended.code == 0, ended.err
+    assert max(map(len, ended.out.splitlines())) <= 80
+    points = json.loads(run(*command, "--at", "precision=0.5", "--json").out)["rows"][0]["operating_points"]
+    (known,) = json.loads(Path("at/metrics.json").read_text()).values()
+    assert known["operating_points"]["precision=0.5"] == points[0]
+    assert set(known["operating_points"]) == {"precision=0.5", "recall=0.5"}
+    assert f" {points[0]['radius']} " in next(line for line in ended.out.splitlines() if f"{points[0]['pairs']:,}" in line)
+    ended = run(*command, "--at", "95%")
+    assert (ended.code, "precision=0.95" in ended.err) == (2, True)
+
+
 def test_evaluate_warns_when_the_queries_were_learned(run, model, vectors):
     ended = run("evaluate", model, vectors, "--no-baselines", "--metric", "map@all")
     assert ended.code == 0, ended.err

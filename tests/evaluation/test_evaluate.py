@@ -56,6 +56,59 @@ def test_a_report_prints_within_80_columns_and_becomes_json(report):
     assert told["fingerprint"] == report[1].fingerprint
 
 
+def test_each_class_has_its_numbers_and_intervals(report):
+    shown, model, data = report
+    codes = [model.encode(part) for part in (data.query, data.database)]
+    relevance = metrics.LabelRelevance(data.query.labels, data.database.labels)
+    result = metrics.evaluate(*codes, relevance, shown.metrics)
+    told = json.loads(shown.to_json())["classes"]
+    assert [one["name"] for one in told] == [str(name) for name in data.query.space.names]
+    for number, one in enumerate(told):
+        own = result.per_query["map@all"][data.query.labels == number]
+        assert one["queries"] == len(own)
+        assert one["values"]["map@all"] == pytest.approx(own.mean(), abs=1e-12)
+    expected = metrics.by_class(result, data.query.labels)
+    assert [one["intervals"] for one in told] == [{k: list(v) for k, v in one.intervals.items()} for one in expected]
+
+
+def test_operating_points_are_measured_for_every_row_that_has_codes(report):
+    _, model, data = report
+    shown = kinbits.evaluate(model, data, metric_names=["mrr"], at=["precision=.90", "recall=0.8", "precision=0.9"])
+    codes = [model.encode(part) for part in (data.query, data.database)]
+    relevance = metrics.LabelRelevance(data.query.labels, data.database.labels)
+    expected = [metrics.operating_point(*codes, relevance, target) for target in ("precision=0.9", "recall=0.8")]
+    assert shown.rows[0].operating_points == expected
+    assert [len(row.operating_points) for row in shown.rows] == [2, 2, 2, 2, 2, 0]
+    told = json.loads(shown.to_json())["rows"][0]["operating_points"][0]
+    assert (told["target"], told["radius"]) == ("precision=0.9", expected[0].radius)
+    assert expected[0].chosen_on + expected[0].queries == len(data.query)
+    lines = str(shown).splitlines()
+    assert max(map(len, lines)) <= 80
+    (own,) = [line for line in lines if line.split()[1:2] == ["orthohash"] and str(expected[0].pairs) in line]
+    assert f"{expected[0].precision:.4f}" in own
+
+
+def test_a_target_that_cannot_be_read_is_refused_before_anything_is_measured(report):
+    _, model, data = report
+    with pytest.raises(UsageError, match=r"write e\.g\. precision=0\.95"):
+        kinbits.evaluate(model, replace(data, query=None), at="0.95")
+
+
+def test_several_labels_count_in_each_of_their_classes(report):
+    _, model, data = report
+
+    def several(part):
+        first = np.eye(CLASSES, dtype=np.int64)[part.labels]
+        space = LabelSpace(("a", "b", "c", "d"), multi=True)
+        return replace(part, labels=first | np.roll(first, 1, axis=1), space=space)
+
+    shown = kinbits.evaluate(
+        model, replace(data, query=several(data.query), database=several(data.database)), baselines=False
+    )
+    counts = np.bincount(data.query.labels, minlength=CLASSES)
+    assert [one.queries for one in shown.classes] == (counts + np.roll(counts, 1)).tolist()
+
+
 def test_the_plot_is_a_picture(report, tmp_path):
     with Image.open(report[0].plot(tmp_path / "curves.png")) as image:
         assert image.width > 600

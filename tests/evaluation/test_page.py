@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from html import escape
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ import kinbits
 from kinbits import metrics
 from kinbits.data import split_folder
 from kinbits.evaluation._examples import Confusion, confusion, examples
+from kinbits.evaluation._page_tables import classes
+from kinbits.metrics import ClassResult
 
 CLASSES = ("<b>red</b>", "green", "blue")
 
@@ -29,7 +32,8 @@ def report():
     data = split_folder(pictures(), seed=0, query=0.2)
     options = {"backbone": "convnet-small", "progress": False, "cache": None}
     models = [kinbits.fit(data.train, bits=bits, epochs=2, **options) for bits in (16, 8)]
-    return kinbits.evaluate(models[0], data, beside=models[1:], details=True), models, data
+    at = ["precision=0.5", "precision=1"]
+    return kinbits.evaluate(models[0], data, beside=models[1:], details=True, at=at), models, data
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +66,44 @@ def test_every_number_stands_with_its_interval(report, html):
                 assert f"{low:.3f} to {high:.3f}" in text
 
 
+def test_operating_points_stand_with_their_intervals(report, html):
+    shown, text = report[0], html.read_text()
+    assert "Operating points" in text
+    for row in shown.rows:
+        for point in row.operating_points:
+            if point.radius is None:
+                assert f"no radius reaches it; highest: {point.chosen_value:.4f}" in text
+            else:
+                low, high = point.precision_interval
+                assert f"<td>{point.precision:.4f}<small>{low:.3f} to {high:.3f}</small></td>" in text
+                assert f"<td>{point.pairs:,}</td>" in text
+
+
+def test_classes_stand_with_their_queries_and_intervals_lowest_first(report, html):
+    shown, text = report[0], html.read_text()
+    table = text[text.index("<h2>Classes</h2>") :]
+    table = table[: table.index("</table>")]
+    found = re.findall(
+        r"<th scope='row'>(.*?)</th><td>(\d+)</td><td>([\d.]+)<small>([\d.]+) to ([\d.]+)</small>", table
+    )
+    told = [(name, int(queries), float(value)) for name, queries, value, _, _ in found]
+    expected = sorted(shown.classes, key=lambda one: one.values["map@all"])
+    assert told == [(escape(one.name), one.queries, round(one.values["map@all"], 4)) for one in expected]
+    assert {queries for _, queries, _ in told} == {16}
+    assert all(float(low) <= float(value) <= float(high) for _, _, value, low, high in found)
+
+
+def test_a_table_of_very_many_classes_names_the_lowest_and_says_so():
+    many = [ClassResult(f"c{number}", 5, {"mrr": number / 200}, {"mrr": (0.0, 1.0)}) for number in range(150)]
+    odd = [ClassResult("few", 1, {"mrr": 0.0}, {}), ClassResult("none", 0, {}, {})]
+    text = classes([*many, *odd], ["mrr"], "model")
+    assert "<th scope='row'>c98</th>" in text
+    assert "<th scope='row'>c99</th>" not in text
+    assert "the other 51 of 151 classes are in the JSON report" in text
+    assert "fewer than 5 queries have no interval" in text
+    assert "without a relevant item: none." in text
+
+
 def test_models_of_two_lengths_are_compared(report, html):
     assert [row.name for row in report[0].rows[:2]] == ["orthohash, 16 bits", "orthohash, 8 bits"]
     assert [row.bits for row in report[0].rows[:2]] == [16, 8]
@@ -81,8 +123,10 @@ def test_a_report_without_details_is_a_page_too(report, tmp_path):
 
 
 def test_a_page_that_cannot_be_written_says_so(report):
-    with pytest.raises(kinbits.PlatformError, match="cannot write"):
+    with pytest.raises(kinbits.PlatformError, match=r"report\.html cannot be written"):
         report[0].html("/proc/report.html")
+    with pytest.raises(kinbits.PlatformError, match=r"curves\.png cannot be written"):
+        report[0].plot("/proc/curves.png")
 
 
 def test_best_and_worst_are_that_and_their_marks_are_true(report):

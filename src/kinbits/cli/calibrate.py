@@ -32,7 +32,6 @@ def calibrate(
     check_target(output)
     loaded = HashModel.load(model)
     loaded.calibrate(Source(data).open("database"), statistic=statistic)
-    loaded.metrics.clear()  # measured with the old thresholds
     loaded.save(output)
     if as_json:
         print_json({"model": output, "fingerprint": loaded.fingerprint})

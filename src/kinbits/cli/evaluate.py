@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from kinbits._errors import PlatformError
+from kinbits._files import write_text
 from kinbits.cli._app import app
 from kinbits.cli._output import JsonFlag, console, facts, note, print_json
 from kinbits.cli._source import PARTS, ImageColumn, LabelColumn, Source, TextColumn, writable_folder
@@ -42,6 +43,15 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--at",
+            metavar="TARGET",
+            help="Find the radius that reaches e.g. precision=0.95 or recall=0.9; repeat for more.",
+            show_default=False,
+        ),
+    ] = None,
     difficulty: Annotated[
         str | None,
         typer.Option(
@@ -72,7 +82,8 @@ def evaluate(
     Ties in distance count with their expected value. For your own labelled
     folder, fit on `folder:PATH`, which leaves the queries out, and evaluate
     on `folder:PATH`. With captions and without labels, an image is to find
-    its own text, and a text its image.
+    its own text, and a text its image. `--at` chooses a radius on half of
+    the queries and measures it on the others; the model remembers it.
     """
     from kinbits.evaluation import evaluate as measure
     from kinbits.model import HashModel
@@ -89,6 +100,7 @@ def evaluate(
         loaded,
         splits,
         metric_names=metric or None,
+        at=at or (),
         difficulty=cast(Any, difficulty),
         baselines=baselines,
         beside=others,
@@ -101,26 +113,14 @@ def evaluate(
     if as_json:
         print_json(report.to_dict())
         return
-    console().print(report.table())
+    console().print(report.tables())
     facts({"written" if place == 0 else "": path for place, path in enumerate(files)})
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
     """Write the report as JSON, page and curves; each appears complete or not at all."""
-    paths = [folder / REPORT, folder / PAGE, folder / CURVES]
-    aside = [folder / f".{path.stem}.part{path.suffix}" for path in paths]
-    try:
-        aside[0].write_text(report.to_json() + "\n", encoding="utf-8")
-        report.html(aside[1])
-        report.plot(aside[2])
-        for made, path in zip(aside, paths, strict=True):
-            made.replace(path)
-    except OSError as error:
-        raise PlatformError(f"cannot write the report in {folder}: {error.strerror or error}") from None
-    finally:
-        for made in aside:
-            made.unlink(missing_ok=True)
-    return paths
+    write_text(folder / REPORT, report.to_json() + "\n")
+    return [folder / REPORT, report.html(folder / PAGE), report.plot(folder / CURVES)]
 
 
 def _warn_of_leak(path: Path, model: HashModel, source: Source, splits: Splits) -> None:
@@ -157,9 +157,7 @@ def _whole(source: Source) -> Source:
 
 def _record(folder: Path, report: Report) -> None:
     """Keep the model's own numbers in its folder, where it can be written."""
-    from kinbits._artefact import append_metrics
-
     try:
-        append_metrics(folder, report.name, report.rows[0].values)
+        report.record(folder)
     except PlatformError as error:
         note(f"note: {error}")

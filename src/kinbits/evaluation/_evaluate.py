@@ -39,6 +39,7 @@ def evaluate(
     splits: Splits,
     *,
     metric_names: Sequence[str] | None = None,
+    at: Sequence[str] = (),
     difficulty: Difficulty | None = None,
     baselines: bool = True,
     beside: Sequence[HashModel] = (),
@@ -58,6 +59,8 @@ def evaluate(
             partner (images with texts and without labels), only the directions between images and texts are measured.
         metric_names: Names that `kinbits.metrics.parse_metric` knows; None for those of the protocol, the one of
             published tables first.
+        at: Targets of operating points, e.g. ``["precision=0.95", "recall=0.9"]``. For each, the radius is chosen on
+            half of the queries and measured on the other half, drawn by seed 0; see `kinbits.metrics.operating_point`.
         difficulty: ``"easy"``, ``"medium"`` or ``"hard"`` where the protocol's answers are graded (revisited Oxford and
             Paris, see `kinbits.data.GroundTruth`); None for medium there.
         baselines: Whether to put LSH, PCA, PCA with random rotation, ITQ and the uncompressed features beside, and CCA
@@ -71,11 +74,12 @@ def evaluate(
         progress: Show progress on standard error.
 
     Returns:
-        A `Report`: prints as a table, writes JSON and a plot.
+        A `Report`: prints as a table, writes JSON and a plot. Where queries have labels, it holds the metrics of the
+        first row for each class too.
 
     Raises:
         UsageError: Learned codes are asked for, and the model has none, or not of this protocol's training part; or a
-            difficulty, and the protocol's answers are not graded; or a metric or difficulty is unknown.
+            difficulty, and the protocol's answers are not graded; or a metric, target or difficulty is unknown.
         DataError: The protocol has neither labels nor lists of answers, or no query has a relevant item; or its answers
             are partners, and the model reads no text.
     """
@@ -83,13 +87,14 @@ def evaluate(
     names = [metrics.parse_metric(name).name for name in asked]
     if not names:
         raise UsageError("give at least one metric, e.g. map@all")
+    targets = [str(metrics.parse_target(text)) for text in ([at] if isinstance(at, str) else at)]
     if database_codes not in ("encoded", "learned"):
         raise UsageError(f"database_codes '{database_codes}': give encoded or learned")
     learned = database_codes == "learned"
     if learned:
         _check_learned(model, splits)
     chosen = chosen_difficulty(splits, difficulty)
-    evaluation = _Evaluation(model, splits, names, chosen, cache or FeatureCache(), progress)
+    evaluation = _Evaluation(model, splits, names, targets, chosen, cache or FeatureCache(), progress)
     return evaluation.run(baselines, beside, details, learned)
 
 
@@ -140,11 +145,13 @@ class _Evaluation:
         model: HashModel,
         splits: Splits,
         names: list[str],
+        targets: list[str],
         difficulty: Difficulty | None,
         cache: FeatureCache,
         progress: bool,
     ) -> None:
         self.model, self.splits, self.names, self.cache = model, splits, names, cache
+        self.targets = list(dict.fromkeys(targets))
         self.difficulty, self.progress = difficulty, progress
         self.skipped: list[dict[str, str]] = []
         self.notes: list[str] = []
@@ -180,7 +187,8 @@ class _Evaluation:
         shown = None
         if details:
             shown = gather(first.queries, first.items, first.codes, self.model.bits, first.relevance)
-        return Report(self.splits.protocol.name, facts, self.names, rows, self.skipped, shown, self.notes)
+        classes = self._classes(first)
+        return Report(self.splits.protocol.name, facts, self.names, rows, self.skipped, shown, self.notes, classes)
 
     def _sides(self, model: HashModel) -> Sides:
         """Read queries and database as a model sees them, in each modality that it reads and the data have."""
@@ -279,7 +287,16 @@ class _Evaluation:
             intervals={name: result.interval(name) for name in self.names},
             bits=bits,
             direction=_direction(way),
+            operating_points=[metrics.operating_point(*pair, relevance, target) for target in self.targets],
         )
+
+    def _classes(self, ranking: _Ranking) -> list[metrics.ClassResult]:
+        """Measure the queries of each class; none where they have no labels."""
+        queries = ranking.queries
+        if queries.labels is None:
+            return []
+        result = metrics.evaluate(*ranking.codes, ranking.relevance, self.names)
+        return metrics.by_class(result, queries.labels, None if queries.space is None else queries.space.names)
 
     def _across(self, sides: Sides, ways: Sequence[Way]) -> list[Row]:
         """Measure the baseline between modalities, fitted on the training pairs; no rows where it cannot be."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from kinbits.evaluation import _charts
 from kinbits.evaluation._examples import Confusion, Example, Neighbour
+from kinbits.evaluation._page_tables import classes, number, operating_points
 from kinbits.evaluation._row import Row
 from kinbits.metrics import CodeStatistics
 from kinbits.metrics._statistics_table import lines
@@ -50,7 +51,11 @@ def page(report: Report) -> str:
 def _sections(report: Report, title: str) -> Iterator[str]:
     yield f"<header><h1>{escape(title)}</h1>{_summary(report)}</header>"
     yield _section("Numbers", _table(report), f"<p class='note'>{escape(report.caption)}</p>")
+    if report.rows[0].operating_points:
+        yield _section("Operating points", operating_points(report.rows))
     yield _section("Curves", f"<div class='charts'>{''.join(_curves(report))}</div>")
+    if report.classes:
+        yield _section("Classes", classes(report.classes, report.metrics, str(report.rows[0].name)))
     details = report.details
     if details is None:
         return
@@ -92,22 +97,13 @@ def _summary(report: Report) -> str:
 
 def _table(report: Report) -> str:
     head = "".join(f"<th scope='col'>{escape(name)}</th>" for name in report.metrics)
-    rows = "".join(_line(row, report.metrics, own=number == 0) for number, row in enumerate(report.rows))
+    rows = "".join(_line(row, report.metrics, own=place == 0) for place, row in enumerate(report.rows))
     return f"<table><thead><tr><th scope='col'></th>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _line(row: Row, metrics: Iterable[str], own: bool) -> str:
-    cells = "".join(_value(row, name) for name in metrics)
+    cells = "".join(number(row.values.get(name), row.intervals.get(name)) for name in metrics)
     return f"<tr{' class=own' if own else ''}><th scope='row'>{escape(row.name)}</th>{cells}</tr>"
-
-
-def _value(row: Row, name: str) -> str:
-    if name not in row.values:
-        return "<td>-</td>"
-    if name not in row.intervals:
-        return f"<td>{row.values[name]:.4f}</td>"
-    low, high = row.intervals[name]
-    return f"<td>{row.values[name]:.4f}<small>{low:.3f} to {high:.3f}</small></td>"
 
 
 def _curves(report: Report) -> Iterator[str]:
@@ -185,8 +181,8 @@ max-width:72rem;margin:0 auto;padding:1.5rem}
 h1{font-size:1.6rem;margin:0}h2{font-size:1.15rem;margin:2.2rem 0 .6rem}
 .lead{font-size:1.15rem;margin:.4rem 0}.note,small{color:var(--soft)}small{display:block;font-size:.78rem}
 table{border-collapse:collapse}th,td{padding:.3rem .8rem;text-align:right;border-bottom:1px solid var(--line);
-font-variant-numeric:tabular-nums;vertical-align:top}th[scope=row]{text-align:left;font-weight:400}
-thead th{font-weight:600}.own th,.own td{font-weight:700}.own small{font-weight:400}
+font-variant-numeric:tabular-nums;vertical-align:top}th:first-child{text-align:left}th[scope=row]{font-weight:400}
+thead th,th[scope=rowgroup]{font-weight:600}.own th,.own td{font-weight:700}.own small{font-weight:400}
 .charts{display:flex;flex-wrap:wrap;gap:1.5rem;align-items:flex-start}
 .charts svg{width:33rem;max-width:100%;height:auto}
 .hits{display:flex;gap:.5rem;overflow-x:auto;padding:.5rem 0}

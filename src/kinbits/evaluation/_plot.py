@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kinbits._errors import PlatformError
+from kinbits._errors import platform_error
+from kinbits._files import file_aside
 from kinbits.evaluation._row import Row
 
 
@@ -26,7 +27,8 @@ def plot_curves(rows: Sequence[Row], title: str, path: Path) -> Path:
     axes.grid(alpha=0.3)
     axes.legend(loc="best", fontsize=9, frameon=False)
     try:
-        figure.savefig(path, metadata={"Software": "kinbits"})
+        with file_aside(path) as aside:
+            figure.savefig(aside, metadata={"Software": "kinbits"})
     except OSError as error:
-        raise PlatformError(f"cannot write {path}: {error.strerror or error}") from None
+        raise platform_error(f"{path} cannot be written", error) from None
     return path

@@ -7,12 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kinbits._errors import PlatformError
+from kinbits._files import full_path, write_text
+from kinbits._operating_points import KEY, with_measured
 from kinbits.evaluation._page import Details, page
 from kinbits.evaluation._plot import plot_curves
 from kinbits.evaluation._row import Row
+from kinbits.metrics import ClassResult, OperatingPoint
+
+if TYPE_CHECKING:
+    from kinbits.model import HashModel
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class Report:
         skipped: Images that could not be read, with reasons.
         details: Examples, confusion and code statistics of the model; None where they were not asked for.
         notes: What is missing beside the model, and why, a sentence each.
+        classes: Metrics of the first row for the queries of each class; empty where they have no labels.
     """
 
     protocol: str
@@ -36,6 +42,7 @@ class Report:
     skipped: Sequence[Mapping[str, str]] = ()
     details: Details | None = None
     notes: Sequence[str] = ()
+    classes: Sequence[ClassResult] = ()
 
     def __getitem__(self, name: str) -> Row:
         for row in self.rows:
@@ -47,7 +54,7 @@ class Report:
         from rich.console import Console
 
         text = StringIO()
-        Console(file=text, width=80).print(self.table())
+        Console(file=text, width=80).print(self.tables())
         return text.getvalue().rstrip("\n")
 
     def table(self) -> Any:
@@ -66,12 +73,38 @@ class Report:
             table.add_row(row.name, *cells, style="bold" if number == 0 else None, end_section=number == 0)
         return table
 
+    def tables(self) -> Any:
+        """Return what a terminal shows: `table`, and that of the operating points where some were asked for."""
+        from rich.console import Group
+
+        if not self.rows[0].operating_points:
+            return self.table()
+        return Group(self.table(), "", self.operating_points())
+
+    def operating_points(self) -> Any:
+        """Return a `rich` table of the radius that meets each target, at most 80 columns wide."""
+        from rich.table import Table
+
+        first = self.rows[0].operating_points[0]
+        table = Table(title="Operating points", title_justify="left", caption=_halves(first), caption_justify="left")
+        table.add_column("", overflow="fold")
+        for name in ("radius", "precision", "recall", "pairs"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for place, target in enumerate(point.target for point in self.rows[0].operating_points):
+            table.add_row(f"[bold]{target}[/bold]")
+            for row in self.rows:
+                if row.operating_points:
+                    table.add_row(f"  {row.name}", *_cells(row.operating_points[place]))
+            table.add_section()
+        return table
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON types."""
         return {
             "protocol": self.protocol,
             **self.facts,
             "rows": [asdict(row) for row in self.rows],
+            "classes": [asdict(one) for one in self.classes],
             "skipped": list(self.skipped),
             "notes": list(self.notes),
         }
@@ -80,23 +113,44 @@ class Report:
         """Return everything as JSON text."""
         return json.dumps(self.to_dict(), indent=2)
 
+    def record(self, model: HashModel | str | Path) -> None:
+        """Keep the numbers and operating points of the first row with the model that was evaluated.
+
+        Args:
+            model: The model, or its folder, whose ``metrics.json`` is written.
+
+        Raises:
+            ArtefactError: The file is damaged.
+            PlatformError: It cannot be written.
+        """
+        from kinbits._artefact import append_metrics
+
+        row = self.rows[0]
+        points = {point.target: asdict(point) for point in row.operating_points}
+        measured = {**row.values, **({KEY: points} if points else {})}
+        if isinstance(model, (str, Path)):
+            append_metrics(model, self.name, measured)
+        else:
+            model.metrics.update(with_measured(model.metrics, self.name, measured))
+
     def html(self, path: str | Path) -> Path:
         """Write a page with everything on it, which needs no other file and no network.
 
         Raises:
             PlatformError: The file cannot be written.
         """
-        path = Path(path)
-        try:
-            path.write_text(page(self), encoding="utf-8")
-        except OSError as error:
-            raise PlatformError(f"cannot write {path}: {error.strerror or error}") from None
+        path = full_path(path)
+        write_text(path, page(self))
         return path
 
     def plot(self, path: str | Path) -> Path:
-        """Write the precision-recall curves as a PNG."""
+        """Write the precision-recall curves as a PNG.
+
+        Raises:
+            PlatformError: The file cannot be written.
+        """
         title = f"{self.name}, {self.facts['bits']} bits, {self.facts['backbone']}"
-        return plot_curves(self.rows, title, Path(path))
+        return plot_curves(self.rows, title, full_path(path))
 
     @property
     def name(self) -> str:
@@ -116,3 +170,23 @@ class Report:
         balls = {name: share for name, share in self.rows[0].empty_balls.items() if share}
         lines += [f"{share:.0%} of the queries have an empty ball ({name})" for name, share in balls.items()]
         return "; ".join([*lines, *self.notes])
+
+
+def _halves(point: OperatingPoint) -> str:
+    return (
+        f"radius chosen on {point.chosen_on:,} queries, all else measured on the other {point.queries:,} (halves by "
+        f"seed {point.seed}), over all pairs within the radius; 95 % intervals below"
+    )
+
+
+def _cells(point: OperatingPoint) -> list[str]:
+    if point.radius is None:
+        return ["none", f"highest {point.chosen_value:.4f}"]
+    measured = ((point.precision, point.precision_interval), (point.recall, point.recall_interval))
+    return [str(point.radius), *(_measured(*one) for one in measured), f"{point.pairs:,}"]
+
+
+def _measured(value: float | None, interval: tuple[float, float] | None) -> str:
+    if value is None or interval is None:
+        return "-"
+    return f"{value:.4f}\n[dim]{interval[0]:.3f} to {interval[1]:.3f}[/dim]"

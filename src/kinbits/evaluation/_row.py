@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from kinbits.metrics import OperatingPoint
+
 
 @dataclass(frozen=True)
 class Row:
@@ -20,6 +22,7 @@ class Row:
         intervals: Metric name to its 95 % confidence interval, by bootstrap over the queries.
         bits: Code length; None where there is no code.
         direction: What is searched with, and what is searched: image or text each.
+        operating_points: One for each target that was asked for; none where there is no code.
     """
 
     name: str
@@ -31,3 +34,4 @@ class Row:
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     bits: int | None = None
     direction: str = "image to image"
+    operating_points: Sequence[OperatingPoint] = ()
