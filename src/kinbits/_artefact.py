@@ -18,6 +18,7 @@ from torch import Tensor
 
 from kinbits._errors import ArtefactError, platform_error
 from kinbits._files import CONFIG, check_parent, folder_aside, full_path, open_regular, read_regular, write_text
+from kinbits._words import one_line
 from kinbits._operating_points import with_measured
 
 if TYPE_CHECKING:
@@ -190,6 +191,7 @@ def read_train_codes(folder: Path) -> pa.Table | None:
 def _json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(read_regular(path).decode("utf-8"))
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a surrogate pair could never be written again
     except (OSError, ValueError, RecursionError) as error:
         raise _unreadable(path, error) from None
     if not isinstance(value, dict):
@@ -199,12 +201,6 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _unreadable(path: Path, reason: object) -> ArtefactError:
     return ArtefactError(f"{path} cannot be read ({one_line(reason)}); copy or train the model again")
-
-
-def one_line(reason: object) -> str:
-    """Return the text of an error in one line; torch's have many."""
-    text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-    return " ".join(text.split())[:400]
 
 
 def append_metrics(folder: str | os.PathLike[str], name: str, values: Mapping[str, Any]) -> None:

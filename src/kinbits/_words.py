@@ -26,3 +26,9 @@ def printable(text: object) -> str:
         'a\\x1b[2Jb\\n'
     """
     return UNSAFE.sub(lambda found: found[0].encode("unicode_escape", "backslashreplace").decode(), str(text))
+
+
+def one_line(error: object) -> str:
+    """Return the text of an error in one line of at most 400 printable characters; torch's have many, and a trace."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return shortened(printable(" ".join(text.split("\nException raised from")[0].split())), 400)

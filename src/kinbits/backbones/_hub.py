@@ -16,6 +16,7 @@ import yaml
 from safetensors import SafetensorError
 
 from kinbits._errors import ArtefactError, KinbitsError, PlatformError
+from kinbits._words import one_line
 from kinbits.backbones._allowed import allowed_config
 from kinbits.backbones._base import Interpolation, Preprocessing
 from kinbits.backbones._sealed import sealed
@@ -206,10 +207,10 @@ def config_object(fields: dict[str, Any], families: frozenset[str]) -> Any:
     except KinbitsError:
         raise
     except Exception as error:  # the classes of configurations check what they get in many ways
-        reason = " ".join(str(error).split())
-        raise ArtefactError(
-            f"the installed transformers cannot read the configuration of this backbone ({reason}); upgrade it"
-        ) from error
+        told = (
+            f"the installed transformers cannot read the configuration of this backbone ({one_line(error)}); upgrade it"
+        )
+        raise ArtefactError(told) from error
 
 
 def build(model_class: Any, config: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from kinbits._errors import ArtefactError, PlatformError, UsageError, unknown_name
+from kinbits._words import one_line
 from kinbits.backbones._base import Backbone, Modality
 
 B = TypeVar("B", bound=type[Backbone])
@@ -121,7 +122,7 @@ def build_backbone(config: dict[str, Any]) -> Backbone:
     except (ArtefactError, PlatformError):
         raise
     except Exception as error:  # of nearly any kind: in a damaged description everything may have any type
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        reason = one_line(f"{type(error).__name__}: {error}")
         raise ArtefactError(
             f"the configuration of backbone '{key}' cannot be read ({reason}); save it again"
         ) from error

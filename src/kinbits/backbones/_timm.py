@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from kinbits._errors import ArtefactError, PlatformError
+from kinbits._words import one_line
 from kinbits.backbones._allowed import allowed_timm
 from kinbits.backbones._base import ImageBackbone, Preprocessing, shapes_of
 from kinbits.backbones._registry import register_backbone
@@ -122,9 +123,8 @@ def _create(arch: str, *, pretrained: bool, options: dict[str, int]) -> Any:
     try:
         return timm.create_model(arch, pretrained=pretrained, num_classes=0, **options)
     except (OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
         raise PlatformError(
-            f"timm cannot make '{arch}': {reason}; see timm.list_models('*', pretrained=True) for names, and "
+            f"timm cannot make '{arch}': {one_line(error)}; see timm.list_models('*', pretrained=True) for names, and "
             "check the network when the weights have to be downloaded"
         ) from error
 
