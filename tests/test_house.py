@@ -17,6 +17,7 @@ FLOORS = [
     "_files",
     "_lazy",
     "_words",
+    "_numbers",
     "_progress",
     "_code_rows",
     "_neighbours",

@@ -24,6 +24,7 @@ from kinbits.backbones._base import Modality as Reads
 from kinbits.backbones._registry import require_modality
 from kinbits.data import Dataset, Pairs
 from kinbits.data._dataset import check_size
+from kinbits.data._doubts import doubtful_classes
 from kinbits.data._pairs import as_pairs
 from kinbits.index._items import label_texts
 from kinbits.methods import Method, Spec, build_method, get_method, methods
@@ -104,7 +105,7 @@ def _train_codes(method: Method, job: Job, fingerprint: str) -> pa.Table | None:
         return None
     dataset = job.dataset.select(job.parts.rows)
     facts = {"format": FORMAT, "bits": method.spec.bits, "fingerprint": fingerprint, "data": dataset.fingerprint}
-    labels = {} if dataset.labels is None else {"label": label_texts(dataset.labels, dataset.space)}
+    labels = {} if dataset.labels is None else {dataset.label_column: label_texts(dataset.labels, dataset.space)}
     return code_rows(dataset.ids, hamming.pack(codes.cpu().numpy()), labels, facts)
 
 
@@ -200,6 +201,8 @@ def check_labels(method: type[Method], dataset: Dataset, task: Task, training: T
             f"{told} of the {len(dataset)} images of {dataset.name} have a text; method '{method.name}' learns from "
             f"images with text: write captions for them, name the right text column, or choose a method without text"
         )
+    if needs_labels(method, given) and (doubts := doubtful_classes(dataset)):
+        warnings.warn(doubts, stacklevel=2)
     if needs_labels(method, given) and dataset.labels is not None and _classes_present(dataset.labels) < 2:
         raise DataError(
             f"all labelled images of {dataset.name} have one label; method '{method.name}' needs at least two classes, "

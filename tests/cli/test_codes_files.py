@@ -101,7 +101,7 @@ def test_an_index_has_the_same_columns_whichever_way_it_is_made(run, images):
     assert run("index", "create", "i", "m", "shop.csv", "--label-column", "kind").code == 0
     model, data = kinbits.HashModel.load("m"), kinbits.open_dataset("shop.csv", label_column="kind")
     here = kinbits.Index.create(model=model).add(data).search(names[5]).to_dicts()
-    assert (here[0].keys(), here[0]["label"]) == ({"id", "distance", "label", "text", "code"}, "dog")
+    assert (here[0].keys(), here[0]["kind"]) == ({"id", "distance", "kind", "text", "code"}, "dog")
     assert kinbits.Index.open("i", model=model).search(names[5]).to_dicts() == here
     assert run("encode", "m", "shop.csv", "-o", "codes.parquet", "--label-column", "kind").code == 0
     assert run("index", "create", "other", "codes.parquet").code == 0

@@ -227,7 +227,7 @@ def test_no_rows_are_complete_at_once(tmp_path):
 
 def test_root_comes_from_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("KINBITS_CACHE", str(tmp_path / "there"))
-    assert FeatureCache().root == tmp_path / "there"
+    assert FeatureCache().root == tmp_path / "there" / "features"
 
 
 def test_impossible_chunk_is_refused(tmp_path):

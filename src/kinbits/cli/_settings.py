@@ -12,7 +12,7 @@ from kinbits.cli._values import parse, read_yaml
 
 # not an option of kinbits.fit, but of the command
 _MAPPINGS = ("param", "expansion_param")
-_COLUMNS = ("image_column", "label_column", "text_column")
+_COLUMNS = ("image_column", "label_column", "text_column", "id_column", "no_labels")
 _OF_THE_COMMAND = ("data", "output", *_COLUMNS, "pairs", "min_shared", "min_overlap", *_MAPPINGS)
 
 
@@ -48,6 +48,8 @@ class Settings:
     image_column: str | None = None
     label_column: str | None = None
     text_column: str | None = None
+    id_column: str | None = None
+    no_labels: bool | None = None
     pairs: list[str] | None = None
     min_shared: int | None = None
     min_overlap: float | None = None

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import difflib
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from kinbits._errors import PlatformError, UsageError, unknown_name
+from kinbits._errors import KinbitsError, PlatformError, UsageError, unknown_name
 from kinbits._files import full_path
+from kinbits.cli._messages import note
 
 if TYPE_CHECKING:
     from kinbits.data import Dataset, Splits
 
 Part = Literal["train", "query", "database"]
 PARTS = ("train", "query", "database")
+_OPTIONS = {
+    "image_column=": "--image-column",
+    "label_column=": "--label-column",
+    "text_column=": "--text-column",
+    "id_column=": "--id-column",
+    "labels=False": "--no-labels",
+}
+_OTHERWISE = "options name columns"
+_OTHERWISE_LABELS = "--no-labels takes none as labels"
 
 DATA_HELP = "Folder, table, .npy, 'hf:NAME', or a protocol's name."
 LabelColumn = Annotated[
@@ -27,6 +39,13 @@ LabelColumn = Annotated[
 TextColumn = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Column of texts in a table; guessed if not given.", show_default=False),
+]
+IdColumn = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Column of unique names in a table; guessed if not given.", show_default=False),
+]
+NoLabels = Annotated[
+    bool, typer.Option("--no-labels", help="Take folder names and columns as metadata, none of them as labels.")
 ]
 ImageColumn = Annotated[
     str | None,
@@ -49,12 +68,18 @@ class Source:
         label_column: Column of labels, or None to guess.
         text_column: Column of texts, or None to guess.
         image_column: Column of images or of their paths, or None to guess.
+        id_column: Column of unique names, or None to guess.
+        no_labels: Leave all labels out.
+        told: The guesses that were printed already; shared by copies.
     """
 
     name: str
     label_column: str | None = None
     text_column: str | None = None
     image_column: str | None = None
+    id_column: str | None = None
+    no_labels: bool = False
+    told: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def open(self, part: Part) -> Dataset:
         """Open the data.
@@ -68,7 +93,7 @@ class Source:
         protocol, chosen = self._protocol(part)
         if protocol is not None:
             found: Dataset = getattr(self._load(protocol), chosen)
-            return found
+            return replace(found, labels=None, space=None) if self.no_labels else found
         self._check_typo()
         return self._open(self.name)
 
@@ -84,6 +109,8 @@ class Source:
 
         protocol, _ = self._protocol("query")
         if protocol is not None:
+            if self.no_labels and not protocol.startswith("folder:"):
+                raise UsageError(f"protocol {protocol} is measured by its labels; leave --no-labels out")
             return self._load(protocol, seed)
         return split_folder(self.open("database"), seed=seed)
 
@@ -98,12 +125,24 @@ class Source:
     def _open(self, path: str) -> Dataset:
         from kinbits.data import open_dataset
 
-        return open_dataset(
-            os.path.expanduser(path),
-            image_column=self.image_column,
-            label_column=self.label_column,
-            text_column=self.text_column,
-        )
+        with _own_words():
+            data = open_dataset(
+                os.path.expanduser(path),
+                image_column=self.image_column,
+                label_column=self.label_column,
+                text_column=self.text_column,
+                id_column=self.id_column,
+                labels=False if self.no_labels else None,
+            )
+        self._tell_guesses(data)
+        return data
+
+    def _tell_guesses(self, data: Dataset) -> None:
+        """Print once, in one line, what was guessed."""
+        line = f"guessed in {data.name}: {'; '.join(data.guesses)}"
+        if data.guesses and line not in self.told:
+            self.told.add(line)
+            note(f"{line}; {_OTHERWISE if data.labels is None else _OTHERWISE_LABELS}")
 
     def _protocol(self, part: Part) -> tuple[str | None, str]:
         """Return the protocol that is meant and its part; None where the name is a source of its own."""
@@ -123,6 +162,18 @@ class Source:
         plain = not Path(self.name).exists() and os.sep not in self.name and ":" not in self.name
         if plain and difflib.get_close_matches(self.name, protocols(), n=1, cutoff=0.7):
             raise unknown_name("data folder or protocol", self.name, protocols())
+
+
+@contextmanager
+def _own_words() -> Iterator[None]:
+    """Tell remedies in the words of the command line."""
+    try:
+        yield
+    except KinbitsError as error:
+        told = str(error)
+        for argument, option in _OPTIONS.items():
+            told = told.replace(argument, option)
+        raise type(error)(told) from None
 
 
 def writable_folder(folder: Path) -> Path:

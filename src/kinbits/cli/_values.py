@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from kinbits._errors import UsageError, unknown_name
+from kinbits._numbers import number, whole_number
 
 if TYPE_CHECKING:
     from kinbits.labelling import Expansion
@@ -62,7 +63,9 @@ def _as(text: str, kind: Any) -> Any:
         if text.lower() not in _TRUTH:
             raise ValueError(text)
         return _TRUTH[text.lower()]
-    if kind in (int, float, str, Path):
+    if kind in (int, float):
+        return whole_number(text) if kind is int else number(text)
+    if kind in (str, Path):
         return kind(text)
     raise ValueError(text)
 

@@ -9,7 +9,16 @@ import typer
 
 from kinbits.cli._app import app
 from kinbits.cli._output import JsonFlag, bytes_text, facts, note, print_json, shell, skipped_json, skipped_text
-from kinbits.cli._source import DATA_HELP, ImageColumn, LabelColumn, ModalityOption, Source, TextColumn
+from kinbits.cli._source import (
+    DATA_HELP,
+    IdColumn,
+    ImageColumn,
+    LabelColumn,
+    ModalityOption,
+    NoLabels,
+    Source,
+    TextColumn,
+)
 
 
 @app.command()
@@ -20,6 +29,8 @@ def encode(
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
     text_column: TextColumn = None,
+    id_column: IdColumn = None,
+    no_labels: NoLabels = False,
     modality: ModalityOption = "image",
     as_json: JsonFlag = False,
 ) -> None:
@@ -35,7 +46,7 @@ def encode(
 
     check_target(output)
     loaded = HashModel.load(model)
-    source = Source(data, label_column, text_column, image_column)
+    source = Source(data, label_column, text_column, image_column, id_column, no_labels)
     dataset = source.open("database")
     job = {
         "bits": loaded.bits,

@@ -11,8 +11,8 @@ import typer
 from kinbits._errors import PlatformError
 from kinbits._files import write_text
 from kinbits.cli._app import app
-from kinbits.cli._output import JsonFlag, console, facts, note, print_json
-from kinbits.cli._source import PARTS, ImageColumn, LabelColumn, Source, TextColumn, writable_folder
+from kinbits.cli._output import JsonFlag, console, facts, note, print_json, warn
+from kinbits.cli._source import PARTS, IdColumn, ImageColumn, LabelColumn, NoLabels, Source, TextColumn, writable_folder
 
 if TYPE_CHECKING:
     from kinbits.data import Dataset, Splits
@@ -74,6 +74,8 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
     label_column: LabelColumn = None,
     text_column: TextColumn = None,
+    id_column: IdColumn = None,
+    no_labels: NoLabels = False,
     image_column: ImageColumn = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -91,7 +93,7 @@ def evaluate(
     if output is not None:
         writable_folder(output)
     loaded = HashModel.load(model)
-    source = Source(protocol, label_column, text_column, image_column)
+    source = Source(protocol, label_column, text_column, image_column, id_column, no_labels)
     splits = source.splits(seed)
     others = [HashModel.load(path) for path in beside or []]
     for path, one in zip([model, *(beside or [])], [loaded, *others], strict=True):
@@ -134,8 +136,8 @@ def _warn_of_leak(path: Path, model: HashModel, source: Source, splits: Splits) 
     if not told and splits.protocol.seed and _learned(model, whole.splits(0).train):
         told = f"the training part of seed 0, which holds queries of seed {splits.protocol.seed}"
     if told:
-        note(
-            f"warning: {path} was trained on {told}, so its numbers are too good; fit on folder:{whole.name} and "
+        warn(
+            f"{path} was trained on {told}, so its numbers are too good; fit on folder:{whole.name} and "
             f"evaluate with seed 0"
         )
 

@@ -22,7 +22,7 @@ from kinbits.cli._output import (
     skipped_text,
 )
 from kinbits.cli._settings import Settings, from_file
-from kinbits.cli._source import DATA_HELP, ImageColumn, LabelColumn, Source, TextColumn
+from kinbits.cli._source import DATA_HELP, IdColumn, ImageColumn, LabelColumn, NoLabels, Source, TextColumn
 from kinbits.cli._values import pairs as named_values
 from kinbits.cli._values import parameters_of
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from kinbits.model import HashModel
 
 _TRAINING, _DATA = "Training", "Data"
+WITHOUT_LABELS = "itq"
 
 
 def _option(*names: str, help: str, default: str, panel: str = _TRAINING, metavar: str | None = None) -> Any:
@@ -124,6 +125,8 @@ def fit(
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
     text_column: TextColumn = None,
+    id_column: IdColumn = None,
+    no_labels: NoLabels = False,
     labels_fraction: Annotated[
         float | None,
         _option(help="Share of the labels to learn from; the others are hidden.", default="all", panel=_DATA),
@@ -171,6 +174,7 @@ def fit(
     """
     given = {name: value for name, value in locals().items() if name in Settings.__dataclass_fields__}
     expansion = named_values(expansion_param or [], "--expansion-param")
+    given["no_labels"] = no_labels or None  # a flag that is not there leaves it to the file
     flags = Settings(**{**given, "param": named_values(param or []), "expansion_param": expansion})
     settings = flags.over(from_file(config) if config is not None else Settings())
     if settings.data is None or settings.output is None:
@@ -183,7 +187,14 @@ class _Fit:
 
     def __init__(self, settings: Settings, data: str, output: Path, resume: bool, force: bool) -> None:
         self.settings, self.output, self.resume, self.force = settings, output, resume, force
-        self.source = Source(data, settings.label_column, settings.text_column, settings.image_column)
+        self.source = Source(
+            data,
+            settings.label_column,
+            settings.text_column,
+            settings.image_column,
+            settings.id_column,
+            bool(settings.no_labels),
+        )
         self.checkpoints = output.parent / f".{output.name}.checkpoints"
 
     def run(self, as_json: bool) -> None:
@@ -193,6 +204,7 @@ class _Fit:
 
         check_target(self.output)
         self._check_replacing()
+        self._choose_method()
         method = get_method(self.settings.method or "orthohash")
         if self.settings.epochs == 0 and method.recipe.epochs:
             raise UsageError(f"epochs is 0; it must be positive, since '{method.name}' learns by epochs")
@@ -206,6 +218,12 @@ class _Fit:
             print_json(self._record(model, dataset, skipped))
         else:
             self._show(model, dataset, skipped)
+
+    def _choose_method(self) -> None:
+        """Take a method that learns from no labels, where there are none by request."""
+        if self.settings.no_labels and self.settings.method is None:
+            self.settings.method = WITHOUT_LABELS
+            note(f"no labels are used, so the method is {WITHOUT_LABELS}; `kinbits methods` lists others")
 
     def _check_replacing(self) -> None:
         """Refuse to replace a model, unless that was asked for, now or when the run to go on with began."""
@@ -285,7 +303,8 @@ class _Fit:
 
     def _next(self) -> str:
         index = self.output.with_name(f"{self.output.name}.index")
-        return shell("kinbits", "index", "create", index, self.output, self.source.name)
+        unlabelled = ["--no-labels"] if self.source.no_labels else []
+        return shell("kinbits", "index", "create", index, self.output, self.source.name, *unlabelled)
 
     def _record(self, model: HashModel, dataset: Dataset, skipped: list[Skipped]) -> dict[str, Any]:
         names = ("rows", "seed", "epochs", "best_epoch", "seconds")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -75,9 +75,9 @@ def inspect(
     if bits is not None and not is_codes_file(source):
         raise UsageError("--bits goes with a file of codes; a model or an index knows its own length")
     if is_codes_file(source):
-        known = _of_file(source, bits)
+        known = _of_file(source, bits, label_column)
     elif ready:
-        known = _of_index(source)
+        known = _of_index(source, label_column)
     elif data is None:
         raise UsageError(f"{source} is no file of codes and no index; with a model, give data too")
     else:
@@ -93,14 +93,22 @@ def inspect(
         show(f"plot written to {plot}")
 
 
-def _of_file(path: Path, bits: int | None) -> _Known:
+def _of_file(path: Path, bits: int | None, label: str | None) -> _Known:
     from kinbits.cli._codes_file import code_length, read_codes
 
     found = read_codes(path)
-    return _Known(found.codes, code_length(found, path, bits), _numbers(found.columns.get("label")))
+    labels = found.columns.get(_label_column(label, found.columns))
+    return _Known(found.codes, code_length(found, path, bits), _numbers(labels))
 
 
-def _of_index(folder: Path) -> _Known:
+def _label_column(given: str | None, columns: Iterable[str]) -> str:
+    """Return the column of labels: the one that is named, else what looks like one, as where data are read."""
+    from kinbits.data._columns import LABEL_NAMES, pick
+
+    return pick(given, LABEL_NAMES, list(columns)) or "label"
+
+
+def _of_index(folder: Path, label: str | None) -> _Known:
     """Read the living items of an index."""
     import numpy as np
 
@@ -109,10 +117,13 @@ def _of_index(folder: Path) -> _Known:
     opened = opened_index(folder)
     codes: list[np.ndarray] = []
     labels: list[Any] = []
+    kinds = opened._state.column_kinds
+    name = _label_column(label, kinds)
+    column = {name: kinds.get(name, "text")}
     for segment in opened._state.segments:
         segment.require_whole(opened.bits)
         codes.append(segment.codes[segment.living(0, segment.rows)])
-        labels += [value for (value,) in segment.values(["label"])]
+        labels += [value for (value,) in segment.values(column)]
     if not codes:
         raise DataError(f"the index {folder} is empty; statistics need 2 codes or more")
     return _Known(np.concatenate(codes), opened.bits, _numbers(labels))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from .._errors import DataError
-from ._columns import Options, label_array, pick
+from ._cells import ids_of_array, texts_of
+from ._columns import Options, candidates, label_array, named_classes, pick
 from ._dataset import Dataset, nothing_usable
 from ._items import ArrayItems, Items, VectorItems, file_identity
+from ._labels import LabelSpace
 
 NOT_FINITE = "vector is not finite as float32"
 _DATA_KEYS = ["vectors", "features", "embeddings", "x", "images", "image", "data", "arr_0"]
@@ -35,7 +37,9 @@ def open_numpy(path: Path, options: Options) -> Dataset:
     key = pick(options.image_column, _DATA_KEYS, list(arrays))
     if key is None:
         raise DataError(f"{path}: no array among {', '.join(arrays)}; looked for {', '.join(_DATA_KEYS)}")
-    return open_array(arrays[key], _beside(arrays, options), path.stem, file_identity(path), _ids(arrays))
+    beside = _Beside(arrays, len(arrays[key]) if arrays[key].ndim else 0, options, key)
+    data = open_array(arrays[key], beside.options, path.stem, file_identity(path), beside.ids)
+    return replace(data, guesses=tuple(beside.guesses(data.space)))
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
@@ -60,8 +64,8 @@ def open_array(
         DataError: Another shape or dtype, or no row is left.
     """
     items = _items(array, name, identity)
-    labels, space = (None, None) if options.labels is None else label_array(options.labels, options, name)
-    texts = None if options.texts is None else tuple(map(str, options.texts))
+    labels, space = label_array(options.labels, options, name)
+    texts = None if options.texts is None else texts_of(list(options.texts), name)
     data = Dataset(items, np.arange(len(items)) if ids is None else ids, labels, space, texts, name=name)
     if isinstance(items, VectorItems):
         bad = _not_finite(array)
@@ -94,21 +98,65 @@ def _finite(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(np.isfinite(vectors.astype(np.float32, copy=False)).all(axis=1))
 
 
-def _beside(arrays: Mapping[str, np.ndarray], options: Options) -> Options:
-    """Take labels and class names from the archive where the caller gave none."""
-    found: dict[str, Any] = {}
-    column = options.label_column if isinstance(options.label_column, str) else None
-    key = pick(column, _LABEL_KEYS, list(arrays))
-    if options.labels is None and key is not None:
-        found["labels"] = arrays[key]
-    if options.label_names is None and "label_names" in arrays:
-        found["label_names"] = [str(name) for name in arrays["label_names"]]
-    return replace(options, **found)
+class _Beside:
+    """Labels, class names and ids beside the data of an archive: those that are named, else what looks like them.
 
+    Args:
+        arrays: All arrays by name.
+        rows: How many the data have.
+        options: What the user says.
+        data: Which array holds the data.
 
-def _ids(arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    key = pick(None, _ID_KEYS, list(arrays))
-    if key is None:
+    Attributes:
+        options: With the labels and class names found.
+        ids: int64 or str ``(n,)``; None without them.
+    """
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], rows: int, options: Options, data: str) -> None:
+        self.arrays, self.rows, self.options, self.data = arrays, rows, options, data
+        self._told: list[str] = []
+        if options.label_names is None and "label_names" in arrays:
+            self.options = replace(self.options, label_names=[str(name) for name in arrays["label_names"].ravel()])
+        self.label = None
+        if options.labels is None:
+            column = options.label_column if isinstance(options.label_column, str) else None
+            self.label = self._find(column, _LABEL_KEYS, "labels", self._read_labels)
+        if self.label is not None:
+            self.options = replace(self.options, labels=arrays[self.label], label_column=None)
+        self.id = self._find(options.id_column, _ID_KEYS, "ids", self._read_ids)
+        self.ids = None if self.id is None else self._read_ids(self.id)
+
+    def guesses(self, space: LabelSpace | None) -> list[str]:
+        """Say what was guessed about an archive of several arrays."""
+        if len(self.arrays) == 1:
+            return []
+        found = [f"data from array '{self.data}'"] if self.options.image_column is None else []
+        if self.label is not None and space is not None:
+            found.append(named_classes(space, f"array '{self.label}'"))
+        found += [] if self.id is None else [f"ids from array '{self.id}'"]
+        return found + self._told
+
+    def _find(self, named: str | None, guesses: Sequence[str], what: str, read: Callable[[str], Any]) -> str | None:
+        """Return the array that is named, else the first guess that can be read as such; say why others cannot."""
+        if named is not None:
+            return pick(named, (), list(self.arrays))
+        for key in candidates(guesses, list(self.arrays)):
+            try:
+                read(key)
+                return key
+            except DataError as error:
+                self._told.append(f"array '{key}' is not taken as {what}: {error}")
         return None
-    ids = arrays[key]
-    return ids.astype(np.int64) if ids.dtype.kind in "iu" else ids.astype(np.str_)
+
+    def _read_labels(self, key: str) -> None:
+        self._check_rows(key)
+        label_array(self.arrays[key], self.options, f"array '{key}'")
+
+    def _read_ids(self, key: str) -> np.ndarray:
+        self._check_rows(key)
+        return ids_of_array(self.arrays[key], f"array '{key}'")
+
+    def _check_rows(self, key: str) -> None:
+        shape = self.arrays[key].shape
+        if not shape or shape[0] != self.rows:
+            raise DataError(f"array '{key}' of shape {shape} does not go with {self.rows} rows of data")

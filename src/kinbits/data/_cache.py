@@ -29,11 +29,20 @@ Progress = Callable[[int, int], None]
 _FORMAT = 1
 
 
+def cache_folder(name: str) -> Path:
+    """Return the folder of one kind of cached files: below ``$KINBITS_CACHE``, or else ``~/.cache/kinbits``.
+
+    Args:
+        name: ``"features"``, or ``"arrow"`` for the working copies of tables.
+    """
+    return Path(os.environ.get("KINBITS_CACHE") or "~/.cache/kinbits").expanduser() / name
+
+
 class FeatureCache:
     """A folder of cached feature arrays.
 
     Args:
-        root: The folder; None takes ``$KINBITS_CACHE``, else ``~/.cache/kinbits/features``.
+        root: The folder; None takes ``features`` in ``$KINBITS_CACHE``, or else in ``~/.cache/kinbits``.
         chunk: Rows that are computed, written and, after a kill, recomputed together.
 
     Example:
@@ -47,8 +56,7 @@ class FeatureCache:
     def __init__(self, root: str | os.PathLike[str] | None = None, *, chunk: int = 1024) -> None:
         if chunk < 1:
             raise UsageError(f"a cache chunk of {chunk} rows is impossible; use 1 or more")
-        given = root or os.environ.get("KINBITS_CACHE") or "~/.cache/kinbits/features"
-        self.root = Path(given).expanduser()
+        self.root = Path(root).expanduser() if root else cache_folder("features")
         self.chunk = chunk
 
     def open(self, key: Mapping[str, str | int], n: int, dim: int) -> CachedFeatures:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numbers
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import DataError, UsageError
+from ._cells import as_text, row_is
 from ._labels import UNLABELLED, LabelSpace
 
 # fmt: off
@@ -23,6 +24,11 @@ ID_NAMES = (
     "id", "image_id", "name", "file_name", "filename", "path", "file_path", "filepath", "image_path",
 )
 # fmt: on
+IDS_BESIDE_PATHS = ("id", "image_id", "sku")
+"""Columns that name the items of a table of image paths, where no two cells are alike; else the paths do."""
+
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class Options:
         label_separator: What stands between several labels in one cell, e.g. ``";"``.
         root: Folder that relative paths start from.
         split: Which split to read, where the source has named ones.
-        labels: Labels given beside a source that holds none (arrays).
+        labels: Labels given beside a source that holds none (arrays); False leaves out all labels.
         texts: Texts given beside a source that holds none.
     """
 
@@ -51,7 +57,16 @@ class Options:
     root: Any = None
     split: str | None = None
     labels: Any = None
-    texts: Sequence[str] | None = None
+    texts: Sequence[Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels is False and self.label_column is not None:
+            raise UsageError("labels=False leaves out all labels, and label_column names some; give one of the two")
+
+    @property
+    def unlabelled(self) -> bool:
+        """Whether labels are to be left out."""
+        return self.labels is False
 
 
 def pick(given: str | None, guesses: Sequence[str], columns: Sequence[str]) -> str | None:
@@ -64,32 +79,22 @@ def pick(given: str | None, guesses: Sequence[str], columns: Sequence[str]) -> s
         if given not in columns:
             raise UsageError(f"no column '{given}'; the columns are: {', '.join(columns)}")
         return given
+    return next(iter(candidates(guesses, columns)), None)
+
+
+def candidates(guesses: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """Return the columns that are called as one of the guesses (case ignored), in the order of the guesses."""
     lower = {name.lower(): name for name in reversed(columns)}
-    return next((lower[guess] for guess in guesses if guess in lower), None)
-
-
-def pick_image(given: str | None, columns: Sequence[str], source: str) -> str:
-    """Return the column of images or paths.
-
-    Raises:
-        DataError: None of the known names is among the columns.
-    """
-    found = pick(given, IMAGE_NAMES, columns)
-    if found is None:
-        told = pick(None, TEXT_NAMES, columns)
-        alone = f" (texts without images, such as '{told}', go to HashModel.encode(text=...))" if told else ""
-        raise DataError(
-            f"{source}: no image column among {', '.join(columns)}; looked for {', '.join(IMAGE_NAMES)}; "
-            f"name it with image_column=, on the command line --image-column{alone}"
-        )
-    return found
+    return [lower[guess] for guess in guesses if guess in lower]
 
 
 def to_labels(values: Sequence[Any], options: Options, source: str) -> tuple[np.ndarray, LabelSpace]:
     """Turn cells into labels.
 
-    Whole numbers from 0 are kept as class numbers (-1 or an empty cell: unlabelled); names are sorted and
-    numbered; lists, or cells cut at ``label_separator``, make a multi-label set.
+    Whole numbers from 0 are kept as class numbers (-1 or an empty cell: unlabelled). Text names a class, also where it
+    is written in digits, as in a CSV table: names are sorted, numbers among them by value, and numbered. With
+    ``label_names``, text that is in digits throughout counts as class numbers. Lists, or cells cut at
+    ``label_separator``, make a multi-label set.
 
     Args:
         values: One cell an item: int, str, None, or a list of int or str.
@@ -97,16 +102,21 @@ def to_labels(values: Sequence[Any], options: Options, source: str) -> tuple[np.
         source: Named in errors.
 
     Raises:
-        DataError: The cells are of mixed or unusable types, or not among ``label_names``.
+        DataError: A cell holds something else, numbers and names are mixed, or a label is not among ``label_names``.
     """
     cells = [_clean(value) for value in values]
     if options.label_separator:
         cells = [_cut(cell, options.label_separator) for cell in cells]
+    numbered = _check_cells(cells, source)
+    if not numbered and options.label_names is not None and _in_digits(cells, options.label_names):
+        cells = [_as_number(cell) for cell in cells]
+        numbered = True
+    number = _class_numbers if numbered else _name_numbers
     if not any(isinstance(cell, list) for cell in cells):
-        numbers_, names = _number(cells, options.label_names, source)
-        return numbers_, LabelSpace(names)
+        found, names = number(cells, options.label_names, source)
+        return found, LabelSpace(names)
     lists = [cell if isinstance(cell, list) else [] if cell is None else [cell] for cell in cells]
-    flat, names = _number([label for cell in lists for label in cell], options.label_names, source)
+    flat, names = number([label for cell in lists for label in cell], options.label_names, source)
     hot = np.zeros((len(lists), len(names)), np.uint8)
     rows = np.repeat(np.arange(len(lists)), [len(cell) for cell in lists])
     hot[rows[flat >= 0], flat[flat >= 0]] = 1
@@ -124,24 +134,39 @@ def from_multi_hot(rows: np.ndarray, names: Sequence[str] | None, source: str) -
     Raises:
         DataError: Other values than 0 and 1, or the wrong number of names.
     """
-    if not np.isin(rows, (0, 1)).all():
-        raise DataError(f"{source}: a multi-hot label row may hold only 0 and 1")
+    strange = ~np.isin(rows, (0, 1))
+    if strange.any():
+        row, place = np.argwhere(strange)[0]
+        raise DataError(
+            f"{source}: label {place} of row {row} (counted from 0) is {rows[row, place]}; a multi-hot row may hold "
+            f"only 0 and 1"
+        )
     names = _names(names, rows.shape[1], source)
     if len(rows) and (rows.sum(axis=1) == 1).all():
         return rows.argmax(axis=1).astype(np.int64), LabelSpace(tuple(names))
     return rows.astype(np.uint8), LabelSpace(tuple(names), multi=True)
 
 
-def label_array(labels: Any, options: Options, source: str) -> tuple[np.ndarray, LabelSpace]:
-    """Read labels given as an array or list: int or str ``(n,)``, multi-hot ``(n, C)``, or lists.
+def label_array(labels: Any, options: Options, source: str) -> tuple[np.ndarray | None, LabelSpace | None]:
+    """Read labels given as an array or list: int or str ``(n,)`` or ``(n, 1)``, multi-hot ``(n, C)``, or lists.
+
+    Returns:
+        The labels and what they mean; None twice where none are given, or ``labels=False``.
 
     Raises:
         DataError: As `to_labels` and `from_multi_hot`.
     """
-    if isinstance(labels, np.ndarray) and labels.ndim == 2:
-        hot, space = from_multi_hot(labels, options.label_names, source)
-        return hot, space
-    return to_labels(labels.tolist() if isinstance(labels, np.ndarray) else list(labels), options, source)
+    if labels is None or labels is False:
+        return None, None
+    if isinstance(labels, (str, bytes)) or not hasattr(labels, "__iter__"):
+        raise UsageError(f"{source}: labels are {labels!r}; give one for each item, or False for none")
+    if not isinstance(labels, np.ndarray):
+        return to_labels(list(labels), options, source)
+    if labels.ndim == 2 and labels.shape[1] != 1:
+        return from_multi_hot(labels, options.label_names, source)
+    if labels.ndim not in (1, 2):
+        raise DataError(f"{source}: labels of shape {labels.shape}; give (n,), or multi-hot (n, C)")
+    return to_labels(labels.ravel().tolist(), options, source)
 
 
 def unique_names(names: Sequence[str]) -> np.ndarray:
@@ -159,13 +184,22 @@ def _renumbered(names: Sequence[str]) -> list[str]:
     return [f"{name}#row{row}" for row, name in enumerate(names)]
 
 
+def named_classes(space: LabelSpace, origin: str) -> str:
+    """Say how many classes there are, where they come from, and what the first are called."""
+    more = ", ..." if space.classes > _SHOWN else ""
+    kind = "labels" if space.multi else "classes" if space.classes != 1 else "class"
+    return f"{space.classes:,} {kind} from {origin}: {', '.join(space.names[:_SHOWN])}{more}"
+
+
 def _clean(value: Any) -> Any:
+    """Return a cell as int, str, None, a list of these, or as what it is."""
     if isinstance(value, (list, tuple, np.ndarray)):
         return [cell for cell in map(_clean, value) if cell is not None]
-    if value is None or (isinstance(value, float) and np.isnan(value)):
-        return None
-    if isinstance(value, str):
-        return value.strip() or None
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, float):
+        return None if np.isnan(value) else int(value) if value.is_integer() else value
+    if isinstance(value, (str, bytes)):
+        return (as_text(value) or "").strip() or None
     return value
 
 
@@ -174,32 +208,70 @@ def _cut(cell: Any, separator: str) -> list[Any]:
     return [part.strip() for part in parts if part.strip()]
 
 
-def _number(cells: Sequence[Any], given: Sequence[str] | None, source: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return a number for each cell, int64 with -1 where empty, and the names that they stand for."""
-    present = [cell for cell in cells if cell is not None]
-    if all(isinstance(cell, numbers.Real) and float(cell).is_integer() for cell in present):
-        whole = np.array([UNLABELLED if cell is None else int(cell) for cell in cells], np.int64)
-        return _class_numbers(whole, given, source)
-    if not all(isinstance(cell, str) for cell in present):
-        kinds = sorted({type(cell).__name__ for cell in present})
-        raise DataError(f"{source}: labels of type {', '.join(kinds)}; give whole numbers or names")
-    names = tuple(map(str, given)) if given is not None else tuple(sorted(set(present)))
+def _each(cell: Any) -> list[Any]:
+    return cell if isinstance(cell, list) else [] if cell is None else [cell]
+
+
+def _check_cells(cells: Sequence[Any], source: str) -> bool:
+    """Refuse what is no label, by its row; return whether the labels are numbers.
+
+    Raises:
+        DataError: A cell holds neither a whole number nor a name, or both occur.
+    """
+    kinds: set[type] = set()
+    for row, cell in enumerate(cells):
+        for one in _each(cell):
+            kinds.add(str if isinstance(one, str) else int)
+            if not isinstance(one, (str, int)) or len(kinds) > 1:
+                also = "; labels before it are of another kind" if len(kinds) > 1 else ""
+                raise DataError(f"{source}: {row_is('label', row, one)}{also}; give whole numbers, or names")
+    return kinds != {str}
+
+
+def _in_digits(cells: Sequence[Any], names: Sequence[str]) -> bool:
+    """Whether all labels are whole numbers in digits, and some are no names."""
+    found = {one for cell in cells for one in _each(cell)}
+    return not found <= set(map(str, names)) and all(_WHOLE.fullmatch(one) for one in found)
+
+
+def _as_number(cell: Any) -> Any:
+    return [int(one) for one in cell] if isinstance(cell, list) else None if cell is None else int(cell)
+
+
+def _name_numbers(cells: Sequence[Any], given: Sequence[str] | None, source: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return a number for each name, int64 with -1 where empty, and the names that they stand for."""
+    present = {cell for cell in cells if cell is not None}
+    names = tuple(map(str, given)) if given is not None else _sorted(present)
     places = {name: place for place, name in enumerate(names)}
-    unknown = [cell for cell in present if cell not in places]
-    if unknown:
-        raise DataError(f"{source}: label '{unknown[0]}' is not among the {len(names)} label_names")
-    return np.array([UNLABELLED if c is None else places[c] for c in cells], np.int64), names
+    unknown = next((cell for cell in cells if cell is not None and cell not in places), None)
+    if unknown is not None:
+        raise DataError(f"{source}: label '{unknown}' is not among the {len(names)} label_names")
+    return np.array([UNLABELLED if cell is None else places[cell] for cell in cells], np.int64), names
 
 
-def _class_numbers(whole: np.ndarray, given: Sequence[str] | None, source: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    if len(whole) and whole.min() < UNLABELLED:
-        raise DataError(f"{source}: label {whole.min()}; class numbers start at 0, and -1 means unlabelled")
-    used = np.unique(whole[whole >= 0])
-    top = int(used[-1]) + 1 if len(used) else 0
+def _sorted(names: set[str]) -> tuple[str, ...]:
+    """Sort names, by value where all are whole numbers."""
+    if all(_WHOLE.fullmatch(name) for name in names):
+        return tuple(sorted(names, key=lambda name: (int(name), name)))
+    return tuple(sorted(names))
+
+
+def _class_numbers(
+    cells: Sequence[Any], given: Sequence[str] | None, source: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return class numbers, int64 with -1 where empty, and the names that they stand for."""
+    if given is None and {type(cell) for cell in cells} - {type(None)} == {bool}:
+        return np.array([UNLABELLED if c is None else int(c) for c in cells], np.int64), ("false", "true")
+    used = sorted({int(cell) for cell in cells if cell is not None} - {UNLABELLED})
+    if used and used[0] < UNLABELLED:
+        raise DataError(f"{source}: label {used[0]}; class numbers start at 0, and -1 means unlabelled")
+    top = used[-1] + 1 if used else 0
     if given is None and top > 10 * len(used) + 1000:
         # Article numbers and the like: a class for every number up to the largest would be mostly empty.
-        return np.where(whole >= 0, np.searchsorted(used, whole), UNLABELLED), tuple(map(str, used))
-    return whole, tuple(_names(given, top, source, at_least=True))
+        places = {number: place for place, number in enumerate(used)}
+        return np.array([places.get(cell, UNLABELLED) for cell in cells], np.int64), tuple(map(str, used))
+    names = tuple(_names(given, top, source, at_least=True))
+    return np.array([UNLABELLED if cell is None else int(cell) for cell in cells], np.int64), names
 
 
 def _names(names: Sequence[str] | None, count: int, source: str, *, at_least: bool = False) -> Sequence[str]:

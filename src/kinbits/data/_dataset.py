@@ -46,6 +46,10 @@ class Dataset:
         name: What to call the collection in reports.
         skipped: What was left out, and why.
         ignored: Files that are no images by their extension: extension -> count.
+        label_column: What the source calls its labels; an index calls them so too.
+        text_column: What the source calls its texts.
+        from_folders: Whether the labels are names of folders, which nobody may have meant as classes.
+        guesses: What was guessed about the source, a few words each: which column is which, what the classes are.
 
     Raises:
         DataError: Lengths differ, or ids are not unique.
@@ -60,10 +64,14 @@ class Dataset:
     name: str = "data"
     skipped: tuple[Skipped, ...] = ()
     ignored: Mapping[str, int] = field(default_factory=dict)
+    label_column: str = "label"
+    text_column: str = "text"
+    from_folders: bool = False
+    guesses: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        parts = {"ids": self.ids, "labels": self.labels, "texts": self.texts, **self.columns}
-        for what, values in parts.items():
+        parts = [("ids", self.ids), ("labels", self.labels), ("texts", self.texts), *self.columns.items()]
+        for what, values in parts:
             if values is not None and len(values) != len(self.items):
                 raise DataError(f"{self.name}: {len(values)} {what} for {len(self.items)} items; give one for each")
         _check_unique(self.ids, self.name)

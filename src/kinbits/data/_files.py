@@ -15,16 +15,19 @@ from pathlib import Path
 import numpy as np
 
 from .._errors import DataError
+from ._cells import texts_of, unicode
 from ._columns import (
     IMAGE_NAMES,
     TEXT_NAMES,
     Options,
     from_multi_hot,
     label_array,
+    named_classes,
     pick,
     to_labels,
     unique_names,
 )
+from ._csv import require_distinct
 from ._dataset import Dataset, Skipped, nothing_usable
 from ._items import PathItems
 from ._labels import LabelSpace
@@ -37,7 +40,10 @@ EXTENSIONS = frozenset({
 })
 # fmt: on
 CAPTION_FILES = ("captions.csv", "captions.tsv", "captions.txt")
-SPLIT_FOLDERS = frozenset(["train", "val", "valid", "validation", "test", "query", "database"])
+SPLIT_FOLDERS = frozenset(
+    ["train", "training", "val", "valid", "validation", "dev", "test", "testing", "query", "gallery", "database"]
+)
+_LARGEST = 2**63
 
 
 @dataclass
@@ -52,8 +58,10 @@ class _Found:
 def open_folder(folder: Path, options: Options) -> Dataset:
     """Open a folder of images: one subfolder a class, or flat (no labels).
 
-    Folders named train, val, test, query or database above the class folders become the column ``split``.
-    Hidden files are passed over. ``captions.csv`` or ``captions.txt`` in the folder gives the texts.
+    Folders named train, test, query and so on (`SPLIT_FOLDERS`, case ignored) above the class folders become the column
+    ``split``; an image beside them has neither split nor label. With ``labels=False`` the names of the class folders
+    become the column ``folder``. Hidden files are passed over. ``captions.csv`` or ``captions.txt`` in the folder gives
+    the texts.
 
     Raises:
         DataError: No image lies in the folder.
@@ -63,20 +71,26 @@ def open_folder(folder: Path, options: Options) -> Dataset:
     if not names:
         raise _empty(folder, found)
     splits, classes = _levels(names)
-    labelled = any(name is not None for name in classes)
-    labels, space = to_labels(classes, options, str(folder)) if labelled else (None, None)
-    columns = {"split": splits} if any(splits) else {}
+    guesses, columns = _split_guesses(splits), {"split": splits} if any(splits) else {}
+    labels, space = None, None
+    if options.unlabelled:
+        columns |= {"folder": classes} if any(classes) else {}
+    elif any(classes):
+        labels, space = to_labels(classes, options, str(folder))
+        guesses += [named_classes(space, "folder names")]
     texts, orphans = _captions(folder, names, options)
     data = Dataset(
         items=PathItems([folder / name for name in names]),
-        ids=np.array(names, dtype=np.str_),
+        ids=unique_names([unicode(name) for name in names]),
         labels=labels,
         space=space,
         texts=texts,
         columns=columns,
-        name=folder.name or str(folder),
+        name=unicode(folder.name or str(folder)),
         skipped=(*found.skipped, *orphans),
         ignored=dict(found.ignored),
+        from_folders=labels is not None,
+        guesses=tuple(guesses),
     )
     return data if options.split is None else _only_split(data, options.split)
 
@@ -88,13 +102,23 @@ def open_paths(paths: Sequence[str | os.PathLike[str]], options: Options, name: 
         DataError: None of the files exists.
     """
     root = Path(options.root) if options.root is not None else Path()
-    names = [os.fspath(path) for path in paths]
-    labels, space = (None, None) if options.labels is None else label_array(options.labels, options, name)
-    texts = None if options.texts is None else tuple(map(str, options.texts))
+    names = [_path_text(row, path, name) for row, path in enumerate(paths)]
+    labels, space = label_array(options.labels, options, name)
+    texts = None if options.texts is None else texts_of(list(options.texts), name)
     items = PathItems([root / given for given in names])
     if not len(items):
         raise DataError(f"{name}: the list of paths is empty; give at least one image")
-    return drop_missing(Dataset(items, unique_names(names), labels, space, texts, name=name), name)
+    ids = unique_names([unicode(given) for given in names])
+    return drop_missing(Dataset(items, ids, labels, space, texts, name=name), name)
+
+
+def _path_text(row: int, path: object, source: str) -> str:
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise DataError(
+            f"{source}: item {row} (counted from 0) is of type {type(path).__name__}; a list holds paths of images; "
+            f"give vectors or pixels as one array (n, d) or (n, h, w, 3)"
+        )
+    return os.fsdecode(path)
 
 
 def open_list(path: Path, options: Options) -> Dataset:
@@ -115,7 +139,10 @@ def open_list(path: Path, options: Options) -> Dataset:
     for number, row in enumerate(rows, 1):
         if len(row) != width:
             raise DataError(f"{path}: item {number} has {len(row)} labels, the first has {width}; one format a file")
-    labels, space = _list_labels(np.array(rows, np.int64).reshape(len(rows), width), options, str(path))
+        if any(not -_LARGEST <= label < _LARGEST for label in row):
+            raise DataError(f"{path}: item {number} has a label beyond 64 bits; number the classes from 0")
+    table = np.array(rows, np.int64).reshape(len(rows), width)
+    labels, space = (None, None) if options.unlabelled else _list_labels(table, options, str(path))
     root = Path(options.root) if options.root is not None else path.parent
     data = Dataset(PathItems([root / name for name in names]), unique_names(names), labels, space, name=path.stem)
     return drop_missing(data, f"{path} (paths start from {root}; another folder: root=)")
@@ -215,21 +242,38 @@ def _empty(folder: Path, found: _Found) -> DataError:
     )
 
 
-def _levels(names: Sequence[str]) -> tuple[list[str], list[str | None]]:
-    """Read split and class of each file from its folders."""
+def _levels(names: Sequence[str]) -> tuple[list[str | None], list[str | None]]:
+    """Read split and class of each file from its folders; None where there is none.
+
+    The uppermost folders are splits if all of them are called so, or two of them are: files elsewhere belong to none.
+    """
     folders = [name.split("/")[:-1] for name in names]
-    has_splits = all(parts and parts[0] in SPLIT_FOLDERS for parts in folders)
-    splits = [parts[0] if has_splits else "" for parts in folders]
-    below = [parts[1:] if has_splits else parts for parts in folders]
-    return splits, [parts[0] if parts else None for parts in below]
+    tops = {parts[0] for parts in folders if parts}
+    called = {top for top in tops if top.casefold() in SPLIT_FOLDERS}
+    has_splits = bool(called) and (called == tops or len(called) > 1)
+    if not has_splits:
+        return [None] * len(names), [unicode(parts[0]) if parts else None for parts in folders]
+    inside = [bool(parts) and parts[0] in called for parts in folders]
+    splits = [parts[0] if known else None for parts, known in zip(folders, inside, strict=True)]
+    below = [parts[1:2] if known else [] for parts, known in zip(folders, inside, strict=True)]
+    return splits, [unicode(parts[0]) if parts else None for parts in below]
+
+
+def _split_guesses(splits: Sequence[str | None]) -> list[str]:
+    known = sorted({split for split in splits if split is not None})
+    if not known:
+        return []
+    outside = splits.count(None)
+    beside = f" ({outside} images beside them have neither split nor label)" if outside else ""
+    return [f"splits from folder names: {', '.join(known)}{beside}"]
 
 
 def _only_split(data: Dataset, split: str) -> Dataset:
-    splits = np.array(data.columns.get("split", [""] * len(data)))
+    splits = list(data.columns.get("split", []))
     if split not in splits:
-        known = ", ".join(sorted(set(splits.tolist()) - {""})) or "none"
+        known = ", ".join(sorted({one for one in splits if one is not None})) or "none"
         raise DataError(f"{data.name}: no split '{split}'; the splits here are: {known}")
-    return data.select(splits == split)
+    return data.select(np.array([one == split for one in splits]))
 
 
 def _captions(folder: Path, names: Sequence[str], options: Options) -> tuple[tuple[str, ...] | None, list[Skipped]]:
@@ -269,12 +313,17 @@ def _caption_rows(path: Path, options: Options) -> list[tuple[str, str]]:
 
 
 def _caption_table(path: Path, text: str, options: Options) -> list[tuple[str, str]]:
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if path.suffix == ".tsv" else ",")
-    columns = [name for name in reader.fieldnames or () if name]
+    try:
+        columns, rows = [name for name in reader.fieldnames or () if name], list(reader)
+    except csv.Error as error:
+        raise DataError(f"{path}: not a readable table ({error}); save it as UTF-8 with a header line") from None
+    require_distinct(columns, str(path))
     key, caption = pick(None, IMAGE_NAMES, columns), pick(options.text_column, TEXT_NAMES, columns)
     if key is None or caption is None:
         raise DataError(f"{path}: needs a header with a file column (file_name) and a text column; has {columns}")
-    return [(row[key] or "", (row[caption] or "").strip()) for row in reader]
+    return [(row[key] or "", (row[caption] or "").strip()) for row in rows]
 
 
 def _list_lines(path: Path) -> list[str]:

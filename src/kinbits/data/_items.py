@@ -6,6 +6,7 @@ import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,10 +14,15 @@ import numpy as np
 from PIL import Image
 
 from .._errors import UsageError
+from .._files import open_regular
 from .._lazy import lazy
 from ._decode import BadImage, decode
 
 Kind = Literal["image", "vector"]
+
+_TABLE_BLOCKS, _TABLE_BLOCK = 256, 1 << 16
+_IMAGE_BLOCK = 4096
+_AT_ONCE, _READERS = 256, 8
 
 
 def digest(*parts: bytes | str) -> str:
@@ -30,12 +36,58 @@ def digest(*parts: bytes | str) -> str:
 
 
 def file_identity(path: str | os.PathLike[str]) -> str:
-    """Name a file's contents by absolute path, size and modification time, without reading it."""
+    """Name the contents of a table or an array file, so that a changed file never has the name of the old one.
+
+    The name holds absolute path, size, inode, the times of the last change of contents and of the inode in nanoseconds,
+    and a hash of the contents: of all up to 16 MB, else of 256 blocks from the first to the last. A file that was only
+    moved or copied gets another name.
+    """
+    return _identity(path, _TABLE_BLOCKS, _TABLE_BLOCK)
+
+
+def image_identity(path: str | os.PathLike[str]) -> str:
+    """Name the contents of an image file as `file_identity` does, with a hash of the first and last 4 kB.
+
+    This takes 16 microseconds a file where it is in memory, and 3 without the hash.
+    """
+    return _identity(path, 2, _IMAGE_BLOCK)
+
+
+def _identity(path: str | os.PathLike[str], blocks: int, size: int) -> str:
+    name = os.path.abspath(path)
     try:
-        stat = os.stat(path)
+        file = open_regular(path)
+    except (OSError, ValueError):  # missing, not a file, or a path with a zero byte in it
+        return f"{name}|missing"
+    try:
+        stat = os.fstat(file)
+        last = max(0, stat.st_size - size)
+        starts = (
+            range(0, stat.st_size, size) if stat.st_size <= blocks * size else np.linspace(0, last, blocks, dtype=int)
+        )
+        content = hashlib.sha256()
+        for start in starts:
+            content.update(os.pread(file, size, int(start)))
     except OSError:
-        return f"{os.path.abspath(path)}|missing"
-    return f"{os.path.abspath(path)}|{stat.st_size}|{stat.st_mtime_ns}"
+        return f"{name}|unreadable"
+    finally:
+        os.close(file)
+    facts = stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, content.hexdigest()
+    return "|".join([name, *map(str, facts)])
+
+
+def _starts(total: int, blocks: int, size: int) -> list[int]:
+    """Return where to read blocks: all of them if they are few, else some, from the first to the last."""
+    if total <= blocks * size:
+        return list(range(0, total, size))
+    return [number * (total - size) // (blocks - 1) for number in range(blocks)]
+
+
+def _identities(paths: Sequence[str]) -> list[str]:
+    """Name many image files, several at a time: on a slow disk each waits."""
+    blocks = [paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE)]
+    with ThreadPoolExecutor(_READERS) as pool:
+        return [name for names in pool.map(lambda block: list(map(image_identity, block)), blocks) for name in names]
 
 
 class Items(ABC):
@@ -121,7 +173,7 @@ class PathItems(Items):
         return digest("PathItems", *(file_identity(self._paths[row]) for row in self.rows))
 
     def _identity(self) -> str:
-        return digest(*(file_identity(path) for path in self._paths))
+        return digest(*_identities(self._paths))
 
     def _encoded(self, row: int) -> Path:
         return Path(self._paths[row])
@@ -141,7 +193,7 @@ class CroppedItems(PathItems):
 
     @lazy
     def fingerprint(self) -> str:
-        """Identity by path, size and modification time of the files, and by the rectangles."""
+        """Identity of the files, and of the rectangles."""
         return digest("CroppedItems", self._files(), self._boxes[self.rows].tobytes())
 
     def image(self, row: int) -> Image.Image:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .._errors import DataError
+from .._numbers import whole_number
 from ._files import read_text
 
 
@@ -102,9 +103,12 @@ def _labels(tails: list[str], path: Path) -> np.ndarray:
         if len(row) != width:
             raise DataError(f"{path}: line {number} has {len(row)} labels, the first has {width}; one format a file")
     try:
-        return np.array(rows, dtype=np.str_).reshape(len(rows), width).astype(np.int64)
-    except ValueError:
-        raise DataError(f"{path}: a label is no whole number; write 'path 0 1 0 ...' or 'path 3' lines") from None
+        labels = [list(map(whole_number, row)) for row in rows]
+        return np.array(labels, np.int64).reshape(len(rows), width)
+    except (ValueError, OverflowError) as error:
+        raise DataError(
+            f"{path}: a label is no whole number ({error}); write 'path 0 1 0 ...' or 'path 3' lines"
+        ) from None
 
 
 def _zeros_and_ones(tails: list[str]) -> np.ndarray | None:

@@ -31,9 +31,14 @@ def open_dataset(
     root: str | os.PathLike[str] | None = None,
     split: str | None = None,
     labels: Any = None,
-    texts: Sequence[str] | None = None,
+    texts: Sequence[Any] | None = None,
 ) -> Dataset:
     """Open a collection of images or vectors; nothing is decoded yet.
+
+    In a table, labels, ids, texts and paths are taken as they are written: a class NA or 007 keeps its name, and only
+    an empty cell is missing. Labels of a CSV table are names, numbers among them in the order of their values, unless
+    ``label_names`` says what they stand for; whole numbers in Parquet, `datasets` and arrays are class numbers, -1 for
+    none. What is guessed about the source is listed in `Dataset.guesses`.
 
     Args:
         source: A folder (class subfolders or flat, with ``captions.csv`` or ``captions.txt`` for texts); a
@@ -44,13 +49,15 @@ def open_dataset(
         image_column: Column (or .npz key) of the images; guessed when None.
         label_column: Column of labels, or several columns of 0/1; guessed when None.
         text_column: Column of texts; guessed when None.
-        id_column: Column of unique names; guessed when None.
+        id_column: Column of unique names; when None, ``id``, ``image_id`` or ``sku``, if no two cells are alike, else
+            the paths of the images, or the row numbers.
         label_names: Class names, the place is the label.
         label_separator: What stands between several labels in one cell.
         root: Folder that relative paths start from; that of the table or list when None.
         split: Read only this split, where the source has named ones.
-        labels: Labels for arrays and lists of paths: int or str ``(n,)``, or multi-hot ``(n, C)``.
-        texts: One text an item, for arrays and lists of paths.
+        labels: Labels for arrays and lists of paths: int or str ``(n,)``, or multi-hot ``(n, C)``. False leaves out the
+            labels of any source: folder names and columns that are only guessed to be labels become metadata.
+        texts: One text an item, or a list of them, for arrays and lists of paths; None where there is none.
 
     Raises:
         DataError: The source is missing, damaged, or holds no usable image.
@@ -118,7 +125,7 @@ def _shards(folder: Path) -> list[Path]:
 
 
 def _refuse_given(options: Options) -> None:
-    if options.labels is not None or options.texts is not None:
+    if (options.labels is not None and not options.unlabelled) or options.texts is not None:
         raise UsageError(
             "labels= and texts= go with arrays and lists of paths; this source has its own columns or "
             "folders: name them with label_column= and text_column="

@@ -4,51 +4,35 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .._errors import DataError, PlatformError, UsageError
-from ._columns import (
-    ID_NAMES,
-    LABEL_NAMES,
-    TEXT_NAMES,
-    Options,
-    from_multi_hot,
-    pick,
-    pick_image,
-    to_labels,
-    unique_names,
-)
+from .._errors import DataError, UsageError
+from ._cells import parse_json
+from ._columns import LABEL_NAMES, Options, candidates, from_multi_hot, unique_names
+from ._copies import first_line, mapped_copy
+from ._csv import read_csv, require_distinct
 from ._dataset import Dataset
 from ._files import drop_missing
-from ._items import ArrowItems, Items, PathItems, digest, file_identity
+from ._items import ArrowItems, Items, PathItems, file_identity
 from ._labels import LabelSpace
+from ._roles import Roles, Table
 
 
 def open_csv(path: Path, options: Options) -> Dataset:
     """Open a CSV or TSV table with a header and a column of image paths.
 
+    Labels, ids, texts and paths are read as text: only an empty cell is missing, and 007, NA and true are names like
+    any other. The other columns become numbers where each of their values is one, see `typed`.
+
     Raises:
         DataError: The table cannot be parsed, or has no usable image.
     """
-    import pyarrow as pa
-    from pyarrow import csv
-
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    try:
-        table = csv.read_csv(
-            path,
-            parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            convert_options=csv.ConvertOptions(strings_can_be_null=True),
-        )
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path}: not a readable table ({error}); save it as UTF-8 with a header line") from None
-    return _from_arrow(table, {}, path, options, file_identity(path))
+    return _from_arrow(Table(read_csv(path), str(path), text=True), {}, path, options, file_identity(path))
 
 
 def open_parquet(paths: Sequence[Path], options: Options) -> Dataset:
@@ -59,7 +43,7 @@ def open_parquet(paths: Sequence[Path], options: Options) -> Dataset:
     ``coarse_label_names`` and ``coarse_of_label``.
 
     Raises:
-        DataError: A file is damaged, or there is no image column.
+        DataError: A file is damaged, two columns have one name, or there is no image column.
         PlatformError: The cache folder cannot be written.
     """
     import pyarrow as pa
@@ -69,9 +53,10 @@ def open_parquet(paths: Sequence[Path], options: Options) -> Dataset:
         schema = pq.read_schema(paths[0])
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{paths[0]}: not a readable Parquet file ({error}); copy it again") from None
-    source = _mapped_copy(paths)
-    metadata = {key.decode(): value for key, value in (schema.metadata or {}).items()}
-    return _from_arrow(source.data.table, metadata, paths[0], options, digest(*map(file_identity, paths)))
+    require_distinct(schema.names, str(paths[0]))
+    source, identity = mapped_copy(paths)
+    metadata = {key.decode(errors="replace"): value for key, value in (schema.metadata or {}).items()}
+    return _from_arrow(Table(source.data.table, str(paths[0])), metadata, paths[0], options, identity)
 
 
 def open_hub(name: str, options: Options) -> Dataset:
@@ -89,7 +74,7 @@ def open_hub(name: str, options: Options) -> Dataset:
             loaded = datasets.load_dataset(name)
     except Exception as error:  # the hub client raises many kinds: no network, unknown name, gated, no loader
         raise DataError(
-            f"datasets cannot open '{name}' ({_first_line(error)}); check the name and the network, or give "
+            f"datasets cannot open '{name}' ({first_line(error)}); check the name and the network, or give "
             "a local folder"
         ) from None
     return from_datasets(loaded, options, name)
@@ -116,7 +101,7 @@ def from_datasets(source: Any, options: Options, name: str = "datasets") -> Data
     indices = source._indices
     rows = None if indices is None else np.asarray(indices.column(0), np.int64)
     metadata = _feature_names(source.features, options)
-    return _from_arrow(source.data.table, metadata, Path(name), options, source._fingerprint, rows)
+    return _from_arrow(Table(source.data.table, name, rows), metadata, Path(name), options, source._fingerprint)
 
 
 def _joined(source: Mapping[str, Any], split: str | None) -> Any:
@@ -137,176 +122,92 @@ def _joined(source: Mapping[str, Any], split: str | None) -> Any:
 
 def _feature_names(features: Mapping[str, Any], options: Options) -> dict[str, bytes]:
     """Find the class names that `datasets` keeps in the type of a label column."""
-    column = options.label_column if isinstance(options.label_column, str) else None
-    column = column if column in features else pick(None, LABEL_NAMES, list(features))
-    kind = features.get(column) if column else None
+    named = [options.label_column] if isinstance(options.label_column, str) else candidates(LABEL_NAMES, list(features))
+    kind = features.get(named[0]) if named else None
     kind = kind[0] if isinstance(kind, list) else getattr(kind, "feature", kind)
     names = getattr(kind, "names", None)
     return {"label_names": json.dumps(names).encode()} if names else {}
 
 
-def _mapped_copy(paths: Sequence[Path]) -> Any:
-    """Let `datasets` write the uncompressed Arrow copy that can be memory-mapped; later calls find it."""
-    import datasets
-
-    cache = os.environ.get("KINBITS_CACHE") or os.path.join(os.path.expanduser("~"), ".cache", "kinbits")
-    folder = os.path.join(cache, "arrow")
-    try:
-        with _no_progress():
-            return datasets.Dataset.from_parquet([str(path) for path in paths], cache_dir=folder)
-    except (PermissionError, OSError) as error:
-        raise PlatformError(
-            f"cannot keep a working copy of {paths[0]} in {folder} ({_first_line(error)}); free some space, "
-            "or name a writable folder in KINBITS_CACHE"
-        ) from None
-    except Exception as error:  # datasets wraps whatever its readers raise
-        raise DataError(f"{paths[0]}: not a readable Parquet table ({_first_line(error)})") from None
-
-
-@contextmanager
-def _no_progress() -> Iterator[None]:
-    import datasets
-
-    shown = not datasets.are_progress_bars_disabled()
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        if shown:
-            datasets.enable_progress_bars()
-
-
-def _first_line(error: BaseException) -> str:
-    cause = error.__cause__ or error
-    return (str(cause).strip() or type(cause).__name__).splitlines()[0][:300]
-
-
-def _from_arrow(
-    table: Any,
-    metadata: Mapping[str, bytes],
-    path: Path,
-    options: Options,
-    identity: str,
-    rows: np.ndarray | None = None,
-) -> Dataset:
-    """Build the data set from an Arrow table whose image column holds bytes, structs with bytes, or paths."""
+def _from_arrow(table: Table, metadata: Mapping[str, bytes], path: Path, options: Options, identity: str) -> Dataset:
+    """Build the data set from a table whose image column holds bytes, structs with bytes, or paths."""
     if options.split is not None:
-        rows = _split_rows(table, options.split, rows, str(path))
-    if not (len(table) if rows is None else len(rows)):
+        table = _only_split(table, options.split)
+    if not len(table):
         raise DataError(f"{path}: the table has no rows")
-    columns = list(table.column_names)
-    image = pick_image(options.image_column, columns, str(path))
-    others = {name: _values(table, name, rows) for name in columns if name != image}
-    items, names = _store(table.column(image), path, options, identity, rows)
-    labels, space = _labels(others, columns, metadata, options, str(path))
-    text = pick(options.text_column, TEXT_NAMES, [name for name in others])
-    texts = None if text is None else tuple(str(value or "") for value in others[text])
-    used = {text, *_label_columns(options, columns)}
+    if options.label_names is None and "label_names" in metadata:
+        options = replace(options, label_names=_json(metadata, "label_names", table.source))
+    roles = Roles(table, options)
+    items, names = _store(table, roles.image, path, options, identity)
+    ids = roles.ids if roles.ids is not None else np.arange(len(items)) if names is None else unique_names(names)
+    labels, space = _labels(table, roles, options)
+    if labels is not None and space is not None:
+        space = _coarse(table, metadata, labels, space) or space
+    columns = roles.metadata(with_image=names is not None and roles.ids is not None)
     data = Dataset(
         items=items,
-        ids=_ids(others, names, options, len(items)),
+        ids=ids,
         labels=labels,
         space=space,
-        texts=texts,
-        columns={name: values for name, values in others.items() if name not in used},
+        texts=roles.texts,
+        columns=columns,
         name=path.stem,
+        label_column=roles.label or "label",
+        text_column=roles.text or "text",
+        guesses=tuple(roles.guesses),
     )
     root = options.root if options.root is not None else path.parent
     return data if names is None else drop_missing(data, f"{path} (paths start from {root}; another folder: root=)")
 
 
-def _split_rows(table: Any, split: str, rows: np.ndarray | None, source: str) -> np.ndarray:
-    values = np.array(_values(table, "split", rows) if "split" in table.column_names else [], dtype=object)
-    if split not in values:
-        known = ", ".join(sorted({str(value) for value in values})) or "none"
-        raise DataError(f"{source}: no split '{split}'; the splits in its column 'split' are: {known}")
-    chosen = np.flatnonzero(values == split)
-    return chosen if rows is None else rows[chosen]
+def _only_split(table: Table, split: str) -> Table:
+    cells = table.cells("split") if "split" in table.names else []
+    chosen = np.flatnonzero([str(cell) == split for cell in cells])
+    if not len(chosen):
+        known = ", ".join(sorted({str(cell) for cell in cells})) or "none"
+        raise DataError(f"{table.source}: no split '{split}'; the splits in its column 'split' are: {known}")
+    return table.take(chosen)
 
 
-def _values(table: Any, name: str, rows: np.ndarray | None) -> list[Any]:
-    column = table.column(name)
-    return (column if rows is None else column.take(rows)).to_pylist()  # type: ignore[no-any-return]
-
-
-def _store(
-    column: Any, path: Path, options: Options, identity: str, rows: np.ndarray | None
-) -> tuple[Items, list[str] | None]:
+def _store(table: Table, image: str, path: Path, options: Options, identity: str) -> tuple[Items, list[str] | None]:
     """Choose the store by the column's type; the second part is the paths, None for bytes."""
-    import pyarrow.types as types
-
-    kind = column.type
-    if types.is_string(kind) or types.is_large_string(kind):
+    if table.holds_text(image):
         root = Path(options.root) if options.root is not None else path.parent
-        names = [value or "" for value in (column if rows is None else column.take(rows)).to_pylist()]
+        names = [name or "" for name in table.cells(image)]
         return PathItems([root / name for name in names]), names
-    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_struct(kind):
-        return ArrowItems(column, identity, rows), None
-    raise DataError(
-        f"{path}: the image column holds {kind}, not bytes or paths; name another with image_column=, on the command "
-        f"line --image-column"
-    )
+    return ArrowItems(table.column(image), identity, table.rows), None
 
 
-def _ids(others: Mapping[str, Sequence[Any]], paths: list[str] | None, options: Options, count: int) -> np.ndarray:
-    """Take the id column, else the paths, else a guessed column if it is unique, else row numbers."""
-    column = pick(options.id_column, [] if paths is not None else ID_NAMES, list(others))
-    if column is None:
-        return np.arange(count) if paths is None else unique_names(paths)
-    values = others[column]
-    if options.id_column is None and (None in values or len(set(values)) < len(values)):
-        return np.arange(count)
-    whole = all(isinstance(value, int) for value in values)
-    return np.array(values, np.int64) if whole else np.array([str(value) for value in values], np.str_)
+def _labels(table: Table, roles: Roles, options: Options) -> tuple[np.ndarray | None, LabelSpace | None]:
+    names = options.label_column
+    if names is None or isinstance(names, str) or len(names) == 1:
+        return roles.labels
+    hot = np.array([_zeros_and_ones(table, name) for name in names]).T
+    return from_multi_hot(hot, options.label_names or names, table.source)
 
 
-def _label_columns(options: Options, columns: Sequence[str]) -> list[str]:
-    if options.label_column is None or isinstance(options.label_column, str):
-        found = pick(options.label_column, LABEL_NAMES, columns)
-        return [] if found is None else [found]
-    return [name for name in (pick(name, (), columns) for name in options.label_column) if name is not None]
+def _zeros_and_ones(table: Table, name: str) -> list[int]:
+    """Read a column of 0 and 1, also written as text; anything else becomes -1, which `from_multi_hot` refuses."""
+    return [int(cell) if cell in (0, 1, "0", "1") else -1 for cell in table.cells(name)]
 
 
-def _labels(
-    others: Mapping[str, Sequence[Any]],
-    columns: Sequence[str],
-    metadata: Mapping[str, bytes],
-    options: Options,
-    source: str,
-) -> tuple[np.ndarray | None, LabelSpace | None]:
-    names = _label_columns(options, columns)
-    if not names:
-        return None, None
-    if len(names) > 1:
-        hot = np.array([others[name] for name in names], dtype=object).T
-        return from_multi_hot(hot.astype(np.int64), options.label_names or names, source)
-    if options.label_names is None and "label_names" in metadata:
-        options = replace(options, label_names=_json(metadata, "label_names", source))
-    labels, space = to_labels(others[names[0]], options, source)
-    coarse = _coarse(metadata, labels, others.get("coarse_label"), space, source)
-    return labels, coarse or space
-
-
-def _coarse(
-    metadata: Mapping[str, bytes],
-    labels: np.ndarray,
-    column: Sequence[Any] | None,
-    space: LabelSpace,
-    source: str,
-) -> LabelSpace | None:
+def _coarse(table: Table, metadata: Mapping[str, bytes], labels: np.ndarray, space: LabelSpace) -> LabelSpace | None:
     """Build the hierarchy from ``coarse_of_label``, else from the rows of the column ``coarse_label``."""
     if "coarse_label_names" not in metadata or space.multi:
         return None
-    names = _json(metadata, "coarse_label_names", source)
+    names = _json(metadata, "coarse_label_names", table.source)
     if "coarse_of_label" in metadata:
-        return LabelSpace.with_levels(space.names, [(_json(metadata, "coarse_of_label", source), names)])
-    table = _seen_together(labels, column, space.classes)
-    return None if table is None else LabelSpace.with_levels(space.names, [(table, names)])
+        coarse = _json(metadata, "coarse_of_label", table.source)
+        if not all(type(one) is int for one in coarse):
+            raise DataError(f"{table.source}: 'coarse_of_label' must be a list of whole numbers, one a class")
+        return LabelSpace.with_levels(space.names, [(coarse, names)])
+    seen = _seen_together(labels, table.cells("coarse_label"), space.classes) if "coarse_label" in table.names else None
+    return None if seen is None else LabelSpace.with_levels(space.names, [(seen, names)])
 
 
-def _seen_together(labels: np.ndarray, column: Sequence[Any] | None, classes: int) -> list[int] | None:
+def _seen_together(labels: np.ndarray, column: Sequence[Any], classes: int) -> list[int] | None:
     """Read the coarse class of each class off the rows; None unless the rows show exactly one for each."""
-    if column is None:
+    if not all(cell is None or type(cell) is int for cell in column):
         return None
     pairs = {(int(fine), coarse) for fine, coarse in zip(labels, column, strict=True) if fine >= 0}
     table = dict(pairs)
@@ -316,7 +217,7 @@ def _seen_together(labels: np.ndarray, column: Sequence[Any] | None, classes: in
 
 def _json(metadata: Mapping[str, bytes], key: str, source: str) -> list[Any]:
     try:
-        value = json.loads(metadata[key])
+        value = parse_json(metadata[key])
     except ValueError as error:
         raise DataError(f"{source}: '{key}' in the schema metadata is no JSON ({error}); write a JSON list") from None
     if not isinstance(value, list):

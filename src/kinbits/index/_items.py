@@ -236,24 +236,29 @@ def _is_dataset(items: Any) -> bool:
 def columns_of(dataset: Any) -> dict[str, list[Any]]:
     """Return the metadata that a data set brings: its labels by name, its texts, and its columns.
 
-    A column with a name that hits give to their own, or that is called as the labels or texts are, is left out.
+    Labels and texts are called as in the source, e.g. ``category`` and ``title``; those of a folder are ``label`` and
+    ``text``. A column with a name that hits give to their own is left out.
 
     Args:
         dataset: A `kinbits.data.Dataset` of n items.
 
     Returns:
-        ``label``, ``text`` and the others, n values each: numbers, bool, str, or None where there is none. Values of
-        other types become text.
+        The columns by name, n values each: numbers, bool, str, or None where there is none. Values of other types
+        become text.
     """
     columns: dict[str, list[Any]] = {}
     if dataset.labels is not None:
-        columns["label"] = label_texts(dataset.labels, dataset.space)
+        columns[_free(getattr(dataset, "label_column", "label"), "label")] = label_texts(dataset.labels, dataset.space)
     if dataset.texts is not None:
-        columns["text"] = list(dataset.texts)
+        columns[_free(getattr(dataset, "text_column", "text"), "text")] = list(dataset.texts)
     for name, values in dataset.columns.items():
         if name not in RESERVED:
             columns.setdefault(name, [_plain(value) for value in values])
     return columns
+
+
+def _free(name: str, otherwise: str) -> str:
+    return otherwise if name in RESERVED else name
 
 
 def _plain(value: Any) -> Any:
