@@ -35,6 +35,7 @@ FLOORS = [
     "_inputs",
     "_training_data",
     "_parts",
+    "_operating_points",
     "_artefact",
     "_restore",
     "_card",
