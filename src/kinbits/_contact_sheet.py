@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from kinbits._errors import PlatformError, UsageError
+from kinbits._errors import UsageError, platform_error
+from kinbits._files import file_aside, full_path
 
 INK, SOFT, PAPER, PANEL = (28, 32, 38), (104, 112, 122), (255, 255, 255), (243, 245, 247)
 GOOD, BAD, PLAIN = (22, 150, 82), (208, 52, 44), (190, 196, 202)
@@ -54,10 +56,21 @@ def contact_sheet(
         for place, tile in enumerate(row):
             sheet.tile(number, place, tile)
     try:
-        sheet.image.save(path, format="PNG", optimize=True)
+        with file_aside(full_path(path)) as aside:
+            sheet.image.save(aside, format="PNG")
     except OSError as error:
-        raise PlatformError(f"cannot write {path}: {error.strerror or error}") from None
+        raise platform_error(f"{path} cannot be written", error) from None
     return Path(path)
+
+
+def placeholder(text: str) -> Image.Image:
+    """Draw a tile that shows a text where there is no picture."""
+    image = Image.new("RGB", (SIDE, SIDE), PANEL)
+    draw, font = ImageDraw.Draw(image), _font(13)
+    letters = max(1, int(SIDE / draw.textlength("n", font)))
+    lines = textwrap.wrap(text, letters)[: SIDE // 18]
+    draw.multiline_text((SIDE / 2, SIDE / 2), "\n".join(lines), SOFT, font, anchor="mm", align="center")
+    return image
 
 
 class _Sheet:

@@ -24,9 +24,7 @@ _FIRST = 5  # ids that a dry run names
 @index.command()
 def delete(
     folder: IndexFolder,
-    ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="Ids as `kinbits search` shows them.")
-    ] = None,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids as `kinbits search` shows them.")] = None,
     where: WhereOption = None,
     ids_file: Annotated[
         str | None, typer.Option("--ids", metavar="FILE", help="A file with one id a line; - for standard input.")

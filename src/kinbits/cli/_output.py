@@ -85,15 +85,24 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str |
         padding=(0, 1),
     )
     for place, name in enumerate(columns):
-        number = bool(kept) and all(isinstance(row[place], (int, float)) for row in kept)
+        number = bool(kept) and all(_is_number(row[place]) or row[place] is None for row in kept)
         made.add_column(printable(name), justify="right" if number else "left", overflow="fold", no_wrap=number)
     for row in kept:
-        made.add_row(*(Text(_cell(value)) for value in row))
+        made.add_row(*(Text(cell_text(value)) for value in row))
     return made
 
 
-def _cell(value: Any) -> str:
-    return "" if value is None else printable(value)
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def cell_text(value: Any) -> str:
+    """Write a value as a table shows it: None as nothing, true and false as in filters, six digits of a float."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.6g}" if isinstance(value, float) else printable(value)
 
 
 def facts(pairs: Mapping[str, Any]) -> None:

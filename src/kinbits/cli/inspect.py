@@ -117,13 +117,11 @@ def _of_index(folder: Path, label: str | None) -> _Known:
     opened = opened_index(folder)
     codes: list[np.ndarray] = []
     labels: list[Any] = []
-    kinds = opened._state.column_kinds
-    name = _label_column(label, kinds)
-    column = {name: kinds.get(name, "text")}
+    name = _label_column(label, opened._state.columns)
     for segment in opened._state.segments:
         segment.require_whole(opened.bits)
         codes.append(segment.codes[segment.living(0, segment.rows)])
-        labels += [value for (value,) in segment.values(column)]
+        labels += [value for (value,) in segment.plain_values([name])]
     if not codes:
         raise DataError(f"the index {folder} is empty; statistics need 2 codes or more")
     return _Known(np.concatenate(codes), opened.bits, _numbers(labels))

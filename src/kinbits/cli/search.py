@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,16 +14,23 @@ from kinbits._errors import DataError, UsageError
 from kinbits._words import shortened
 from kinbits.cli._app import app
 from kinbits.cli._index_options import IndexFolder, ModelOption, WhereOption, opened_index
-from kinbits.cli._output import JsonFlag, console, note, print_json, table
+from kinbits.cli._output import JsonFlag, note, print_json
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from kinbits.index import Hits
+    from kinbits.data import Dataset
     from kinbits.model import HashModel
 
-_COLUMNS = 4
-LONGEST = 120  # characters of a text in a table
+_STDIN = Path("-")
+_TEXT_FILES = (".txt", ".md", ".json", ".jsonl")
+
+
+@dataclass(frozen=True)
+class _Queries:
+    """What is searched with: the names, the codes or whatever is re-ranked with, and the images, if they are images."""
+
+    names: list[str]
+    items: Any
+    images: Dataset | None = None
 
 
 @app.command()
@@ -28,21 +38,42 @@ def search(
     folder: IndexFolder,
     images: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[IMAGE]...", help="Images to search with, or one folder of them.", show_default=False),
+        typer.Argument(
+            metavar="IMAGE", help="Images, or one folder of them; - reads standard input.", show_default=False
+        ),
     ] = None,
     text: Annotated[
         list[str] | None, typer.Option(help="Search with a text, if the model reads text.", show_default=False)
     ] = None,
     k: Annotated[
-        int | None, typer.Option("-k", min=1, help="At most so many hits; 10 if not given.", show_default=False)
+        int | None, typer.Option("-k", min=1, help="Maximum number of hits; 10 if not given.", show_default=False)
     ] = None,
     radius: Annotated[
-        int | None, typer.Option("--radius", "-r", help="Only hits within so many bits.", show_default=False)
+        int | None,
+        typer.Option("--radius", "-r", help="Maximum Hamming distance of a hit, in bits.", show_default=False),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TARGET",
+            help="Take the radius that `kinbits evaluate --at` found, e.g. precision=0.95.",
+            show_default=False,
+        ),
     ] = None,
     where: WhereOption = None,
     rerank: Annotated[
         int | None,
         typer.Option(min=1, help="Re-rank so many by features; the model needs a decoder.", show_default=False),
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAMES", help="Columns to show, e.g. price,stock; else those that fit.", show_default=False
+        ),
+    ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", help="Draw queries and hits as a contact sheet.", show_default=False),
     ] = None,
     model: ModelOption = None,
     as_json: JsonFlag = False,
@@ -54,33 +85,47 @@ def search(
     With a model of method rankhash, --rerank 100 puts the 100 nearest codes into
     the order of the features that the model reconstructs from them.
     """
-    from kinbits.cli._remembered import model_of
+    from kinbits.cli._hits_sheet import check_sheet, draw_sheet
+    from kinbits.cli._hits_table import HitsTable
+    from kinbits.cli._remembered import model_of, roots
 
     if bool(images) == bool(text):
         raise UsageError("give images to search with, or --text; one of the two")
+    if at is not None and radius is not None:
+        raise UsageError("--at stands for a radius; leave --radius out")
     if text and rerank:
         raise UsageError("--rerank compares features of images; leave it out with --text")
-    opened_index(folder)  # a missing or damaged index is told before a model is loaded
+    # what is missing or damaged is told before a model is loaded
+    shown = HitsTable(opened_index(folder).info()["columns"], columns or [])
+    if sheet is not None:
+        check_sheet(sheet)
     loaded = model_of(folder, model)
     opened = opened_index(folder, loaded)
-    names, queries = _texts(loaded, text) if text else _images(loaded, images or [], rerank=bool(rerank))
-    found = opened.search(queries, k, radius=radius, where=where or None, rerank=rerank or False)
+    radius = radius if at is None else loaded.radius(at)
+    queries = _texts(loaded, text) if text else _images(loaded, images or [], rerank=bool(rerank))
+    found = opened.search(queries.items, k, radius=radius, where=where or None, rerank=rerank or False)
+    if sheet is not None:
+        draw_sheet(sheet, folder, queries.names, queries.images, found, roots(folder))
     if as_json:
-        print_json([{"query": n, "hits": hits.to_dicts()} for n, hits in zip(names, found, strict=True)])
+        print_json([{"query": n, "hits": hits.to_dicts()} for n, hits in zip(queries.names, found, strict=True)])
         return
-    for name, hits in zip(names, found, strict=True):
-        _show(f'"{_cut(name)}"' if text else name, hits)
+    for name, hits in zip(queries.names, found, strict=True):
+        shown.show(f'"{shortened(" ".join(name.split()), 120)}"' if text else name, hits)
+    if shown.hint:
+        note(shown.hint)
+    if sheet is not None:
+        note(f"sheet written to {sheet}")
     if rerank:
         note("note: ordered by features that the model reconstructs from the codes, not by the distance shown")
 
 
-def _texts(model: HashModel, texts: list[str]) -> tuple[list[str], np.ndarray]:
+def _texts(model: HashModel, texts: list[str]) -> _Queries:
     if not all(text.strip() for text in texts):
         raise UsageError("a text to search with is empty; write what to look for")
-    return texts, model.encode(text=texts)
+    return _Queries(texts, model.encode(text=texts))
 
 
-def _images(model: HashModel, paths: list[Path], *, rerank: bool) -> tuple[list[str], Any]:
+def _images(model: HashModel, paths: Sequence[Path], *, rerank: bool) -> _Queries:
     """Encode what can be read, or leave that to re-ranking, which needs features too.
 
     What cannot be read is named, and only fatal if nothing is left.
@@ -88,39 +133,37 @@ def _images(model: HashModel, paths: list[Path], *, rerank: bool) -> tuple[list[
     from kinbits._inputs import as_dataset
     from kinbits.data import readable
 
-    missing = [path for path in paths if not path.exists()]
+    _check(paths)
+    given: list[Any] = [_standard_input() if path == _STDIN else path for path in paths]
+    dataset = as_dataset(given[0] if len(given) == 1 else given)
+    items: Any
+    if rerank:
+        items = kept = readable(dataset)
+    else:
+        items, kept = model.encode_readable(dataset)
+    names = {f"image {place}": "standard input" for place, path in enumerate(paths) if path == _STDIN}
+    skipped = [(names.get(one.id, one.id), one.reason) for one in kept.skipped]
+    if not len(kept):
+        name, reason = skipped[0]
+        raise DataError(f"none of {len(paths)} images can be read ({name}: {reason}); give other images")
+    for name, reason in skipped:
+        note(f"skipped {name}: {reason}")
+    return _Queries([names.get(str(name), str(name)) for name in kept.ids], items, kept)
+
+
+def _check(paths: Sequence[Path]) -> None:
+    missing = [path for path in paths if path != _STDIN and not path.exists()]
     if missing:
         raise DataError(f"no such file: {missing[0]}; give paths of images")
-    dataset = as_dataset(paths[0] if len(paths) == 1 else [str(path) for path in paths])
-    if rerank:
-        queries: Any = readable(dataset)
-        kept = queries
-    else:
-        queries, kept = model.encode_readable(dataset)
-    if not len(kept):
-        first = kept.skipped[0]
-        raise DataError(f"none of {len(paths)} images can be read ({first.id}: {first.reason}); give other images")
-    for one in kept.skipped:
-        note(f"skipped {one.id}: {one.reason}")
-    return [str(name) for name in kept.ids], queries
+    texts = [path for path in paths if path.suffix.lower() in _TEXT_FILES and path.is_file()]
+    if texts:
+        raise DataError(f"{texts[0]} is a file of text, not an image; to search with a text, write it behind --text")
+    if paths.count(_STDIN) > 1:
+        raise UsageError("standard input holds one image; give - once")
 
 
-def _show(name: str, hits: Hits) -> None:
-    if not len(hits):
-        console().print(f"{name}: nothing found")
-        return
-    rows: list[dict[str, Any]] = hits.to_dicts()
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    columns = sorted(columns, key=lambda column: (column not in ("id", "distance"), column != "label"))
-    shown = columns[: 2 + _COLUMNS]
-    cells = ([_cell(column, row.get(column)) for column in shown] for row in rows)
-    console().print(table(shown, cells, title=name))
-
-
-def _cell(column: str, value: Any) -> Any:
-    """Cut a long text, but no id, which a person may want to copy; JSON holds all of both."""
-    return _cut(value) if isinstance(value, str) and column != "id" else value
-
-
-def _cut(text: str) -> str:
-    return shortened(" ".join(text.split()), LONGEST)
+def _standard_input() -> bytes:
+    data = sys.stdin.buffer.read()
+    if not data:
+        raise DataError("standard input is empty; pipe an image into the command")
+    return data
