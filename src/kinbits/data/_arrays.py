@@ -145,7 +145,7 @@ class _Beside:
                 read(key)
                 return key
             except DataError as error:
-                self._told.append(f"array '{key}' is not taken as {what}: {error}")
+                self._told.append(f"array '{key}' is not taken as {what}: {str(error).partition('; ')[0]}")
         return None
 
     def _read_labels(self, key: str) -> None:

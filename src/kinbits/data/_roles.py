@@ -229,7 +229,7 @@ class Roles:
             try:
                 return name, read(name)
             except DataError as error:
-                why = str(error).removeprefix(f"{self.table.source}: ")
+                why = str(error).removeprefix(f"{self.table.source}: ").partition("; ")[0]  # without the remedy
                 self.guesses.append(f"column '{name}' is not taken as {what}: {why}")
         return None, None
 

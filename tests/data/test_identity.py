@@ -1,0 +1,106 @@
+"""A file that has changed is never answered from what was kept of the old one."""
+
+import os
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tiny import encoded, image_folder, picture
+
+from kinbits.data import open_dataset
+from kinbits.data._cache import FeatureCache, cache_folder
+from kinbits.data._items import file_identity, image_identity
+
+
+def same_stat(path, change):
+    """Change a file and put its time of modification back."""
+    before = path.stat()
+    change()
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    while path.stat().st_ctime_ns == before.st_ctime_ns:  # until the clock of the file system has ticked
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
+def overwrite(path, start, data):
+    with path.open("r+b") as file:
+        file.seek(start)
+        file.write(data)
+
+
+def table(path, seed):
+    """Write an uncompressed table of two images; those of all seeds have one size."""
+    blobs = [encoded(picture(seed + row, (16, 16)), "BMP") for row in range(2)]
+    pq.write_table(pa.table({"image": blobs, "label": [seed % 2, 1]}), path, compression="none", use_dictionary=False)
+
+
+@pytest.mark.parametrize("how", ["in place", "by a new file"])
+def test_a_table_that_was_replaced_at_one_time_is_read_anew(tmp_path, how):
+    path = tmp_path / "t.parquet"
+    table(path, 0)
+    first = open_dataset(path)
+
+    def replace():
+        new = path if how == "in place" else tmp_path / "new"
+        table(new, 5)
+        os.replace(new, path)
+
+    same_stat(path, replace)
+    second = open_dataset(path)
+    assert second.labels.tolist() == [1, 1]
+    assert (np.asarray(second.image(0)) == np.asarray(picture(5, (16, 16)))).all()
+    assert second.fingerprint != first.fingerprint
+    assert (np.asarray(first.image(0)) == np.asarray(picture(0, (16, 16)))).all()  # who has the old copy open keeps it
+
+
+def test_only_the_newest_copy_of_a_table_stays(tmp_path, monkeypatch):
+    monkeypatch.setenv("KINBITS_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "t.parquet"
+    for seed in range(3):
+        table(path, seed)
+        open_dataset(path)
+        (home,) = (tmp_path / "cache" / "arrow").iterdir()
+        assert len(list(home.iterdir())) == 1
+
+
+@pytest.mark.parametrize("at", [0, 30_000, 69_990])
+def test_an_image_that_was_changed_at_one_time_has_another_fingerprint(tmp_path, at):
+    image_folder(tmp_path, {"cat": 1})
+    path = tmp_path / "cat" / "0.bmp"
+    os.remove(tmp_path / "cat" / "0.png")
+    path.write_bytes(np.random.default_rng(0).bytes(70_000))
+    before = open_dataset(tmp_path).fingerprint
+    assert open_dataset(tmp_path).fingerprint == before
+    same_stat(path, lambda: overwrite(path, at, b"changed"))
+    assert open_dataset(tmp_path).fingerprint != before
+
+
+def test_whole_small_tables_and_blocks_of_large_ones_are_read(tmp_path):
+    small = tmp_path / "small.npy"
+    small.write_bytes(bytes(100_000))
+    names = {file_identity(small), image_identity(small)}
+    for start in (0, 50_000, 99_999):
+        overwrite(small, start, b"x")
+        names |= {file_identity(small)}
+    assert len(names) == 5
+    large = tmp_path / "large.npy"
+    with large.open("wb") as file:
+        file.truncate(1 << 30)  # a hole, which takes no room
+    before = file_identity(large)
+    overwrite(large, (1 << 30) - 1, b"x")
+    assert file_identity(large) != before
+
+
+def test_what_is_no_file_has_a_name_too(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "nowhere", tmp_path / "pipe", "a\0b", tmp_path):
+        assert image_identity(path).endswith("|missing")
+
+
+def test_one_folder_holds_all_caches(tmp_path, monkeypatch):
+    monkeypatch.setenv("KINBITS_CACHE", str(tmp_path))
+    assert (FeatureCache().root, cache_folder("arrow")) == (tmp_path / "features", tmp_path / "arrow")
+    monkeypatch.delenv("KINBITS_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert FeatureCache().root == tmp_path / ".cache" / "kinbits" / "features"
