@@ -1,4 +1,4 @@
-"""A small model without training, and seeded damage to its folder: run as ``python model_folders.py COUNT SEED``."""
+"""Small models without training, and seeded damage to their folders: run as ``python model_folders.py COUNT SEED``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from kinbits import HashModel, KinbitsError
-from kinbits.backbones import load_backbone
+from kinbits.backbones import Preprocessing, build_backbone, load_backbone
 from kinbits.heads import Decoder, build_head
 from kinbits.model import Tower
 
@@ -34,6 +34,21 @@ def small_model(seed: int = 0, hidden: int = 4) -> HashModel:
     method = {"name": "orthohash", "params": {"scale": 8.0}}
     training = {"data": "x", "rows": 5, "seed": seed, "epochs": 1, "history": [{"loss": 0.5}, {"loss": 0.25}]}
     return HashModel(towers, method, training, {"self": {"map@all": 0.5}}, Decoder(BITS, FEATURES, hidden))
+
+
+def transformer_model() -> HashModel:
+    """Return a model with a transformer for images and one for texts."""
+    torch.manual_seed(0)
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    rest = {"licence": "mit", "pretrained": True, "name": "hf:x"}
+    vit = {"model_type": "vit", "image_size": 16, "patch_size": 8, **size}
+    bert = {"model_type": "bert", "vocab_size": 20, "max_position_embeddings": 8, **size}
+    preprocessing = {"preprocessing": Preprocessing(16).to_dict()}
+    image = build_backbone({"backbone": "hf:", "config": vit, **preprocessing, **rest})
+    text = build_backbone({"backbone": "hf-text:", "config": bert, "tokenizer_bytes": 5, **rest})
+    head = {"name": "linear", "features": 16, "bits": BITS}
+    towers = {"image": Tower(image, build_head(head)), "text": Tower(text, build_head(head))}
+    return HashModel(towers, {"name": "dcmh", "params": {}})
 
 
 def edit(folder: Path, change, name: str = "config.json") -> None:
@@ -101,11 +116,11 @@ def _bytes(path, kind, rng):
     path.write_bytes(raw)
 
 
-def outcomes(count: int, seed: int) -> Counter[str]:
-    """Load damaged folders; count what came of it. Anything but a model or a KinbitsError is raised."""
+def outcomes(model: HashModel, count: int, seed: int) -> Counter[str]:
+    """Load damaged folders of a model; count what came of it. Anything but a model or a KinbitsError is raised."""
     found: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as place:
-        whole = small_model().save(Path(place) / "whole")
+        whole = model.save(Path(place) / "whole")
         for number in range(count):
             rng = random.Random(f"{seed} {number}")
             copy = Path(place) / "copy"
@@ -126,7 +141,7 @@ def outcomes(count: int, seed: int) -> Counter[str]:
 def _loaded(folder: Path) -> str:
     """Load a model and use it in every way; it must be as good as it looks."""
     model = HashModel.load(folder)
-    codes = model.encode(torch.ones(2, FEATURES).numpy())
+    codes = model.codes(torch.ones(2, FEATURES).numpy())
     assert codes.shape == (2, BITS // 8)
     assert model.reconstruct(codes).shape == (2, FEATURES) if model.decoder is not None else True
     assert repr(model)
@@ -135,4 +150,5 @@ def _loaded(folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    print(dict(outcomes(int(sys.argv[1]), int(sys.argv[2]))))
+    for model in (small_model(), transformer_model()):
+        print(model, dict(outcomes(model, int(sys.argv[1]), int(sys.argv[2]))))

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from kinbits._errors import ArtefactError, platform_error
 from kinbits._files import CONFIG, check_parent, folder_aside, full_path, open_regular, read_regular, write_text
-from kinbits._words import one_line
 from kinbits._operating_points import with_measured
+from kinbits._words import one_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -134,12 +134,17 @@ def read_folder(folder: Path, newest: int) -> tuple[dict[str, Any], dict[str, Te
         )
     tensors = _tensors(folder / TENSORS)
     check_finite(tensors, folder)
-    training, metrics = (_json(folder / name) if (folder / name).exists() else {} for name in (TRAINING, METRICS))
-    if not all(isinstance(values, dict) for values in metrics.values()):
-        raise _unreadable(folder / METRICS, "it does not hold numbers by protocol")
+    training = _json(folder / TRAINING) if (folder / TRAINING).exists() else {}
     if not isinstance(config.get("method"), dict) or not isinstance(config["method"].get("params", {}), dict):
         raise _unreadable(folder / CONFIG, "it names no method")
-    return config, tensors, {TRAINING: training, METRICS: metrics}
+    return config, tensors, {TRAINING: training, METRICS: _metrics(folder / METRICS)}
+
+
+def _metrics(path: Path) -> dict[str, dict[str, Any]]:
+    metrics = _json(path) if path.exists() else {}
+    if not all(isinstance(values, dict) for values in metrics.values()):
+        raise _unreadable(path, "it does not hold numbers by protocol")
+    return metrics
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
@@ -211,5 +216,4 @@ def append_metrics(folder: str | os.PathLike[str], name: str, values: Mapping[st
         PlatformError: It cannot be written.
     """
     path = full_path(folder) / METRICS
-    known = _json(path) if path.exists() else {}
-    write_text(path, json.dumps(with_measured(known, name, values), indent=2) + "\n")
+    write_text(path, json.dumps(with_measured(_metrics(path), name, values), indent=2) + "\n")
