@@ -103,7 +103,7 @@ def contents_of(state: State) -> Contents:
     for segment in state.segments:
         rows = segment.living(0, segment.rows)
         columns = tuple(segment.columns)
-        values = list(segment.values(columns)) if columns else []
+        values = list(segment.plain_values(columns)) if columns else []
         parts.append(_Items(segment.number, np.array(segment.ids[rows]), segment.codes[rows], columns, values))
     kept = {name: getattr(state, name) for name in Contents.__dataclass_fields__ if name != "items"}
     return Contents(**kept, items=tuple(parts))

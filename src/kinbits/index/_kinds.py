@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from typing import Any, Literal
 
@@ -47,10 +47,16 @@ def as_stored(value: Any, kind: Kind) -> Any:
     return _AS_BYTES[value] if kind == "mixed" and isinstance(value, bool) else value
 
 
-def encoded(rows: Iterable[Sequence[Any]], kinds: Sequence[Kind]) -> Iterator[Sequence[Any]]:
-    """Turn rows of plain values into rows as SQLite holds them."""
-    mixed = [place for place, kind in enumerate(kinds) if kind == "mixed"]
-    return (_encoded(row, mixed) for row in rows) if mixed else iter(rows)
+def column_as_stored(values: Iterable[Any], kind: Kind) -> Iterable[Any]:
+    """Return a column of plain values as SQLite holds them."""
+    if kind == "boolean":
+        return map({False: 0, True: 1}.get, values)  # as exact integers, which sqlite3 takes five times as fast
+    return (as_stored(value, kind) for value in values) if kind == "mixed" else values
+
+
+def converted(field: str, own: Kind, kind: Kind) -> str:
+    """Return the SQL of a column of one type as a column of another type holds it."""
+    return f"CASE {field} WHEN 0 THEN x'00' WHEN 1 THEN x'01' END" if (own, kind) == ("boolean", "mixed") else field
 
 
 def decoded(rows: Sequence[Sequence[Any]], kinds: Sequence[Kind]) -> Sequence[Sequence[Any]]:
@@ -59,13 +65,6 @@ def decoded(rows: Sequence[Sequence[Any]], kinds: Sequence[Kind]) -> Sequence[Se
         return rows
     columns = [_decoded(values, kind) for values, kind in zip(zip(*rows, strict=True), kinds, strict=True)]
     return list(zip(*columns, strict=True))
-
-
-def _encoded(row: Sequence[Any], mixed: Sequence[int]) -> Sequence[Any]:
-    values = list(row)
-    for place in mixed:
-        values[place] = as_stored(values[place], "mixed")
-    return values
 
 
 def _decoded(values: Sequence[Any], kind: Kind) -> Iterable[Any]:

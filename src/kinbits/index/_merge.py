@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinbits._errors import ArtefactError, DataError
+from kinbits._lazy import lazy
 from kinbits.hamming import Codes
 from kinbits.index._bitmap import Rows
 from kinbits.index._ids import Ids, readable
-from kinbits.index._kinds import Kind, joined, kind_of_values
+from kinbits.index._kinds import Kind, column_as_stored, joined, kind_of_values
 from kinbits.index._table import Values
 
 BLOCK = 1 << 18  # rows of each run that are looked at together
@@ -36,8 +37,8 @@ class Run(Protocol):
         """Return which of the rows ``start`` to ``stop - 1`` are not deleted."""
         ...
 
-    def values(self, columns: Sequence[str]) -> Iterator[Values]:
-        """Yield the metadata of all living rows; None for columns that it lacks."""
+    def values(self, kinds: Mapping[str, Kind]) -> Iterator[Values]:
+        """Yield the metadata of living rows as columns of these names and types store them; None for lacking ones."""
         ...
 
     def __len__(self) -> int:
@@ -67,7 +68,7 @@ class Batch:
         """Names of the columns."""
         return tuple(self.metadata)
 
-    @property
+    @lazy
     def kinds(self) -> Mapping[str, Kind]:
         """Types of the columns by name."""
         return {name: kind_of_values(values) for name, values in self.metadata.items()}
@@ -76,9 +77,10 @@ class Batch:
         """Return all rows from ``start`` to ``stop - 1``."""
         return np.arange(start, stop)
 
-    def values(self, columns: Sequence[str]) -> Iterator[Values]:
-        """Yield the metadata row by row; None for columns that the batch lacks."""
-        parts = [self.metadata.get(name) or repeat(None, len(self)) for name in columns]
+    def values(self, kinds: Mapping[str, Kind]) -> Iterator[Values]:
+        """Yield the metadata as columns of these names and types store them; None for lacking ones."""
+        given = ((self.metadata.get(name) or repeat(None, len(self)), kind) for name, kind in kinds.items())
+        parts = [column_as_stored(values, kind) for values, kind in given]
         return zip(*parts, strict=True)
 
     def sorted(self) -> Batch:
@@ -118,8 +120,8 @@ class Merge:
         """Names of the columns of all runs."""
         return list(dict.fromkeys(name for run in self.runs for name in run.columns))
 
-    @property
-    def kinds(self) -> dict[str, Kind]:
+    @lazy
+    def kinds(self) -> Mapping[str, Kind]:
         """Types of the columns of all runs by name."""
         known = [run.kinds for run in self.runs]
         return {name: joined(kinds[name] for kinds in known if name in kinds) for name in self.columns}
@@ -138,9 +140,9 @@ class Merge:
             yield (ids, codes) if order is None else (ids[order], codes[order])
 
     def values(self) -> Iterator[Values]:
-        """Yield the metadata in order of id."""
-        names = self.columns
-        rows = [run.values(names) for run in self.runs]
+        """Yield the metadata in order of id, as columns of `kinds` store them."""
+        kinds = self.kinds
+        rows = [run.values(kinds) for run in self.runs]
         return chain.from_iterable(islice(rows[run], length) for run, length in self._turns())
 
     def _turns(self) -> Iterator[tuple[int, int]]:

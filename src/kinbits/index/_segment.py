@@ -17,7 +17,7 @@ from kinbits.index import _bitmap
 from kinbits.index._bitmap import Bitmap, Rows
 from kinbits.index._filter import Expression, null_meets
 from kinbits.index._ids import Id, Ids
-from kinbits.index._kinds import Kind
+from kinbits.index._kinds import Kind, decoded
 from kinbits.index._merge import BLOCK, Merge, Run
 from kinbits.index._stored import Stored, aligned
 from kinbits.index._table import Table, Values
@@ -176,12 +176,17 @@ class Segment:
             return np.arange(start, stop)
         return start + np.flatnonzero(_bitmap.unpack(self.alive, start, stop))
 
-    def values(self, columns: Sequence[str]) -> Iterator[Values]:
-        """Yield the metadata of all living rows; None for columns that the segment lacks."""
+    def values(self, kinds: Mapping[str, Kind]) -> Iterator[Values]:
+        """Yield the metadata of living rows as columns of these names and types store them; None for lacking ones."""
         if self.table is None:
-            return repeat((None,) * len(columns), len(self))
-        everything = self.table.values(columns)
+            return repeat((None,) * len(kinds), len(self))
+        everything = self.table.values(kinds)
         return everything if self.alive is None else compress(everything, self._flags(self.alive))
+
+    def plain_values(self, columns: Sequence[str]) -> Sequence[Values]:
+        """Return some columns of all living rows; None for columns that the segment lacks."""
+        kinds = {name: self.kinds.get(name, "empty") for name in columns}
+        return decoded(list(self.values(kinds)), list(kinds.values()))
 
     def describe(self, rows: Rows) -> list[dict[str, Any]]:
         """Return the metadata of some rows."""

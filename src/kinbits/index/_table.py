@@ -11,7 +11,7 @@ import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from itertools import chain, islice, pairwise
+from itertools import chain, count, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,14 @@ from kinbits.index._bitmap import Bitmap
 from kinbits.index._database import Database, in_file, kinds_of, new_lock, schema
 from kinbits.index._filter import Expression
 from kinbits.index._filter_sql import compiled
-from kinbits.index._kinds import Kind, decoded, encoded, kind_of_values
+from kinbits.index._kinds import Kind, converted, decoded, kind_of_values
 from kinbits.index._stored import Stored
 
 Values = Sequence[Any]
 
 _ROWS_PER_STATEMENT = 32  # twice as fast as one row at a time
 _MOST_PARAMETERS = 999  # of one statement, in the oldest SQLite
-_ROWS_PER_BLOCK = 1 << 12
+_ROWS_PER_BLOCK = 1 << 10
 _BITS_PER_QUERY = 1 << 20
 _SAMPLE = 1 << 14  # rows whose answers tell how to ask for the others
 _FEW_SHARE = 0.3  # below, it is faster to list the rows
@@ -69,7 +69,7 @@ class Table:
 
     @classmethod
     def build(cls, kinds: Mapping[str, Kind], rows: Iterable[Values]) -> Table:
-        """Make a table in memory of columns of these names and types."""
+        """Make a table in memory of columns of these names and types; ``rows`` hold values as they are stored."""
         connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         with _writing("memory"):
             _fill(connection, list(kinds.values()), rows)
@@ -77,7 +77,7 @@ class Table:
 
     @classmethod
     def write(cls, path: Path, kinds: Mapping[str, Kind], rows: Iterable[Values]) -> None:
-        """Write a table's file; whoever calls it syncs it.
+        """Write a table's file; whoever calls it syncs it. See `build` for the arguments.
 
         Raises:
             PlatformError: if the disk is full or the folder cannot be written.
@@ -135,9 +135,9 @@ class Table:
             found = dict(zip((row[0] for row in numbered), values, strict=True))
             return [dict(zip(self.columns, found[row + 1], strict=True)) for row in wanted]
 
-    def values(self, columns: Sequence[str]) -> Iterator[Values]:
-        """Iterate over all rows in their order, reduced or extended (with None) to some columns."""
-        return chain.from_iterable(self._blocks(columns))
+    def values(self, kinds: Mapping[str, Kind]) -> Iterator[Values]:
+        """Iterate over all rows in their order, as a table with columns of these names and types stores them."""
+        return chain.from_iterable(self._blocks(kinds))
 
     def check(self, rows: int) -> None:
         """Let SQLite look at every page, and compare all values with the types of their columns.
@@ -176,19 +176,17 @@ class Table:
             present = connection.execute(f"SELECT {sums} FROM items").fetchone()
         return kind_of_values(example for example, any_ in zip(_EXAMPLES.values(), present, strict=True) if any_)
 
-    def _blocks(self, columns: Sequence[str]) -> Iterator[Sequence[Values]]:
+    def _blocks(self, kinds: Mapping[str, Kind]) -> Iterator[list[Values]]:
         """Yield rows in blocks, one statement each: between them the table may be closed, or its process fork."""
-        kinds = [self.kinds.get(column, "empty") for column in columns]
-        fields = ", ".join(["row", *map(self._field, columns)])
-        statement = f"SELECT {fields} FROM items WHERE row > ? ORDER BY row LIMIT {_ROWS_PER_BLOCK}"
-        last = 0
-        while True:
+        own = self.kinds
+        fields = [converted(self._field(name), own.get(name, "empty"), kind) for name, kind in kinds.items()]
+        statement = f"SELECT {', '.join(fields)} FROM items WHERE row > ? AND row <= ? ORDER BY row"
+        for start in count(0, _ROWS_PER_BLOCK):
             with self._reading() as connection:
-                block = connection.execute(statement, [last]).fetchall()
-            if not block:
+                block = connection.execute(statement, [start, start + _ROWS_PER_BLOCK]).fetchall()
+            yield block
+            if len(block) < _ROWS_PER_BLOCK:
                 return
-            last = block[-1][0]
-            yield decoded([row[1:] for row in block], kinds)
 
     def _evaluate(self, clause: str, parameters: list[Any], rows: int) -> Bitmap:
         """Ask for the rows in one text per block, which costs far less than a result of its own for each.
@@ -245,7 +243,7 @@ def _fill(connection: sqlite3.Connection, kinds: Sequence[Kind], rows: Iterable[
     marks = f"({', '.join('?' * columns)})"
     insert = f"INSERT INTO items ({', '.join(f'c{place}' for place in range(columns))}) VALUES "
     step = max(1, min(_ROWS_PER_STATEMENT, _MOST_PARAMETERS // columns))
-    unread = iter(encoded(rows, kinds))
+    unread = iter(rows)
     connection.execute(schema(kinds))
     connection.execute("BEGIN")
     while batch := list(islice(unread, 64 * step)):  # not under the lock: the rows may come from other tables
