@@ -7,10 +7,13 @@ OpenVINO, is used here. Bytes go in: conversion to float and normalisation are p
 from __future__ import annotations
 
 import copy
+import functools
+import itertools
+import os
 import sys
-import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from queue import Empty, SimpleQueue
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -29,7 +32,10 @@ BATCH = 32
 """Images or texts that pass the graph together: larger batches leave the cache and are slower on a CPU."""
 FEW = 4 * BATCH
 """Rows that torch has computed before a graph would be compiled."""
-_kept: WeakKeyDictionary[Backbone, tuple[Any, dict[tuple[int | None, Engine], Forward]]] = WeakKeyDictionary()
+_kept: WeakKeyDictionary[Backbone, _Kept] = WeakKeyDictionary()
+
+# only the forking thread lives on in a child: OpenMP would wait there for its other threads, for ever
+os.register_at_fork(after_in_child=functools.partial(torch.set_num_threads, 1))
 
 
 def fast_forward(backbone: Backbone, *, threads: int | None = None, engine: Engine = "auto") -> Forward:
@@ -44,8 +50,8 @@ def fast_forward(backbone: Backbone, *, threads: int | None = None, engine: Engi
 
     Returns:
         A function to float32 ``(b, d)`` from uint8 ``(b, 3, s, s)`` for images, from a list of b texts for
-        text, from float ``(b, d)`` for vectors. Any b, also 0. It may be called from several threads,
-        which then take turns.
+        text, from float ``(b, d)`` for vectors. Any b, also 0. Several threads may call it at once; a forked
+        child may not, and makes its own.
 
     Raises:
         UsageError: Unknown engine, or threads below 1.
@@ -80,29 +86,67 @@ def kept_forward(backbone: Backbone, rows: int, *, threads: int | None, engine: 
         threads: As for `fast_forward`.
         engine: As for `fast_forward`.
     """
-    state = backbone.fingerprint, _device(backbone)
-    if backbone not in _kept or _kept[backbone][0] != state:
-        _kept[backbone] = state, {}
-    forwards = _kept[backbone][1]
-    if engine == "auto" and rows < FEW and (threads, engine) not in forwards:
+    kept = _kept.get(backbone)
+    if kept is None or not kept.fits(backbone, thorough=rows >= FEW):
+        kept = _kept[backbone] = _Kept(backbone)
+    if engine == "auto" and rows < FEW and (threads, engine) not in kept.forwards:
         engine = "torch"
-    if (threads, engine) not in forwards:
-        forwards[threads, engine] = fast_forward(backbone, threads=threads, engine=engine)
-    return forwards[threads, engine]
+    if (threads, engine) not in kept.forwards:
+        kept.forwards[threads, engine] = fast_forward(backbone, threads=threads, engine=engine)
+    return kept.forwards[threads, engine]
+
+
+class _Kept:
+    """What was compiled from a backbone, and for which weights and process.
+
+    To hash all weights takes longer than one image does. So a few rows only ask PyTorch whether a tensor was replaced
+    or written to, and many rows ask the hash as well, which also sees what was written through ``tensor.data``.
+
+    Attributes:
+        forwards: By number of threads and engine.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        self.forwards: dict[tuple[int | None, Engine], Forward] = {}
+        # the tensors are held, so that no other one gets their address
+        self._weights = [(tensor.detach(), _writes(tensor)) for tensor in _tensors(backbone)]
+        self._fingerprint = backbone.fingerprint
+        self._process = os.getpid()
+
+    def fits(self, backbone: Backbone, *, thorough: bool) -> bool:
+        """Tell whether the weights are the same, and the process too: a forked child has no threads of a graph."""
+        tensors = list(_tensors(backbone))
+        return (
+            self._process == os.getpid()
+            and len(tensors) == len(self._weights)
+            and all(map(_same, tensors, self._weights))
+            and not (thorough and backbone.fingerprint != self._fingerprint)
+        )
+
+
+def _tensors(backbone: Backbone) -> Iterator[Tensor]:
+    return itertools.chain(backbone.parameters(), backbone.buffers())
+
+
+def _writes(tensor: Tensor) -> int:
+    """Return how often PyTorch wrote to a tensor; those of inference mode are not counted, and cannot be written to."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def _same(tensor: Tensor, kept: tuple[Tensor, int]) -> bool:
+    return (tensor.data_ptr(), tensor.device, _writes(tensor)) == (kept[0].data_ptr(), kept[0].device, kept[1])
 
 
 class _Batches:
-    """Cut the input into batches of the best size, one caller at a time."""
+    """Cut the input into batches of the best size."""
 
     def __init__(self, run: Callable[..., np.ndarray], encode: Callable[[Any], Any], features: int) -> None:
         self._run, self._encode, self._features = run, encode, features
-        self._lock = threading.Lock()
 
     def __call__(self, inputs: np.ndarray | Sequence[str]) -> np.ndarray:
         out = np.empty((len(inputs), self._features), np.float32)
-        with self._lock:
-            for start in range(0, len(inputs), BATCH):
-                out[start : start + BATCH] = self._run(*self._encode(inputs[start : start + BATCH]))
+        for start in range(0, len(inputs), BATCH):
+            out[start : start + BATCH] = self._run(*self._encode(inputs[start : start + BATCH]))
         return out
 
 
@@ -148,9 +192,15 @@ def _openvino_or_torch(backbone: Backbone, threads: int | None, *, strict: bool)
 
 def _openvino_runner(backbone: Backbone, threads: int | None) -> Callable[..., np.ndarray]:
     compiled = compile_openvino(*exportable(backbone), threads=threads)
+    idle: SimpleQueue[Any] = SimpleQueue()  # requests, each of which answers one caller at a time
 
     def run(*inputs: np.ndarray) -> np.ndarray:
-        result: np.ndarray = compiled(inputs)[0]
+        try:
+            request = idle.get_nowait()
+        except Empty:
+            request = compiled.create_infer_request()
+        result: np.ndarray = request.infer(inputs, share_inputs=True)[0]
+        idle.put(request)
         return result
 
     return run
