@@ -18,6 +18,7 @@ FLOORS = [
     "_lazy",
     "_words",
     "_numbers",
+    "_typed",
     "_progress",
     "_code_rows",
     "_neighbours",

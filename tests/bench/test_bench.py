@@ -176,6 +176,17 @@ def test_results_of_another_experiment_are_not_mixed_in(small, tmp_path):
         ({"training": {"lr": -1}}, "positive"),
         ({"training": {"seed": 3}}, "seed"),
         ({"finetune": True}, "baselines: false"),
+        ({"protocols": 3}, "protocols is 3; give text"),
+        ({"metrics": [2]}, "metrics is 2; give text"),
+        ({"image_size": "big"}, "image_size is 'big'; give a whole number"),
+        ({"training": {"lr": "fast"}}, "lr is 'fast'; give a number"),
+        ({"training": {"epochs": [3]}}, "epochs is .3.; give a whole number"),
+        ({"training": {"optimizer": "sdg"}}, "optimizer is 'sdg'; give one of adam, adamw, sgd"),
+        ({"training": 3}, "training is 3; give `name: value` pairs"),
+        ({"methods": [{"method": 3}]}, "method is 3; give text"),
+        ({"methods": [{"method": "lsh", "training": [1]}]}, "training is .1.; give `name: value` pairs"),
+        ({"methods": [{"method": "orthohash", "params": {"scale": "x"}}]}, "scale is 'x'; give a number"),
+        ({"methods": [{"method": "lsh", "labels-fraction": "few"}]}, "labels_fraction is 'few'; give a number"),
     ],
 )
 def test_a_mistake_in_the_file_is_named_before_anything_runs(small, tmp_path, change, told):
@@ -185,7 +196,14 @@ def test_a_mistake_in_the_file_is_named_before_anything_runs(small, tmp_path, ch
         Experiment.from_file(path)
 
 
-@pytest.mark.parametrize("text", ["- a", "a: [", "", "!!python/object/apply:os.system ['true']"])
+def test_numbers_that_yaml_takes_for_text_are_numbers(small):
+    given = yaml.safe_load("{lr: 1e-3, weight_decay: 0}")
+    assert given["lr"] == "1e-3"
+    (run, *_) = made(small | {"baselines": False, "training": given}).runs()
+    assert run.training == {"lr": 0.001, "weight_decay": 0}
+
+
+@pytest.mark.parametrize("text", ["- a", "a: [", "[" * 5000, "", "!!python/object/apply:os.system ['true']"])
 def test_a_file_that_is_no_experiment_is_refused(tmp_path, text):
     path = tmp_path / "x.yaml"
     path.write_text(text)

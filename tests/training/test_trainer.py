@@ -50,6 +50,22 @@ def same(a, b):
     return all(torch.equal(a[key], b[key]) for key in a)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"lr": "1e-3"}, "lr is the text '1e-3'; give a number"),
+        ({"epochs": 2.5}, "epochs is 2.5; give a whole number"),
+        ({"optimizer": "sdg"}, "optimizer is 'sdg'; give one of adam, adamw, sgd"),
+        ({"precision": "fp8"}, "precision is 'fp8'; give one of 32-true"),
+        ({"pretrain": 3}, "pretrain is 3; give text"),
+        ({"augmentation": None}, "augmentation is None; give text"),
+    ],
+)
+def test_a_setting_of_another_type_is_refused(wrong, told):
+    with pytest.raises(UsageError, match=told):
+        Training(**wrong)
+
+
 def test_one_seed_gives_one_result_and_another_seed_another():
     runs = []
     for seed in (0, 0, 1):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from kinbits._errors import UsageError, unknown_name
 from kinbits._parts import FewLabels
+from kinbits._typed import typed
+from kinbits._words import one_line
 from kinbits.bench._sources import is_file, source_digest
 from kinbits.evaluation import METRICS
 from kinbits.evaluation._baselines import ACROSS, BASELINES
@@ -158,8 +160,8 @@ class Experiment:
             given = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise UsageError(f"cannot read {path}: {error.strerror}; give the path of a YAML file") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path} is no valid YAML ({error})") from None
+        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+            raise UsageError(f"{path} is no valid YAML ({one_line(error)})") from None
         if not isinstance(given, dict):
             raise UsageError(f"{path} holds no mapping; write keys such as `protocols:` and `methods:`")
         try:
@@ -186,7 +188,9 @@ class Experiment:
         for key in ("protocols", "bits", "seeds", "metrics", "backbones"):
             if key in named:
                 named[key] = tuple(_listed(named[key]))
-        made = cls(**named)
+        named["training"] = named.get("training") or {}
+        named = _typed(named, cls, but=("methods", "bits", "seeds"))
+        made = cls(**{**named, "training": _training(named["training"])})
         made._check()
         return made
 
@@ -216,15 +220,13 @@ class Experiment:
                 if isinstance(value, bool) or not isinstance(value, int) or value < (1 if kind == "bits" else 0):
                     raise UsageError(f"{kind} holds {value!r}; give whole numbers, e.g. {kind}: [16, 32]")
         for metric in self.metrics:
-            parse_metric(str(metric))
+            parse_metric(metric)
         if self.finetune and self.baselines:
             raise UsageError("baselines need frozen features; with `finetune: true` write `baselines: false`")
         labels = [entry.label for entry in self._entries()]
         for label in labels:
             if labels.count(label) > 1:
                 raise UsageError(f"two methods are called '{label}'; give one of them another `label`")
-        for settings in (self.training, *(entry.training for entry in self.methods)):
-            _check_training(settings)
 
 
 def _listed(value: Any) -> list[Any]:
@@ -242,29 +244,43 @@ def _entry(given: Any) -> Entry:
     for key in given:
         if key not in known:
             raise unknown_name("key of a method", key, [name.replace("_", "-") for name in known])
-    params = given.get("params") or {}
+    for name in ("params", "training", "expansion_params"):
+        given[name] = given.get(name) or {}
+    label = given.pop("label", None)
+    given = _typed({"label": "" if label is None else str(label), **given}, Entry)
     found = get_method(given["method"])
     names = [one.name for one in parameters(found)]
-    for name in params:
+    for name in given["params"]:
         if name not in names:
-            raise unknown_name(f"parameter of method '{found.name}'", name, names or ["(it has none)"])
-    entry = Entry(**{**given, "label": "", "params": params, "training": given.get("training") or {}})
+            raise unknown_name(f"parameter of method '{found.name}'", str(name), names or ["(it has none)"])
+    params = _typed(given["params"], found.__init__)
+    entry = Entry(**{**given, "params": params, "training": _training(given["training"])})
     if entry.label_expansion is None and entry.expansion_params:  # in the words of the file
         raise UsageError(f"expansion-params need a label-expansion: {' or '.join(expansions())}")
     FewLabels(entry.labels_fraction, entry.label_expansion, entry.expansion_params).check()
     told = ", ".join(f"{name}={value}" for name, value in {**params, **entry.about_labels}.items())
-    label = given.get("label") or (f"{found.name} ({told})" if told else found.name)
-    return replace(entry, label=str(label))
+    return replace(entry, label=entry.label or (f"{found.name} ({told})" if told else found.name))
 
 
-def _check_training(settings: Mapping[str, Any]) -> None:
-    if not isinstance(settings, Mapping):
-        raise UsageError("training holds no mapping; write `training:` and below it one indented `name: value` a line")
+def _typed(given: Mapping[str, Any], owner: Any, but: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the values with the types that a class or function declares for them."""
+    hints = get_type_hints(owner)
+    return {name: value if name in but else typed(value, hints[name], name) for name, value in given.items()}
+
+
+def _training(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Read training settings.
+
+    Raises:
+        UsageError: A name is unknown, or a value cannot be used.
+    """
     known = [one.name for one in fields(Training) if one.name not in _NOT_SET_HERE]
     for name in settings:
         if name not in known:
             raise unknown_name("training setting", str(name), known)
-    Training(**settings)
+    read = _typed(settings, Training)
+    Training(**read)
+    return read
 
 
 def _ranks(metric: str) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from kinbits._errors import UsageError
+from kinbits._typed import check_types
 from kinbits.data._transforms import check_augmentation
 from kinbits.methods import Recipe, get_method, methods
 
@@ -67,6 +68,7 @@ class Training:
     progress: bool = True
 
     def __post_init__(self) -> None:
+        check_types(self)
         positive = ("epochs", "batch_size", "lr", "backbone_lr", "clip", "patience", "devices", "pretrain_epochs")
         for name in positive:
             value = getattr(self, name)
@@ -85,8 +87,6 @@ class Training:
             raise UsageError(f"validation is {self.validation}; it is a share of the training rows from 0 to 0.5")
         if self.patience is not None and not self.validation:
             raise UsageError("patience needs a validation part: set validation to a share such as 0.1")
-        if self.precision not in get_args(Precision):
-            raise UsageError(f"precision is '{self.precision}'; use one of {', '.join(get_args(Precision))}")
         if self.resume and self.checkpoints is None:
             raise UsageError("resume needs the folder of checkpoints to go on from")
 
