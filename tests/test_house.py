@@ -19,6 +19,7 @@ FLOORS = [
     "_words",
     "_numbers",
     "_typed",
+    "_plots",
     "_progress",
     "_code_rows",
     "_neighbours",

@@ -135,8 +135,12 @@ def test_a_plot_is_written_and_a_bad_place_is_named(tmp_path):
     codes, labels = random_codes()
     for found in (code_statistics(codes, 12, labels), code_statistics(SHEET, 4)):
         assert found.plot(tmp_path / "s.png").stat().st_size > 10_000
-    with pytest.raises(PlatformError, match="cannot write"):
+    with pytest.raises(PlatformError, match=r"nowhere/s\.png cannot be written"):
         found.plot(tmp_path / "nowhere" / "s.png")
+    for name in ("s.doc", "s", "s.pngx"):
+        with pytest.raises(UsageError, match=f"'{name}' names no format of a plot; end it in .png"):
+            found.plot(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["s.png"]
 
 
 @pytest.mark.parametrize(

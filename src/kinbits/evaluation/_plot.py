@@ -1,16 +1,15 @@
-"""Precision-recall curves as a PNG."""
+"""Precision-recall curves as a picture."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from kinbits._errors import platform_error
-from kinbits._files import file_aside
+from kinbits._plots import save_figure
 from kinbits.evaluation._row import Row
 
 
-def plot_curves(rows: Sequence[Row], title: str, path: Path) -> Path:
+def plot_curves(rows: Sequence[Row], title: str, path: str | Path) -> Path:
     """Draw one curve per row that has one; the first, the model's, is the thick one."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -26,9 +25,4 @@ def plot_curves(rows: Sequence[Row], title: str, path: Path) -> Path:
     axes.set_title(title, fontsize=11)
     axes.grid(alpha=0.3)
     axes.legend(loc="best", fontsize=9, frameon=False)
-    try:
-        with file_aside(path) as aside:
-            figure.savefig(aside, metadata={"Software": "kinbits"})
-    except OSError as error:
-        raise platform_error(f"{path} cannot be written", error) from None
-    return path
+    return save_figure(figure, path)

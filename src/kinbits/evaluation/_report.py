@@ -144,13 +144,14 @@ class Report:
         return path
 
     def plot(self, path: str | Path) -> Path:
-        """Write the precision-recall curves as a PNG.
+        """Write the precision-recall curves as a picture, in the format that the ending of the path names.
 
         Raises:
+            UsageError: The ending names no format.
             PlatformError: The file cannot be written.
         """
         title = f"{self.name}, {self.facts['bits']} bits, {self.facts['backbone']}"
-        return plot_curves(self.rows, title, full_path(path))
+        return plot_curves(self.rows, title, path)
 
     @property
     def name(self) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kinbits._errors import PlatformError
+from kinbits._plots import save_figure
 from kinbits.metrics._groups import Counts
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def plot_statistics(found: CodeStatistics, path: Path) -> Path:
     """Draw distances of pairs, the balance of each bit, and the correlations of bits.
 
     Raises:
+        UsageError: if the ending of the path names no format.
         PlatformError: if matplotlib is missing or the file cannot be written.
     """
     try:
@@ -38,12 +40,7 @@ def plot_statistics(found: CodeStatistics, path: Path) -> Path:
         f"{found.effective_bits:.1f} effective bits",
         fontsize=12,
     )
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise PlatformError(f"cannot write {path}: {reason}") from None
-    return path
+    return save_figure(figure, path)
 
 
 def _distances(axes: Any, found: CodeStatistics) -> None:

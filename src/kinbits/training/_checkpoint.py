@@ -78,13 +78,13 @@ class Checkpoints:
             raise ArtefactError(f"the checkpoint {path} cannot be read ({error}); delete it and start again") from None
         if format_ != FORMAT:
             raise ArtefactError(
-                f"the checkpoint {path} is of another version of kinbits, which noted other settings; leave out "
-                f"--resume to start again"
+                f"the checkpoint {path} is of another version of kinbits, which noted other settings; start again, "
+                f"without resuming it"
             )
         differing = sorted(k for k in identity.keys() | found.keys() if identity.get(k) != found.get(k))
         if differing:
             raise ArtefactError(
                 f"the checkpoint {path} is of a run with another {', '.join(differing)}; give the same settings, or "
-                f"leave out --resume to start again"
+                f"start again, without resuming it"
             )
         return state

@@ -166,8 +166,8 @@ class Run:
         record["loss"] = sum(record.values())
         if not math.isfinite(record["loss"]):
             raise DataError(
-                f"the loss is {record['loss']} in epoch {epoch + 1}; lower lr, or limit the gradients' norm: clip=1.0 "
-                "in Python, `clip: 1.0` in the file that `kinbits fit --config` reads"
+                f"the loss is {record['loss']} in epoch {epoch + 1}; lower lr, or limit the gradients' norm by the "
+                f"setting clip, e.g. 1.0"
             )
         if self.held is not None and self.method.complete:
             record["validation"] = score(self.method, self.train, self.held)
