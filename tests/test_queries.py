@@ -1,6 +1,7 @@
 """Every form of a query: how many queries it holds, and what is refused with its reason."""
 
 import io
+import os
 import sys
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 
 import kinbits
 from kinbits import DataError, UsageError
+from kinbits.data import FeatureCache
 from kinbits.index import BatchHits, Hits
 from kinbits.index.engines import create_index
 from kinbits.model import HashModel
@@ -229,3 +231,22 @@ def test_a_text_needs_a_model_that_reads_texts(images):
         kinbits.Index.create(model=images).add(COLOURS).search(text="a dog")
     with pytest.raises(UsageError, match="a text needs a model"):
         kinbits.Index.create(bits=BITS).add(images.encode(COLOURS)).search(text="a dog")
+
+
+def test_no_query_gives_no_answer(images, vectors):
+    assert len(kinbits.Index.create(model=images).add(COLOURS).search([])) == 0
+    assert len(kinbits.Index.create(model=vectors).add(VECTORS).search(VECTORS[:0])) == 0
+
+
+def test_a_list_of_images_is_known_by_its_pixels(images, tmp_path):
+    path, cache = tmp_path / "a.png", FeatureCache(tmp_path / "cache")
+    found = []
+    for row in (0, 1):
+        Image.fromarray(COLOURS[row]).save(path)
+        os.utime(path, ns=(0, 0))
+        found.append(images.features([path], cache=cache).array.copy())
+        np.testing.assert_array_equal(found[-1], images.features(COLOURS[row : row + 1]).array)
+    assert not np.array_equal(*found)
+    path.write_bytes(b"no image")
+    read = images.features([path, COLOURS[2]], cache=cache)
+    assert read.valid.tolist() == [False, True]

@@ -142,7 +142,7 @@ def _vectors(array: np.ndarray) -> Dataset:
     for start in range(0, len(array), ROWS):
         with np.errstate(over="ignore"):
             require_finite(array[start : start + ROWS].astype(np.float32), start)
-    return open_dataset(array)
+    return Dataset(VectorItems(array), np.arange(len(array)), name="array")
 
 
 def _are_vectors(items: Sequence[Any]) -> bool:

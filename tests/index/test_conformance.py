@@ -44,7 +44,7 @@ def filter_after_search(self, query, k=None, where=None, **options):
     return hits.take(np.flatnonzero(keep))
 
 
-def reranking_forgotten(self, query, k=None, rerank=False, **options):
+def reranking_forgotten(self, query=None, k=None, rerank=False, **options):
     return Index.search(self, query, k, **options)
 
 

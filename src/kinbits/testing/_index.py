@@ -346,6 +346,8 @@ def _check_fingerprint(maker: _Maker) -> None:
     _same(_pairs(maker.reopened(index, model=mine).search("bits", k=1)), [(0, ids[1])], "the same model fits")
     _refuses(ArtefactError, lambda: maker.reopened(index, model=other), "a model of another fingerprint")
     _refuses(UsageError, lambda: maker.reopened(index).search("kin"), "items without a model")
+    _refuses(UsageError, lambda: index.search(text="kin"), "a text, where the model encodes none,")
+    _refuses(UsageError, lambda: index.search(), "a search without a query")
 
 
 def _check_automatic_ids(maker: _Maker) -> None:
