@@ -89,6 +89,7 @@ def test_an_unknown_backbone(refused, images):
     [
         ("marginn=1", "did you mean margin?"),
         ("margin=wide", "give a number"),
+        ("margin=0.1_0", "give a number"),
         ("angular=maybe", "true or false"),
         ("targets=some", "one of auto"),
         ("margin", "NAME=VALUE"),

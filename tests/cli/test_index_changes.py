@@ -108,6 +108,7 @@ def test_ids_come_from_arguments_a_file_or_standard_input(run, shop, monkeypatch
     assert ids_of(shop) == list(range(7, 21))
     told = json.loads(run("index", "delete", shop, "7", "7", "8", "--dry-run", "--json").out)
     assert (told["would delete"], told["first"]) == (2, [7, 8])
+    assert "99" in run("index", "delete", shop, "7", "99", "--dry-run").error
 
 
 @pytest.mark.parametrize(

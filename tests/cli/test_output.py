@@ -137,11 +137,11 @@ def test_log_keeps_messages_with_their_time_and_is_appended_to(run, vectors):
     assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d \d+ ", line) for line in lines)
     told = [line.split(" ", 2)[2] for line in lines]
     assert told[0].startswith("kinbits --quiet --log l.txt fit ")
-    assert told[1].startswith("nothing to resume in ")
-    assert re.fullmatch(r"ended with exit code 0 after \d+\.\d s", told[2])
-    assert told[4].startswith(r"error: there is no index at gone\x1b]0;owned")
-    assert told[5].startswith("ended with exit code 4 ")
-    assert len(told) == 6
+    assert any(line.startswith("nothing to resume in ") for line in told[1:-4])
+    assert not any("trained" in line for line in told)  # progress
+    assert re.fullmatch(r"ended with exit code 0 after \d+\.\d s", told[-4])
+    assert told[-2].startswith(r"error: there is no index at gone\x1b]0;owned")
+    assert told[-1].startswith("ended with exit code 4 ")
     assert not OBEYED.search("".join(lines))
 
 

@@ -46,7 +46,7 @@ def delete(
         raise UsageError("give ids, --where FILTER or --ids FILE; one of the three")
     opened = opened_index(folder, wait=wait)
     wanted = None if where is not None else as_ids(opened, ids or _lines(str(ids_file)))
-    number, first = _meeting(opened, where) if wanted is None else (len(set(wanted)), list(dict.fromkeys(wanted)))
+    number, first = _meeting(opened, where) if wanted is None else _named(opened, wanted)
     if dry_run:
         _show_dry_run(folder, number, first[:_FIRST], len(opened), as_json)
         return
@@ -121,6 +121,14 @@ def _lines(name: str) -> list[str]:
     if not ids:
         raise DataError(f"{name} holds no id; write one a line")
     return ids
+
+
+def _named(opened: Index, wanted: list[Any]) -> tuple[int, list[Any]]:
+    """Count items named by id; an id that the index does not have is refused as the deletion itself would."""
+    from kinbits.index._ids import as_ids as id_array
+
+    left = opened._state.without_ids(id_array(wanted))
+    return len(opened) - len(left), list(dict.fromkeys(wanted))
 
 
 def _meeting(opened: Index, where: Sequence[str] | None) -> tuple[int, list[Any]]:
