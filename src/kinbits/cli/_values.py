@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from kinbits.labelling import Expansion
     from kinbits.methods import Method
 
-_NUMBER = re.compile(r"[-+.0-9eE]+|[-+]?(?:inf|nan)", re.IGNORECASE)
 _TRUTH = {
     "true": True,
     "yes": True,
