@@ -44,6 +44,7 @@ SPLIT_FOLDERS = frozenset(
     ["train", "training", "val", "valid", "validation", "dev", "test", "testing", "query", "gallery", "database"]
 )
 _LARGEST = 2**63
+_DIGITS = 4000  # Python reads no longer number
 
 
 @dataclass
@@ -349,7 +350,7 @@ def _cut_line(line: str) -> tuple[str, list[int]]:
 
 def _is_whole(text: str) -> bool:
     digits = text.removeprefix("-")
-    return digits.isdigit() and digits.isascii()
+    return digits.isdigit() and digits.isascii() and len(digits) < _DIGITS
 
 
 def _list_labels(rows: np.ndarray, options: Options, source: str) -> tuple[np.ndarray | None, LabelSpace | None]:

@@ -234,9 +234,9 @@ class ArrowItems(Items):
         value = self._column[row].as_py()
         if isinstance(value, dict):
             value = value.get("bytes") or value.get("path")
-        if value is None:
+        if not isinstance(value, (bytes, str)):
             raise BadImage("no image in this row")
-        return value  # type: ignore[no-any-return]
+        return value
 
 
 class ArrayItems(Items):

@@ -51,9 +51,12 @@ def open_parquet(paths: Sequence[Path], options: Options) -> Dataset:
 
     try:
         schema = pq.read_schema(paths[0])
+        rows = sum(pq.read_metadata(path).num_rows for path in paths)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{paths[0]}: not a readable Parquet file ({error}); copy it again") from None
     require_distinct(schema.names, str(paths[0]))
+    if not rows:
+        raise DataError(f"{paths[0]}: the table has no rows")
     source, identity = mapped_copy(paths)
     metadata = {key.decode(errors="replace"): value for key, value in (schema.metadata or {}).items()}
     return _from_arrow(Table(source.data.table, str(paths[0])), metadata, paths[0], options, identity)
