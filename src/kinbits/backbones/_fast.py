@@ -108,33 +108,24 @@ class _Kept:
 
     def __init__(self, backbone: Backbone) -> None:
         self.forwards: dict[tuple[int | None, Engine], Forward] = {}
-        # the tensors are held, so that no other one gets their address
-        self._weights = [(tensor.detach(), _writes(tensor)) for tensor in _tensors(backbone)]
+        self._held = [tensor.detach() for tensor in _tensors(backbone)]  # so that no other one gets their address
+        self._state = _state(backbone)
         self._fingerprint = backbone.fingerprint
         self._process = os.getpid()
 
     def fits(self, backbone: Backbone, *, thorough: bool) -> bool:
         """Tell whether the weights are the same, and the process too: a forked child has no threads of a graph."""
-        tensors = list(_tensors(backbone))
-        return (
-            self._process == os.getpid()
-            and len(tensors) == len(self._weights)
-            and all(map(_same, tensors, self._weights))
-            and not (thorough and backbone.fingerprint != self._fingerprint)
-        )
+        same = self._process == os.getpid() and self._state == _state(backbone)
+        return same and not (thorough and backbone.fingerprint != self._fingerprint)
 
 
 def _tensors(backbone: Backbone) -> Iterator[Tensor]:
     return itertools.chain(backbone.parameters(), backbone.buffers())
 
 
-def _writes(tensor: Tensor) -> int:
-    """Return how often PyTorch wrote to a tensor; those of inference mode are not counted, and cannot be written to."""
-    return 0 if tensor.is_inference() else tensor._version
-
-
-def _same(tensor: Tensor, kept: tuple[Tensor, int]) -> bool:
-    return (tensor.data_ptr(), tensor.device, _writes(tensor)) == (kept[0].data_ptr(), kept[0].device, kept[1])
+def _state(backbone: Backbone) -> list[tuple[int, int]]:
+    """Return where each tensor is, and how often PyTorch wrote to it; it does not count this for inference tensors."""
+    return [(t.data_ptr(), 0 if t.is_inference() else t._version) for t in _tensors(backbone)]
 
 
 class _Batches:
