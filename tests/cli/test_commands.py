@@ -267,13 +267,17 @@ def test_evaluate_at_a_target_shows_the_radius_and_the_model_remembers_it(run, v
     assert run("fit", "folder:vectors.npz", "-o", "at", "--bits", "16", "--epochs", "3").code == 0
     command = ("evaluate", "at", "folder:vectors.npz", "--no-baselines", "--metric", "mrr")
     ended = run(*command, "--at", "precision=0.5", "--at", "recall=0.5")
+    assert "[dim]" not in ended.out  # styles, not their markup
+    assert re.search(r"precision=0\.5 .*\n.*orthohash ", ended.out)
     assert ended.code == 0, ended.err
     assert max(map(len, ended.out.splitlines())) <= 80
     points = json.loads(run(*command, "--at", "precision=0.5", "--json").out)["rows"][0]["operating_points"]
     (known,) = json.loads(Path("at/metrics.json").read_text()).values()
     assert known["operating_points"]["precision=0.5"] == points[0]
     assert set(known["operating_points"]) == {"precision=0.5", "recall=0.5"}
-    assert f" {points[0]['radius']} " in next(line for line in ended.out.splitlines() if f"{points[0]['pairs']:,}" in line)
+    assert f" {points[0]['radius']} " in next(
+        line for line in ended.out.splitlines() if f"{points[0]['pairs']:,}" in line
+    )
     ended = run(*command, "--at", "95%")
     assert (ended.code, "precision=0.95" in ended.err) == (2, True)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kinbits._files import full_path, write_text
 from kinbits._operating_points import KEY, with_measured
+from kinbits._words import printable
 from kinbits.evaluation._page import Details, page
 from kinbits.evaluation._plot import plot_curves
 from kinbits.evaluation._row import Row
@@ -60,17 +61,19 @@ class Report:
     def table(self) -> Any:
         """Return a `rich` table, at most 80 columns wide for four metrics."""
         from rich.table import Table
+        from rich.text import Text
 
         facts = self.facts
         sizes = f"{facts['queries']:,} queries, {facts['database']:,} in the database, {facts['bits']} bits"
-        title = f"{self.name}: {sizes}"
+        title = Text(printable(f"{self.name}: {sizes}"))
         table = Table(title=title, title_justify="left", caption=self.caption, caption_justify="left")
         table.add_column("", overflow="fold")
         for name in self.metrics:
             table.add_column(name.replace("@", "\n@"), justify="right", no_wrap=True)
         for number, row in enumerate(self.rows):
             cells = (f"{row.values[name]:.4f}" if name in row.values else "-" for name in self.metrics)
-            table.add_row(row.name, *cells, style="bold" if number == 0 else None, end_section=number == 0)
+            own = number == 0
+            table.add_row(Text(printable(row.name)), *cells, style="bold" if own else None, end_section=own)
         return table
 
     def tables(self) -> Any:
@@ -84,6 +87,7 @@ class Report:
     def operating_points(self) -> Any:
         """Return a `rich` table of the radius that meets each target, at most 80 columns wide."""
         from rich.table import Table
+        from rich.text import Text
 
         first = self.rows[0].operating_points[0]
         table = Table(title="Operating points", title_justify="left", caption=_halves(first), caption_justify="left")
@@ -91,10 +95,10 @@ class Report:
         for name in ("radius", "precision", "recall", "pairs"):
             table.add_column(name, justify="right", no_wrap=True)
         for place, target in enumerate(point.target for point in self.rows[0].operating_points):
-            table.add_row(f"[bold]{target}[/bold]")
+            table.add_row(Text(target, "bold"))
             for row in self.rows:
                 if row.operating_points:
-                    table.add_row(f"  {row.name}", *_cells(row.operating_points[place]))
+                    table.add_row(Text(printable(f"  {row.name}")), *_cells(row.operating_points[place]))
             table.add_section()
         return table
 
@@ -180,14 +184,16 @@ def _halves(point: OperatingPoint) -> str:
     )
 
 
-def _cells(point: OperatingPoint) -> list[str]:
+def _cells(point: OperatingPoint) -> list[Any]:
     if point.radius is None:
         return ["none", f"highest {point.chosen_value:.4f}"]
     measured = ((point.precision, point.precision_interval), (point.recall, point.recall_interval))
     return [str(point.radius), *(_measured(*one) for one in measured), f"{point.pairs:,}"]
 
 
-def _measured(value: float | None, interval: tuple[float, float] | None) -> str:
+def _measured(value: float | None, interval: tuple[float, float] | None) -> Any:
+    from rich.text import Text
+
     if value is None or interval is None:
         return "-"
-    return f"{value:.4f}\n[dim]{interval[0]:.3f} to {interval[1]:.3f}[/dim]"
+    return Text.assemble(f"{value:.4f}\n", (f"{interval[0]:.3f} to {interval[1]:.3f}", "dim"))
