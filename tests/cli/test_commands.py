@@ -280,6 +280,11 @@ def test_evaluate_at_a_target_shows_the_radius_and_the_model_remembers_it(run, v
     )
     ended = run(*command, "--at", "95%")
     assert (ended.code, "precision=0.95" in ended.err) == (2, True)
+    assert run("index", "create", "at.index", "at", vectors).code == 0
+    search = ("search", "at.index", vectors, "--json")
+    assert run(*search, "--at", "precision=0.5").out == run(*search, "--radius", points[0]["radius"]).out
+    assert run(*search, "--at", "precision=0.6").code == 2
+    assert "leave --radius out" in run(*search, "--at", "precision=0.5", "--radius", "3").error
 
 
 def test_evaluate_warns_when_the_queries_were_learned(run, model, vectors):
