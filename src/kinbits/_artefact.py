@@ -53,9 +53,9 @@ def write_folder(
         ArtefactError: Something that is no model is there, or a weight is not finite.
         PlatformError: The machine does not let it be written; an older model stays as it was.
     """
-    check_target(folder)
     check_finite(tensors, folder)
     try:
+        check_target(folder)
         with folder_aside(folder, replace=True) as aside:
             _fill(aside, tensors, {CONFIG: {"kinbits": version("kinbits"), **config}, **records}, card, labels, codes)
     except (OSError, SafetensorError) as error:  # safetensors has an error of its own for a full disk

@@ -60,8 +60,11 @@ def platform_error(what: str, error: Exception) -> PlatformError:
 
     Args:
         what: What was refused, e.g. ``"photos.index cannot be written"``.
-        error: What the system said: an `OSError`, or the error of a library that wraps one.
+        error: What the system said: an `OSError`, or the error of a library that wraps one; a `PlatformError` says it
+            already, and is returned as it is.
     """
+    if isinstance(error, PlatformError):
+        return error
     code = getattr(error, "errno", None)
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     remedy = _REMEDIES.get(code or 0, "check permissions and free space")

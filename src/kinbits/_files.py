@@ -94,6 +94,7 @@ def folder_aside(target: Path, *, replace: bool = False) -> Iterator[Path]:
 
     Raises:
         FileExistsError: Something is there, and ``replace`` is False.
+        PlatformError: It is in place, but the system cannot say that this is on disk.
         OSError: The system refuses.
     """
     target = Path(os.path.realpath(target))
@@ -102,7 +103,7 @@ def folder_aside(target: Path, *, replace: bool = False) -> Iterator[Path]:
         yield aside
         _sync_tree(aside)
         _put(aside, target, replace=replace)
-        sync_folder(target.parent)
+        settle(target)
     finally:
         shutil.rmtree(aside, ignore_errors=True)  # what is left there: an unfinished folder, or the older one
         os.close(lock)
@@ -112,22 +113,27 @@ def folder_aside(target: Path, *, replace: bool = False) -> Iterator[Path]:
 def file_aside(target: Path) -> Iterator[Path]:
     """Write a file beside its place: it appears there complete, in one step, or not at all.
 
-    The block gets the path of a new hidden file to write. When it ends without an error, the file is synced and
-    renamed to ``target``, over an older file.
+    The block gets the path of an empty hidden file to write. When it ends without an error, the file is synced and
+    renamed to ``target``, over an older file. What a killed process left behind is removed by the next one that writes
+    the same target.
 
     Raises:
         OSError: The system refuses.
     """
     target = Path(os.path.realpath(target))
+    _remove_stale(target.parent, f".{target.stem}.", f".part{target.suffix}")
     aside = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.part{target.suffix}")
+    lock = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
+        _try_lock(lock)
         yield aside
         sync_file(aside)
         os.replace(aside, target)
-        sync_folder(target.parent)
+        settle(target)
     finally:
         with suppress(OSError):
             aside.unlink()
+        os.close(lock)
 
 
 def write_text(target: Path, text: str) -> None:
@@ -141,6 +147,18 @@ def write_text(target: Path, text: str) -> None:
             aside.write_text(text, encoding="utf-8")
     except OSError as error:
         raise platform_error(f"{target} cannot be written", error) from None
+
+
+def settle(target: Path) -> None:
+    """Wait until a name that was put in place is on disk.
+
+    Raises:
+        PlatformError: The system cannot say so; the change is made all the same.
+    """
+    try:
+        sync_folder(target.parent)
+    except OSError as error:
+        raise platform_error(f"{target} is changed, but a power failure could undo it", error) from None
 
 
 def sync_file(path: Path) -> None:
@@ -169,7 +187,7 @@ def _sync_tree(folder: Path) -> None:
 
 def _make_aside(target: Path) -> tuple[Path, int]:
     """Make a hidden folder that its lock protects from `_remove_stale` of other processes."""
-    _remove_stale(target)
+    _remove_stale(target.parent, f".{target.name}.", ".part")
     while True:
         aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
         aside.mkdir()
@@ -189,22 +207,28 @@ def _locked(aside: Path) -> int:
     return lock
 
 
-def _remove_stale(target: Path) -> None:
+def _remove_stale(folder: Path, start: str, end: str) -> None:
     """Remove what killed processes left beside a target: nobody holds its lock."""
-    length = len(f".{target.name}.") + 8 + len(".part")
-    for name in os.listdir(target.parent):
-        if name.startswith(f".{target.name}.") and name.endswith(".part") and len(name) == length:
+    for name in os.listdir(folder):
+        if name.startswith(start) and name.endswith(end) and len(name) == len(start) + 8 + len(end):
             with suppress(OSError):
-                lock = os.open(target.parent / name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+                lock = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
                 try:
                     if _try_lock(lock):
-                        shutil.rmtree(target.parent / name, ignore_errors=True)
+                        _remove(folder / name)
                 finally:
                     os.close(lock)
 
 
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink()
+
+
 def _try_lock(descriptor: int) -> bool:
-    """Lock an open folder; False where another process has it, or the file system cannot lock folders."""
+    """Lock an open file or folder; False where another process has it, or the file system cannot lock folders."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -9,6 +9,7 @@ call must have raised an error of kinbits or done what it promises.
 import argparse
 import ctypes
 import errno
+import io
 import json
 import os
 import shutil
@@ -17,12 +18,14 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
 
 from kinbits import KinbitsError
 from kinbits.index import Index, _state, _tables
+from kinbits.model import HashModel
 
 FAULTS = {
     "EIO": (errno.EIO, 0),
@@ -32,6 +35,7 @@ FAULTS = {
     "short": (0, 1),
     "kill": (0, 2),
 }
+MODELS = []  # the one that lies beside the index, and the one that replaces it
 OUTCOMES = ("right", "refused", "changed, and said so", "other error", "wrong answer", "destroyed")
 ROWS, LARGE = 40, 10_000
 
@@ -55,6 +59,19 @@ def base_index(path):
     index.delete([1, 2, LARGE + 3])
 
 
+def base_model(folder):
+    """A model beside the index, one to replace it with, and a file of codes."""
+    import kinbits
+    from kinbits.cli import main
+
+    vectors = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
+    MODELS[:] = [kinbits.fit(vectors * scale, method="itq", bits=8, progress=False) for scale in (1, [1] * 4 + [9] * 4)]
+    MODELS[0].save(folder / "model")
+    np.save(folder / "vectors.npy", vectors)
+    arguments = [str(folder / name) for name in ("model", "vectors.npy", "codes.parquet")]
+    assert main(["--quiet", "encode", *arguments[:2], "-o", arguments[2], "--json"]) == 0
+
+
 def added(index, upsert=False):
     ids = np.arange(LARGE, LARGE + ROWS) if upsert else None
     return index.add(np.ones((ROWS, 8), np.uint8), ids, metadata={"n": list(range(ROWS))}, upsert=upsert)
@@ -63,6 +80,23 @@ def added(index, upsert=False):
 def other_index():
     codes = np.full((ROWS, 8), 7, np.uint8)
     return Index.create(bits=64).add(codes, ids=np.arange(10**6, 10**6 + ROWS), metadata={"t": ["other"] * ROWS})
+
+
+def made_from_codes(index):
+    """What the command line does: build aside, with a link to the model, and move into place."""
+    from kinbits.cli import main
+
+    path = index._folder.path
+    arguments = ["--quiet", "index", "create", str(path.with_name("fresh")), str(path.with_name("codes.parquet"))]
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as said:
+        code = main(arguments)
+    if code:
+        raise (RuntimeError if code == 1 else KinbitsError)(said.getvalue())
+
+
+def save_model(index):
+    """Replace the model that lies beside the index."""
+    MODELS[1].save(index._folder.path.with_name("model"))
 
 
 OPERATIONS = {
@@ -76,6 +110,8 @@ OPERATIONS = {
     "optimize": lambda index: index.optimize(),
     "save": lambda index: index.save(index._folder.path.with_name("copy")),
     "create": lambda index: Index.create(index._folder.path.with_name("fresh"), bits=8),
+    "create by command": made_from_codes,
+    "model save": save_model,
     "search": lambda index: index.search(np.zeros(8, np.uint8), k=5, where="n<100").rows,
     "open": lambda index: Index.open(index._folder.path),
 }
@@ -178,7 +214,9 @@ class Injector:
 
     def beside(self, name, said):
         """What `save` and `create` made is whole, or is not there; a later one clears what was left of it."""
-        target = {"save": "copy", "create": "fresh"}.get(name)
+        if name == "model save":
+            self.model_beside(said)
+        target = {"save": "copy", "create": "fresh", "create by command": "fresh"}.get(name)
         if target is None:
             return
         path = self.work / target
@@ -187,7 +225,20 @@ class Injector:
         if name == "save":
             shutil.rmtree(path, ignore_errors=True)
             Index.open(self.work / "x").save(path)
-            assert sorted(entry.name for entry in self.work.iterdir()) == ["copy", "x"], os.listdir(self.work)
+            self.require_nothing_but("copy")
+
+    def model_beside(self, said):
+        """The folder holds the old or the new model, and a later save clears what was left."""
+        held = HashModel.load(self.work / "model").fingerprint
+        allowed = [model.fingerprint for model in MODELS]
+        assert held in (allowed[1:] if said == "done" else allowed)
+        assert not (held == allowed[1] and said.startswith("refused") and "is changed, but" not in said), said
+        MODELS[0].save(self.work / "model")
+        self.require_nothing_but()
+
+    def require_nothing_but(self, *names):
+        left = {entry.name for entry in self.work.iterdir()} - {entry.name for entry in self.base.iterdir()}
+        assert left == set(names), left
 
 
 def main():
@@ -210,6 +261,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         injector = Injector(shim, folder)
         base_index(injector.base / "x")
+        base_model(injector.base)
         for place, name in enumerate(chosen.operations or OPERATIONS):
             for turn, fault in enumerate(chosen.faults):
                 calls, seen = injector.run(name, fault, chosen.every, start=3 * place + turn)

@@ -298,6 +298,16 @@ def test_a_full_file_system_leaves_the_index_as_it_was_and_usable(small_disk, me
     index.compact().verify()
 
 
+def test_a_copy_that_does_not_fit_leaves_nothing_behind(small_disk, tmp_path):
+    index = Index.create(tmp_path / "x", bits=64).add(np.zeros((300_000, 8), np.uint8))
+    for _ in range(2):
+        with pytest.raises(PlatformError, match="make free space"):
+            index.save(small_disk / "copy")
+        assert list(small_disk.iterdir()) == []
+    index.delete(list(range(100, 300_000))).compact().save(small_disk / "copy")
+    assert len(Index.open(small_disk / "copy")) == 100
+
+
 def test_a_full_disk_leaves_the_old_contents_and_says_so(tmp_path):
     index = filled(tmp_path / "x")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -15,12 +15,13 @@ from itertools import chain, repeat
 from pathlib import Path
 from urllib.parse import quote
 
+from kinbits._errors import platform_error
 from kinbits.index._kinds import KINDS, Kind
 from kinbits.index._stored import Stored
 
 _MOST_OPEN = 64  # files; each costs a descriptor and a page cache
 _STEPS = 100_000  # instructions of SQLite between two looks at what is left of a statement's budget
-_STEPS_PER_BYTE = 4_000  # a filter of 500 comparisons takes about so many for a row of five bytes
+_STEPS_PER_BYTE = 1_000  # a filter of 500 comparisons takes about 500 for a row of the shortest kind
 _LONGEST = 1 << 28  # bytes of a text that is longer than its file: a list of values, or of rows
 _SCHEMA = re.compile(r"CREATE TABLE items \(row INTEGER PRIMARY KEY((?:, c\d{1,4}(?: /\*[a-z]+\*/)?)*)\)")
 _FIELD = re.compile(r", c(\d+)(?: /\*([a-z]+)\*/)?")
@@ -142,6 +143,8 @@ def _connected(path: Path, identity: tuple[int, int], file: Stored) -> sqlite3.C
         same = (found.st_dev, found.st_ino) == identity
     except FileNotFoundError:
         same = False
+    except OSError as error:
+        raise platform_error(f"{path} cannot be read", error) from None
     uri = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1" if same else ":memory:"
     connection = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
     if not same:

@@ -18,7 +18,7 @@ import numpy as np
 import xxhash
 
 from kinbits._errors import ArtefactError, PlatformError, UsageError, platform_error
-from kinbits._files import folder_aside, full_path, read_regular, sync_file, sync_folder
+from kinbits._files import folder_aside, full_path, read_regular, settle, sync_file, sync_folder
 from kinbits.hamming import MultiIndex
 from kinbits.index import _manifest
 from kinbits.index._ids import Id, readable
@@ -53,7 +53,8 @@ class Folder:
 
     def exists(self) -> bool:
         """Whether an index lies here."""
-        return (self.path / _manifest.NAME).is_file()
+        with _faults(self.path, "read"):
+            return (self.path / _manifest.NAME).is_file()
 
     def create(self) -> None:
         """Make the folder, which must be new or hold nothing of anybody else.
@@ -62,9 +63,9 @@ class Folder:
             UsageError: if it is a file, or holds other files.
             PlatformError: if it cannot be made.
         """
-        if self.path.is_file():
-            raise UsageError(f"{self.path} is a file; an index is a folder, choose another name")
         with _faults(self.path):
+            if self.path.is_file():
+                raise UsageError(f"{self.path} is a file; an index is a folder, choose another name")
             self.path.mkdir(parents=True, exist_ok=True)
             ours = (_LOCK, _manifest.NAME)
             foreign = [p.name for p in self.path.iterdir() if p.name not in ours and not _OURS.fullmatch(p.name)]
@@ -196,10 +197,7 @@ class Folder:
             os.replace(_NEW, _manifest.NAME, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         self.stamp = xxhash.xxh3_128_hexdigest(raw)
         self._sweep(manifest)
-        try:
-            sync_folder(self.path)
-        except OSError as error:
-            raise platform_error(f"{self.path} is changed, but a power failure could undo it", error) from None
+        settle(self.path / _manifest.NAME)
         return state
 
     def check(self) -> None:
