@@ -9,7 +9,10 @@ import pytest
 from tiny import encoded, image_folder, picture
 
 from kinbits._errors import DataError, UsageError
+from kinbits._numbers import number, whole_number
 from kinbits.data import open_dataset
+from kinbits.data._list_files import read_list
+from kinbits.data._pair_files import Covisible, read_pair_file
 
 ODD = ["NA", "null", "nan", "007", "01234", "true", "1e5", "None", "N/A", "#N/A", "-inf", "0x1F", "1_0", "٣"]
 
@@ -233,3 +236,27 @@ def test_list_files_hold_plain_digits(tmp_path):
 def test_vectors_in_a_list_are_told_to_be_an_array():
     with pytest.raises(DataError, match=r"item 0 \(counted from 0\) is of type ndarray.*one array"):
         open_dataset([np.ones(3, np.float32), np.ones(3, np.float32)])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("path_a,path_b,label,label\na,b,1,1\n", "several columns are called 'label'"),
+        ("path_a,path_b,label,weight\na,b,1,1_0\n", "column weight holds what is no number"),
+        ("path_a,path_b,label\na,b,١\n", "column label holds what is no number"),
+    ],
+)
+def test_tables_of_pairs_hold_plain_numbers(tmp_path, text, told):
+    (tmp_path / "pairs.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=told):
+        read_pair_file(tmp_path / "pairs.csv", Covisible())
+
+
+def test_numbers_that_people_type_are_plain(tmp_path):
+    (tmp_path / "l.txt").write_text("0.png 1_0\n")
+    with pytest.raises(DataError, match="'1_0' is no whole number"):
+        read_list(tmp_path / "l.txt")
+    for read, text in ((whole_number, "1_0"), (whole_number, "٣"), (whole_number, "9" * 5000), (number, "1_0.5")):
+        with pytest.raises(ValueError, match="is no"):
+            read(text)
+    assert (whole_number("-007"), number("1e3")) == (-7, 1000.0)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from .._errors import DataError, UsageError
+from .._numbers import number
 from .._runs import places_in_runs
+from ._csv import read_csv
 
 A, B = ("path_a", "name_a", "id_a"), ("path_b", "name_b", "id_b")
 ONE, CLUSTER = ("path", "name", "id"), ("cluster", "cluster_id")
@@ -131,23 +132,17 @@ def _labelled(path: Path, a: list[str], b: list[str], columns: dict[str, list[st
 
 def _table(path: Path) -> dict[str, list[str]]:
     """Read all columns as text: a name such as 0012 is no number."""
-    import pyarrow as pa
-    from pyarrow import csv
-
-    parse = csv.ParseOptions(delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
     try:
-        with csv.open_csv(path, parse_options=parse) as reader:
-            names = reader.schema.names
-        types: dict[str, Any] = dict.fromkeys(names, pa.string())
-        table = csv.read_csv(path, parse_options=parse, convert_options=csv.ConvertOptions(column_types=types))
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a readable table ({error}); a table of pairs has a first line {FORMS}") from None
-    return {name.strip().lower(): table[name].to_pylist() for name in names}
+        table = read_csv(path)
+    except (DataError, OSError) as error:
+        raise DataError(f"{error}; a table of pairs has a first line {FORMS}") from None
+    columns = {name.strip().lower(): table[name].to_pylist() for name in table.column_names}
+    return {name: [cell or "" for cell in cells] for name, cells in columns.items()}
 
 
 def _numbers(path: Path, columns: dict[str, list[str]], name: str) -> np.ndarray:
     try:
-        values = np.array(columns[name], np.float64)
+        values = np.array([number(cell) for cell in columns[name]], np.float64)
     except ValueError:
         values = np.full(1, np.nan)
     if not np.isfinite(values).all():
