@@ -1,11 +1,15 @@
 """Filters mean what they say, in both spellings, and no text of the user becomes SQL."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from kinbits._errors import UsageError
 from kinbits.index import Index, _table
 
+PAGE = Path(__file__).parents[2] / "docs" / "filters.md"
 ROWS = {
     "year": [2018, 2019, 2020, None],
     "price": [1.5, 2.0, -3.0, 0.25],
@@ -168,3 +172,26 @@ def test_a_filter_on_an_index_without_metadata_says_so():
     bare = Index.create(bits=8).add(np.zeros((1, 1), np.uint8))
     with pytest.raises(UsageError, match="holds no metadata"):
         bare.search(np.zeros(1, np.uint8), where="year=1")
+
+
+def table_after(heading):
+    """Return the rows of a table of the page on filters."""
+    lines = PAGE.read_text().split(heading)[1].strip().split("\n\n")[0].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_the_examples_of_the_documentation_find_what_it_says():
+    items = table_after("`sold` is true or false.")
+    read = {"2": str, "3": int, "4": float, "5": lambda text: text == "true"}
+    columns = {
+        name: [read.get(str(place), str)(row[place]) if row[place] else None for row in items]
+        for place, name in enumerate(["id", "label", "colour", "year", "price", "sold"])
+    }
+    ids = list(map(int, columns.pop("id")))
+    index = Index.create(bits=8).add(np.zeros((len(ids), 1), np.uint8), ids=ids, metadata=columns)
+    examples = table_after("| 5 | it's | blue | 2018 | 0.5 | false |")
+    assert len(examples) >= 17
+    for written, expected, _ in examples:
+        where = re.fullmatch(r"`` (.*) ``|`(.*)`", written)
+        found = index.search(np.zeros(1, np.uint8), where=where[1] or where[2]).ids.tolist()
+        assert found == list(map(int, expected.split())), written

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
 from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kinbits._lazy import lazy
+from kinbits._words import printable, shortened
 from kinbits.hamming import Codes
 
 Metadata = list[dict[str, Any]]
 Places = NDArray[np.int64]
 
 _SHOWN = 20
+_WIDEST = 60  # characters of a value in a table
 
 
 class Hits:
@@ -40,12 +42,12 @@ class Hits:
         self._metadata = metadata
         self._codes = codes
 
-    @cached_property
+    @lazy
     def rows(self) -> Metadata:
         """Metadata of each hit; read when it is first asked for."""
         return self._metadata(np.arange(len(self)))
 
-    @cached_property
+    @lazy
     def codes(self) -> Codes:
         """Packed codes of the hits, uint8 ``(k, w)``; read when they are first asked for."""
         return self._codes(np.arange(len(self)))
@@ -58,6 +60,10 @@ class Hits:
             lambda some: self._metadata(places[some]),
             lambda some: self._codes(places[some]),
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with metadata and codes: the index stays behind."""
+        return _unpickled, (self.ids, self.distances, self.rows, self.codes)
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return plain dicts with ``id``, ``distance`` and the metadata, ready for JSON."""
@@ -117,21 +123,26 @@ class BatchHits(Sequence[Hits]):
         return "\n\n".join([*shown, *more]) or "BatchHits: no query"
 
 
+def _unpickled(ids: NDArray[Any], distances: NDArray[np.int32], rows: Metadata, codes: Codes) -> Hits:
+    return Hits(ids, distances, lambda places: [rows[place] for place in places.tolist()], lambda places: codes[places])
+
+
 def _table(rows: list[dict[str, Any]]) -> str:
-    """Lay dicts of the same keys out in columns; numbers to the right."""
+    """Lay dicts of the same keys out in columns; what is no text to the right."""
     names = list(dict.fromkeys(name for row in rows for name in row))
+    heads = list(map(_cell, names))
     cells = [[_cell(row.get(name)) for name in names] for row in rows]
-    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
-    right = [not isinstance(rows[0].get(name), str) for name in names]
+    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+    right = [not any(isinstance(row.get(name), str) for row in rows) for name in names]
 
     def line(values: Sequence[str]) -> str:
         padded = zip(values, widths, right, strict=True)
         return "  ".join(v.rjust(w) if r else v.ljust(w) for v, w, r in padded).rstrip()
 
-    return "\n".join(map(line, [names, *cells]))
+    return "\n".join(map(line, [heads, *cells]))
 
 
 def _cell(value: Any) -> str:
+    """Write a value in one line that a terminal shows and does not obey."""
     text = "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
-    text = " ".join(text.split())
-    return text if len(text) <= 60 else text[:57] + "..."
+    return shortened(printable(" ".join(text.split())), _WIDEST)

@@ -74,7 +74,8 @@ class Index(Collection):
             text: A text or a list of texts instead of a query, for a model with a text tower.
             k: At most so many hits; 10 if neither ``k`` nor ``radius`` is given.
             radius: Only hits within this Hamming distance, in bits.
-            where: Filter on metadata: ``"year>=2020"``, a list of such, or ``{"year": {">=": 2020}}``.
+            where: Filter on metadata: a text ``"year >= 2020 and (label = cat or label = dog)"``, texts that must
+                all hold, or a dict ``{"year": {">=": 2020}}``. `docs/filters.md` describes the language.
             strategy: How segments with tables (see `optimize`) are searched: ``"auto"`` chooses, see `explain`;
                 ``"scan"``, ``"grouped"`` or ``"multi-index"`` force it. The answers are the same.
             rerank: Put so many of the nearest into the order of how far the query's features lie from those that

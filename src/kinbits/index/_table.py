@@ -132,6 +132,8 @@ class Table:
         with self._reading(len(listed)) as connection:
             numbered = connection.execute(statement, [listed]).fetchall()
             values = decoded([row[1:] for row in numbered], kinds)
+            if any(isinstance(value, bytes) for row in values for value in row):
+                raise sqlite3.DatabaseError("values of a type that no column holds")
             found = dict(zip((row[0] for row in numbered), values, strict=True))
             return [dict(zip(self.columns, found[row + 1], strict=True)) for row in wanted]
 

@@ -79,6 +79,7 @@ def test_a_ball_that_milvus_would_cut_is_refused():
         Searcher(server, Expressions(lite=False), True, {}, most=50).ball(np.zeros((1, 1), np.uint8), 0, "")
 
 
+PRESENT = '($meta["n"] >= "" or $meta["n"] >= 0 or $meta["n"] < 0 or $meta["n"] == true or $meta["n"] == false)'
 IN = '$meta["t"] in [true] or $meta["t"] in [1, 2] or $meta["t"] in [1.5] or $meta["t"] in ["x"]'
 
 
@@ -99,8 +100,7 @@ IN = '$meta["t"] in [true] or $meta["t"] in [1, 2] or $meta["t"] in [1.5] or $me
         ("f=true", '$meta["f"] in [true] or $meta["f"] in ["true"]'),
         ("n>1 or (t='a' and not n>2)", '($meta["n"] > 1) or (($meta["t"] == "a") and (not ($meta["n"] > 2)))'),
         ("not (n>1 or t='a')", '(not ($meta["n"] > 1)) and ($meta["t"] != "a")'),
-        ("not (n is missing and t='a')", '(($meta["n"] >= "" or $meta["n"] >= 0 or $meta["n"] < 0 or $meta["n"] == true '
-         'or $meta["n"] == false)) or ($meta["t"] != "a")'),
+        ("not (n is missing and t='a')", f'({PRESENT}) or ($meta["t"] != "a")'),
         (None, ""),
     ],
 )  # fmt: skip
