@@ -1,3 +1,5 @@
+import os
+import resource
 import struct
 import threading
 import warnings
@@ -8,7 +10,7 @@ import pytest
 from PIL import Image
 from tiny import encoded, picture
 
-from kinbits.data import BadImage, decode
+from kinbits.data import BadImage, _decode, decode
 from kinbits.data._decode import MAX_PIXELS
 
 
@@ -239,3 +241,83 @@ def test_decoding_in_threads_gives_the_same_pixels():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+@pytest.mark.parametrize("mode", ["F", "I", "I;16", "RGBA", "LA", "P"])
+def test_conversion_by_blocks_gives_the_pixels_of_conversion_at_once(mode, monkeypatch):
+    rng = np.random.default_rng(1)
+    array = rng.integers(0, 300, (37, 23)).astype(
+        {"F": np.float32, "I": np.int32, "I;16": np.uint16}.get(mode, np.uint8)
+    )
+    image = Image.fromarray(array)
+    if mode == "P":
+        image = picture().quantize(9)
+        image.info["transparency"] = 2
+    elif mode in ("RGBA", "LA"):
+        image = Image.fromarray(rng.integers(0, 256, (37, 23, 4), np.uint8)).convert(mode)
+    at_once = pixels(image.copy())
+    monkeypatch.setattr(_decode, "_BLOCK", 50)
+    assert (pixels(image.copy()) == at_once).all()
+    if mode in ("F", "I", "I;16"):
+        assert (pixels(array) == at_once).all()
+
+
+def test_the_range_of_numbers_is_that_of_the_whole_image(monkeypatch):
+    monkeypatch.setattr(_decode, "_BLOCK", 1)
+    array = np.array([[0.0, 0.0], [0.5, np.nan], [1000.0, -1000.0], [np.inf, 0.0]], np.float32)
+    assert pixels(array)[:, :, 0].tolist() == [[128, 128], [128, 0], [255, 0], [0, 128]]
+    huge = np.array([[-1.7e308], [0], [1.7e308]])
+    assert pixels(huge)[:, 0, 0].tolist() == [0, 128, 255]
+
+
+def peak_growth(path):
+    """Return by how many bytes the largest memory of a process grows when it decodes a file."""
+    reads, writes = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            decode(path)
+            grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+            os.write(writes, str(grown * 1024).encode())
+        finally:
+            os._exit(0)
+    os.close(writes)
+    with open(reads, "rb") as pipe:
+        grown = int(pipe.read())
+    os.waitpid(child, 0)
+    return grown
+
+
+@pytest.mark.parametrize("mode", ["F", "I", "I;16", "RGBA", "LA", "CMYK"])
+def test_conversion_takes_little_more_memory_than_both_images(tmp_path, mode):
+    side = 3000
+    kind, extra = ("PNG", {}) if mode in ("RGBA", "LA") else ("TIFF", {"compression": "tiff_adobe_deflate"})
+    Image.new(mode, (side, side)).save(tmp_path / "bomb", kind, **extra)
+    assert (tmp_path / "bomb").stat().st_size < 100_000
+    blocks = 60 * 2**20  # bytes; before, some modes took 28 bytes a pixel instead of 8
+    assert peak_growth(tmp_path / "bomb") < 8 * side**2 + blocks
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "JPEG2000"])
+def test_formats_whose_decoders_take_more_memory_have_half_the_limit(kind, monkeypatch):
+    data = encoded(picture(size=(16, 16)), kind)
+    monkeypatch.setattr(_decode, "MAX_PIXELS", 16 * 16 * 2)
+    assert decode(data).size == (16, 16)
+    monkeypatch.setattr(_decode, "MAX_PIXELS", 16 * 16 * 2 - 2)
+    with pytest.raises(BadImage, match="more than the limit of 255"):
+        decode(data)
+
+
+def test_a_png_that_hides_a_gigabyte_in_its_texts_is_refused():
+    body = b"a\0\0" + zlib.compress(bytes(2**26), 9)
+    chunk = struct.pack(">I", len(body)) + b"zTXt" + body + struct.pack(">I", zlib.crc32(b"zTXt" + body))
+    plain = encoded(picture())
+    with pytest.raises(BadImage, match="too large"):
+        decode(plain[:33] + chunk + plain[33:])
+
+
+def test_a_pipe_is_no_image(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(BadImage, match="not a regular file"):
+        decode(tmp_path / "pipe.png")
