@@ -116,3 +116,17 @@ def test_a_file_of_many_vectors_skips_and_lists_those_that_are_not_finite(tmp_pa
         ("3", "vector is not finite as float32"),
         ("9", "vector is not finite as float32"),
     ]
+
+
+def test_reranking_does_not_depend_on_the_unit():
+    centres = np.random.default_rng(1).standard_normal((20, 24))
+    given = centres[np.arange(200) % 20] + 0.3 * ROWS
+    found = []
+    for unit in (lambda x: x, UNITS["x 1e5"], UNITS["x 1e-9"]):
+        model = learned("rankhash", unit(given), epochs=2)
+        index = kinbits.Index.create(model=model).add(unit(given))
+        found.append([hits.ids.tolist() for hits in index.search(unit(given[:40]), k=10, rerank=100)])
+    same = [np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found[0], other, strict=True)]) for other in found[1:]]
+    assert min(same) > 0.95
+    hits = np.asarray(found[2])
+    assert (hits % 20 == np.arange(40)[:, None] % 20).mean() > 0.25  # chance gives 0.05
