@@ -38,8 +38,8 @@ distances = kinbits.hamming.distances(codes[:1], codes)
 ## Conventions
 
 Bit 1 means a logit of at least 0; bits are packed as `numpy.packbits` does, most significant first, and pad bits are 0.
-Codes of this model can be compared with one another only: an index remembers the fingerprint and refuses others.
 Features of images and texts are rounded to float16 before the head, vectors are taken as float32.
+Codes of this model can be compared with one another only: an index remembers the fingerprint and refuses others.
 
 {metrics}## Limits
 
