@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import xxhash
 
-from kinbits._errors import ArtefactError
+from kinbits._errors import ArtefactError, UsageError
 from kinbits.index import Index, _database, _manifest, _table
 from kinbits.index._kinds import KINDS, joined, kind_of_values
 
@@ -217,3 +217,19 @@ def test_a_fork_waits_for_the_statement_of_another_thread(tmp_path):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     thread.join()
     assert index.search(ZERO, where="sold=true").ids.tolist() == [0, 3]
+
+
+@pytest.mark.parametrize(
+    ("column", "row"),
+    [
+        (np.array([1, 2**63], np.uint64), 1),
+        ([-(2**63) - 1, 1], 0),
+        ([0.5, float("inf")], 1),
+        (np.array([0.5, -np.inf]), 1),
+        ([["a", "list"], "b"], 0),
+        (["a", b"bytes"], 1),
+    ],
+)
+def test_what_no_column_holds_is_refused_with_its_column_and_row(column, row):
+    with pytest.raises(UsageError, match=f"column 'n', row {row}: .*give it as text, or leave it out with None"):
+        Index.create(bits=8).add(np.zeros((2, 1), np.uint8), metadata={"fine": [1, 2], "n": column})
