@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -204,3 +205,20 @@ def test_a_save_that_is_killed_leaves_the_older_or_the_newer_model_and_nothing_a
     found = kills(count, seed=3, stride=stride)
     assert found["killed, old model"] >= 2
     assert found["killed, old model"] + found["killed, new model"] + found["done, new model"] == count
+
+
+def test_an_export_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    head = build_head({"name": "linear", "features": 384, "bits": BITS})
+    model = HashModel({"image": Tower(load_backbone("convnet-small"), head)}, {"name": "x"})
+
+    def full(graph, pixels, path, **_):
+        with open(path, "wb") as file:
+            file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch.onnx, "export", full)
+    with pytest.raises(PlatformError, match=r"model\.onnx cannot be written: No space left on device"):
+        model.export(tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kinbits._errors import ArtefactError, PlatformError, UsageError
+from kinbits._errors import ArtefactError, PlatformError, UsageError, platform_error
+from kinbits._files import file_aside
 from kinbits.backbones import Backbone
 from kinbits.heads import Head
 
@@ -30,17 +31,31 @@ class _Graph(nn.Module):
 
 
 def export_onnx(backbone: Backbone, head: Head, path: Path) -> float:
-    """Write the graph and return the share of bits that agree with PyTorch on random images."""
+    """Write the graph, complete or not at all, and return the share of bits that agree with PyTorch on random images.
+
+    Raises:
+        UsageError: The backbone takes no images.
+        PlatformError: The extra ``kinbits[onnx]`` is not installed, or the file cannot be written.
+        ArtefactError: The graph does not agree with the model; it is not kept.
+    """
     if backbone.preprocessing is None:
         raise UsageError(f"backbone '{backbone.name}' takes no images; only image models are exported")
     try:
-        import onnxruntime
+        import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401  (torch.onnx needs it)
     except ImportError:
         raise PlatformError("ONNX export needs more packages; run `pip install 'kinbits[onnx]'`") from None
-    size = backbone.preprocessing.size
+    try:
+        with file_aside(path) as aside:
+            return _export(_Graph(backbone, head).cpu().eval(), backbone.preprocessing.size, aside)
+    except OSError as error:
+        raise platform_error(f"{path} cannot be written", error) from None
+
+
+def _export(graph: _Graph, size: int, path: Path) -> float:
+    import onnxruntime
+
     pixels = torch.randint(0, 256, (SAMPLES, 3, size, size), dtype=torch.uint8, generator=torch.manual_seed(0))
-    graph = _Graph(backbone, head).cpu().eval()
     with torch.no_grad():
         expected = graph(pixels).numpy()
         torch.onnx.export(
@@ -58,6 +73,5 @@ def export_onnx(backbone: Backbone, head: Head, path: Path) -> float:
     got = session.run(None, {"pixels": pixels.numpy()})[0]
     agreement = float(np.mean((got >= 0) == (expected >= 0)))
     if agreement < AGREEMENT:
-        path.unlink()
-        raise ArtefactError(f"the exported graph agrees in only {agreement:.2%} of the bits; it was deleted")
+        raise ArtefactError(f"the exported graph agrees in only {agreement:.2%} of the bits; it is not kept")
     return agreement

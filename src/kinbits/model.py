@@ -337,13 +337,13 @@ class HashModel:
             The share of equal bits on random images, at least 0.999.
 
         Raises:
-            PlatformError: The extra ``kinbits[onnx]`` is not installed.
+            PlatformError: The extra ``kinbits[onnx]`` is not installed, or the file cannot be written.
             ArtefactError: The exported graph does not agree with the model.
         """
         from kinbits._export import export_onnx
 
         tower = self._tower("image")
-        return export_onnx(tower.backbone, tower.head, Path(path))
+        return export_onnx(tower.backbone, tower.head, full_path(path))
 
     @property
     def _conventions(self) -> dict[str, str]:

@@ -31,14 +31,11 @@ def export(
         raise UsageError(f"the graph goes to an ONNX file, not to {output}; give a name that ends in .onnx")
     writable_folder(output.parent)
     loaded = HashModel.load(model)
-    aside = output.with_name(f".{output.stem}.part.onnx")
     try:
         logging.disable(logging.WARNING)  # the exporter tells of packages that nobody needs
-        agreement = loaded.export(aside)
-        aside.replace(output)
+        agreement = loaded.export(output)
     finally:
         logging.disable(logging.NOTSET)
-        aside.unlink(missing_ok=True)
     size = output.stat().st_size
     if as_json:
         print_json({"graph": output, "bytes": size, "agreement": agreement})
