@@ -49,8 +49,11 @@ FILES = [
     "odd.npz", "odd.npy", "objects.npy", "nan.npz", "one.npz", "odd.csv", "nul.csv", "ragged.csv", "twice.csv",
     "odd.parquet", "codes.parquet", "strange.parquet", "none.parquet", "lists.parquet", "deep.jsonl", "odd.jsonl",
     "good.jsonl", "odd.yaml", "good.yaml", "bomb.yaml", "model", "some.index", "vectors.npz", "damaged.index",
-    "damaged.model", "photos", "train.txt", "model/config.json", "some.index/manifest.json",
+    "damaged.model", "photos", "train.txt", "model/config.json", "some.index/manifest.json", "pipe.csv", "pipe.npz",
+    "pipe.npy", "pipe.parquet", "pipe.jsonl", "pipe.txt", "pipe.png", "folder.csv", "folder.npz", "folder.parquet",
+    "folder.jsonl", "folder.txt",
 ]  # fmt: skip
+PIPES = [name for name in FILES if name.startswith("pipe")]
 NEW = [
     "new", "new/deep", "new.parquet", "new.png", "empty", "folder", "pipe", "gone/../x", "vectors.npz/x", "~/new",
     "\x00", "x" * 300, "日本", ".",
@@ -165,10 +168,12 @@ def world(tmp_path_factory):
 
 def files(folder, vectors):
     (folder / "empty").write_bytes(b"")
-    (folder / "folder").mkdir()
+    for ending in ("", ".csv", ".npz", ".parquet", ".jsonl", ".txt"):
+        (folder / f"folder{ending}").mkdir()
     (folder / "void").symlink_to("nowhere")
     (folder / "loop").symlink_to("loop")
-    os.mkfifo(folder / "pipe")
+    for name in PIPES:
+        os.mkfifo(folder / name)
     (folder / "text.txt").write_text("no list\nof paths\n")
     (folder / "train.txt").write_text("gone.png 0 1\n")
     (folder / "ids.txt").write_text("item 001\nitem 002\n")
@@ -305,9 +310,10 @@ def test_no_input_leads_to_a_fault(run, world, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
     rng, seen, wrong = random.Random(SEED), Counter(), []
-    shutil.copytree(world, tmp_path / "w", symlinks=True, ignore=shutil.ignore_patterns("pipe"))
+    shutil.copytree(world, tmp_path / "w", symlinks=True, ignore=shutil.ignore_patterns(*PIPES))
     monkeypatch.chdir(tmp_path / "w")
-    os.mkfifo("pipe")
+    for name in PIPES:
+        os.mkfifo(name)
     try:
         for number in range(DRAWS):
             words, damaged = drawn(rng), rng.random() < 0.35
@@ -333,7 +339,7 @@ def test_no_input_leads_to_a_fault(run, world, tmp_path, monkeypatch):
 def restore(world):
     """Make the world as it was: what an earlier command wrote, deleted or damaged has no part in the next."""
     for path in world.iterdir():
-        if path.is_symlink() or path.name == "pipe":
+        if path.is_symlink() or path.name in PIPES:
             continue
         if not path.is_dir():
             shutil.copyfile(path, path.name)

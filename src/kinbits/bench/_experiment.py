@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from kinbits._errors import UsageError, unknown_name
+from kinbits._files import read_regular
 from kinbits._parts import FewLabels
 from kinbits._typed import typed
 from kinbits._words import one_line
@@ -157,7 +158,7 @@ class Experiment:
         import yaml
 
         try:
-            given = yaml.safe_load(path.read_text(encoding="utf-8"))
+            given = yaml.safe_load(read_regular(path).decode("utf-8"))
         except OSError as error:
             raise UsageError(f"cannot read {path}: {error.strerror}; give the path of a YAML file") from None
         except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:

@@ -28,11 +28,13 @@ def read_metadata(path: Path, id_column: str | None, texts: Collection[str]) -> 
         DataError: It cannot be read, or an id is missing or occurs twice.
     """
     from kinbits.data._cells import metadata_of
+    from kinbits.data._files import require_file
 
     readers = {".csv": _from_csv, ".tsv": _from_csv, ".parquet": _from_parquet, ".jsonl": _from_jsonl}
     read = readers.get(path.suffix.lower())
     if read is None:
         raise UsageError(f"{path} is no table of metadata; give a file that ends in {', '.join(readers)}")
+    require_file(path, "give the path of a table")
     try:
         columns = read(path, id_column, texts)
     except OSError as error:

@@ -96,6 +96,19 @@ def open_folder(folder: Path, options: Options) -> Dataset:
     return data if options.split is None else _only_split(data, options.split)
 
 
+def require_file(path: Path, remedy: str) -> None:
+    """Refuse what is no file; a pipe or a device could keep the reader waiting for ever.
+
+    Raises:
+        DataError: Nothing is there, or something else.
+    """
+    if path.is_file():
+        return
+    if path.exists():
+        raise DataError(f"{path} is a folder, a pipe or a device, not a file; {remedy}")
+    raise DataError(f"no such file or folder: {path}; {remedy}")
+
+
 def open_paths(paths: Sequence[str | os.PathLike[str]], options: Options, name: str = "files") -> Dataset:
     """Open a list of image files.
 

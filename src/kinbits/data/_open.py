@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from .._errors import DataError, UsageError
+from .._errors import UsageError
 from ._arrays import open_array, open_numpy
 from ._columns import Options
 from ._dataset import Dataset
-from ._files import EXTENSIONS, open_folder, open_list, open_paths
+from ._files import EXTENSIONS, open_folder, open_list, open_paths, require_file
 from ._tables import from_datasets, open_csv, open_hub, open_parquet
 
 _KINDS = "a folder of images, .csv, .tsv, .parquet, a .txt list of 'path label' lines, .npy, .npz, or 'hf:<name>'"
@@ -104,8 +104,7 @@ def _open_path(source: str, options: Options) -> Dataset:
     if path.is_dir():
         shards = _shards(path)
         return open_parquet(shards, options) if shards else open_folder(path, options)
-    if not path.exists():
-        raise DataError(f"no such file or folder: {path}; give {_KINDS}")
+    require_file(path, f"give {_KINDS}")
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv"):
         return open_csv(path, options)

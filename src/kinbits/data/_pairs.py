@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from .._errors import DataError, UsageError
 from ._colmap import find_models, read_model
 from ._dataset import Dataset
+from ._files import require_file
 from ._items import digest
 from ._pair_files import Covisible, NamedPairs, read_pair_file
 
@@ -186,6 +187,7 @@ def _read(path: Path, limits: Covisible) -> Iterable[NamedPairs]:
         raise DataError(f"no pairs in {path}: there is no such file or folder; give a .csv or a COLMAP folder")
     if path.is_dir():
         return (read_model(model, limits) for model in find_models(path))
+    require_file(path, "give a .csv or a COLMAP folder")
     return [read_pair_file(path, limits)]
 
 
