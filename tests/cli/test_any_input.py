@@ -21,7 +21,7 @@ from PIL import Image
 
 import kinbits
 
-DRAWS = int(os.environ.get("KINBITS_DRAWS", 4000 if os.environ.get("KINBITS_EXHAUSTIVE") else 60))
+DRAWS = int(os.environ.get("KINBITS_DRAWS", 4000 if os.environ.get("KINBITS_EXHAUSTIVE") else 24))
 SEED = int(os.environ.get("KINBITS_SEED", 0))
 PATIENCE = 30  # seconds; whoever takes longer hangs
 
