@@ -77,7 +77,7 @@ def test_standard_input_is_an_image(run, made, photos, monkeypatch):
         (["-", "-"], b"", 2, "give - once"),
         (["note.txt"], b"", 3, "write it behind --text"),
         (["gone.png"], b"", 3, "no such file: gone.png"),
-        (["pipe"], b"", 2, "pipe"),
+        (["pipe"], b"", 3, "a pipe or a device"),
     ],
 )
 def test_queries_that_are_no_images(run, photos, monkeypatch, given, data, code, told):
