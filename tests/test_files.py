@@ -90,6 +90,26 @@ with {work} as aside:
     assert names(tmp_path) == ["x.bin"]
 
 
+@pytest.mark.parametrize("write", [write_text, lambda path, text: filled(path, text)])
+def test_a_writer_whose_new_name_another_one_is_about_to_remove_takes_the_next(tmp_path, monkeypatch, write):
+    """The other opens and locks what lies there before its writer does, and removes it later."""
+    real, taken = _files._try_lock, []
+
+    def first_taken(descriptor):
+        if not taken:
+            (name,) = tmp_path.iterdir()
+            taken.append((os.open(name, os.O_RDONLY), name))
+            assert real(taken[0][0])
+        return real(descriptor)
+
+    monkeypatch.setattr(_files, "_try_lock", first_taken)
+    write(tmp_path / "x", "new")
+    (descriptor, stale), *_ = taken
+    assert stale.exists()
+    assert (tmp_path / "x").exists()
+    os.close(descriptor)
+
+
 def test_files_have_the_usual_permissions(tmp_path):
     write_text(tmp_path / "usual", "")
     (tmp_path / "plain").write_text("")

@@ -11,7 +11,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -74,9 +74,9 @@ def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY, folder:
     return descriptor
 
 
-def read_regular(path: str | os.PathLike[str]) -> bytes:
-    """Return the bytes of a regular file; errors as in `open_regular`."""
-    with open(open_regular(path), "rb") as file:
+def read_regular(path: str | os.PathLike[str], folder: int | None = None) -> bytes:
+    """Return the bytes of a regular file; arguments and errors as in `open_regular`."""
+    with open(open_regular(path, folder=folder), "rb") as file:
         return file.read()
 
 
@@ -98,7 +98,7 @@ def folder_aside(target: Path, *, replace: bool = False) -> Iterator[Path]:
         OSError: The system refuses.
     """
     target = Path(os.path.realpath(target))
-    aside, lock = _make_aside(target)
+    aside, lock = _make_aside(target.parent, f".{target.name}.", ".part", Path.mkdir)
     try:
         yield aside
         _sync_tree(aside)
@@ -121,11 +121,8 @@ def file_aside(target: Path) -> Iterator[Path]:
         OSError: The system refuses.
     """
     target = Path(os.path.realpath(target))
-    _remove_stale(target.parent, f".{target.stem}.", f".part{target.suffix}")
-    aside = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.part{target.suffix}")
-    lock = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    aside, lock = _make_aside(target.parent, f".{target.stem}.", f".part{target.suffix}", _touch)
     try:
-        _try_lock(lock)
         yield aside
         sync_file(aside)
         os.replace(aside, target)
@@ -185,21 +182,29 @@ def _sync_tree(folder: Path) -> None:
         sync_folder(Path(place))
 
 
-def _make_aside(target: Path) -> tuple[Path, int]:
-    """Make a hidden folder that its lock protects from `_remove_stale` of other processes."""
-    _remove_stale(target.parent, f".{target.name}.", ".part")
+def _make_aside(folder: Path, start: str, end: str, make: Callable[[Path], None]) -> tuple[Path, int]:
+    """Make a hidden file or folder that its lock protects from `_remove_stale` of other processes."""
+    _remove_stale(folder, start, end)
     while True:
-        aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-        aside.mkdir()
+        aside = folder / f"{start}{secrets.token_hex(4)}{end}"
+        make(aside)
         with suppress(FileNotFoundError):  # removed before it was locked
             return aside, _locked(aside)
 
 
+def _touch(path: Path) -> None:
+    path.touch(exist_ok=False)
+
+
 def _locked(aside: Path) -> int:
-    """Lock a folder; return the descriptor that holds the lock."""
-    lock = os.open(aside, os.O_RDONLY | os.O_DIRECTORY)
+    """Lock a file or folder; return the descriptor that holds the lock."""
+    lock = os.open(aside, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        _try_lock(lock)
+        free = True
+        with suppress(OSError):  # a file system that cannot lock
+            free = _try_lock(lock)
+        if not free:  # another process found it stale, and is about to remove it
+            raise FileNotFoundError(aside)
         aside.stat()  # still there
     except OSError:
         os.close(lock)
@@ -228,10 +233,10 @@ def _remove(path: Path) -> None:
 
 
 def _try_lock(descriptor: int) -> bool:
-    """Lock an open file or folder; False where another process has it, or the file system cannot lock folders."""
+    """Lock an open file or folder; False where another process has it, OSError where the file system cannot lock."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
     return True
 

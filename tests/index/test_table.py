@@ -14,7 +14,7 @@ import pytest
 import xxhash
 
 from kinbits._errors import ArtefactError, UsageError
-from kinbits.index import Index, _database, _manifest, _table
+from kinbits.index import Index, _database, _manifest, _stored, _table
 from kinbits.index._kinds import KINDS, joined, kind_of_values
 
 ZERO = np.zeros(1, np.uint8)
@@ -174,6 +174,7 @@ def test_the_longest_filter_on_the_shortest_rows_stays_in_its_budget(tmp_path):
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux lists descriptors")
 def test_few_tables_are_open_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr(_database, "_MOST_OPEN", 3)
+    monkeypatch.setattr(_stored, "READ_BYTES", 0)  # the bytes of small tables are in memory
     indexes = [filled(tmp_path / str(number), {"n": [number] * 4}) for number in range(9)]
     for _ in range(2):
         for number, index in enumerate(indexes):

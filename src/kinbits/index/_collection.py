@@ -165,13 +165,15 @@ class Collection:
             The index itself.
 
         Raises:
-            UsageError: if neither or both are given, or the filter cannot be used.
+            UsageError: if neither or both are given, or the filter cannot be used, or is empty and would meet all.
             DataError: if an id is not in the index.
             PlatformError: if the folder cannot be written; the index stays as it was.
         """
         if (ids is None) == (where is None):
             raise UsageError("delete() takes ids, or a filter as where=; give one of the two")
         condition, wanted = parse_where(where), None if ids is None else as_ids(ids)
+        if wanted is None and condition is None:
+            raise UsageError(f"where={where!r} is an empty filter and would delete all items; name what to delete")
         with self._change():
             if wanted is None:
                 self._commit(self._state.without_rows(matching(self._state, condition)))
@@ -268,6 +270,7 @@ class Collection:
     def _change(self) -> Iterator[None]:
         """Hold the writer's lock, start from what is on disk now, and let nothing damaged into what is written."""
         with self._changing:
+            self.last_change = Change()
             if self._folder is None:
                 yield
                 return

@@ -20,6 +20,7 @@ from kinbits.index._kinds import KINDS, Kind
 from kinbits.index._stored import Stored
 
 _MOST_OPEN = 64  # files; each costs a descriptor and a page cache
+LONGEST_PATH = 500  # bytes; SQLite opens none of 512 and more
 _STEPS = 100_000  # instructions of SQLite between two looks at what is left of a statement's budget
 _STEPS_PER_BYTE = 1_000  # a filter of 500 comparisons takes about 500 for a row of the shortest kind
 _LONGEST = 1 << 28  # bytes of a text that is longer than its file: a list of values, or of rows
@@ -90,14 +91,9 @@ def new_lock() -> threading.RLock:
 
 
 def in_file(path: Path, file: Stored, columns: int) -> Database:
-    """Return the database in a file of an index, which never changes; nothing is read yet.
-
-    Raises:
-        FileNotFoundError: The file has gone.
-    """
-    found = os.stat(path)
-    identity, size = (found.st_dev, found.st_ino), found.st_size
-    return Database(partial(_open_file, path, identity, file, size, columns), size=size)
+    """Return the database in a file of an index, which never changes; nothing is read yet."""
+    size = file.entry.bytes if file.entry is not None else 0
+    return Database(partial(_open_file, path, file, size, columns), size=size)
 
 
 def schema(kinds: Sequence[Kind]) -> str:
@@ -125,8 +121,8 @@ def kinds_of(connection: sqlite3.Connection, columns: int) -> list[Kind | None]:
     raise sqlite3.DatabaseError("it holds other tables, views or columns than an index writes")
 
 
-def _open_file(path: Path, identity: tuple[int, int], file: Stored, size: int, columns: int) -> sqlite3.Connection:
-    connection = _connected(path, identity, file)
+def _open_file(path: Path, file: Stored, size: int, columns: int) -> sqlite3.Connection:
+    connection = _connected(path, file)
     try:
         _harden(connection, size)
         kinds_of(connection, columns)
@@ -136,20 +132,27 @@ def _open_file(path: Path, identity: tuple[int, int], file: Stored, size: int, c
     return connection
 
 
-def _connected(path: Path, identity: tuple[int, int], file: Stored) -> sqlite3.Connection:
-    """Open the file itself, or, where a writer has removed it since, the bytes that are still mapped."""
-    try:
-        found = os.stat(path)
-        same = (found.st_dev, found.st_ino) == identity
-    except FileNotFoundError:
-        same = False
-    except OSError as error:
-        raise platform_error(f"{path} cannot be read", error) from None
+def _connected(path: Path, file: Stored) -> sqlite3.Connection:
+    """Open the file that is mapped, if it still lies there under a name that SQLite takes; else the bytes we hold.
+
+    Those bytes, and no others, were compared with their checksum.
+    """
+    same = file.mapped is not None and len(os.fsencode(path)) < LONGEST_PATH and _identity(path) == file.mapped
     uri = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1" if same else ":memory:"
     connection = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
     if not same:
         connection.deserialize(file.array.data)
     return connection
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise platform_error(f"{path} cannot be read", error) from None
+    return found.st_dev, found.st_ino
 
 
 def _harden(connection: sqlite3.Connection, size: int) -> None:

@@ -92,9 +92,8 @@ class Folder:
                 try:
                     yield
                 except BaseException:
-                    with suppress(ArtefactError, PlatformError):
-                        self._require_same_place()
-                        self._sweep(self._manifest())
+                    with suppress(ArtefactError, OSError):
+                        self._sweep(self._parsed(read_regular(_manifest.NAME, folder)))
                     raise
         finally:
             self._folder = -1
@@ -156,9 +155,11 @@ class Folder:
                 codes.append(block_codes)
         files = {"codes": codes.entry, "ids": ids.entry}
         if merge.columns:
-            name = file_name(number, "rows", 0)
-            Table.write(self.path / name, merge.kinds, merge.values())
-            files["rows"] = self._synced(name)
+            with _faults(self.path), self._file(number, "rows") as empty:  # SQLite knows files by their paths alone
+                pass
+            self._require_same_place()
+            Table.write(self.path / empty.name, merge.kinds, merge.values())
+            files["rows"] = self._synced(empty.name)
         columns, id_dtype = tuple(merge.columns), merge.id_dtype.str
         return self._open(SegmentEntry(number, len(merge), 0, id_dtype, bounds[0], bounds[-1], columns, files))
 
@@ -190,14 +191,14 @@ class Folder:
             state = replace(state, segments=tuple(map(self._with_deletions, state.segments)))
             raw = Manifest(**_common(state), segments=tuple(map(_entry, state.segments))).to_json()
             manifest = self._parsed(raw)  # its own reader must take it, or the index would be lost
-            with Writer(self.path / _NEW) as file:
+            with Writer(_NEW, self._folder) as file:
                 file.append(np.frombuffer(raw, np.uint8))
             sync_folder(self.path)  # the new files before the manifest that names them
             self._require_same_place()
             os.replace(_NEW, _manifest.NAME, src_dir_fd=self._folder, dst_dir_fd=self._folder)
-        self.stamp = xxhash.xxh3_128_hexdigest(raw)
         self._sweep(manifest)
         settle(self.path / _manifest.NAME)
+        self.stamp = xxhash.xxh3_128_hexdigest(raw)  # last: after an error, the next change reads what lies here
         return state
 
     def check(self) -> None:
@@ -277,7 +278,7 @@ class Folder:
         return replace(segment, stored_alive=Stored.open(self.path, file.entry))
 
     def _file(self, number: int, role: str, version: int = 0) -> Writer:
-        return Writer(self.path / file_name(number, role, version))
+        return Writer(file_name(number, role, version), self._folder)
 
     def _synced(self, name: str) -> FileEntry:
         """Sync a file that another library has written, and describe it."""
@@ -294,9 +295,9 @@ class Folder:
     def _sweep(self, manifest: Manifest) -> None:
         keep = {entry.name for entry in manifest.files()}
         with suppress(OSError):  # an orphan wastes space, no more; readers may still map it
-            for name in os.listdir(self.path):
+            for name in os.listdir(self._folder):
                 if _OURS.fullmatch(name) and name not in keep:
-                    os.unlink(self.path / name)
+                    os.unlink(name, dir_fd=self._folder)
 
 
 def save_copy(path: str | os.PathLike[str], state: State) -> None:

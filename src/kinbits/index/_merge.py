@@ -33,6 +33,10 @@ class Run(Protocol):
     def columns(self) -> Sequence[str]: ...
     @property
     def kinds(self) -> Mapping[str, Kind]: ...
+    def require_untouched(self) -> None:
+        """Refuse what another program has changed since it was read first."""
+        ...
+
     def living(self, start: int, stop: int) -> Rows:
         """Return which of the rows ``start`` to ``stop - 1`` are not deleted."""
         ...
@@ -72,6 +76,9 @@ class Batch:
     def kinds(self) -> Mapping[str, Kind]:
         """Types of the columns by name."""
         return {name: kind_of_values(values) for name, values in self.metadata.items()}
+
+    def require_untouched(self) -> None:
+        """Do nothing: nobody else reaches a batch."""
 
     def living(self, start: int, stop: int) -> Rows:
         """Return all rows from ``start`` to ``stop - 1``."""
@@ -132,18 +139,28 @@ class Merge:
         return np.result_type(*(run.ids.dtype for run in self.runs))
 
     def blocks(self) -> Iterator[tuple[Ids, Codes]]:
-        """Yield ids and codes in order of id."""
+        """Yield ids and codes in order of id.
+
+        Raises:
+            ArtefactError: if another program changed a run's file before or meanwhile: it would get a new checksum.
+        """
+        self._require_untouched()
         for parts in self._steps():
             ids = self._ids(parts)
             codes = np.concatenate([run.codes[rows] for run, rows in zip(self.runs, parts, strict=True)])
             order = _order(ids, parts)
             yield (ids, codes) if order is None else (ids[order], codes[order])
+        self._require_untouched()
 
     def values(self) -> Iterator[Values]:
         """Yield the metadata in order of id, as columns of `kinds` store them."""
         kinds = self.kinds
         rows = [run.values(kinds) for run in self.runs]
         return chain.from_iterable(islice(rows[run], length) for run, length in self._turns())
+
+    def _require_untouched(self) -> None:
+        for run in self.runs:
+            run.require_untouched()
 
     def _turns(self) -> Iterator[tuple[int, int]]:
         """Yield from which run how many items come next."""

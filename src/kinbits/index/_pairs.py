@@ -30,11 +30,13 @@ def pairs(state: State, radius: int, where: Expression | None) -> Iterator[IdPai
         (segment,) = state.segments
         index = segment.multi_index()
         if index is not None:
-            return _named(index, segment.ids, radius, segment.allowed(bound))
+            return _named(index, segment.ids, radius, segment.allowed(bound), segment)
     return _joined(state.segments, radius, bound)
 
 
 def _joined(segments: Sequence[Segment], radius: int, where: Expression | None) -> Iterator[IdPairs]:
+    for segment in segments:  # again: the first chunk may be asked for much later
+        segment.require_untouched()
     rows = [segment.allowed_rows(where) for segment in segments]
     ids = concatenate([segment.ids[at] for segment, at in zip(segments, rows, strict=True)])
     if len(ids) < 2:
@@ -43,10 +45,15 @@ def _joined(segments: Sequence[Segment], radius: int, where: Expression | None) 
     yield from _named(MultiIndex.build(codes), ids, radius, None)
 
 
-def _named(index: MultiIndex, ids: Ids, radius: int, allow: NDArray[np.uint8] | None) -> Iterator[IdPairs]:
-    """Give rows their ids, the smaller one first."""
+def _named(
+    index: MultiIndex, ids: Ids, radius: int, allow: NDArray[np.uint8] | None, segment: Segment | None = None
+) -> Iterator[IdPairs]:
+    """Give rows their ids, the smaller one first; ``segment`` is what is searched, if it may lie in files."""
     found = iter(index.pairs(radius, allow=allow))
     while True:
+        if segment is not None:
+            segment.require_untouched()
+            segment.multi_index()
         with watching():
             chunk = next(found, None)
             if chunk is None:

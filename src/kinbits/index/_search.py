@@ -122,6 +122,7 @@ def codes_at(segments: Sequence[Segment], origin: Rows, rows: Rows, width: int) 
     with watching():
         for number in np.unique(origin):
             places = np.flatnonzero(origin == number)
+            segments[number].require_untouched()
             codes[places] = segments[number].codes[rows[places]]
     return codes
 

@@ -20,6 +20,10 @@ from kinbits.hamming import _native
 READ_BYTES = 1 << 16  # smaller files are read when they are opened, larger ones are mapped
 _CACHE_LINE = 64
 
+Look = tuple[int, int, int]  # size and time of change of a mapped file, and the pages that this process ever lost
+_FIXED: Look = (-1, 0, 0)  # in memory: nothing can change
+_GONE = -2  # as a size: a writer has moved on; the map keeps what the name has lost
+
 
 @dataclass(frozen=True)
 class FileEntry:
@@ -35,10 +39,12 @@ class Stored:
 
     A map shares its pages with the file. A program that writes into the file, such as a restored backup, would change
     the answers of everyone who has it open. So the size and the time of change of the file are compared, by `check`,
-    before every search and every change of an index; what happens during one is seen by `watching`.
+    before every search and every change of an index; what happens during one is seen by `watching`. A map whose file
+    has lost its name is compared once more: what was done to the file before cannot be seen any longer.
 
     Attributes:
         entry: What its file must be; None in memory.
+        mapped: Device and inode of the file that is mapped; None if its bytes are in memory.
     """
 
     def __init__(self, array: NDArray[Any], entry: FileEntry | None = None, path: Path | None = None) -> None:
@@ -46,8 +52,8 @@ class Stored:
         self.entry = entry
         self._path = path
         self._name = "" if path is None else os.fspath(path)
-        self._mapped: tuple[int, int] | None = None  # device and inode of the file that is mapped
-        self._seen: tuple[int, int] | None = None if entry is not None else (0, 0)  # the file when it was last compared
+        self.mapped: tuple[int, int] | None = None
+        self._seen: Look | None = None if entry is not None else _FIXED  # the file when it was last compared
 
     @classmethod
     def open(cls, folder: Path, entry: FileEntry, dtype: str = "u1", columns: int | None = None) -> Stored:
@@ -69,7 +75,7 @@ class Stored:
             os.close(descriptor)  # a map needs none, so that thousands of segments do not use up the limit
         flat = raw.view(np.dtype(dtype))
         stored = cls(flat if columns is None else flat.reshape(-1, columns), entry, path)
-        stored._mapped = None if small else (found.st_dev, found.st_ino)
+        stored.mapped = None if small else (found.st_dev, found.st_ino)
         return stored
 
     @property
@@ -108,7 +114,7 @@ class Stored:
         if self._seen == look or self.entry is None or self._path is None:
             return
         self._seen = None
-        if self._mapped is not None and look != (0, 0):
+        if look[0] not in (_FIXED[0], _GONE):
             _require_length(self._path, self.entry, look[0])
         if checksum(self._array) != self.entry.checksum:
             raise ArtefactError(
@@ -117,16 +123,16 @@ class Stored:
             )
         self._seen = look
 
-    def _look(self) -> tuple[int, int]:
-        """Return size and time of change of the mapped file; both 0 where nothing can change any more."""
-        if self._mapped is None or self._path is None:
-            return 0, 0
+    def _look(self) -> Look:
+        if self.mapped is None:
+            return _FIXED
+        lost = _native.lost_pages()
         try:
             now = os.stat(self._name)
         except OSError:
-            return self._seen or (0, 0)  # a writer has moved on; the map keeps what the name has lost
-        same = (now.st_dev, now.st_ino) == self._mapped
-        return (now.st_size, now.st_ctime_ns) if same else self._seen or (0, 0)
+            return _GONE, 0, lost
+        same = (now.st_dev, now.st_ino) == self.mapped
+        return (now.st_size, now.st_ctime_ns, lost) if same else (_GONE, 0, lost)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ ever is part of a statement.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,14 +15,15 @@ from contextlib import closing, contextmanager
 from itertools import chain, count, islice, pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinbits._errors import ArtefactError, DataError, PlatformError
+from kinbits._errors import ArtefactError, DataError, PlatformError, platform_error
 from kinbits.index import _bitmap
 from kinbits.index._bitmap import Bitmap
-from kinbits.index._database import Database, in_file, kinds_of, new_lock, schema
+from kinbits.index._database import LONGEST_PATH, Database, in_file, kinds_of, new_lock, schema
 from kinbits.index._filter import Expression
 from kinbits.index._filter_sql import compiled
 from kinbits.index._kinds import Kind, converted, decoded, kind_of_values
@@ -41,6 +43,7 @@ _MANY = (
     "FROM items WHERE row > ? AND row <= ? ORDER BY row)"
 )
 _REMEMBERED = 4  # bitmaps of n / 8 bytes each
+_OF_THE_SYSTEM = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR)  # not the file is wrong
 _EXAMPLES: dict[str, Any] = {"text": "", "integer": 0, "real": 0.0}
 _TYPES: dict[Kind, str] = {
     "text": "'text'",
@@ -77,24 +80,22 @@ class Table:
 
     @classmethod
     def write(cls, path: Path, kinds: Mapping[str, Kind], rows: Iterable[Values]) -> None:
-        """Write a table's file; whoever calls it syncs it. See `build` for the arguments.
+        """Fill an empty file with a table; whoever calls it syncs it. See `build` for the arguments.
 
         Raises:
-            PlatformError: if the disk is full or the folder cannot be written.
+            PlatformError: if the disk is full or the folder cannot be written, or the file is not there or not empty.
         """
-        path.unlink(missing_ok=True)
-        with _writing(str(path)), closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        if len(os.fsencode(path)) >= LONGEST_PATH:
+            raise PlatformError(f"{path} is too long a path for metadata; choose one of under {LONGEST_PATH} bytes")
+        uri = f"file:{quote(str(path))}?mode=rw"
+        with _writing(str(path)), closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
             for setting in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE"):  # nobody reads it yet
                 connection.execute(f"PRAGMA {setting}")
             _fill(connection, list(kinds.values()), rows)
 
     @classmethod
     def open(cls, path: Path, columns: Sequence[str], file: Stored) -> Table:
-        """Take a table's file for reading; it never changes once it is written.
-
-        Raises:
-            FileNotFoundError: The file has gone.
-        """
+        """Take a table's file for reading; it never changes once it is written."""
         return cls(in_file(path, file, len(columns)), columns, file)
 
     @property
@@ -222,6 +223,8 @@ class Table:
             with self._database.statement(parameters) as connection:
                 yield connection
         except (sqlite3.Error, sqlite3.Warning, KeyError, ValueError) as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_SYSTEM:
+                raise platform_error(f"metadata {self._origin} cannot be read", error) from None
             raise ArtefactError(f"metadata {self._origin} are damaged ({error}); restore them from a backup") from None
 
 

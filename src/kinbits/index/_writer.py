@@ -21,22 +21,24 @@ class Writer:
     """Writes a file block by block; when it is left, the file is synced and described by ``entry``.
 
     Attributes:
+        name: Of the file.
         bytes: Written so far.
         entry: What was written.
     """
 
     entry: FileEntry
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, name: str, folder: int) -> None:
+        """Write the file of this name in a folder, whose descriptor is given: it is no other when it was moved."""
+        self.name, self._folder = name, folder
         self._digest = xxhash.xxh3_128()
         self.bytes = 0
 
     def __enter__(self) -> Writer:
         with suppress(FileNotFoundError):
-            os.unlink(self._path)  # what a killed writer left, or a link that somebody put here
+            os.unlink(self.name, dir_fd=self._folder)  # what a killed writer left, or a link that somebody put here
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._file = open(os.open(self._path, flags, 0o666), "wb", buffering=0)
+        self._file = open(os.open(self.name, flags, 0o666, dir_fd=self._folder), "wb", buffering=0)
         return self
 
     def append(self, block: NDArray[Any]) -> None:
@@ -51,7 +53,7 @@ class Writer:
         with self._file:
             if kind is None:
                 os.fsync(self._file.fileno())
-        self.entry = FileEntry(self._path.name, self.bytes, self._digest.hexdigest())
+        self.entry = FileEntry(self.name, self.bytes, self._digest.hexdigest())
 
 
 def file_checksum(path: Path) -> str:

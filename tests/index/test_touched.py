@@ -1,0 +1,173 @@
+"""What other programs do to an index that is open: overwritten, replaced and swapped files, and a full system."""
+
+import os
+import resource
+import shutil
+
+import numpy as np
+import pytest
+
+from kinbits._errors import ArtefactError, PlatformError, UsageError, platform_error
+from kinbits.index import Index, _folder, _stored
+from kinbits.index._changes import Change
+from kinbits.index._folder import Folder
+
+ZERO = np.zeros(1, np.uint8)
+
+
+def filled(path, value, items=20):
+    """An index whose codes and metadata are all ``value``."""
+    return Index.create(path, bits=8).add(np.full((items, 1), value, np.uint8), metadata={"n": [value] * items})
+
+
+def overwrite(path, other):
+    """Copy files over those of an index, as ``cp`` does: the same files get other bytes."""
+    for file in other.iterdir():
+        with (path / file.name).open("r+b") as target:
+            target.write(file.read_bytes())
+
+
+@pytest.fixture
+def mapped(monkeypatch):
+    monkeypatch.setattr(_stored, "READ_BYTES", 0)
+
+
+def test_a_small_table_that_is_overwritten_does_not_answer_for_the_codes_in_memory(tmp_path):
+    filled(tmp_path / "x", 1)
+    filled(tmp_path / "y", 2)
+    index = Index.open(tmp_path / "x")
+    overwrite(tmp_path / "x", tmp_path / "y")
+    assert index.search(ZERO, k=1).to_dicts() == [{"id": 0, "distance": 1, "n": 1}]
+    assert (index.count("n=1"), index.count("n=2")) == (20, 0)
+
+
+@pytest.mark.usefixtures("mapped")
+def test_a_file_that_is_damaged_and_then_replaced_never_answers(tmp_path):
+    filled(tmp_path / "x", 1)
+    index = Index.open(tmp_path / "x")
+    index.search(ZERO)
+    shutil.copy(tmp_path / "x" / "000001.codes", tmp_path / "good")
+    (tmp_path / "x" / "000001.codes").write_bytes(bytes(20))
+    (tmp_path / "good").rename(tmp_path / "x" / "000001.codes")  # the map still shows the damaged bytes
+    for _ in range(2):
+        with pytest.raises(ArtefactError, match="open it again"):
+            index.search(ZERO)
+    assert Index.open(tmp_path / "x").search(ZERO, k=1).distances.tolist() == [1]
+
+
+@pytest.mark.usefixtures("mapped")
+@pytest.mark.parametrize("use", ["save", "merge", "codes", "rows", "pairs"])
+def test_whatever_reads_a_touched_file_compares_it_first(tmp_path, use):
+    index = filled(tmp_path / "x", 1)
+    filled(tmp_path / "y", 2)
+    hits, pairs = index.search(ZERO), index.pairs(0)
+    uses = {
+        "save": lambda: index.save(tmp_path / "copy"),
+        "merge": lambda: Index.create(bits=8).merge(index),
+        "codes": lambda: hits.codes,
+        "rows": lambda: hits.rows,
+        "pairs": lambda: next(pairs),
+    }
+    overwrite(tmp_path / "x", tmp_path / "y")
+    with pytest.raises(ArtefactError, match="differs from its checksum"):
+        uses[use]()
+    assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.usefixtures("mapped")
+def test_what_is_overwritten_while_it_is_copied_gets_no_new_checksum(tmp_path, monkeypatch):
+    index = filled(tmp_path / "x", 1)
+    filled(tmp_path / "y", 2)
+    read = _folder.Merge.values
+    monkeypatch.setattr(
+        _folder.Merge, "values", lambda merge: (overwrite(tmp_path / "x", tmp_path / "y"), read(merge))[1]
+    )
+    with pytest.raises(ArtefactError, match="differs from its checksum"):
+        index.save(tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize("step", ["build", "_synced", "_sweep"])
+def test_a_folder_that_takes_the_place_during_a_change_loses_nothing(tmp_path, monkeypatch, step):
+    index, other = filled(tmp_path / "x", 1).delete([0]), filled(tmp_path / "y", 2)
+    for value in (2, 3):
+        other.add(np.full((9, 1), value, np.uint8), metadata={"n": [value] * 9})
+        other.delete([0] if value == 2 else [1])
+    before = other.search(ZERO, k=100).to_dicts()
+    plain = getattr(Folder, step)
+
+    def swapped(self, *args):
+        if (tmp_path / "y").exists():
+            (tmp_path / "x").rename(tmp_path / "moved")
+            (tmp_path / "y").rename(tmp_path / "x")
+        return plain(self, *args)
+
+    monkeypatch.setattr(Folder, step, swapped)
+    if step == "_sweep":  # the change was made
+        index.add(ZERO[None], metadata={"n": [7]})
+    else:
+        with pytest.raises(PlatformError, match=r"moved or replaced|cannot be written"):
+            index.add(ZERO[None], metadata={"n": [7]})
+    monkeypatch.undo()
+    there = Index.open(tmp_path / "x")
+    there.verify()
+    assert there.search(ZERO, k=100).to_dicts() == before
+    moved = Index.open(tmp_path / "moved")
+    moved.verify()
+    assert len(moved) == (20 if step == "_sweep" else 19)
+
+
+def test_the_next_change_keeps_what_was_made_but_perhaps_not_on_disk(tmp_path, monkeypatch):
+    index = filled(tmp_path / "x", 1)
+
+    def refuse(path):
+        raise platform_error(f"{path} is changed, but a power failure could undo it", OSError(5, "I/O error"))
+
+    monkeypatch.setattr(_folder, "settle", refuse)
+    with pytest.raises(PlatformError, match="is changed, but"):
+        index.add(ZERO[None], ids=[77])
+    monkeypatch.undo()
+    index.add(ZERO[None], ids=[78])
+    assert Index.open(tmp_path / "x").search(ZERO, k=2).ids.tolist() == [77, 78]
+
+
+@pytest.mark.usefixtures("mapped")
+def test_a_table_that_the_system_does_not_open_is_not_called_damaged(tmp_path):
+    filled(tmp_path / "x", 1)
+    index = Index.open(tmp_path / "x")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limits[1]))
+        with pytest.raises(PlatformError, match="unable to open"):
+            index.count({"n": 1})
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert index.count({"n": 1}) == 20
+
+
+@pytest.mark.usefixtures("mapped")
+def test_paths_that_sqlite_does_not_open_are_read_and_refused_for_writing(tmp_path):
+    filled(tmp_path / "x", 1)
+    deep = tmp_path.joinpath(*["d" * 200] * 3)
+    deep.mkdir(parents=True)
+    (tmp_path / "x").rename(deep / "x")
+    index = Index.open(deep / "x")
+    assert index.count("n=1") == 20
+    with pytest.raises(PlatformError, match="too long a path"):
+        index.add(ZERO[None], metadata={"n": [2]})
+    index.verify()
+
+
+def test_an_empty_filter_deletes_nothing_and_an_empty_change_reports_none(tmp_path):
+    index = filled(None, 1)
+    for where in ({}, []):
+        with pytest.raises(UsageError, match="empty filter and would delete all"):
+            index.delete(where=where)
+    assert len(index) == index.count({}) == 20
+    for change in (lambda: index.update([], {}), lambda: index.delete([]), lambda: index.add(ZERO[:0, None])):
+        index.add(ZERO[None], metadata={"n": [2]})
+        assert index.last_change == Change(added=1)
+        change()
+        assert index.last_change == Change()
