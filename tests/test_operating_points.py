@@ -42,9 +42,20 @@ def test_a_model_remembers_its_operating_points_on_disk_and_shows_them(evaluated
     for found in (model, loaded):
         assert found.radius("precision=0.80") == one.radius
         assert found.radius("recall=.5", "folder") == two.radius
-    card = (loaded.save(tmp_path / "again") / "README.md").read_text()
+    saved = (loaded.save(tmp_path / "again") / "README.md").read_text()
+    card = (folder / "README.md").read_text()
+    assert card == saved  # recording updates the card of the folder, as saving anew does
     assert f"| folder | precision=0.8 | {one.radius} | {one.precision:.4f} | {one.recall:.4f} |" in card
     assert f"| folder | mrr | {report.rows[0].values['mrr']:.4f} |" in card
+
+
+def test_a_card_keeps_the_sections_that_people_wrote(tmp_path):
+    card = "# M\n\n{}## Ours\n\nmine\n\n{}## Limits\n\nnone\n"
+    (tmp_path / "README.md").write_text(card.format("## Measured\n\nold\n\n", ""))
+    for value in (0.5, 0.25):
+        append_metrics(tmp_path, "a", {"mrr": value})
+    table = "## Measured\n\n| protocol | metric | value |\n| --- | --- | --- |\n| a | mrr | 0.2500 |\n\n"
+    assert (tmp_path / "README.md").read_text() == card.format("", table)
 
 
 def test_the_radius_holds_in_a_search(evaluated):

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from kinbits._card import with_metrics
 from kinbits._errors import ArtefactError, platform_error
 from kinbits._files import CONFIG, check_parent, folder_aside, full_path, open_regular, read_regular, write_text
 from kinbits._operating_points import with_measured
@@ -209,11 +210,23 @@ def _unreadable(path: Path, reason: object) -> ArtefactError:
 
 
 def append_metrics(folder: str | os.PathLike[str], name: str, values: Mapping[str, Any]) -> None:
-    """Add one protocol's numbers to a saved model's ``metrics.json``, in one step; others of the protocol stay.
+    """Add one protocol's numbers to a saved model's ``metrics.json`` and card, each in one step; others stay.
 
     Raises:
         ArtefactError: The file is damaged.
         PlatformError: It cannot be written.
     """
     path = full_path(folder) / METRICS
-    write_text(path, json.dumps(with_measured(_metrics(path), name, values), indent=2) + "\n")
+    metrics = with_measured(_metrics(path), name, values)
+    write_text(path, json.dumps(metrics, indent=2) + "\n")
+    _refresh_card(path.with_name(CARD), metrics)
+
+
+def _refresh_card(path: Path, metrics: Mapping[str, Mapping[str, Any]]) -> None:
+    try:
+        card = read_regular(path).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise platform_error(f"{path} cannot be read", error) from None
+    write_text(path, with_metrics(card, metrics))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -87,6 +88,13 @@ def model_card(
         fingerprint=fingerprint,
         metrics=_measured(metrics),
     )
+
+
+def with_metrics(card: str, metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a card with its section of numbers made anew; all other sections stay as they are."""
+    plain = re.sub(r"^## Measured\n.*?(?=^## |\Z)", "", card, flags=re.MULTILINE | re.DOTALL)
+    above, limits, below = plain.partition("## Limits\n")
+    return above + _measured(metrics) + limits + below
 
 
 def _measured(metrics: Mapping[str, Mapping[str, Any]]) -> str:

@@ -258,6 +258,7 @@ def test_evaluate_prints_and_writes_a_report(run, vectors):
     assert Path("report/pr-curves.png").read_bytes().startswith(b"\x89PNG")
     assert sorted(path.name for path in Path("report").iterdir()) == ["pr-curves.png", "report.html", "report.json"]
     assert "Worst queries" in Path("report/report.html").read_text()
+    assert all(f"report/{name}" in ended.out for name in ("pr-curves.png", "report.html", "report.json"))
     measured = json.loads(Path("m/metrics.json").read_text())
     assert measured["folder"]["map@all"] == pytest.approx(report["rows"][0]["values"]["map@all"])
     assert json.loads(run("evaluate", "m", "folder:vectors.npz", "--json", "--no-baselines").out)["rows"]

@@ -239,8 +239,11 @@ def test_texts_do_not_hide_that_the_queries_were_learned(run, shop):
     assert run("fit", "shop.csv", "-o", "whole", *settings, "--text-column", "words").code == 0
     assert run("fit", "folder:shop.csv", "-o", "part", *settings, "--text-column", "words").code == 0
     for name, expected in (("whole", True), ("part", False)):
-        ended = run("evaluate", name, "folder:shop.csv", "--metric", "map@all", "--no-baselines")
+        ended = run("evaluate", name, "folder:shop.csv", "--metric", "map@all", "--no-baselines", "--json")
         assert (ended.code, "too good" in ended.err) == (0, expected), ended.err
+        # The page and the JSON file are passed on without standard error, so they say it too.
+        assert any("too good" in one for one in json.loads(ended.out)["notes"]) == expected
+        assert ("folder" in json.loads(Path(name, "metrics.json").read_text())) != expected
 
 
 def test_a_search_shows_plain_queries_and_cuts_long_texts_in_the_table_alone(run, shop, crossing):

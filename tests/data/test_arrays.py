@@ -1,10 +1,11 @@
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from kinbits._errors import DataError, UsageError
-from kinbits.data import Dataset, LabelSpace, VectorItems, open_dataset, readable
+from kinbits.data import Dataset, LabelSpace, VectorItems, open_dataset, readable, split_folder
 
 RNG = np.random.default_rng(0)
 
@@ -122,10 +123,24 @@ def test_selecting_keeps_everything_in_step():
     assert copy.fingerprint == part.fingerprint
 
 
+def test_a_collection_and_its_splits_are_printed_in_one_line():
+    columns = {"price": list(range(1200)), "stock": [0] * 1200}
+    data = replace(open_dataset(np.ones((1200, 2), np.float32), labels=["a", "b"] * 600), name="shop", columns=columns)
+    assert repr(data) == "Dataset(shop: 1,200 vectors, 2 classes, 2 further columns)"
+    parts = split_folder(data, seed=0)
+    sizes = f"{len(parts.train):,} to learn from, {len(parts.query):,} queries, {len(parts.database):,} in the database"
+    assert repr(parts) == f"Splits(folder: {sizes})"
+
+
+def test_the_id_that_occurs_most_often_is_named_with_its_own_count():
+    with pytest.raises(DataError, match="'Shoes' occurs 3 times"):
+        Dataset(VectorItems(np.zeros((6, 2))), np.array(["Bags", "Shoes", "Bags", "Shoes", "Shoes", "Hats"]))
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"ids": np.array([1, 1])}, "unique"),
+        ({"ids": np.array([1, 1])}, "unique; '1' occurs 2 times"),
         ({"ids": np.array([1])}, "1 ids for 2 items"),
         ({"texts": ("a",)}, "1 texts"),
         ({"columns": {"price": [1]}}, "1 price"),

@@ -96,8 +96,10 @@ def evaluate(
     source = Source(protocol, label_column, text_column, image_column, id_column, no_labels)
     splits = source.splits(seed)
     others = [HashModel.load(path) for path in beside or []]
-    for path, one in zip([model, *(beside or [])], [loaded, *others], strict=True):
-        _warn_of_leak(path, one, source, splits)
+    models = zip([model, *(beside or [])], [loaded, *others], strict=True)
+    leaks = {path: leak for path, one in models if (leak := _leak(path, one, source, splits))}
+    for leak in leaks.values():
+        warn(leak)
     report = measure(
         loaded,
         splits,
@@ -110,36 +112,41 @@ def evaluate(
         database_codes=cast(Any, database_codes),
         progress=True,
     )
-    _record(model, report)
+    report = replace(report, notes=[*report.notes, *leaks.values()])
+    if model in leaks:  # a card or a radius for searches must not rest on what the model has seen
+        note(f"{model} does not keep these numbers")
+    else:
+        _record(model, report)
     files = write_report(report, output) if output is not None else []
     if as_json:
         print_json(report.to_dict())
         return
     console().print(report.tables())
-    facts({"written" if place == 0 else "": path for place, path in enumerate(files)})
+    facts({"written": "\n".join(map(str, files))})
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
     """Write the report as JSON, page and curves; each appears complete or not at all."""
     write_text(folder / REPORT, report.to_json() + "\n")
-    return [folder / REPORT, report.html(folder / PAGE), report.plot(folder / CURVES)]
+    report.html(folder / PAGE)
+    report.plot(folder / CURVES)
+    return [folder / PAGE, folder / REPORT, folder / CURVES]
 
 
-def _warn_of_leak(path: Path, model: HashModel, source: Source, splits: Splits) -> None:
-    """Say so when a model has learned from the queries: its numbers are then too good."""
+def _leak(path: Path, model: HashModel, source: Source, splits: Splits) -> str:
+    """Return a warning where a model has learned from the queries, so that its numbers are too good; else nothing."""
     if splits.protocol.name != "folder" or _learned(model, splits.train):
-        return
+        return ""
     whole = _whole(source)
     told = f"all of {whole.name}, the queries among them" if _learned(model, whole.open("database")) else ""
     if not told and _learned(model, splits.query):
         told = "the queries"
     if not told and splits.protocol.seed and _learned(model, whole.splits(0).train):
         told = f"the training part of seed 0, which holds queries of seed {splits.protocol.seed}"
-    if told:
-        warn(
-            f"{path} was trained on {told}, so its numbers are too good; fit on folder:{whole.name} and "
-            f"evaluate with seed 0"
-        )
+    if not told:
+        return ""
+    advice = f"fit on folder:{whole.name} and evaluate with seed 0"
+    return f"{path} was trained on {told}, so its numbers are too good; {advice}"
 
 
 def _learned(model: HashModel, part: Dataset) -> bool:

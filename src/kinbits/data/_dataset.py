@@ -81,6 +81,14 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.items)
 
+    def __repr__(self) -> str:
+        told = [f"{len(self):,} {self.kind}s"]
+        told += [f"{len(self.space.names):,} classes"] if self.space is not None else []
+        told += ["texts"] if self.texts is not None else []
+        told += [f"{len(self.columns):,} further columns"] if self.columns else []
+        told += [f"{len(self.skipped):,} skipped"] if self.skipped else []
+        return f"Dataset({self.name}: {', '.join(told)})"
+
     @lazy
     def fingerprint(self) -> str:
         """Identity of contents, ids and texts (sha256 hex); labels and metadata do not change it."""
@@ -218,7 +226,10 @@ def _check_unique(ids: np.ndarray, name: str) -> None:
     if len(set(ids.tolist())) == len(ids):
         return
     values, counts = np.unique(ids, return_counts=True)
-    raise DataError(f"{name}: ids must be unique; '{values[counts > 1][0]}' occurs {counts.max()} times at most")
+    most = counts.argmax()
+    raise DataError(
+        f"{name}: ids must be unique; '{values[most]}' occurs {counts[most]} times; name another column of ids"
+    )
 
 
 def _check_labels(labels: np.ndarray, space: LabelSpace | None, name: str) -> None:

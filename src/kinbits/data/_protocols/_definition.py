@@ -131,6 +131,12 @@ class Splits:
     ground_truth: GroundTruth | None = None
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        sizes = (
+            f"{len(self.train):,} to learn from, {len(self.query):,} queries, {len(self.database):,} in the database"
+        )
+        return f"Splits({self.protocol.name}: {sizes})"
+
     @property
     def space(self) -> LabelSpace:
         """What the labels mean."""
