@@ -52,7 +52,8 @@ def test_columns_have_types_and_values_come_back_as_they_were(tmp_path):
 
 
 def test_types_join_where_segments_do():
-    assert [joined([one, "text"]) for one in KINDS] == ["text", "mixed", "mixed", "mixed", "mixed", "text"]
+    assert [joined([one, "text"]) for one in KINDS] == ["text", *["mixed"] * 5, "text"]
+    assert [joined(["bit", one]) for one in KINDS] == ["mixed", "integer", "number", "boolean", "bit", "mixed", "bit"]
     assert joined(["integer", "number"]) == joined(["number", "empty", "integer"]) == "number"
     assert joined([]) == "empty"
     assert kind_of_values([None, 1, True]) == "mixed"
@@ -68,10 +69,36 @@ def test_booleans_stay_booleans_where_a_column_becomes_mixed(tmp_path, path):
         assert index.search(ZERO, where=where).ids.tolist() == ids
 
 
-def test_a_table_whose_types_were_not_noted_is_read_by_its_values(tmp_path, monkeypatch):
-    def untyped(kinds):
-        return f"CREATE TABLE items ({', '.join(['row INTEGER PRIMARY KEY', *(f'c{i}' for i in range(len(kinds)))])})"
+def untyped(kinds):
+    """Make a table as an older kinbits did: the types of its columns are not noted."""
+    return f"CREATE TABLE items ({', '.join(['row INTEGER PRIMARY KEY', *(f'c{i}' for i in range(len(kinds)))])})"
 
+
+@pytest.mark.parametrize(
+    ("new", "type_", "true", "decoded"),
+    [(True, "boolean", [0, 4], True), (2, "integer", None, 1), (None, "bit", [0], 1)],
+)
+def test_zeros_and_ones_of_an_older_kinbits_are_what_they_meet(tmp_path, monkeypatch, new, type_, true, decoded):
+    """It stored booleans so, and noted no types."""
+    monkeypatch.setattr(_table, "schema", untyped)
+    filled(tmp_path / "x", {"sold": [True, False, None, False]})
+    monkeypatch.undo()
+    index = Index.open(tmp_path / "x")
+    for where in ("sold=true", "sold=1", {"sold": True}, {"sold": 1}, "sold>0"):
+        assert index.search(ZERO, where=where).ids.tolist() == [0]
+    index.add(ZERO[None], metadata={"sold": [new]})
+    for _ in range(2):
+        assert index.info()["column_types"] == {"sold": type_}
+        if true is None:
+            with pytest.raises(UsageError, match="holds whole numbers"):
+                index.count("sold=true")
+        else:
+            assert index.search(ZERO, where="sold=true").ids.tolist() == true
+        index.compact().verify()
+    assert values(index)["sold"][0] == (type(decoded), decoded)
+
+
+def test_a_table_whose_types_were_not_noted_is_read_by_its_values(tmp_path, monkeypatch):
     monkeypatch.setattr(_table, "schema", untyped)
     filled(tmp_path / "x", {"n": [1, 2, None, 3], "t": ["7", "b", "c", None], "p": [1, 0.5, None, 2], "e": [None] * 4})
     monkeypatch.undo()

@@ -17,7 +17,7 @@ Sql = tuple[str, list[Any]]
 Field = Callable[[str], tuple[str, Kind]]
 
 _MOST_PARAMETERS = 900  # SQLite before 3.32 takes 999 in one statement
-_NUMBERS: tuple[Kind, ...] = ("integer", "number", "empty")
+_NUMBERS: tuple[Kind, ...] = ("integer", "number", "bit", "empty")
 _TEXTS: tuple[Kind, ...] = ("text", "empty")
 
 
@@ -67,7 +67,7 @@ def _comparison(asked: Comparison, column: str, kind: Kind) -> Sql:
 
 def _fits(value: Any, kind: Kind) -> bool:
     """Whether a value could be in a column of this type: in one of booleans, 1 stands for true."""
-    return kind == "mixed" or isinstance(value, bool) == (kind == "boolean")
+    return kind in ("mixed", "bit") or isinstance(value, bool) == (kind == "boolean")
 
 
 def _among(column: str, values: list[Any]) -> Sql:

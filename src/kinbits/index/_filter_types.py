@@ -15,7 +15,13 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?
 _WHOLE = re.compile(r"[+-]?[0-9]{1,19}")
 _FLAGS = {"true": True, "false": False}
 _ORDER = ("<", "<=", ">", ">=")
-_HOLDS = {"text": "text", "integer": "whole numbers", "number": "numbers", "boolean": "true and false"}
+_HOLDS = {
+    "text": "text",
+    "integer": "whole numbers",
+    "number": "numbers",
+    "boolean": "true and false",
+    "bit": "0 and 1",
+}
 
 
 def bind(expression: Expression, kinds: Mapping[str, Kind]) -> Expression:
@@ -75,7 +81,7 @@ def _bound_of(asked: Comparison, kind: Kind) -> Any:
             asked, kind, f"texts are ordered by their letters, where 10 comes before 9; write '{quoted}' in quotes if "
             "you mean that, or store the column as numbers",
         )  # fmt: skip
-    value = _meanings(asked, asked.value, kind)[0]
+    value = _meanings(asked, asked.value, "integer" if kind == "bit" else kind)[0]
     if isinstance(value, bool):
         raise _refused(asked, kind, "true and false have no order; compare them with =")
     return value
@@ -85,6 +91,9 @@ def _meanings(asked: Comparison, value: Any, kind: Kind) -> list[Any]:
     """Read a value by the type of its column; only a mixed column leaves several meanings."""
     if kind == "text":
         return [_as_text(asked, value)]
+    if kind == "bit":
+        flag = _FLAGS.get(value.text.lower()) if isinstance(value, Word) else value
+        return [int(flag) if isinstance(flag, bool) else _as_number(asked, value, kind)]
     if kind in ("integer", "number"):
         return [_as_number(asked, value, kind)]
     if kind == "boolean":

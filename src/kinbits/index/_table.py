@@ -50,6 +50,7 @@ _TYPES: dict[Kind, str] = {
     "integer": "'integer'",
     "number": "'integer', 'real'",
     "boolean": "'integer'",
+    "bit": "'integer'",
     "mixed": "'text', 'integer', 'real', 'blob'",
     "empty": "''",
 }
@@ -176,8 +177,11 @@ class Table:
         field = self._field(column)
         sums = ", ".join(f"max(typeof({field}) = '{name}')" for name in _EXAMPLES)
         with self._reading() as connection:
-            present = connection.execute(f"SELECT {sums} FROM items").fetchone()
-        return kind_of_values(example for example, any_ in zip(_EXAMPLES.values(), present, strict=True) if any_)
+            *present, bits = connection.execute(
+                f"SELECT {sums}, min({field} IS NULL OR {field} IN (0, 1)) FROM items"
+            ).fetchone()
+        kind = kind_of_values(example for example, any_ in zip(_EXAMPLES.values(), present, strict=True) if any_)
+        return "bit" if kind == "integer" and bits else kind
 
     def _blocks(self, kinds: Mapping[str, Kind]) -> Iterator[list[Values]]:
         """Yield rows in blocks, one statement each: between them the table may be closed, or its process fork."""
