@@ -22,9 +22,9 @@ _CODES = {
     "0": "done",
     "1": "a fault in kinbits",
     "2": "wrong usage",
-    "3": "the data cannot serve",
+    "3": "wrong data",
     "4": "a model, index or code file is missing, damaged or does not fit",
-    "5": "the machine stands in the way: permissions, disk, missing package",
+    "5": "a problem of the machine: permissions, disk, missing package",
     "130": "interrupted",
 }
 EPILOG = "\n".join(
@@ -32,7 +32,7 @@ EPILOG = "\n".join(
         "Exit codes:",
         *(f"{code:>4}  {meaning}" for code, meaning in _CODES.items()),
         "Results go to standard output, progress and messages to standard error.",
-        "--quiet and --log stand before the command: kinbits --quiet fit ...",
+        "Give --quiet and --log before the command: kinbits --quiet fit ...",
         "KINBITS_DEBUG=1 shows where an error came from.",
     ]
 )
