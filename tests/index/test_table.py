@@ -261,3 +261,13 @@ def test_a_fork_waits_for_the_statement_of_another_thread(tmp_path):
 def test_what_no_column_holds_is_refused_with_its_column_and_row(column, row):
     with pytest.raises(UsageError, match=f"column 'n', row {row}: .*give it as text, or leave it out with None"):
         Index.create(bits=8).add(np.zeros((2, 1), np.uint8), metadata={"fine": [1, 2], "n": column})
+
+
+def test_small_tables_stay_open_and_cost_no_descriptor(tmp_path, monkeypatch):
+    monkeypatch.setattr(_database, "_MOST_OPEN", 1)
+    opened, connect = [], _database._connected
+    monkeypatch.setattr(_database, "_connected", lambda path, file: opened.append(path) or connect(path, file))
+    indexes = [filled(tmp_path / str(number), {"n": [number] * 4}) for number in range(3)]
+    for value in range(3):  # a filter of its own each time: answers are remembered
+        assert [index.count(f"n={value}") for index in indexes] == [4 * (number == value) for number in range(3)]
+    assert len(opened) == 3

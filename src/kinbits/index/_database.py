@@ -42,10 +42,17 @@ class Database:
     a forked child, and made again for the next one.
     """
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], *, size: int | None = None) -> None:
-        """Make one; ``size`` is that of its file in bytes, or None for a database in memory, which stays open."""
-        self._connect = connect
-        self._size = size
+    def __init__(
+        self, connect: Callable[[], sqlite3.Connection], *, size: int | None = None, in_file: bool = False
+    ) -> None:
+        """Make one.
+
+        Args:
+            connect: Opens it.
+            size: Of what others wrote, in bytes; None for a database of our own, whose statements have no budget.
+            in_file: It costs a descriptor, so it is closed where many are open.
+        """
+        self._connect, self._size, self._in_file = connect, size, in_file
         self._lock = new_lock()
         self._connection: sqlite3.Connection | None = None
 
@@ -59,8 +66,9 @@ class Database:
         with self._lock:
             if self._connection is None:
                 self._connection = self._connect()
-            if self._size is not None:
+            if self._in_file:
                 _keep(self)
+            if self._size is not None:
                 # no Python function: a signal must not be raised inside SQLite, where it would be lost
                 budget = (self._size + parameters) * _STEPS_PER_BYTE // _STEPS
                 self._connection.set_progress_handler(chain(repeat(0, budget), repeat(1)).__next__, _STEPS)
@@ -93,7 +101,8 @@ def new_lock() -> threading.RLock:
 def in_file(path: Path, file: Stored, columns: int) -> Database:
     """Return the database in a file of an index, which never changes; nothing is read yet."""
     size = file.entry.bytes if file.entry is not None else 0
-    return Database(partial(_open_file, path, file, size, columns), size=size)
+    connect = partial(_open_file, path, file, size, columns)
+    return Database(connect, size=size, in_file=file.mapped is not None)
 
 
 def schema(kinds: Sequence[Kind]) -> str:
