@@ -15,6 +15,7 @@ from kinbits._errors import DataError, UsageError
 from kinbits._lazy import lazy
 from kinbits.backbones import Features
 from kinbits.data import BadImage, Dataset, Items, VectorItems, open_dataset
+from kinbits.data._arrays import refuse_masked
 
 ROWS = 65536  # that are checked at once
 
@@ -126,6 +127,7 @@ def without_unreadable(dataset: Dataset, found: Features) -> Dataset:
 
 
 def _array(array: np.ndarray) -> Dataset:
+    refuse_masked(array, "array")
     if _is_picture(array):
         return _objects([array])
     if array.dtype.kind == "f" and array.ndim <= 2:

@@ -38,7 +38,7 @@ def test_fit_names_the_classes_and_where_they_come_from(run, photos):
     assert "3 classes from folder names: 2019, 2020, copies" in line
     assert "--no-labels" in line
     (warning,) = [line for line in ended.err.splitlines() if line.startswith("warning: ")]
-    for told in ("dates (2019, 2020)", "copies (copies)", "classes of one image (copies)", "itq"):
+    for told in ("dates (2019, 2020)", "copies (copies)", "classes of one image (copies)", "itq", "(--no-labels)"):
         assert told in warning
 
 

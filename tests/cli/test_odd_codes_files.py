@@ -52,6 +52,7 @@ def test_codes_are_read_however_they_are_written(tmp_path, code):
         ([[0], None], "row 1 .* is missing"),
         ([b"a", b"ab"], "row 1 has 2 bytes, the first has 1"),
         ([0.5, 1.0], "row 0 .* is 0.5"),
+        ([[True, False], [True, True]], r"row 0 .* is \[True, False\]"),  # bits, not bytes
     ],
 )
 def test_what_is_no_code_is_refused_by_its_row(tmp_path, code, told):

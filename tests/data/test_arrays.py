@@ -13,7 +13,7 @@ RNG = np.random.default_rng(0)
 @pytest.mark.parametrize("shape", [(4, 5, 6), (4, 5, 6, 1), (4, 5, 6, 3), (4, 5, 6, 4)])
 def test_image_arrays(shape):
     images = RNG.integers(0, 256, shape, dtype=np.uint8)
-    data = open_dataset(images, labels=["b", "a", "b", None], texts="wxyz")
+    data = open_dataset(images, labels=["b", "a", "b", None], texts=list("wxyz"))
     assert data.kind == "image"
     assert data.image(1).size == (6, 5)
     assert data.labels.tolist() == [1, 0, 1, -1]
@@ -96,7 +96,7 @@ def test_fingerprints_follow_the_contents():
     assert data.fingerprint == open_dataset(images.copy()).fingerprint
     assert data.fingerprint != data.select([1, 0, 2, 3, 4]).fingerprint
     assert data.select([1, 2]).fingerprint == open_dataset(images).select([1, 2]).fingerprint
-    assert data.fingerprint != open_dataset(images, texts="abcde").fingerprint
+    assert data.fingerprint != open_dataset(images, texts=list("abcde")).fingerprint
     assert data.fingerprint == open_dataset(images, labels=[1] * 5).fingerprint
     images[3, 0, 0] ^= 1
     assert data.fingerprint != open_dataset(images).fingerprint

@@ -247,3 +247,10 @@ def test_more_columns_than_can_be_stored_are_refused(tmp_path):
     with pytest.raises(UsageError, match="too many"):
         index.add(CODES[:1], metadata={f"b{i}": [i] for i in range(1000)})
     assert len(index) == len(Index.open(tmp_path / "x").search(ZERO)) == 1
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+def test_a_metadata_column_without_a_name_is_refused(index, name):
+    with pytest.raises(UsageError, match="has no name"):
+        index.update(index.search(ZERO, k=1).ids, {name: [7]})
+    assert name not in index.search(ZERO, k=1).to_dicts()[0]

@@ -61,6 +61,7 @@ _arguments: list[str] = []
 _OUR_WORDS = {
     "pass upsert=True": "give --upsert",
     "open the index with wait= to do so": "give --wait 30s",
+    "(labels=False)": "(--no-labels)",
 }
 """Remedies of the library, and how a person on the command line follows them."""
 _HELP = {"help_option_names": ["-h", "--help"]}
@@ -245,6 +246,6 @@ def _calm_warnings() -> None:
     warnings.filterwarnings("default", module=r"kinbits(\..*)?")
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        _messages.warn(str(message))
+        _messages.warn(_in_our_words(str(message)))
 
     warnings.showwarning = show

@@ -196,7 +196,8 @@ def read_codes(path: Path) -> Codes:
         if table.names.count("id") != 1 or table.names.count("code") != 1:
             raise DataError("it needs one column id and one column code")
         ids, codes = id_array(table.cells("id"), "its column id"), _packed(table.cells("code"))
-        columns = {name: metadata_of(table.cells(name))[0] for name in table.names if name not in ("id", "code")}
+        others = [name for name in table.names if name.strip() and name not in ("id", "code")]
+        columns = {name: metadata_of(table.cells(name))[0] for name in others}
     except (OSError, ArrowException) as error:
         first = str(error).splitlines()[0]
         raise ArtefactError(f"{path} cannot be read ({first}); encode the data again") from None
@@ -221,7 +222,7 @@ def _packed(cells: Sequence[Any]) -> np.ndarray:
 
 def _as_bytes(row: int, cell: Any) -> bytes:
     with suppress(ValueError, TypeError):
-        if isinstance(cell, (bytes, list)):
+        if isinstance(cell, bytes) or (isinstance(cell, list) and bool not in map(type, cell)):
             return bytes(cell)
         if isinstance(cell, str):
             return bytes.fromhex(cell)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from .._errors import DataError
-from ._cells import ids_of_array, texts_of
-from ._columns import Options, candidates, label_array, named_classes, pick
+from ._cells import ids_of_array
+from ._columns import Options, candidates, given_texts, label_array, named_classes, pick
 from ._dataset import Dataset, nothing_usable
 from ._items import ArrayItems, Items, VectorItems, file_identity
 from ._labels import LabelSpace
@@ -63,9 +63,10 @@ def open_array(
     Raises:
         DataError: Another shape or dtype, or no row is left.
     """
+    refuse_masked(array, name)
     items = _items(array, name, identity)
     labels, space = label_array(options.labels, options, name)
-    texts = None if options.texts is None else texts_of(list(options.texts), name)
+    texts = given_texts(options, name)
     data = Dataset(items, np.arange(len(items)) if ids is None else ids, labels, space, texts, name=name)
     if isinstance(items, VectorItems):
         bad = _not_finite(array)
@@ -73,6 +74,18 @@ def open_array(
     if not len(data):
         raise nothing_usable(data)
     return data
+
+
+def refuse_masked(array: np.ndarray, name: str) -> None:
+    """Refuse an array with masked values: what lies behind a mask would be read as if it were there.
+
+    Raises:
+        DataError: A value is masked.
+    """
+    if np.ma.is_masked(array):
+        raise DataError(
+            f"{name}: the array has masked values; fill them, e.g. array.filled(0), or leave these rows out"
+        )
 
 
 def _items(array: np.ndarray, name: str, identity: str | None) -> Items:
@@ -154,7 +167,10 @@ class _Beside:
 
     def _read_ids(self, key: str) -> np.ndarray:
         self._check_rows(key)
-        return ids_of_array(self.arrays[key], f"array '{key}'")
+        ids = ids_of_array(self.arrays[key], f"array '{key}'")
+        if len(np.unique(ids)) < len(ids):
+            raise DataError(f"array '{key}' names some rows alike; give each row an id of its own")
+        return ids
 
     def _check_rows(self, key: str) -> None:
         shape = self.arrays[key].shape

@@ -17,7 +17,7 @@ _INT64 = range(-(2**63), 2**63)
 
 
 def cells_of(column: Any, name: str) -> list[Any]:
-    """Return the cells of an Arrow column as Python values; dates, times and decimals as text.
+    """Return the cells of an Arrow column as Python values; dates, times, decimals and UUIDs as text.
 
     Args:
         column: A `pyarrow.ChunkedArray`.
@@ -38,9 +38,14 @@ def cells_of(column: Any, name: str) -> list[Any]:
 
 
 def decoded(column: Any) -> Any:
-    """Return an Arrow column without the ways in which Arrow may store it: extensions, dictionaries, views."""
+    """Return an Arrow column without the ways in which Arrow may store it: extensions, dictionaries, views.
+
+    UUIDs become text.
+    """
     import pyarrow as pa
 
+    if str(column.type) == "extension<arrow.uuid>":
+        return pa.chunked_array([[None if cell is None else str(cell) for cell in column.to_pylist()]], pa.string())
     if isinstance(column.type, pa.BaseExtensionType):
         chunks = [chunk.storage for chunk in column.chunks]
         return decoded(pa.chunked_array(chunks, column.type.storage_type))
@@ -67,11 +72,12 @@ def id_array(cells: Sequence[Any], source: str) -> np.ndarray:
 
 
 def ids_of_array(ids: np.ndarray, source: str) -> np.ndarray:
-    """Read ids ``(n,)`` of an array: int64 where they fit, else text.
+    """Read ids ``(n,)`` or ``(n, 1)`` of an array: int64 where they fit, else text.
 
     Raises:
         DataError: Another shape, or a missing id.
     """
+    ids = ids[:, 0] if ids.ndim == 2 and ids.shape[1] == 1 else ids
     if ids.ndim != 1:
         raise DataError(f"{source}: ids of shape {ids.shape}; give one for each row")
     return id_array((ids.astype(np.str_) if ids.dtype.kind in "mM" else ids).tolist(), source)

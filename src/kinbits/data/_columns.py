@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .._errors import DataError, UsageError
-from ._cells import as_text, row_is
+from ._cells import as_text, row_is, texts_of
 from ._labels import UNLABELLED, LabelSpace
 
 # fmt: off
@@ -94,7 +94,8 @@ def to_labels(values: Sequence[Any], options: Options, source: str) -> tuple[np.
     Whole numbers from 0 are kept as class numbers (-1 or an empty cell: unlabelled). Text names a class, also where it
     is written in digits, as in a CSV table: names are sorted, numbers among them by value, and numbered. With
     ``label_names``, text that is in digits throughout counts as class numbers. Lists, or cells cut at
-    ``label_separator``, make a multi-label set.
+    ``label_separator``, make a multi-label set. Lists of one length that hold only the numbers 0 and 1 are multi-hot
+    rows, one place a class, as in an array.
 
     Args:
         values: One cell an item: int, str, None, or a list of int or str.
@@ -105,6 +106,8 @@ def to_labels(values: Sequence[Any], options: Options, source: str) -> tuple[np.
         DataError: A cell holds something else, numbers and names are mixed, or a label is not among ``label_names``.
     """
     cells = [_clean(value) for value in values]
+    if _are_multi_hot(cells):
+        return from_multi_hot(np.array(cells, np.int64), options.label_names, source)
     if options.label_separator:
         cells = [_cut(cell, options.label_separator) for cell in cells]
     numbered = _check_cells(cells, source)
@@ -160,6 +163,7 @@ def label_array(labels: Any, options: Options, source: str) -> tuple[np.ndarray 
         return None, None
     if isinstance(labels, (str, bytes)) or not hasattr(labels, "__iter__"):
         raise UsageError(f"{source}: labels are {labels!r}; give one for each item, or False for none")
+    require_order(labels, "labels", source)
     if not isinstance(labels, np.ndarray):
         return to_labels(list(labels), options, source)
     if labels.ndim == 2 and labels.shape[1] != 1:
@@ -167,6 +171,29 @@ def label_array(labels: Any, options: Options, source: str) -> tuple[np.ndarray 
     if labels.ndim not in (1, 2):
         raise DataError(f"{source}: labels of shape {labels.shape}; give (n,), or multi-hot (n, C)")
     return to_labels(labels.ravel().tolist(), options, source)
+
+
+def given_texts(options: Options, source: str) -> tuple[str, ...] | None:
+    """Return the texts that are given beside a source without columns; None where there are none.
+
+    Raises:
+        UsageError: They have no order.
+        DataError: One is no text.
+    """
+    if options.texts is None:
+        return None
+    require_order(options.texts, "texts", source)
+    return texts_of(list(options.texts), source)
+
+
+def require_order(values: Any, what: str, source: str) -> None:
+    """Refuse values that go with no item: those of a set have no order, a mapping yields its keys, a text its letters.
+
+    Raises:
+        UsageError: They are one of these.
+    """
+    if isinstance(values, (str, bytes, Set, Mapping)):
+        raise UsageError(f"{source}: {what} are a {type(values).__name__}; give a list, one of them for each item")
 
 
 def unique_names(names: Sequence[str]) -> np.ndarray:
@@ -204,12 +231,23 @@ def _clean(value: Any) -> Any:
 
 
 def _cut(cell: Any, separator: str) -> list[Any]:
+    if isinstance(cell, list):
+        return cell
     parts = str(cell).split(separator) if cell is not None else []
     return [part.strip() for part in parts if part.strip()]
 
 
 def _each(cell: Any) -> list[Any]:
     return cell if isinstance(cell, list) else [] if cell is None else [cell]
+
+
+def _are_multi_hot(cells: Sequence[Any]) -> bool:
+    """Tell whether all cells are lists of one length with 0, 1 and, where somebody was not sure, -1.
+
+    As class numbers they would give nearly every item the same labels.
+    """
+    lengths = {len(cell) if isinstance(cell, list) else 0 for cell in cells}
+    return len(lengths) == 1 and min(lengths) > 1 and all(one in (-1, 0, 1) for cell in cells for one in cell)
 
 
 def _check_cells(cells: Sequence[Any], source: str) -> bool:

@@ -35,6 +35,11 @@ _COPIES = (
     r".* \([0-9]+\)",
 )
 
+_PARTS = (
+    r"(train(ing)?|val(id(ation)?)?|test(ing)?|eval(uation)?|hold-?out|query|gallery)"
+    r"[-_ ]?(images?|imgs?|set|data|[0-9]+)",
+)
+
 
 def _any_of(patterns: Sequence[str]) -> re.Pattern[str]:
     return re.compile("|".join(f"({pattern})" for pattern in patterns), re.IGNORECASE)
@@ -44,6 +49,7 @@ _DOUBTFUL = {
     "dates": _any_of(_DATES),
     "names that cameras, phones and programs give": _any_of(_CAMERAS),
     "copies": _any_of(_COPIES),
+    "parts of a collection": _any_of(_PARTS),
 }
 _NUMBER = re.compile(r"[0-9]+")
 _SHOWN = 3

@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from .._errors import DataError
-from ._cells import texts_of, unicode
+from ._cells import unicode
 from ._columns import (
     IMAGE_NAMES,
     TEXT_NAMES,
     Options,
     from_multi_hot,
+    given_texts,
     label_array,
     named_classes,
     pick,
@@ -40,9 +41,12 @@ EXTENSIONS = frozenset({
 })
 # fmt: on
 CAPTION_FILES = ("captions.csv", "captions.tsv", "captions.txt")
-SPLIT_FOLDERS = frozenset(
-    ["train", "training", "val", "valid", "validation", "dev", "test", "testing", "query", "gallery", "database"]
-)
+# fmt: off
+SPLIT_FOLDERS = frozenset((
+    "train", "training", "trainval", "val", "valid", "validation", "dev", "eval", "evaluation", "test", "testing",
+    "query", "gallery", "database",
+))
+# fmt: on
 _LARGEST = 2**63
 _DIGITS = 4000  # Python reads no longer number
 
@@ -118,7 +122,7 @@ def open_paths(paths: Sequence[str | os.PathLike[str]], options: Options, name: 
     root = Path(options.root) if options.root is not None else Path()
     names = [_path_text(row, path, name) for row, path in enumerate(paths)]
     labels, space = label_array(options.labels, options, name)
-    texts = None if options.texts is None else texts_of(list(options.texts), name)
+    texts = given_texts(options, name)
     items = PathItems([root / given for given in names])
     if not len(items):
         raise DataError(f"{name}: the list of paths is empty; give at least one image")

@@ -119,7 +119,9 @@ class Roles:
         found = {}
         left_out = {self.label, self.text} if with_image else {self.label, self.text, self.image}
         for name in self.table.names:
-            if name not in left_out:
+            if not name.strip():  # e.g. the row numbers that pandas writes
+                self.guesses.append("a column without a name is left out")
+            elif name not in left_out:
                 values, note = self._values(name)
                 if values is not None:
                     found[name] = values

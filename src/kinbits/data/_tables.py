@@ -59,7 +59,7 @@ def open_parquet(paths: Sequence[Path], options: Options) -> Dataset:
         raise DataError(f"{paths[0]}: the table has no rows")
     source, identity = mapped_copy(paths)
     metadata = {key.decode(errors="replace"): value for key, value in (schema.metadata or {}).items()}
-    return _from_arrow(Table(source.data.table, str(paths[0])), metadata, paths[0], options, identity)
+    return _from_arrow(Table(source, str(paths[0])), metadata, paths[0], options, identity)
 
 
 def open_hub(name: str, options: Options) -> Dataset:

@@ -38,6 +38,8 @@ def require_few(columns: int) -> None:
 
 def _name(name: Any) -> str:
     text = str(name)
+    if not text.strip():
+        raise UsageError("a metadata column has no name, so that no filter could ask for it; name it, or leave it out")
     if text in RESERVED:
         raise UsageError(f"metadata column '{text}' would hide the hit's own; rename it")
     try:
