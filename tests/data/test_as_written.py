@@ -160,8 +160,10 @@ def test_what_is_no_label_is_refused_by_its_row(labels, row):
 
 def test_soft_labels_in_columns_of_zero_and_one_are_refused(tmp_path):
     path = csv(tmp_path, "sea,sky", "1,0", "0.7,1")
-    with pytest.raises(DataError, match=r"label 0 of row 1 \(counted from 0\)"):
+    with pytest.raises(DataError, match=r"label 0 of row 1 \(counted from 0\) is 0\.7;"):
         open_dataset(path, label_column=["sea", "sky"])
+    path = csv(tmp_path, "sea,sky", "1,0", "0,1", "1,1")
+    assert open_dataset(path, label_column=["sea", "sky"]).labels.tolist() == [[1, 0], [0, 1], [1, 1]]
 
 
 def test_metadata_keep_their_kind_and_nothing_becomes_a_repr(tmp_path):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import DataError, UsageError
+from .._words import shortened
 from ._cells import as_text, row_is, texts_of
 from ._labels import UNLABELLED, LabelSpace
 
@@ -141,13 +142,14 @@ def from_multi_hot(rows: np.ndarray, names: Sequence[str] | None, source: str) -
     if strange.any():
         row, place = np.argwhere(strange)[0]
         raise DataError(
-            f"{source}: label {place} of row {row} (counted from 0) is {rows[row, place]}; a multi-hot row may hold "
-            f"only 0 and 1"
+            f"{source}: label {place} of row {row} (counted from 0) is {shortened(str(rows[row, place]), 80)}; a "
+            f"multi-hot row may hold only 0 and 1"
         )
+    rows = rows.astype(np.uint8)
     names = _names(names, rows.shape[1], source)
     if len(rows) and (rows.sum(axis=1) == 1).all():
         return rows.argmax(axis=1).astype(np.int64), LabelSpace(tuple(names))
-    return rows.astype(np.uint8), LabelSpace(tuple(names), multi=True)
+    return rows, LabelSpace(tuple(names), multi=True)
 
 
 def label_array(labels: Any, options: Options, source: str) -> tuple[np.ndarray | None, LabelSpace | None]:

@@ -185,13 +185,13 @@ def _labels(table: Table, roles: Roles, options: Options) -> tuple[np.ndarray | 
     names = options.label_column
     if names is None or isinstance(names, str) or len(names) == 1:
         return roles.labels
-    hot = np.array([_zeros_and_ones(table, name) for name in names]).T
+    hot = np.array([_zeros_and_ones(table, name) for name in names], object).T
     return from_multi_hot(hot, options.label_names or names, table.source)
 
 
-def _zeros_and_ones(table: Table, name: str) -> list[int]:
-    """Read a column of 0 and 1, also written as text; anything else becomes -1, which `from_multi_hot` refuses."""
-    return [int(cell) if cell in (0, 1, "0", "1") else -1 for cell in table.cells(name)]
+def _zeros_and_ones(table: Table, name: str) -> list[Any]:
+    """Read a column of 0 and 1, also written as text; anything else stays, and `from_multi_hot` refuses it."""
+    return [{"0": 0, "1": 1}.get(cell, cell) if isinstance(cell, str) else cell for cell in table.cells(name)]
 
 
 def _coarse(table: Table, metadata: Mapping[str, bytes], labels: np.ndarray, space: LabelSpace) -> LabelSpace | None:
