@@ -41,7 +41,7 @@ def test_a_folder_of_images_that_cannot_be_read(refused, tmp_path):
 
 def test_a_folder_without_labels_for_a_supervised_method(refused, images):
     images("flat", flat=6)
-    line = refused("fit", "flat", "-o", "m", code=3)
+    line = refused("fit", "flat", "-o", "m", "--method", "orthohash", code=3)
     assert "'orthohash' learns from labels" in line
     assert "itq" in line  # names a method that can
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 SMALL = ("--backbone", "convnet-small", "--bits", "8")
@@ -52,6 +53,10 @@ def test_fit_without_labels_takes_a_method_without_labels(run, photos):
     assert "names of folders" not in ended.err
     ended = run("fit", photos, "-o", "n", "--no-labels", "--method", "orthohash", *SMALL)
     assert (ended.code, "'orthohash' learns from labels" in ended.error) == (3, True)
+    np.save("vectors.npy", np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32))
+    ended = run("fit", "vectors.npy", "-o", "v", "--json", "--bits", "8")
+    assert (ended.code, json.loads(ended.out)["method"]) == (0, "itq")
+    assert "the data have no labels, so the method is itq" in ended.err
     Path("e.yaml").write_text("no-labels: true\nbackbone: convnet-small\nfinetune: false\nbits: 8\n")
     assert "so the method is itq" in run("fit", photos, "-o", "k", "--config", "e.yaml").err
 

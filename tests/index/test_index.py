@@ -226,7 +226,7 @@ def test_a_path_that_is_taken_is_not_touched(tmp_path):
         (lambda: filled().add(CODES[:1], ["e"], {"year": [1, 2]}), DataError, "2 values for 1 items"),
         (lambda: filled().add(CODES[:1], ["e"], {"id": [1]}), UsageError, "rename it"),
         (lambda: filled().add(CODES[:1], ["e"], {"blob": [b""]}), UsageError, "metadata are finite numbers"),
-        (lambda: filled().add(CODES[:1], ids=["a"]), UsageError, r"'a'; pass upsert=True"),
+        (lambda: filled().add(CODES[:1], ids=["a"]), UsageError, "'a' is in the index already; pass upsert=True"),
         (lambda: filled().delete("zebra"), DataError, "'zebra'"),
         (lambda: filled().delete(7), UsageError, "str ids"),
         (lambda: filled().search(np.zeros((1, 2), np.uint8)), DataError, "2 bytes wide, but 1"),
@@ -305,3 +305,11 @@ def test_a_loaded_index_holds_little_beside_its_mapped_files(tmp_path):
     done = subprocess.run([sys.executable, "-c", HOLDS, tmp_path / "x"], capture_output=True, text=True, check=True)
     assert len(index) == rows - 2000
     assert mapped + int(done.stdout) <= 1.05 * 16 * rows
+
+
+def test_a_column_that_gets_values_of_another_type_is_named():
+    index = filled().add(CODES[:2], ["x", "y"], metadata={"year": [1, 2.5]})  # numbers, as before
+    with pytest.warns(UserWarning, match="column 'year' held values of type number and now holds some of type text"):
+        index.update("x", {"year": ["soon"]})
+    index.update("y", {"year": ["later"]})  # mixed already
+    assert index.search(CODES[0], k=1, where="year=soon").ids.tolist() == ["x"]

@@ -46,7 +46,9 @@ def fit(
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="MODEL", help="Folder of the model.")] = None,
     method: Annotated[
         str | None,
-        _option(help="See `kinbits methods`, or a .py file.", default="orthohash", panel="Options"),
+        _option(
+            help="See `kinbits methods`, or a .py file.", default="orthohash, or itq without labels", panel="Options"
+        ),
     ] = None,
     bits: Annotated[int | None, _option(help="Code length.", default="64", panel="Options")] = None,
     backbone: Annotated[
@@ -204,12 +206,12 @@ class _Fit:
 
         check_target(self.output)
         self._check_replacing()
-        self._choose_method()
-        method = get_method(self.settings.method or "orthohash")
+        dataset = self.source.open("train") if self.settings.method is None else None
+        method = get_method(self._method_for(dataset))
         if self.settings.epochs == 0 and method.recipe.epochs:
             raise UsageError(f"epochs is 0; it must be positive, since '{method.name}' learns by epochs")
         params = {"params": parameters_of(method, self.settings.param or {}), **self._expansion_params()}
-        dataset = self.source.open("train")
+        dataset = dataset or self.source.open("train")
         model = self._train(dataset, params)
         model.save(self.output)
         shutil.rmtree(self.checkpoints, ignore_errors=True)
@@ -219,11 +221,15 @@ class _Fit:
         else:
             self._show(model, dataset, skipped)
 
-    def _choose_method(self) -> None:
-        """Take a method that learns from no labels, where there are none by request."""
-        if self.settings.no_labels and self.settings.method is None:
-            self.settings.method = WITHOUT_LABELS
-            note(f"no labels are used, so the method is {WITHOUT_LABELS}; `kinbits methods` lists others")
+    def _method_for(self, dataset: Dataset | None) -> str:
+        """Return the method that was named, or else one that the data can teach."""
+        if self.settings.method is None:
+            unlabelled = dataset is not None and dataset.labels is None and not self.settings.pairs
+            if unlabelled:
+                told = "no labels are used" if self.settings.no_labels else "the data have no labels"
+                note(f"{told}, so the method is {WITHOUT_LABELS}; `kinbits methods` lists others")
+            self.settings.method = WITHOUT_LABELS if unlabelled else "orthohash"
+        return self.settings.method
 
     def _check_replacing(self) -> None:
         """Refuse to replace a model, unless that was asked for, now or when the run to go on with began."""
@@ -304,7 +310,8 @@ class _Fit:
     def _next(self) -> str:
         index = self.output.with_name(f"{self.output.name}.index")
         unlabelled = ["--no-labels"] if self.source.no_labels else []
-        return shell("kinbits", "index", "create", index, self.output, self.source.name, *unlabelled)
+        whole = self.source.name.removeprefix("folder:")  # what is searched is not the training part alone
+        return shell("kinbits", "index", "create", index, self.output, whole, *unlabelled)
 
     def _record(self, model: HashModel, dataset: Dataset, skipped: list[Skipped]) -> dict[str, Any]:
         names = ("rows", "seed", "epochs", "best_epoch", "seconds")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from kinbits import hamming
-from kinbits._errors import DataError
 from kinbits.hamming import Codes
 from kinbits.index._bitmap import Rows
 from kinbits.index._columns import as_columns
 from kinbits.index._filter import Expression
-from kinbits.index._ids import IdKind, Ids, readable, require_kind
+from kinbits.index._ids import IdKind, Ids, not_held, require_kind
+from kinbits.index._kinds import joined
 from kinbits.index._merge import Batch
 from kinbits.index._search import codes_at, metadata_at
 from kinbits.index._segment import Segment
@@ -65,12 +66,24 @@ def updated_batch(state: State, ids: Ids, metadata: Any) -> Batch:
     require_kind(ids, state.id_kind)
     origin, rows = state.locate(ids)
     if (origin < 0).any():
-        first = readable(ids[origin < 0][:1]).tolist()[0]
-        raise DataError(f"{int((origin < 0).sum())} of these ids are not in the index, e.g. {first!r}")
+        raise not_held(ids[origin < 0])
     known = metadata_at(state.segments, origin, rows)
     columns = {name: [row.get(name) for row in known] for name in state.columns}
     codes = codes_at(state.segments, origin, rows, hamming.code_width(state.bits))
     return Batch(codes, ids, as_columns({**columns, **as_columns(metadata, len(ids))}, len(ids)))
+
+
+def warn_of_mixture(state: State, batch: Batch) -> None:
+    """Say so when a batch brings values of another type into a column: filters then compare each type apart."""
+    known = state.column_kinds if batch.columns else {}
+    for name, kind in batch.kinds.items():
+        before = known.get(name, "empty")
+        if before not in ("mixed", "empty") and joined([before, kind]) == "mixed":
+            warnings.warn(
+                f"column '{name}' held values of type {before} and now holds some of type {kind} too; filters compare "
+                f"each type apart, so give values of one type",
+                stacklevel=4,
+            )
 
 
 @dataclass(frozen=True)

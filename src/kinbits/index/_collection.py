@@ -8,7 +8,16 @@ from contextlib import contextmanager
 from typing import Any, Self, TypeVar
 
 from kinbits._errors import ArtefactError, UsageError
-from kinbits.index._changes import Change, Contents, contents_of, matching, reopen, state_of, updated_batch
+from kinbits.index._changes import (
+    Change,
+    Contents,
+    contents_of,
+    matching,
+    reopen,
+    state_of,
+    updated_batch,
+    warn_of_mixture,
+)
 from kinbits.index._filter import Where, parse_where
 from kinbits.index._folder import Folder
 from kinbits.index._ids import as_ids
@@ -129,6 +138,7 @@ class Collection:
         with self._change():
             if len(codes):
                 batch = make_batch(codes, given, columns, self._state)
+                warn_of_mixture(self._state, batch)
                 self._commit(self._state.with_batch(batch, self._place, upsert=upsert), len(batch))
         return self
 
@@ -151,6 +161,7 @@ class Collection:
         with self._change():
             if wanted.size:
                 batch = updated_batch(self._state, wanted, metadata)
+                warn_of_mixture(self._state, batch)
                 self._commit(self._state.with_batch(batch, self._place, upsert=True), len(batch))
         return self
 

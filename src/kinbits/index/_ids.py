@@ -65,6 +65,23 @@ def readable(ids: Ids) -> NDArray[Any]:
         raise ArtefactError("the ids of this index are damaged; rebuild it from its codes") from None
 
 
+def not_held(ids: Ids | list[Any]) -> DataError:
+    """Build the error for ids that an index does not hold."""
+    return DataError(f"{_named(ids)} not in the index; leave out what is not there")
+
+
+def held_already(ids: Ids | list[Any]) -> UsageError:
+    """Build the error for new items whose ids an index holds already."""
+    return UsageError(
+        f"{_named(ids)} in the index already; pass upsert=True to replace the items, or give others new ids"
+    )
+
+
+def _named(ids: Ids | list[Any]) -> str:
+    first, more = (ids[:1] if isinstance(ids, list) else readable(ids[:1]).tolist())[0], len(ids) - 1
+    return f"id {first!r} is" if not more else f"id {first!r} and {more:,} other{'s' * (more > 1)} are"
+
+
 def concatenate(parts: list[Ids]) -> Ids:
     """Join arrays of one kind; none at all gives an empty int64 array."""
     parts = [part for part in parts if part.size]

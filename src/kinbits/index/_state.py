@@ -9,13 +9,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kinbits._errors import ArtefactError, DataError, UsageError
+from kinbits._errors import ArtefactError
 from kinbits.index import _tables
 from kinbits.index._bitmap import Rows
 from kinbits.index._columns import require_few
 from kinbits.index._filter import Expression
 from kinbits.index._filter_types import bind
-from kinbits.index._ids import IdKind, Ids, kind_of, readable, require_kind
+from kinbits.index._ids import IdKind, Ids, held_already, kind_of, not_held, require_kind
 from kinbits.index._kinds import Kind, joined
 from kinbits.index._merge import Batch, Merge, Run
 from kinbits.index._segment import Segment
@@ -123,8 +123,7 @@ class State:
         require_kind(ids, self.id_kind)
         missing = ~self.holds(ids)
         if missing.any():
-            first = readable(ids[missing][:1]).tolist()[0]
-            raise DataError(f"{int(missing.sum())} of these ids are not in the index, e.g. {first!r}")
+            raise not_held(ids[missing])
         return self.without_rows([_present(segment.locate(ids)) for segment in self.segments])
 
     def without_rows(self, rows: Sequence[Rows]) -> State:
@@ -186,11 +185,7 @@ class State:
         if not present.any():
             return self
         if not upsert:
-            first = readable(ids[present][:1]).tolist()[0]
-            raise UsageError(
-                f"{int(present.sum())} of these ids are in the index already, e.g. {first!r}; "
-                "pass upsert=True to replace them"
-            )
+            raise held_already(ids[present])
         return self.without_ids(ids[present])
 
 

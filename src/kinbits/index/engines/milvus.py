@@ -11,12 +11,12 @@ from typing import Any, Self
 import numpy as np
 
 from kinbits import hamming
-from kinbits._errors import ArtefactError, DataError, PlatformError, UsageError, unknown_name
+from kinbits._errors import ArtefactError, PlatformError, UsageError, unknown_name
 from kinbits.hamming import Codes
 from kinbits.index._filter import Expression, Where, comparisons
 from kinbits.index._filter_types import bind
 from kinbits.index._hits import BatchHits, Hits
-from kinbits.index._ids import IdKind, Ids, as_ids, kind_of, readable
+from kinbits.index._ids import IdKind, Ids, as_ids, held_already, kind_of, not_held, readable
 from kinbits.index._items import Encoder, Metadata, read_bits, read_items, require_model
 from kinbits.index._kinds import Kind, joined, kind_of_values
 from kinbits.index._rerank import reranked
@@ -180,10 +180,7 @@ class MilvusIndex(EngineIndex):
         check_names(given, columns, lite=self._link.place.lite)
         self._require_kind(kind_of(given))
         if not upsert and len(present := self._present(given)):
-            raise UsageError(
-                f"{len(present)} of these ids are in the index already, e.g. {present[0]!r}; "
-                "pass upsert=True to replace them"
-            )
+            raise held_already(sorted(present))
         self._insert(to_rows(codes, given, columns), upsert=upsert)
         return self
 
@@ -200,7 +197,7 @@ class MilvusIndex(EngineIndex):
         self._require_kind(kind_of(wanted))
         missing = sorted(set(readable(wanted).tolist()) - set(self._present(wanted)))
         if missing:
-            raise DataError(f"{len(missing)} of these ids are not in the index, e.g. {missing[0]!r}")
+            raise not_held(missing)
         self._remove(readable(wanted).tolist())
         return self
 
