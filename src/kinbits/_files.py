@@ -158,9 +158,9 @@ def settle(target: Path) -> None:
         raise platform_error(f"{target} is changed, but a power failure could undo it", error) from None
 
 
-def sync_file(path: Path) -> None:
-    """Wait until a file's contents are on disk."""
-    _sync(os.open(path, os.O_RDONLY))
+def sync_file(path: Path | str, folder: int | None = None) -> None:
+    """Wait until a file's contents are on disk; ``folder`` is the descriptor that a relative path starts from."""
+    _sync(os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder))
 
 
 def sync_folder(path: Path) -> None:

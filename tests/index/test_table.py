@@ -63,7 +63,8 @@ def test_types_join_where_segments_do():
 def test_booleans_stay_booleans_where_a_column_becomes_mixed(tmp_path, path):
     index = Index.create(path and tmp_path / path, bits=8)
     index.add(np.zeros((2, 1), np.uint8), metadata={"flag": [True, False]})
-    index.add(np.zeros((3, 1), np.uint8), metadata={"flag": [1, None, "true"]}).compact()
+    with pytest.warns(UserWarning, match="'flag' held values of type boolean"):
+        index.add(np.zeros((3, 1), np.uint8), metadata={"flag": [1, None, "true"]}).compact()
     assert values(index)["flag"] == [(bool, True), (bool, False), (int, 1), (type(None), None), (str, "true")]
     for where, ids in (({"flag": True}, [0]), ({"flag": 1}, [2]), ("flag=true", [0, 4]), ("flag<2", [2])):
         assert index.search(ZERO, where=where).ids.tolist() == ids
@@ -266,7 +267,7 @@ def test_what_no_column_holds_is_refused_with_its_column_and_row(column, row):
 def test_small_tables_stay_open_and_cost_no_descriptor(tmp_path, monkeypatch):
     monkeypatch.setattr(_database, "_MOST_OPEN", 1)
     opened, connect = [], _database._connected
-    monkeypatch.setattr(_database, "_connected", lambda path, file: opened.append(path) or connect(path, file))
+    monkeypatch.setattr(_database, "_connected", lambda *given: opened.append(given) or connect(*given))
     indexes = [filled(tmp_path / str(number), {"n": [number] * 4}) for number in range(3)]
     for value in range(3):  # a filter of its own each time: answers are remembered
         assert [index.count(f"n={value}") for index in indexes] == [4 * (number == value) for number in range(3)]

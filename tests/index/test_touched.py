@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kinbits._errors import ArtefactError, PlatformError, UsageError, platform_error
-from kinbits.index import Index, _folder, _stored
+from kinbits.index import Index, _database, _folder, _stored
 from kinbits.index._changes import Change
 from kinbits.index._folder import Folder
 
@@ -116,6 +116,69 @@ def test_a_folder_that_takes_the_place_during_a_change_loses_nothing(tmp_path, m
     moved = Index.open(tmp_path / "moved")
     moved.verify()
     assert len(moved) == (20 if step == "_sweep" else 19)
+
+
+def test_a_change_reads_the_folder_that_it_locked(tmp_path, monkeypatch):
+    index, other = filled(tmp_path / "x", 1), filled(tmp_path / "y", 2)
+    other.delete([0]).compact()
+    before = other.search(ZERO, k=100).to_dicts()
+    changed, build = Folder.changed, Folder.build
+
+    def swap(first, second):
+        first.rename(tmp_path / "aside")
+        second.rename(first)
+        (tmp_path / "aside").rename(second)
+
+    def changed_elsewhere(self):
+        swap(tmp_path / "x", tmp_path / "y")
+        return changed(self)
+
+    def build_here(self, *args):
+        swap(tmp_path / "x", tmp_path / "y")
+        return build(self, *args)
+
+    monkeypatch.setattr(Folder, "changed", changed_elsewhere)
+    monkeypatch.setattr(Folder, "build", build_here)
+    index.add(ZERO[None], ids=[77])
+    monkeypatch.undo()
+    assert Index.open(tmp_path / "x").search(ZERO, k=100).distances.tolist() == [0, *[1] * 20]
+    assert Index.open(tmp_path / "y").search(ZERO, k=100).to_dicts() == before
+
+
+@pytest.mark.usefixtures("mapped")
+def test_what_is_read_together_comes_from_one_folder(tmp_path, monkeypatch):
+    """A link is turned to another index after the manifest was read, as in a release of new data."""
+    filled(tmp_path / "one", 1)
+    filled(tmp_path / "two", 2)
+    (tmp_path / "now").symlink_to("one")
+    read = Folder._parsed
+
+    def turned(self, raw):
+        (tmp_path / "next").symlink_to("two")
+        (tmp_path / "next").rename(tmp_path / "now")
+        return read(self, raw)
+
+    monkeypatch.setattr(Folder, "_parsed", turned)
+    index = Index.open(tmp_path / "now")
+    monkeypatch.undo()
+    assert index.search(ZERO, k=1, where="n=1").to_dicts() == [{"id": 0, "distance": 1, "n": 1}]
+    assert index.refresh().search(ZERO, k=1, where="n=2").to_dicts() == [{"id": 0, "distance": 1, "n": 2}]
+
+
+@pytest.mark.usefixtures("mapped")
+def test_sqlite_never_reads_a_table_that_took_the_name_while_it_opened(tmp_path, monkeypatch):
+    filled(tmp_path / "x", 1)
+    filled(tmp_path / "y", 2)
+    index, connect = Index.open(tmp_path / "x"), _database.sqlite3.connect
+
+    def replaced(name, **options):
+        if (tmp_path / "y").exists():
+            shutil.rmtree(tmp_path / "x")
+            (tmp_path / "y").rename(tmp_path / "x")
+        return connect(name, **options)
+
+    monkeypatch.setattr(_database.sqlite3, "connect", replaced)
+    assert (index.count("n=1"), index.count("n=2")) == (20, 0)
 
 
 def test_the_next_change_keeps_what_was_made_but_perhaps_not_on_disk(tmp_path, monkeypatch):

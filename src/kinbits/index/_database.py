@@ -131,8 +131,28 @@ def kinds_of(connection: sqlite3.Connection, columns: int) -> list[Kind | None]:
 
 
 def _open_file(path: Path, file: Stored, size: int, columns: int) -> sqlite3.Connection:
-    connection = _connected(path, file)
+    """Open the file that is mapped, if it still lies there under a name that SQLite takes; else the bytes we hold.
+
+    Those bytes, and no others, were compared with their checksum.
+    """
+    if _lies_at(path, file):
+        try:
+            connection = _connected(f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1", None, size, columns)
+        except sqlite3.Error:
+            if _lies_at(path, file):
+                raise
+        else:
+            if _lies_at(path, file):  # looked at again: SQLite opens whatever has the name now
+                return connection
+            connection.close()
+    return _connected(":memory:", file, size, columns)
+
+
+def _connected(uri: str, file: Stored | None, size: int, columns: int) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
     try:
+        if file is not None:
+            connection.deserialize(file.array.data)
         _harden(connection, size)
         kinds_of(connection, columns)
     except BaseException:
@@ -141,17 +161,8 @@ def _open_file(path: Path, file: Stored, size: int, columns: int) -> sqlite3.Con
     return connection
 
 
-def _connected(path: Path, file: Stored) -> sqlite3.Connection:
-    """Open the file that is mapped, if it still lies there under a name that SQLite takes; else the bytes we hold.
-
-    Those bytes, and no others, were compared with their checksum.
-    """
-    same = file.mapped is not None and len(os.fsencode(path)) < LONGEST_PATH and _identity(path) == file.mapped
-    uri = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1" if same else ":memory:"
-    connection = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
-    if not same:
-        connection.deserialize(file.array.data)
-    return connection
+def _lies_at(path: Path, file: Stored) -> bool:
+    return file.mapped is not None and len(os.fsencode(path)) < LONGEST_PATH and _identity(path) == file.mapped
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -18,7 +18,7 @@ import numpy as np
 import xxhash
 
 from kinbits._errors import ArtefactError, PlatformError, UsageError, platform_error
-from kinbits._files import folder_aside, full_path, read_regular, settle, sync_file, sync_folder
+from kinbits._files import full_path, read_regular, settle, sync_file, sync_folder
 from kinbits.hamming import MultiIndex
 from kinbits.index import _manifest
 from kinbits.index._ids import Id, readable
@@ -53,7 +53,7 @@ class Folder:
 
     def exists(self) -> bool:
         """Whether an index lies here."""
-        with _faults(self.path, "read"):
+        with faults(self.path, "read"):
             return (self.path / _manifest.NAME).is_file()
 
     def create(self) -> None:
@@ -63,7 +63,7 @@ class Folder:
             UsageError: if it is a file, or holds other files.
             PlatformError: if it cannot be made.
         """
-        with _faults(self.path):
+        with faults(self.path):
             if self.path.is_file():
                 raise UsageError(f"{self.path} is a file; an index is a folder, choose another name")
             self.path.mkdir(parents=True, exist_ok=True)
@@ -84,10 +84,10 @@ class Folder:
         Raises:
             PlatformError: if another process or object is writing, or the folder is read-only.
         """
-        with _faults(self.path):
+        with faults(self.path):
             folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            with _faults(self.path), locked(_LOCK, folder, max(self.wait, least_wait)):
+            with faults(self.path), locked(_LOCK, folder, max(self.wait, least_wait)):
                 self._folder = folder
                 try:
                     yield
@@ -108,7 +108,8 @@ class Folder:
             ArtefactError: if there is none.
             PlatformError: if it cannot be read.
         """
-        return xxhash.xxh3_128_hexdigest(self._raw_manifest()) != self.stamp
+        with self._place() as place:
+            return xxhash.xxh3_128_hexdigest(self._raw_manifest(place)) != self.stamp
 
     def forget(self) -> None:
         """Count what lies here as changed."""
@@ -123,20 +124,25 @@ class Folder:
         Raises:
             ArtefactError: if something is missing, damaged, or of another version.
         """
-        raw = self._raw_manifest()
+        with self._place() as place:
+            return self._read(place, known)
+
+    def _read(self, place: int, known: State | None) -> State:
+        raw = self._raw_manifest(place)
         earlier = {segment.number: segment for segment in known.segments} if known is not None else {}
         while True:
             manifest = self._parsed(raw)
             try:
-                with _faults(self.path, "read"):
-                    segments = tuple(self._open(entry, earlier.get(entry.number)) for entry in manifest.segments)
-                newer = raw if all(map(_has_its_tables, segments)) else self._raw_manifest()
+                with faults(self.path, "read"):
+                    segments = tuple(self._open(entry, place, earlier.get(entry.number)) for entry in manifest.segments)
+                newer = raw if all(map(_has_its_tables, segments)) else self._raw_manifest(place)
                 if newer == raw:
                     break
             except FileNotFoundError as error:  # a writer may have moved on since the manifest was read
-                newer = self._raw_manifest()
+                newer = self._raw_manifest(place)
                 if newer == raw:
-                    raise ArtefactError(f"{error.filename} is missing; restore it from a backup") from None
+                    missing = self.path / str(error.filename)
+                    raise ArtefactError(f"{missing} is missing; restore it from a backup") from None
             raw = newer
         self.stamp = xxhash.xxh3_128_hexdigest(raw)
         return State(**_common(manifest), segments=segments)
@@ -148,20 +154,21 @@ class Folder:
             PlatformError: if the disk is full or the folder cannot be written.
         """
         merge, bounds = Merge(runs), []
-        with _faults(self.path), watching(), self._file(number, "codes") as codes, self._file(number, "ids") as ids:
+        with faults(self.path), watching(), self._file(number, "codes") as codes, self._file(number, "ids") as ids:
             for block_ids, block_codes in merge.blocks():
                 bounds += [_readable(block_ids[0].item()), _readable(block_ids[-1].item())]
                 ids.append(block_ids)
                 codes.append(block_codes)
         files = {"codes": codes.entry, "ids": ids.entry}
         if merge.columns:
-            with _faults(self.path), self._file(number, "rows") as empty:  # SQLite knows files by their paths alone
+            with faults(self.path), self._file(number, "rows") as empty:  # SQLite knows files by their paths alone
                 pass
             self._require_same_place()
             Table.write(self.path / empty.name, merge.kinds, merge.values())
             files["rows"] = self._synced(empty.name)
         columns, id_dtype = tuple(merge.columns), merge.id_dtype.str
-        return self._open(SegmentEntry(number, len(merge), 0, id_dtype, bounds[0], bounds[-1], columns, files))
+        entry = SegmentEntry(number, len(merge), 0, id_dtype, bounds[0], bounds[-1], columns, files)
+        return self._open(entry, self._folder)
 
     def build_tables(self, segment: Segment, generation: int) -> Tables:
         """Write the search tables of a segment, synced; call inside `writing`.
@@ -172,11 +179,11 @@ class Folder:
         with watching():
             arrays = MultiIndex.build(segment.codes).arrays()
         entries = arranged(arrays)
-        with _faults(self.path), self._file(segment.number, "tables", generation) as file:
+        with faults(self.path), self._file(segment.number, "tables", generation) as file:
             for name, array in arrays.items():
                 file.append(np.zeros(entries[name].start - file.bytes, np.uint8))
                 file.append(array)
-        return Tables.map(self.path, TablesEntry(file.entry, entries))
+        return Tables.map(self.path, TablesEntry(file.entry, entries), self._folder)
 
     def commit(self, state: State) -> State:
         """Make ``state``, whose new segments were built here, the contents of the folder; call inside `writing`.
@@ -187,7 +194,7 @@ class Folder:
         Raises:
             PlatformError: if the disk is full or the folder cannot be written; the old contents stay.
         """
-        with _faults(self.path):
+        with faults(self.path):
             state = replace(state, segments=tuple(map(self._with_deletions, state.segments)))
             raw = Manifest(**_common(state), segments=tuple(map(_entry, state.segments))).to_json()
             manifest = self._parsed(raw)  # its own reader must take it, or the index would be lost
@@ -207,28 +214,42 @@ class Folder:
         Raises:
             ArtefactError: naming all files that differ.
         """
-        manifest = self._manifest()
-        with _faults(self.path, "read"):
-            damaged = [entry.name for entry in manifest.files() if self._differs(entry)]
+        with self._place() as place, faults(self.path, "read"):
+            manifest = self._parsed(self._raw_manifest(place))
+            damaged = [entry.name for entry in manifest.files() if _differs(entry, place)]
         if damaged:
             derived = manifest.derived().issuperset(damaged)
             remedy = "build them anew with optimize()" if derived else "restore them from a backup or rebuild the index"
             raise ArtefactError(f"{self.path}: {', '.join(damaged)} differ from their checksums; {remedy}")
 
-    def _raw_manifest(self) -> bytes:
-        path = self.path / _manifest.NAME
+    @contextmanager
+    def _place(self) -> Iterator[int]:
+        """Open the folder: what is read belongs together, also if another folder takes its place meanwhile."""
+        if self._folder >= 0:
+            yield self._folder  # what is written is locked
+            return
+        with self._reading():
+            place = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            return read_regular(path)
+            yield place
+        finally:
+            os.close(place)
+
+    def _raw_manifest(self, place: int) -> bytes:
+        with self._reading():
+            return read_regular(_manifest.NAME, place)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
         except (FileNotFoundError, NotADirectoryError):
             raise ArtefactError(f"there is no index at {self.path}; make one with Index.create") from None
         except OSError as error:
-            raise platform_error(f"{path} cannot be read", error) from None
+            raise platform_error(f"{self.path / _manifest.NAME} cannot be read", error) from None
 
     def _parsed(self, raw: bytes) -> Manifest:
         return Manifest.from_json(raw, str(self.path / _manifest.NAME))
-
-    def _manifest(self) -> Manifest:
-        return self._parsed(self._raw_manifest())
 
     def _require_same_place(self) -> None:
         """Refuse to go on in a folder that was moved, or replaced by another, since its lock was taken."""
@@ -237,14 +258,14 @@ class Folder:
                 return
         raise PlatformError(f"{self.path} was moved or replaced while it was written; nothing is changed, try again")
 
-    def _open(self, entry: SegmentEntry, earlier: Segment | None = None) -> Segment:
+    def _open(self, entry: SegmentEntry, place: int, earlier: Segment | None = None) -> Segment:
         """Map a segment; parts of an earlier one that are the same files are used again, with what is known of them."""
         same = earlier.files() if earlier is not None else {}
 
         def part(role: str, dtype: str = "u1", columns: int | None = None) -> Stored:
             old = same.get(role)
             file = entry.files[role]
-            return old if old is not None and old.entry == file else Stored.open(self.path, file, dtype, columns)
+            return old if old is not None and old.entry == file else Stored.open(self.path, file, dtype, columns, place)
 
         table = earlier.table if earlier is not None else None
         if "rows" in entry.files and (table is None or part("rows") is not table.file):
@@ -258,15 +279,15 @@ class Folder:
             stored_ids=part("ids", entry.id_dtype),
             stored_alive=part("alive") if "alive" in entry.files else None,
             table=table,
-            tables=self._open_tables(entry, earlier),
+            tables=self._open_tables(entry, place, earlier),
         )
 
-    def _open_tables(self, entry: SegmentEntry, earlier: Segment | None) -> Tables | None:
+    def _open_tables(self, entry: SegmentEntry, place: int, earlier: Segment | None) -> Tables | None:
         if entry.tables is None:
             return None
         known = earlier.tables if earlier is not None else None
         same = known is not None and known.entry == entry.tables and not known.missing
-        return known if same else Tables.map(self.path, entry.tables)
+        return known if same else Tables.map(self.path, entry.tables, place)
 
     def _with_deletions(self, segment: Segment) -> Segment:
         """Write the bitmap of a segment that has lost items."""
@@ -275,22 +296,17 @@ class Folder:
             return segment
         with self._file(segment.number, "alive", segment.dead) as file:
             file.append(alive.array)
-        return replace(segment, stored_alive=Stored.open(self.path, file.entry))
+        return replace(segment, stored_alive=Stored.open(self.path, file.entry, place=self._folder))
 
     def _file(self, number: int, role: str, version: int = 0) -> Writer:
         return Writer(file_name(number, role, version), self._folder)
 
     def _synced(self, name: str) -> FileEntry:
         """Sync a file that another library has written, and describe it."""
-        with _faults(self.path):
-            sync_file(self.path / name)
-            return FileEntry(name, (self.path / name).stat().st_size, file_checksum(self.path / name))
-
-    def _differs(self, entry: FileEntry) -> bool:
-        try:
-            return file_checksum(self.path / entry.name) != entry.checksum
-        except FileNotFoundError:
-            return True
+        with faults(self.path):
+            sync_file(name, self._folder)
+            size = os.stat(name, dir_fd=self._folder).st_size
+            return FileEntry(name, size, file_checksum(name, self._folder))
 
     def _sweep(self, manifest: Manifest) -> None:
         keep = {entry.name for entry in manifest.files()}
@@ -300,46 +316,11 @@ class Folder:
                     os.unlink(name, dir_fd=self._folder)
 
 
-def save_copy(path: str | os.PathLike[str], state: State) -> None:
-    """Write a state into a new folder: complete, or not at all.
-
-    Raises:
-        UsageError: if an index or other files lie there.
-        PlatformError: if the folder cannot be written.
-    """
-    target = full_path(path)
-    with new_folder(target) as aside:
-        folder = Folder(aside)
-        with folder.writing():
-            folder.commit(replace(state, segments=tuple(folder.build(s.number, [s]) for s in state.segments)))
-
-
-@contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
-    """Fill a folder beside its place; at the end it appears there in one step.
-
-    Raises:
-        UsageError: if something lies there, also if it came there meanwhile.
-        PlatformError: if it cannot be written.
-    """
-    with _faults(target):
-        _require_free(target)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with folder_aside(target) as aside:
-                yield aside
-        except FileExistsError:
-            _require_free(target)
-            raise
-
-
-def _require_free(target: Path) -> None:
-    if (target / _manifest.NAME).exists():
-        raise UsageError(f"an index lies at {target} already; choose a new folder")
-    if target.is_dir() and not any(target.iterdir()):
-        return
-    if target.exists():
-        raise UsageError(f"{target} exists and is no empty folder; choose a new folder")
+def _differs(entry: FileEntry, place: int) -> bool:
+    try:
+        return file_checksum(entry.name, place) != entry.checksum
+    except FileNotFoundError:
+        return True
 
 
 def _entry(segment: Segment) -> SegmentEntry:
@@ -375,7 +356,7 @@ def _stored_id(id_: int | str) -> Id:
 
 
 @contextmanager
-def _faults(path: Path, action: str = "written") -> Iterator[None]:
+def faults(path: Path, action: str = "written") -> Iterator[None]:
     """Turn the system's refusals into one message; what is missing to a reader is the caller's to judge."""
     try:
         yield

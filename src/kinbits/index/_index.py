@@ -8,8 +8,8 @@ from typing import Any, Unpack, overload
 
 from kinbits import hamming
 from kinbits.index._collection import Collection, PathLike
+from kinbits.index._copies import save_copy
 from kinbits.index._filter import Where, parse_where
-from kinbits.index._folder import save_copy
 from kinbits.index._hits import BatchHits, Hits
 from kinbits.index._items import encode_query
 from kinbits.index._pairs import IdPairs, pairs

@@ -56,8 +56,12 @@ class Stored:
         self._seen: Look | None = None if entry is not None else _FIXED  # the file when it was last compared
 
     @classmethod
-    def open(cls, folder: Path, entry: FileEntry, dtype: str = "u1", columns: int | None = None) -> Stored:
+    def open(
+        cls, folder: Path, entry: FileEntry, dtype: str = "u1", columns: int | None = None, place: int | None = None
+    ) -> Stored:
         """Map a file, or read a small one; its checksum is compared later.
+
+        ``place`` is a descriptor of the folder, for who reads several files that belong together.
 
         Raises:
             FileNotFoundError: if it is not there.
@@ -65,7 +69,7 @@ class Stored:
             OSError: if the system refuses.
         """
         path = folder / entry.name
-        descriptor = open_regular(path)
+        descriptor = open_regular(path if place is None else entry.name, folder=place)
         try:
             found = os.fstat(descriptor)
             _require_length(path, entry, found.st_size)

@@ -53,12 +53,15 @@ class Tables:
         self.missing = False
 
     @classmethod
-    def map(cls, folder: Path, entry: TablesEntry) -> Tables:
-        """Map the file; where that fails, the first use raises: codes can still be searched without tables."""
+    def map(cls, folder: Path, entry: TablesEntry, place: int | None = None) -> Tables:
+        """Map the file, see `Stored.open`.
+
+        Where that fails, the first use raises: codes can still be searched without tables.
+        """
         tables = cls(entry=entry)
         tables._folder = folder
         try:
-            tables._file = Stored.open(folder, entry.file)
+            tables._file = Stored.open(folder, entry.file, place=place)
         except (OSError, ArtefactError):
             tables.missing = True
         return tables

@@ -56,14 +56,14 @@ class Writer:
         self.entry = FileEntry(self.name, self.bytes, self._digest.hexdigest())
 
 
-def file_checksum(path: Path) -> str:
-    """Return XXH3 (128 bits) of a file, in hex.
+def file_checksum(path: Path | str, folder: int | None = None) -> str:
+    """Return XXH3 (128 bits) of a file, in hex; ``folder`` is the descriptor that a relative path starts from.
 
     Raises:
         OSError: if it cannot be read.
     """
     digest, block = xxhash.xxh3_128(), memoryview(bytearray(_READ_BYTES))
-    with open(open_regular(path), "rb", buffering=0) as file:
+    with open(open_regular(path, folder=folder), "rb", buffering=0) as file:
         while read := file.readinto(block):
             digest.update(block[:read])
     return digest.hexdigest()

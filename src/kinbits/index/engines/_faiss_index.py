@@ -18,8 +18,8 @@ from kinbits._errors import ArtefactError, PlatformError, UsageError
 from kinbits._files import full_path
 from kinbits.hamming import Codes
 from kinbits.index._changes import reopen
+from kinbits.index._copies import new_folder
 from kinbits.index._filter import Where
-from kinbits.index._folder import new_folder
 from kinbits.index._hits import BatchHits, Hits
 from kinbits.index._ids import Ids, readable
 from kinbits.index._index import Index
