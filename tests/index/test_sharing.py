@@ -108,6 +108,31 @@ def test_a_child_that_is_forked_while_threads_search_goes_on(tmp_path, place):
             thread.join()
 
 
+USES_ALL = """
+import pickle, sys, tempfile
+import numpy as np
+from kinbits.index import Index
+known = set(sys.modules)
+with tempfile.TemporaryDirectory() as folder:
+    codes = np.arange(20, dtype=np.uint8)[:, None]
+    index = Index.create(folder + "/x", bits=8)
+    index.add(codes, ids=[f"i{n}" for n in range(20)], metadata={"n": list(range(20)), "t": ["a"] * 20})
+    hits = index.search(codes[:2], k=3, where="n >= 1 and not t in (b, c)")[0]
+    hits.rows, hits.codes, repr(hits), pickle.dumps(hits), pickle.loads(pickle.dumps(index))
+    list(index.pairs(1)), index.count({"n": {"in": [1, 2]}}), index.search(codes[0], radius=2), index.explain()
+    index.update(["i3"], {"t": ["c"]}).delete(["i4"]).delete(where="n=5").compact().optimize().refresh().verify()
+    index.save(folder + "/y")
+    Index.open(folder + "/y").merge(index, upsert=True)
+print(sorted(set(sys.modules) - known))
+"""
+
+
+def test_an_index_loads_no_module_after_its_import():
+    """A child that is forked meanwhile would wait for the module for ever: the lock on it belongs to a lost thread."""
+    done = subprocess.run([sys.executable, "-c", USES_ALL], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
+
+
 def test_a_child_that_is_forked_during_a_write_keeps_no_lock(tmp_path, monkeypatch):
     index = filled(tmp_path / "x")
     leave, children = os.pipe()[0], []

@@ -13,6 +13,11 @@ from kinbits.index._rerank import Reconstructor
 if TYPE_CHECKING:
     from kinbits.index.engines import create_index, list_engines, open_index
 
+# NumPy loads these when they are first used, and so do we. A child that is forked while a thread of its parent loads a
+# module waits for that module for ever, so they are loaded before there is an index.
+for _module in ("numpy.char", "numpy.ma", "numpy.random", f"{__name__}._filter_text"):
+    import_module(_module)
+
 __all__ = ["BatchHits", "Encoder", "Hits", "Index", "Reconstructor", "create_index", "list_engines", "open_index"]
 
 
