@@ -46,3 +46,10 @@ def test_the_pages_link_to_pages_that_exist():
     for page in PAGES.glob("*.md"):
         for target in re.findall(r"\]\(([\w-]+\.md)\)", page.read_text()):
             assert (PAGES / target).is_file(), f"{page.name} links to {target}"
+
+
+def test_every_test_that_a_promise_names_exists():
+    root = PAGES.parent.parent
+    named = re.findall(r"`(?:python )?((?:tests|benchmarks)/[\w/]+\.py)", (root / "docs" / "promises.md").read_text())
+    assert len(named) > 20
+    assert [path for path in named if not (root / path).is_file()] == []
