@@ -109,7 +109,8 @@ def encode(items: Any, model: Encoder | None, bits: int, name: str) -> tuple[Cod
         DataError: if the codes are not packed codes of this many bits.
     """
     if are_codes(items, model, bits):
-        return check_query(np.atleast_2d(items), bits, name), items.ndim == 1
+        single = items.ndim == 1
+        return check_query(items[None] if single else items, bits, name), single
     if model is None:
         raise UsageError(
             f"{name} are {type(items).__name__}, not packed uint8 codes, and the index has no model; "

@@ -67,7 +67,8 @@ def search(state: State, codes: Codes, query: Query) -> list[Hits]:
     _require_strategy(state, query.strategy)
     for segment in state.segments:  # all of them first: damage is told before any work is done
         segment.require_whole(state.bits)
-    query = replace(query, where=state.bound(query.where))
+    if query.where is not None:
+        query = replace(query, where=state.bound(query.where))
     with watching():
         found = [_search_segment(segment, codes, query) for segment in state.segments]
         return [_merge(state, [rows[number] for rows in found], query.k) for number in range(len(codes))]
