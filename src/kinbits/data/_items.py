@@ -76,13 +76,6 @@ def _identity(path: str | os.PathLike[str], blocks: int, size: int) -> str:
     return "|".join([name, *map(str, facts)])
 
 
-def _starts(total: int, blocks: int, size: int) -> list[int]:
-    """Return where to read blocks: all of them if they are few, else some, from the first to the last."""
-    if total <= blocks * size:
-        return list(range(0, total, size))
-    return [number * (total - size) // (blocks - 1) for number in range(blocks)]
-
-
 def _identities(paths: Sequence[str]) -> list[str]:
     """Name many image files, several at a time: on a slow disk each waits."""
     blocks = [paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE)]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from kinbits._errors import ArtefactError, PlatformError
+from kinbits._errors import ArtefactError, platform_error
+from kinbits._files import file_aside
 
 FILE = "last.ckpt"
 FORMAT = 2  # of what a state holds and of what identifies its run
@@ -34,24 +33,17 @@ class Checkpoints:
         """
         if self.folder is None:
             return
-        target, aside = self.folder / FILE, self.folder / (FILE + ".part")
+        target = self.folder / FILE
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with aside.open("wb") as file:
+            with file_aside(target) as aside, aside.open("wb") as file:
                 torch.save({"format": FORMAT, **state}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(target)
         except (OSError, RuntimeError) as error:
-            with suppress(OSError):
-                aside.unlink()
             # closing its archive after a failed write, torch hides the OSError behind a RuntimeError
             fault = error if isinstance(error, OSError) else error.__context__
             if not isinstance(fault, OSError):
                 raise
-            raise PlatformError(
-                f"cannot write the checkpoint {target}: {fault.strerror or fault}; check permissions and free space"
-            ) from None
+            raise platform_error(f"cannot write the checkpoint {target}", fault) from None
 
     def forget(self) -> None:
         """Remove what an earlier run left."""
