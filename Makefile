@@ -22,6 +22,7 @@ check: lint types tests
 lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror csrc/* tests/native/*pp
 
 types:
 	$(BIN)/mypy

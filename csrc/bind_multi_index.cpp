@@ -47,7 +47,7 @@ std::vector<kinbits::mih::Table> substrings(std::size_t width, std::size_t bits,
 
 // Grouped codes with some tables over them; keeps the arrays alive that it points to.
 class Handle {
-  public:
+public:
     Handle(CodeArray wide, Words narrow, Integers starts, Integers members, std::size_t rows)
         : wide_(wide), narrow_(narrow), starts_(starts), members_(members) {
         const bool is_narrow = wide.shape(1) <= 8;
@@ -86,12 +86,12 @@ class Handle {
         kinbits::each_task(threads, count, [&](std::size_t number) {
             const kinbits::mih::Table& table = index_.tables[number];
             kinbits::mih::fill_table(index_, table, offsets.data() + (table.offsets - offsets.data()),
-                                number ? entries.data() + (number - 1) * entries.shape(1) : nullptr);
+                                     number ? entries.data() + (number - 1) * entries.shape(1) : nullptr);
         });
     }
 
-    void search(CodeArray queries, std::uint64_t k, std::size_t radius, Bytes allow, double budget,
-                std::size_t threads, Array<std::int32_t, 2> near, Array<std::int64_t, 2> rows) const {
+    void search(CodeArray queries, std::uint64_t k, std::size_t radius, Bytes allow, double budget, std::size_t threads,
+                Array<std::int32_t, 2> near, Array<std::int64_t, 2> rows) const {
         require(near.shape(0) == queries.shape(0) && rows.shape(0) == queries.shape(0));
         require(near.shape(1) == k && rows.shape(1) == k);
         nb::gil_scoped_release unlocked;
@@ -130,7 +130,7 @@ class Handle {
         const Limits limits{k, limited(8 * index_.width), nullptr, budget};
         kinbits::each_task(threads, queries.shape(0), [&](std::size_t query) {
             kinbits::mih::trace(index_, queries.data() + query * index_.width, without.data()[query], limits,
-                           steps.data() + query * steps.shape(1) * 3, steps.shape(1));
+                                steps.data() + query * steps.shape(1) * 3, steps.shape(1));
         });
     }
 
@@ -142,7 +142,7 @@ class Handle {
             nb::gil_scoped_release unlocked;
             std::vector<GroupPair> pairs;
             kinbits::mih::pair_groups(index_, static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end),
-                                 limited(radius), threads, pairs);
+                                      limited(radius), threads, pairs);
             flat.resize(3 * pairs.size());
             if (!pairs.empty()) std::memcpy(flat.data(), pairs.data(), sizeof(GroupPair) * pairs.size());
         }
@@ -158,12 +158,12 @@ class Handle {
         kinbits::mih::PairCursor at{cursor.data()[0], cursor.data()[1], cursor.data()[2]};
         const std::size_t written =
             kinbits::mih::expand_pairs(index_, reinterpret_cast<const GroupPair*>(flat.data()), flat.shape(0) / 3, at,
-                                  first.shape(0), first.data(), second.data(), distances.data());
+                                       first.shape(0), first.data(), second.data(), distances.data());
         cursor.data()[0] = at.pair, cursor.data()[1] = at.first, cursor.data()[2] = at.second;
         return written;
     }
 
-  private:
+private:
     static constexpr std::size_t most_rows = 0xFFFFFFFF;  // rows and groups are 32 bits wide, one value is special
 
     bool ready() const { return !index_.tables.empty(); }
@@ -199,7 +199,7 @@ std::size_t group_rows(CodeArray codes, Array<std::uint64_t, 1> keys, Array<std:
     require(scratch.shape(0) == rows + 1 && scratch.shape(1) == 2);
     nb::gil_scoped_release unlocked;
     return kinbits::mih::group_rows({codes.data(), rows, codes.shape(1)}, threads, keys.data(), members.data(),
-                               scratch.data());
+                                    scratch.data());
 }
 
 }  // namespace

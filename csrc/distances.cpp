@@ -37,8 +37,7 @@ void histograms(const Codes& queries, const Codes& codes, const bool* relevant, 
     each_block(queries, codes, [&](std::size_t query, std::size_t first, std::size_t rows) {
         kernels().distances(queries.row(query), codes.row(first), rows, codes.width, block.data());
         const bool* flags = relevant + query * codes.rows + first;
-        for (std::size_t row = 0; row < rows; ++row)
-            ++bins[(block[row] * 2 + flags[row]) * lanes + row % lanes];
+        for (std::size_t row = 0; row < rows; ++row) ++bins[(block[row] * 2 + flags[row]) * lanes + row % lanes];
         std::int64_t* sums = counts + query * levels * 2;
         for (std::size_t bin = 0; bin < levels * 2; ++bin)
             for (std::size_t lane = 0; lane < lanes; ++lane) sums[bin] += bins[bin * lanes + lane];

@@ -16,7 +16,9 @@ extern const Kernels portable_kernels;
 std::vector<const Kernels*> compiled_kernels() {
     return {
 #if defined(__x86_64__)
-        &avx512vpopcntdq_kernels, &avx512bw_kernels, &avx2_kernels,
+        &avx512vpopcntdq_kernels,
+        &avx512bw_kernels,
+        &avx2_kernels,
 #elif defined(__aarch64__)
         &neon_kernels,
 #endif

@@ -51,8 +51,9 @@ struct Kernels {
     // The same for a query and each of `rows` codes.
     void (*distances)(const std::uint8_t* query, const std::uint8_t* codes, std::size_t rows, std::size_t width,
                       std::uint16_t* out);
-    // Raises bins[lane * count_stride(width) + distance] by one for each of `rows` codes. Neighbours often have equal distances; each
-    // of the `count_lanes` lanes is a table of its own, so that their increments need not wait for each other.
+    // Raises bins[lane * count_stride(width) + distance] by one for each of `rows` codes. Neighbours often have equal
+    // distances; each of the `count_lanes` lanes is a table of its own, so that their increments need not wait for each
+    // other.
     void (*count)(const std::uint8_t* query, const std::uint8_t* codes, std::size_t rows, std::size_t width,
                   std::uint32_t* bins);
     // Which of `rows` <= 65536 codes lie at most `bound` away, in order; `hits` has room for all. Returns how many.

@@ -77,7 +77,8 @@ void distances(const std::uint8_t* query, const std::uint8_t* codes, std::size_t
     });
 }
 
-// One step of `count`, for a query that stays in registers: the compiler may not assume that counters are no bytes of it.
+// One step of `count`, for a query that stays in registers: the compiler may not assume that counters are no bytes of
+// it.
 KINBITS_INLINE void count_lanes_of(const std::uint8_t* __restrict query, const std::uint8_t* __restrict codes,
                                    std::size_t rows, std::size_t bytes, std::uint32_t* __restrict bins) {
     std::size_t row = 0;
@@ -94,8 +95,8 @@ void count(const std::uint8_t* query, const std::uint8_t* codes, std::size_t row
                           __attribute__((always_inline)) { count_lanes_of(query, codes, rows, bytes, bins); });
 }
 
-// Memory answers late: what is needed this many bytes later is asked for now. Measured: 15 GB/s without, 19 with, where a
-// loop that only reads reaches 21.
+// Memory answers late: what is needed this many bytes later is asked for now. Measured: 15 GB/s without, 19 with, where
+// a loop that only reads reaches 21.
 constexpr std::size_t ahead = 2048;
 
 KINBITS_INLINE void prefetch(const std::uint8_t* codes, std::size_t bytes) {
@@ -170,8 +171,8 @@ void transpose(Word* rows) {
     for (int first = 0; first < 64; first += 8) transpose_part<1>(rows + first);
 }
 
-// Word r of `planes` = the 64-bit word at `byte` of the codes `groups` * r and following: neighbours lie side by side, so
-// that whole blocks are loaded fast, and codes of 64 bits just as they are.
+// Word r of `planes` = the 64-bit word at `byte` of the codes `groups` * r and following: neighbours lie side by side,
+// so that whole blocks are loaded fast, and codes of 64 bits just as they are.
 KINBITS_INLINE void gather_whole(const std::uint8_t* codes, std::size_t width, std::size_t byte, Word* planes) {
     for (std::size_t number = 0; number < 64; ++number, codes += groups * width) {
         std::uint64_t part[groups];
@@ -205,15 +206,13 @@ void cut(const std::uint8_t* codes, std::size_t rows, std::size_t width, const S
     auto* table = static_cast<Word*>(slice.tables);
     for (std::size_t byte = 0; byte < width; byte += 8, table += table_vectors) {
         if (rows == lanes && byte + 8 <= width)
-            with_width(width, [=, &planes](std::size_t bytes) __attribute__((always_inline)) {
-                gather_whole(codes, bytes, byte, planes);
-            });
+            with_width(width, [=, &planes](std::size_t bytes)
+                                  __attribute__((always_inline)) { gather_whole(codes, bytes, byte, planes); });
         else
             gather_part(codes, rows, width, byte, planes);
         transpose(planes);
         for (std::size_t triple = 0; triple < triples; ++triple)
-            tabulate(planes[3 * triple], planes[3 * triple + 1], planes[3 * triple + 2],
-                     table + triple * patterns * 2);
+            tabulate(planes[3 * triple], planes[3 * triple + 1], planes[3 * triple + 2], table + triple * patterns * 2);
         table[table_vectors - 2] = planes[63];
         table[table_vectors - 1] = ~planes[63];
     }
@@ -265,8 +264,8 @@ constexpr unsigned levels_of(std::size_t words) {
     return levels;
 }
 
-// The lanes that lie farther away than `bound`: counting starts at 2^levels - 1 - bound, so that exactly these overflow. With
-// the usual numbers of words as constants all of it is one straight line.
+// The lanes that lie farther away than `bound`: counting starts at 2^levels - 1 - bound, so that exactly these
+// overflow. With the usual numbers of words as constants all of it is one straight line.
 template <class Words>
 KINBITS_INLINE Word beyond(const char* table, const std::uint16_t* places, unsigned bound, Words words) {
     const unsigned levels = levels_of(words);
@@ -341,5 +340,4 @@ std::size_t near_slice(const Slice& slice, const SlicedQueries& queries, const s
 }  // namespace
 }  // namespace kinbits
 
-#define KINBITS_KERNELS(name, supported) \
-    {name, supported, distance, distances, count, near, lanes, cut, near_slice}
+#define KINBITS_KERNELS(name, supported) {name, supported, distance, distances, count, near, lanes, cut, near_slice}

@@ -1,4 +1,5 @@
-// The full adder of kernels.inl for processors without ternary logic: five operations. `Word` is defined before this line.
+// The full adder of kernels.inl for processors without ternary logic: five operations. `Word` is defined before this
+// line.
 
 namespace kinbits {
 namespace {

@@ -20,8 +20,8 @@ public:
         : query_(_mm256_set1_epi64x(static_cast<long long>(query))), beyond_(_mm256_set1_epi64x(bound + 1)) {}
 
     __attribute__((always_inline)) bool any(const std::uint8_t* codes) const {
-        const __m256i table = _mm256_broadcastsi128_si256(
-            _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+        const __m256i table =
+            _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
         const __m256i half = _mm256_set1_epi8(15);
         __m256i near = _mm256_setzero_si256();
 #pragma GCC unroll 4
@@ -44,6 +44,7 @@ private:
 }  // namespace kinbits
 
 #include "kernels_add3.inl"
+
 #include "kernels.inl"
 
 namespace kinbits {

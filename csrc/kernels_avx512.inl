@@ -1,7 +1,7 @@
 // What the two AVX-512 paths share: kernels.inl with vectors of 64 bytes.
 //
-// The including file includes immintrin.h and defines ones_per_code(codes), in an anonymous namespace of kinbits, before
-// this line: the bits that are set in each of eight codes.
+// The including file includes immintrin.h and defines ones_per_code(codes), in an anonymous namespace of kinbits,
+// before this line: the bits that are set in each of eight codes.
 
 namespace kinbits {
 namespace {

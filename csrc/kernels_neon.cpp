@@ -38,6 +38,7 @@ private:
 }  // namespace kinbits
 
 #include "kernels_add3.inl"
+
 #include "kernels.inl"
 
 namespace kinbits {

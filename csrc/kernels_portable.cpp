@@ -31,6 +31,7 @@ private:
 }  // namespace kinbits
 
 #include "kernels_add3.inl"
+
 #include "kernels.inl"
 
 namespace kinbits {

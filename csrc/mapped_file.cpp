@@ -21,7 +21,7 @@ std::array<Slot, most_maps> slots;
 std::atomic<std::size_t> used{0};  // slots that were ever taken
 std::atomic<std::uint64_t> lost{0};
 std::mutex changing;
-struct sigaction earlier {};
+struct sigaction earlier{};
 
 // Puts pages of zeros where the file has none. True if the address lies in one of our maps.
 bool replace_lost(std::uintptr_t address) {
@@ -50,7 +50,7 @@ void on_bus_error(int signal, siginfo_t* info, void* context) {
 void install_handler() {
     static std::once_flag once;
     std::call_once(once, [] {
-        struct sigaction ours {};
+        struct sigaction ours{};
         ours.sa_sigaction = on_bus_error;
         ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
         sigemptyset(&ours.sa_mask);

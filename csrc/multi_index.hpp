@@ -9,8 +9,8 @@
 #include <stdexcept>
 #include <vector>
 
-#include "multi_index_bits.hpp"
 #include "codes.hpp"
+#include "multi_index_bits.hpp"
 
 namespace kinbits::mih {
 
@@ -35,10 +35,10 @@ struct Table {
 
 struct MultiIndex {
     std::size_t width, rows, groups, held;  // held: the length of members
-    const std::uint64_t* keys;     // (groups), ascending; for codes of up to eight bytes
-    const std::uint8_t* codes;     // (groups, width), ascending; for wider codes
-    const std::uint32_t* starts;   // (groups + 1), into members; null where every group is one row
-    const std::uint32_t* members;  // (held): the rows of one group after those of another, ascending in each
+    const std::uint64_t* keys;              // (groups), ascending; for codes of up to eight bytes
+    const std::uint8_t* codes;              // (groups, width), ascending; for wider codes
+    const std::uint32_t* starts;            // (groups + 1), into members; null where every group is one row
+    const std::uint32_t* members;           // (held): the rows of one group after those of another, ascending in each
     std::vector<Table> tables;
 
     bool narrow() const { return width <= 8; }

@@ -60,9 +60,7 @@ KINBITS_CLONES std::size_t near_scalars(const Entries& entries, const Probe& pro
 }
 
 #ifdef KINBITS_AVX2
-bool has_avx2() {
-    return std::strncmp(kernels().name, "avx", 3) == 0;
-}
+bool has_avx2() { return std::strncmp(kernels().name, "avx", 3) == 0; }
 
 struct Vectors {
     __m256i spread, own, half, ones;
@@ -84,8 +82,8 @@ __m128i spreading(const Entries& entries) {
     alignas(16) std::int8_t bytes[16];
     const int stride = static_cast<int>(entries.stride), skipped = static_cast<int>(entries.skipped);
     for (int byte = 0; byte < 16; ++byte)
-        bytes[byte] = static_cast<std::int8_t>(
-            byte % 8 >= skipped && byte % 8 < stride ? byte / 8 * stride + byte % 8 : -1);
+        bytes[byte] =
+            static_cast<std::int8_t>(byte % 8 >= skipped && byte % 8 < stride ? byte / 8 * stride + byte % 8 : -1);
     return _mm_load_si128(reinterpret_cast<const __m128i*>(bytes));
 }
 
@@ -95,7 +93,9 @@ __attribute__((target("avx2,popcnt"))) std::size_t near_vectors(const Entries& e
     constexpr std::uint8_t valid[8] = {0, 0b1, 0b101, 0b10101, 0b1010101, 0b1010111, 0b1011111, 0b1111111};
     const std::size_t stride = entries.stride;
     const std::uint64_t mask = entries.mask();
-    Vectors v{_mm256_broadcastsi128_si256(spreading(entries)), {}, _mm256_set1_epi8(15),
+    Vectors v{_mm256_broadcastsi128_si256(spreading(entries)),
+              {},
+              _mm256_set1_epi8(15),
               _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4))};
     const __m256i most = _mm256_set1_epi32(static_cast<int>(bound));
     std::size_t found = 0;
@@ -110,8 +110,8 @@ __attribute__((target("avx2,popcnt"))) std::size_t near_vectors(const Entries& e
         for (std::uint32_t i = probe.range.begin; i < probe.range.end; i += 8, data += 8 * stride) {
             const __m256i behind = _mm256_slli_epi64(apart(data + 4 * stride, stride, v), 32);
             const __m256i all = _mm256_or_si256(apart(data, stride, v), behind);
-            unsigned near = ~static_cast<unsigned>(
-                                _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(all, most)))) & 255;
+            unsigned near =
+                ~static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(all, most)))) & 255;
             if (probe.range.end - i < 8) near &= valid[probe.range.end - i];
             for (; near; near &= near - 1) {
                 const auto bit = static_cast<std::uint32_t>(std::countr_zero(near));

@@ -31,7 +31,7 @@ std::vector<int> reaches(const MultiIndex& index, unsigned radius) {
 
 // The pairs of some neighbouring groups with all groups after them.
 class Block {
-  public:
+public:
     Block(const MultiIndex& index, std::uint32_t begin, std::uint32_t end, unsigned radius)
         : index_(index), begin_(begin), end_(end), radius_(radius) {
         for (std::uint32_t group = begin; group < end; ++group) {
@@ -65,7 +65,7 @@ class Block {
         return pairs_;
     }
 
-  private:
+private:
     void shell(std::size_t number, unsigned apart, const std::vector<int>& done) {
         const Reader reader(index_, index_.tables[number]);
         Masks masks(reader.table().bits, apart);
@@ -90,12 +90,12 @@ class Block {
 
     void look(const Reader& reader, Probe* probes, std::size_t count, unsigned apart, const std::vector<int>& done) {
         const auto number = static_cast<std::size_t>(&reader.table() - index_.tables.data());
-        reader.each_near(probes, count, apart, [&](const Probe& probe) { return queries_[probe.query]; },
-                         [&] { return radius_; },
-                         [&](const Probe& probe, const Item& item, std::uint32_t group) {
-                             if (done.empty() || is_new(index_, queries_[probe.query], item, number, done.data()))
-                                 keep(begin_ + probe.query, item, group);
-                         });
+        reader.each_near(
+            probes, count, apart, [&](const Probe& probe) { return queries_[probe.query]; }, [&] { return radius_; },
+            [&](const Probe& probe, const Item& item, std::uint32_t group) {
+                if (done.empty() || is_new(index_, queries_[probe.query], item, number, done.data()))
+                    keep(begin_ + probe.query, item, group);
+            });
     }
 
     void keep(std::uint32_t group, const Item& item, std::uint32_t partner) {

@@ -20,7 +20,7 @@ inline void prefetch(const std::uint8_t* begin, std::size_t bytes) {
 
 // The numbers of `bits` bits of which `ones` are set, ascending.
 class Masks {
-  public:
+public:
     Masks(unsigned bits, unsigned ones) : mask_((std::uint64_t{1} << ones) - 1), end_(std::uint64_t{1} << bits) {}
 
     bool next(std::uint32_t& mask) {
@@ -32,7 +32,7 @@ class Masks {
         return true;
     }
 
-  private:
+private:
     std::uint64_t mask_, end_;
 };
 
@@ -45,7 +45,7 @@ inline unsigned distance(const MultiIndex& index, const Item& a, const Item& b) 
 
 // A table as it is read: the groups themselves for table 0, its entries for the others.
 class Reader {
-  public:
+public:
     static constexpr std::uint32_t most = 4096;  // entries compared before the bound is asked for again
 
     Reader(const MultiIndex& index, const Table& table) : index_(index), table_(table) {
@@ -90,7 +90,7 @@ class Reader {
         }
     }
 
-  private:
+private:
     template <class Query, class Visit>
     void visit_near(const Probe* probes, std::size_t count, unsigned apart, Query query, unsigned bound,
                     Visit& visit) const {

@@ -10,7 +10,7 @@ namespace {
 // reaches the distance of the k-th row. When every table t has been searched up to distance d_t, each code not met yet
 // differs by at least d_t + 1 in every substring: all codes within sum(d_t + 1) - 1 have been met.
 class Search {
-  public:
+public:
     Search(const MultiIndex& index, const std::uint8_t* query, const Limits& limits, Selection& selection)
         : index_(index),
           query_(index.query(query)),
@@ -27,8 +27,8 @@ class Search {
     bool grow(Step step) {
         int radius = -1;
         while (radius < static_cast<int>(selection_.bound())) {
-            const auto table = static_cast<std::size_t>(
-                std::min_element(next_cost_.begin(), next_cost_.end()) - next_cost_.begin());
+            const auto table =
+                static_cast<std::size_t>(std::min_element(next_cost_.begin(), next_cost_.end()) - next_cost_.begin());
             if (spent() + next_cost_[table] > budget_ || !shell(table)) return false;
             const Table& searched = index_.tables[table];
             const auto next = static_cast<unsigned>(++done_[table] + 1);
@@ -44,15 +44,16 @@ class Search {
         work_.entries += index_.groups;
         const Reader reader(index_, index_.tables[0]);
         Probe all{reader.own(query_), 0, 0, {0, static_cast<std::uint32_t>(index_.groups)}};
-        reader.each_near(&all, 1, 0, [&](const Probe&) { return query_; }, [&] { return selection_.bound(); },
-                         [&](const Probe&, const Item& item, std::uint32_t group) {
-                             selection_.add(distance(index_, query_, item), group, item.key);
-                         });
+        reader.each_near(
+            &all, 1, 0, [&](const Probe&) { return query_; }, [&] { return selection_.bound(); },
+            [&](const Probe&, const Item& item, std::uint32_t group) {
+                selection_.add(distance(index_, query_, item), group, item.key);
+            });
     }
 
     const Work& work() const { return work_; }
 
-  private:
+private:
     double spent() const {
         return static_cast<double>(work_.probes) * Cost::probe + static_cast<double>(work_.entries) * Cost::entry;
     }
@@ -79,9 +80,9 @@ class Search {
             work_.probes += count;
             for (std::size_t i = 0; i < count; ++i) work_.entries += probes[i].range.end - probes[i].range.begin;
             if (work_.entries > most) return affordable = false;
-            reader.each_near(probes, count, apart, [&](const Probe&) { return query_; },
-                             [&] { return selection_.bound(); },
-                             [&](const Probe&, const Item& item, std::uint32_t group) { meet(number, item, group); });
+            reader.each_near(
+                probes, count, apart, [&](const Probe&) { return query_; }, [&] { return selection_.bound(); },
+                [&](const Probe&, const Item& item, std::uint32_t group) { meet(number, item, group); });
             return true;
         });
         return affordable;

@@ -15,7 +15,7 @@ struct Candidate {
 // Distances are small integers: candidates are counted by distance, and the bound falls as soon as k rows are within a
 // smaller one.
 class Selection {
-  public:
+public:
     Selection(const MultiIndex& index, const Limits& limits);
 
     // No row farther away than this can be among the nearest k.
@@ -32,7 +32,7 @@ class Selection {
     // One row fewer is there (a search by a code of the index leaves out that code's own row).
     void leave_out(std::uint32_t group) { without_ = group; }
 
-  private:
+private:
     std::uint64_t weight(Candidate& candidate) const;
     std::uint32_t resolved(Candidate& candidate) const;
     std::uint32_t first_row(std::uint32_t group) const;

@@ -16,7 +16,9 @@ constexpr std::size_t block_bytes = 1 << 18;  // codes that stay in the second-l
 class Tally {
 public:
     Tally(const Codes& codes, const Worth& worth)
-        : codes_(codes), worth_(worth), stride_(count_stride(codes.width)),
+        : codes_(codes),
+          worth_(worth),
+          stride_(count_stride(codes.width)),
           bins_(worth.count * count_lanes * stride_) {}
 
     // Counts the rows from `first` to `last`, of which the first one lies in run `run`; counts of one query.

@@ -16,8 +16,8 @@ struct Worth {
     std::size_t count;
 };
 
-// counts[(q * worth.count + level) * distances + d] is raised by one for every code at distance d from query q whose run
-// has this level; distances = 8 * width + 1. The caller hands in zeroed memory. Results do not depend on `threads`.
+// counts[(q * worth.count + level) * distances + d] is raised by one for every code at distance d from query q whose
+// run has this level; distances = 8 * width + 1. The caller hands in zeroed memory. Results do not depend on `threads`.
 void tally(const Codes& queries, const Codes& codes, const Worth& worth, std::int64_t* counts, std::size_t threads);
 
 }  // namespace kinbits

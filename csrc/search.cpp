@@ -15,13 +15,13 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "bitmaps and codes are read as words");
 
-constexpr std::size_t group_queries = 256;  // their state stays in cache while the codes stream past
+constexpr std::size_t group_queries = 256;                  // their state stays in cache while the codes stream past
 constexpr std::size_t group_levels = std::size_t{1} << 20;  // counters of all queries of a group; wide codes have many
-constexpr std::size_t fewest_sliced = 8;    // cutting a block into planes pays for itself from here on
+constexpr std::size_t fewest_sliced = 8;                    // cutting a block into planes pays for itself from here on
 constexpr std::size_t most_sliced_words = 32;
 constexpr std::size_t most_lanes = 512;
-constexpr std::size_t most_rows = 4096;     // per block of the row-wise scan
-constexpr std::size_t sparse = 16;          // up to one allowed row in so many, each is looked at by itself
+constexpr std::size_t most_rows = 4096;  // per block of the row-wise scan
+constexpr std::size_t sparse = 16;       // up to one allowed row in so many, each is looked at by itself
 constexpr std::size_t rows_per_thread = std::size_t{1} << 17;  // below, starting a thread takes longer
 
 // Which rows of a block may be found: the filter's bits, and none beyond the last row.
@@ -51,8 +51,7 @@ public:
     template <class Visit>
     void each(Visit visit) const {
         for (std::size_t word = 0; word < words_; ++word)
-            for (std::uint64_t left = flags_[word]; left; left &= left - 1)
-                visit(word * 64 + std::countr_zero(left));
+            for (std::uint64_t left = flags_[word]; left; left &= left - 1) visit(word * 64 + std::countr_zero(left));
     }
 
 private:
@@ -65,7 +64,10 @@ private:
 class Scan {
 public:
     Scan(const Codes& queries, const Codes& codes, const Wanted& wanted)
-        : kernels_(kernels()), queries_(queries), codes_(codes), allowed_(wanted.allow),
+        : kernels_(kernels()),
+          queries_(queries),
+          codes_(codes),
+          allowed_(wanted.allow),
           selectors(queries.rows, Selector(wanted.limit, wanted.radius)) {}
 
     void run(std::size_t first, std::size_t last) {
@@ -99,8 +101,7 @@ private:
 
     void each_allowed(std::size_t first) {
         for (std::size_t query = 0; query < queries_.rows; ++query)
-            if (selectors[query].bound() >= 0)
-                allowed_.each([&](std::size_t place) { near_one(query, first, place); });
+            if (selectors[query].bound() >= 0) allowed_.each([&](std::size_t place) { near_one(query, first, place); });
     }
 
     void near_one(std::size_t query, std::size_t first, std::size_t place) {
@@ -148,7 +149,8 @@ private:
                 continue;
             }
             kernels_.cut(codes_.row(first), rows, codes_.width, slice);
-            for (std::size_t query = 0; query < queries_.rows; ++query) bounds[query] = sliced_bound(query, first, rows);
+            for (std::size_t query = 0; query < queries_.rows; ++query)
+                bounds[query] = sliced_bound(query, first, rows);
             take(first, hits_.data(),
                  kernels_.near_slice(slice, {queries_.data, places.data(), bounds.data(), queries_.rows},
                                      codes_.row(first), rows, codes_.width, hits_.data()));

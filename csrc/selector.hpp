@@ -69,8 +69,8 @@ private:
 
     std::size_t limit_;
     std::int32_t bound_;
-    std::int32_t kth_;               // rows beyond are not needed
-    std::size_t within_ = 0;         // rows within kth_
+    std::int32_t kth_;                 // rows beyond are not needed
+    std::size_t within_ = 0;           // rows within kth_
     std::vector<std::size_t> counts_;  // rows per distance
     std::vector<Candidate> kept_;
 };

@@ -79,7 +79,8 @@ std::vector<Hit> naive_hits(const Codes& queries, std::size_t query, const Codes
 }
 
 bool same(const Hit* found, std::size_t count, const std::vector<Hit>& expected) {
-    return count == expected.size() && std::equal(found, found + count, expected.begin(), [](const Hit& a, const Hit& b) {
+    return count == expected.size() &&
+           std::equal(found, found + count, expected.begin(), [](const Hit& a, const Hit& b) {
                return a.query == b.query && a.place == b.place && a.distance == b.distance;
            });
 }
@@ -149,9 +150,9 @@ void check_sliced(const Kernels& path, std::size_t width, const std::string& nam
         expected.insert(expected.end(), hits.begin(), hits.end());
     }
     std::unique_ptr<Hit[]> hits(new Hit[count * path.lanes]);
-    const auto found = path.near_slice(slice, {queries.data(), table_places(queries.codes(), path.lanes).data(),
-                                               bounds.data(), count},
-                                       codes.data(), rows, width, hits.get());
+    const auto found =
+        path.near_slice(slice, {queries.data(), table_places(queries.codes(), path.lanes).data(), bounds.data(), count},
+                        codes.data(), rows, width, hits.get());
     require(same(hits.get(), found, expected), name + " near_slice");
 }
 
@@ -210,7 +211,8 @@ void check_selector(std::size_t limit, std::uint32_t radius) {
     std::vector<std::int64_t> rows(limit);
     const std::size_t count = 20000;
     for (std::size_t row = 0; row < count; ++row) {
-        const auto distance = static_cast<std::int32_t>(std::min<std::size_t>(radius, radius * (count - row) / count + below(9)));
+        const auto distance =
+            static_cast<std::int32_t>(std::min<std::size_t>(radius, radius * (count - row) / count + below(9)));
         if (distance > selector.bound()) continue;
         selector.add(row, static_cast<std::uint32_t>(distance));
         const std::pair<std::int32_t, std::int64_t> hit(distance, row);
