@@ -1,5 +1,5 @@
-// The Python face of multi-index hashing. kinbits/hamming/_multi_index.py checks what a user gives; the shapes are
-// checked again here, because a wrong one would read or write outside of its array.
+// The Python bindings of multi-index hashing. kinbits.hamming checks the arguments of a user. The shapes are checked
+// again here, because a wrong one would read or write outside an array.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
@@ -12,9 +12,9 @@ namespace nb = nanobind;
 
 namespace {
 
-using kinbits::mih::Found;
+using kinbits::SearchLimits;
 using kinbits::mih::GroupPair;
-using kinbits::mih::Limits;
+using kinbits::mih::Neighbours;
 
 template <class T, int dimensions>
 using Array = nb::ndarray<T, nb::ndim<dimensions>, nb::c_contig, nb::device::cpu>;
@@ -25,42 +25,42 @@ using Integers = Array<const std::uint32_t, 1>;
 template <class T>
 using Owned = nb::ndarray<nb::numpy, T, nb::ndim<1>>;
 
-constexpr unsigned longest_substring = 28;
+constexpr unsigned max_substring = 28;
 
 void require(bool fits) {
     if (!fits) throw std::invalid_argument("kinbits.hamming._native: the arrays of the multi-index do not fit");
 }
 
-// Hands a vector over to Python.
+// Moves a vector to Python.
 template <class T>
 Owned<T> owned(std::vector<T>&& values) {
-    auto* held = new std::vector<T>(std::move(values));
-    const nb::capsule owner(held, [](void* it) noexcept { delete static_cast<std::vector<T>*>(it); });
-    return Owned<T>(held->data(), {held->size()}, owner);
+    auto* kept = new std::vector<T>(std::move(values));
+    const nb::capsule owner(kept, [](void* it) noexcept { delete static_cast<std::vector<T>*>(it); });
+    return Owned<T>(kept->data(), {kept->size()}, owner);
 }
 
 std::vector<kinbits::mih::Table> substrings(std::size_t width, std::size_t bits, std::size_t count) {
     require(width >= 1 && bits >= 1 && bits <= 8 * width && count >= 1 && count <= bits);
-    require((bits + count - 1) / count <= longest_substring);
+    require((bits + count - 1) / count <= max_substring);
     return kinbits::mih::substrings(width, static_cast<unsigned>(bits), static_cast<unsigned>(count));
 }
 
-// Grouped codes with some tables over them; keeps the arrays alive that it points to.
-class Handle {
+// Grouped codes and their tables. It keeps the arrays alive that they point to.
+class BoundIndex {
 public:
-    Handle(CodeArray wide, Words narrow, Integers starts, Integers members, std::size_t rows)
+    BoundIndex(CodeArray wide, Words narrow, Integers starts, Integers members, std::size_t rows)
         : wide_(wide), narrow_(narrow), starts_(starts), members_(members) {
         const bool is_narrow = wide.shape(1) <= 8;
         index_.width = wide.shape(1);
         index_.rows = rows;
         index_.groups = is_narrow ? narrow.shape(0) : wide.shape(0);
-        index_.held = members.shape(0);
+        index_.member_count = members.shape(0);
         index_.keys = narrow.data();
         index_.codes = wide.data();
         index_.starts = starts.shape(0) ? starts.data() : nullptr;
         index_.members = members.data();
-        require(index_.width >= 1 && rows < most_rows && index_.held <= rows && index_.groups <= rows);
-        require(index_.starts ? starts.shape(0) == index_.groups + 1 : index_.held == index_.groups);
+        require(index_.width >= 1 && rows < max_rows && index_.member_count <= rows && index_.groups <= rows);
+        require(index_.starts ? starts.shape(0) == index_.groups + 1 : index_.member_count == index_.groups);
     }
 
     void add_tables(std::size_t bits, std::size_t count, Integers offsets, CodeArray entries) {
@@ -95,8 +95,8 @@ public:
         require(near.shape(0) == queries.shape(0) && rows.shape(0) == queries.shape(0));
         require(near.shape(1) == k && rows.shape(1) == k);
         nb::gil_scoped_release unlocked;
-        each_query(queries, {k, limited(radius), permitted(allow), budget}, threads,
-                   [&](std::size_t query, Found& found) {
+        each_query(queries, {k, limited(radius), allowed_bits(allow)}, budget, threads,
+                   [&](std::size_t query, Neighbours& found) {
                        if (found.rows.size() != k) throw kinbits::mih::Damaged();
                        std::copy(found.distances.begin(), found.distances.end(), near.data() + query * k);
                        std::copy(found.rows.begin(), found.rows.end(), rows.data() + query * k);
@@ -105,13 +105,13 @@ public:
 
     nb::tuple within(CodeArray queries, std::uint64_t limit, std::size_t radius, Bytes allow, double budget,
                      std::size_t threads) const {
-        std::vector<Found> results(queries.shape(0));
+        std::vector<Neighbours> results(queries.shape(0));
         std::vector<std::int64_t> counts;
-        Found all;
+        Neighbours all;
         {
             nb::gil_scoped_release unlocked;
-            each_query(queries, {limit, limited(radius), permitted(allow), budget}, threads,
-                       [&](std::size_t query, Found& found) { results[query] = std::move(found); });
+            each_query(queries, {limit, limited(radius), allowed_bits(allow)}, budget, threads,
+                       [&](std::size_t query, Neighbours& found) { results[query] = std::move(found); });
             for (auto& found : results) {
                 counts.push_back(static_cast<std::int64_t>(found.rows.size()));
                 all.distances.insert(all.distances.end(), found.distances.begin(), found.distances.end());
@@ -127,9 +127,9 @@ public:
         require(ready() && queries.shape(1) == index_.width && without.shape(0) == queries.shape(0));
         require(steps.shape(0) == queries.shape(0) && steps.shape(2) == 3 && k > 0);
         nb::gil_scoped_release unlocked;
-        const Limits limits{k, limited(8 * index_.width), nullptr, budget};
+        const SearchLimits limits{k, limited(8 * index_.width), nullptr};
         kinbits::each_task(threads, queries.shape(0), [&](std::size_t query) {
-            kinbits::mih::trace(index_, queries.data() + query * index_.width, without.data()[query], limits,
+            kinbits::mih::trace(index_, queries.data() + query * index_.width, without.data()[query], limits, budget,
                                 steps.data() + query * steps.shape(1) * 3, steps.shape(1));
         });
     }
@@ -164,23 +164,24 @@ public:
     }
 
 private:
-    static constexpr std::size_t most_rows = 0xFFFFFFFF;  // rows and groups are 32 bits wide, one value is special
+    static constexpr std::size_t max_rows = 0xFFFFFFFF;  // rows and groups have 32 bits; the last value is reserved
 
     bool ready() const { return !index_.tables.empty(); }
     unsigned limited(std::size_t radius) const {
         return static_cast<unsigned>(std::min<std::size_t>(radius, 8 * index_.width));
     }
-    const std::uint8_t* permitted(const Bytes& allow) const {
+    const std::uint8_t* allowed_bits(const Bytes& allow) const {
         require(allow.shape(0) == 0 || allow.shape(0) == (index_.rows + 7) / 8);
         return allow.shape(0) ? allow.data() : nullptr;
     }
 
     template <class Take>
-    void each_query(const CodeArray& queries, const Limits& limits, std::size_t threads, Take take) const {
+    void each_query(const CodeArray& queries, const SearchLimits& limits, double budget, std::size_t threads,
+                    Take take) const {
         require(ready() && queries.shape(1) == index_.width);
         kinbits::each_task(threads, queries.shape(0), [&](std::size_t query) {
-            Found found;
-            kinbits::mih::search(index_, queries.data() + query * index_.width, limits, found);
+            Neighbours found;
+            kinbits::mih::search(index_, queries.data() + query * index_.width, limits, budget, found);
             take(query, found);
         });
     }
@@ -207,22 +208,22 @@ std::size_t group_rows(CodeArray codes, Array<std::uint64_t, 1> keys, Array<std:
 void bind_multi_index(nb::module_& m) {
     m.def("group_rows", &group_rows, nb::arg("codes"), nb::arg("keys").noconvert(), nb::arg("members").noconvert(),
           nb::arg("scratch").noconvert(), nb::arg("threads"));
-    nb::class_<Handle>(m, "MultiIndex")
+    nb::class_<BoundIndex>(m, "MultiIndex")
         .def(nb::init<CodeArray, Words, Integers, Integers, std::size_t>(), nb::arg("wide").noconvert(),
              nb::arg("narrow").noconvert(), nb::arg("starts").noconvert(), nb::arg("members").noconvert(),
              nb::arg("rows"))
-        .def("add_tables", &Handle::add_tables, nb::arg("bits"), nb::arg("count"), nb::arg("offsets").noconvert(),
+        .def("add_tables", &BoundIndex::add_tables, nb::arg("bits"), nb::arg("count"), nb::arg("offsets").noconvert(),
              nb::arg("entries").noconvert())
-        .def("fill_tables", &Handle::fill_tables, nb::arg("bits"), nb::arg("count"), nb::arg("offsets").noconvert(),
+        .def("fill_tables", &BoundIndex::fill_tables, nb::arg("bits"), nb::arg("count"), nb::arg("offsets").noconvert(),
              nb::arg("entries").noconvert(), nb::arg("threads"))
-        .def("search", &Handle::search, nb::arg("queries"), nb::arg("k"), nb::arg("radius"), nb::arg("allow"),
+        .def("search", &BoundIndex::search, nb::arg("queries"), nb::arg("k"), nb::arg("radius"), nb::arg("allow"),
              nb::arg("budget"), nb::arg("threads"), nb::arg("near").noconvert(), nb::arg("rows").noconvert())
-        .def("within", &Handle::within, nb::arg("queries"), nb::arg("limit"), nb::arg("radius"), nb::arg("allow"),
+        .def("within", &BoundIndex::within, nb::arg("queries"), nb::arg("limit"), nb::arg("radius"), nb::arg("allow"),
              nb::arg("budget"), nb::arg("threads"))
-        .def("trace", &Handle::trace, nb::arg("queries"), nb::arg("without"), nb::arg("k"), nb::arg("budget"),
+        .def("trace", &BoundIndex::trace, nb::arg("queries"), nb::arg("without"), nb::arg("k"), nb::arg("budget"),
              nb::arg("threads"), nb::arg("steps").noconvert())
-        .def("pair_groups", &Handle::pair_groups, nb::arg("begin"), nb::arg("end"), nb::arg("radius"),
+        .def("pair_groups", &BoundIndex::pair_groups, nb::arg("begin"), nb::arg("end"), nb::arg("radius"),
              nb::arg("threads"))
-        .def("expand_pairs", &Handle::expand_pairs, nb::arg("flat").noconvert(), nb::arg("cursor").noconvert(),
+        .def("expand_pairs", &BoundIndex::expand_pairs, nb::arg("flat").noconvert(), nb::arg("cursor").noconvert(),
              nb::arg("first").noconvert(), nb::arg("second").noconvert(), nb::arg("distances").noconvert());
 }

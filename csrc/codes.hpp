@@ -1,4 +1,4 @@
-// Packed codes as the kernel sees them. Plain C++: knows nothing of Python.
+// Packed codes. Plain C++, independent of Python.
 #pragma once
 
 #include <cstddef>
@@ -6,14 +6,14 @@
 
 namespace kinbits {
 
-// Rows of `width` bytes, one after the other.
+// Rows of `width` bytes each, one after the other.
 struct Codes {
     const std::uint8_t* data;
     std::size_t rows;
     std::size_t width;
 
     const std::uint8_t* row(std::size_t number) const { return data + number * width; }
-    // Words of 64 bits that hold one code, the last one padded with zeros.
+    // The number of 64-bit words of a code; the last word is padded with zeros.
     std::size_t words() const { return (width + 7) / 8; }
 };
 

@@ -9,7 +9,7 @@
 namespace kinbits {
 namespace {
 
-// Rows per block: their codes stay in cache while every query passes over them.
+// Rows per block: their codes stay in cache while all queries are compared with them.
 constexpr std::size_t block_rows = 2048;
 
 // Calls visit(query, first_row, rows) for every query over every block of rows.
@@ -31,7 +31,7 @@ void distances(const Codes& queries, const Codes& codes, std::uint16_t* out) {
 void histograms(const Codes& queries, const Codes& codes, const bool* relevant, std::int64_t* counts) {
     const std::size_t levels = 8 * codes.width + 1;
     std::array<std::uint16_t, block_rows> block;
-    // Neighbouring rows often fall into one bin; with a table per lane their increments need not wait for each other.
+    // Neighbouring rows often have equal distances. With counters per lane, increments need not wait for each other.
     constexpr std::size_t lanes = 4;
     std::vector<std::uint32_t> bins(lanes * levels * 2);
     each_block(queries, codes, [&](std::size_t query, std::size_t first, std::size_t rows) {

@@ -6,20 +6,20 @@
 
 namespace kinbits {
 
-#if defined(__x86_64__)
-extern const Kernels avx512vpopcntdq_kernels, avx512bw_kernels, avx2_kernels;
-#elif defined(__aarch64__)
-extern const Kernels neon_kernels;
-#endif
-extern const Kernels portable_kernels;
+extern const Kernels avx512vpopcntdq_kernels, avx512bw_kernels, avx2_kernels, neon_kernels, portable_kernels;
 
 std::vector<const Kernels*> compiled_kernels() {
     return {
-#if defined(__x86_64__)
+#ifdef KINBITS_HAVE_AVX512VPOPCNTDQ
         &avx512vpopcntdq_kernels,
+#endif
+#ifdef KINBITS_HAVE_AVX512BW
         &avx512bw_kernels,
+#endif
+#ifdef KINBITS_HAVE_AVX2
         &avx2_kernels,
-#elif defined(__aarch64__)
+#endif
+#ifdef KINBITS_HAVE_NEON
         &neon_kernels,
 #endif
         &portable_kernels,
@@ -29,14 +29,14 @@ std::vector<const Kernels*> compiled_kernels() {
 namespace {
 
 const Kernels& choose() {
-    const char* forced = std::getenv("KINBITS_SIMD");
-    std::string runnable;
+    const char* requested = std::getenv("KINBITS_SIMD");
+    std::string supported;
     for (const Kernels* path : compiled_kernels()) {
         if (!path->supported()) continue;
-        if (!forced || !*forced || path->name == std::string(forced)) return *path;
-        runnable += (runnable.empty() ? "" : ", ") + std::string(path->name);
+        if (!requested || !*requested || path->name == std::string(requested)) return *path;
+        supported += (supported.empty() ? "" : ", ") + std::string(path->name);
     }
-    throw std::invalid_argument("KINBITS_SIMD=" + std::string(forced) + ": this processor runs " + runnable);
+    throw std::invalid_argument("KINBITS_SIMD=" + std::string(requested) + ": this processor runs " + supported);
 }
 
 }  // namespace

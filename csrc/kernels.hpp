@@ -1,79 +1,85 @@
-// The innermost loops, once per instruction set: each kernels_<path>.cpp compiles kernels.inl for its own.
+// The innermost loops, compiled once per instruction set: each kernels_<path>.cpp includes kernels.inl with its own
+// vectors. This is the only place where the code depends on the processor.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
+#include "entries.hpp"
+
 namespace kinbits {
 
-// A 64-bit word of a code is cut into 21 triples of bits and one single bit; see kernels.inl.
+// A 64-bit word of a code is split into 21 triples of bits and one single bit; see kernels.inl.
 constexpr std::size_t triples = 21;
-constexpr std::size_t patterns = 8;  // of the three bits of a query
-constexpr std::size_t choices = triples + 1;
+constexpr std::size_t patterns = 8;  // values of three bits of a query
+constexpr std::size_t lookups = triples + 1;
 
 // Vectors per 64-bit word in the tables of a slice: a sum and a carry for each triple and pattern, and the last plane
 // with its complement.
 constexpr std::size_t table_vectors = triples * patterns * 2 + 2;
 
-// One sliced block: `lanes` codes, bit by bit, as sums that all queries share.
+// A block of `lanes` codes, bit-sliced: tables of partial sums that all queries share.
 struct Slice {
     void* tables;  // words * table_vectors * lanes / 8 bytes, aligned to 64
     std::size_t words;
 };
 
-// Queries as a slice is asked with. Of query q: the byte places of its sums in the tables, and the largest distance
-// that counts, which is less than 64 * words; negative leaves the query out.
+// The queries of a slice.
 struct SlicedQueries {
     const std::uint8_t* codes;
-    const std::uint16_t* places;  // count * words * choices, relative to the tables of the word
-    const std::int32_t* bounds;
+    const std::uint16_t* offsets;  // (count, words, lookups): bytes into the tables of the word, where a sum is read
+    const std::int32_t* bounds;    // (count): maximum distance, less than 64 * words; a negative one skips the query
     std::size_t count;
 };
 
-// A code of a block that lies within the bound of a query.
+// A code of a block within the bound of a query.
 struct Hit {
     std::uint32_t query;
-    std::uint16_t place;  // in the block
+    std::uint16_t position;  // in the block
     std::uint16_t distance;
 };
 
-// Lanes of counters, and counters in each: known to the compiler where the width is.
-constexpr std::size_t count_lanes = 8;
-constexpr std::size_t count_stride(std::size_t width) { return 8 * width + 8; }
+// Neighbouring codes often have equal distances. Each of these lanes has counters of its own, so that increments need
+// not wait for each other.
+constexpr std::size_t counter_lanes = 8;
+constexpr std::size_t counter_stride(std::size_t width) { return 8 * width + 8; }
 
+// The loops of one instruction set. `width` is the number of bytes of a code.
 struct Kernels {
     const char* name;
     bool (*supported)();
 
-    // The number of bits in which two codes differ.
+    // Returns the number of bits in which two codes differ.
     unsigned (*distance)(const std::uint8_t* a, const std::uint8_t* b, std::size_t width);
-    // The same for a query and each of `rows` codes.
+    // Writes the distance between a query and each of `rows` codes.
     void (*distances)(const std::uint8_t* query, const std::uint8_t* codes, std::size_t rows, std::size_t width,
                       std::uint16_t* out);
-    // Raises bins[lane * count_stride(width) + distance] by one for each of `rows` codes. Neighbours often have equal
-    // distances; each of the `count_lanes` lanes is a table of its own, so that their increments need not wait for each
-    // other.
-    void (*count)(const std::uint8_t* query, const std::uint8_t* codes, std::size_t rows, std::size_t width,
-                  std::uint32_t* bins);
-    // Which of `rows` <= 65536 codes lie at most `bound` away, in order; `hits` has room for all. Returns how many.
-    std::size_t (*near)(const std::uint8_t* query, const std::uint8_t* codes, std::size_t rows, std::size_t width,
-                        unsigned bound, Hit* hits);
+    // Adds one to counters[lane * counter_stride(width) + distance] for each of `rows` codes, in any lane.
+    void (*count_distances)(const std::uint8_t* query, const std::uint8_t* codes, std::size_t rows, std::size_t width,
+                            std::uint32_t* counters);
+    // Collects the codes at most `bound` away, in order; rows <= 65536. `hits` has room for all. Returns their number.
+    std::size_t (*collect_within)(const std::uint8_t* query, const std::uint8_t* codes, std::size_t rows,
+                                  std::size_t width, unsigned bound, Hit* hits);
 
     std::size_t lanes;  // codes per slice
-    // Fills the slice's tables from `rows` <= lanes codes.
-    void (*cut)(const std::uint8_t* codes, std::size_t rows, std::size_t width, const Slice& slice);
-    // The hits of all queries in the codes that the slice was cut from, query by query, each in order; `hits` has room
-    // for all. Returns how many.
-    std::size_t (*near_slice)(const Slice& slice, const SlicedQueries& queries, const std::uint8_t* codes,
-                              std::size_t rows, std::size_t width, Hit* hits);
+    // Fills the tables of the slice from `rows` <= lanes codes.
+    void (*build_slice)(const std::uint8_t* codes, std::size_t rows, std::size_t width, const Slice& slice);
+    // Collects the hits of all queries in the codes of the slice: query by query, in order. `hits` has room for all.
+    // Returns their number.
+    std::size_t (*collect_sliced)(const Slice& slice, const SlicedQueries& queries, const std::uint8_t* codes,
+                                  std::size_t rows, std::size_t width, Hit* hits);
+    // Collects the entries at most `bound` away from the query of their probe: probe by probe, in order. `hits` has
+    // room for all. Returns their number.
+    std::size_t (*collect_entries)(const mih::Entries& entries, const mih::Probe* probes, std::size_t count,
+                                   unsigned bound, mih::EntryHit* hits);
 };
 
-// All paths that were compiled in, the fastest first; the last one runs everywhere.
+// All compiled paths, the fastest first; the last one runs on every processor.
 std::vector<const Kernels*> compiled_kernels();
 
-// The path in use: KINBITS_SIMD, or the first one that this processor runs. Chosen once.
-// Throws std::invalid_argument if KINBITS_SIMD names no path that this processor runs.
+// The path in use: KINBITS_SIMD, or the first one that this processor supports. Chosen once.
+// Throws std::invalid_argument if KINBITS_SIMD names no path that this processor supports.
 const Kernels& kernels();
 
 }  // namespace kinbits

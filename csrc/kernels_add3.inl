@@ -1,5 +1,4 @@
-// The full adder of kernels.inl for processors without ternary logic: five operations. `Word` is defined before this
-// line.
+// The full adder of kernels.inl for processors without ternary logic: five operations. Define `Word` before it.
 
 namespace kinbits {
 namespace {

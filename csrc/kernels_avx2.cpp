@@ -11,19 +11,19 @@ typedef std::uint64_t Word __attribute__((vector_size(32), may_alias));
 
 __attribute__((always_inline)) inline bool any(Word word) { return !_mm256_testz_si256((__m256i)word, (__m256i)word); }
 
-// Counts bits by looking half bytes up (Mula, Kurz, Lemire, The Computer Journal 2018), four codes in a vector.
-class Nearness {
+// Counts bits with a table of half bytes (Mula, Kurz, Lemire, The Computer Journal 2018), four codes in a vector.
+class AnyWithin {
 public:
     static constexpr std::size_t rows = 16;
 
-    __attribute__((always_inline)) Nearness(std::uint64_t query, unsigned bound)
+    __attribute__((always_inline)) AnyWithin(std::uint64_t query, unsigned bound)
         : query_(_mm256_set1_epi64x(static_cast<long long>(query))), beyond_(_mm256_set1_epi64x(bound + 1)) {}
 
     __attribute__((always_inline)) bool any(const std::uint8_t* codes) const {
         const __m256i table =
             _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
         const __m256i half = _mm256_set1_epi8(15);
-        __m256i near = _mm256_setzero_si256();
+        __m256i within = _mm256_setzero_si256();
 #pragma GCC unroll 4
         for (int part = 0; part < 4; ++part) {
             const __m256i code = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes) + part);
@@ -31,9 +31,9 @@ public:
             const __m256i low = _mm256_shuffle_epi8(table, _mm256_and_si256(differ, half));
             const __m256i high = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(differ, 4), half));
             const __m256i bits = _mm256_sad_epu8(_mm256_add_epi8(low, high), _mm256_setzero_si256());
-            near = _mm256_or_si256(near, _mm256_cmpgt_epi64(beyond_, bits));
+            within = _mm256_or_si256(within, _mm256_cmpgt_epi64(beyond_, bits));
         }
-        return !_mm256_testz_si256(near, near);
+        return !_mm256_testz_si256(within, within);
     }
 
 private:
@@ -47,13 +47,15 @@ private:
 
 #include "kernels.inl"
 
+#include "kernels_entries_avx2.inl"
+
 namespace kinbits {
 namespace {
 
-bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt"); }
+bool supported() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt"); }
 
 }  // namespace
 
-extern const Kernels avx2_kernels = KINBITS_KERNELS("avx2", has_avx2);
+extern const Kernels avx2_kernels = KINBITS_KERNELS("avx2", supported);
 
 }  // namespace kinbits

@@ -1,7 +1,7 @@
-// What the two AVX-512 paths share: kernels.inl with vectors of 64 bytes.
+// Shared by the two AVX-512 paths: kernels.inl with vectors of 64 bytes.
 //
-// The including file includes immintrin.h and defines ones_per_code(codes), in an anonymous namespace of kinbits,
-// before this line: the bits that are set in each of eight codes.
+// The including file first includes immintrin.h and defines ones_per_code(codes), in an anonymous namespace of kinbits:
+// the number of set bits in each of eight codes.
 
 namespace kinbits {
 namespace {
@@ -18,19 +18,19 @@ __attribute__((always_inline)) inline bool any(Word word) {
     return _mm512_test_epi64_mask((__m512i)word, (__m512i)word) != 0;
 }
 
-class Nearness {
+class AnyWithin {
 public:
     static constexpr std::size_t rows = 16;
 
-    __attribute__((always_inline)) Nearness(std::uint64_t query, unsigned bound)
+    __attribute__((always_inline)) AnyWithin(std::uint64_t query, unsigned bound)
         : query_(_mm512_set1_epi64(static_cast<long long>(query))), bound_(_mm512_set1_epi64(bound)) {}
 
     __attribute__((always_inline)) bool any(const std::uint8_t* codes) const {
-        return (near(codes) | near(codes + 64)) != 0;
+        return (within(codes) | within(codes + 64)) != 0;
     }
 
 private:
-    __attribute__((always_inline)) unsigned near(const std::uint8_t* codes) const {
+    __attribute__((always_inline)) unsigned within(const std::uint8_t* codes) const {
         const __m512i differ = _mm512_xor_si512(query_, _mm512_loadu_si512(codes));
         return _mm512_cmple_epu64_mask(ones_per_code(differ), bound_);
     }
@@ -42,3 +42,5 @@ private:
 }  // namespace kinbits
 
 #include "kernels.inl"
+
+#include "kernels_entries_avx2.inl"

@@ -1,4 +1,4 @@
-// x86-64 with AVX-512 F and BW: the byte shuffle counts bits.
+// x86-64 with AVX-512 F and BW: counts bits with a table of half bytes.
 #include <immintrin.h>
 
 #include <cstddef>
@@ -23,12 +23,12 @@ __attribute__((always_inline)) inline __m512i ones_per_code(__m512i codes) {
 namespace kinbits {
 namespace {
 
-bool is_there() {
+bool supported() {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("popcnt");
 }
 
 }  // namespace
 
-extern const Kernels avx512bw_kernels = KINBITS_KERNELS("avx512bw", is_there);
+extern const Kernels avx512bw_kernels = KINBITS_KERNELS("avx512bw", supported);
 
 }  // namespace kinbits

@@ -17,13 +17,13 @@ __attribute__((always_inline)) inline __m512i ones_per_code(__m512i codes) { ret
 namespace kinbits {
 namespace {
 
-bool is_there() {
+bool supported() {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vpopcntdq") &&
            __builtin_cpu_supports("popcnt");
 }
 
 }  // namespace
 
-extern const Kernels avx512vpopcntdq_kernels = KINBITS_KERNELS("avx512vpopcntdq", is_there);
+extern const Kernels avx512vpopcntdq_kernels = KINBITS_KERNELS("avx512vpopcntdq", supported);
 
 }  // namespace kinbits

@@ -1,4 +1,4 @@
-// Any processor: vectors of 16 bytes, which compilers make of whatever there is (SSE2 on x86-64).
+// Any processor: compilers map vectors of 16 bytes to its own instructions (SSE2 on x86-64).
 #include <cstddef>
 #include <cstdint>
 
@@ -9,12 +9,12 @@ typedef std::uint64_t Word __attribute__((vector_size(16), may_alias));
 
 __attribute__((always_inline)) inline bool any(Word word) { return (word[0] | word[1]) != 0; }
 
-// One code is as good as any number here.
-class Nearness {
+// Compares one code at a time: nothing is faster without vector instructions.
+class AnyWithin {
 public:
     static constexpr std::size_t rows = 1;
 
-    Nearness(std::uint64_t query, unsigned bound) : query_(query), bound_(bound) {}
+    AnyWithin(std::uint64_t query, unsigned bound) : query_(query), bound_(bound) {}
 
     bool any(const std::uint8_t* codes) const {
         std::uint64_t code;
@@ -34,13 +34,15 @@ private:
 
 #include "kernels.inl"
 
+#include "kernels_entries.inl"
+
 namespace kinbits {
 namespace {
 
-bool everywhere() { return true; }
+bool supported() { return true; }
 
 }  // namespace
 
-extern const Kernels portable_kernels = KINBITS_KERNELS("portable", everywhere);
+extern const Kernels portable_kernels = KINBITS_KERNELS("portable", supported);
 
 }  // namespace kinbits

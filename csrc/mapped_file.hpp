@@ -1,4 +1,4 @@
-// Read-only maps of files that another program may cut short while they are read.
+// Read-only maps of files that another program may truncate while they are read.
 #pragma once
 
 #include <cstddef>
@@ -6,12 +6,12 @@
 
 namespace kinbits {
 
-// Reading a mapped page that its file has lost raises SIGBUS, which ends the process. Here such a read gives zeros
-// instead, and is counted: whoever reads compares `lost_pages` before and after, and refuses what it has read.
+// A read of a mapped page that its file has lost raises SIGBUS, which ends the process. Here the read returns zeros
+// instead, and is counted. Compare `lost_pages` before and after a read; if it has changed, the data is invalid.
 class MappedFile {
 public:
-    // Maps the first `bytes` (at least 1) of an open file; it may be closed afterwards. Errors: `data()` is null, and
-    // errno says why.
+    // Maps the first `bytes` (at least 1) of an open file, which may be closed afterwards. On an error, `data()` is
+    // null and errno is set.
     MappedFile(int descriptor, std::size_t bytes);
     ~MappedFile();
     MappedFile(const MappedFile&) = delete;
@@ -26,7 +26,7 @@ private:
     std::size_t slot_;
 };
 
-// How many reads of this process have hit a page that its file had lost.
+// The number of reads of this process that have met a page that its file had lost.
 std::uint64_t lost_pages();
 
 }  // namespace kinbits

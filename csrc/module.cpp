@@ -1,5 +1,5 @@
-// The Python face of the kernel. Arguments are checked by kinbits/hamming/_codes.py; the shapes are checked again
-// here, because a wrong one would read or write outside of its array.
+// The Python bindings of the kernels. kinbits.hamming checks the arguments of a user. The shapes are checked again
+// here, because a wrong one would read or write outside an array.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
@@ -58,17 +58,17 @@ void histograms(CodeArray queries, CodeArray codes, FlagArray relevant, CountArr
 void tally(CodeArray queries, CodeArray codes, EndArray ends, LevelArray levels, CountArray counts,
            std::size_t threads) {
     const auto q = view(queries), c = view(codes);
-    const kinbits::Worth worth{ends.data(), ends.shape(0), levels.data(), counts.shape(1)};
-    require(q.width == c.width && levels.shape(0) == q.rows && levels.shape(1) == worth.runs && threads > 0);
+    const kinbits::GradeRuns runs{ends.data(), ends.shape(0), levels.data(), counts.shape(1)};
+    require(q.width == c.width && levels.shape(0) == q.rows && levels.shape(1) == runs.count && threads > 0);
     require(counts.shape(0) == q.rows && counts.shape(2) == 8 * c.width + 1);
-    require(std::is_sorted(worth.ends, worth.ends + worth.runs));
-    require(worth.runs ? static_cast<std::size_t>(worth.ends[worth.runs - 1]) == c.rows : c.rows == 0);
-    require(std::all_of(worth.levels, worth.levels + levels.size(), [&](auto level) { return level < worth.count; }));
+    require(std::is_sorted(runs.ends, runs.ends + runs.count));
+    require(runs.count ? static_cast<std::size_t>(runs.ends[runs.count - 1]) == c.rows : c.rows == 0);
+    require(std::all_of(runs.grades, runs.grades + levels.size(), [&](auto grade) { return grade < runs.levels; }));
     nb::gil_scoped_release unlocked;
-    kinbits::tally(q, c, worth, counts.data(), threads);
+    kinbits::tally(q, c, runs, counts.data(), threads);
 }
 
-// Hands a vector over to NumPy without a copy.
+// Moves a vector to NumPy without a copy.
 template <class Value>
 nb::object as_array(std::vector<Value>&& values) {
     auto* kept = new std::vector<Value>(std::move(values));
@@ -81,7 +81,7 @@ nb::tuple search(CodeArray queries, CodeArray codes, std::size_t limit, std::uin
     const auto q = view(queries), c = view(codes);
     require(q.width == c.width && radius <= 8 * c.width && threads > 0);
     require(!allow || allow->shape(0) == (c.rows + 7) / 8);
-    kinbits::Found found;
+    kinbits::BatchNeighbours found;
     {
         nb::gil_scoped_release unlocked;
         found = kinbits::search(q, c, {limit, radius, allow ? allow->data() : nullptr}, threads);
@@ -90,7 +90,7 @@ nb::tuple search(CodeArray queries, CodeArray codes, std::size_t limit, std::uin
                           as_array(std::move(found.rows)));
 }
 
-// A read-only NumPy array over an open file, which may be closed afterwards; it is unmapped with the array.
+// Returns a read-only NumPy array over an open file, which may be closed afterwards. The map ends with the array.
 nb::object map_file(int descriptor, std::size_t bytes) {
     require(bytes > 0);
     auto* const kept = new kinbits::MappedFile(descriptor, bytes);

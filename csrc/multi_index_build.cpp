@@ -11,7 +11,7 @@
 namespace kinbits::mih {
 namespace {
 
-constexpr unsigned digit_bits = 11;  // so many streams are still written at speed
+constexpr unsigned digit_bits = 11;  // more streams than 2^11 at a time are written more slowly
 constexpr std::size_t digits = 1 << digit_bits;
 
 struct Record {
@@ -19,10 +19,10 @@ struct Record {
     auto operator<=>(const Record&) const = default;
 };
 
-// The digit that begins at a bit of the key.
+// The digit of a key that begins at a bit.
 std::size_t digit(std::uint64_t key, unsigned bit = 0) { return key << bit >> (64 - digit_bits); }
 
-// Writes the records ordered by the first digit of their key, rows ascending in each; returns where each digit begins.
+// Writes the records ordered by (first digit of the key, row). Returns the first record of each digit.
 std::vector<std::size_t> partition(const Codes& codes, std::size_t threads, Record* records) {
     const auto border = [&](std::size_t thread) { return codes.rows * thread / threads; };
     const auto key = [&](std::size_t row) { return load_key(codes.data + row * codes.width, codes.width); };
@@ -45,7 +45,7 @@ std::vector<std::size_t> partition(const Codes& codes, std::size_t threads, Reco
     return begins;
 }
 
-// Orders by (key, row) records whose keys agree before `bit`: digit by digit while there are many.
+// Orders by (key, row) records whose keys are equal before `bit`: digit by digit as long as there are many.
 void sort_keys(Record* begin, Record* end, unsigned bit, Record* scratch) {
     constexpr std::ptrdiff_t few = 512;
     if (end - begin < few || bit + digit_bits > 64) return std::sort(begin, end);
@@ -54,12 +54,12 @@ void sort_keys(Record* begin, Record* end, unsigned bit, Record* scratch) {
     std::partial_sum(next.begin(), next.end(), next.begin());
     for (const Record* record = begin; record < end; ++record) scratch[next[digit(record->key, bit)]++] = *record;
     std::copy(scratch, scratch + (end - begin), begin);
-    std::size_t from = 0;  // each digit's position has moved on to its end
+    std::size_t from = 0;  // next[d] is now the end of digit d
     for (std::size_t d = 0; d < digits; from = next[d++])
         if (next[d] - from > 1) sort_keys(begin + from, begin + next[d], bit + digit_bits, scratch);
 }
 
-// Orders the records by (code, row); their keys are the first bytes of the codes, and agree in the first digit.
+// Orders the records by (code, row). Their keys are the first bytes of the codes; the first digits are equal.
 void sort_records(const Codes& codes, Record* begin, Record* end) {
     const std::unique_ptr<Record[]> scratch(new Record[static_cast<std::size_t>(end - begin)]);
     sort_keys(begin, end, digit_bits, scratch.get());
@@ -114,37 +114,37 @@ std::vector<Table> substrings(std::size_t width, unsigned bits, unsigned count) 
     std::vector<Table> tables;
     unsigned first = 0;
     for (unsigned i = 0; i < count; ++i) {
-        const unsigned own = bits / count + (i < bits % count), after = first + own;
-        const unsigned behind = static_cast<unsigned>(8 * width) - after;
-        const bool fits = behind >= first || behind >= 32;
-        const unsigned sketch = std::min(32u, fits ? behind : first);
-        tables.push_back({first, own, fits ? after : first - sketch, sketch, stride, nullptr, nullptr});
+        const unsigned length = bits / count + (i < bits % count), after = first + length;
+        const unsigned left = static_cast<unsigned>(8 * width) - after;
+        const bool fits = left >= first || left >= 32;
+        const unsigned sketch = std::min(32u, fits ? left : first);
+        tables.push_back({first, length, fits ? after : first - sketch, sketch, stride, nullptr, nullptr});
         first = after;
     }
     return tables;
 }
 
 void fill_table(const MultiIndex& index, const Table& table, std::uint32_t* offsets, std::uint8_t* entries) {
-    constexpr std::size_t soon = 16;  // groups whose places, anywhere in the arrays, are being fetched
+    constexpr std::size_t ahead = 16;  // groups: their offsets and entries are prefetched
     const std::size_t buckets = std::size_t{1} << table.bits;
-    const auto value = [&](std::size_t group) {
-        return index.part(index.item(std::min(group, index.groups - 1)), table);
+    const auto substring = [&](std::size_t group) {
+        return index.substring(index.code(std::min(group, index.groups - 1)), table);
     };
     std::fill(offsets, offsets + buckets + 1, 0);
     for (std::size_t group = 0; group < index.groups; ++group) {
-        __builtin_prefetch(&offsets[value(group + soon) + 1], 1);
-        ++offsets[value(group) + 1];
+        __builtin_prefetch(&offsets[substring(group + ahead) + 1], 1);
+        ++offsets[substring(group) + 1];
     }
     std::partial_sum(offsets, offsets + buckets + 1, offsets);
     if (!entries) return;
     for (std::size_t group = 0; group < index.groups; ++group) {
-        __builtin_prefetch(&offsets[value(group + 2 * soon)], 1);
-        __builtin_prefetch(entries + table.stride * offsets[value(group + soon)], 1);
-        const std::uint64_t entry = index.entry(index.item(group), group, table);
-        store_low(entries + table.stride * offsets[value(group)]++, entry, table.stride);
+        __builtin_prefetch(&offsets[substring(group + 2 * ahead)], 1);
+        __builtin_prefetch(entries + table.stride * offsets[substring(group + ahead)], 1);
+        const std::uint64_t entry = index.entry(index.code(group), group, table);
+        store_low(entries + table.stride * offsets[substring(group)]++, entry, table.stride);
     }
     std::fill_n(entries + table.stride * index.groups, Entries::slack, std::uint8_t{0});
-    std::copy_backward(offsets, offsets + buckets, offsets + buckets + 1);  // each had moved on to the next one's start
+    std::copy_backward(offsets, offsets + buckets, offsets + buckets + 1);  // each is now the start of the next bucket
     offsets[0] = 0;
 }
 

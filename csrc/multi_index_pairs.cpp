@@ -6,55 +6,56 @@
 namespace kinbits::mih {
 namespace {
 
-// How far each table is searched so that no pair within the radius is missed; nothing where a scan costs less.
-std::vector<int> reaches(const MultiIndex& index, unsigned radius) {
-    std::vector<int> reach(index.tables.size(), -1);
+// The radius of each table, so that together they find all pairs within `radius`; empty if a scan costs less.
+std::vector<int> table_radii(const MultiIndex& index, unsigned radius) {
+    std::vector<int> radii(index.tables.size(), -1);
     const double words = static_cast<double>((index.width + 7) / 8);
     const double scan = static_cast<double>(index.groups) / 2 * words * Cost::scanned_word;
     double spent = 0;
     for (unsigned covered = 0; covered <= radius; ++covered) {
         std::size_t cheapest = 0;
         double least = INFINITY;
-        for (std::size_t i = 0; i < reach.size(); ++i) {
-            const auto next = static_cast<unsigned>(reach[i] + 1);
+        for (std::size_t i = 0; i < radii.size(); ++i) {
+            const auto next = static_cast<unsigned>(radii[i] + 1);
             if (next > index.tables[i].bits) continue;
             const double cost = shell_cost(index, index.tables[i], next);
             if (cost < least) least = cost, cheapest = i;
         }
-        if (std::isinf(least)) break;  // every code is met
-        ++reach[cheapest];
+        if (std::isinf(least)) break;  // every code is found
+        ++radii[cheapest];
         spent += least;
         if (spent > scan) return {};
     }
-    return reach;
+    return radii;
 }
 
-// The pairs of some neighbouring groups with all groups after them.
-class Block {
+// The pairs of the groups [begin, end) with all groups after each.
+class PairBlock {
 public:
-    Block(const MultiIndex& index, std::uint32_t begin, std::uint32_t end, unsigned radius)
+    PairBlock(const MultiIndex& index, std::uint32_t begin, std::uint32_t end, unsigned radius)
         : index_(index), begin_(begin), end_(end), radius_(radius) {
         for (std::uint32_t group = begin; group < end; ++group) {
-            queries_.push_back(index.item(group));
+            queries_.push_back(index.code(group));
             const Range own = index.members_of(group);
             if (own.end - own.begin > 1) pairs_.push_back({group, group, 0});
         }
     }
 
     void scan() {
-        const Reader reader(index_, index_.tables[0]);
+        const TableReader reader(index_, index_.tables[0]);
         for (std::uint32_t group = begin_; group < end_; ++group) {
             const Range after{group + 1, static_cast<std::uint32_t>(index_.groups)};
-            Probe probe{reader.own(queries_[group - begin_]), 0, group - begin_, after};
-            look(reader, &probe, 1, 0, {});
+            Probe probe{reader.compared_bits(queries_[group - begin_]), 0, group - begin_, after};
+            compare(reader, &probe, 1, 0, {});
         }
     }
 
-    void probe(const std::vector<int>& reach) {
-        std::vector<int> done(reach.size(), -1);
-        for (std::size_t table = 0; table < reach.size(); ++table) {
-            for (int apart = 0; apart <= reach[table]; ++apart) shell(table, static_cast<unsigned>(apart), done);
-            done[table] = reach[table];
+    void probe(const std::vector<int>& radii) {
+        std::vector<int> searched(radii.size(), -1);
+        for (std::size_t table = 0; table < radii.size(); ++table) {
+            for (int flipped = 0; flipped <= radii[table]; ++flipped)
+                probe_shell(table, static_cast<unsigned>(flipped), searched);
+            searched[table] = radii[table];
         }
     }
 
@@ -66,9 +67,9 @@ public:
     }
 
 private:
-    void shell(std::size_t number, unsigned apart, const std::vector<int>& done) {
-        const Reader reader(index_, index_.tables[number]);
-        Masks masks(reader.table().bits, apart);
+    void probe_shell(std::size_t number, unsigned flipped, const std::vector<int>& searched) {
+        const TableReader reader(index_, index_.tables[number]);
+        Masks masks(reader.table().bits, flipped);
         std::uint32_t mask = 0, query = end_ - begin_;
         const auto next = [&](Probe& probe) {
             while (true) {
@@ -76,42 +77,44 @@ private:
                     if (!masks.next(mask)) return false;
                     query = 0;
                 }
-                const Item& item = queries_[query];
-                const std::uint32_t own = index_.part(item, reader.table());
-                probe = {reader.own(item), own ^ mask, query++, {}};
-                if (number > 0 || probe.value >= own) return true;  // lower buckets of table 0 hold earlier groups
+                const CodeRef& code = queries_[query];
+                const std::uint32_t substring = index_.substring(code, reader.table());
+                probe = {reader.compared_bits(code), substring ^ mask, query++, {}};
+                if (number > 0 || probe.substring >= substring)
+                    return true;  // lower buckets of table 0 hold earlier groups
             }
         };
         each_block(reader, next, [&](Probe* probes, std::size_t count) {
-            look(reader, probes, count, apart, done);
+            compare(reader, probes, count, flipped, searched);
             return true;
         });
     }
 
-    void look(const Reader& reader, Probe* probes, std::size_t count, unsigned apart, const std::vector<int>& done) {
+    void compare(const TableReader& reader, Probe* probes, std::size_t count, unsigned flipped,
+                 const std::vector<int>& searched) {
         const auto number = static_cast<std::size_t>(&reader.table() - index_.tables.data());
-        reader.each_near(
-            probes, count, apart, [&](const Probe& probe) { return queries_[probe.query]; }, [&] { return radius_; },
-            [&](const Probe& probe, const Item& item, std::uint32_t group) {
-                if (done.empty() || is_new(index_, queries_[probe.query], item, number, done.data()))
-                    keep(begin_ + probe.query, item, group);
+        reader.each_within(
+            probes, count, flipped, [&](const Probe& probe) { return queries_[probe.query]; }, [&] { return radius_; },
+            [&](const Probe& probe, const CodeRef& code, std::uint32_t group) {
+                if (searched.empty() || is_new(index_, queries_[probe.query], code, number, searched.data()))
+                    add_pair(begin_ + probe.query, code, group);
             });
     }
 
-    void keep(std::uint32_t group, const Item& item, std::uint32_t partner) {
-        const Item& query = queries_[group - begin_];
-        if (partner == unknown ? item.key <= query.key : partner <= group) return;
-        const unsigned apart = distance(index_, query, item);
-        if (apart > radius_) return;
-        if (partner == unknown) partner = index_.group_of(item.key);
+    void add_pair(std::uint32_t group, const CodeRef& code, std::uint32_t partner) {
+        const CodeRef& query = queries_[group - begin_];
+        if (partner == unknown_group ? code.key <= query.key : partner <= group) return;
+        const unsigned distance = index_.distance(query, code);
+        if (distance > radius_) return;
+        if (partner == unknown_group) partner = index_.group_of(code.key);
         if (partner <= group) throw Damaged();  // the keys do not ascend
-        pairs_.push_back({group, partner, apart});
+        pairs_.push_back({group, partner, distance});
     }
 
     const MultiIndex& index_;
     const std::uint32_t begin_, end_;
     const unsigned radius_;
-    std::vector<Item> queries_;
+    std::vector<CodeRef> queries_;
     std::vector<GroupPair> pairs_;
 };
 
@@ -119,17 +122,17 @@ private:
 
 void pair_groups(const MultiIndex& index, std::uint32_t begin, std::uint32_t end, unsigned radius, std::size_t threads,
                  std::vector<GroupPair>& pairs) {
-    constexpr std::size_t size = 128;  // groups whose probes are in flight together
-    const std::vector<int> reach = reaches(index, radius);
+    constexpr std::size_t size = 128;  // groups whose probes are made together
+    const std::vector<int> radii = table_radii(index, radius);
     const std::size_t blocks = (end - begin + size - 1) / size;
     std::vector<std::vector<GroupPair>> found(blocks);
     each_task(threads, blocks, [&](std::size_t number) {
         const auto first = static_cast<std::uint32_t>(begin + number * size);
-        Block block(index, first, static_cast<std::uint32_t>(std::min<std::size_t>(end, first + size)), radius);
-        if (reach.empty())
+        PairBlock block(index, first, static_cast<std::uint32_t>(std::min<std::size_t>(end, first + size)), radius);
+        if (radii.empty())
             block.scan();
         else
-            block.probe(reach);
+            block.probe(radii);
         found[number] = std::move(block.sorted());
     });
     for (const auto& part : found) pairs.insert(pairs.end(), part.begin(), part.end());

@@ -1,4 +1,4 @@
-// The nearest groups that a search has met so far, and the distance beyond which it need not look any more.
+// Keeps the nearest groups of one query, and the distance beyond which the search may stop.
 #pragma once
 
 #include <vector>
@@ -7,50 +7,50 @@
 
 namespace kinbits::mih {
 
-struct Candidate {
-    std::uint32_t distance, group;  // group: `unknown` until it is needed, for codes that say it themselves
+struct GroupCandidate {
+    std::uint32_t distance, group;  // of codes of up to eight bytes, group is `unknown_group` until it is needed
     std::uint64_t key;
 };
 
-// Distances are small integers: candidates are counted by distance, and the bound falls as soon as k rows are within a
-// smaller one.
-class Selection {
+// Distances are small integers, so candidates are counted by distance. The bound falls when enough rows are within a
+// smaller distance.
+class GroupSelector {
 public:
-    Selection(const MultiIndex& index, const Limits& limits);
+    GroupSelector(const MultiIndex& index, const SearchLimits& limits);
 
-    // No row farther away than this can be among the nearest k.
+    // The maximum distance of a row that can still be among the nearest.
     unsigned bound() const { return bound_; }
-    // Rows met within a radius; at most k of each group are counted.
+    // The number of rows found within a radius; at most `limit` of each group are counted.
     std::uint64_t within(unsigned radius) const;
 
     void add(unsigned distance, std::uint32_t group, std::uint64_t key);
-    // Forgets the candidates but not the bound: for a search that starts anew.
+    // Drops the candidates but keeps the bound, for a search that starts again.
     void restart();
-    // Appends the rows of the nearest groups, ordered by (distance, row), at most k.
-    void finish(Found& found);
+    // Appends the rows of the nearest groups, ordered by (distance, row).
+    void finish(Neighbours& found);
 
-    // One row fewer is there (a search by a code of the index leaves out that code's own row).
-    void leave_out(std::uint32_t group) { without_ = group; }
+    // Excludes one row of a group: a code of the index that is searched for excludes its own row.
+    void exclude(std::uint32_t group) { excluded_ = group; }
 
 private:
-    std::uint64_t weight(Candidate& candidate) const;
-    std::uint32_t resolved(Candidate& candidate) const;
+    std::uint64_t weight(GroupCandidate& candidate) const;
+    std::uint32_t group_of(GroupCandidate& candidate) const;
     std::uint32_t first_row(std::uint32_t group) const;
     bool allowed(std::uint32_t row) const { return !limits_.allow || limits_.allow[row / 8] >> (row % 8) & 1; }
-    void drop_far();
+    void drop_beyond_bound();
     void compact();
-    void rows_of(const Candidate* begin, const Candidate* end, std::uint64_t wanted,
-                 std::vector<std::int64_t>& rows) const;
+    void collect_rows(const GroupCandidate* begin, const GroupCandidate* end, std::uint64_t limit,
+                      std::vector<std::int64_t>& rows) const;
 
     const MultiIndex& index_;
-    const Limits limits_;
-    const bool single_;  // every group is one row that is allowed: to count it needs no look
+    const SearchLimits limits_;
+    const bool one_row_each_;  // and all rows are allowed: nothing needs to be counted
     unsigned bound_;
-    std::uint32_t without_;
-    std::uint64_t near_ = 0;  // rows within the bound
-    std::size_t room_;        // candidates held before the far ones are dropped
+    std::uint32_t excluded_;
+    std::uint64_t row_count_ = 0;  // rows within the bound
+    std::size_t capacity_;         // candidates kept before those beyond the bound are dropped
     std::vector<std::uint64_t> counts_;
-    std::vector<Candidate> candidates_;
+    std::vector<GroupCandidate> candidates_;
 };
 
 }  // namespace kinbits::mih

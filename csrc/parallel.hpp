@@ -1,4 +1,4 @@
-// Work shared among threads.
+// Runs work in several threads.
 #pragma once
 
 #include <algorithm>
@@ -10,9 +10,9 @@
 
 namespace kinbits {
 
-constexpr std::size_t most_threads = 256;
+constexpr std::size_t max_threads = 256;
 
-// Runs work(0) ... work(count - 1), each in a thread of its own; the first exception is thrown again here.
+// Runs work(0) ... work(count - 1), each in a thread of its own. Rethrows the first exception.
 template <class Work>
 void in_parallel(std::size_t count, Work work) {
     std::vector<std::exception_ptr> errors(count);
@@ -28,7 +28,7 @@ void in_parallel(std::size_t count, Work work) {
     for (std::size_t number = 1; number < count; ++number) {
         try {
             threads.emplace_back(guarded, number);
-        } catch (...) {  // no more threads to be had
+        } catch (...) {  // the system allows no more threads
             guarded(number);
         }
     }
@@ -38,16 +38,16 @@ void in_parallel(std::size_t count, Work work) {
         if (error) std::rethrow_exception(error);
 }
 
-// Calls work(task) for every task below `tasks`; each thread takes the next one that is left.
+// Calls work(task) for every task in [0, tasks); each thread takes the next task.
 template <class Work>
 void each_task(std::size_t threads, std::size_t tasks, Work work) {
     std::atomic<std::size_t> next{0};
-    in_parallel(std::max<std::size_t>(1, std::min({threads, tasks, most_threads})), [&](std::size_t) {
+    in_parallel(std::max<std::size_t>(1, std::min({threads, tasks, max_threads})), [&](std::size_t) {
         for (std::size_t task = next++; task < tasks; task = next++) work(task);
     });
 }
 
-// 0 .. size - 1 in about equal parts, whose borders are multiples of `step`. There is always one, perhaps empty.
+// Splits [0, size) into about equal parts that begin at multiples of `step`. There is at least one part, maybe empty.
 class Ranges {
 public:
     Ranges(std::size_t size, std::size_t parts, std::size_t step)

@@ -9,25 +9,25 @@
 namespace kinbits {
 namespace {
 
-constexpr std::size_t pairs_per_thread = std::size_t{1} << 17;  // below, starting a thread takes longer
-constexpr std::size_t block_bytes = 1 << 18;  // codes that stay in the second-level cache while all queries pass
+constexpr std::size_t pairs_per_thread = std::size_t{1} << 17;  // with fewer pairs, starting a thread takes longer
+constexpr std::size_t block_bytes = 1 << 18;  // codes stay in the second-level cache while all queries pass over them
 
-// One thread's work: some of the queries, against all codes.
+// Counts some of the queries against all codes, in one thread.
 class Tally {
 public:
-    Tally(const Codes& codes, const Worth& worth)
+    Tally(const Codes& codes, const GradeRuns& runs)
         : codes_(codes),
-          worth_(worth),
-          stride_(count_stride(codes.width)),
-          bins_(worth.count * count_lanes * stride_) {}
+          runs_(runs),
+          stride_(counter_stride(codes.width)),
+          counters_(runs.levels * counter_lanes * stride_) {}
 
-    // Counts the rows from `first` to `last`, of which the first one lies in run `run`; counts of one query.
-    void add(const std::uint8_t* query, const std::uint16_t* levels, std::size_t run, std::size_t first,
+    // Adds the rows [first, last) to the counts of one query. `run` is the run of the first row.
+    void add(const std::uint8_t* query, const std::uint16_t* grades, std::size_t run, std::size_t first,
              std::size_t last, std::int64_t* counts) {
         for (; first < last; ++run) {
-            const std::size_t end = std::min(last, static_cast<std::size_t>(worth_.ends[run]));
-            kernels().count(query, codes_.row(first), end - first, codes_.width,
-                            bins_.data() + levels[run] * count_lanes * stride_);
+            const std::size_t end = std::min(last, static_cast<std::size_t>(runs_.ends[run]));
+            kernels().count_distances(query, codes_.row(first), end - first, codes_.width,
+                                      counters_.data() + grades[run] * counter_lanes * stride_);
             first = end;
         }
         flush(counts);
@@ -35,36 +35,37 @@ public:
 
 private:
     void flush(std::int64_t* counts) {
-        const std::uint32_t* bins = bins_.data();
+        const std::uint32_t* lane_counts = counters_.data();
         const std::size_t distances = 8 * codes_.width + 1;
-        for (std::size_t level = 0; level < worth_.count; ++level, counts += distances)
-            for (std::size_t lane = 0; lane < count_lanes; ++lane, bins += stride_)
-                for (std::size_t distance = 0; distance < distances; ++distance) counts[distance] += bins[distance];
-        std::fill(bins_.begin(), bins_.end(), 0);
+        for (std::size_t level = 0; level < runs_.levels; ++level, counts += distances)
+            for (std::size_t lane = 0; lane < counter_lanes; ++lane, lane_counts += stride_)
+                for (std::size_t distance = 0; distance < distances; ++distance)
+                    counts[distance] += lane_counts[distance];
+        std::fill(counters_.begin(), counters_.end(), 0);
     }
 
     const Codes& codes_;
-    const Worth& worth_;
-    const std::size_t stride_;  // bins per lane
-    std::vector<std::uint32_t> bins_;
+    const GradeRuns& runs_;
+    const std::size_t stride_;  // counters per lane
+    std::vector<std::uint32_t> counters_;
 };
 
 }  // namespace
 
-void tally(const Codes& queries, const Codes& codes, const Worth& worth, std::int64_t* counts, std::size_t threads) {
-    // Each pass over the bins must be paid for by many more codes.
-    const std::size_t bins = worth.count * count_lanes * (8 * codes.width + 1);
-    const std::size_t block = std::max(block_bytes / codes.width, 4 * bins);
-    const std::size_t per_query = worth.count * (8 * codes.width + 1);
+void tally(const Codes& queries, const Codes& codes, const GradeRuns& runs, std::int64_t* counts, std::size_t threads) {
+    // A block has many more codes than counters, so that adding the counters up costs little.
+    const std::size_t counters = runs.levels * counter_lanes * (8 * codes.width + 1);
+    const std::size_t block = std::max(block_bytes / codes.width, 4 * counters);
+    const std::size_t per_query = runs.levels * (8 * codes.width + 1);
     const std::size_t useful = queries.rows * codes.rows / pairs_per_thread + 1;
-    const Ranges parts(queries.rows, std::min({threads, useful, most_threads}), 1);
+    const Ranges parts(queries.rows, std::min({threads, useful, max_threads}), 1);
     in_parallel(parts.count(), [&](std::size_t part) {
-        Tally work(codes, worth);
+        Tally work(codes, runs);
         std::size_t run = 0;
         for (std::size_t first = 0; first < codes.rows; first += block) {
-            while (static_cast<std::size_t>(worth.ends[run]) <= first) ++run;
+            while (static_cast<std::size_t>(runs.ends[run]) <= first) ++run;
             for (std::size_t query = parts.first(part); query < parts.first(part + 1); ++query)
-                work.add(queries.row(query), worth.levels + query * worth.runs, run, first,
+                work.add(queries.row(query), runs.grades + query * runs.count, run, first,
                          std::min(codes.rows, first + block), counts + query * per_query);
         }
     });

@@ -6,24 +6,18 @@
 #include <vector>
 
 #include "codes.hpp"
+#include "search_limits.hpp"
 
 namespace kinbits {
 
-// What is asked of every code.
-struct Wanted {
-    std::size_t limit;          // at most so many rows per query
-    std::uint32_t radius;       // none farther than this
-    const std::uint8_t* allow;  // bit i % 8 of byte i / 8 says whether row i may be found; null allows all
-};
-
-// Answers of all queries, one behind the other, each ordered by distance, then row.
-struct Found {
+// The nearest rows of all queries, query after query, each ordered by (distance, row).
+struct BatchNeighbours {
     std::vector<std::int64_t> counts;  // per query
     std::vector<std::int32_t> distances;
     std::vector<std::int64_t> rows;
 };
 
-// Both have the same width. Results do not depend on the number of threads.
-Found search(const Codes& queries, const Codes& codes, const Wanted& wanted, std::size_t threads);
+// Queries and codes have the same width. Results do not depend on the number of threads.
+BatchNeighbours search(const Codes& queries, const Codes& codes, const SearchLimits& limits, std::size_t threads);
 
 }  // namespace kinbits
