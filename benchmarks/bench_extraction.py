@@ -116,7 +116,7 @@ def _onnxruntime(backbone: Any, threads: int) -> Run:
     import onnxruntime
     import torch
 
-    from kinbits.backbones._fast import exportable
+    from kinbits.backbones.compiled import exportable
 
     module, example = exportable(backbone)
     path = os.path.join(tempfile.mkdtemp(), "model.onnx")

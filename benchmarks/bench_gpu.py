@@ -19,11 +19,11 @@ import torch
 from _bench import Seconds, arguments, machine, median, publish, say, speedup, table, take_turns
 
 from kinbits import hamming
-from kinbits.hamming import _torch
+from kinbits.hamming import torch_search
 
 _CPU_PAIRS = 2 * 10**9  # that one run of a CPU engine may take
 _K = 100
-_CHOICE = _torch._PRODUCT_FROM  # before it is changed to force a way
+_CHOICE = torch_search._PRODUCT_FROM  # before it is changed to force a way
 _HEADER = ["bits", "codes", "queries", "popcount, 1e9/s", "product, 1e9/s", "chosen", "x kernel", "x faiss, CPU"]
 
 
@@ -70,8 +70,8 @@ def _ratio(seconds: Seconds, name: str, more: float) -> float:
 
 
 def _search(way: dict[str, int], queries: torch.Tensor, codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    _torch._PRODUCT_FROM = way
-    found = _torch.topk(queries, codes, _K)
+    torch_search._PRODUCT_FROM = way
+    found = torch_search.topk(queries, codes, _K)
     if codes.is_cuda:
         torch.cuda.synchronize()
     return found

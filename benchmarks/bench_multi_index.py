@@ -65,7 +65,7 @@ def _learned() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     from kinbits.data import FeatureCache
 
     try:
-        splits = kinbits.load_dataset("cifar10-1k-5k-54k")
+        splits = kinbits.load_protocol("cifar10-1k-5k-54k")
     except kinbits.DataError as error:
         say(f"no codes of a trained model: {error}")
         return

@@ -61,7 +61,7 @@ def measure(file: Path, count: int, threads: int) -> list[object]:
     """Build the lists and say what they took."""
     import faiss
 
-    from kinbits import _neighbours
+    from kinbits._util import neighbours
 
     faiss.omp_set_num_threads(threads)
     rows = np.load(file, mmap_mode="r")
@@ -70,10 +70,10 @@ def measure(file: Path, count: int, threads: int) -> list[object]:
         return (rows[start : start + PART] for start in range(0, len(rows), PART))
 
     started = time.perf_counter()
-    found = _neighbours.nearest(read, len(rows), count + 1)[0][:, 1:]
+    found = neighbours.nearest(read, len(rows), count + 1)[0][:, 1:]
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    kind = "exact" if len(rows) <= _neighbours.EXACT_ROWS else "inverted lists"
+    kind = "exact" if len(rows) <= neighbours.EXACT_ROWS else "inverted lists"
     sample = np.random.default_rng(1).choice(len(rows), SAMPLE, replace=False)
     truth = _nearest(read, rows[sample].astype(np.float32), count + 1)
     shared = [

@@ -34,7 +34,7 @@ def main() -> None:
     from PIL import Image
 
     from kinbits.backbones import load_backbone
-    from kinbits.backbones._fast import FEW
+    from kinbits.backbones.compiled import FEW
     from kinbits.heads import build_head
     from kinbits.model import HashModel, Tower
 

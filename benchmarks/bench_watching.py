@@ -13,14 +13,15 @@ import time
 
 import numpy as np
 
-from kinbits.index import Index, _state, _stored
+from kinbits.index import Index
+from kinbits.index.store import checked_array, state
 
 TURNS = 15
 
 
 def index_of(folder: str, segments: int, rows: int) -> Index:
     """Make an index of equal segments whose files are mapped."""
-    _state._MERGE_ROWS = 0
+    state._MERGE_ROWS = 0
     rng = np.random.default_rng(0)
     index = Index.create(folder, bits=64)
     for _ in range(segments):
@@ -38,16 +39,16 @@ def seconds(index: Index, searches: int) -> float:
 
 def measure(segments: int, rows: int, searches: int) -> tuple[float, float, float]:
     """Return seconds without and with the looks, and the median of the ratios."""
-    look = _stored.Stored._look
+    look = checked_array.Stored._look
     with tempfile.TemporaryDirectory() as folder:
         index = index_of(f"{folder}/x", segments, rows)
         seconds(index, searches)
         pairs = []
         for _ in range(TURNS):
             looking = seconds(index, searches)
-            _stored.Stored._look = lambda self: self._seen or look(self)  # type: ignore[method-assign]
+            checked_array.Stored._look = lambda self: self._seen or look(self)  # type: ignore[method-assign]
             pairs.append((seconds(index, searches), looking))
-            _stored.Stored._look = look  # type: ignore[method-assign]
+            checked_array.Stored._look = look  # type: ignore[method-assign]
     bare, looking = (statistics.median(column) for column in zip(*pairs, strict=True))
     return bare, looking, statistics.median(after / before for before, after in pairs)
 

@@ -16,7 +16,7 @@ from _runs import Clock, Table
 import kinbits
 from kinbits import metrics
 from kinbits.data import FeatureCache
-from kinbits.evaluation._baselines import cosine_block
+from kinbits.evaluation import cosine_block
 
 PROTOCOL = "cifar10-1k-5k-54k"
 METRICS = ["map@all", "map@1000", "precision@100", "precision@r2"]
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     options = parser.parse_args()
     table = Table("cifar10-vit.csv", FIELDS, METRICS)
-    splits = kinbits.load_dataset(PROTOCOL)
+    splits = kinbits.load_protocol(PROTOCOL)
     cache = FeatureCache()
     relevance = metrics.LabelRelevance(splits.query.labels, splits.database.labels)
     for backbone, name in zip(options.backbones, options.names or options.backbones, strict=True):

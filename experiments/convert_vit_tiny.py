@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from kinbits.backbones._convert import vit_from_timm
+from kinbits.backbones import vit_from_timm
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """Put the tables of ``results/`` between the marks in README.md and docs; ``--check`` says what is stale.
 
 Between ``<!-- numbers: FILE METRIC... -->`` and ``<!-- /numbers -->`` go the tables of ``results/FILE.csv`` for these
-metrics, or with none named those of ``results/FILE.md``; the bare mark ``<!-- numbers -->`` of a page in docs/methods
-stands for all that was measured of its method.
+metrics, or with none named those of ``results/FILE.md``. A colon and names of methods (``: itq, shc``) choose rows. The
+bare mark ``<!-- numbers -->`` of a page in docs/methods stands for all that was measured of its method.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from kinbits.bench import Comparison
@@ -40,17 +40,19 @@ def main() -> int:
 def filled(block: re.Match[str], page: str) -> str:
     """Return a block with its tables: those it asks for, else those of the method that the page is about."""
     asked = block["asked"]
-    lines = list(one_result(*asked.split()) if asked else one_method(page))
+    files, _, methods = (asked or "").partition(":")
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    lines = list(one_result(*files.split(), methods=names) if asked else one_method(page))
     return block[1] + "\n".join(lines).rstrip() + "\n" + block[3]
 
 
-def one_result(name: str, *shown: str) -> Iterable[str]:
-    """Yield the tables of one file of results, for the metrics named; with none, those its script wrote beside it."""
+def one_result(name: str, *shown: str, methods: Collection[str] = ()) -> Iterable[str]:
+    """Yield the tables of one file of results, for the metrics and methods named; with no metric, those of its script."""
     if not shown:
         written = ROOT / "results" / f"{name}.md"
         yield written.read_text() if written.exists() else "Not measured yet."
         return
-    rows = read(f"{name}.csv")
+    rows = [row for row in read(f"{name}.csv") if not methods or row["method"] in methods]
     for metric in shown:
         for comparison in Comparison.all(rows, metric):
             yield comparison.markdown()

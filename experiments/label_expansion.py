@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--fractions", nargs="+", type=float, default=FRACTIONS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     options = parser.parse_args()
-    table, splits = Table("label-expansion.csv", FIELDS, METRICS), kinbits.load_dataset(PROTOCOL)
+    table, splits = Table("label-expansion.csv", FIELDS, METRICS), kinbits.load_protocol(PROTOCOL)
     runs = [(1.0, ALL, {})] + [(f, way, how) for f in options.fractions for way, how in WAYS.items()]
     for seed in options.seeds:
         for fraction, way, how in runs:

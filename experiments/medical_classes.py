@@ -42,7 +42,7 @@ def main() -> None:
 
 def measure(table: Table, run, known: dict, cache: FeatureCache) -> None:
     """Fit one model and add a row per class."""
-    splits = kinbits.load_dataset(run.protocol)
+    splits = kinbits.load_protocol(run.protocol)
     with Clock() as clock:
         model = kinbits.fit(
             splits.train,

@@ -52,7 +52,7 @@ class Data:
     """The split, its cached features, and the true neighbours."""
 
     def __init__(self) -> None:
-        self.splits, self.cache = kinbits.load_dataset(PROTOCOL), FeatureCache()
+        self.splits, self.cache = kinbits.load_protocol(PROTOCOL), FeatureCache()
 
     def features(self, model, part):
         """Return the features of one part, float32 ``(n, d)``."""

@@ -47,10 +47,10 @@ def measure(method: str, bits: int) -> None:
     import numpy as np
 
     import kinbits
-    from kinbits.bench._provenance import provenance
+    from kinbits.bench.provenance import provenance
     from kinbits.data import FeatureCache
 
-    cache, splits = FeatureCache(), kinbits.load_dataset(PROTOCOL)
+    cache, splits = FeatureCache(), kinbits.load_protocol(PROTOCOL)
     model = kinbits.fit(splits.train, method=method, bits=bits, seed=SEED, cache=cache, progress=False)
     query, database = (model.codes(model.features(p, cache=cache).array) for p in (splits.query, splits.database))
     labels, asked = np.asarray(splits.database.labels), np.asarray(splits.query.labels)
@@ -224,56 +224,53 @@ def span(numbers: list[float], form: str) -> str:
 
 
 INTRODUCTION = """
-# Ties, and what goes by the name of mAP
+# Ties and the definitions of mAP
 
-A code of K bits has K + 1 distances, so most items of a ranking are tied, and any number that looks at ranks depends on
-what happens inside ties. Published code leaves that to a sort call, and differs in what it divides by and what it does
-with queries that find nothing. Here the same codes of the same models are counted in every way; all numbers are from
-this repository.
+A code of K bits has K + 1 distances, so most items of a ranking are tied. Every metric that looks at ranks depends on the order
+inside ties. Published code leaves this order to a sort function. It also differs in the denominator, and in the rule for queries without a
+hit. This page evaluates the same codes of the same models by every definition. All numbers come from this repository.
 
-## The order inside ties moves mAP@all
+## The order inside ties changes mAP@all
 """
 
 AFTER_ORDERS = """
-The expected value needs no draw and no sort: it is a closed form of how many items, and how many relevant ones, lie at
-each distance (`kinbits.metrics.evaluate`, docstring). Shuffling confirms it. Between the worst and the best order lie
-{short} points of mAP at 16 bits, and {long} at 64. A stable sort of a database that is sorted by class, as many data
-sets come, moves the number by {lift} points against its expectation; the codes are the same.
+The expected value needs no random order and no sort. It is a closed form of the numbers of items and of relevant items at each distance
+(`kinbits.metrics.evaluate`, docstring). Random orders confirm it. The worst and the best order differ by {short} points of mAP at 16
+bits, and by {long} at 64. Many data sets are sorted by class. A stable sort of a sorted database changes the number by {lift} points
+against its expectation, although the codes are the same.
 
 ## Published definitions
 
-Each is a restatement of the code that it is named after, tested against a transcription of its formula; `legacy="name"`
-asks for it, `kinbits.metrics.legacy_definitions()` tells source, sort call, denominator and rule for empty queries.
+Each definition restates the code that it is named after, and a test compares it with a transcription of the code's formula.
+`legacy="name"` selects a definition. `kinbits.metrics.legacy_definitions()` lists source, sort call, denominator and the rule for empty queries.
 """
 
 AFTER_LEGACY = """
-Unstable sorts (`numpy.argsort`, `torch.topk`) are no shuffles: on a database sorted by class they, too, favour some
-classes. Which order they give depends on the version and on the processor.
+Unstable sorts (`numpy.argsort`, `torch.topk`) do not shuffle: they also favour some classes in a database that is sorted by class.
+Their order depends on the version and on the processor.
 
-## Cut at 1,000, the denominator matters more than the ties
+## At a cut-off of 1,000, the denominator matters more than the ties
 
-A list of 1,000 cannot hold all relevant items of CIFAR-10 (more than 5,000 for each query). `retrieved` divides by the
-hits found, `min` by min(R, 1000), `all` by R. A system that finds one item at rank 1 and nothing else scores 1 by the
-first, so numbers of different denominators must never stand in one table.
+A list of 1,000 items cannot hold all relevant items of CIFAR-10 (more than 5,000 for each query). `retrieved` divides by the number of
+relevant hits, `min` by min(R, 1000), `all` by R. A system with one relevant item, at rank 1, scores 1 by `retrieved`. Numbers with
+different denominators therefore do not belong in one table.
 """
 
 AFTER_CUT = """
-Between `retrieved` and `all` lie {drop} points on the same codes. A cut makes ties matter more, too: sorting the
-database by class moves `landmarks`, a stable sort over `min`, by {sorted} points. The expected value of `retrieved`,
-whose denominator is random itself, is exact as well: what the group at rank 1,000 contributes is summed over its
-hypergeometric distribution.
+`retrieved` and `all` differ by {drop} points on the same codes. Ties also matter more with a cut-off: a database that is sorted by class
+changes `landmarks`, a stable sort with `min`, by {sorted} points. The denominator of `retrieved` is random. Its expected value is exact
+nevertheless: kinbits sums the contribution of the group at rank 1,000 over its hypergeometric distribution.
 """
 
 HOW = """
-## What to do
+## Recommendations
 
-- Report tie-aware numbers (the default here), with the metric's full name: `map@all`, `map@1000/retrieved`.
-- To compare with a paper's table, find the code behind it and measure yours with its `legacy` definition, on a shuffled
-  database.
-- Give the interval over queries (`result.interval("map@all")`): it is often wider than the differences in such tables.
+- Report tie-aware numbers (the default here) with the metric's full name: `map@all`, `map@1000/retrieved`.
+- To compare with a paper's table, find the paper's code and use its `legacy` definition, on a shuffled database.
+- Report the interval over queries (`result.interval("map@all")`). It is often wider than the differences in published tables.
 
-Protocol `{protocol}` (split {checksum}), frozen EfficientNet-Lite0 features, seed 0, random orders: {shuffles}. Made by
-`experiments/ties.py` from `results/ties.csv`; a test fails when the two differ.
+Protocol `{protocol}` (split {checksum}), frozen EfficientNet-Lite0 features, seed 0, {shuffles} random orders. `experiments/ties.py`
+makes this page from `results/ties.csv`, and a test fails if they differ.
 """
 
 

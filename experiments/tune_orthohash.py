@@ -33,7 +33,7 @@ SETTINGS = [
 
 def main() -> None:
     table = Table("orthohash-tuning.csv", ["protocol", "method", "setting", "bits", "seed"], ["validation"])
-    splits = kinbits.load_dataset(PROTOCOL)
+    splits = kinbits.load_protocol(PROTOCOL)
     for method, params, training in SETTINGS:
         setting = " ".join(f"{k}={v}" for k, v in {**params, **training}.items()) or "defaults"
         for seed in (0, 1, 2):

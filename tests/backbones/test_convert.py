@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from kinbits._errors import ArtefactError
 from kinbits.backbones import load_backbone, vit_from_timm
+from kinbits.errors import ArtefactError
 
 WIDTH, HEADS, PATCH, SIDE, DEPTH = 128, 2, 4, 16, 2
 

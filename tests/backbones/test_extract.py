@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from kinbits._errors import DataError
-from kinbits.backbones import View, _fast, extract, load_backbone
-from kinbits.data import ArrayItems, BadImage, Dataset, VectorItems
-from kinbits.data._cache import FeatureCache
+from kinbits.backbones import View, compiled, extract, load_backbone
+from kinbits.data import ArrayItems, BadImage, Dataset, FeatureCache, VectorItems
+from kinbits.errors import DataError
 
 N = 75
 
@@ -77,7 +76,7 @@ def test_cached_features_need_no_decoding_and_no_graph(backbone, tmp_path, monke
         raise AssertionError("computed again")
 
     monkeypatch.setattr(ArrayItems, "image", refuse)
-    monkeypatch.setattr("kinbits.backbones._extract.kept_forward", refuse)
+    monkeypatch.setattr("kinbits.backbones.extraction.kept_forward", refuse)
     seen = []
     again = extracted(pictures(), backbone, cache=cache, progress=lambda *told: seen.append(told))
     np.testing.assert_array_equal(again.array, first)
@@ -87,15 +86,15 @@ def test_cached_features_need_no_decoding_and_no_graph(backbone, tmp_path, monke
 
 def test_a_graph_is_compiled_once_for_a_backbone_and_its_weights_and_not_for_a_few_rows(monkeypatch):
     made = []
-    real = _fast.fast_forward
+    real = compiled.fast_forward
 
     def counted(backbone, **how):
         made.append(how["engine"])
         return real(backbone, **{**how, "engine": "torch"})
 
-    monkeypatch.setattr(_fast, "fast_forward", counted)
+    monkeypatch.setattr(compiled, "fast_forward", counted)
     torch.manual_seed(2)
-    own, many = load_backbone("convnet-small"), pictures(n=_fast.FEW)
+    own, many = load_backbone("convnet-small"), pictures(n=compiled.FEW)
     few = many.select(np.arange(3))
     plain = [extract(few, own).array for _ in range(3)]
     assert made == ["torch"]
@@ -108,10 +107,10 @@ def test_a_graph_is_compiled_once_for_a_backbone_and_its_weights_and_not_for_a_f
         next(own.parameters()).mul_(2)
     assert not np.array_equal(extract(many, own).array, whole[0])
     assert made == ["torch", "auto", "auto"]
-    gone = len(_fast._kept)
+    gone = len(compiled._kept)
     del own
     gc.collect()
-    assert len(_fast._kept) == gone - 1
+    assert len(compiled._kept) == gone - 1
 
 
 def test_changed_weights_or_rows_are_another_entry(backbone, tmp_path):

@@ -14,10 +14,10 @@ import torch
 from backbone_helpers import save_random
 from torch import nn
 
-from kinbits._errors import ArtefactError, PlatformError
 from kinbits.backbones import Preprocessing, build_backbone, load_backbone
-from kinbits.backbones._allowed import IMAGE_FAMILIES, TEXT_FAMILIES, allowed_config
-from kinbits.backbones._sealed import sealed
+from kinbits.backbones.allowed import IMAGE_FAMILIES, TEXT_FAMILIES, allowed_config
+from kinbits.backbones.sealed import sealed
+from kinbits.errors import ArtefactError, PlatformError
 
 EXHAUSTIVE = os.environ.get("KINBITS_EXHAUSTIVE") == "1"
 
@@ -242,7 +242,7 @@ SAMPLE = {"convnextv2", "dinov3_vit", "swin", "distilbert"}
 def test_every_family_on_the_list_is_built_from_its_configuration_alone(family):
     from transformers import AutoConfig
 
-    from kinbits.backbones._hub import plain_config
+    from kinbits.backbones.hub import plain_config
 
     fields = AutoConfig.for_model(family)
     fields = fields.vision_config if family in ("clip", "siglip") else fields

@@ -9,8 +9,8 @@ import pytest
 import torch
 from backbone_helpers import PROCESSORS, save_random
 
-from kinbits._errors import ArtefactError, PlatformError
 from kinbits.backbones import build_backbone, load_backbone
+from kinbits.errors import ArtefactError, PlatformError
 
 FAMILIES = list(PROCESSORS)
 

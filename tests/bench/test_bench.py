@@ -14,11 +14,10 @@ import pytest
 import yaml
 
 import kinbits
-from kinbits._errors import ArtefactError, DataError, UsageError
-from kinbits.bench import Comparison, Experiment, _measure, _provenance, _runner, bench
-from kinbits.bench._sources import code_of, source_digest
-from kinbits.bench._tables import document, page
+from kinbits.bench import Comparison, Experiment, bench, document, measure, page, provenance, runner
+from kinbits.bench.sources import code_of, source_digest
 from kinbits.data import split_folder
+from kinbits.errors import ArtefactError, DataError, UsageError
 
 
 @pytest.fixture
@@ -62,7 +61,7 @@ def test_what_is_done_is_not_done_again(small, tmp_path, monkeypatch):
     path = tmp_path / "x.csv"
     bench(made(small), path)
     before = path.read_text()
-    monkeypatch.setattr(_runner, "measure", lambda run: pytest.fail(f"{run} was made again"))
+    monkeypatch.setattr(runner, "measure", lambda run: pytest.fail(f"{run} was made again"))
     bench(made(small), path)
     assert path.read_text() == before
 
@@ -100,7 +99,7 @@ def test_a_fault_in_a_method_does_not_stop_the_others(small, tmp_path, monkeypat
     def broken(run):
         raise ZeroDivisionError("no such luck")
 
-    monkeypatch.setattr(_runner, "measure", broken)
+    monkeypatch.setattr(runner, "measure", broken)
     small |= {"methods": ["lsh"], "baselines": False, "bits": [8], "seeds": [0]}
     results, failures = bench(made(small), tmp_path / "x.csv")
     assert len(results) == 0
@@ -120,18 +119,18 @@ def test_jobs_side_by_side_give_the_same_numbers(small, tmp_path):
 
 def test_early_stopping_and_model_selection_never_see_the_queries(small, tmp_path, monkeypatch):
     """The best epoch is chosen on a part of train: while a model is fitted, no query and no database row is read."""
-    splits = _measure.splits_of(small["protocols"])
-    seen, fit = [], _measure.fit
+    splits = measure.splits_of(small["protocols"])
+    seen, fit = [], measure.fit
 
     def watched(data, **options):
         seen.append(set(data.ids.tolist()))
         with monkeypatch.context() as inside:
-            inside.setattr(_measure, "load_dataset", lambda name: pytest.fail("the protocol was opened while fitting"))
+            inside.setattr(measure, "load_protocol", lambda name: pytest.fail("the protocol was opened while fitting"))
             model = fit(data, **options)
         assert model.training["best_epoch"] is not None
         return model
 
-    monkeypatch.setattr(_measure, "fit", watched)
+    monkeypatch.setattr(measure, "fit", watched)
     small |= {"methods": ["orthohash"], "baselines": False, "bits": [8], "seeds": [0]}
     small["training"] = {"epochs": 4, "validation": 0.2, "patience": 2}
     bench(made(small), tmp_path / "x.csv")
@@ -144,12 +143,12 @@ def test_other_queries_change_no_model(small, tmp_path):
     """The codes that a run learns are the same, whatever the query images and their labels are."""
     from kinbits import fit
 
-    splits = _measure.splits_of(small["protocols"])
+    splits = measure.splits_of(small["protocols"])
     options = {"bits": 8, "epochs": 4, "validation": 0.2, "progress": False, "cache": None}
     before = fit(splits.train, **options)
     splits.query.labels[:] = 0
     assert fit(splits.train, **options).fingerprint == before.fingerprint
-    _measure.splits_of.cache_clear()
+    measure.splits_of.cache_clear()
 
 
 def test_results_of_another_experiment_are_not_mixed_in(small, tmp_path):
@@ -256,9 +255,9 @@ def test_memory_is_measured_for_each_run_anew():
         pytest.skip("the system does not let a process forget its peak")
     big = np.ones(30_000_000)
     del big
-    high = _measure._peak()
-    _measure._forget_peak()
-    assert _measure._peak() < high
+    high = measure._peak()
+    measure._forget_peak()
+    assert measure._peak() < high
 
 
 def test_one_method_can_stand_there_with_several_shares_of_labels_and_expansions(small, tmp_path):
@@ -390,14 +389,14 @@ def test_a_commit_is_marked_where_code_differs_and_not_where_results_grow(tmp_pa
         subprocess.run(["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", *words], check=True)
 
     def commit():
-        _provenance.provenance.cache_clear()
-        return _provenance.provenance()["commit"]
+        provenance.provenance.cache_clear()
+        return provenance.provenance()["commit"]
 
     code, results = tmp_path / "src" / "module.py", tmp_path / "results" / "table.csv"
     for path in (code, results):
         path.parent.mkdir()
         path.write_text("1")
-    monkeypatch.setattr(_provenance, "HERE", code.parent)
+    monkeypatch.setattr(provenance, "HERE", code.parent)
     git("init", "-q")
     git("add", ".")
     git("commit", "-qm", "first")
@@ -407,13 +406,13 @@ def test_a_commit_is_marked_where_code_differs_and_not_where_results_grow(tmp_pa
     assert commit() == clean
     code.write_text("2")
     assert commit() == f"{clean}-dirty"
-    _provenance.provenance.cache_clear()
+    provenance.provenance.cache_clear()
 
 
 def test_pairs_of_images_and_texts_are_not_measured_by_what_reads_no_text(small, tmp_path, monkeypatch):
     vectors = np.random.default_rng(0).normal(size=(40, 24)).astype(np.float32)
     pairs = split_folder(kinbits.open_dataset(vectors, texts=[f"number {row}" for row in range(40)]))
-    monkeypatch.setattr(_measure, "splits_of", lambda protocol: pairs)
+    monkeypatch.setattr(measure, "splits_of", lambda protocol: pairs)
     (first, *_) = made(small | {"methods": ["itq"], "baselines": False}).runs()
     with pytest.raises(DataError, match="'itq' reads no text"):
-        _measure.measure(first)
+        measure.measure(first)

@@ -10,21 +10,21 @@ import numpy as np
 import pyarrow.parquet as pq
 
 import kinbits
-from kinbits.cli import _codes_file, _encoding
+from kinbits.cli import codes_file, encoding
 
 ENCODE = """
 import os, signal, sys
-from kinbits.cli import _codes_file, _encoding, _output, main
+from kinbits.cli import codes_file, encoding, output, main
 
-_encoding.BATCH = 16
-write = _codes_file.Parts.write
+encoding.BATCH = 16
+write = codes_file.Parts.write
 
 def kill(self, number, batch):
     write(self, number, batch)
     if number == 1:
         os.kill(os.getpid(), signal.SIGKILL)
 
-_codes_file.Parts.write = kill
+codes_file.Parts.write = kill
 main(sys.argv[1:])
 """
 
@@ -41,15 +41,15 @@ def test_encode_writes_ids_codes_and_labels(run, model, vectors):
 
 
 def test_a_killed_encode_goes_on_where_it_stopped(run, model, vectors, monkeypatch):
-    monkeypatch.setattr(_encoding, "BATCH", 16)
+    monkeypatch.setattr(encoding, "BATCH", 16)
     assert run("encode", model, vectors, "-o", "whole.parquet").code == 0
     encode = ["encode", str(model), str(vectors), "-o", "part.parquet"]
     killed = subprocess.run([sys.executable, "-c", ENCODE, *encode], capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert not Path("part.parquet").exists()
     written = []
-    write = _codes_file.Parts.write
-    monkeypatch.setattr(_codes_file.Parts, "write", lambda s, n, b: (written.append(n), write(s, n, b)))
+    write = codes_file.Parts.write
+    monkeypatch.setattr(codes_file.Parts, "write", lambda s, n, b: (written.append(n), write(s, n, b)))
     ended = run(*encode)
     assert ended.code == 0, ended.err
     assert written == [2, 3]
@@ -62,7 +62,7 @@ def test_parts_of_another_model_are_not_taken_over(run, model, vectors, more_vec
     encode = ["encode", str(model), str(vectors), "-o", "codes.parquet"]
     subprocess.run([sys.executable, "-c", ENCODE, *encode], capture_output=True, check=False)
     assert run("fit", more_vectors, "-o", model, "--bits", "16", "--epochs", "1", "--force").code == 0
-    monkeypatch.setattr(_encoding, "BATCH", 16)
+    monkeypatch.setattr(encoding, "BATCH", 16)
     ended = run(*encode)
     assert "going on" not in ended.err
     expected = kinbits.HashModel.load(model).encode(kinbits.open_dataset(vectors))
@@ -75,7 +75,7 @@ def test_encode_lists_bad_files_also_those_before_a_restart(run, images, monkeyp
     assert run("fit", "photos", "-o", "m", "--backbone", "convnet-small", "--epochs", "1", "--bits", "8").code == 0
     encode = ["encode", "m", "photos", "-o", "codes.parquet"]
     subprocess.run([sys.executable, "-c", ENCODE, *encode], capture_output=True, check=False)
-    monkeypatch.setattr(_encoding, "BATCH", 16)
+    monkeypatch.setattr(encoding, "BATCH", 16)
     ended = run(*encode, "--json")
     assert ended.code == 0, ended.err
     told = json.loads(ended.out)

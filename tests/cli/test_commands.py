@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 import kinbits
-from kinbits.cli import _output
-from kinbits.cli._app import VERBS
+from kinbits.cli import VERBS, output
 
 LIGHT = """
 import sys
@@ -115,7 +114,7 @@ def test_flags_win_over_the_experiment_file(run, vectors):
 FIT = """
 import os, signal, sys
 from kinbits.cli import main
-from kinbits.training._checkpoint import Checkpoints
+from kinbits.training.checkpoint import Checkpoints
 
 save = Checkpoints.save
 
@@ -170,7 +169,7 @@ def test_index_add_delete_info_verify_compact(run, index, model, vectors, tmp_pa
 
 
 def test_index_merge_optimize_and_pairs(run, index, model, vectors, more_vectors, monkeypatch):
-    monkeypatch.setattr("kinbits.index._tables.LEAST_ROWS", 10)
+    monkeypatch.setattr("kinbits.index.store.search_tables.LEAST_ROWS", 10)
     assert run("index", "create", "other.index", model, more_vectors).code == 0
     assert "--upsert" in run("index", "merge", index, "other.index").error
     assert run("index", "merge", index, "other.index", "--upsert", "--json").code == 0
@@ -405,8 +404,8 @@ def test_export_writes_a_graph_that_agrees(run, images):
 
 def test_a_long_command_breaks_between_words_and_can_still_be_pasted():
     words = ["kinbits", "index", "create", "a folder/" + "x" * 50, "y" * 40, "it's"]
-    text = _output.shell(*words)
+    text = output.shell(*words)
     assert all(len(line) <= 66 for line in text.splitlines())
     told = subprocess.run(["sh", "-c", f"printf '%s|' {text}"], capture_output=True, text=True, check=True).stdout
     assert told == "".join(f"{word}|" for word in words)
-    assert _output.shell("kinbits", "search", "a.index") == "kinbits search a.index"
+    assert output.shell("kinbits", "search", "a.index") == "kinbits search a.index"

@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 import kinbits.data
-from kinbits._contact_sheet import BAD, GOOD, HEADER, MARGIN, Tile, contact_sheet
-from kinbits._errors import UsageError
 from kinbits.cli import demo
+from kinbits.data import Tile, contact_sheet
+from kinbits.data.thumbnails import BAD, GOOD, HEADER, MARGIN
+from kinbits.errors import UsageError
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def small_protocol(monkeypatch):
     data = kinbits.open_dataset(pixels, labels=[f"kind {label}" for label in labels])
     splits = kinbits.data.split_folder(data, query=3, train=0.4)
     splits = replace(splits, protocol=replace(splits.protocol, name="small"))
-    monkeypatch.setattr("kinbits.data.load_dataset", lambda name: splits)
+    monkeypatch.setattr("kinbits.data.load_protocol", lambda name: splits)
     monkeypatch.setattr(demo, "DATABASE", 40)
     monkeypatch.setattr(demo, "BITS", 16)
 

@@ -8,7 +8,7 @@ import pytest
 
 import kinbits
 from kinbits.data import GroundTruth, Parts, Protocol
-from kinbits.data._protocols._register import REGISTRY
+from kinbits.data.protocols.registry import REGISTRY
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ PAIRS = 12 if os.environ.get("KINBITS_EXHAUSTIVE") else 2
 
 TOGETHER = """
 import json, os, sys
-import pyarrow.parquet, kinbits.index, kinbits.cli._codes_file
+import pyarrow.parquet, kinbits.index, kinbits.cli.codes_file
 from kinbits.cli import main
 
 def together(commands):
@@ -243,7 +243,7 @@ def test_a_time_that_makes_no_sense(run, shop, time):
 
 
 def test_a_time_is_read_as_seconds():
-    from kinbits.cli._index_options import duration
+    from kinbits.cli.index_options import duration
 
     assert [duration(text) for text in ("0", "7", "30s", "2m", "1.5h", 0.0)] == [0, 7, 30, 120, 5400, 0]
 

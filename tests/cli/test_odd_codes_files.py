@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kinbits._errors import ArtefactError
-from kinbits.cli._codes_file import is_codes_file, read_codes
+from kinbits.cli.codes_file import is_codes_file, read_codes
+from kinbits.errors import ArtefactError
 
 PACKED = [[0, 1], [255, 16]]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinbits._words import printable
-from kinbits.cli._output import facts, json_text, table
+from kinbits._util import printable
+from kinbits.cli.output import facts, json_text, table
 
 CODES = np.arange(12, dtype=np.uint8).reshape(6, 2)
 EVIL = "\x1b]0;owned\x07\x1b[2J\n\u202egnp.exe\x9b31m"
@@ -45,7 +45,7 @@ def test_printable_shows_what_a_terminal_would_obey():
 
 
 def test_tables_facts_and_json_show_it_too(capsys, monkeypatch):
-    from kinbits.cli._output import console
+    from kinbits.cli.output import console
 
     console().print(table([EVIL, "n"], [[EVIL, 1]], title=EVIL))
     facts({EVIL: f"one\n{EVIL}"})

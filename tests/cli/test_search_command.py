@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 import kinbits
-from kinbits._contact_sheet import FRAME, HEADER, MARGIN, PANEL, SIDE, placeholder
+from kinbits.data import placeholder
+from kinbits.data.thumbnails import FRAME, HEADER, MARGIN, PANEL, SIDE
 
 COLOURS = ("red", "green", "blue")
 

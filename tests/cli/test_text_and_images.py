@@ -203,7 +203,7 @@ def test_captions_without_labels_are_measured_by_partners(run, album, crossing):
     ways = ("image to text", "text to image")
     assert list(rows) == [f"{name}, {way}" for name in ("djsrh", "cca") for way in ways]
     assert list(rows["djsrh, image to text"]) == ["recall@1", "recall@5", "recall@10", "mrr"]
-    splits, model = kinbits.load_dataset("folder:album"), kinbits.HashModel.load(crossing)
+    splits, model = kinbits.load_protocol("folder:album"), kinbits.HashModel.load(crossing)
     images = [model.encode(part) for part in (splits.query, splits.database)]
     texts = [model.encode(text=part.texts) for part in (splits.query, splits.database)]
     for way, queries, items in (("image to text", images[0], texts[1]), ("text to image", texts[0], images[1])):

@@ -4,8 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kinbits._errors import DataError, UsageError
 from kinbits.data import Dataset, LabelSpace, VectorItems, open_dataset, readable, split_folder
+from kinbits.errors import DataError, UsageError
 
 RNG = np.random.default_rng(0)
 

@@ -8,11 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 from tiny import encoded, image_folder, picture
 
-from kinbits._errors import DataError, UsageError
-from kinbits._numbers import number, whole_number
+from kinbits._util import number, whole_number
 from kinbits.data import open_dataset
-from kinbits.data._list_files import read_list
-from kinbits.data._pair_files import Covisible, read_pair_file
+from kinbits.data.pairs.pair_files import Covisible, read_pair_file
+from kinbits.data.sources.list_files import read_list
+from kinbits.errors import DataError, UsageError
 
 ODD = ["NA", "null", "nan", "007", "01234", "true", "1e5", "None", "N/A", "#N/A", "-inf", "0x1F", "1_0", "٣"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinbits._errors import PlatformError, UsageError
-from kinbits.data._cache import FeatureCache
+from kinbits.data import FeatureCache
+from kinbits.errors import PlatformError, UsageError
 
 N, DIM, CHUNK = 50, 6, 8
 KEY = {"dataset": "d", "backbone": "b", "view": ""}

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from tiny import encoded, picture
 
-from kinbits.data import BadImage, _decode, decode
-from kinbits.data._decode import MAX_PIXELS
+from kinbits.data import BadImage, decode, decoding
+from kinbits.data.decoding import MAX_PIXELS
 
 
 def pixels(source):
@@ -256,14 +256,14 @@ def test_conversion_by_blocks_gives_the_pixels_of_conversion_at_once(mode, monke
     elif mode in ("RGBA", "LA"):
         image = Image.fromarray(rng.integers(0, 256, (37, 23, 4), np.uint8)).convert(mode)
     at_once = pixels(image.copy())
-    monkeypatch.setattr(_decode, "_BLOCK", 50)
+    monkeypatch.setattr(decoding, "_BLOCK", 50)
     assert (pixels(image.copy()) == at_once).all()
     if mode in ("F", "I", "I;16"):
         assert (pixels(array) == at_once).all()
 
 
 def test_the_range_of_numbers_is_that_of_the_whole_image(monkeypatch):
-    monkeypatch.setattr(_decode, "_BLOCK", 1)
+    monkeypatch.setattr(decoding, "_BLOCK", 1)
     array = np.array([[0.0, 0.0], [0.5, np.nan], [1000.0, -1000.0], [np.inf, 0.0]], np.float32)
     assert pixels(array)[:, :, 0].tolist() == [[128, 128], [128, 0], [255, 0], [0, 128]]
     huge = np.array([[-1.7e308], [0], [1.7e308]])
@@ -302,9 +302,9 @@ def test_conversion_takes_little_more_memory_than_both_images(tmp_path, mode):
 @pytest.mark.parametrize("kind", ["WEBP", "JPEG2000"])
 def test_formats_whose_decoders_take_more_memory_have_half_the_limit(kind, monkeypatch):
     data = encoded(picture(size=(16, 16)), kind)
-    monkeypatch.setattr(_decode, "MAX_PIXELS", 16 * 16 * 2)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 16 * 16 * 2)
     assert decode(data).size == (16, 16)
-    monkeypatch.setattr(_decode, "MAX_PIXELS", 16 * 16 * 2 - 2)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 16 * 16 * 2 - 2)
     with pytest.raises(BadImage, match="more than the limit of 255"):
         decode(data)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from tiny import encoded, image_folder, picture
 
-from kinbits._errors import DataError, KinbitsError
 from kinbits.data import open_dataset, readable
+from kinbits.errors import DataError, KinbitsError
 
 
 def reasons(data):

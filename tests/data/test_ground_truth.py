@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 from tiny import picture
 
-from kinbits._errors import DataError, UsageError
-from kinbits.data import CroppedItems, GroundTruth
-from kinbits.data._decode import BadImage
+from kinbits.data import BadImage, CroppedItems, GroundTruth
+from kinbits.errors import DataError, UsageError
 
 TRUTH = GroundTruth.of([[4, 0], []], [[1], [3]], [[5], []], database=6)
 

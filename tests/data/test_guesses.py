@@ -8,10 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from tiny import encoded, image_folder, picture
 
-from kinbits._errors import DataError
-from kinbits.data import open_dataset
-from kinbits.data._doubts import doubtful_classes
-from kinbits.index._items import columns_of
+from kinbits.data import doubtful_classes, open_dataset
+from kinbits.errors import DataError
+from kinbits.index import columns_of
 
 
 @pytest.fixture

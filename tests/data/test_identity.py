@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from tiny import encoded, image_folder, picture
 
-from kinbits.data import open_dataset
-from kinbits.data._cache import FeatureCache, cache_folder
-from kinbits.data._items import file_identity, image_identity
+from kinbits.data import FeatureCache, open_dataset
+from kinbits.data.cache import cache_folder
+from kinbits.data.items import file_identity, image_identity
 
 
 def same_stat(path, change):

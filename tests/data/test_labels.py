@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from kinbits._errors import UsageError
 from kinbits.data import LabelSpace
+from kinbits.errors import UsageError
 
 TREE = LabelSpace.with_levels(
     ("cat", "dog", "oak", "car"),

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from kinbits._errors import DataError, PlatformError
-from kinbits.data import _mat
-from kinbits.data._mat import read_mat, texts, variable
+from kinbits.data.sources import mat
+from kinbits.data.sources.mat import read_mat, texts, variable
+from kinbits.errors import DataError, PlatformError
 
 
 def test_cells_and_character_matrices_become_texts(tmp_path):
@@ -55,7 +55,7 @@ def test_a_file_that_is_large_when_it_is_decompressed_is_refused(tmp_path, monke
     savemat(tmp_path / "x.mat", {"a": np.zeros(10**6), "b": np.zeros(10**6)}, do_compression=True)
     assert (tmp_path / "x.mat").stat().st_size < 50_000
     assert read_mat(tmp_path / "x.mat")["b"].size == 10**6
-    monkeypatch.setattr(_mat, "MAX_BYTES", 12 * 10**6)
+    monkeypatch.setattr(mat, "MAX_BYTES", 12 * 10**6)
     with pytest.raises(DataError, match="more than 12,000,000 bytes when it is decompressed"):
         read_mat(tmp_path / "x.mat")
 

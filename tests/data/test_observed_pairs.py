@@ -7,8 +7,8 @@ import pytest
 
 from kinbits import DataError, UsageError, open_dataset
 from kinbits.data import Pairs, open_pairs, pairs_from_labels
-from kinbits.data._colmap import common_points
-from kinbits.data._pair_files import Covisible
+from kinbits.data.pairs.colmap import common_points
+from kinbits.data.pairs.pair_files import Covisible
 
 
 def collection(*names):

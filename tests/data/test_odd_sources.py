@@ -9,11 +9,11 @@ from odd_sources import Odd
 from tiny import image_folder
 
 import kinbits
-from kinbits._errors import DataError, UsageError
 from kinbits.cli import main
 from kinbits.data import open_dataset, readable
-from kinbits.index._columns import as_columns
-from kinbits.index._items import columns_of
+from kinbits.errors import DataError, UsageError
+from kinbits.index import columns_of
+from kinbits.index.store.columns import as_columns
 
 EXHAUSTIVE = bool(os.environ.get("KINBITS_EXHAUSTIVE"))
 OPTIONS = [

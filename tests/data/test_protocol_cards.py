@@ -1,10 +1,10 @@
 import pytest
 
-from kinbits._errors import UsageError
-from kinbits.data import Needs, Protocol, find_protocol, protocols
+from kinbits.data import Needs, Protocol, find_protocol, list_protocols
+from kinbits.errors import UsageError
 
 
-@pytest.mark.parametrize("name", protocols())
+@pytest.mark.parametrize("name", list_protocols())
 def test_every_card_states_what_makes_two_numbers_comparable(name):
     own = find_protocol(name)
     card = own.card()

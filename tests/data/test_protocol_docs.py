@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kinbits.data import find_protocol, protocols
+from kinbits.data import find_protocol, list_protocols
 
 PAGE = Path(__file__).parents[2] / "docs" / "protocols.md"
 START, END = "<!-- definitions -->\n", "<!-- /definitions -->"
@@ -10,7 +10,7 @@ START, END = "<!-- definitions -->\n", "<!-- /definitions -->"
 
 def table():
     rows = ["| protocol | query | train | database | labels | cut-off | checksum |", "| --- " * 7 + "|"]
-    for name in protocols():
+    for name in list_protocols():
         own = find_protocol(name)
         if own.needs is None:
             continue

@@ -8,22 +8,23 @@ import pytest
 from tiny import image_folder, picture
 from trees import IN_SHARED
 
-from kinbits._errors import DataError, UsageError
 from kinbits.data import (
     Dataset,
     LabelSpace,
+    Parts,
     Protocol,
     VectorItems,
-    _fashion_mnist,
     find_protocol,
-    load_dataset,
+    list_protocols,
+    load_protocol,
     open_dataset,
-    protocols,
     register_protocol,
     split_folder,
 )
-from kinbits.data._protocols._register import REGISTRY
-from kinbits.data._splits import Draw, Parts, checksum
+from kinbits.data.protocols import fashion_mnist
+from kinbits.data.protocols.registry import REGISTRY
+from kinbits.data.splits import Draw, checksum
+from kinbits.errors import DataError, UsageError
 
 NAMED = sorted(IN_SHARED)
 
@@ -42,23 +43,23 @@ def names(splits):
 
 
 def test_every_protocol_is_described():
-    assert {"fashion-mnist", "cifar10-1k-5k-54k", "cifar10-1k-5k-59k", "cifar10-10k-50k"} <= set(protocols())
-    assert {"cifar100-hierarchy", "folder", "fashion-products"} <= set(protocols())
-    assert list(protocols()) == sorted(protocols())
-    assert all(protocols().values())
+    assert {"fashion-mnist", "cifar10-1k-5k-54k", "cifar10-1k-5k-59k", "cifar10-10k-50k"} <= set(list_protocols())
+    assert {"cifar100-hierarchy", "folder", "fashion-products"} <= set(list_protocols())
+    assert list(list_protocols()) == sorted(list_protocols())
+    assert all(list_protocols().values())
 
 
 def test_unknown_protocol_names_the_nearest():
     with pytest.raises(UsageError, match=r"did you mean .*cifar10-1k-5k-54k"):
-        load_dataset("cifar10-1k-54k")
+        load_protocol("cifar10-1k-54k")
 
 
 @pytest.mark.parametrize("name", NAMED)
 def test_published_splits_match_their_definitions(request, name):
-    if name == "fashion-mnist" and not _fashion_mnist.PACKAGE_FOLDER.is_dir():
+    if name == "fashion-mnist" and not fashion_mnist.PACKAGE_FOLDER.is_dir():
         pytest.skip("the package dataset-fashion-mnist is not installed")
     folder = None if name == "fashion-mnist" else request.getfixturevalue("real_data")
-    splits = load_dataset(name, data_dir=folder)
+    splits = load_protocol(name, data_dir=folder)
     own, (train, query, database) = splits.protocol, map(set, names(splits))
     assert (len(train), len(query), len(database)) == (own.train, own.query, own.database)
     assert not query & (train | database)
@@ -70,7 +71,7 @@ def test_published_splits_match_their_definitions(request, name):
 
 @pytest.mark.parametrize("name", ["cifar10-1k-5k-54k", "cifar10-1k-5k-59k"])
 def test_cifar_parts_are_balanced_and_shuffled(real_data, name):
-    splits = load_dataset(name, data_dir=real_data)
+    splits = load_protocol(name, data_dir=real_data)
     assert np.bincount(splits.query.labels).tolist() == [100] * 10
     assert np.bincount(splits.train.labels).tolist() == [500] * 10
     # A database in class order would hand tied distances out by class.
@@ -78,13 +79,13 @@ def test_cifar_parts_are_balanced_and_shuffled(real_data, name):
 
 
 def test_cifar_protocols_with_and_without_train_share_queries(real_data):
-    small, large = (load_dataset(f"cifar10-1k-5k-{n}k", data_dir=real_data) for n in (54, 59))
+    small, large = (load_protocol(f"cifar10-1k-5k-{n}k", data_dir=real_data) for n in (54, 59))
     assert names(small)[:2] == names(large)[:2]
     assert set(names(large)[2]) == set(names(small)[2]) | set(names(small)[0])
 
 
 def test_another_seed_draws_another_split_of_the_same_sizes(real_data):
-    first, second = (load_dataset("cifar10-1k-5k-54k", data_dir=real_data, seed=s) for s in (0, 1))
+    first, second = (load_protocol("cifar10-1k-5k-54k", data_dir=real_data, seed=s) for s in (0, 1))
     assert first.protocol.checksum != second.protocol.checksum
     assert len(second.database) == 54_000
     assert second.protocol.seed == 1
@@ -93,7 +94,7 @@ def test_another_seed_draws_another_split_of_the_same_sizes(real_data):
 @pytest.mark.slow
 def test_the_original_cifar_files_give_the_published_split(real_data, tmp_path):
     # Their names and classes, with black images: a checksum is over names.
-    copy = load_dataset("cifar10-10k-50k", data_dir=real_data)
+    copy = load_protocol("cifar10-10k-50k", data_dir=real_data)
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
     parts = [*np.array_split(np.arange(50_000), 5), np.arange(10_000)]
@@ -110,14 +111,14 @@ def test_the_original_cifar_files_give_the_published_split(real_data, tmp_path):
         )
     (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list(copy.space.names)}))
     for name in ("cifar10-10k-50k", "cifar10-1k-5k-54k"):
-        assert load_dataset(name, data_dir=tmp_path).protocol.checksum == find_protocol(name).checksum
+        assert load_protocol(name, data_dir=tmp_path).protocol.checksum == find_protocol(name).checksum
 
 
 def test_hierarchy_and_texts_come_with_their_protocols(real_data):
-    cifar = load_dataset("cifar100-hierarchy", data_dir=real_data).space
+    cifar = load_protocol("cifar100-hierarchy", data_dir=real_data).space
     assert sorted(np.unique(cifar.class_similarity())) == [0, 0.5, 1]
     assert (cifar.class_similarity()[0] == 0.5).sum() == 4
-    shop = load_dataset("fashion-products", data_dir=real_data)
+    shop = load_protocol("fashion-products", data_dir=real_data)
     assert shop.space.multi
     assert all(shop.query.texts)
 
@@ -125,21 +126,21 @@ def test_hierarchy_and_texts_come_with_their_protocols(real_data):
 def test_missing_data_names_the_places_and_the_variable(tmp_path, monkeypatch):
     monkeypatch.setenv("KINBITS_DATA", str(tmp_path / "here"))
     with pytest.raises(DataError, match=r"cifar10\.parquet .*here.*KINBITS_DATA"):
-        load_dataset("cifar10-1k-5k-54k", data_dir=tmp_path)
+        load_protocol("cifar10-1k-5k-54k", data_dir=tmp_path)
 
 
 def test_data_that_differ_from_the_definition_are_refused(tmp_path):
     image_folder(tmp_path / "cifar10", {f"{s}/{c}": 2 for s in ("train", "test") for c in "ab"})
     with pytest.raises(DataError, match="train has 4 rows, not 50000"):
-        load_dataset("cifar10-10k-50k", data_dir=tmp_path)
+        load_protocol("cifar10-10k-50k", data_dir=tmp_path)
     with pytest.raises(DataError, match="the protocol needs 600"):
-        load_dataset("cifar10-1k-5k-54k", data_dir=tmp_path)
+        load_protocol("cifar10-1k-5k-54k", data_dir=tmp_path)
 
 
 @pytest.fixture
 def registered(monkeypatch):
     """Register protocols that are gone after the test."""
-    monkeypatch.setattr("kinbits.data._protocols._register.REGISTRY", dict(REGISTRY))
+    monkeypatch.setattr("kinbits.data.protocols.registry.REGISTRY", dict(REGISTRY))
 
     def add(parts, **changes):
         definition = {"train": 2, "query": 1, "database": 3, **changes}
@@ -152,7 +153,7 @@ def test_checksum_decides_not_only_the_sizes(registered):
     parts = Parts(np.array([0, 1]), np.array([2]), np.array([3, 4, 5]))
     registered(parts, checksum=checksum(collection([4, 4]).ids, Parts(parts.train, parts.query, np.array([3, 4, 6]))))
     with pytest.raises(DataError, match=r"checksum .* not .*get the original files"):
-        load_dataset("toy")
+        load_protocol("toy")
 
 
 @pytest.mark.parametrize(
@@ -168,10 +169,10 @@ def test_checksum_decides_not_only_the_sizes(registered):
 def test_parts_overlap_only_where_the_protocol_says_so(registered, train, query, database, overlap, fine):
     registered(Parts(*map(np.array, (train, query, database))), overlap=overlap)
     if fine:
-        assert len(load_dataset("toy").database) == 3
+        assert len(load_protocol("toy").database) == 3
     else:
         with pytest.raises(DataError, match="in two parts"):
-            load_dataset("toy")
+            load_protocol("toy")
 
 
 def test_a_name_is_registered_once(registered):
@@ -296,11 +297,11 @@ def test_shares_out_of_range(shares):
 
 def test_folder_protocol_by_name(tmp_path):
     image_folder(tmp_path, {"cat": 8, "dog": 8})
-    by_name, by_folder = load_dataset(f"folder:{tmp_path}"), load_dataset("folder", data_dir=tmp_path)
+    by_name, by_folder = load_protocol(f"folder:{tmp_path}"), load_protocol("folder", data_dir=tmp_path)
     assert names(by_name) == names(by_folder)
     assert by_name.space.names == ("cat", "dog")
     with pytest.raises(UsageError, match="needs a source"):
-        load_dataset("folder")
+        load_protocol("folder")
 
 
 def idx(array):
@@ -315,7 +316,7 @@ def test_idx_files_of_another_place_are_found_and_damage_is_named(tmp_path, monk
         images = np.full((count, 28, 28), count, np.uint8)
         (folder / f"{stem}-images-idx3-ubyte.gz").write_bytes(idx(images))
         (folder / f"{stem}-labels-idx1-ubyte.gz").write_bytes(idx(np.arange(count, dtype=np.uint8)))
-    data = _fashion_mnist.open_fashion_mnist([tmp_path])
+    data = fashion_mnist.open_fashion_mnist([tmp_path])
     assert data.ids.tolist() == ["train/00000", "train/00001", "train/00002", "test/00000", "test/00001"]
     assert data.labels.tolist() == [0, 1, 2, 0, 1]
     assert data.image(4).getpixel((5, 5)) == (2, 2, 2)
@@ -329,15 +330,15 @@ def test_idx_files_of_another_place_are_found_and_damage_is_named(tmp_path, monk
     ):
         target.write_bytes(damage)
         with pytest.raises(DataError, match=r"t10k-images.*install it again"):
-            _fashion_mnist.open_fashion_mnist([tmp_path])
+            fashion_mnist.open_fashion_mnist([tmp_path])
 
 
 def test_fashion_mnist_without_files_and_network_names_the_package(tmp_path, monkeypatch):
-    monkeypatch.setattr(_fashion_mnist, "PACKAGE_FOLDER", tmp_path / "none")
+    monkeypatch.setattr(fashion_mnist, "PACKAGE_FOLDER", tmp_path / "none")
     monkeypatch.setenv("KINBITS_DATA", "")
-    monkeypatch.setattr(_fashion_mnist, "_hub_may_answer", lambda: False)
+    monkeypatch.setattr(fashion_mnist, "_hub_may_answer", lambda: False)
     with pytest.raises(DataError, match="apt-get install dataset-fashion-mnist"):
-        load_dataset("fashion-mnist", data_dir=tmp_path)
+        load_protocol("fashion-mnist", data_dir=tmp_path)
 
 
 def test_fashion_mnist_by_its_datasets_name(monkeypatch, tmp_path):
@@ -346,10 +347,10 @@ def test_fashion_mnist_by_its_datasets_name(monkeypatch, tmp_path):
     rows = {"image": [picture(seed).resize((28, 28)) for seed in range(2)], "label": [3, 9]}
     part = datasets.Dataset.from_dict(rows, features=features)
     asked = []
-    monkeypatch.setattr(_fashion_mnist, "PACKAGE_FOLDER", tmp_path)
-    monkeypatch.setattr(_fashion_mnist, "_hub_may_answer", lambda: True)
+    monkeypatch.setattr(fashion_mnist, "PACKAGE_FOLDER", tmp_path)
+    monkeypatch.setattr(fashion_mnist, "_hub_may_answer", lambda: True)
     monkeypatch.setattr(datasets, "load_dataset", lambda name: asked.append(name) or {"train": part, "test": part})
-    data = _fashion_mnist.open_fashion_mnist([])
+    data = fashion_mnist.open_fashion_mnist([])
     assert asked == ["zalando-datasets/fashion_mnist"]
     assert data.labels.tolist() == [3, 9, 3, 9]
     assert data.image(0).size == (28, 28)

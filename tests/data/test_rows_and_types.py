@@ -8,9 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from tiny import encoded, image_folder, picture
 
-from kinbits._errors import DataError, UsageError
-from kinbits.data import open_dataset
-from kinbits.data._doubts import doubtful_classes
+from kinbits.data import doubtful_classes, open_dataset
+from kinbits.errors import DataError, UsageError
 
 HOT = [[0, 1, 0], [1, 0, 0], [1, 1, 0]]
 VECTORS = np.arange(6, dtype=np.float32).reshape(3, 2)

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinbits._errors import DataError, PlatformError
 from kinbits.data import read_pickle
-from kinbits.data._safe_pickle import _ALLOWED, _Steps
+from kinbits.data.sources.safe_pickle import _ALLOWED, _Steps
+from kinbits.errors import DataError, PlatformError
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 

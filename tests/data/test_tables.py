@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 from tiny import encoded, image_folder, picture
 
-from kinbits._errors import DataError, PlatformError, UsageError
 from kinbits.data import open_dataset
+from kinbits.errors import DataError, PlatformError, UsageError
 
 
 def parquet(path, columns, **metadata):

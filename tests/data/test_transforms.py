@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kinbits._errors import UsageError
-from kinbits.data._transforms import augmentation, augmentations, register_augmentation
+from kinbits.data import augmentation
+from kinbits.data.transforms import augmentations, register_augmentation
+from kinbits.errors import UsageError
 
 SIZE = 24
 

@@ -10,7 +10,7 @@ from PIL import Image
 import kinbits
 from kinbits import DataError, UsageError, metrics
 from kinbits.data import GroundTruth, LabelSpace, split_folder
-from kinbits.evaluation._page import page
+from kinbits.evaluation.report.page import page
 
 WIDTH, CLASSES = 32, 4
 

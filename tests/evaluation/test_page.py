@@ -12,8 +12,8 @@ from PIL import Image
 import kinbits
 from kinbits import metrics
 from kinbits.data import split_folder
-from kinbits.evaluation._examples import Confusion, confusion, examples
-from kinbits.evaluation._page_tables import classes
+from kinbits.evaluation.report.examples import Confusion, confusion, examples
+from kinbits.evaluation.report.page_tables import classes
 from kinbits.metrics import ClassResult
 
 CLASSES = ("<b>red</b>", "green", "blue")

@@ -24,7 +24,8 @@ from pathlib import Path
 import numpy as np
 
 from kinbits import KinbitsError
-from kinbits.index import Index, _state, _tables
+from kinbits.index import Index
+from kinbits.index.store import search_tables, state
 from kinbits.model import HashModel
 
 FAULTS = {
@@ -50,7 +51,7 @@ def build_shim(folder):
 
 def base_index(path):
     """An index with two segments, of which one is mapped; deletions, metadata, tables."""
-    _state._MERGE_ROWS, _tables.LEAST_ROWS = 10_000, 20
+    state._MERGE_ROWS, search_tables.LEAST_ROWS = 10_000, 20
     rng = np.random.default_rng(0)
     index = Index.create(path, bits=64)
     for rows in (LARGE, ROWS):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from kinbits import hamming
-from kinbits._errors import DataError, UsageError
+from kinbits.errors import DataError, UsageError
 
 
 @settings(max_examples=50, deadline=None)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinbits import hamming
-from kinbits._errors import DataError, UsageError
-from kinbits.hamming import _native, _reference
+from kinbits.errors import DataError, UsageError
+from kinbits.hamming import _native, reference
 
 WIDTHS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 15, 16, 17, 31, 32, 33, 64, 100]
 
@@ -31,7 +31,7 @@ def same(found, expected):
 @pytest.mark.parametrize("width", WIDTHS)
 def test_distances_equal_the_reference_across_block_borders(width):
     queries, codes = random_codes(0, 3, width), random_codes(1, 2051, width)
-    np.testing.assert_array_equal(hamming.distances(queries, codes), _reference.distances(queries, codes))
+    np.testing.assert_array_equal(hamming.distances(queries, codes), reference.distances(queries, codes))
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -40,7 +40,7 @@ def test_histograms_equal_the_reference(width):
     relevant = np.random.default_rng(4).random((3, 1500)) < 0.3
     for ours, theirs in zip(
         hamming.histograms(queries, codes, relevant),
-        _reference.histograms(queries, codes, relevant),
+        reference.histograms(queries, codes, relevant),
         strict=True,
     ):
         np.testing.assert_array_equal(ours, theirs)
@@ -54,7 +54,7 @@ def test_counts_by_run_equal_the_reference(width, sizes, threads):
     levels = np.random.default_rng(4).integers(0, 3, (5, len(sizes))).astype(np.uint16)
     ours = hamming.tally(queries, codes, np.cumsum(sizes), levels, count=3, threads=threads)
     per_item = np.repeat(levels, sizes, axis=1)
-    np.testing.assert_array_equal(ours, _reference.tally(queries, codes, per_item, 3))
+    np.testing.assert_array_equal(ours, reference.tally(queries, codes, per_item, 3))
 
 
 def test_runs_that_do_not_cover_the_codes_are_refused():
@@ -70,7 +70,7 @@ def test_runs_that_do_not_cover_the_codes_are_refused():
 @given(st.integers(0, 4), st.integers(0, 40), st.integers(1, 70), st.integers(0, 2**32 - 1))
 def test_any_shape_equals_the_reference(q, n, width, seed):
     queries, codes = random_codes(seed, q, width), random_codes(seed + 1, n, width)
-    np.testing.assert_array_equal(hamming.distances(queries, codes), _reference.distances(queries, codes))
+    np.testing.assert_array_equal(hamming.distances(queries, codes), reference.distances(queries, codes))
 
 
 @pytest.mark.parametrize("queries", [1, 7, 8, 20])
@@ -81,7 +81,7 @@ def test_every_radius_finds_what_the_reference_finds_across_block_borders(width,
     codes[:40] = asked[0] ^ (np.random.default_rng(7).random((40, width)) < 0.1)
     bits = 8 * width
     for radius in {0, 1, 2, bits // 3, 3 * bits // 8, bits // 2 - 1, bits // 2, 9 * bits // 16, bits - 1, bits}:
-        same(hamming.within(asked, codes, radius), _reference.nearest(asked, codes, len(codes), radius))
+        same(hamming.within(asked, codes, radius), reference.nearest(asked, codes, len(codes), radius))
 
 
 @settings(max_examples=150, deadline=None)
@@ -100,7 +100,7 @@ def test_any_search_equals_the_reference(q, n, width, limit, radius, allowed, va
     queries, codes = random_codes(seed, q, width, values), random_codes(seed + 1, n, width, values)
     allow = None if allowed is None else np.random.default_rng(seed).random(n) < allowed
     found = hamming.within(queries, codes, radius, limit=limit, allow=allow, threads=threads)
-    same(found, _reference.nearest(queries, codes, limit, radius, allow))
+    same(found, reference.nearest(queries, codes, limit, radius, allow))
 
 
 def test_threads_that_share_a_large_scan_return_what_one_returns():
@@ -145,7 +145,7 @@ def test_an_instruction_set_that_is_not_there_is_refused_by_name():
     script = """
 import numpy as np
 from kinbits import hamming
-from kinbits._errors import DataError, UsageError
+from kinbits.errors import DataError, UsageError
 codes = np.zeros((1, 1), np.uint8)
 for use in (hamming.simd, lambda: hamming.topk(codes, codes, 1), lambda: hamming.distances(codes, codes)):
     try:
@@ -188,8 +188,8 @@ def test_reads_memory_mapped_codes_in_place(tmp_path):
 def test_slices_with_gaps_are_measured_correctly():
     codes = random_codes(6, 200, 16)
     gappy = codes[::3, ::2]
-    np.testing.assert_array_equal(hamming.distances(gappy, gappy), _reference.distances(gappy, gappy))
-    same(hamming.within(gappy, gappy, 30), _reference.nearest(gappy, gappy, 200, 30))
+    np.testing.assert_array_equal(hamming.distances(gappy, gappy), reference.distances(gappy, gappy))
+    same(hamming.within(gappy, gappy, 30), reference.nearest(gappy, gappy, 200, 30))
 
 
 def test_threads_of_the_caller_get_the_same_distances():

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinbits import hamming
-from kinbits._errors import ArtefactError, DataError, UsageError
-from kinbits.hamming import MultiIndex
+from kinbits.errors import ArtefactError, DataError, UsageError
+from kinbits.hamming import MultiIndex, mih_arrays
 
 STRATEGIES = ["auto", "scan", "grouped", "multi-index"]
 
@@ -83,7 +83,7 @@ def test_within_is_the_full_sort_cut_at_the_radius(data, radius, limit, filtered
 def test_any_number_of_substrings_gives_the_same_answer(data, substrings):
     seed, n, bits, kind = data
     codes, queries = make_codes(seed, n, bits, kind), make_codes(seed + 1, 2, bits, kind)
-    used = hamming._tables.used_bits(codes)
+    used = mih_arrays.used_bits(codes)
     least = -(-used // 12)
     index = MultiIndex.build(codes, substrings=min(used, max(least, substrings)))
     expected = hamming.topk(queries, codes, 7)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinbits import hamming
-from kinbits.hamming import MultiIndex, _pairs
+from kinbits.hamming import MultiIndex, near_duplicates
 
 
 def make_codes(seed, rows, bits, centres):
@@ -77,7 +77,7 @@ def test_one_huge_group_streams_its_pairs_without_holding_them(monkeypatch):
     first, second, distances = next(stream)
     assert first.dtype == second.dtype == np.int64
     assert distances.dtype == np.int32
-    assert len(first) == _pairs._CHUNK
+    assert len(first) == near_duplicates._CHUNK
     assert not first[:999_999].any()
     np.testing.assert_array_equal(second[:999_999], np.arange(1, 1_000_000))
     assert (first[999_999], second[999_999]) == (1, 2)
@@ -89,15 +89,15 @@ def test_chunks_are_cut_anywhere_without_losing_or_doubling_a_pair(monkeypatch):
     codes = make_codes(3, 200, 24, 4)
     expected = expected_pairs(codes, 2)
     for room in (1, 7, 64):
-        monkeypatch.setattr(_pairs, "_CHUNK", room)
+        monkeypatch.setattr(near_duplicates, "_CHUNK", room)
         chunks = list(MultiIndex.build(codes).pairs(2))
         assert max(len(chunk[0]) for chunk in chunks) <= room
         assert found_pairs(chunks) == expected
 
 
 def test_blocks_shrink_where_many_groups_are_near_each_other(monkeypatch):
-    monkeypatch.setattr(_pairs, "_GROUP_PAIRS", 8)
-    monkeypatch.setattr(_pairs, "_FIRST_BLOCK", 16)
+    monkeypatch.setattr(near_duplicates, "_GROUP_PAIRS", 8)
+    monkeypatch.setattr(near_duplicates, "_FIRST_BLOCK", 16)
     codes = make_codes(4, 200, 32, 2)
     assert found_pairs(MultiIndex.build(codes).pairs(8)) == expected_pairs(codes, 8)
 

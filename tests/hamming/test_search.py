@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinbits import hamming
-from kinbits._errors import DataError, UsageError
-from kinbits.hamming import _reference
+from kinbits.errors import DataError, UsageError
+from kinbits.hamming import reference
 
 
 def few_bits(seed, rows, width):
@@ -27,7 +27,7 @@ def test_topk_is_the_full_sort_cut_at_k(n, k, seed, filtered):
     near, rows = hamming.topk(queries, codes, k, allow=allow if filtered else None)
     assert near.dtype == np.int32
     assert rows.dtype == np.int64
-    for query, row in enumerate(_reference.distances(queries, codes)):
+    for query, row in enumerate(reference.distances(queries, codes)):
         expected = sorted_rows(row, allow)[:k]
         assert rows[query].tolist() == expected
         assert near[query].tolist() == row[expected].tolist()
@@ -39,7 +39,7 @@ def test_within_is_the_full_sort_cut_at_the_radius(n, radius, seed, filtered):
     queries, codes = few_bits(seed, 3, 3), few_bits(seed + 1, n, 3)
     allow = np.random.default_rng(seed).random(n) < 0.5 if filtered else np.ones(n, bool)
     found = hamming.within(queries, codes, radius, allow=allow if filtered else None)
-    for row, (near, rows) in zip(_reference.distances(queries, codes), found, strict=True):
+    for row, (near, rows) in zip(reference.distances(queries, codes), found, strict=True):
         assert rows.tolist() == [i for i in sorted_rows(row, allow) if row[i] <= radius]
         assert near.tolist() == row[rows].tolist()
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinbits import hamming
-from kinbits._errors import DataError, UsageError
-from kinbits.hamming import _torch
+from kinbits.errors import DataError, UsageError
+from kinbits.hamming import torch_search
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"))]
 WAYS = {"popcount": {}, "product": {"cpu": 1, "cuda": 1}}
@@ -36,24 +36,26 @@ def assert_all_same(found, expected):
 @pytest.fixture(params=WAYS)
 def small_chunks(request, monkeypatch):
     """Let a few rows already cross every border between chunks, and force one way of measuring."""
-    monkeypatch.setattr(_torch, "_PRODUCT_FROM", WAYS[request.param])
-    monkeypatch.setattr(_torch, "_CHUNK", 1000)
-    monkeypatch.setattr(_torch, "_FIRST", 20)
-    monkeypatch.setattr(_torch, "_GROWTH", 2)
+    monkeypatch.setattr(torch_search, "_PRODUCT_FROM", WAYS[request.param])
+    monkeypatch.setattr(torch_search, "_CHUNK", 1000)
+    monkeypatch.setattr(torch_search, "_FIRST", 20)
+    monkeypatch.setattr(torch_search, "_GROWTH", 2)
 
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 7, 8, 9, 16, 17, 31, 32, 64, 128, 129])
 def test_every_width_is_measured_and_searched_like_the_kernel(width, way, device, monkeypatch):
-    monkeypatch.setattr(_torch, "_PRODUCT_FROM", WAYS[way])
+    monkeypatch.setattr(torch_search, "_PRODUCT_FROM", WAYS[way])
     codes, queries = random_codes(0, 5000, width), random_codes(1, 3, width)
     queries[0], codes[7] = 0, 255  # as far apart as can be
     held = tensor(codes, device)
-    np.testing.assert_array_equal(_torch.distances(queries, held).cpu().numpy(), hamming.distances(queries, codes))
-    assert_same(_torch.topk(queries, held, 20), hamming.topk(queries, codes, 20))
+    np.testing.assert_array_equal(
+        torch_search.distances(queries, held).cpu().numpy(), hamming.distances(queries, codes)
+    )
+    assert_same(torch_search.topk(queries, held, 20), hamming.topk(queries, codes, 20))
     radius = 4 * width - 2
-    assert_all_same(_torch.within(queries, held, radius), hamming.within(queries, codes, radius))
+    assert_all_same(torch_search.within(queries, held, radius), hamming.within(queries, codes, radius))
 
 
 @settings(max_examples=60, deadline=None)
@@ -64,7 +66,9 @@ def test_topk_over_many_ties_is_that_of_the_kernel(q, n, width, k, filtered, see
     queries, codes = random_codes(seed, q, width, 4), random_codes(seed + 1, n, width, 4)
     allow = np.random.default_rng(seed).random(n) < 0.5 if filtered else None
     held = None if allow is None else tensor(allow)
-    assert_same(_torch.topk(tensor(queries), tensor(codes), k, held), hamming.topk(queries, codes, k, allow=allow))
+    assert_same(
+        torch_search.topk(tensor(queries), tensor(codes), k, held), hamming.topk(queries, codes, k, allow=allow)
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -76,9 +80,9 @@ def test_within_over_many_ties_is_that_of_the_kernel(q, n, radius, filtered, lim
     allow = np.random.default_rng(seed).random(n) < 0.5 if filtered else None
     held = None if allow is None else tensor(allow)
     expected = hamming.within(queries, codes, radius, allow=allow)
-    assert_all_same(_torch.within(queries, tensor(codes), radius, allow=held), expected)
+    assert_all_same(torch_search.within(queries, tensor(codes), radius, allow=held), expected)
     nearest = [(near[:limit], rows[:limit]) for near, rows in expected]
-    assert_all_same(_torch.within(queries, tensor(codes), radius, limit, held), nearest)
+    assert_all_same(torch_search.within(queries, tensor(codes), radius, limit, held), nearest)
 
 
 @pytest.mark.parametrize("order", ["random", "falling", "rising", "equal"])
@@ -90,25 +94,25 @@ def test_answers_do_not_depend_on_where_chunks_end(order, small_chunks):
     ]
     allow = np.random.default_rng(4).random(300) < 0.7
     for k in (1, 5, 40, 299, 500):
-        assert_same(_torch.topk(queries, tensor(codes), k), hamming.topk(queries, codes, k))
-        filtered = _torch.topk(queries, tensor(codes), k, tensor(allow))
+        assert_same(torch_search.topk(queries, tensor(codes), k), hamming.topk(queries, codes, k))
+        filtered = torch_search.topk(queries, tensor(codes), k, tensor(allow))
         assert_same(filtered, hamming.topk(queries, codes, k, allow=allow))
     for radius in (0, 3, 16, 1000):
-        assert_all_same(_torch.within(queries, tensor(codes), radius), hamming.within(queries, codes, radius))
+        assert_all_same(torch_search.within(queries, tensor(codes), radius), hamming.within(queries, codes, radius))
 
 
 def test_the_widest_code_does_not_overflow():
     opposite = np.full((2, 8191), 255, np.uint8)
-    near, rows = _torch.topk(np.zeros((1, 8191), np.uint8), tensor(opposite), 5)
+    near, rows = torch_search.topk(np.zeros((1, 8191), np.uint8), tensor(opposite), 5)
     assert near.tolist() == [[65528, 65528]]
     assert rows.tolist() == [[0, 1]]
 
 
 def test_more_queries_than_are_taken_at_one_time():
     queries, codes = random_codes(5, 1030, 2), random_codes(6, 50, 2)
-    assert_same(_torch.topk(queries, tensor(codes), 3), hamming.topk(queries, codes, 3))
-    assert_all_same(_torch.within(queries, tensor(codes), 5), hamming.within(queries, codes, 5))
-    np.testing.assert_array_equal(_torch.distances(queries, tensor(codes)), hamming.distances(queries, codes))
+    assert_same(torch_search.topk(queries, tensor(codes), 3), hamming.topk(queries, codes, 3))
+    assert_all_same(torch_search.within(queries, tensor(codes), 5), hamming.within(queries, codes, 5))
+    np.testing.assert_array_equal(torch_search.distances(queries, tensor(codes)), hamming.distances(queries, codes))
 
 
 @pytest.mark.parametrize("n", [0, 1, 8, 13])
@@ -117,20 +121,20 @@ def test_packed_bits_allow_the_same_rows_as_bools(n):
     bits = np.packbits(allow, bitorder="little")
     expected = hamming.topk(codes, codes, 9, allow=allow)
     for mask in (allow, bits, tensor(allow), tensor(bits)):
-        assert_same(_torch.topk(codes, tensor(codes), 9, mask), expected)
+        assert_same(torch_search.topk(codes, tensor(codes), 9, mask), expected)
 
 
 def test_slices_with_gaps_and_from_odd_addresses_are_read_correctly():
     codes = random_codes(9, 400, 20)
     for part in (codes[::3, ::2], codes[1:, 3:11], codes.ravel()[5:-11].reshape(-1, 16)):
         gappy = torch.from_numpy(part)
-        assert_same(_torch.topk(gappy[:4], gappy, 7), hamming.topk(part[:4], part, 7))
+        assert_same(torch_search.topk(gappy[:4], gappy, 7), hamming.topk(part[:4], part, 7))
 
 
 def test_the_codes_themselves_stay_as_they_were():
     codes = tensor(random_codes(10, 50, 8))
     before = codes.clone()
-    _torch.topk(codes, codes, 3)
+    torch_search.topk(codes, codes, 3)
     assert torch.equal(codes, before)
 
 
@@ -148,20 +152,20 @@ def test_the_codes_themselves_stay_as_they_were():
 )
 def test_wrong_tensors_are_refused_with_what_is_wrong(queries, codes, allow, message):
     with pytest.raises(DataError, match=message):
-        _torch.topk(queries, codes, 1, allow)
+        torch_search.topk(queries, codes, 1, allow)
     with pytest.raises(DataError, match=message):
-        _torch.within(queries, codes, 1, allow=allow)
+        torch_search.within(queries, codes, 1, allow=allow)
 
 
 @pytest.mark.parametrize("count", [-1, 1.5, True])
 def test_a_k_radius_or_limit_that_is_no_count_is_refused(count):
     codes = tensor(random_codes(0, 2, 1))
     with pytest.raises(UsageError, match="k="):
-        _torch.topk(codes, codes, count)
+        torch_search.topk(codes, codes, count)
     with pytest.raises(UsageError, match="radius="):
-        _torch.within(codes, codes, count)
+        torch_search.within(codes, codes, count)
     with pytest.raises(UsageError, match="limit="):
-        _torch.within(codes, codes, 1, count)
+        torch_search.within(codes, codes, 1, count)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
@@ -180,7 +184,7 @@ def test_the_usual_calls_hand_tensors_on_a_gpu_over(call, argument, monkeypatch)
     class OnGpu:  # stands for a tensor where there is no GPU
         is_cuda = True
 
-    monkeypatch.setattr(_torch, call, lambda *given: given)
+    monkeypatch.setattr(torch_search, call, lambda *given: given)
     codes = OnGpu()
     given = getattr(hamming, call)("queries", codes, *([] if argument is None else [argument]))
     assert given[:2] == ("queries", codes)

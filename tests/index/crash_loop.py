@@ -12,7 +12,8 @@ from itertools import count
 
 import numpy as np
 
-from kinbits.index import Index, _tables
+from kinbits.index import Index
+from kinbits.index.store import search_tables
 
 KINDS = ("add", "delete", "compact", "upsert", "merge", "optimize")
 ROWS = 20
@@ -94,7 +95,7 @@ def contents(path):
 
 def main():
     path, seed, kills = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    _tables.LEAST_ROWS = 20
+    search_tables.LEAST_ROWS = 20
     model, rng, caught, longest = Model(), np.random.default_rng(seed), 0, 0.02
     Index.create(path, bits=8)
     for kill in range(kills):

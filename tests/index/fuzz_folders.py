@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from kinbits._errors import KinbitsError
-from kinbits.index import Index, _tables
-from kinbits.index._manifest import checksum_of
-from kinbits.index._stored import checksum
+from kinbits.errors import KinbitsError
+from kinbits.index import Index
+from kinbits.index.store import search_tables
+from kinbits.index.store.checked_array import checksum
+from kinbits.index.store.manifest import checksum_of
 
 BITS = 13
 QUERY = np.zeros(2, np.uint8)
@@ -34,7 +35,7 @@ def pristine(path, ids):
     index.add(codes[:400], ids=ids[:400], metadata={"n": list(range(400)), "text": ["a b"] * 400})
     index.add(codes[400:450], ids=ids[400:450])
     index.add(codes[450:], ids=ids[450:], metadata={"n": list(range(50))})
-    _tables.LEAST_ROWS = 100
+    search_tables.LEAST_ROWS = 100
     return index.optimize().delete(ids[3:30])
 
 

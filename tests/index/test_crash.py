@@ -13,7 +13,8 @@ from kinbits.index import Index
 DIES_WHILE_WRITING = """
 import os, signal, sys
 import numpy as np
-from kinbits.index import Index, _tables, _writer
+from kinbits.index import Index
+from kinbits.index.store import search_tables, writer
 
 path, fatal, change = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 index, steps = Index.open(path), 0
@@ -32,13 +33,13 @@ def dying(function):
         return result
     return call
 
-def dying_append(self, block, whole=_writer.Writer.append):
+def dying_append(self, block, whole=writer.Writer.append):
     half = len(block) // 2
     whole(self, block[:half])
     step()
     whole(self, block[half:])
 
-_writer.Writer.append, os.replace, os.fsync = dying_append, dying(os.replace), dying(os.fsync)
+writer.Writer.append, os.replace, os.fsync = dying_append, dying(os.replace), dying(os.fsync)
 if change == "add":
     index.add(np.ones((100, 1), np.uint8), metadata={"n": list(range(100))})
 elif change == "upsert":
@@ -46,7 +47,7 @@ elif change == "upsert":
 elif change == "compact":
     index.compact()
 elif change == "optimize":
-    _tables.LEAST_ROWS = 100
+    search_tables.LEAST_ROWS = 100
     index.optimize()
 else:
     index.delete(list(range(30)))

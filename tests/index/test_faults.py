@@ -10,9 +10,10 @@ import sys
 import numpy as np
 import pytest
 
-from kinbits._errors import ArtefactError, PlatformError
-from kinbits.index import Index, _stored
-from kinbits.index._folder import Folder
+from kinbits.errors import ArtefactError, PlatformError
+from kinbits.index import Index
+from kinbits.index.store import checked_array
+from kinbits.index.store.folder import Folder
 
 BATCH = 100
 
@@ -81,8 +82,8 @@ def test_damage_is_not_copied_into_what_is_written_next(tmp_path):
 
 def test_a_file_is_checked_once_and_again_only_by_verify(tmp_path, monkeypatch):
     checked = []
-    whole = _stored.checksum
-    monkeypatch.setattr(_stored, "checksum", lambda array: checked.append(array.nbytes) or whole(array))
+    whole = checked_array.checksum
+    monkeypatch.setattr(checked_array, "checksum", lambda array: checked.append(array.nbytes) or whole(array))
     filled(tmp_path / "x").delete([3])
     checked.clear()
     index = Index.open(tmp_path / "x")
@@ -117,7 +118,7 @@ def test_a_file_that_is_cut_short_after_opening_is_named_and_kills_nobody(tmp_pa
             index = Index.open(tmp_path / "x")
             whole = (tmp_path / "x" / name).read_bytes()
             os.truncate(tmp_path / "x" / name, 1)
-            if len(whole) > _stored.READ_BYTES:
+            if len(whole) > checked_array.READ_BYTES:
                 with pytest.raises(ArtefactError, match=name):
                     index.search(np.zeros(1, np.uint8))
             else:  # in memory since it was opened

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinbits._errors import UsageError
-from kinbits.index import Index, _table
+from kinbits.errors import UsageError
+from kinbits.index import Index
+from kinbits.index.store import metadata
 
 PAGE = Path(__file__).parents[2] / "docs" / "filters.md"
 ROWS = {
@@ -151,8 +152,8 @@ def test_a_filter_that_cannot_be_read_says_how_to_write_it(index, where, message
 @pytest.mark.parametrize("limit", [-1, 0, 1, 10, 40, 90, 100])
 @pytest.mark.parametrize("rows", [1, 15, 16, 17, 48, 49, 1000])
 def test_few_and_many_rows_are_selected_alike(monkeypatch, tmp_path, limit, rows):
-    monkeypatch.setattr(_table, "_SAMPLE", 16)
-    monkeypatch.setattr(_table, "_BITS_PER_QUERY", 32)
+    monkeypatch.setattr(metadata, "_SAMPLE", 16)
+    monkeypatch.setattr(metadata, "_BITS_PER_QUERY", 32)
     years = np.random.default_rng(rows).integers(0, 100, rows)
     years[20:200] = 0  # so that the way of asking changes on the way
     index = Index.create(tmp_path / "x", bits=8).add(np.zeros((rows, 1), np.uint8), metadata={"year": years})

@@ -7,13 +7,13 @@ import random
 import numpy as np
 import pytest
 
-from kinbits._errors import UsageError
-from kinbits.index._changes import matching
-from kinbits.index._filter import parse_where
-from kinbits.index._kinds import joined, kind_of_values
-from kinbits.index._merge import Batch
-from kinbits.index._segment import Segment
-from kinbits.index._state import State
+from kinbits.errors import UsageError
+from kinbits.index.changes import matching
+from kinbits.index.filters.column_types import joined, kind_of_values
+from kinbits.index.filters.where import parse_where
+from kinbits.index.store.merge import Batch
+from kinbits.index.store.segment import Segment
+from kinbits.index.store.state import State
 
 MANY = "KINBITS_EXHAUSTIVE" in os.environ
 TABLES, FILTERS, TEXTS = (4_000, 25, 200_000) if MANY else (40, 10, 3_000)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from kinbits import hamming
-from kinbits._errors import ArtefactError, DataError, UsageError
-from kinbits.index import Index, _state
+from kinbits.errors import ArtefactError, DataError, UsageError
+from kinbits.index import Index
+from kinbits.index.store import state
 
 CODES = np.array([[0b0000], [0b0001], [0b0011], [0b1111]], np.uint8)
 
@@ -173,7 +174,7 @@ def test_many_small_additions_leave_few_segments_and_all_items(tmp_path):
 
 
 def test_large_segments_are_not_rewritten_by_small_additions(monkeypatch):
-    monkeypatch.setattr(_state, "_MERGE_ROWS", 10)
+    monkeypatch.setattr(state, "_MERGE_ROWS", 10)
     index = Index.create(bits=8)
     for _ in range(4):
         index.add(np.zeros((9, 1), np.uint8))

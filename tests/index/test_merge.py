@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from kinbits._errors import ArtefactError, UsageError
-from kinbits.index import Index, _merge, _state
+from kinbits.errors import ArtefactError, UsageError
+from kinbits.index import Index
+from kinbits.index.store import merge, state
 
 
 class Model:
@@ -25,8 +26,8 @@ def contents(index):
 
 @pytest.mark.parametrize("block", [1, 3, 1 << 18])
 def test_merging_equals_adding_the_items(tmp_path, monkeypatch, block):
-    monkeypatch.setattr(_merge, "BLOCK", block)
-    monkeypatch.setattr(_state, "_MERGE_ROWS", 4)  # keep segments apart
+    monkeypatch.setattr(merge, "BLOCK", block)
+    monkeypatch.setattr(state, "_MERGE_ROWS", 4)  # keep segments apart
     mine, other = numbered(range(0, 60, 2)), numbered(range(1, 30, 2))
     other.add(np.array([[7]], np.uint8), ids=[99], metadata={"late": ["x"]}).delete([1, 13])
     expected = Index.create(bits=8)

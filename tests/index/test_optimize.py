@@ -3,16 +3,17 @@
 import numpy as np
 import pytest
 
-from kinbits._errors import ArtefactError, UsageError
-from kinbits.index import Index, _state, _tables
+from kinbits.errors import ArtefactError, UsageError
+from kinbits.index import Index
+from kinbits.index.store import search_tables, state
 
 STRATEGIES = ("auto", "scan", "grouped", "multi-index")
 
 
 @pytest.fixture(autouse=True)
 def small_segments_count_as_large(monkeypatch):
-    monkeypatch.setattr(_tables, "LEAST_ROWS", 100)
-    monkeypatch.setattr(_state, "_MERGE_ROWS", 50)
+    monkeypatch.setattr(search_tables, "LEAST_ROWS", 100)
+    monkeypatch.setattr(state, "_MERGE_ROWS", 50)
 
 
 def some_codes(rows, bits=24, seed=0):

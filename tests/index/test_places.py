@@ -7,9 +7,9 @@ import pickle
 import numpy as np
 import pytest
 
-from kinbits._errors import ArtefactError, PlatformError, UsageError
+from kinbits.errors import ArtefactError, PlatformError, UsageError
 from kinbits.index import Index
-from kinbits.index._folder import Folder
+from kinbits.index.store.folder import Folder
 
 
 def made(path, value, items=5):

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from kinbits import hamming
-from kinbits._errors import DataError, UsageError
-from kinbits.index import Index, _merge, _state, _tables
+from kinbits.errors import DataError, UsageError
+from kinbits.index import Index
+from kinbits.index.store import merge as merge_module
+from kinbits.index.store import search_tables, state
 
 QUIET = settings(max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
 LENGTHS = st.sampled_from([1, 4, 7, 8, 9, 13, 64, 65, 70, 128, 200])
@@ -31,8 +33,8 @@ class Changes(RuleBasedStateMachine):
     @initialize(bits=LENGTHS, text=st.booleans(), small=st.sampled_from([4, 1 << 18]))
     def start(self, bits, text, small):
         self.scratch = Path(tempfile.mkdtemp())
-        self.limits = _state._MERGE_ROWS, _merge.BLOCK, _tables.LEAST_ROWS
-        _state._MERGE_ROWS, _merge.BLOCK, _tables.LEAST_ROWS = small, 8, 5
+        self.limits = state._MERGE_ROWS, merge_module.BLOCK, search_tables.LEAST_ROWS
+        state._MERGE_ROWS, merge_module.BLOCK, search_tables.LEAST_ROWS = small, 8, 5
         self.bits, self.text, self.items = bits, text, {}
         self.place = self.scratch / "index"
         self.index, self.reader = Index.create(self.place, bits=bits), Index.open(self.place)
@@ -145,7 +147,7 @@ class Changes(RuleBasedStateMachine):
     def teardown(self):
         if hasattr(self, "index"):
             self.index.verify()
-            _state._MERGE_ROWS, _merge.BLOCK, _tables.LEAST_ROWS = self.limits
+            state._MERGE_ROWS, merge_module.BLOCK, search_tables.LEAST_ROWS = self.limits
             shutil.rmtree(self.scratch)
 
 

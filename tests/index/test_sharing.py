@@ -184,9 +184,10 @@ def test_a_spawned_process_gets_the_index(tmp_path):
 MANY_SEGMENTS = """
 import resource, sys
 import numpy as np
-from kinbits.index import Index, _state
+from kinbits.index import Index
+from kinbits.index.store import state
 
-_state._MERGE_ROWS = 0  # every addition is a segment of its own
+state._MERGE_ROWS = 0  # every addition is a segment of its own
 index = Index.create(sys.argv[1], bits=64)
 for number in range(120):
     rows = 9000 if number < 20 else 20  # some are mapped

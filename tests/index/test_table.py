@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 import xxhash
 
-from kinbits._errors import ArtefactError, UsageError
-from kinbits.index import Index, _database, _manifest, _stored, _table
-from kinbits.index._kinds import KINDS, joined, kind_of_values
+from kinbits.errors import ArtefactError, UsageError
+from kinbits.index import Index
+from kinbits.index.filters.column_types import KINDS, joined, kind_of_values
+from kinbits.index.store import checked_array, manifest, metadata
+from kinbits.index.store import database as database_module
 
 ZERO = np.zeros(1, np.uint8)
 COLUMNS = {
@@ -81,7 +83,7 @@ def untyped(kinds):
 )
 def test_zeros_and_ones_of_an_older_kinbits_are_what_they_meet(tmp_path, monkeypatch, new, type_, true, decoded):
     """It stored booleans so, and noted no types."""
-    monkeypatch.setattr(_table, "schema", untyped)
+    monkeypatch.setattr(metadata, "schema", untyped)
     filled(tmp_path / "x", {"sold": [True, False, None, False]})
     monkeypatch.undo()
     index = Index.open(tmp_path / "x")
@@ -100,7 +102,7 @@ def test_zeros_and_ones_of_an_older_kinbits_are_what_they_meet(tmp_path, monkeyp
 
 
 def test_a_table_whose_types_were_not_noted_is_read_by_its_values(tmp_path, monkeypatch):
-    monkeypatch.setattr(_table, "schema", untyped)
+    monkeypatch.setattr(metadata, "schema", untyped)
     filled(tmp_path / "x", {"n": [1, 2, None, 3], "t": ["7", "b", "c", None], "p": [1, 0.5, None, 2], "e": [None] * 4})
     monkeypatch.undo()
     index = Index.open(tmp_path / "x")
@@ -113,12 +115,12 @@ def test_a_table_whose_types_were_not_noted_is_read_by_its_values(tmp_path, monk
 
 def forge(folder, content):
     """Put other bytes into the place of a table, and sign them."""
-    body = json.loads((folder / _manifest.NAME).read_bytes())
+    body = json.loads((folder / manifest.NAME).read_bytes())
     entry = body["segments"][0]["files"]["rows"]
     (folder / entry["name"]).write_bytes(content)
     entry.update(bytes=len(content), checksum=xxhash.xxh3_128(content).hexdigest())
     del body["checksum"]
-    (folder / _manifest.NAME).write_text(json.dumps({**body, "checksum": _manifest.checksum_of(body)}))
+    (folder / manifest.NAME).write_text(json.dumps({**body, "checksum": manifest.checksum_of(body)}))
 
 
 def database(*statements):
@@ -170,7 +172,7 @@ def test_values_of_other_types_than_noted_are_found_by_verify(tmp_path):
 
 def test_a_tree_of_pages_that_never_ends_is_left(tmp_path, monkeypatch):
     """Eight levels of pages that all point to the same next page: a walk over them takes 100 ** 8 steps."""
-    monkeypatch.setattr(_database, "_STEPS_PER_BYTE", 50)
+    monkeypatch.setattr(database_module, "_STEPS_PER_BYTE", 50)
     filled(tmp_path / "x", {"n": [1, 2, 3, 4]})
     content, size, levels = bytearray(database(MADE, ROWS)), 4096, 8
     leaf = content[size : 2 * size]
@@ -201,8 +203,8 @@ def test_the_longest_filter_on_the_shortest_rows_stays_in_its_budget(tmp_path):
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux lists descriptors")
 def test_few_tables_are_open_at_a_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(_database, "_MOST_OPEN", 3)
-    monkeypatch.setattr(_stored, "READ_BYTES", 0)  # the bytes of small tables are in memory
+    monkeypatch.setattr(database_module, "_MOST_OPEN", 3)
+    monkeypatch.setattr(checked_array, "READ_BYTES", 0)  # the bytes of small tables are in memory
     indexes = [filled(tmp_path / str(number), {"n": [number] * 4}) for number in range(9)]
     for _ in range(2):
         for number, index in enumerate(indexes):
@@ -213,7 +215,7 @@ def test_few_tables_are_open_at_a_time(tmp_path, monkeypatch):
 
 
 def test_a_reader_goes_on_where_a_writer_has_removed_a_closed_table(tmp_path, monkeypatch):
-    monkeypatch.setattr(_database, "_MOST_OPEN", 1)
+    monkeypatch.setattr(database_module, "_MOST_OPEN", 1)
     filled(tmp_path / "x")
     reader, other = Index.open(tmp_path / "x"), filled(tmp_path / "other")
     hits = reader.search(ZERO, where="sold=true")
@@ -265,9 +267,9 @@ def test_what_no_column_holds_is_refused_with_its_column_and_row(column, row):
 
 
 def test_small_tables_stay_open_and_cost_no_descriptor(tmp_path, monkeypatch):
-    monkeypatch.setattr(_database, "_MOST_OPEN", 1)
-    opened, connect = [], _database._connected
-    monkeypatch.setattr(_database, "_connected", lambda *given: opened.append(given) or connect(*given))
+    monkeypatch.setattr(database_module, "_MOST_OPEN", 1)
+    opened, connect = [], database_module._connected
+    monkeypatch.setattr(database_module, "_connected", lambda *given: opened.append(given) or connect(*given))
     indexes = [filled(tmp_path / str(number), {"n": [number] * 4}) for number in range(3)]
     for value in range(3):  # a filter of its own each time: answers are remembered
         assert [index.count(f"n={value}") for index in indexes] == [4 * (number == value) for number in range(3)]

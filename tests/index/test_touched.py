@@ -7,10 +7,11 @@ import shutil
 import numpy as np
 import pytest
 
-from kinbits._errors import ArtefactError, PlatformError, UsageError, platform_error
-from kinbits.index import Index, _database, _folder, _stored
-from kinbits.index._changes import Change
-from kinbits.index._folder import Folder
+from kinbits.errors import ArtefactError, PlatformError, UsageError, platform_error
+from kinbits.index import Index
+from kinbits.index.changes import Change
+from kinbits.index.store import checked_array, database, folder
+from kinbits.index.store.folder import Folder
 
 ZERO = np.zeros(1, np.uint8)
 
@@ -29,7 +30,7 @@ def overwrite(path, other, names="*"):
 
 @pytest.fixture
 def mapped(monkeypatch):
-    monkeypatch.setattr(_stored, "READ_BYTES", 0)
+    monkeypatch.setattr(checked_array, "READ_BYTES", 0)
 
 
 def test_a_small_table_that_is_overwritten_does_not_answer_for_the_codes_in_memory(tmp_path):
@@ -78,13 +79,13 @@ def test_whatever_reads_a_touched_file_compares_it_first(tmp_path, use):
 def test_what_is_overwritten_while_it_is_copied_gets_no_new_checksum(tmp_path, monkeypatch):
     index = filled(tmp_path / "x", 1)
     filled(tmp_path / "y", 2)
-    steps = _folder.Merge._steps
+    steps = folder.Merge._steps
 
     def overwritten(merge):
         overwrite(tmp_path / "x", tmp_path / "y", "*.codes")
         yield from steps(merge)
 
-    monkeypatch.setattr(_folder.Merge, "_steps", overwritten)
+    monkeypatch.setattr(folder.Merge, "_steps", overwritten)
     with pytest.raises(ArtefactError, match="differs from its checksum"):
         index.save(tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
@@ -169,7 +170,7 @@ def test_what_is_read_together_comes_from_one_folder(tmp_path, monkeypatch):
 def test_sqlite_never_reads_a_table_that_took_the_name_while_it_opened(tmp_path, monkeypatch):
     filled(tmp_path / "x", 1)
     filled(tmp_path / "y", 2)
-    index, connect = Index.open(tmp_path / "x"), _database.sqlite3.connect
+    index, connect = Index.open(tmp_path / "x"), database.sqlite3.connect
 
     def replaced(name, **options):
         if (tmp_path / "y").exists():
@@ -177,7 +178,7 @@ def test_sqlite_never_reads_a_table_that_took_the_name_while_it_opened(tmp_path,
             (tmp_path / "y").rename(tmp_path / "x")
         return connect(name, **options)
 
-    monkeypatch.setattr(_database.sqlite3, "connect", replaced)
+    monkeypatch.setattr(database.sqlite3, "connect", replaced)
     assert (index.count("n=1"), index.count("n=2")) == (20, 0)
 
 
@@ -187,7 +188,7 @@ def test_the_next_change_keeps_what_was_made_but_perhaps_not_on_disk(tmp_path, m
     def refuse(path):
         raise platform_error(f"{path} is changed, but a power failure could undo it", OSError(5, "I/O error"))
 
-    monkeypatch.setattr(_folder, "settle", refuse)
+    monkeypatch.setattr(folder, "settle", refuse)
     with pytest.raises(PlatformError, match="is changed, but"):
         index.add(ZERO[None], ids=[77])
     monkeypatch.undo()

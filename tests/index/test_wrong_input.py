@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kinbits._errors import DataError, KinbitsError, UsageError
+from kinbits.errors import DataError, KinbitsError, UsageError
 from kinbits.index import Index
 
 CODES = np.arange(8, dtype=np.uint8).reshape(4, 2)

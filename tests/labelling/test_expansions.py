@@ -6,10 +6,10 @@ import torch
 from scipy.sparse import csr_array
 
 from kinbits import DataError, UsageError
-from kinbits.labelling import build_expansion, expand, expansions, keep_fraction
-from kinbits.labelling._graph import indegree, nearest, originals, smoothed, symmetric, unit_rows
-from kinbits.labelling._labeler import Labeler, Recipe
-from kinbits.labelling._labels import growing
+from kinbits.labelling import build_expansion, expand, keep_fraction, list_expansions
+from kinbits.labelling.graph import indegree, nearest, originals, smoothed, symmetric, unit_rows
+from kinbits.labelling.labeler import Labeler, Recipe
+from kinbits.labelling.labels import growing
 
 LINE = np.array([[0.0], [1.0], [1.2], [2.0], [5.0]], np.float32)
 QUICK = {"steps": 50, "hidden": 16}
@@ -53,7 +53,7 @@ def test_equal_rows_are_neighbours_of_each_other_and_never_of_themselves():
 def test_the_approximate_search_finds_nearly_all_neighbours(monkeypatch):
     points = blobs(4000, 40)[0]
     exact, _ = nearest(points, 10)
-    monkeypatch.setattr("kinbits._neighbours.EXACT_ROWS", 100)
+    monkeypatch.setattr("kinbits._util.neighbours.EXACT_ROWS", 100)
     found, _ = nearest(points, 10)
     shared = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact, found, strict=True)])
     assert shared > 0.95
@@ -105,7 +105,7 @@ def test_known_labels_are_hidden_from_the_input_that_has_to_guess_them(monkeypat
     assert len({frozenset(targets) for targets, _ in seen}) > 1
 
 
-@pytest.mark.parametrize("name", expansions())
+@pytest.mark.parametrize("name", list_expansions())
 def test_guesses_are_mostly_right_and_true_labels_stay(name):
     features, labels = blobs()
     given = few(labels)
@@ -189,7 +189,7 @@ def test_one_of_a_chain_of_copies_stands_for_them_and_a_labelled_one_is_preferre
     np.testing.assert_array_equal(originals(*nearest(points, 2), 0.999, first), [2, 2, 2, 3, 4])
 
 
-@pytest.mark.parametrize("name", expansions())
+@pytest.mark.parametrize("name", list_expansions())
 def test_sets_of_labels_are_guessed_as_sets(name):
     rng = np.random.default_rng(0)
     truth = np.zeros((240, 4), np.uint8)
@@ -208,7 +208,7 @@ def test_sets_of_labels_are_guessed_as_sets(name):
 def test_a_class_without_a_labelled_row_is_never_guessed_and_reported():
     features, labels = blobs(90)
     given = np.where(labels == 1, -1, few(labels))
-    for name in expansions():
+    for name in list_expansions():
         found = expand(features, given, name, classes=4, **(QUICK if name == "prl" else {}))
         assert found.report["classes_without_label"] == [1, 3]
         assert 1 not in found.labels

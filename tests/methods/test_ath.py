@@ -9,7 +9,7 @@ from map_digits import learn_maps
 from kinbits import DataError, UsageError
 from kinbits.data import LabelSpace
 from kinbits.heads import SpatialAttention
-from kinbits.heads._maps import SpatialGate
+from kinbits.heads.maps import SpatialGate
 from kinbits.methods import Spec, build_method
 from kinbits.methods.ath import Ath, triplets
 from kinbits.training import FeatureSet
@@ -226,11 +226,11 @@ class HeadUntaught(Ath):
 
 @pytest.mark.slow
 def test_the_parts_of_the_loss_on_digits(monkeypatch):
-    from kinbits.methods import _registry
+    from kinbits.methods import registry
 
     kinds = {"full": {}, "no attention": {"attention": False}, "triplets only": {"classification": 0.0}}
     scores = {name: np.mean([reached(seed, **params) for seed in range(3)], axis=0) for name, params in kinds.items()}
-    monkeypatch.setitem(_registry._REGISTRY, "ath", HeadUntaught)
+    monkeypatch.setitem(registry._REGISTRY, "ath", HeadUntaught)
     scores["cross-entropy only"] = np.mean([reached(seed) for seed in range(3)], axis=0)
     assert scores["full"][0] > scores["triplets only"][0]
     assert min(scores[name][0] for name in kinds) > scores["cross-entropy only"][0] + 0.05

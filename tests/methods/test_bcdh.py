@@ -11,8 +11,8 @@ from digits import batch_of, learn, resumed_and_whole, score, split
 from kinbits import DataError, UsageError
 from kinbits.data import LabelSpace, Pairs, pairs_from_labels
 from kinbits.methods import Spec, build_method
-from kinbits.methods._pair_groups import Pool, draw_pairs, given_negatives, mined_negatives
 from kinbits.methods.bcdh import exact_codes
+from kinbits.methods.blocks.pair_groups import Pool, draw_pairs, given_negatives, mined_negatives
 from kinbits.training import FeatureSet, Training, train
 
 F = torch.tensor([[0.9, -0.2, 0.6, -0.8], [0.7, 0.3, -0.5, -0.9]])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kinbits import UsageError
-from kinbits.methods._centres import hash_centres, spread
+from kinbits.methods.blocks.centres import hash_centres, spread
 
 
 def draw(classes, bits, kind="auto", seed=0):

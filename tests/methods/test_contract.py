@@ -46,9 +46,9 @@ class Triplets(Method):
 
 @pytest.fixture
 def registered(monkeypatch):
-    from kinbits.methods import _registry
+    from kinbits.methods import registry
 
-    monkeypatch.setitem(_registry._REGISTRY, "test-triplets", Triplets)
+    monkeypatch.setitem(registry._REGISTRY, "test-triplets", Triplets)
 
 
 def pictures(rows):

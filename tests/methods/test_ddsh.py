@@ -10,8 +10,8 @@ from digits import batch_of, deep_score, learn, learn_deep, resumed_and_whole, s
 from kinbits import DataError, UsageError
 from kinbits.data import LabelSpace
 from kinbits.methods import Spec, build_method
-from kinbits.methods._binary_quadratic import balanced_minimum, flipped_minimum
-from kinbits.methods._discrete import CodeSums, soft_ratio
+from kinbits.methods.blocks.binary_quadratic import balanced_minimum, flipped_minimum
+from kinbits.methods.blocks.discrete import CodeSums, soft_ratio
 from kinbits.methods.ddsh import Ddsh
 from kinbits.training import FeatureSet
 
@@ -304,7 +304,7 @@ class Watched(Ddsh):
 def test_digits_refinement_lowers_the_objective(monkeypatch):
     queries, (images, labels), database = split()
     rows = np.concatenate([np.flatnonzero(labels == c)[:50] for c in range(10)])
-    monkeypatch.setattr("kinbits.methods._registry._REGISTRY", {"ddsh": Watched})
+    monkeypatch.setattr("kinbits.methods.registry._REGISTRY", {"ddsh": Watched})
     ends = {True: [], False: []}
     for refine, seed in itertools.product((True, False), range(3)):
         method, network = learn_deep(

@@ -10,9 +10,9 @@ from digits import batch_of, learn, resumed_and_whole, score, unlabelled_split
 
 from kinbits import DataError, UsageError
 from kinbits.methods import Spec, build_method
-from kinbits.methods._distilling import Distilled, certain, noisy_sample
-from kinbits.methods._neighbours import nearest_points
-from kinbits.methods._pairs import neighbour_pairs, usual_neighbours
+from kinbits.methods.blocks.distilling import Distilled, certain, noisy_sample
+from kinbits.methods.blocks.neighbours import nearest_points
+from kinbits.methods.blocks.similarity_graph import neighbour_pairs, usual_neighbours
 from kinbits.training import FeatureSet
 
 LARGE = 40.0

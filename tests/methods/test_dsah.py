@@ -10,11 +10,12 @@ import scipy.sparse as sp
 import torch
 from digits import batch_of, learn, resumed_and_whole, score, split, unlabelled_split
 
-from kinbits import DataError, UsageError, _neighbours
+from kinbits import DataError, UsageError
+from kinbits._util import neighbours
 from kinbits.methods import Spec, build_method
-from kinbits.methods import _pairs as pairs_module
-from kinbits.methods._neighbours import nearest
-from kinbits.methods._pairs import closed, grown_pairs, neighbour_pairs
+from kinbits.methods.blocks import similarity_graph as pairs_module
+from kinbits.methods.blocks.neighbours import nearest
+from kinbits.methods.blocks.similarity_graph import closed, grown_pairs, neighbour_pairs
 from kinbits.training import FeatureSet
 
 H = torch.tensor([[1.0, 1, 1, 1], [1, 1, 1, -1], [1, 1, -1, -1]])
@@ -180,11 +181,11 @@ def test_copies_of_one_image_find_themselves():
 def test_beyond_many_rows_inverted_lists_find_nearly_all_and_fill_up_with_the_row_itself(monkeypatch):
     points = np.random.default_rng(0).normal(size=(3000, 6)).astype(np.float32)
     exact = nearest(FeatureSet(points), 11)
-    monkeypatch.setattr(_neighbours, "EXACT_ROWS", 100)
+    monkeypatch.setattr(neighbours, "EXACT_ROWS", 100)
     found = nearest(FeatureSet(points), 11)
     assert (found[:, 0] == np.arange(3000)).all()
     assert np.mean([len(set(a) & set(b)) / 11 for a, b in zip(exact, found, strict=True)]) > 0.95
-    monkeypatch.setattr(_neighbours, "LISTS_READ", 1)
+    monkeypatch.setattr(neighbours, "LISTS_READ", 1)
     short = nearest(FeatureSet(points), 200)  # a list holds 14 on average
     assert short.min() == 0
     assert (short[5] == 5).sum() > 100

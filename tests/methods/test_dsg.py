@@ -11,10 +11,10 @@ from torch import nn
 
 from kinbits import DataError, UsageError
 from kinbits.methods import Spec, build_method
-from kinbits.methods import _clusters as clusters_module
-from kinbits.methods import _distances as distances_module
-from kinbits.methods._clusters import cluster
-from kinbits.methods._distances import Bell, Distances
+from kinbits.methods.blocks import clusters as clusters_module
+from kinbits.methods.blocks import distances as distances_module
+from kinbits.methods.blocks.clusters import cluster
+from kinbits.methods.blocks.distances import Bell, Distances
 from kinbits.training import FeatureSet, PixelSet, Training, train
 
 H = torch.tensor([[1.0, 1, 1, 1], [1, 1, 1, -1], [-1, -1, 1, 1]])

@@ -10,7 +10,7 @@ from digits import Network, Pixels, batch_of, codes, resumed_and_whole, split
 from kinbits import DataError, UsageError, metrics
 from kinbits.data import LabelSpace
 from kinbits.methods import Batch, Spec, build_method, dsrh
-from kinbits.methods._lists import LabelLists
+from kinbits.methods.blocks.lists import LabelLists
 from kinbits.methods.dsrh import list_loss, shared
 from kinbits.training import FeatureSet, PixelSet, Training, train
 

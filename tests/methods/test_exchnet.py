@@ -12,8 +12,8 @@ from kinbits import DataError, UsageError
 from kinbits.data import LabelSpace
 from kinbits.heads import PartAttention
 from kinbits.methods import Spec, build_method
-from kinbits.methods._asymmetric import over_alike
-from kinbits.methods._base import similar
+from kinbits.methods.base import similar
+from kinbits.methods.blocks.asymmetric import over_alike
 from kinbits.methods.exchnet import channel_overlap, mean_hellinger, spatial_overlap
 from kinbits.training import FeatureSet, Training, train
 

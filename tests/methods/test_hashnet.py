@@ -10,7 +10,7 @@ from pair_cases import CASES, ONE_KIND, U, Y, dot, mean_over_pairs, space_of
 from kinbits import UsageError
 from kinbits.data import LabelSpace
 from kinbits.methods import Spec, build_method
-from kinbits.methods._pairwise import balance
+from kinbits.methods.blocks.pairwise import balance
 
 SPACE = LabelSpace(tuple("abcd"))
 

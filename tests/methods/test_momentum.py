@@ -9,8 +9,7 @@ from digits import Network, Pixels, batch_of
 from torch import nn
 
 from kinbits.heads import Linear
-from kinbits.methods import Method, Recipe, Spec
-from kinbits.methods._momentum import follow, slow_copy
+from kinbits.methods import Method, Recipe, Spec, follow, slow_copy
 from kinbits.training import FeatureSet, PixelSet, Training, train
 
 ROWS = 60

@@ -10,7 +10,7 @@ from digits import SPACE, batch_of, deep_score, learn, learn_deep, resumed_and_w
 from kinbits import DataError, HashModel, UsageError, fit, open_dataset
 from kinbits.heads import Linear, Merged, build_head
 from kinbits.methods import Spec, build_method
-from kinbits.methods._merging import correlation, dead_first, importance, lengths, matching, merge_matrix, scores
+from kinbits.methods.blocks.merging import correlation, dead_first, importance, lengths, matching, merge_matrix, scores
 from kinbits.training import FeatureSet, Training, train
 
 CODES = torch.tensor([[1.0, 1, 1, -1], [1, 1, -1, 1], [-1, -1, 1, 1], [-1, -1, -1, -1]])

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from kinbits.labelling import build_expansion, expand
-from kinbits.labelling._graph import indegree, nearest, unit_rows
-from kinbits.labelling._labels import growing
+from kinbits.labelling.graph import indegree, nearest, unit_rows
+from kinbits.labelling.labels import growing
 from kinbits.labelling.prl import Nodes
 from kinbits.methods import Spec, build_method
 from kinbits.training import FeatureSet, Training, train

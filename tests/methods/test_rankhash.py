@@ -13,8 +13,8 @@ import kinbits
 from kinbits import DataError, HashModel, UsageError, hamming
 from kinbits.heads import Decoder, Mlp
 from kinbits.methods import Spec, build_method
-from kinbits.methods import _ranks as ranks
-from kinbits.methods._ranks import listwise, neighbours_within, pairwise
+from kinbits.methods.blocks import ranks as ranks
+from kinbits.methods.blocks.ranks import listwise, neighbours_within, pairwise
 from kinbits.training import FeatureSet
 
 POINTS = torch.tensor([[0.0, 0], [1, 0], [0, 2], [3, 3]])

@@ -11,7 +11,7 @@ from torch import nn
 from kinbits import DataError, UsageError
 from kinbits.data import LabelSpace
 from kinbits.heads import VladHead, build_head
-from kinbits.heads._vlad import Vlad
+from kinbits.heads.vlad import Vlad
 from kinbits.methods import Spec, build_method
 from kinbits.methods.rv_ssdh import k_means
 from kinbits.training import FeatureSet, PixelSet, Training, train

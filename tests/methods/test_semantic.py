@@ -7,8 +7,8 @@ import pytest
 
 from kinbits import UsageError
 from kinbits.methods import semantic_centres
-from kinbits.methods._centres import hash_centres, spread
-from kinbits.methods._semantic import _Search, gilbert_varshamov, mismatch, separated
+from kinbits.methods.blocks.centres import hash_centres, spread
+from kinbits.methods.blocks.semantic import _Search, gilbert_varshamov, mismatch, separated
 
 GROUPS = np.arange(16) // 4
 TREE = np.where(np.eye(16), 1.0, np.where(GROUPS[:, None] == GROUPS, 0.575, -0.129))

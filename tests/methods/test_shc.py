@@ -14,7 +14,7 @@ from tree import GROUPS, learn, scores, split
 from kinbits import DataError, UsageError
 from kinbits.data import LabelSpace
 from kinbits.methods import Spec, build_method
-from kinbits.methods._centres import spread
+from kinbits.methods.blocks.centres import spread
 from kinbits.methods.shc import confusion, similarity_of
 from kinbits.training import FeatureSet, Training, train
 

@@ -9,7 +9,7 @@ from digits import batch_of, deep_score, learn, learn_deep, score, split
 from kinbits import UsageError
 from kinbits.data import LabelSpace
 from kinbits.methods import Spec, build_method
-from kinbits.methods._latent import classification, firing, spread
+from kinbits.methods.blocks.latent import classification, firing, spread
 from kinbits.training import FeatureSet
 
 A = torch.tensor([[0.9, 0.1, 0.8, 0.6], [0.2, 0.4, 0.7, 0.9]])

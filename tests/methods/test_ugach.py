@@ -10,7 +10,7 @@ from digits import learn as learn_any
 
 from kinbits import DataError, UsageError
 from kinbits.methods import Spec, build_method
-from kinbits.methods._neighbours import nearest
+from kinbits.methods.blocks.neighbours import nearest
 from kinbits.methods.ugach import delta, draw, hinge, log_policy, masked_mean, union
 from kinbits.training import FeatureSet
 

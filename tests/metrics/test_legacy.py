@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from kinbits import hamming
-from kinbits._errors import DataError, PlatformError, UsageError
+from kinbits.errors import DataError, PlatformError, UsageError
 from kinbits.metrics import LabelRelevance, ListRelevance, evaluate, legacy_definitions
 
 

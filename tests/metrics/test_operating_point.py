@@ -5,7 +5,7 @@ import pytest
 
 from kinbits import DataError, UsageError
 from kinbits.metrics import LabelRelevance, ListRelevance, MatrixRelevance, operating_point, parse_target
-from kinbits.metrics._operating_point import halves
+from kinbits.metrics.operating_points import halves
 
 # distances to code 0: 0, 1, 1, 2, 3; relevant: yes, yes, no, yes, no
 ITEMS = np.array([[0b0], [0b1], [0b10], [0b11], [0b111]], np.uint8)

@@ -3,19 +3,19 @@
 import numpy as np
 import pytest
 
-from kinbits._errors import DataError, UsageError
 from kinbits.data import GroundTruth, LabelSpace
+from kinbits.errors import DataError, UsageError
 from kinbits.metrics import (
     HierarchyRelevance,
     LabelRelevance,
     ListRelevance,
     MatrixRelevance,
     NeighbourRelevance,
-    _ranking,
     evaluate,
     evaluate_scores,
     parse_metric,
     precision_recall_curve,
+    ranking,
 )
 
 ZERO, FAR = np.zeros((1, 1), np.uint8), np.full((1, 1), 255, np.uint8)
@@ -101,7 +101,7 @@ def test_blocks_of_queries_do_not_change_the_numbers(monkeypatch):
     names = ["map@all", "precision@r2"]
     whole = dict(evaluate(queries, codes, relevance, names))
     curve = precision_recall_curve(queries, codes, relevance, by="rank")
-    monkeypatch.setattr(_ranking, "_CELLS", 3000)
+    monkeypatch.setattr(ranking, "_CELLS", 3000)
     assert dict(evaluate(queries, codes, relevance, names)) == pytest.approx(whole)
     blocked = precision_recall_curve(queries, codes, relevance, by="rank")
     np.testing.assert_allclose(blocked.precision, curve.precision)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kinbits._errors import DataError, UsageError
+from kinbits.errors import DataError, UsageError
 from kinbits.metrics import RankingResult, compare
 
 

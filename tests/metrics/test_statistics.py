@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from kinbits import hamming
-from kinbits._errors import DataError, PlatformError, UsageError
-from kinbits.metrics import _pairs, code_statistics
+from kinbits.errors import DataError, PlatformError, UsageError
+from kinbits.metrics import code_statistics
+from kinbits.metrics.statistics import pair_stats
 
 SHEET = hamming.pack(np.array([[1, 1, -1, 1], [1, -1, -1, -1], [1, 1, 1, -1], [1, -1, 1, 1]]) > 0)
 LOGITS = np.array([[0.9, 0.8, -0.7, 0.6], [1.1, -0.5, -0.9, -0.2], [0.7, 0.9, 0.4, -1.2], [0.8, -0.6, 0.5, 0.9]])
@@ -72,8 +73,8 @@ def test_correlations_equal_those_of_numpy():
 def test_drawn_pairs_agree_with_all_pairs(monkeypatch):
     codes, labels = random_codes(2000)
     exact = code_statistics(codes, 12, labels)
-    monkeypatch.setattr(_pairs, "EXACT", 1000)
-    monkeypatch.setattr(_pairs, "SAMPLE", 1 << 20)
+    monkeypatch.setattr(pair_stats, "EXACT", 1000)
+    monkeypatch.setattr(pair_stats, "SAMPLE", 1 << 20)
     drawn = code_statistics(codes, 12, labels)
     assert drawn.sampled
     assert not exact.sampled

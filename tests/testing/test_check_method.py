@@ -2,11 +2,11 @@
 
 import pytest
 
-from kinbits.methods import methods
+from kinbits.methods import list_methods
 from kinbits.testing import check_method
 
 
-@pytest.mark.parametrize("name", methods())
+@pytest.mark.parametrize("name", list_methods())
 def test_every_method_meets_the_contract(name):
     check_method(name)
 

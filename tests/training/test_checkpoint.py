@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import kinbits
-from kinbits._errors import ArtefactError, PlatformError
-from kinbits.training._checkpoint import FILE, Checkpoints
+from kinbits.errors import ArtefactError, PlatformError
+from kinbits.training.checkpoint import FILE, Checkpoints
 
 IDENTITY = {"method": "orthohash", "bits": 8}
 STATE = {"identity": IDENTITY, "weights": {"a": torch.zeros(500), "b": torch.zeros(20_000)}, "epochs": []}

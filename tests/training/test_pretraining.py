@@ -11,15 +11,15 @@ from torch import nn
 
 import kinbits
 from kinbits import DataError, UsageError
-from kinbits._errors import ArtefactError
 from kinbits.bench import Experiment
-from kinbits.cli._settings import from_file
+from kinbits.cli.settings import from_file
 from kinbits.data import LabelSpace
+from kinbits.errors import ArtefactError
 from kinbits.fitting import Job, Task
-from kinbits.methods import Method, Recipe, Spec, build_method, get_method, methods, register
-from kinbits.testing._method import toy
+from kinbits.methods import Method, Recipe, Spec, build_method, get_method, list_methods, register
+from kinbits.testing.method import toy
 from kinbits.training import FeatureSet, PixelSet, Training, pretrain, train
-from kinbits.training import _run as run_module
+from kinbits.training import loop as run_module
 
 ROWS, CLASSES = 40, 4
 SPACE = LabelSpace(tuple("abcd"))
@@ -54,9 +54,9 @@ OPTIONS = {
 @pytest.fixture(autouse=True)
 def few_outputs(monkeypatch):
     """A projector that suits the few images of these tests."""
-    from kinbits.methods import _projector
+    from kinbits.methods.blocks import projector
 
-    monkeypatch.setattr(_projector.Projector.__init__, "__defaults__", (32,))
+    monkeypatch.setattr(projector.Projector.__init__, "__defaults__", (32,))
 
 
 def fit(**options):
@@ -165,7 +165,7 @@ def test_another_runs_checkpoint_is_refused(tmp_path):
             fit(checkpoints=tmp_path, resume=True, **other)
 
 
-TRAINABLE = [name for name in methods() if get_method(name).recipe.epochs]
+TRAINABLE = [name for name in list_methods() if get_method(name).recipe.epochs]
 
 
 @pytest.mark.slow

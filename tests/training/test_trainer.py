@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from kinbits import DataError, UsageError
-from kinbits._errors import ArtefactError
 from kinbits.data import LabelSpace
+from kinbits.errors import ArtefactError
 from kinbits.methods import Method, Spec, build_method, register
 from kinbits.training import FeatureSet, PixelSet, Training, train
-from kinbits.training._validation import score
+from kinbits.training.validation import score
 
 ROWS, CLASSES, WIDTH = 90, 3, 12
 SPACE = LabelSpace(("a", "b", "c"))
@@ -191,7 +191,7 @@ def test_clipping_bounds_the_step():
 
 def test_schedules_lower_the_rate():
     from kinbits.methods import Recipe
-    from kinbits.training._run import rate_factor
+    from kinbits.training.loop import rate_factor
 
     step, cosine = Recipe(epochs=10, schedule="step"), Recipe(epochs=10, schedule="cosine")
     assert [rate_factor(step, e) for e in (0, 7, 8)] == [1.0, 1.0, 0.1]
@@ -317,15 +317,15 @@ KILLED = """
 import os, signal, sys
 import numpy as np
 import kinbits
-from kinbits.training import _run
+from kinbits.training import loop
 folder, epochs, kill_at = sys.argv[1], 8, int(sys.argv[2])
-original = _run.Run._epoch
+original = loop.Run._epoch
 def epoch(self, number, progress):
     record = original(self, number, progress)
     if number == kill_at:
         os.kill(os.getpid(), signal.SIGKILL)
     return record
-_run.Run._epoch = epoch
+loop.Run._epoch = epoch
 rng = np.random.default_rng(0)
 labels = np.arange(120) % 4
 vectors = (rng.normal(size=(4, 16))[labels] + rng.normal(size=(120, 16))).astype("float32")

@@ -1,8 +1,5 @@
 """Experiments: methods x bits x seeds x protocols from one YAML file, one CSV row per run, tables from the rows."""
 
-from kinbits.bench._experiment import Experiment, Run
-from kinbits.bench._results import Results
-from kinbits.bench._runner import Failure, bench
-from kinbits.bench._tables import Cell, Comparison
+import lazy_loader
 
-__all__ = ["Cell", "Comparison", "Experiment", "Failure", "Results", "Run", "bench"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

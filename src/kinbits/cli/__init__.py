@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from kinbits.cli._app import VERBS, main
+from kinbits.cli.app import VERBS, main
 
 for _verb in VERBS:
     import_module(f"{__name__}.{_verb}")  # importing registers the command

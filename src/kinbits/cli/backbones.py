@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kinbits.cli._app import app
-from kinbits.cli._output import JsonFlag, console, print_json, table
+from kinbits.cli.app import app
+from kinbits.cli.output import JsonFlag, console, print_json, table
 
 _FAMILIES = {
     "map:": "map:NAME is the last feature map of the image backbone NAME, for methods that look at places",
@@ -18,9 +18,9 @@ _FAMILIES = {
 @app.command()
 def backbones(as_json: JsonFlag = False) -> None:
     """List what turns images and texts into features."""
-    from kinbits.backbones import backbones as names
+    from kinbits.backbones import list_backbones
 
-    found = [_facts(name) for name in names()]
+    found = [_facts(name) for name in list_backbones()]
     if as_json:
         print_json(found)
         return
@@ -34,9 +34,8 @@ def backbones(as_json: JsonFlag = False) -> None:
 
 def _facts(name: str) -> dict[str, Any]:
     """Describe a backbone; what only its weights know is None where a name or width must be given first."""
-    from kinbits._errors import KinbitsError
-    from kinbits.backbones import load_backbone
-    from kinbits.backbones._registry import backbone_class
+    from kinbits.backbones import backbone_class, load_backbone
+    from kinbits.errors import KinbitsError
 
     told: dict[str, Any] = {"name": name, "reads": backbone_class(name).modality}
     told |= dict.fromkeys(("size", "features", "pretrained", "licence"))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kinbits.cli._app import app
-from kinbits.cli._output import JsonFlag, facts, note, print_json
+from kinbits.cli.app import app
+from kinbits.cli.output import JsonFlag, facts, note, print_json
 
 if TYPE_CHECKING:
     from kinbits.bench import Experiment, Failure, Results
@@ -60,9 +60,8 @@ def bench(
 
 def write_tables(experiment: Experiment, results: Results, name: str) -> list[Path]:
     """Write the tables beside the CSV file."""
-    from kinbits._files import write_text
-    from kinbits.bench import Comparison
-    from kinbits.bench._tables import document, page
+    from kinbits._util import write_text
+    from kinbits.bench import Comparison, document, page
 
     title, told = experiment.title or name, NOTE.format(name=f"{name}.yaml", csv=results.path.name)
     found = Comparison.all(results, experiment.metrics[0])

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from kinbits.cli._app import app
-from kinbits.cli._output import JsonFlag, facts, print_json
-from kinbits.cli._source import DATA_HELP, Source
+from kinbits.cli.app import app
+from kinbits.cli.output import JsonFlag, facts, print_json
+from kinbits.cli.source import DATA_HELP, Source
 
 
 @app.command()
@@ -26,8 +26,7 @@ def calibrate(
     bit is centred on the collection again. The result is a new model: its
     codes cannot be compared with those of the old one.
     """
-    from kinbits._artefact import check_target
-    from kinbits.model import HashModel
+    from kinbits.model import HashModel, check_target
 
     check_target(output)
     loaded = HashModel.load(model)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kinbits._errors import UsageError
-from kinbits.cli._app import app
-from kinbits.cli._output import JsonFlag, console, facts, note, print_json, seconds_text, shell
-from kinbits.cli._source import writable_folder
+from kinbits.cli.app import app
 from kinbits.cli.evaluate import CURVES, PAGE, write_report
+from kinbits.cli.output import JsonFlag, console, facts, note, print_json, seconds_text, shell
+from kinbits.cli.source import writable_folder
+from kinbits.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +55,7 @@ def demo(
 
 def _check_output(output: Path) -> None:
     """Refuse to replace what the demo did not make, before any work is done."""
-    from kinbits._artefact import check_target
+    from kinbits.model import check_target
 
     writable_folder(output)
     check_target(output / MODEL)
@@ -76,9 +76,9 @@ class _Demo:
         with self._told("open the data"):
             import numpy as np
 
-            from kinbits.data import load_dataset
+            from kinbits.data import load_protocol
 
-            splits = load_dataset(PROTOCOL)
+            splits = load_protocol(PROTOCOL)
             splits = _smaller(splits, np.arange(DATABASE))
         with self._told(f"learn {BITS}-bit codes (orthohash on {len(splits.train):,} images)"):
             model = self._fit(splits)
@@ -106,8 +106,8 @@ class _Demo:
         return model
 
     def _index(self, model: HashModel, database: Dataset) -> Index:
-        from kinbits.cli._encoding import collect, encoded
-        from kinbits.cli._remembered import remember
+        from kinbits.cli.encoding import collect, encoded
+        from kinbits.cli.remembered import remember
         from kinbits.index import Index
 
         codes, ids, columns, _ = collect(encoded(model, database))
@@ -145,7 +145,7 @@ def _one_per_class(queries: Dataset) -> np.ndarray:
 
 
 def _draw(queries: Dataset, database: Dataset, hits: BatchHits, path: Path) -> None:
-    from kinbits._contact_sheet import Tile, contact_sheet
+    from kinbits.data import Tile, contact_sheet
 
     row_of = {name: row for row, name in enumerate(database.ids.tolist())}
     rows = []

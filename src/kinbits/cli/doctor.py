@@ -12,8 +12,8 @@ from typing import Literal
 
 import typer
 
-from kinbits.cli._app import app
-from kinbits.cli._output import JsonFlag, bytes_text, console, print_json, table
+from kinbits.cli.app import app
+from kinbits.cli.output import JsonFlag, bytes_text, console, print_json, table
 
 State = Literal["ok", "optional", "fault"]
 _FEATURES = ("avx2", "avx512bw", "avx512_vpopcntdq", "asimd", "sve")
@@ -159,11 +159,11 @@ def _caches() -> list[Finding]:
 
 def _data() -> list[Finding]:
     """Open the data of every protocol whose files are here."""
-    from kinbits._errors import KinbitsError
-    from kinbits.data import find_protocol, load_dataset, protocols
+    from kinbits.data import find_protocol, list_protocols, load_protocol
+    from kinbits.errors import KinbitsError
 
     findings, absent = [], []
-    for name in protocols():
+    for name in list_protocols():
         needs = find_protocol(name).needs
         if needs is None:
             continue
@@ -171,7 +171,7 @@ def _data() -> list[Finding]:
             absent.append(name)
             continue
         try:
-            splits = load_dataset(name)
+            splits = load_protocol(name)
         except KinbitsError as error:
             findings.append(Finding(name, "optional", str(error)))
         else:

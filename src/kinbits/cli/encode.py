@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from kinbits.cli._app import app
-from kinbits.cli._output import JsonFlag, bytes_text, facts, note, print_json, shell, skipped_json, skipped_text
-from kinbits.cli._source import (
+from kinbits.cli.app import app
+from kinbits.cli.output import JsonFlag, bytes_text, facts, note, print_json, shell, skipped_json, skipped_text
+from kinbits.cli.source import (
     DATA_HELP,
     IdColumn,
     ImageColumn,
@@ -40,8 +40,8 @@ def encode(
     are left out and listed. An interrupted run goes on where it stopped when
     the same command is given again.
     """
-    from kinbits.cli._codes_file import Parts, check_target
-    from kinbits.cli._encoding import BATCH, encoded
+    from kinbits.cli.codes_file import Parts, check_target
+    from kinbits.cli.encoding import BATCH, encoded
     from kinbits.model import HashModel
 
     check_target(output)

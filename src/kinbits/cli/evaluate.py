@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from kinbits._errors import PlatformError
-from kinbits._files import write_text
-from kinbits.cli._app import app
-from kinbits.cli._output import JsonFlag, console, facts, note, print_json, warn
-from kinbits.cli._source import PARTS, IdColumn, ImageColumn, LabelColumn, NoLabels, Source, TextColumn, writable_folder
+from kinbits._util import write_text
+from kinbits.cli.app import app
+from kinbits.cli.output import JsonFlag, console, facts, note, print_json, warn
+from kinbits.cli.source import PARTS, IdColumn, ImageColumn, LabelColumn, NoLabels, Source, TextColumn, writable_folder
+from kinbits.errors import PlatformError
 
 if TYPE_CHECKING:
     from kinbits.data import Dataset, Splits

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from kinbits._errors import UsageError
-from kinbits.cli._app import app
-from kinbits.cli._output import JsonFlag, bytes_text, facts, print_json
-from kinbits.cli._source import writable_folder
+from kinbits.cli.app import app
+from kinbits.cli.output import JsonFlag, bytes_text, facts, print_json
+from kinbits.cli.source import writable_folder
+from kinbits.errors import UsageError
 
 
 @app.command()

@@ -8,23 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kinbits._errors import KinbitsError, PlatformError, UsageError
-from kinbits._files import CONFIG
-from kinbits.cli._app import app
-from kinbits.cli._output import (
-    JsonFlag,
-    facts,
-    note,
-    print_json,
-    seconds_text,
-    shell,
-    skipped_json,
-    skipped_text,
-)
-from kinbits.cli._settings import Settings, from_file
-from kinbits.cli._source import DATA_HELP, IdColumn, ImageColumn, LabelColumn, NoLabels, Source, TextColumn
-from kinbits.cli._values import pairs as named_values
-from kinbits.cli._values import parameters_of
+from kinbits._util import CONFIG
+from kinbits.cli.app import app
+from kinbits.cli.output import JsonFlag, facts, note, print_json, seconds_text, shell, skipped_json, skipped_text
+from kinbits.cli.settings import Settings, from_file
+from kinbits.cli.source import DATA_HELP, IdColumn, ImageColumn, LabelColumn, NoLabels, Source, TextColumn
+from kinbits.cli.values import pairs as named_values
+from kinbits.cli.values import parameters_of
+from kinbits.errors import KinbitsError, PlatformError, UsageError
 
 if TYPE_CHECKING:
     from kinbits.data import Dataset, Pairs, Skipped
@@ -201,8 +192,8 @@ class _Fit:
 
     def run(self, as_json: bool) -> None:
         """Check everything that can be checked, train, save, tell."""
-        from kinbits._artefact import check_target
         from kinbits.methods import get_method
+        from kinbits.model import check_target
 
         check_target(self.output)
         self._check_replacing()
@@ -264,13 +255,13 @@ class _Fit:
             raise
 
     def _expansion_params(self) -> dict[str, Any]:
-        from kinbits.labelling import expansions, get_expansion
+        from kinbits.labelling import get_expansion, list_expansions
 
         given, name = self.settings.expansion_param, self.settings.label_expansion
         if not given:
             return {}
         if name is None:
-            raise UsageError(f"--expansion-param goes with --label-expansion: {' or '.join(expansions())}")
+            raise UsageError(f"--expansion-param goes with --label-expansion: {' or '.join(list_expansions())}")
         return {"expansion_params": parameters_of(get_expansion(name), given)}
 
     def _pairs(self, dataset: Dataset) -> Pairs | None:
@@ -287,7 +278,7 @@ class _Fit:
         return None
 
     def _show(self, model: HashModel, dataset: Dataset, skipped: list[Skipped]) -> None:
-        from kinbits._artefact import CODES
+        from kinbits.model import CODES
 
         record = model.training
         loss = f", loss {record['history'][-1]['loss']:.4f}" if record["history"] else ""

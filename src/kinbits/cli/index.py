@@ -10,18 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kinbits._errors import ArtefactError, DataError, PlatformError, UsageError, platform_error
-from kinbits._files import check_parent, folder_aside, full_path
-from kinbits.cli._index_options import (
-    IndexFolder,
-    ModelOption,
-    UpsertOption,
-    WaitOption,
-    index,
-    opened_index,
-)
-from kinbits.cli._output import JsonFlag, facts, print_json, shell, skipped_json, skipped_text
-from kinbits.cli._source import (
+from kinbits._util import check_parent, folder_aside, full_path
+from kinbits.cli.index_options import IndexFolder, ModelOption, UpsertOption, WaitOption, index, opened_index
+from kinbits.cli.output import JsonFlag, facts, print_json, shell, skipped_json, skipped_text
+from kinbits.cli.source import (
     DATA_HELP,
     IdColumn,
     ImageColumn,
@@ -31,13 +23,14 @@ from kinbits.cli._source import (
     Source,
     TextColumn,
 )
+from kinbits.errors import ArtefactError, DataError, PlatformError, UsageError, platform_error
 
 if TYPE_CHECKING:
     import numpy as np
 
     from kinbits.data import Skipped
     from kinbits.index import Index
-    from kinbits.methods._base import Modality
+    from kinbits.methods import Modality
     from kinbits.model import HashModel
 
 
@@ -120,8 +113,8 @@ def add(
     as_json: JsonFlag = False,
 ) -> None:
     """Add a collection, or a file of codes: all of it, or nothing."""
-    from kinbits.cli._codes_file import is_codes_file
-    from kinbits.cli._remembered import model_of, remember
+    from kinbits.cli.codes_file import is_codes_file
+    from kinbits.cli.remembered import model_of, remember
 
     opened, path = opened_index(folder, wait=wait), Path(os.path.expanduser(data))
     if is_codes_file(path):
@@ -147,7 +140,7 @@ def merge(
     as_json: JsonFlag = False,
 ) -> None:
     """Add all items of another index of the same model: all of them, or nothing."""
-    from kinbits.cli._remembered import remember, roots
+    from kinbits.cli.remembered import remember, roots
 
     opened, added = opened_index(folder, wait=wait), opened_index(other)
     opened.merge(added, upsert=upsert)
@@ -171,7 +164,7 @@ def _taken(folder: Path) -> UsageError:
 
 def _from_codes(path: Path, bits: int | None) -> tuple[_Maker | int, _Contents, Path | None]:
     """Read a file of codes; return who made them (or the bare length), what they are, and the model's folder."""
-    from kinbits.cli._codes_file import code_length, is_codes_file, read_codes
+    from kinbits.cli.codes_file import code_length, is_codes_file, read_codes
 
     if not is_codes_file(path):
         raise UsageError(f"{path} is no file of codes; give MODEL and DATA, or a file that `kinbits encode` wrote")
@@ -201,7 +194,7 @@ def _from_data(model: Path, source: Source, modality: Modality) -> tuple[_Maker,
 
 
 def _encode(model: HashModel, source: Source, modality: Modality) -> _Contents:
-    from kinbits.cli._encoding import collect, encoded
+    from kinbits.cli.encoding import collect, encoded
 
     dataset = source.open("database")
     codes, ids, columns, skipped = collect(encoded(model, dataset, modality=modality))
@@ -212,7 +205,7 @@ def _encode(model: HashModel, source: Source, modality: Modality) -> _Contents:
 
 def _build(folder: Path, maker: _Maker | int, contents: _Contents, model: Path | None) -> Index:
     """Make the whole index aside, then move it into its place: nobody sees half of it, and the first of two wins."""
-    from kinbits.cli._remembered import remember
+    from kinbits.cli.remembered import remember
     from kinbits.index import Index
 
     try:
@@ -230,7 +223,7 @@ def _build(folder: Path, maker: _Maker | int, contents: _Contents, model: Path |
 
 
 def _told(folder: Path, opened: Index, skipped: list[Skipped], as_json: bool) -> None:
-    from kinbits.cli._remembered import reads_text
+    from kinbits.cli.remembered import reads_text
 
     change = opened.last_change
     assert change is not None  # every caller has just changed it
@@ -250,4 +243,4 @@ def _told(folder: Path, opened: Index, skipped: list[Skipped], as_json: bool) ->
     )
 
 
-from kinbits.cli import _index_changes, _index_upkeep  # noqa: E402, F401  importing registers their commands
+from kinbits.cli import index_changes, index_upkeep  # noqa: E402, F401  importing registers their commands

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kinbits._errors import DataError, UsageError
-from kinbits._files import check_parent
-from kinbits.cli._app import app
-from kinbits.cli._output import JsonFlag, note, print_json, show, skipped_text
-from kinbits.cli._source import DATA_HELP, LabelColumn, Source
+from kinbits._util import check_parent
+from kinbits.cli.app import app
+from kinbits.cli.output import JsonFlag, note, print_json, show, skipped_text
+from kinbits.cli.source import DATA_HELP, LabelColumn, Source
+from kinbits.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +65,7 @@ def inspect(
     Labels, where there are any, tell distances within classes from those
     between; a model tells how far its outputs lie from their signs.
     """
-    from kinbits.cli._codes_file import is_codes_file
+    from kinbits.cli.codes_file import is_codes_file
 
     if plot is not None:
         check_parent(plot, "file")
@@ -94,7 +94,7 @@ def inspect(
 
 
 def _of_file(path: Path, bits: int | None, label: str | None) -> _Known:
-    from kinbits.cli._codes_file import code_length, read_codes
+    from kinbits.cli.codes_file import code_length, read_codes
 
     found = read_codes(path)
     labels = found.columns.get(_label_column(label, found.columns))
@@ -103,7 +103,7 @@ def _of_file(path: Path, bits: int | None, label: str | None) -> _Known:
 
 def _label_column(given: str | None, columns: Iterable[str]) -> str:
     """Return the column of labels: the one that is named, else what looks like one, as where data are read."""
-    from kinbits.data._columns import LABEL_NAMES, pick
+    from kinbits.data import LABEL_NAMES, pick
 
     return pick(given, LABEL_NAMES, list(columns)) or "label"
 
@@ -112,7 +112,7 @@ def _of_index(folder: Path, label: str | None) -> _Known:
     """Read the living items of an index."""
     import numpy as np
 
-    from kinbits.cli._index_options import opened_index
+    from kinbits.cli.index_options import opened_index
 
     opened = opened_index(folder)
     codes: list[np.ndarray] = []
@@ -130,10 +130,9 @@ def _of_index(folder: Path, label: str | None) -> _Known:
 def _of_model(folder: Path, source: Source) -> _Known:
     import numpy as np
 
-    from kinbits._inputs import without_unreadable
-    from kinbits.cli._encoding import CACHED
+    from kinbits.cli.encoding import CACHED
     from kinbits.data import FeatureCache
-    from kinbits.model import HashModel
+    from kinbits.model import HashModel, without_unreadable
 
     model, dataset = HashModel.load(folder), source.open("database")
     cache = FeatureCache() if dataset.kind == "image" and len(dataset) <= CACHED else None

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kinbits.cli._app import app
-from kinbits.cli._output import JsonFlag, console, facts, print_json, table
+from kinbits.cli.app import app
+from kinbits.cli.output import JsonFlag, console, facts, print_json, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,13 +29,12 @@ def methods(
     as_json: JsonFlag = False,
 ) -> None:
     """List what can be fitted, or show one method in full."""
-    from kinbits.methods import get_method
-    from kinbits.methods import methods as names
+    from kinbits.methods import get_method, list_methods
 
     if name is not None:
         _show_one(get_method(name), as_json)
         return
-    found = [_facts(get_method(one)) for one in names()]
+    found = [_facts(get_method(one)) for one in list_methods()]
     if as_json:
         print_json(found)
         return

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from kinbits._errors import PlatformError, UsageError
-from kinbits.cli._app import group
+from kinbits.cli.app import group
+from kinbits.errors import PlatformError, UsageError
 
 new = group("new", "Write a file to start from.")
 
@@ -84,12 +84,12 @@ def method(
     name: Annotated[str, typer.Argument(help="Lower case, words joined by '-', e.g. my-loss.", show_default=False)],
 ) -> None:
     """Write NAME.py here: a method that trains as it is, and passes the conformance check."""
-    from kinbits.methods import methods
+    from kinbits.methods import list_methods
 
     if not _NAME.fullmatch(name):
         raise UsageError(f"'{name}' is no name for a method; use lower case, digits and '-', e.g. my-loss")
     path = Path(f"{name.replace('-', '_')}.py")
-    if not path.exists() and name in methods():
+    if not path.exists() and name in list_methods():
         raise UsageError(f"there is a method '{name}' already; choose another name")
     title = "".join(word.capitalize() for word in name.split("-"))
     _write_new(path, SKELETON.format(name=name, title=title))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kinbits.cli._app import app
-from kinbits.cli._output import JsonFlag, console, print_json, show, table
-from kinbits.cli._source import Source
+from kinbits.cli.app import app
+from kinbits.cli.output import JsonFlag, console, print_json, show, table
+from kinbits.cli.source import Source
 
 if TYPE_CHECKING:
     from kinbits.data import Protocol, Splits
@@ -29,15 +29,14 @@ def protocols(
     and the files needed. Data that are on this machine are opened and held
     to it.
     """
-    from kinbits.data import find_protocol, load_dataset
-    from kinbits.data import protocols as known
+    from kinbits.data import find_protocol, list_protocols, load_protocol
 
     if name is None:
         _list(as_json)
         return
-    definition = find_protocol(name) if name in known() else None
+    definition = find_protocol(name) if name in list_protocols() else None
     missing = _missing(definition)
-    splits = None if missing else Source(name).splits(seed=0) if definition is None else load_dataset(name)
+    splits = None if missing else Source(name).splits(seed=0) if definition is None else load_protocol(name)
     if as_json:
         print_json(_facts(definition, missing, splits))
         return
@@ -47,10 +46,9 @@ def protocols(
 
 
 def _list(as_json: bool) -> None:
-    from kinbits.data import find_protocol
-    from kinbits.data import protocols as known
+    from kinbits.data import find_protocol, list_protocols
 
-    found = {name: (find_protocol(name), _missing(find_protocol(name))) for name in known()}
+    found = {name: (find_protocol(name), _missing(find_protocol(name))) for name in list_protocols()}
     if as_json:
         print_json({name: _facts(definition, missing, None) for name, (definition, missing) in found.items()})
         return

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kinbits._errors import DataError, UsageError
-from kinbits._words import shortened
-from kinbits.cli._app import app
-from kinbits.cli._index_options import IndexFolder, ModelOption, WhereOption, opened_index
-from kinbits.cli._output import JsonFlag, note, print_json
+from kinbits._util import shortened
+from kinbits.cli.app import app
+from kinbits.cli.index_options import IndexFolder, ModelOption, WhereOption, opened_index
+from kinbits.cli.output import JsonFlag, note, print_json
+from kinbits.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from kinbits.data import Dataset
@@ -85,9 +85,9 @@ def search(
     With a model of method rankhash, --rerank 100 puts the 100 nearest codes into
     the order of the features that the model reconstructs from them.
     """
-    from kinbits.cli._hits_sheet import check_sheet, draw_sheet
-    from kinbits.cli._hits_table import HitsTable
-    from kinbits.cli._remembered import model_of, roots
+    from kinbits.cli.hits_sheet import check_sheet, draw_sheet
+    from kinbits.cli.hits_table import HitsTable
+    from kinbits.cli.remembered import model_of, roots
 
     if bool(images) == bool(text):
         raise UsageError("give images to search with, or --text; one of the two")
@@ -130,8 +130,8 @@ def _images(model: HashModel, paths: Sequence[Path], *, rerank: bool) -> _Querie
 
     What cannot be read is named, and only fatal if nothing is left.
     """
-    from kinbits._inputs import as_dataset
     from kinbits.data import readable
+    from kinbits.model import as_dataset
 
     _check(paths)
     given: list[Any] = [_standard_input() if path == _STDIN else path for path in paths]

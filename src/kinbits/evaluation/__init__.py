@@ -1,7 +1,5 @@
 """Numbers for a model on a protocol, with training-free baselines beside them."""
 
-from kinbits.evaluation._evaluate import METRICS, evaluate
-from kinbits.evaluation._report import Report
-from kinbits.evaluation._row import Row
+import lazy_loader
 
-__all__ = ["METRICS", "Report", "Row", "evaluate"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,28 +4,6 @@ A code is a row of ``ceil(bits / 8)`` bytes: bit 1 where the logit is >= 0, most
 (``numpy.packbits``), pad bits 0. The native kernel's results equal those of the NumPy reference beside it.
 """
 
-from kinbits.hamming._checks import Codes, check_codes, code_width, whole_number
-from kinbits.hamming._codes import distances, histograms, pack, simd, unpack
-from kinbits.hamming._multi_index import MultiIndex
-from kinbits.hamming._search import Allow, check_allow, thread_count, threads, topk, within
-from kinbits.hamming._tally import tally
+import lazy_loader
 
-__all__ = [
-    "Allow",
-    "Codes",
-    "MultiIndex",
-    "check_allow",
-    "check_codes",
-    "code_width",
-    "distances",
-    "histograms",
-    "pack",
-    "simd",
-    "tally",
-    "thread_count",
-    "threads",
-    "topk",
-    "unpack",
-    "whole_number",
-    "within",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

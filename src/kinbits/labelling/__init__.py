@@ -1,23 +1,5 @@
 """Few labels turned into many, before any method learns from them."""
 
-from kinbits.labelling._fraction import keep_fraction
-from kinbits.labelling._registry import (
-    ExpandedLabels,
-    Expansion,
-    build_expansion,
-    expand,
-    expansions,
-    get_expansion,
-    register,
-)
+import lazy_loader
 
-__all__ = [
-    "ExpandedLabels",
-    "Expansion",
-    "build_expansion",
-    "expand",
-    "expansions",
-    "get_expansion",
-    "keep_fraction",
-    "register",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
-from kinbits._errors import UsageError
-from kinbits._runs import places_in_runs
-from kinbits.labelling._graph import indegree, nearest, originals, smoothed, symmetric, unit_rows
-from kinbits.labelling._labeler import Labeler, Recipe
-from kinbits.labelling._labels import Growing
-from kinbits.labelling._registry import Expansion, check_range, register
+from kinbits._util import places_in_runs
+from kinbits.errors import UsageError
+from kinbits.labelling.graph import indegree, nearest, originals, smoothed, symmetric, unit_rows
+from kinbits.labelling.labeler import Labeler, Recipe
+from kinbits.labelling.labels import Growing
+from kinbits.labelling.registry import Expansion, check_range, register
 
 LARGE, SHOWN_HUBS = 10_000, 10
 

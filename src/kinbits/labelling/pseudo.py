@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kinbits.labelling._graph import blocks
-from kinbits.labelling._labels import Growing
-from kinbits.labelling._registry import Expansion, check_range, register
+from kinbits.labelling.graph import blocks
+from kinbits.labelling.labels import Growing
+from kinbits.labelling.registry import Expansion, check_range, register
 
 
 @register("pseudo")

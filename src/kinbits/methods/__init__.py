@@ -1,21 +1,5 @@
 """One file per published method, under one small contract (`Method`)."""
 
-from kinbits.methods._base import Batch, Method, Optimizer, Recipe, Spec, TrainSet
-from kinbits.methods._registry import Parameter, build_method, get_method, methods, parameters, register
-from kinbits.methods._semantic import semantic_centres
+import lazy_loader
 
-__all__ = [
-    "Batch",
-    "Method",
-    "Optimizer",
-    "Parameter",
-    "Recipe",
-    "Spec",
-    "TrainSet",
-    "build_method",
-    "get_method",
-    "methods",
-    "parameters",
-    "register",
-    "semantic_centres",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from kinbits.heads import Linear
-from kinbits.methods._asymmetric import Asymmetric
-from kinbits.methods._base import Recipe, Spec
-from kinbits.methods._registry import register
+from kinbits.methods.base import Recipe, Spec
+from kinbits.methods.blocks.asymmetric import Asymmetric
+from kinbits.methods.registry import register
 
 
 @register("adsh")
@@ -18,7 +18,7 @@ class Adsh(Asymmetric):
         J = sum_{i in Omega} sum_j (u_i . v_j - K S_ij)^2 + gamma sum_{i in Omega} |v_i - u_i|^2
 
     The network lowers J for ``inner`` epochs over Omega, then one sweep sets the columns of V to their exact
-    minimisers; `kinbits.methods._asymmetric.Asymmetric` holds both steps.
+    minimisers; `kinbits.methods.blocks.asymmetric.Asymmetric` holds both steps.
 
     Differences: V starts from coin flips, not from 0, which was better in our trials. Rows whose labels
     nobody in Omega shares keep their code in this round, since only dissimilar pairs would pull on it.

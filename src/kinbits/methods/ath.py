@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kinbits._errors import DataError, UsageError
+from kinbits.errors import DataError, UsageError
 from kinbits.heads import SpatialAttention
-from kinbits.methods._base import Batch, Method, Optimizer, Recipe, Spec, TrainSet, full_precision
-from kinbits.methods._registry import register
+from kinbits.methods.base import Batch, Method, Optimizer, Recipe, Spec, TrainSet, full_precision
+from kinbits.methods.registry import register
 
 
 @register("ath")

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinbits._errors import DataError, UsageError
 from kinbits.data import Pairs
+from kinbits.errors import DataError, UsageError
 from kinbits.heads import Linear, Mlp
-from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet
-from kinbits.methods._pair_groups import Pool, draw_pairs, given_negatives, mined_negatives
-from kinbits.methods._registry import register
-from kinbits.methods._signs import signs
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods.blocks.pair_groups import Pool, draw_pairs, given_negatives, mined_negatives
+from kinbits.methods.blocks.signs import signs
+from kinbits.methods.registry import register
 
 PHASES = (0.0, 0.1, 1 / 3, 1.0)
 

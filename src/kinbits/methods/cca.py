@@ -7,10 +7,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from kinbits._errors import DataError, UsageError
+from kinbits.errors import DataError, UsageError
 from kinbits.heads import Head, Linear
-from kinbits.methods._base import Method, Modality, Recipe, Spec, TrainSet
-from kinbits.methods._registry import register
+from kinbits.methods.base import Method, Modality, Recipe, Spec, TrainSet
+from kinbits.methods.registry import register
 
 
 @register("cca")

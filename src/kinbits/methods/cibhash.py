@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kinbits._errors import UsageError
+from kinbits.errors import UsageError
 from kinbits.heads import Mlp
-from kinbits.methods._base import Batch, Recipe, Spec
-from kinbits.methods._registry import register
-from kinbits.methods._signs import signs, straight_through
-from kinbits.methods._views import TwoViews
+from kinbits.methods.base import Batch, Recipe, Spec
+from kinbits.methods.blocks.signs import signs, straight_through
+from kinbits.methods.blocks.views import TwoViews
+from kinbits.methods.registry import register
 
 
 @register("cibhash")

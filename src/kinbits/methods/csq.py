@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kinbits._errors import UsageError
+from kinbits.errors import UsageError
 from kinbits.heads import Linear
-from kinbits.methods._base import Batch, Method, Recipe, Spec, labelled
-from kinbits.methods._centres import hash_centres
-from kinbits.methods._registry import register
+from kinbits.methods.base import Batch, Method, Recipe, Spec, labelled
+from kinbits.methods.blocks.centres import hash_centres
+from kinbits.methods.registry import register
 
 
 @register("csq")

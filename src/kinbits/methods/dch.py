@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kinbits._errors import UsageError
+from kinbits.errors import UsageError
 from kinbits.heads import Linear
-from kinbits.methods._base import Batch, Method, Recipe, Spec
-from kinbits.methods._pairwise import pairs_within
-from kinbits.methods._registry import register
+from kinbits.methods.base import Batch, Method, Recipe, Spec
+from kinbits.methods.blocks.pairwise import pairs_within
+from kinbits.methods.registry import register
 
 NEAREST = 1e-6
 

@@ -8,14 +8,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from kinbits._errors import UsageError
+from kinbits.errors import UsageError
 from kinbits.heads import Head, Linear, Mlp
-from kinbits.methods._base import Batch, Method, Modality, Optimizer, Recipe, Spec, TrainSet, full_precision
-from kinbits.methods._discrete import labels_of
-from kinbits.methods._pairwise import likelihood, pairs_between, partners
-from kinbits.methods._registry import register
-from kinbits.methods._signs import signs
-from kinbits.methods._texts import heard
+from kinbits.methods.base import Batch, Method, Modality, Optimizer, Recipe, Spec, TrainSet, full_precision
+from kinbits.methods.blocks.discrete import labels_of
+from kinbits.methods.blocks.pairwise import likelihood, pairs_between, partners
+from kinbits.methods.blocks.signs import signs
+from kinbits.methods.blocks.texts import heard
+from kinbits.methods.registry import register
 
 
 @register("dcmh")

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinbits._errors import UsageError
-from kinbits._runs import places_in_runs
+from kinbits._util import places_in_runs
+from kinbits.errors import UsageError
 from kinbits.heads import Linear
-from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet, labelled, similar
-from kinbits.methods._binary_quadratic import balanced_minimum, flipped_minimum
-from kinbits.methods._discrete import CodeSums, labelled_rows, labels_of, soft_ratio
-from kinbits.methods._registry import register
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet, labelled, similar
+from kinbits.methods.blocks.binary_quadratic import balanced_minimum, flipped_minimum
+from kinbits.methods.blocks.discrete import CodeSums, labelled_rows, labels_of, soft_ratio
+from kinbits.methods.registry import register
 
 ROWS_PER_CLASS = 10
 

@@ -8,17 +8,17 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from kinbits._errors import DataError, UsageError
+from kinbits.errors import DataError, UsageError
 from kinbits.heads import Linear, Mlp, build_head
-from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet
-from kinbits.methods._distances import Bell, Distances
-from kinbits.methods._distilling import Distilled, Probability, Rule, noisy_sample
-from kinbits.methods._neighbours import nearest_points
-from kinbits.methods._pairs import neighbour_pairs, packed, signs_among, unpacked, usual_neighbours
-from kinbits.methods._pairwise import likelihood
-from kinbits.methods._ranges import at_least
-from kinbits.methods._registry import register
-from kinbits.methods._signs import signs
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods.blocks.distances import Bell, Distances
+from kinbits.methods.blocks.distilling import Distilled, Probability, Rule, noisy_sample
+from kinbits.methods.blocks.neighbours import nearest_points
+from kinbits.methods.blocks.pairwise import likelihood
+from kinbits.methods.blocks.ranges import at_least
+from kinbits.methods.blocks.signs import signs
+from kinbits.methods.blocks.similarity_graph import neighbour_pairs, packed, signs_among, unpacked, usual_neighbours
+from kinbits.methods.registry import register
 
 LOOKS, LOOKED_AT = 20, 100
 USUAL = 20

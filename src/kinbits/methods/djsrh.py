@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kinbits._errors import UsageError
+from kinbits.errors import UsageError
 from kinbits.heads import Head, Linear, Mlp
-from kinbits.methods._base import Batch, Method, Modality, Recipe, Spec, TrainSet
-from kinbits.methods._registry import register
-from kinbits.methods._texts import heard
+from kinbits.methods.base import Batch, Method, Modality, Recipe, Spec, TrainSet
+from kinbits.methods.blocks.texts import heard
+from kinbits.methods.registry import register
 
 RANGES = ("auto", "nonnegative", "signed")
 

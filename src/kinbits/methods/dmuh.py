@@ -8,13 +8,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from kinbits._errors import UsageError
+from kinbits.errors import UsageError
 from kinbits.heads import Linear
-from kinbits.methods._base import Batch, Method, Optimizer, Recipe, Spec, TrainSet, labelled
-from kinbits.methods._momentum import follow, slow_copy
-from kinbits.methods._pairwise import balance, likelihood
-from kinbits.methods._registry import register
-from kinbits.methods._signs import signs
+from kinbits.methods.base import Batch, Method, Optimizer, Recipe, Spec, TrainSet, labelled
+from kinbits.methods.blocks.ema import follow, slow_copy
+from kinbits.methods.blocks.pairwise import balance, likelihood
+from kinbits.methods.blocks.signs import signs
+from kinbits.methods.registry import register
 
 Base = Literal["squared", "likelihood"]
 

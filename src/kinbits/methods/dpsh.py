@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from kinbits._errors import UsageError
+from kinbits.errors import UsageError
 from kinbits.heads import LinearBatchNorm
-from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet
-from kinbits.methods._discrete import labels_of
-from kinbits.methods._pairwise import likelihood, pairs_between, partners
-from kinbits.methods._registry import register
-from kinbits.methods._signs import signs
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods.blocks.discrete import labels_of
+from kinbits.methods.blocks.pairwise import likelihood, pairs_between, partners
+from kinbits.methods.blocks.signs import signs
+from kinbits.methods.registry import register
 
 
 @register("dpsh")

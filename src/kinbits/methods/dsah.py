@@ -9,13 +9,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kinbits._errors import DataError, UsageError
+from kinbits.errors import DataError, UsageError
 from kinbits.heads import Mlp
-from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet
-from kinbits.methods._neighbours import nearest
-from kinbits.methods._pairs import FULL, grown_pairs, neighbour_pairs, packed, signs_among, unpacked, usual_neighbours
-from kinbits.methods._registry import register
-from kinbits.methods._signs import signs
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods.blocks.neighbours import nearest
+from kinbits.methods.blocks.signs import signs
+from kinbits.methods.blocks.similarity_graph import (
+    FULL,
+    grown_pairs,
+    neighbour_pairs,
+    packed,
+    signs_among,
+    unpacked,
+    usual_neighbours,
+)
+from kinbits.methods.registry import register
 
 
 @register("dsah")

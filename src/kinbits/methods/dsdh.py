@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from kinbits._errors import UsageError
+from kinbits.errors import UsageError
 from kinbits.heads import Linear
-from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet, labelled
-from kinbits.methods._discrete import chunks, labelled_rows, labels_of, sweep
-from kinbits.methods._pairwise import likelihood, pairs_between, partners
-from kinbits.methods._registry import register
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet, labelled
+from kinbits.methods.blocks.discrete import chunks, labelled_rows, labels_of, sweep
+from kinbits.methods.blocks.pairwise import likelihood, pairs_between, partners
+from kinbits.methods.registry import register
 
 
 @register("dsdh")

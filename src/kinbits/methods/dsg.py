@@ -9,13 +9,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from kinbits._errors import UsageError
+from kinbits.errors import UsageError
 from kinbits.heads import Linear, Mlp
-from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet
-from kinbits.methods._clusters import Kind, cluster
-from kinbits.methods._distances import Bell, Distances
-from kinbits.methods._ranges import at_least
-from kinbits.methods._registry import register
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods.blocks.clusters import Kind, cluster
+from kinbits.methods.blocks.distances import Bell, Distances
+from kinbits.methods.blocks.ranges import at_least
+from kinbits.methods.registry import register
 
 FEW, MANY = 0.005, 0.15
 

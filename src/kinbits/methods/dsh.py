@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from kinbits._errors import UsageError
+from kinbits.errors import UsageError
 from kinbits.heads import LinearBatchNorm
-from kinbits.methods._base import Batch, Method, Recipe, Spec
-from kinbits.methods._pairwise import pairs_within
-from kinbits.methods._registry import register
+from kinbits.methods.base import Batch, Method, Recipe, Spec
+from kinbits.methods.blocks.pairwise import pairs_within
+from kinbits.methods.registry import register
 
 
 @register("dsh")

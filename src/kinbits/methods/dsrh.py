@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from kinbits._errors import DataError, UsageError
+from kinbits.errors import DataError, UsageError
 from kinbits.heads import Linear
-from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet, labelled
-from kinbits.methods._lists import LabelLists
-from kinbits.methods._registry import register
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet, labelled
+from kinbits.methods.blocks.lists import LabelLists
+from kinbits.methods.registry import register
 
 CELLS = 1 << 23
 

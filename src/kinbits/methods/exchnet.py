@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kinbits._errors import UsageError
+from kinbits.errors import UsageError
 from kinbits.heads import PartAttention
-from kinbits.methods._asymmetric import Asymmetric
-from kinbits.methods._base import Batch, Optimizer, Recipe, Spec, TrainSet, full_precision
-from kinbits.methods._registry import register
+from kinbits.methods.base import Batch, Optimizer, Recipe, Spec, TrainSet, full_precision
+from kinbits.methods.blocks.asymmetric import Asymmetric
+from kinbits.methods.registry import register
 
 TINY = 1e-12  # the root has an infinite slope at 0
 
@@ -29,7 +29,7 @@ class ExchNet(Asymmetric):
 
     In training each f^j is, by a coin, exchanged for the anchor c_y^j: the mean of f^j over the class's images in the
     last round. With u_i = tanh(W [f^1; ...; f^M; f^g]) after the exchange, and v_j in {-1, +1}^K the free code of row j
-    (`kinbits.methods._asymmetric.Asymmetric`: the network for ``inner`` epochs on Omega, then one sweep over V)::
+    (`kinbits.methods.blocks.asymmetric.Asymmetric`: the network for ``inner`` epochs on Omega, then one sweep over V)::
 
         L = sum_ij (u_i . v_j - K S_ij)^2 / (n b K^2 r) + spatial mean_i L_sp + channel mean_i L_cp
 

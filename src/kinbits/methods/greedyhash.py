@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kinbits._errors import UsageError
+from kinbits.errors import UsageError
 from kinbits.heads import LinearBatchNorm
-from kinbits.methods._base import Batch, Method, Recipe, Spec, labelled
-from kinbits.methods._registry import register
-from kinbits.methods._signs import off_signs, signs, straight_through
+from kinbits.methods.base import Batch, Method, Recipe, Spec, labelled
+from kinbits.methods.blocks.signs import off_signs, signs, straight_through
+from kinbits.methods.registry import register
 
 
 @register("greedyhash")

@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from kinbits._errors import UsageError
+from kinbits.errors import UsageError
 from kinbits.heads import Mlp
-from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet
-from kinbits.methods._cosines import cosine_misfit
-from kinbits.methods._registry import register
-from kinbits.methods._signs import off_signs, signs, straight_through
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods.blocks.cosines import cosine_misfit
+from kinbits.methods.blocks.signs import off_signs, signs, straight_through
+from kinbits.methods.registry import register
 
 
 @register("greedyhash-unsupervised")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kinbits._errors import UsageError
-from kinbits.methods._base import Spec, TrainSet
-from kinbits.methods._projection import Projection, random_rotation
-from kinbits.methods._registry import register
+from kinbits.errors import UsageError
+from kinbits.methods.base import Spec, TrainSet
+from kinbits.methods.blocks.projection import Projection, random_rotation
+from kinbits.methods.registry import register
 
 
 @register("itq")

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kinbits._errors import DataError, UsageError
+from kinbits.errors import DataError, UsageError
 from kinbits.heads import Merged
-from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet, labelled, similar
-from kinbits.methods._merging import Score, dead_first, lengths, matching, merge_matrix, scores
-from kinbits.methods._registry import register
-from kinbits.methods._wrapping import build_base
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet, labelled, similar
+from kinbits.methods.blocks.merging import Score, dead_first, lengths, matching, merge_matrix, scores
+from kinbits.methods.blocks.wrapping import build_base
+from kinbits.methods.registry import register
 
 
 @register("nmlayer")

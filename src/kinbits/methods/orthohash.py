@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kinbits._errors import UsageError
+from kinbits.errors import UsageError
 from kinbits.heads import LinearBatchNorm
-from kinbits.methods._base import Batch, Method, Recipe, Spec
-from kinbits.methods._registry import register
-from kinbits.methods._signs import signs
-from kinbits.methods._targets import binary_targets
+from kinbits.methods.base import Batch, Method, Recipe, Spec
+from kinbits.methods.blocks.signs import signs
+from kinbits.methods.blocks.targets import binary_targets
+from kinbits.methods.registry import register
 
 
 @register("orthohash")

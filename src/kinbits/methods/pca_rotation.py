@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kinbits.methods._base import TrainSet
-from kinbits.methods._projection import Projection, random_rotation
-from kinbits.methods._registry import register
+from kinbits.methods.base import TrainSet
+from kinbits.methods.blocks.projection import Projection, random_rotation
+from kinbits.methods.registry import register
 
 
 @register("pca-rotation")

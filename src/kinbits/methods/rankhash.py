@@ -8,15 +8,14 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from kinbits._errors import DataError, UsageError
-from kinbits.heads import Decoder, Mlp
-from kinbits.heads._base import moments
-from kinbits.methods._base import Batch, Method, Recipe, Spec, TrainSet
-from kinbits.methods._neighbours import nearest
-from kinbits.methods._ranges import at_least
-from kinbits.methods._ranks import listwise, neighbours_within, pairwise
-from kinbits.methods._registry import register
-from kinbits.methods._signs import signs, straight_through
+from kinbits.errors import DataError, UsageError
+from kinbits.heads import Decoder, Mlp, moments
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods.blocks.neighbours import nearest
+from kinbits.methods.blocks.ranges import at_least
+from kinbits.methods.blocks.ranks import listwise, neighbours_within, pairwise
+from kinbits.methods.blocks.signs import signs, straight_through
+from kinbits.methods.registry import register
 
 GROUP = 4
 

@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinbits._errors import DataError, unknown_name
-from kinbits.heads import VladHead
-from kinbits.heads._vlad import descriptors
-from kinbits.methods._base import Recipe, Spec, TrainSet
-from kinbits.methods._latent import LatentClassifier
-from kinbits.methods._registry import register
+from kinbits.errors import DataError, unknown_name
+from kinbits.heads import VladHead, descriptors
+from kinbits.methods.base import Recipe, Spec, TrainSet
+from kinbits.methods.blocks.latent import LatentClassifier
+from kinbits.methods.registry import register
 
 SAMPLED, SAMPLED_PER_CENTRE = 100_000, 1_000
 ALPHA = 5.0

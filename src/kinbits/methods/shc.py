@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kinbits._errors import DataError, UsageError
-from kinbits.methods._base import Recipe, Spec, TrainSet
-from kinbits.methods._registry import register
-from kinbits.methods._semantic import MOST_CLASSES, semantic_centres
+from kinbits.errors import DataError, UsageError
+from kinbits.methods.base import Recipe, Spec, TrainSet
+from kinbits.methods.blocks.semantic import MOST_CLASSES, semantic_centres
 from kinbits.methods.csq import Csq
+from kinbits.methods.registry import register
 
 CHUNK = 4096
 

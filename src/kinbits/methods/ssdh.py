@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from kinbits.heads import Linear
-from kinbits.methods._base import Recipe, Spec
-from kinbits.methods._latent import LatentClassifier
-from kinbits.methods._registry import register
+from kinbits.methods.base import Recipe, Spec
+from kinbits.methods.blocks.latent import LatentClassifier
+from kinbits.methods.registry import register
 
 
 @register("ssdh")

@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kinbits._errors import DataError, UsageError
+from kinbits.errors import DataError, UsageError
 from kinbits.heads import Head, Mlp
-from kinbits.methods._base import Batch, Method, Modality, Optimizer, Recipe, Spec, TrainSet, full_precision
-from kinbits.methods._neighbours import nearest, nearest_points
-from kinbits.methods._ranges import at_least
-from kinbits.methods._registry import register
-from kinbits.methods._texts import heard
+from kinbits.methods.base import Batch, Method, Modality, Optimizer, Recipe, Spec, TrainSet, full_precision
+from kinbits.methods.blocks.neighbours import nearest, nearest_points
+from kinbits.methods.blocks.ranges import at_least
+from kinbits.methods.blocks.texts import heard
+from kinbits.methods.registry import register
 
 DIRECTIONS: tuple[tuple[Modality, Modality], ...] = (("image", "text"), ("text", "image"))
 

@@ -4,9 +4,9 @@ from itertools import count
 
 import pytest
 
-from kinbits._errors import PlatformError
+from kinbits.errors import PlatformError
 from kinbits.index import create_index
-from kinbits.index.engines._milvus_link import require_packages
+from kinbits.index.engines.milvus_address import require_packages
 
 
 class Maker:

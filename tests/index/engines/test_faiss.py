@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from kinbits import hamming
-from kinbits._errors import ArtefactError, PlatformError, UsageError
+from kinbits.errors import ArtefactError, PlatformError, UsageError
 from kinbits.index import Index, create_index, open_index
-from kinbits.index.engines._graph import Sidecar
+from kinbits.index.engines.faiss_graph import Sidecar
 from kinbits.testing import check_index
 
 ENGINES = ("faiss-hnsw", "faiss-ivf")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from kinbits import hamming
-from kinbits._errors import ArtefactError, DataError, PlatformError, UsageError
+from kinbits.errors import ArtefactError, DataError, PlatformError, UsageError
 from kinbits.index import Index, create_index, open_index
-from kinbits.index.engines import _milvus_link
-from kinbits.index.engines._milvus_link import Place
+from kinbits.index.engines import milvus_address
+from kinbits.index.engines.milvus_address import Place
 from kinbits.testing import check_index
 
 RNG = np.random.default_rng(0)
@@ -209,13 +209,13 @@ def test_a_server_that_does_not_answer_is_named():
     ],
 )
 def test_a_package_that_is_missing_or_too_new_is_named_with_the_remedy(monkeypatch, tmp_path, versions, words):
-    monkeypatch.setattr(_milvus_link, "installed", versions.get)
+    monkeypatch.setattr(milvus_address, "installed", versions.get)
     with pytest.raises(PlatformError, match=words):
         create_index(f"milvus-lite:{tmp_path}/x.db", bits=8)
 
 
 def test_a_setuptools_that_milvus_lite_cannot_use_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(_milvus_link, "installed", {"pymilvus": "3.0.2", "milvus-lite": "2.5.1"}.get)
+    monkeypatch.setattr(milvus_address, "installed", {"pymilvus": "3.0.2", "milvus-lite": "2.5.1"}.get)
     monkeypatch.setitem(sys.modules, "pkg_resources", None)
     with pytest.raises(PlatformError, match="setuptools 81"):
         create_index(f"milvus-lite:{tmp_path}/x.db", bits=8)

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinbits import hamming
-from kinbits._errors import UsageError
-from kinbits.index._filter import comparisons, parse_where
-from kinbits.index._filter_types import bind
-from kinbits.index.engines._milvus_filter import Expressions
-from kinbits.index.engines._milvus_search import Searcher
+from kinbits.errors import UsageError
+from kinbits.index.engines.milvus_filter import Expressions
+from kinbits.index.engines.milvus_search import Searcher
+from kinbits.index.filters.binding import bind
+from kinbits.index.filters.expression import comparisons
+from kinbits.index.filters.where import parse_where
 
 
 class Server:

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from kinbits._errors import ArtefactError, UsageError
+from kinbits.errors import ArtefactError, UsageError
 from kinbits.index import Index, create_index, list_engines, open_index
 from kinbits.testing import check_index
 

@@ -1,6 +1,6 @@
 """Other engines behind the interface of `kinbits.index.Index`: approximate on one machine, or distributed."""
 
-from kinbits.index.engines._base import EngineIndex, Supports
-from kinbits.index.engines._registry import Engine, create_index, list_engines, open_index, register_engine
+from kinbits.index.engines.base import EngineIndex, Supports
+from kinbits.index.engines.registry import Engine, create_index, list_engines, open_index, register_engine
 
 __all__ = ["Engine", "EngineIndex", "Supports", "create_index", "list_engines", "open_index", "register_engine"]

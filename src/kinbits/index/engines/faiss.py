@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinbits.hamming import Codes
-from kinbits.index.engines._faiss_index import FaissIndex
-from kinbits.index.engines._graph import Searcher
-from kinbits.index.engines._registry import register_engine
-from kinbits.index.engines._truth import Rows
+from kinbits.index.engines.faiss_graph import Searcher
+from kinbits.index.engines.faiss_index import FaissIndex
+from kinbits.index.engines.registry import register_engine
+from kinbits.index.engines.snapshot import Rows
 
 
 @dataclass(frozen=True)

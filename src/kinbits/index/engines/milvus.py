@@ -11,23 +11,24 @@ from typing import Any, Self
 import numpy as np
 
 from kinbits import hamming
-from kinbits._errors import ArtefactError, PlatformError, UsageError, unknown_name
+from kinbits.errors import ArtefactError, PlatformError, UsageError, unknown_name
 from kinbits.hamming import Codes
-from kinbits.index._filter import Expression, Where, comparisons
-from kinbits.index._filter_types import bind
-from kinbits.index._hits import BatchHits, Hits
-from kinbits.index._ids import IdKind, Ids, as_ids, held_already, kind_of, not_held, readable
-from kinbits.index._items import Encoder, Metadata, read_bits, read_items, require_model
-from kinbits.index._kinds import Kind, joined, kind_of_values
-from kinbits.index._rerank import reranked
-from kinbits.index._search import reach
-from kinbits.index._state import State
-from kinbits.index.engines._base import EngineIndex, PathLike, Supports, read_options, read_question
-from kinbits.index.engines._milvus_filter import Expressions
-from kinbits.index.engines._milvus_link import Link, Place
-from kinbits.index.engines._milvus_rows import CODE, batched, check_names, from_rows, to_rows
-from kinbits.index.engines._milvus_search import MOST, Searcher
-from kinbits.index.engines._registry import register_engine
+from kinbits.index.engines.base import EngineIndex, PathLike, Supports, read_options, read_question
+from kinbits.index.engines.milvus_address import Link, Place
+from kinbits.index.engines.milvus_filter import Expressions
+from kinbits.index.engines.milvus_rows import CODE, batched, check_names, from_rows, to_rows
+from kinbits.index.engines.milvus_search import MOST, Searcher
+from kinbits.index.engines.registry import register_engine
+from kinbits.index.filters.binding import bind
+from kinbits.index.filters.column_types import Kind, joined, kind_of_values
+from kinbits.index.filters.expression import Expression, comparisons
+from kinbits.index.filters.where import Where
+from kinbits.index.hits import BatchHits, Hits
+from kinbits.index.items import Encoder, Metadata, read_bits, read_items, require_model
+from kinbits.index.query.rerank import reranked
+from kinbits.index.query.search import reach
+from kinbits.index.store.ids import IdKind, Ids, as_ids, held_already, kind_of, not_held, readable
+from kinbits.index.store.state import State
 
 _FORMAT = 1
 _ROWS = 5_000  # of one request

@@ -1,0 +1,49 @@
+from .arrays import places_in_runs
+from .attributes import lazy
+from .files import (
+    CONFIG,
+    check_parent,
+    file_aside,
+    folder_aside,
+    full_path,
+    open_regular,
+    read_regular,
+    settle,
+    sync_file,
+    sync_folder,
+    write_text,
+)
+from .modules import import_all
+from .numbers import number, whole_number
+from .plots import save_figure
+from .progress import Bar, reporter
+from .text import UNSAFE, one_line, printable, shortened
+from .typed import check_types, typed
+
+__all__ = [
+    "CONFIG",
+    "UNSAFE",
+    "Bar",
+    "check_parent",
+    "check_types",
+    "file_aside",
+    "folder_aside",
+    "full_path",
+    "import_all",
+    "lazy",
+    "number",
+    "one_line",
+    "open_regular",
+    "places_in_runs",
+    "printable",
+    "read_regular",
+    "reporter",
+    "save_figure",
+    "settle",
+    "shortened",
+    "sync_file",
+    "sync_folder",
+    "typed",
+    "whole_number",
+    "write_text",
+]

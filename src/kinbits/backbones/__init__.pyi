@@ -1,0 +1,25 @@
+from .base import Backbone, ImageBackbone, Modality, Preprocessing
+from .compiled import fast_forward
+from .convert import vit_from_timm
+from .extraction import Features, View, extract
+from .feature_map import FeatureMap
+from .registry import backbone_class, build_backbone, list_backbones, load_backbone, register_backbone, require_modality
+
+__all__ = [
+    "Backbone",
+    "FeatureMap",
+    "Features",
+    "ImageBackbone",
+    "Modality",
+    "Preprocessing",
+    "View",
+    "backbone_class",
+    "build_backbone",
+    "extract",
+    "fast_forward",
+    "list_backbones",
+    "load_backbone",
+    "register_backbone",
+    "require_modality",
+    "vit_from_timm",
+]

@@ -1,0 +1,274 @@
+"""What every backbone has: pixels (or text, or vectors) in, pooled features or a feature map out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from kinbits.errors import ArtefactError, UsageError
+
+Modality = Literal["image", "text", "vector"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
+LARGEST_SIDE = 4096  # an image of this side takes 50 MB, and a network of usual width some gigabytes
+_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a PIL image becomes the ``(3, size, size)`` array of bytes that a backbone takes.
+
+    Normalisation is not applied here: ``mean`` and ``std`` (of pixels in [0, 1]) are used inside the
+    backbone, so that bytes, the smallest form, are what travels between processes and into the graph.
+
+    Args:
+        size: Side of the square in pixels.
+        mean: Mean per channel, subtracted inside the backbone.
+        std: Deviation per channel, divided by inside the backbone.
+        resize: ``"squash"`` ignores the aspect ratio, ``"crop"`` resizes the short side and cuts the
+            centre, ``"pad"`` fits the long side and fills with the mean colour.
+        interpolation: ``"bilinear"``, ``"bicubic"``, ``"lanczos"`` or ``"nearest"``.
+        channels: Always 3 today; grey images are repeated by the decoder.
+        crop_ratio: For ``"crop"``: ``size`` over the short side that it is cut from.
+
+    Example:
+        >>> from PIL import Image
+        >>> Preprocessing(size=32)(Image.new("RGB", (50, 40))).shape
+        (3, 32, 32)
+    """
+
+    size: int
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    resize: Literal["squash", "crop", "pad"] = "squash"
+    interpolation: Interpolation = "bilinear"
+    channels: int = 3
+    crop_ratio: float = 1.0
+
+    def __post_init__(self) -> None:
+        finite = all(map(math.isfinite, (*self.mean, *self.std))) and len(self.mean) == len(self.std) == 3
+        if not 1 <= self.size <= LARGEST_SIDE or self.channels != 3 or not 0 < self.crop_ratio <= 1 or not finite:
+            raise UsageError(
+                f"impossible preprocessing {asdict(self)}: 1 <= size <= {LARGEST_SIDE}, channels 3, three finite means "
+                "and deviations, and 0 < crop_ratio <= 1 are needed"
+            )
+        if min(self.std) <= 0:
+            raise UsageError(f"deviations {self.std} of the pixels; they must be greater than 0")
+        if self.resize not in ("squash", "crop", "pad") or self.interpolation not in _FILTERS:
+            raise UsageError(
+                f"unknown resize rule '{self.resize}' or interpolation '{self.interpolation}'; "
+                f"use squash, crop or pad, and one of {', '.join(_FILTERS)}"
+            )
+
+    def __call__(self, image: Image.Image) -> np.ndarray:
+        """Resize one RGB image.
+
+        Args:
+            image: A PIL image; other modes than RGB are converted.
+
+        Returns:
+            uint8 array ``(3, size, size)``.
+        """
+        image = image if image.mode == "RGB" else image.convert("RGB")
+        image = {"squash": self._squash, "crop": self._crop, "pad": self._pad}[self.resize](image)
+        return np.ascontiguousarray(np.asarray(image, dtype=np.uint8).transpose(2, 0, 1))
+
+    def _squash(self, image: Image.Image) -> Image.Image:
+        return self._resized(image, self.size, self.size)
+
+    def _crop(self, image: Image.Image) -> Image.Image:
+        short = max(self.size, round(self.size / self.crop_ratio))
+        scale = short / min(image.size)
+        image = self._resized(image, max(short, round(image.width * scale)), max(short, round(image.height * scale)))
+        left, top = (image.width - self.size) // 2, (image.height - self.size) // 2
+        return image.crop((left, top, left + self.size, top + self.size))
+
+    def _pad(self, image: Image.Image) -> Image.Image:
+        width, height = (max(1, round(side * self.size / max(image.size))) for side in image.size)
+        image = self._resized(image, width, height)
+        fill = tuple(min(255, max(0, round(255 * m))) for m in self.mean)
+        square = Image.new("RGB", (self.size, self.size), fill)
+        square.paste(image, ((self.size - image.width) // 2, (self.size - image.height) // 2))
+        return square
+
+    def _resized(self, image: Image.Image, width: int, height: int) -> Image.Image:
+        if image.size == (width, height):
+            return image
+        # reducing_gap lets Pillow shrink large photos in two steps: many times faster, visually the same
+        return image.resize((width, height), _FILTERS[self.interpolation], reducing_gap=3.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON types."""
+        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Self:
+        """Build from what :meth:`to_dict` returned.
+
+        Raises:
+            ArtefactError: A field is unknown or missing.
+        """
+        try:
+            return cls(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
+        except (KeyError, TypeError) as error:
+            raise ArtefactError(f"preprocessing {fields} cannot be read ({error}); save the model again") from None
+
+
+class Backbone(nn.Module, ABC):
+    """A feature extractor: the first half of every hashing model.
+
+    Attributes:
+        key: The registered name; ``config()["backbone"]``.
+        name: What the user asked for, e.g. ``"hf:facebook/dinov2-small"``.
+        modality: ``"image"``, ``"text"`` or ``"vector"``.
+        preprocessing: How images become input; None for text and vectors.
+        features: Width d of the pooled features.
+        map_shape: ``(c, h, w)`` of the feature map, or None where there is none.
+        licence: Of the weights, as their publisher states it.
+        pretrained: Whether the weights were learned before; False for networks to be trained here.
+    """
+
+    key: ClassVar[str] = ""
+    modality: ClassVar[Modality] = "image"
+    name: str
+    preprocessing: Preprocessing | None
+    features: int
+    map_shape: tuple[int, int, int] | None
+    licence: str
+    pretrained: bool
+
+    def _describe(
+        self,
+        name: str,
+        *,
+        features: int,
+        licence: str,
+        pretrained: bool,
+        map_shape: tuple[int, int, int] | None = None,
+        preprocessing: Preprocessing | None = None,
+    ) -> None:
+        self.name, self.features, self.licence, self.pretrained = name, features, licence, pretrained
+        self.map_shape, self.preprocessing = map_shape, preprocessing
+
+    @abstractmethod
+    def forward(self, *args: Tensor, **kwargs: Tensor) -> Tensor:
+        """Return pooled features ``(n, features)`` of a batch."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, argument: str, size: int | None) -> Self:
+        """Load with weights.
+
+        Args:
+            argument: What stands behind the colon of the name, or "".
+            size: Side in pixels (images) or width (vectors); None takes the backbone's own.
+        """
+
+    @classmethod
+    @abstractmethod
+    def build(cls, config: dict[str, Any]) -> Self:
+        """Build the architecture that ``config()`` described, with untrained weights, without network."""
+
+    @abstractmethod
+    def architecture(self) -> dict[str, Any]:
+        """Return, as JSON types, what :meth:`build` needs beyond the fields that every backbone has."""
+
+    def config(self) -> dict[str, Any]:
+        """Return all that ``build_backbone`` needs to make this architecture again, as JSON types."""
+        return {
+            "backbone": self.key,
+            "name": self.name,
+            "licence": self.licence,
+            "pretrained": self.pretrained,
+            "preprocessing": self.preprocessing.to_dict() if self.preprocessing else None,
+            **self.architecture(),
+        }
+
+    def feature_map(self, x: Tensor) -> Tensor:
+        """Return the last feature map ``(n, c, h, w)`` of a batch of images ``(n, 3, s, s)`` in [0, 1].
+
+        Raises:
+            UsageError: This backbone has none.
+        """
+        raise UsageError(f"backbone '{self.name}' has no feature map; use its pooled features")
+
+    @property
+    def pooled(self) -> Backbone:
+        """The backbone that gives the pooled features: this one, unless it is the map of another."""
+        return self
+
+    def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """Turn texts into the tensors that :meth:`forward` takes.
+
+        Raises:
+            UsageError: This backbone does not read text.
+        """
+        raise UsageError(f"backbone '{self.name}' reads {self.modality} data, not text; use 'minilm' or 'hf-text:NAME'")
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the architecture, the preprocessing and all weights (not of the name or the folder)."""
+        told = {k: v for k, v in self.config().items() if k not in ("name", "licence", "pretrained")}
+        digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            raw = tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(raw.view(torch.uint8).numpy() if raw.numel() else b"")
+        return digest.hexdigest()
+
+
+class ImageBackbone(Backbone):
+    """A backbone for images: normalises, computes a feature map, pools it."""
+
+    preprocessing: Preprocessing
+    mean: Tensor
+    std: Tensor
+
+    def _describe(self, name: str, **fields: Any) -> None:
+        super()._describe(name, **fields)
+        # not in the state dict: they are part of the configuration
+        for part in ("mean", "std"):
+            value = torch.tensor(getattr(self.preprocessing, part)).view(1, 3, 1, 1)
+            self.register_buffer(part, value, persistent=False)
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Subtract the mean and divide by the deviation; ``x`` is ``(n, 3, s, s)`` in [0, 1]."""
+        return (x - self.mean) / self.std
+
+
+def shapes_of(network: nn.Module, run: Callable[[Tensor], Any], blank: Tensor) -> Any:
+    """Return what a network would return, on the meta device: shapes without numbers, at no cost of any size.
+
+    Args:
+        network: Its weights are exchanged for shapes while it runs.
+        run: Calls the network.
+        blank: The input, on the meta device.
+    """
+    call = _Call(network, run)
+    weights = {name: value.to("meta") for name, value in (*call.named_parameters(), *call.named_buffers())}
+    return functional_call(call, weights, (blank,))
+
+
+class _Call(nn.Module):
+    def __init__(self, network: nn.Module, run: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.network, self._run = network, run
+
+    def forward(self, blank: Tensor) -> Any:
+        return self._run(blank)

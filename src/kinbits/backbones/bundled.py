@@ -1,0 +1,44 @@
+"""Weights that come inside Python packages: held to the checksum of what was published."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from kinbits._util import open_regular
+from kinbits.errors import ArtefactError, PlatformError
+
+
+def check_bundled(folder: Path, digests: Mapping[str, str], package: str) -> None:
+    """Hold files of an installed package to their checksums; each file is read once in a process.
+
+    Args:
+        folder: Where the package keeps them.
+        digests: SHA-256 by file name.
+        package: Name and version for pip.
+
+    Raises:
+        ArtefactError: A file is not the one that was published.
+        PlatformError: A file cannot be read.
+    """
+    remedy = f"run: pip install --force-reinstall --no-deps {package}"
+    for name, expected in digests.items():
+        path = folder / name
+        try:
+            state = path.stat()
+            found = _digest(path, state.st_size, state.st_mtime_ns)
+        except OSError as error:
+            raise PlatformError(f"{path} cannot be read: {error.strerror or error}; {remedy}") from None
+        if found != expected:
+            raise ArtefactError(
+                f"{path} is not the file that was published (SHA-256 {found[:12]}, not {expected[:12]}); {remedy}"
+            )
+
+
+@functools.lru_cache(maxsize=32)
+def _digest(path: Path, size: int, modified: int) -> str:
+    with os.fdopen(open_regular(path), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

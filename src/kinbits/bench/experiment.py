@@ -1,0 +1,285 @@
+"""What an experiment file says, and the runs that follow from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import product
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from kinbits._util import one_line, read_regular, typed
+from kinbits.bench.sources import is_file, source_digest
+from kinbits.errors import UsageError, unknown_name
+from kinbits.evaluation import ACROSS, BASELINES, METRICS
+from kinbits.fitting import FewLabels
+from kinbits.labelling import list_expansions
+from kinbits.methods import get_method, parameters
+from kinbits.metrics import parse_metric
+from kinbits.training import Training
+
+FEATURES = "features (cosine)"
+_ABOUT_LABELS = ("labels_fraction", "label_expansion", "expansion_params")
+_NOT_SET_HERE = ("seed", "checkpoints", "resume", "progress", "devices", "accelerator")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One method of an experiment.
+
+    Attributes:
+        method: A name that `kinbits.methods` knows, or the path of a file that registers one.
+        label: What tables call it.
+        params: Its hyper-parameters.
+        training: Training settings of this method alone; they win over those of the experiment.
+        labels_fraction: Share of the labels that is kept; None keeps all.
+        label_expansion: What guesses labels for the other images; None leaves them out.
+        expansion_params: Its hyper-parameters.
+    """
+
+    method: str
+    label: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    labels_fraction: float | None = None
+    label_expansion: str | None = None
+    expansion_params: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def about_labels(self) -> dict[str, Any]:
+        """What is asked about labels, without what is not."""
+        return {name: value for name in _ABOUT_LABELS if (value := getattr(self, name))}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One line of work: fit one model, measure it.
+
+    Attributes:
+        protocol: Name of the protocol.
+        backbone: Name of the backbone; None chooses by the data.
+        image_size: Side of the input in pixels; None chooses.
+        finetune: Whether the backbone is trained along; None: where it has no pretrained weights.
+        entry: The method.
+        bits: Code length; None for the uncompressed features.
+        seed: Of everything random in the run; the split stays the published one.
+        training: Settings that differ from the method's recipe.
+        metrics: What is measured.
+    """
+
+    protocol: str
+    backbone: str | None
+    image_size: int | None
+    finetune: bool | None
+    entry: Entry
+    bits: int | None
+    seed: int
+    training: Mapping[str, Any]
+    metrics: tuple[str, ...]
+
+    @property
+    def config(self) -> str:
+        """What tells this run from others: hashes over its settings and over the code of its method."""
+        return f"{self.settings}-{self.source}" if self.source else self.settings
+
+    @property
+    def source(self) -> str:
+        """Hash over the code of the method and of what it uses by name; empty where nothing is learned."""
+        if self.entry.method == FEATURES:
+            return ""
+        inner = {"pretrain": self.training.get("pretrain"), "expansion": self.entry.label_expansion}
+        return source_digest(self.entry.method, self.entry.params, **inner)
+
+    @property
+    def settings(self) -> str:
+        """Hash over all settings that may change the numbers, 12 hex digits; the label is not part of it."""
+        told = asdict(self)
+        for name in ("label", *_ABOUT_LABELS):
+            del told["entry"][name]
+        told["entry"] |= self.entry.about_labels  # runs that ask nothing keep the hash of before there were such things
+        return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+    @property
+    def configs(self) -> set[str]:
+        """The values of ``config`` in rows of this run.
+
+        Rows of built-in methods from before the code was noted hold the settings alone; they stay, with their commit.
+        """
+        return {self.config} if is_file(self.entry.method) else {self.config, self.settings}
+
+    def __str__(self) -> str:
+        bits = "float" if self.bits is None else f"{self.bits} bits"
+        return f"{self.protocol}, {self.entry.label}, {bits}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Every method with every number of bits and every seed, on every protocol and backbone.
+
+    Attributes:
+        protocols: Names as `kinbits.load_protocol` takes them.
+        methods: What is compared.
+        bits: Code lengths.
+        seeds: One run each.
+        metrics: Names as `kinbits.metrics.parse_metric` takes them; tables show the first one.
+        backbones: Names of backbones; None chooses by the data.
+        image_size: Side of the input in pixels.
+        finetune: Train the backbones along.
+        baselines: Put LSH, PCA, PCA with a random rotation, ITQ and the uncompressed features beside. They need
+            frozen features.
+        training: Settings for all methods, instead of those of their recipes.
+        title: Stands above the tables.
+    """
+
+    protocols: tuple[str, ...]
+    methods: tuple[Entry, ...]
+    bits: tuple[int, ...] = (64,)
+    seeds: tuple[int, ...] = (0,)
+    metrics: tuple[str, ...] = METRICS
+    backbones: tuple[str | None, ...] = (None,)
+    image_size: int | None = None
+    finetune: bool | None = None
+    baselines: bool = True
+    training: Mapping[str, Any] = field(default_factory=dict)
+    title: str = ""
+
+    @classmethod
+    def from_file(cls, path: Path) -> Experiment:
+        """Read an experiment from YAML; nothing in it can run code, except that it may name files of methods.
+
+        Raises:
+            UsageError: The file cannot be read, a key is unknown, or a value cannot be used.
+        """
+        import yaml
+
+        try:
+            given = yaml.safe_load(read_regular(path).decode("utf-8"))
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {error.strerror}; give the path of a YAML file") from None
+        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+            raise UsageError(f"{path} is no valid YAML ({one_line(error)})") from None
+        if not isinstance(given, dict):
+            raise UsageError(f"{path} holds no mapping; write keys such as `protocols:` and `methods:`")
+        try:
+            return cls.from_dict(given)
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}") from None
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Experiment:
+        """Make an experiment of plain values; keys may be written with dashes.
+
+        Raises:
+            UsageError: A key is unknown or missing, or a value cannot be used.
+        """
+        named = {str(key).replace("-", "_"): value for key, value in given.items()}
+        known = [one.name for one in fields(cls)]
+        for key in named:
+            if key not in known:
+                raise unknown_name("key", key, [name.replace("_", "-") for name in known])
+        for needed in ("protocols", "methods"):
+            if not named.get(needed):
+                raise UsageError(f"'{needed}' is missing; name at least one")
+        named["methods"] = tuple(_entry(one) for one in _listed(named["methods"]))
+        for key in ("protocols", "bits", "seeds", "metrics", "backbones"):
+            if key in named:
+                named[key] = tuple(_listed(named[key]))
+        named["training"] = named.get("training") or {}
+        named = _typed(named, cls, but=("methods", "bits", "seeds"))
+        made = cls(**{**named, "training": _training(named["training"])})
+        made._check()
+        return made
+
+    def runs(self) -> Iterator[Run]:
+        """Yield all runs; what is cheap and stands beside the rest comes first."""
+        for protocol, backbone in product(self.protocols, self.backbones):
+            if self.baselines:
+                yield self._run(protocol, backbone, Entry(FEATURES, FEATURES), None, 0)
+            for entry in self._entries():
+                for bits, seed in product(self.bits, self.seeds):
+                    yield self._run(protocol, backbone, entry, bits, seed)
+
+    def _entries(self) -> list[Entry]:
+        own = [entry.method for entry in self.methods]
+        across = (ACROSS,) if any(get_method(name).text for name in own if name != FEATURES) else ()
+        beside = [Entry(name, name) for name in (*BASELINES, *across) if self.baselines and name not in own]
+        return [*beside, *self.methods]
+
+    def _run(self, protocol: str, backbone: str | None, entry: Entry, bits: int | None, seed: int) -> Run:
+        training = {**self.training, **entry.training}
+        metrics = self.metrics if bits is not None else tuple(m for m in self.metrics if _ranks(m))
+        return Run(protocol, backbone, self.image_size, self.finetune, entry, bits, seed, training, metrics)
+
+    def _check(self) -> None:
+        for kind, values in (("bits", self.bits), ("seeds", self.seeds)):
+            for value in values:
+                if isinstance(value, bool) or not isinstance(value, int) or value < (1 if kind == "bits" else 0):
+                    raise UsageError(f"{kind} holds {value!r}; give whole numbers, e.g. {kind}: [16, 32]")
+        for metric in self.metrics:
+            parse_metric(metric)
+        if self.finetune and self.baselines:
+            raise UsageError("baselines need frozen features; with `finetune: true` write `baselines: false`")
+        labels = [entry.label for entry in self._entries()]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise UsageError(f"two methods are called '{label}'; give one of them another `label`")
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _entry(given: Any) -> Entry:
+    """Read a method: its name, or a mapping with ``method`` and what it is given."""
+    if isinstance(given, str):
+        given = {"method": given}
+    if not isinstance(given, dict) or "method" not in given:
+        raise UsageError(f"method {given!r} cannot be read; write a name, or `method:` with `params:` below")
+    given = {str(key).replace("-", "_"): value for key, value in given.items()}
+    known = [one.name for one in fields(Entry)]
+    for key in given:
+        if key not in known:
+            raise unknown_name("key of a method", key, [name.replace("_", "-") for name in known])
+    for name in ("params", "training", "expansion_params"):
+        given[name] = given.get(name) or {}
+    label = given.pop("label", None)
+    given = _typed({"label": "" if label is None else str(label), **given}, Entry)
+    found = get_method(given["method"])
+    names = [one.name for one in parameters(found)]
+    for name in given["params"]:
+        if name not in names:
+            raise unknown_name(f"parameter of method '{found.name}'", str(name), names or ["(it has none)"])
+    params = _typed(given["params"], found.__init__)
+    entry = Entry(**{**given, "params": params, "training": _training(given["training"])})
+    if entry.label_expansion is None and entry.expansion_params:  # in the words of the file
+        raise UsageError(f"expansion-params need a label-expansion: {' or '.join(list_expansions())}")
+    FewLabels(entry.labels_fraction, entry.label_expansion, entry.expansion_params).check()
+    told = ", ".join(f"{name}={value}" for name, value in {**params, **entry.about_labels}.items())
+    return replace(entry, label=entry.label or (f"{found.name} ({told})" if told else found.name))
+
+
+def _typed(given: Mapping[str, Any], owner: Any, but: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the values with the types that a class or function declares for them."""
+    hints = get_type_hints(owner)
+    return {name: value if name in but else typed(value, hints[name], name) for name, value in given.items()}
+
+
+def _training(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Read training settings.
+
+    Raises:
+        UsageError: A name is unknown, or a value cannot be used.
+    """
+    known = [one.name for one in fields(Training) if one.name not in _NOT_SET_HERE]
+    for name in settings:
+        if name not in known:
+            raise unknown_name("training setting", str(name), known)
+    read = _typed(settings, Training)
+    Training(**read)
+    return read
+
+
+def _ranks(metric: str) -> bool:
+    return parse_metric(metric).radius is None

@@ -1,0 +1,251 @@
+"""The application, and the one place where errors become a line and an exit code."""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from typer.core import TyperGroup
+
+from kinbits.cli import messages
+from kinbits.errors import KinbitsError, platform_error
+
+_CODES = {
+    "0": "done",
+    "1": "a fault in kinbits",
+    "2": "wrong usage",
+    "3": "wrong data",
+    "4": "a model, index or code file is missing, damaged or does not fit",
+    "5": "a problem of the machine: permissions, disk, missing package",
+    "130": "interrupted",
+}
+EPILOG = "\n".join(
+    [
+        "Exit codes:",
+        *(f"{code:>4}  {meaning}" for code, meaning in _CODES.items()),
+        "Results go to standard output, progress and messages to standard error.",
+        "Give --quiet and --log before the command: kinbits --quiet fit ...",
+        "KINBITS_DEBUG=1 shows where an error came from.",
+    ]
+)
+INTERRUPTED = 130
+VERBS = (
+    "demo",
+    "fit",
+    "encode",
+    "index",
+    "search",
+    "evaluate",
+    "bench",
+    "inspect",
+    "calibrate",
+    "export",
+    "methods",
+    "backbones",
+    "protocols",
+    "new",
+    "doctor",
+)
+"""The modules of this package that hold commands, in the order of ``kinbits --help``."""
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_arguments: list[str] = []
+_OUR_WORDS = {
+    "pass upsert=True": "give --upsert",
+    "open the index with wait= to do so": "give --wait 30s",
+    "(labels=False)": "(--no-labels)",
+}
+"""Remedies of the library, and how a person on the command line follows them."""
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+
+class _Ordered(TyperGroup):
+    """Lists commands in the order of `VERBS`."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands."""
+        return sorted(super().list_commands(ctx), key=VERBS.index)
+
+
+class _Typer(typer.Typer):
+    """Hands paths to its commands with the home folder for `~`, also where no shell has done so: ``--model=~/m``."""
+
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[_Function], _Function]:
+        """Register a command."""
+        register = super().command(name, **settings)
+
+        def decorated(function: _Function) -> _Function:
+            @functools.wraps(function)
+            def call(**given: Any) -> Any:
+                return function(**{name: _home(value) for name, value in given.items()})
+
+            register(call)
+            return function
+
+        return decorated
+
+
+def _home(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_home(one) for one in value]
+    return Path(os.path.expanduser(value)) if isinstance(value, Path) else value
+
+
+app = _Typer(
+    name="kinbits",
+    cls=_Ordered,
+    help="Short binary codes for images, and exact search among them by Hamming distance.",
+    epilog=EPILOG,
+    context_settings=_HELP,
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def group(name: str, summary: str) -> typer.Typer:
+    """Add a verb that has verbs of its own."""
+    made = _Typer(help=summary, context_settings=_HELP, no_args_is_help=True, rich_markup_mode="rich")
+    app.add_typer(made, name=name)
+    return made
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"kinbits {version('kinbits')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show no progress and no notes; warnings and errors stay.")
+    ] = False,
+    log: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Append messages with their time to a file.", show_default=False)
+    ] = None,
+) -> None:
+    if quiet:
+        messages.keep_quiet()
+    if log is not None:
+        messages.log_to(_home(log), _arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code.
+
+    Args:
+        arguments: Without the program's name; ``sys.argv`` when None.
+    """
+    global _arguments
+    _arguments = list(sys.argv[1:] if arguments is None else arguments)
+    # Read when torch is loaded: waiting threads sleep. On a busy machine, spinning ones made training 7 times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    debug = bool(os.environ.get("KINBITS_DEBUG"))
+    _write_any_text()
+    messages.start()
+    with warnings.catch_warnings():
+        if not sys.warnoptions and not debug:
+            _calm_warnings()
+        try:
+            code = _run()
+        except Exception as error:
+            if debug:
+                raise
+            code = _tell(error)
+    messages.end(code)
+    return code
+
+
+def _write_any_text() -> None:
+    """Write escapes for what the encoding of a terminal does not have, instead of ending in the middle of a table."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _run() -> int:
+    """Run the application; its own ways to end become exit codes."""
+    try:
+        result = app(_arguments, prog_name="kinbits", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except (KeyboardInterrupt, typer.Abort):
+        messages.say("interrupted")
+        return INTERRUPTED
+    except typer.Exit as end:
+        return int(end.exit_code)
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # typer's own way to end then
+            return _reader_gone()
+        return end.code if isinstance(end.code, int) else 1
+    except BrokenPipeError:
+        return _reader_gone()
+
+
+def _reader_gone() -> int:
+    """End quietly: whoever read the output has seen enough, and Python may not complain when it flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + signal.SIGPIPE
+
+
+def _tell(error: Exception) -> int:
+    """Print one line about an error and return the exit code that belongs to it."""
+    if isinstance(error, KinbitsError):
+        messages.say(f"error: {_in_our_words(str(error))}")
+        return error.exit_code
+    formatted: Callable[[], str] | None = getattr(error, "format_message", None)
+    if formatted is not None:  # wrong usage, as typer and click tell it
+        messages.say(_usage(error, formatted()))
+        return 2
+    if isinstance(error, OSError):
+        refused = platform_error(str(error.filename or "the system refuses"), error)
+        messages.say(f"error: {refused}")
+        return refused.exit_code
+    if isinstance(error, MemoryError):
+        messages.say("error: out of memory; give a smaller batch size or less data at once")
+        return 5
+    messages.say(f"error: {type(error).__name__}: {error}; this is a fault in kinbits, KINBITS_DEBUG=1 shows where")
+    return 1
+
+
+def _in_our_words(text: str) -> str:
+    for theirs, ours in _OUR_WORDS.items():
+        text = text.replace(theirs, ours)
+    return text
+
+
+def _usage(error: Exception, message: str) -> str:
+    context: Any = getattr(error, "ctx", None)
+    if not message:  # a group without a verb has shown its help
+        return "error: give a command"
+    command = context.command_path if context is not None else "kinbits"
+    for option, usage in (("--quiet", "--quiet"), ("--log", "--log FILE")):
+        if getattr(error, "option_name", None) == option:
+            return f"error: {option} goes before the command: kinbits {usage} COMMAND ..."
+    return f"error: {message.rstrip('.')}; see `{command} --help`"
+
+
+def _calm_warnings() -> None:
+    """Show our own warnings as one line, and no other library's."""
+    warnings.simplefilter("ignore")
+    warnings.filterwarnings("default", module=r"kinbits(\..*)?")
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        messages.warn(_in_our_words(str(message)))
+
+    warnings.showwarning = show

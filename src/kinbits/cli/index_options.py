@@ -1,0 +1,68 @@
+"""What the verbs of `kinbits index` and `kinbits search` have in common: options, and how an index is opened."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kinbits.cli.app import group
+from kinbits.errors import ArtefactError
+
+if TYPE_CHECKING:
+    from kinbits.index import Encoder, Index
+
+index = group("index", "Make, change and check an index.")
+
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+def duration(text: str | float) -> float:
+    """Read a time, such as ``30``, ``30s``, ``2m`` or ``1h``, as seconds."""
+    found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)([smh]?)", str(text))
+    if found is None:
+        raise typer.BadParameter(f"'{text}' is no time; write e.g. 30s or 2m")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+IndexFolder = Annotated[Path, typer.Argument(metavar="INDEX", help="Folder of the index.", show_default=False)]
+ModelOption = Annotated[
+    Path | None,
+    typer.Option(metavar="MODEL", help="Folder of the model; the index's own if not given.", show_default=False),
+]
+WhereOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        "-w",
+        metavar="FILTER",
+        help="E.g. label=cat, 'year>=2020 and not label in (cat, dog)'; all of several must hold.",
+        show_default=False,
+    ),
+]
+UpsertOption = Annotated[bool, typer.Option("--upsert", help="Replace items whose ids exist, instead of refusing.")]
+WaitOption = Annotated[
+    float,
+    typer.Option(
+        "--wait",
+        metavar="TIME",
+        parser=duration,
+        help="Time to wait for another writer, e.g. 30s or 2m.",
+        show_default="refuse at once",
+    ),
+]
+
+
+def opened_index(folder: Path, model: Encoder | None = None, wait: float = 0.0) -> Index:
+    """Open an index; a missing one is told in the words of the command line.
+
+    Raises:
+        ArtefactError: There is none, it is damaged, or made with another model.
+    """
+    from kinbits.index import Index
+
+    if not (folder / "manifest.json").exists():
+        raise ArtefactError(f"there is no index at {folder}; `kinbits index create` makes one")
+    return Index.open(folder, model=model, wait=wait)

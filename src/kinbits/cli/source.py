@@ -1,0 +1,198 @@
+"""DATA arguments: any source that `kinbits.open_dataset` takes, or a part of a named protocol."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from kinbits._util import full_path
+from kinbits.cli.messages import note
+from kinbits.errors import KinbitsError, PlatformError, UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from kinbits.data import Dataset, Splits
+
+Part = Literal["train", "query", "database"]
+PARTS = ("train", "query", "database")
+_OPTIONS = {
+    "image_column=": "--image-column",
+    "label_column=": "--label-column",
+    "text_column=": "--text-column",
+    "id_column=": "--id-column",
+    "labels=False": "--no-labels",
+}
+_OTHERWISE = "options name columns"
+_OTHERWISE_LABELS = "--no-labels takes none as labels"
+
+DATA_HELP = "Folder, table, .npy, 'hf:NAME', or a protocol's name."
+LabelColumn = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Column of labels in a table; guessed if not given.", show_default=False),
+]
+TextColumn = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Column of texts in a table; guessed if not given.", show_default=False),
+]
+IdColumn = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Column of unique names in a table; guessed if not given.", show_default=False),
+]
+NoLabels = Annotated[
+    bool, typer.Option("--no-labels", help="Take folder names and columns as metadata, none of them as labels.")
+]
+ImageColumn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Column of images or their paths in a table; guessed if not given.", show_default=False
+    ),
+]
+ModalityOption = Annotated[
+    Literal["image", "text"],
+    typer.Option(help="What of the data is encoded: its images, or its texts, for a model that reads text."),
+]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a person named as data.
+
+    Attributes:
+        name: The argument.
+        label_column: Column of labels, or None to guess.
+        text_column: Column of texts, or None to guess.
+        image_column: Column of images or of their paths, or None to guess.
+        id_column: Column of unique names, or None to guess.
+        no_labels: Leave all labels out.
+        told: The guesses that were printed already; shared by copies.
+    """
+
+    name: str
+    label_column: str | None = None
+    text_column: str | None = None
+    image_column: str | None = None
+    id_column: str | None = None
+    no_labels: bool = False
+    told: set[str] = field(default_factory=set, compare=False, repr=False)
+
+    def open(self, part: Part) -> Dataset:
+        """Open the data.
+
+        Args:
+            part: The part to take of a protocol, unless the name says another (``cifar10-1k-5k-54k:query``).
+
+        Raises:
+            UsageError: It is neither a source nor a protocol.
+        """
+        protocol, chosen = self._protocol(part)
+        if protocol is not None:
+            found: Dataset = getattr(self._load(protocol), chosen)
+            return replace(found, labels=None, space=None) if self.no_labels else found
+        self._check_typo()
+        return self._open(self.name)
+
+    @property
+    def root(self) -> Path | None:
+        """The folder that paths in the data start from; None where it is no file or folder."""
+        path = full_path(self.name.removeprefix("folder:"))
+        return path if path.is_dir() else path.parent if path.is_file() else None
+
+    def splits(self, seed: int) -> Splits:
+        """Open a protocol, or split labelled data by seed."""
+        from kinbits.data import split_folder
+
+        protocol, _ = self._protocol("query")
+        if protocol is not None:
+            if self.no_labels and not protocol.startswith("folder:"):
+                raise UsageError(f"protocol {protocol} is measured by its labels; leave --no-labels out")
+            return self._load(protocol, seed)
+        return split_folder(self.open("database"), seed=seed)
+
+    def _load(self, protocol: str, seed: int = 0) -> Splits:
+        from kinbits.data import load_protocol, split_folder
+
+        kind, _, path = protocol.partition(":")
+        if kind == "folder" and path:
+            return split_folder(self._open(path), seed=seed)
+        return load_protocol(protocol, seed=seed)
+
+    def _open(self, path: str) -> Dataset:
+        from kinbits.data import open_dataset
+
+        with _own_words():
+            data = open_dataset(
+                os.path.expanduser(path),
+                image_column=self.image_column,
+                label_column=self.label_column,
+                text_column=self.text_column,
+                id_column=self.id_column,
+                labels=False if self.no_labels else None,
+            )
+        self._tell_guesses(data)
+        return data
+
+    def _tell_guesses(self, data: Dataset) -> None:
+        """Print once, in one line, what was guessed."""
+        line = f"guessed in {data.name}: {'; '.join(data.guesses)}"
+        if data.guesses and line not in self.told:
+            self.told.add(line)
+            note(f"{line}; {_OTHERWISE if data.labels is None else _OTHERWISE_LABELS}")
+
+    def _protocol(self, part: Part) -> tuple[str | None, str]:
+        """Return the protocol that is meant and its part; None where the name is a source of its own."""
+        from kinbits.data import list_protocols
+
+        stem, _, last = self.name.rpartition(":")
+        name, chosen = (stem, last) if last in PARTS else (self.name, part)
+        known = set(list_protocols()) - {"folder", "lists"}
+        if name.startswith(("folder:", "lists:")) or (name in known and not Path(name).exists()):
+            return name, chosen
+        return None, part
+
+    def _check_typo(self) -> None:
+        """Offer the nearest protocol for a name that is no path."""
+        from kinbits.data import list_protocols
+
+        plain = not Path(self.name).exists() and os.sep not in self.name and ":" not in self.name
+        if plain and difflib.get_close_matches(self.name, list_protocols(), n=1, cutoff=0.7):
+            raise unknown_name("data folder or protocol", self.name, list_protocols())
+
+
+@contextmanager
+def _own_words() -> Iterator[None]:
+    """Tell remedies in the words of the command line."""
+    try:
+        yield
+    except KinbitsError as error:
+        told = str(error)
+        for argument, option in _OPTIONS.items():
+            told = told.replace(argument, option)
+        raise type(error)(told) from None
+
+
+def writable_folder(folder: Path) -> Path:
+    """Make a folder for results, before any work is done for it.
+
+    Raises:
+        UsageError: A file lies there.
+        PlatformError: It cannot be made or written.
+    """
+    import tempfile
+
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file, not a folder; choose another output folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise PlatformError(
+            f"cannot write in {folder}: {error.strerror or error}; choose another output folder"
+        ) from None
+    return folder

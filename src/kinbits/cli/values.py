@@ -1,0 +1,127 @@
+"""Text from a command line or a YAML file as values of the types that Python code declares."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from kinbits._util import number, read_regular, whole_number
+from kinbits.errors import UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from kinbits.labelling import Expansion
+    from kinbits.methods import Method
+
+_TRUTH = {
+    "true": True,
+    "yes": True,
+    "on": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "off": False,
+    "0": False,
+}
+
+
+def parse(text: str, hint: Any, name: str) -> Any:
+    """Read text as a value of a type.
+
+    Args:
+        text: What was typed.
+        hint: ``int``, ``float``, ``bool``, ``str``, ``Path``, a ``Literal`` of strings or a union of these.
+        name: Of the option, for the error.
+
+    Raises:
+        UsageError: The text is no such value.
+    """
+    text = text.strip()
+    kinds = _kinds(hint)
+    if type(None) in kinds and text.lower() in ("none", "null"):
+        return None
+    for kind in kinds:
+        try:
+            return _as(text, kind)
+        except ValueError:
+            continue
+    raise UsageError(f"{name} is '{text}'; give {' or '.join(_told(kind) for kind in kinds)}")
+
+
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+
+
+def _as(text: str, kind: Any) -> Any:
+    if get_origin(kind) is Literal:
+        found = [choice for choice in get_args(kind) if str(choice) == text]
+        if not found:
+            raise ValueError(text)
+        return found[0]
+    if kind is bool:
+        if text.lower() not in _TRUTH:
+            raise ValueError(text)
+        return _TRUTH[text.lower()]
+    if kind in (int, float):
+        return whole_number(text) if kind is int else number(text)
+    if kind in (str, Path):
+        return kind(text)
+    raise ValueError(text)
+
+
+def _told(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(map(str, get_args(kind)))}"
+    names = {int: "a whole number", float: "a number", bool: "true or false", type(None): "none"}
+    return names.get(kind, "text")
+
+
+def parameters_of(method: type[Method] | type[Expansion], given: Mapping[str, str]) -> dict[str, Any]:
+    """Read the hyper-parameters of a method, or of a label expansion, by the types in the signature of ``__init__``.
+
+    Raises:
+        UsageError: It has no such parameter, or the text is no such value.
+    """
+    from kinbits.methods import parameters
+
+    hints = get_type_hints(method.__init__)
+    known = [parameter.name for parameter in parameters(method)]
+    for name in given:
+        if name not in known:
+            raise unknown_name(f"parameter of '{method.name}'", name, known or ["(it has none)"])
+    return {name: parse(text, hints.get(name, str), f"parameter {name}") for name, text in given.items()}
+
+
+def pairs(texts: Sequence[str], option: str = "--param") -> dict[str, str]:
+    """Split ``name=value`` arguments.
+
+    Raises:
+        UsageError: There is no ``=``.
+    """
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"{option} is '{text}'; give NAME=VALUE, e.g. --param margin=0.3")
+        found[name.strip()] = value
+    return found
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a mapping from a YAML file; nothing in it can run code.
+
+    Raises:
+        UsageError: The file is missing, no YAML, or no mapping.
+    """
+    import yaml
+
+    try:
+        value = yaml.safe_load(read_regular(path).decode("utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}; give the path of a YAML file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is no valid YAML ({error})") from None
+    if not isinstance(value, dict):
+        raise UsageError(f"{path} holds no `name: value` lines; write e.g. `method: orthohash`")
+    return {str(name): setting for name, setting in value.items()}

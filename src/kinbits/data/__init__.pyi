@@ -1,0 +1,90 @@
+from .cache import CachedFeatures, FeatureCache
+from .dataset import Dataset, Skipped, check_size, readable
+from .decoding import BadImage, decode
+from .doubts import doubtful_classes
+from .ground_truth import DIFFICULTIES, Difficulty, GroundTruth
+from .items import ArrayItems, ArrowItems, CroppedItems, Items, PathItems, VectorItems
+from .labels import LabelSpace
+from .pairs.pairs import Pairs, as_pairs, open_pairs, pairs_from_labels
+from .protocols.definition import DEFAULT_METRICS, Protocol, Splits
+from .protocols.registry import (
+    find_protocol,
+    list_protocols,
+    load_protocol,
+    register_protocol,
+    split_folder,
+    split_lists,
+)
+from .protocols.required_files import Needs, find_data
+from .sources.arrays import NOT_FINITE, refuse_masked
+from .sources.cells import cells_of, id_array, metadata_of, parse_json, row_is
+from .sources.columns import IMAGE_NAMES, LABEL_NAMES, pick
+from .sources.csv import read_csv, require_distinct, typed
+from .sources.files import EXTENSIONS, require_file
+from .sources.open import open_dataset
+from .sources.roles import Table
+from .sources.safe_pickle import read_pickle
+from .splits import Parts
+from .thumbnails import Tile, contact_sheet, placeholder
+from .transforms import augmentation, check_augmentation
+
+__all__ = [
+    "DEFAULT_METRICS",
+    "DIFFICULTIES",
+    "EXTENSIONS",
+    "IMAGE_NAMES",
+    "LABEL_NAMES",
+    "NOT_FINITE",
+    "ArrayItems",
+    "ArrowItems",
+    "BadImage",
+    "CachedFeatures",
+    "CroppedItems",
+    "Dataset",
+    "Difficulty",
+    "FeatureCache",
+    "GroundTruth",
+    "Items",
+    "LabelSpace",
+    "Needs",
+    "Pairs",
+    "Parts",
+    "PathItems",
+    "Protocol",
+    "Skipped",
+    "Splits",
+    "Table",
+    "Tile",
+    "VectorItems",
+    "as_pairs",
+    "augmentation",
+    "cells_of",
+    "check_augmentation",
+    "check_size",
+    "contact_sheet",
+    "decode",
+    "doubtful_classes",
+    "find_data",
+    "find_protocol",
+    "id_array",
+    "list_protocols",
+    "load_protocol",
+    "metadata_of",
+    "open_dataset",
+    "open_pairs",
+    "pairs_from_labels",
+    "parse_json",
+    "pick",
+    "placeholder",
+    "read_csv",
+    "read_pickle",
+    "readable",
+    "refuse_masked",
+    "register_protocol",
+    "require_distinct",
+    "require_file",
+    "row_is",
+    "split_folder",
+    "split_lists",
+    "typed",
+]

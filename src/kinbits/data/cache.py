@@ -1,0 +1,269 @@
+"""Features of frozen backbones on disk: computed once, then memory-mapped by every run that follows.
+
+An entry is a folder named by the hash of its key. It holds ``features.f16``, the raw float16 rows, and
+``chunks.log``, one line for each finished chunk with the checksum of its rows. A chunk's rows reach the
+disk before its line does, and every line and every chunk is checked when an entry is opened: so a process
+killed at any instant loses only the chunk it was working on, and no wrong row is ever handed out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import warnings
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinbits.errors import PlatformError, UsageError
+
+Compute = Callable[[int, int], tuple[np.ndarray, np.ndarray, Sequence[str]]]
+Progress = Callable[[int, int], None]
+
+_FORMAT = 1
+
+
+def cache_folder(name: str) -> Path:
+    """Return the folder of one kind of cached files: below ``$KINBITS_CACHE``, or else ``~/.cache/kinbits``.
+
+    Args:
+        name: ``"features"``, or ``"arrow"`` for the working copies of tables.
+    """
+    return Path(os.environ.get("KINBITS_CACHE") or "~/.cache/kinbits").expanduser() / name
+
+
+class FeatureCache:
+    """A folder of cached feature arrays.
+
+    Args:
+        root: The folder; None takes ``features`` in ``$KINBITS_CACHE``, or else in ``~/.cache/kinbits``.
+        chunk: Rows that are computed, written and, after a kill, recomputed together.
+
+    Example:
+        >>> import tempfile
+        >>> cached = FeatureCache(tempfile.mkdtemp()).open({"data": "d1", "model": "m1"}, n=3, dim=2)
+        >>> cached.fill(lambda start, stop: (np.ones((stop - start, 2)), np.ones(stop - start, bool), []))
+        >>> cached.complete, cached.array.sum()
+        (True, np.float16(6.0))
+    """
+
+    def __init__(self, root: str | os.PathLike[str] | None = None, *, chunk: int = 1024) -> None:
+        if chunk < 1:
+            raise UsageError(f"a cache chunk of {chunk} rows is impossible; use 1 or more")
+        self.root = Path(root).expanduser() if root else cache_folder("features")
+        self.chunk = chunk
+
+    def open(self, key: Mapping[str, str | int], n: int, dim: int) -> CachedFeatures:
+        """Open the entry of a key, empty if it is new; nothing is written before ``fill``.
+
+        Args:
+            key: What the features depend on: fingerprints of data and backbone, preprocessing, view.
+            n: Rows.
+            dim: Width of a row.
+
+        Raises:
+            PlatformError: The entry exists but cannot be read.
+        """
+        identity = {"format": _FORMAT, "n": n, "dim": dim, "chunk": self.chunk, "key": dict(key)}
+        text = json.dumps(identity, sort_keys=True)
+        folder = self.root / hashlib.sha256(text.encode()).hexdigest()[:40]
+        return CachedFeatures(folder, text, n, dim, self.chunk)
+
+
+class CachedFeatures:
+    """One entry of a :class:`FeatureCache`.
+
+    Attributes:
+        array: Read-only float16 ``(n, dim)``; rows that are not valid are undefined until filled.
+        valid: bool ``(n,)``: the row is there, and its item could be read.
+        reasons: row -> why its item could not be read.
+    """
+
+    def __init__(self, folder: Path, identity: str, n: int, dim: int, chunk: int) -> None:
+        self.folder, self.n, self.dim, self.chunk = folder, n, dim, chunk
+        self._identity = identity
+        self._read()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every chunk is there."""
+        return bool(self._done.all())
+
+    def fill(self, compute: Compute, progress: Progress | None = None) -> None:
+        """Compute the chunks that are missing; another process that is doing so already is waited for.
+
+        Args:
+            compute: Called with ``(start, stop)``, returns float rows ``(stop - start, dim)``, bool
+                ``(stop - start,)`` for the readable ones, and one reason for each unreadable row, in order.
+            progress: Called with (rows done, n) at the start and after each chunk.
+
+        Raises:
+            PlatformError: The folder cannot be written, or the disk is full.
+        """
+        if not self.complete:
+            with self._locked():
+                with _explained(self.folder):
+                    self._read(warn=False)  # another process may have filled it while we waited
+                    self._prepare()
+                self._fill_missing(compute, progress)
+            self._map()
+        if progress:
+            progress(self.n, self.n)
+
+    def _fill_missing(self, compute: Compute, progress: Progress | None) -> None:
+        for number in np.flatnonzero(~self._done):
+            if progress:
+                progress(min(self.n, int(self._done.sum()) * self.chunk), self.n)
+            start, stop = self._span(int(number))
+            rows, valid, reasons = compute(start, stop)
+            bad = dict(zip(np.flatnonzero(~np.asarray(valid)).tolist(), reasons, strict=True))
+            with _explained(self.folder):
+                self._write(int(number), np.ascontiguousarray(rows, np.float16), bad)
+            self._accept(int(number), bad)
+
+    def _write(self, number: int, rows: np.ndarray, bad: Mapping[int, str]) -> None:
+        start, stop = self._span(number)
+        if rows.shape != (stop - start, self.dim):
+            raise UsageError(f"compute({start}, {stop}) gave shape {rows.shape}, not {(stop - start, self.dim)}")
+        # pwrite, not the map: a full disk is then an error here, not a bus error later
+        handle = os.open(self._features, os.O_WRONLY)
+        try:
+            _write_all(handle, rows.tobytes(), start * self.dim * 2)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        record = json.dumps(
+            {
+                "chunk": number,
+                "crc": zlib.crc32(rows.tobytes()),
+                "bad": {str(r): why for r, why in bad.items()},
+            }
+        )
+        _append(self._log, f"{record}\t{zlib.crc32(record.encode()):08x}\n")
+
+    def _accept(self, number: int, bad: Mapping[int, str]) -> None:
+        start, stop = self._span(number)
+        self._done[number] = True
+        self.valid[start:stop] = True
+        for row, reason in bad.items():
+            self.valid[start + row] = False
+            self.reasons[start + row] = reason
+
+    def _span(self, number: int) -> tuple[int, int]:
+        return number * self.chunk, min(self.n, (number + 1) * self.chunk)
+
+    @property
+    def _features(self) -> Path:
+        return self.folder / "features.f16"
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "chunks.log"
+
+    def _read(self, *, warn: bool = True) -> None:
+        """Take over what the folder holds, as far as its checksums agree."""
+        self._done = np.zeros(-(-self.n // self.chunk), bool)
+        self.valid = np.zeros(self.n, bool)
+        self.reasons: dict[int, str] = {}
+        with _explained(self.folder):
+            records = _records(self._log)
+            damaged = [number for number, record in records.items() if not self._intact(number, record)]
+        for number, record in records.items():
+            if number not in damaged:
+                self._accept(number, {int(row): why for row, why in record["bad"].items()})
+        if damaged and warn:
+            warnings.warn(
+                f"{len(damaged)} of {len(records)} cached feature chunks in {self.folder} are damaged; "
+                "they are computed again",
+                stacklevel=4,
+            )
+        self._map()
+
+    def _intact(self, number: int, record: Mapping[str, Any]) -> bool:
+        start, stop = self._span(number)
+        if not 0 <= number < len(self._done):
+            return False
+        try:
+            with self._features.open("rb") as file:
+                file.seek(start * self.dim * 2)
+                rows = file.read((stop - start) * self.dim * 2)
+        except FileNotFoundError:
+            return False
+        return len(rows) == (stop - start) * self.dim * 2 and zlib.crc32(rows) == record["crc"]
+
+    def _map(self) -> None:
+        size = self.n * self.dim * 2
+        if size and self._features.exists() and self._features.stat().st_size == size:
+            self.array: np.ndarray = np.memmap(self._features, np.float16, "r", shape=(self.n, self.dim))
+        else:
+            self.array = np.broadcast_to(np.float16(0), (self.n, self.dim))
+
+    def _prepare(self) -> None:
+        """Make the files, at full size; a truncated file grows back with zeros in its missing chunks."""
+        (self.folder / "key.json").write_text(self._identity)
+        with self._features.open("ab") as file:
+            file.truncate(self.n * self.dim * 2)
+        self._log.touch()
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)  # the names of the new files must survive as well
+        finally:
+            os.close(handle)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the entry for writing; the kernel lets go of it when a process dies."""
+        with contextlib.ExitStack() as stack:
+            with _explained(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                file = stack.enter_context((self.folder / "lock").open("w"))
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def _records(log: Path) -> dict[int, dict[str, Any]]:
+    """Read the lines whose checksum agrees: the last one may be torn, and then does not count."""
+    if not log.exists():
+        return {}
+    records = {}
+    for line in log.read_bytes().splitlines():
+        text, _, crc = line.rpartition(b"\t")
+        if crc == f"{zlib.crc32(text):08x}".encode():
+            record = json.loads(text)
+            records[int(record["chunk"])] = record
+    return records
+
+
+def _append(path: Path, line: str) -> None:
+    handle = os.open(path, os.O_RDWR | os.O_APPEND)
+    try:
+        size = os.fstat(handle).st_size
+        torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+        os.write(handle, (("\n" if torn else "") + line).encode())
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_all(handle: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(handle, view, offset)
+        view, offset = view[written:], offset + written
+
+
+@contextlib.contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PlatformError(
+            f"the feature cache {folder.parent} cannot be used ({error.strerror or error}); "
+            "set KINBITS_CACHE to a writable folder on a disk with free space"
+        ) from error

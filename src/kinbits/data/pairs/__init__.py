@@ -1,0 +1,1 @@
+"""Pairs of items: from labels, from tables, and from 3D reconstructions."""

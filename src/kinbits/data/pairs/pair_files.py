@@ -1,0 +1,149 @@
+"""Tables of pairs, of clusters, and of images that see common 3D points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from kinbits._util import number, places_in_runs
+from kinbits.data.sources.csv import read_csv
+from kinbits.errors import DataError, UsageError
+
+A, B = ("path_a", "name_a", "id_a"), ("path_b", "name_b", "id_b")
+ONE, CLUSTER = ("path", "name", "id"), ("cluster", "cluster_id")
+FORMS = "path_a,path_b,label[,weight] or path,cluster or name_a,name_b,shared_points,overlap"
+
+
+@dataclass(frozen=True)
+class Covisible:
+    """When two images of one reconstruction count as similar; see `open_pairs`."""
+
+    min_shared: int = 20
+    min_overlap: float = 0.1
+    max_overlap: float = 1.0
+    most: int = 20
+    longest_track: int = 100
+
+    def __post_init__(self) -> None:
+        if self.min_shared < 1 or self.most < 1 or self.longest_track < 2:
+            raise UsageError(
+                f"min_shared {self.min_shared}, most {self.most}, longest_track {self.longest_track}: "
+                "need at least 1, 1 and 2"
+            )
+        if not 0 <= self.min_overlap <= self.max_overlap <= 1:
+            raise UsageError(
+                f"min_overlap {self.min_overlap}, max_overlap {self.max_overlap}: "
+                "need 0 <= min_overlap <= max_overlap <= 1"
+            )
+
+    def enough(self, shared: np.ndarray, overlap: np.ndarray) -> np.ndarray:
+        """Tell which pairs pass the thresholds, bool ``(p,)``."""
+        kept: np.ndarray = (shared >= self.min_shared) & (overlap >= self.min_overlap) & (overlap <= self.max_overlap)
+        return kept
+
+    def choose(self, a: np.ndarray, b: np.ndarray, shared: np.ndarray, overlap: np.ndarray) -> np.ndarray:
+        """Tell which pairs pass, and are among the best of one of their images, bool ``(p,)``."""
+        rows = np.flatnonzero(self.enough(shared, overlap))
+        ends = np.concatenate([a[rows], b[rows]])
+        others, points = np.concatenate([b[rows], a[rows]]), np.tile(shared[rows], 2)
+        order = np.lexsort([others, -points, ends])
+        best = order[places_in_runs(ends[order]) < self.most]
+        chosen = np.zeros(len(a), bool)
+        chosen[np.tile(rows, 2)[best]] = True
+        return chosen
+
+
+@dataclass
+class NamedPairs:
+    """Pairs and clusters as a source names them.
+
+    Args:
+        source: What to call the source.
+        a: One image of each pair.
+        b: The other.
+        similar: Whether they belong together, bool ``(p,)``.
+        weight: How much each counts, float ``(p,)``.
+        members: Images of which the cluster is known.
+        clusters: Their clusters.
+    """
+
+    source: str
+    a: Sequence[str] = ()
+    b: Sequence[str] = ()
+    similar: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    weight: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    members: Sequence[str] = ()
+    clusters: Sequence[str] = ()
+
+
+def read_pair_file(path: Path, limits: Covisible) -> NamedPairs:
+    """Read a table; its header says which kind it is.
+
+    Args:
+        path: A ``.csv``, or ``.tsv`` with tabs.
+        limits: What makes a pair similar, for tables of common points.
+
+    Raises:
+        DataError: It is no such table, or a value is out of range.
+    """
+    columns = _table(path)
+    a, b, one, cluster = (_first(columns, names) for names in (A, B, ONE, CLUSTER))
+    if a is not None and b is not None and "label" in columns:
+        return _labelled(path, a, b, columns)
+    if a is not None and b is not None and {"shared_points", "overlap"} <= set(columns):
+        shared, overlap = (_numbers(path, columns, name) for name in ("shared_points", "overlap"))
+        names, ends = np.unique([*a, *b], return_inverse=True)
+        first, second = ends.reshape(2, -1)
+        chosen = np.flatnonzero(limits.choose(first, second, shared, overlap))
+        return similar_pairs(path, [a[row] for row in chosen], [b[row] for row in chosen], names.tolist())
+    if one is not None and cluster is not None:
+        return NamedPairs(str(path), members=one, clusters=cluster)
+    raise DataError(f"{path} has columns {', '.join(columns)}; a table of pairs starts with a line {FORMS}")
+
+
+def similar_pairs(path: Path, a: list[str], b: list[str], members: list[str]) -> NamedPairs:
+    """Return similar pairs of images that are one cluster."""
+    full = np.ones(len(a))
+    return NamedPairs(str(path), a, b, full > 0, full, members, [""] * len(members))
+
+
+def _first(columns: dict[str, list[str]], names: Sequence[str]) -> list[str] | None:
+    return next((columns[name] for name in names if name in columns), None)
+
+
+def _labelled(path: Path, a: list[str], b: list[str], columns: dict[str, list[str]]) -> NamedPairs:
+    label = _numbers(path, columns, "label")
+    wrong = np.flatnonzero((label != 0) & (label != 1))
+    if len(wrong):
+        raise DataError(f"{path}, line {wrong[0] + 2}: label is {columns['label'][wrong[0]]}; give 1 similar, 0 not")
+    weight = _numbers(path, columns, "weight") if "weight" in columns else np.ones(len(a))
+    wrong = np.flatnonzero(weight < 0)
+    if len(wrong):
+        raise DataError(f"{path}, line {wrong[0] + 2}: weight is {weight[wrong[0]]}; give 0 or more")
+    selves = [row for row, (one, other) in enumerate(zip(a, b, strict=True)) if one == other]
+    if selves:
+        raise DataError(f"{path}, line {selves[0] + 2}: '{a[selves[0]]}' is paired with itself; remove the line")
+    return NamedPairs(str(path), a, b, label == 1, weight)
+
+
+def _table(path: Path) -> dict[str, list[str]]:
+    """Read all columns as text: a name such as 0012 is no number."""
+    try:
+        table = read_csv(path)
+    except (DataError, OSError) as error:
+        raise DataError(f"{error}; a table of pairs has a first line {FORMS}") from None
+    columns = {name.strip().lower(): table[name].to_pylist() for name in table.column_names}
+    return {name: [cell or "" for cell in cells] for name, cells in columns.items()}
+
+
+def _numbers(path: Path, columns: dict[str, list[str]], name: str) -> np.ndarray:
+    try:
+        values = np.array([number(cell) for cell in columns[name]], np.float64)
+    except ValueError:
+        values = np.full(1, np.nan)
+    if not np.isfinite(values).all():
+        raise DataError(f"{path}: column {name} holds what is no number; correct it")
+    return values

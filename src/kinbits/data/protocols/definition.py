@@ -1,0 +1,194 @@
+"""What a protocol is: the definition that data are checked against, and the parts that come out."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from kinbits.data.dataset import Dataset, Skipped
+from kinbits.data.ground_truth import GroundTruth
+from kinbits.data.labels import LabelSpace
+from kinbits.data.protocols.required_files import Needs
+from kinbits.errors import DataError
+
+SAME_CLASS = "same class"
+SHARED_LABEL = "at least one shared label"
+CLASS_TREE = f"{SAME_CLASS}; hp and mahp count nearness in the class tree"
+LISTED = "ground-truth list of the query"
+PARTNER = "the query's own text or image"
+DEFAULT_METRICS = ("map@all", "map@1000", "precision@100", "precision@r2")
+PARTNER_METRICS = ("recall@1", "recall@5", "recall@10", "mrr")
+TIES = "expected value over random order of equal distances"
+NO_ANSWER = "queries without a relevant item are left out of every mean, and counted"
+PARTS = ("train", "query", "database")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is compared with what, so that two numbers mean the same.
+
+    Args:
+        name: The name that `load_protocol` takes.
+        version: Goes up whenever the definition changes.
+        summary: One line: where the rows come from.
+        train: Number of rows to learn from.
+        query: Number of rows to search with.
+        database: Number of rows to search in.
+        checksum: sha256 over the sorted names of the three parts for ``seed``; empty where it is not fixed: a split of
+            the user's own data before it is drawn, or lists of which no complete copy was at hand.
+        relevance: The rule in words.
+        overlap: Whether train rows are also in the database. Queries are in neither, but for `paired`.
+        metrics: Names of the metrics that `kinbits.evaluate` reports; the first, with its cut-off, is the one of
+            published tables.
+        seed: The seed that the split was drawn with.
+        classes: Number of classes or labels; 0 where it is the user's, or where there are none.
+        unlabelled: Part -> how many of its rows have no label; parts that are not named are not checked.
+        legacy: The definition (``legacy=`` of the metrics) that most published tables of this split were computed with.
+        source: Who defined the split, and what was checked.
+        needs: The files; None where the user names the source.
+    """
+
+    name: str
+    version: int
+    summary: str
+    train: int
+    query: int
+    database: int
+    checksum: str = ""
+    relevance: str = SAME_CLASS
+    overlap: bool = False
+    metrics: tuple[str, ...] = DEFAULT_METRICS
+    seed: int = 0
+    classes: int = 0
+    unlabelled: Mapping[str, int] = field(default_factory=dict, hash=False)
+    legacy: str = ""
+    source: str = ""
+    needs: Needs | None = None
+
+    @property
+    def paired(self) -> bool:
+        """Whether the one answer to an image is its own text, and to a text its image; queries are in the database."""
+        return self.relevance == PARTNER
+
+    @property
+    def cutoff(self) -> int | None:
+        """How much of the ranking the first metric looks at; None for the whole database."""
+        cut = self.metrics[0].partition("@")[2]
+        return int(cut) if cut.isdigit() else None
+
+    def card(self) -> str:
+        """State the definition: sizes, relevance, metric, cut-off, ties, checksum, source, and the files needed."""
+        graded = "; ndcg, acg and wmap count the shared labels" if self.relevance == SHARED_LABEL else ""
+        facts = {
+            **{part: self._size(part) for part in PARTS},
+            "relevant": self.relevance + graded + (f"; {self.classes:,} classes" if self.classes else ""),
+            "metric": self._metric(),
+            "ties": TIES + (f'; published tables: legacy="{self.legacy}"' if self.legacy else ""),
+            "no answer": NO_ANSWER,
+            "checksum": self.checksum or "not fixed; that of the data at hand is shown when they are opened",
+            "source": self.source,
+            "files": self.needs.describe() if self.needs is not None else "any labelled source",
+        }
+        lines = [_folded(f"{name:<10} {value}") for name, value in facts.items() if value]
+        return "\n".join([_folded(f"{self.name} (version {self.version}, seed {self.seed}): {self.summary}"), *lines])
+
+    def _size(self, part: str) -> str:
+        count, blank = getattr(self, part), self.unlabelled.get(part, 0)
+        if not count:
+            return "none" if part == "train" and self.needs is not None else "as the source has it"
+        extra = f", {blank:,} of them without a label" if blank else ""
+        inside = ", the train rows among them" if part == "database" and self.overlap else ""
+        return f"{count:,}{extra}{inside}"
+
+    def _metric(self) -> str:
+        cut = "the whole database" if self.cutoff is None else f"the first {self.cutoff:,} of the ranking"
+        others = f"; also {', '.join(self.metrics[1:])}" if self.metrics[1:] else ""
+        return f"{self.metrics[0]} over {cut}{others}"
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The three parts of a protocol.
+
+    Args:
+        train: What is learned from; may be empty where a protocol only measures.
+        query: What is searched with.
+        database: What is searched in.
+        protocol: The definition, with the checksum of exactly these parts.
+        skipped: Items that are in no part, and why.
+        ground_truth: What answers each query, where that is listed and does not follow from labels.
+        notes: What was found in the source and put right, e.g. repeated lines of a list.
+    """
+
+    train: Dataset
+    query: Dataset
+    database: Dataset
+    protocol: Protocol
+    skipped: tuple[Skipped, ...] = ()
+    ground_truth: GroundTruth | None = None
+    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        sizes = (
+            f"{len(self.train):,} to learn from, {len(self.query):,} queries, {len(self.database):,} in the database"
+        )
+        return f"Splits({self.protocol.name}: {sizes})"
+
+    @property
+    def space(self) -> LabelSpace:
+        """What the labels mean."""
+        if self.train.space is None:
+            raise DataError(f"protocol '{self.protocol.name}' has no labels; open data with labels")
+        return self.train.space
+
+    @property
+    def unlabelled(self) -> dict[str, int]:
+        """Part -> number of its rows that have no label, and so are relevant to nothing."""
+        return {part: count_unlabelled(getattr(self, part)) for part in PARTS}
+
+    def describe(self) -> str:
+        """Say in a few lines what is compared with what."""
+        own = self.protocol
+        lines = [
+            f"{own.name} (version {own.version}, seed {own.seed}): {own.summary}",
+            f"train {len(self.train)}, query {len(self.query)}, database {len(self.database)}; {self._relation()}",
+            f"relevant: {own.relevance}; {self._labels()}",
+            f"metrics: {', '.join(own.metrics)}; ties: {TIES}",
+            f"checksum {own.checksum}",
+        ]
+        blank = {} if self.ground_truth is not None else self.unlabelled
+        if any(blank.values()):
+            said = ", ".join(f"{count:,} {part}" for part, count in blank.items() if count)
+            lines.append(f"without a label: {said} rows; {NO_ANSWER}")
+        lines += [f"note: {note}" for note in self.notes]
+        if self.skipped:
+            lines.append(f"left out: {len(self.skipped)} (first: {self.skipped[0].id}: {self.skipped[0].reason})")
+        return "\n".join(lines)
+
+    def _relation(self) -> str:
+        shared = int(np.isin(self.train.ids, self.database.ids).sum())
+        if self.protocol.paired:
+            return f"the queries are also in the database{', the train rows too' if shared else ''}"
+        if not shared:
+            return "no row is in two parts"
+        return f"{'the' if shared == len(self.train) else f'{shared:,}'} train rows are also in the database"
+
+    def _labels(self) -> str:
+        texts = ", with texts" if self.train.texts is not None else ""
+        if self.ground_truth is not None:
+            return self.ground_truth.describe() + texts
+        return self.space.describe() + texts
+
+
+def count_unlabelled(part: Dataset) -> int:
+    """Count the rows without any label."""
+    if part.labels is None:
+        return len(part)
+    return int((~part.labels.any(axis=1)).sum() if part.labels.ndim == 2 else (part.labels < 0).sum())
+
+
+def _folded(text: str) -> str:
+    return textwrap.fill(text, 98, subsequent_indent=" " * 11, break_long_words=False, break_on_hyphens=False)

@@ -1,0 +1,159 @@
+"""The ground-truth files of landmark retrieval: Revisited Oxford and Paris, and Google Landmarks v2."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinbits.data.sources.files import read_text
+from kinbits.data.sources.list_files import read_lines
+from kinbits.data.sources.mat import read_mat, texts, variable
+from kinbits.data.sources.safe_pickle import read_pickle
+from kinbits.errors import DataError
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """What ``gnd_roxford5k`` or ``gnd_rparis6k`` says.
+
+    Args:
+        queries: Names of the q query photos, without extension.
+        database: Names of the database photos.
+        boxes: float64 ``(q, 4)``: left, top, right, bottom of the part of the photo that is searched with.
+        easy: For each query, int64 rows of the database.
+        hard: Likewise.
+        junk: Likewise.
+    """
+
+    queries: tuple[str, ...]
+    database: tuple[str, ...]
+    boxes: np.ndarray
+    easy: tuple[np.ndarray, ...]
+    hard: tuple[np.ndarray, ...]
+    junk: tuple[np.ndarray, ...]
+
+
+def read_revisited(path: Path) -> Landmarks:
+    """Read the ground truth of Revisited Oxford or Paris from ``.pkl`` (nothing in it is run), ``.mat`` or ``.json``.
+
+    The row numbers of the ``.mat`` file start at 1, those of the others at 0.
+
+    Raises:
+        DataError: The file is damaged, or lacks what it should hold.
+    """
+    readers = {".pkl": read_pickle, ".mat": _from_mat, ".json": _json}
+    try:
+        return _landmarks(readers[path.suffix](path), path)
+    except DataError:
+        raise
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise DataError(f"{path}: no usable easy, hard, junk and bbx ({error}); get the original file") from None
+
+
+def read_landmarks(path: Path) -> tuple[list[str], list[int]]:
+    """Read ``train_clean.csv``: lines ``landmark_id,image image ...``; returns the images and each one's landmark.
+
+    Raises:
+        DataError: Another header, or a landmark that is no whole number.
+    """
+    images: list[str] = []
+    landmarks: list[int] = []
+    for number, (landmark, listed) in enumerate(_pairs(path, "landmark_id"), 2):
+        if not landmark.isdigit():
+            raise DataError(f"{path}: line {number} starts with '{landmark}', not with the number of a landmark")
+        found = listed.split()
+        images += found
+        landmarks += [int(landmark)] * len(found)
+    return images, landmarks
+
+
+def read_ids(path: Path) -> list[str]:
+    """Read the first column of a CSV file with the header ``id``.
+
+    Raises:
+        DataError: Another header.
+    """
+    return [id for id, _ in _pairs(path, "id")]
+
+
+def read_answers(path: Path) -> dict[str, list[str]]:
+    """Read which index images answer which query, without the queries that are not scored.
+
+    Args:
+        path: ``retrieval_solution_v2.1.csv`` (``id,images,usage``; usage ``Ignored`` is left out), or JSON of the form
+            ``{"query": ["image", ...]}``.
+
+    Raises:
+        DataError: Another header, or no query with an answer.
+    """
+    if path.suffix == ".json":
+        found = {str(query): [str(image) for image in images] for query, images in _json(path).items()}
+    else:
+        rows = csv.DictReader(io.StringIO(read_text(path), newline=""))
+        fields = {name.lower(): name for name in rows.fieldnames or ()}
+        if not {"id", "images", "usage"} <= set(fields):
+            raise DataError(f"{path}: the header is {rows.fieldnames}, not id,images,usage; get the original file")
+        scored = [row for row in rows if row[fields["usage"]] != "Ignored"]
+        found = {row[fields["id"]]: row[fields["images"]].split() for row in scored}
+    if not any(found.values()):
+        raise DataError(f"{path}: no query has an answer; get the original file")
+    return found
+
+
+def _pairs(path: Path, first: str) -> list[tuple[str, str]]:
+    """Cut lines at the first comma; the csv module refuses the long lists of images."""
+    lines = read_lines(path)
+    if lines[0].split(",")[0].strip('"').lower() != first:
+        raise DataError(f"{path}: the header is '{lines[0][:60]}', which does not start with {first}")
+    cut = (line.partition(",") for line in lines[1:])
+    return [(head.strip('"'), tail.strip('"')) for head, _, tail in cut]
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(read_text(path))
+    except ValueError as error:
+        raise DataError(f"{path}: no JSON ({error}); get the file again") from None
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: JSON of a {type(found).__name__}, not of an object; get the file again")
+    return found
+
+
+def _from_mat(path: Path) -> dict[str, Any]:
+    mat = read_mat(path)
+    queries = variable(mat, ("gnd",), path).reshape(-1)
+    if queries.dtype.names is None:
+        raise DataError(f"{path}: 'gnd' is no structure; get the original file")
+    gnd = [{name: _numbers(one[name]) - (name != "bbx") for name in queries.dtype.names} for one in queries]
+    return {"gnd": gnd, **{key: texts(variable(mat, (key,), path)) for key in ("imlist", "qimlist")}}
+
+
+def _numbers(cell: Any) -> np.ndarray:
+    return np.asarray(cell, np.float64).reshape(-1)
+
+
+def _landmarks(found: Any, path: Path) -> Landmarks:
+    lacks = [key for key in ("imlist", "qimlist", "gnd") if not isinstance(found, Mapping) or key not in found]
+    if lacks:
+        raise DataError(f"{path}: no {', '.join(lacks)} in it; get the file of Revisited Oxford and Paris")
+    queries, gnd = found["qimlist"], found["gnd"]
+    if len(gnd) != len(queries):
+        raise DataError(f"{path}: {len(gnd)} ground truths for {len(queries)} queries; get the original file")
+    boxes = np.array([_numbers(one["bbx"]) for one in gnd]).reshape(len(gnd), 4)
+    lists = (tuple(_rows(one[grade]) for one in gnd) for grade in ("easy", "hard", "junk"))
+    return Landmarks(_names(queries), _names(found["imlist"]), boxes, *lists)
+
+
+def _names(values: Sequence[Any]) -> tuple[str, ...]:
+    return tuple(map(str, values))
+
+
+def _rows(values: Any) -> np.ndarray:
+    return np.asarray(values).reshape(-1).astype(np.int64)

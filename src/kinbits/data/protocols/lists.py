@@ -1,0 +1,137 @@
+"""Collections whose parts are given by list files: NUS-WIDE, MS-COCO, ImageNet-100, MIR-Flickr-25k."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from kinbits.data.dataset import Dataset
+from kinbits.data.items import PathItems
+from kinbits.data.labels import LabelSpace
+from kinbits.data.protocols.required_files import Needs, check_images
+from kinbits.data.sources.columns import from_multi_hot
+from kinbits.data.sources.list_files import ListFile, read_list
+from kinbits.data.splits import Parts
+from kinbits.errors import DataError
+
+TRAIN, QUERY, DATABASE = (
+    "train.txt | train_img.txt",
+    "test.txt | test_img.txt | query.txt | query_img.txt",
+    "database.txt | database_img.txt",
+)
+LIST_FILES = (TRAIN, QUERY, DATABASE)
+LIST_NEEDS = Needs(("lists",), LIST_FILES, "lines 'path 0 1 0 ...' or 'path 3', or *_img.txt with *_label.txt beside")
+
+
+def open_lists(folder: Path, *, train_in_database: bool = False) -> tuple[Dataset, Parts]:
+    """Open the images that the lists in a folder name, and the parts.
+
+    An image is known by its file's name, since the folders in the paths differ from copy to copy (by its path where
+    two folders hold files of one name); leading folders that do not exist here (``/home/someone/coco/``) are left out.
+    A line that repeats an image of its list counts once, and a query that the database list repeats is taken out of the
+    database; both are noted.
+
+    Args:
+        folder: Holds the lists; the images lie in it, in a folder of it, or beside it.
+        train_in_database: Add the train rows to the database where the list leaves them out.
+
+    Raises:
+        DataError: A list or an image is missing, or the lists contradict each other.
+    """
+    lists = {part: read_list(LIST_NEEDS.file(folder, wanted)) for part, wanted in _wanted().items()}
+    _check_widths(lists.values())
+    paths = [path for one in lists.values() for path in _located(one, folder)]
+    ids, first, rows = np.unique(_names(paths, folder), return_index=True, return_inverse=True)
+    labels = np.concatenate([one.labels for one in lists.values()])
+    _check_agree(labels, labels[first][rows], paths)
+    found, space = _labelled(labels[first], str(folder))
+    data = Dataset(PathItems([paths[row] for row in first]), ids, found, space, name=folder.name)
+    return data, _parts(lists, rows, train_in_database)
+
+
+def _wanted() -> dict[str, str]:
+    return {"train": TRAIN, "query": QUERY, "database": DATABASE}
+
+
+def _names(paths: list[str], folder: Path) -> np.ndarray:
+    """Name images by their files, or by their paths where two folders hold files of one name."""
+    names = [os.path.basename(path) for path in paths]
+    if len(set(names)) < len(set(paths)):
+        names = [os.path.relpath(path, folder) for path in paths]
+    return np.array(names, np.str_)
+
+
+def _parts(lists: dict[str, ListFile], rows: np.ndarray, train_in_database: bool) -> Parts:
+    """Return the rows of train, query and database, each row once, and note what was put right."""
+    ends = np.cumsum([len(one.images) for one in lists.values()])[:-1]
+    train, query, database = (_once(part) for part in np.split(rows, ends))
+    notes = [
+        f"{one.path.name} repeats {len(one.images) - len(kept):,} images; each counts once"
+        for one, kept in zip(lists.values(), (train, query, database), strict=True)
+        if len(kept) < len(one.images)
+    ]
+    leaked = np.isin(database, query)
+    if leaked.any():
+        notes.append(f"{int(leaked.sum()):,} queries stood in the database list too, and were taken out of it")
+        database = database[~leaked]
+    absent = train[~np.isin(train, database)] if train_in_database else train[:0]
+    if len(absent):
+        notes.append(f"{len(absent):,} train images were not in the database list, and were added to it")
+        database = np.concatenate([database, absent])
+    return Parts(train, query, database, notes=tuple(notes))
+
+
+def _once(rows: np.ndarray) -> np.ndarray:
+    """Keep the first of equal rows, in the order of the list."""
+    return np.asarray(rows[np.sort(np.unique(rows, return_index=True)[1])], np.int64)
+
+
+def _check_widths(lists: Iterable[ListFile]) -> None:
+    widths = {str(one.path): one.labels.shape[1] for one in lists}
+    if len(set(widths.values())) > 1:
+        said = ", ".join(f"{path} {width}" for path, width in widths.items())
+        raise DataError(f"the lists have different numbers of labels a line: {said}; take lists of one source")
+    if not min(widths.values()):
+        raise DataError(f"{next(iter(widths))} has no labels, so nothing says what is relevant; write 'path 0 1 0 ...'")
+
+
+def _check_agree(labels: np.ndarray, expected: np.ndarray, paths: list[str]) -> None:
+    differ = np.flatnonzero((labels != expected).any(axis=1))
+    if len(differ):
+        raise DataError(
+            f"{len(differ):,} images have other labels in another list (first: {paths[differ[0]]}); the lists are not "
+            "of one source"
+        )
+
+
+def _labelled(labels: np.ndarray, source: str) -> tuple[np.ndarray, LabelSpace]:
+    if labels.shape[1] > 1:
+        return from_multi_hot(labels, None, source)
+    single = labels[:, 0]
+    if single.min() < -1:
+        raise DataError(f"{source}: label {single.min()}; class numbers start at 0, and -1 means unlabelled")
+    return single, LabelSpace(tuple(map(str, range(int(single.max()) + 1))))
+
+
+def _located(one: ListFile, folder: Path) -> list[str]:
+    """Find the images of a list: below the folder or beside it, less leading folders that do not exist here."""
+    base, cut = _base(one, folder)
+    paths = [os.path.normpath(os.path.join(base, *image.split("/")[cut:])) for image in one.images]
+    check_images(paths, one.path)
+    return paths
+
+
+def _base(one: ListFile, folder: Path) -> tuple[Path, int]:
+    """Choose the place and the number of leading folders to cut that suit most of a few images, spread evenly."""
+    places = [folder, *sorted(entry for entry in folder.iterdir() if entry.is_dir()), folder.parent]
+    votes: Counter[tuple[Path, int]] = Counter()
+    for image in one.images[:: max(1, len(one.images) // 8)]:
+        steps = image.split("/")
+        absolute = [(Path("/"), 1)] if image.startswith("/") else []
+        tails = (*absolute, *((place, cut) for cut in range(len(steps)) for place in places if steps[cut]))
+        votes.update([found for found in tails if found[0].joinpath(*steps[found[1] :]).is_file()][:1])
+    return votes.most_common(1)[0][0] if votes else (folder, one.images[0].startswith("/"))

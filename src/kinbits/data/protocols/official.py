@@ -1,0 +1,69 @@
+"""Parts that the publisher of a collection has fixed, in a column ``split``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from kinbits.data.dataset import Dataset
+from kinbits.data.splits import Draw, Parts
+from kinbits.errors import DataError
+
+
+def official(data: Dataset, seed: int) -> tuple[Draw, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the shuffler, the labels, and the rows of the official train and test parts.
+
+    Raises:
+        DataError: No labels, or no column ``split``.
+    """
+    if data.labels is None:
+        raise DataError(f"{data.name}: the data of this protocol have no labels; get the original files")
+    splits = np.asarray(column(data, "split"))
+    return Draw(data.ids, seed), data.labels, np.flatnonzero(splits == "train"), np.flatnonzero(splits == "test")
+
+
+def by_split(data: Dataset, seed: int, *, also_searched: Sequence[str] = ()) -> Parts:
+    """Query the test rows; learn from the train rows, and search them.
+
+    Args:
+        data: With a column ``split``.
+        seed: Shuffles the rows inside each part.
+        also_searched: Further splits that the database holds, e.g. ``val``.
+    """
+    draw, _, train, test = official(data, seed)
+    train = draw.shuffled(train)
+    query = draw.shuffled(test)
+    more = np.flatnonzero(np.isin(np.asarray(column(data, "split")), also_searched)) if also_searched else train[:0]
+    database = draw.shuffled(np.concatenate([train, more])) if len(more) else train
+    return Parts(train, query, database)
+
+
+def renamed(data: Dataset) -> Dataset:
+    """Name each row split/class/file: the sources' own file names may repeat across classes."""
+    if data.labels is None or data.space is None:
+        raise DataError(f"{data.name}: the data of this protocol have no labels; get the original files")
+    classes = np.array(data.space.names)[data.labels]
+    names = data.columns["name"] if "name" in data.columns else [Path(name).stem for name in data.ids.tolist()]
+    ids = [f"{s}/{c}/{n}" for s, c, n in zip(column(data, "split"), classes, names, strict=True)]
+    return replace(data, ids=np.array(ids, dtype=np.str_))
+
+
+def split_names(data: Dataset) -> Dataset:
+    """Name each row split/name, or split/row where the source has no names."""
+    names = data.columns["name"] if "name" in data.columns else range(len(data))
+    ids = [f"{split}/{name}" for split, name in zip(column(data, "split"), names, strict=True)]
+    return replace(data, ids=np.array(ids, dtype=np.str_))
+
+
+def column(data: Dataset, name: str) -> Sequence[object]:
+    """Return a column of metadata.
+
+    Raises:
+        DataError: There is none of that name.
+    """
+    if name not in data.columns:
+        raise DataError(f"{data.name}: no column '{name}', which this protocol needs; get the original files")
+    return data.columns[name]

@@ -1,0 +1,228 @@
+"""The registry of protocols, and the loader that checks data against their definitions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from kinbits.data.dataset import Dataset, Skipped
+from kinbits.data.protocols.definition import PARTNER, PARTNER_METRICS, SAME_CLASS, SHARED_LABEL, Protocol, Splits
+from kinbits.data.protocols.lists import LIST_NEEDS, open_lists
+from kinbits.data.protocols.required_files import Folder
+from kinbits.data.sources.open import open_dataset
+from kinbits.data.splits import Parts, checksum, draw_pairs, draw_shares
+from kinbits.errors import DataError, UsageError, unknown_name
+
+Builder = Callable[[Folder, int], tuple[Dataset, Parts]]
+
+REGISTRY: dict[str, tuple[Protocol, Builder]] = {}
+
+
+def register_protocol(protocol: Protocol) -> Callable[[Builder], Builder]:
+    """Register the function that builds a protocol's collection and parts from ``(data_dir, seed)``.
+
+    Args:
+        protocol: The definition that the result is checked against.
+
+    Raises:
+        UsageError: The name is taken.
+    """
+
+    def keep(builder: Builder) -> Builder:
+        if protocol.name in {*REGISTRY, *OPEN}:
+            raise UsageError(f"protocol '{protocol.name}' is registered already; choose another name")
+        REGISTRY[protocol.name] = (protocol, builder)
+        return builder
+
+    return keep
+
+
+FOLDER = Protocol(
+    "folder",
+    1,
+    "any labelled collection, split class by class by seed: 10 % query, 50 % train, the rest database",
+    train=0,
+    query=0,
+    database=0,
+    relevance=f"{SAME_CLASS}, or {SHARED_LABEL}",
+)
+LISTS = replace(
+    FOLDER,
+    name="lists",
+    summary="a folder with the lists train.txt, test.txt and database.txt ('path 0 1 0 ...' or 'path 3' lines), "
+    "as they are",
+    overlap=True,
+)
+OPEN = {protocol.name: protocol for protocol in (FOLDER, LISTS)}
+
+
+def list_protocols() -> dict[str, str]:
+    """Return the names of all protocols, sorted, each with a line that describes it."""
+    known = {name: protocol.summary for name, (protocol, _) in REGISTRY.items()}
+    return dict(sorted({**known, **{name: protocol.summary for name, protocol in OPEN.items()}}.items()))
+
+
+def find_protocol(name: str) -> Protocol:
+    """Return a definition by name, without opening any data.
+
+    Args:
+        name: A name of `protocols`.
+
+    Raises:
+        UsageError: No protocol has this name.
+    """
+    if name in OPEN:
+        return OPEN[name]
+    if name not in REGISTRY:
+        raise unknown_name("protocol", name, list_protocols())
+    return REGISTRY[name][0]
+
+
+def load_protocol(name: str, *, data_dir: Folder = None, seed: int = 0) -> Splits:
+    """Load a protocol by name and verify that the data are those of its definition.
+
+    Args:
+        name: A name of `protocols`; ``folder:<path>``, or ``folder`` with ``data_dir``, splits any labelled
+            source; ``lists:<folder>`` takes the parts from list files.
+        data_dir: Where the files lie; else the folders of ``KINBITS_DATA``, else ``~/.cache/kinbits/data``.
+        seed: 0 is the published split. Another seed draws another split of the same sizes where the protocol
+            draws at all.
+
+    Raises:
+        DataError: Files are missing, or differ from the definition.
+        UsageError: No protocol has this name.
+
+    Example:
+        >>> "fashion-mnist" in list_protocols()
+        True
+    """
+    kind, _, given = name.partition(":")
+    if kind in OPEN:
+        source = given or data_dir
+        if source is None:
+            raise UsageError(f"the protocol '{kind}' needs a source: give '{kind}:<path>', or data_dir=")
+        return split_folder(open_dataset(source), seed=seed) if kind == FOLDER.name else split_lists(source)
+    definition = find_protocol(name)
+    dataset, parts = REGISTRY[name][1](data_dir, seed)
+    return _verified(definition, dataset, parts, seed)
+
+
+def split_lists(folder: str | os.PathLike[str]) -> Splits:
+    """Take train, query and database from the list files in a folder, as they are (the protocol ``lists``).
+
+    Queries that the database list repeats are taken out of it, and an image that one list names twice counts once; both
+    are said in ``notes``.
+
+    Args:
+        folder: Holds ``train.txt``, ``test.txt`` (or ``query.txt``) and ``database.txt``, or ``*_img.txt`` beside
+            ``*_label.txt``. Images lie below it, or beside it.
+
+    Raises:
+        DataError: A list or an image is missing, or the lists contradict each other.
+    """
+    dataset, parts = open_lists(LIST_NEEDS.find(folder))
+    definition = replace(
+        LISTS,
+        summary=f"{dataset.name}, parts as its lists say",
+        relevance=SHARED_LABEL if dataset.space is not None and dataset.space.multi else SAME_CLASS,
+        train=len(parts.train),
+        query=len(parts.query),
+        database=len(parts.database),
+    )
+    return _verified(definition, dataset, parts, seed=0)
+
+
+def split_folder(
+    dataset: Dataset,
+    *,
+    seed: int = 0,
+    query: float = 0.1,
+    train: float = 0.5,
+    train_in_database: bool = False,
+) -> Splits:
+    """Split any labelled collection by seed, class by class (the protocol ``folder``).
+
+    A multi-label row counts as of its rarest label. A class with one image goes to the database whole;
+    images without a label are left out and listed.
+
+    Images with texts and without labels are split by chance. Of the pairs that are not learned from, all are searched,
+    and some are queries too: each image is to find its own text among all of them, each text its image. Images without
+    a text are left out and listed.
+
+    Args:
+        dataset: A collection with labels, or with texts.
+        seed: Draws the split.
+        query: Share (below 1) or number of images of each class, or of all pairs, to search with.
+        train: Share (below 1) or number of images of each class, or of all pairs, to learn from.
+        train_in_database: Whether the train rows are also searched; otherwise no row is in two parts.
+
+    Raises:
+        DataError: Neither labels nor texts, one class only, or too few images.
+        UsageError: A share or the seed is out of range.
+    """
+    paired = dataset.labels is None and bool(dataset.captioned.any())
+    draw = draw_pairs if paired else draw_shares
+    parts, left_out = draw(dataset, seed=seed, query=query, train=train, train_in_database=train_in_database)
+    multi = dataset.space is not None and dataset.space.multi
+    definition = replace(
+        FOLDER,
+        summary=f"{dataset.name}, split {'by chance' if paired else 'class by class'}: query {query}, train {train}",
+        relevance=PARTNER if paired else SHARED_LABEL if multi else SAME_CLASS,
+        metrics=PARTNER_METRICS if paired else FOLDER.metrics,
+        overlap=train_in_database,
+        train=len(parts.train),
+        query=len(parts.query),
+        database=len(parts.database),
+    )
+    why = "no text" if paired else "no label"
+    skipped = (*dataset.skipped, *(Skipped(str(dataset.ids[row]), why) for row in left_out))
+    return _verified(definition, dataset, parts, seed, skipped)
+
+
+def _verified(
+    definition: Protocol, dataset: Dataset, parts: Parts, seed: int, skipped: tuple[Skipped, ...] = ()
+) -> Splits:
+    """Cut the parts, after checking sizes, labels, overlaps and (for the published seed) the checksum."""
+    for name, rows in parts.named().items():
+        if len(rows) != getattr(definition, name):
+            raise _differs(definition, f"{name} has {len(rows)} rows, not {getattr(definition, name)}")
+    shared = len(np.intersect1d(parts.train, parts.database))
+    others = parts.train if definition.paired else np.concatenate([parts.train, parts.database])
+    with_query = np.intersect1d(parts.query, others)
+    if len(with_query) or (shared and not definition.overlap):
+        raise _differs(definition, f"{max(len(with_query), shared)} rows are in two parts")
+    actual = checksum(dataset.ids.astype(np.str_), parts)
+    if definition.checksum and seed == definition.seed and actual != definition.checksum:
+        raise _differs(definition, f"checksum {actual[:12]}, not {definition.checksum[:12]}")
+    cut = {part: replace(dataset.select(rows), name=f"{dataset.name}/{part}") for part, rows in parts.named().items()}
+    own = replace(definition, checksum=actual, seed=seed)
+    splits = Splits(
+        **cut,
+        protocol=own,
+        skipped=skipped or dataset.skipped,
+        ground_truth=parts.ground_truth,
+        notes=parts.notes,
+    )
+    _check_labels(definition, dataset, splits)
+    return splits
+
+
+def _check_labels(definition: Protocol, dataset: Dataset, splits: Splits) -> None:
+    classes = dataset.space.classes if dataset.space is not None else 0
+    if definition.classes and classes != definition.classes:
+        raise _differs(definition, f"{classes} labels, not {definition.classes}")
+    for part, expected in definition.unlabelled.items():
+        found = splits.unlabelled[part]
+        if found != expected:
+            raise _differs(definition, f"{found:,} {part} rows have no label, not {expected:,}")
+
+
+def _differs(definition: Protocol, what: str) -> DataError:
+    return DataError(
+        f"the data differ from the definition of '{definition.name}' version {definition.version}: {what}; "
+        "get the original files, or use the protocol 'folder' (any labelled collection) or 'lists' (list files) for "
+        "your own"
+    )

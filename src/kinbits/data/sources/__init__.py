@@ -1,0 +1,1 @@
+"""Sources of data: folders, lists, tables and arrays."""

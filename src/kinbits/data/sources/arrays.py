@@ -1,0 +1,178 @@
+"""Arrays as sources: images or vectors, in memory or in .npy and .npz files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinbits.data.dataset import Dataset, nothing_usable
+from kinbits.data.items import ArrayItems, Items, VectorItems, file_identity
+from kinbits.data.labels import LabelSpace
+from kinbits.data.sources.cells import ids_of_array
+from kinbits.data.sources.columns import Options, candidates, given_texts, label_array, named_classes, pick
+from kinbits.errors import DataError
+
+NOT_FINITE = "vector is not finite as float32"
+_DATA_KEYS = ["vectors", "features", "embeddings", "x", "images", "image", "data", "arr_0"]
+_LABEL_KEYS = ["labels", "label", "y", "targets", "target"]
+_ID_KEYS = ["ids", "id", "names", "name"]
+
+
+def open_numpy(path: Path, options: Options) -> Dataset:
+    """Open ``.npy`` (memory-mapped) or ``.npz`` (keys such as vectors or images, labels, ids, label_names).
+
+    Raises:
+        DataError: The file is damaged, holds Python objects, or no fitting array.
+    """
+    try:
+        arrays = _load(path)
+    except (ValueError, OSError, EOFError, KeyError) as error:
+        raise DataError(f"{path}: not a readable NumPy file ({error}); save plain arrays, no objects") from None
+    except Exception as error:  # zipfile and zlib raise their own kinds on damaged archives
+        raise DataError(f"{path}: damaged NumPy archive ({error}); write it again") from None
+    key = pick(options.image_column, _DATA_KEYS, list(arrays))
+    if key is None:
+        raise DataError(f"{path}: no array among {', '.join(arrays)}; looked for {', '.join(_DATA_KEYS)}")
+    beside = _Beside(arrays, len(arrays[key]) if arrays[key].ndim else 0, options, key)
+    data = open_array(arrays[key], beside.options, path.stem, file_identity(path), beside.ids)
+    return replace(data, guesses=tuple(beside.guesses(data.space)))
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    if path.suffix.lower() == ".npy":
+        return {"arr_0": np.load(path, mmap_mode="r", allow_pickle=False)}
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def open_array(
+    array: np.ndarray,
+    options: Options,
+    name: str = "array",
+    identity: str | None = None,
+    ids: np.ndarray | None = None,
+) -> Dataset:
+    """Wrap uint8 images ``(n, h, w)`` or ``(n, h, w, c)``, or float vectors ``(n, d)``.
+
+    Rows of vectors with values that are not finite as float32 are left out and listed.
+
+    Raises:
+        DataError: Another shape or dtype, or no row is left.
+    """
+    refuse_masked(array, name)
+    items = _items(array, name, identity)
+    labels, space = label_array(options.labels, options, name)
+    texts = given_texts(options, name)
+    data = Dataset(items, np.arange(len(items)) if ids is None else ids, labels, space, texts, name=name)
+    if isinstance(items, VectorItems):
+        bad = _not_finite(array)
+        data = data.without(bad, [NOT_FINITE] * len(bad)) if len(bad) else data
+    if not len(data):
+        raise nothing_usable(data)
+    return data
+
+
+def refuse_masked(array: np.ndarray, name: str) -> None:
+    """Refuse an array with masked values: what lies behind a mask would be read as if it were there.
+
+    Raises:
+        DataError: A value is masked.
+    """
+    if np.ma.is_masked(array):
+        raise DataError(
+            f"{name}: the array has masked values; fill them, e.g. array.filled(0), or leave these rows out"
+        )
+
+
+def _items(array: np.ndarray, name: str, identity: str | None) -> Items:
+    images = array.ndim == 3 or (array.ndim == 4 and array.shape[3] in (1, 3, 4))
+    if images and array.dtype == np.uint8 and 0 not in array.shape[1:]:
+        return ArrayItems(array, identity)
+    if array.ndim == 2 and array.dtype.kind == "f" and array.shape[1]:
+        return VectorItems(array, identity)
+    raise DataError(
+        f"{name}: array of shape {array.shape} and dtype {array.dtype}; give images as uint8 (n, h, w) or "
+        "(n, h, w, 3), or vectors as float (n, d)"
+    )
+
+
+def _not_finite(vectors: np.ndarray) -> np.ndarray:
+    blocks = range(0, len(vectors), 65536)
+    with np.errstate(over="ignore"):  # the heads compute in float32
+        bad = [start + np.flatnonzero(~_finite(vectors[start : start + 65536])) for start in blocks]
+    return np.concatenate(bad) if bad else np.zeros(0, np.int64)
+
+
+def _finite(vectors: np.ndarray) -> np.ndarray:
+    return np.asarray(np.isfinite(vectors.astype(np.float32, copy=False)).all(axis=1))
+
+
+class _Beside:
+    """Labels, class names and ids beside the data of an archive: those that are named, else what looks like them.
+
+    Args:
+        arrays: All arrays by name.
+        rows: How many the data have.
+        options: What the user says.
+        data: Which array holds the data.
+
+    Attributes:
+        options: With the labels and class names found.
+        ids: int64 or str ``(n,)``; None without them.
+    """
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], rows: int, options: Options, data: str) -> None:
+        self.arrays, self.rows, self.options, self.data = arrays, rows, options, data
+        self._told: list[str] = []
+        if options.label_names is None and "label_names" in arrays:
+            self.options = replace(self.options, label_names=[str(name) for name in arrays["label_names"].ravel()])
+        self.label = None
+        if options.labels is None:
+            column = options.label_column if isinstance(options.label_column, str) else None
+            self.label = self._find(column, _LABEL_KEYS, "labels", self._read_labels)
+        if self.label is not None:
+            self.options = replace(self.options, labels=arrays[self.label], label_column=None)
+        self.id = self._find(options.id_column, _ID_KEYS, "ids", self._read_ids)
+        self.ids = None if self.id is None else self._read_ids(self.id)
+
+    def guesses(self, space: LabelSpace | None) -> list[str]:
+        """Say what was guessed about an archive of several arrays."""
+        if len(self.arrays) == 1:
+            return []
+        found = [f"data from array '{self.data}'"] if self.options.image_column is None else []
+        if self.label is not None and space is not None:
+            found.append(named_classes(space, f"array '{self.label}'"))
+        found += [] if self.id is None else [f"ids from array '{self.id}'"]
+        return found + self._told
+
+    def _find(self, named: str | None, guesses: Sequence[str], what: str, read: Callable[[str], Any]) -> str | None:
+        """Return the array that is named, else the first guess that can be read as such; say why others cannot."""
+        if named is not None:
+            return pick(named, (), list(self.arrays))
+        for key in candidates(guesses, list(self.arrays)):
+            try:
+                read(key)
+                return key
+            except DataError as error:
+                self._told.append(f"array '{key}' is not taken as {what}: {str(error).partition('; ')[0]}")
+        return None
+
+    def _read_labels(self, key: str) -> None:
+        self._check_rows(key)
+        label_array(self.arrays[key], self.options, f"array '{key}'")
+
+    def _read_ids(self, key: str) -> np.ndarray:
+        self._check_rows(key)
+        ids = ids_of_array(self.arrays[key], f"array '{key}'")
+        if len(np.unique(ids)) < len(ids):
+            raise DataError(f"array '{key}' names some rows alike; give each row an id of its own")
+        return ids
+
+    def _check_rows(self, key: str) -> None:
+        shape = self.arrays[key].shape
+        if not shape or shape[0] != self.rows:
+            raise DataError(f"array '{key}' of shape {shape} does not go with {self.rows} rows of data")

@@ -1,0 +1,322 @@
+"""Making sense of table columns: which one is what, and what its values say as labels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kinbits._util import shortened
+from kinbits.data.labels import UNLABELLED, LabelSpace
+from kinbits.data.sources.cells import as_text, row_is, texts_of
+from kinbits.errors import DataError, UsageError
+
+# fmt: off
+IMAGE_NAMES = (
+    "image", "img", "images", "picture", "photo", "bytes", "image_bytes", "path", "file_name", "filename",
+    "file", "file_path", "filepath", "image_path", "img_path", "image_file",
+)
+LABEL_NAMES = ("label", "labels", "class", "class_name", "category", "target", "fine_label", "y")
+TEXT_NAMES = ("text", "caption", "captions", "title", "sentence", "description")
+ID_NAMES = (
+    "id", "image_id", "name", "file_name", "filename", "path", "file_path", "filepath", "image_path",
+)
+# fmt: on
+IDS_BESIDE_PATHS = ("id", "image_id", "sku")
+"""Columns that name the items of a table of image paths, where no two cells are alike; else the paths do."""
+
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to read a source; the keyword arguments of `open_dataset`, kept together.
+
+    Args:
+        image_column: Column of image bytes or paths.
+        label_column: Column of labels, or several columns of 0/1, one a label.
+        text_column: Column of texts.
+        id_column: Column of unique names.
+        label_names: Class names, the place is the label.
+        label_separator: What stands between several labels in one cell, e.g. ``";"``.
+        root: Folder that relative paths start from.
+        split: Which split to read, where the source has named ones.
+        labels: Labels given beside a source that holds none (arrays); False leaves out all labels.
+        texts: Texts given beside a source that holds none.
+    """
+
+    image_column: str | None = None
+    label_column: str | Sequence[str] | None = None
+    text_column: str | None = None
+    id_column: str | None = None
+    label_names: Sequence[str] | None = None
+    label_separator: str | None = None
+    root: Any = None
+    split: str | None = None
+    labels: Any = None
+    texts: Sequence[Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels is False and self.label_column is not None:
+            raise UsageError("labels=False leaves out all labels, and label_column names some; give one of the two")
+
+    @property
+    def unlabelled(self) -> bool:
+        """Whether labels are to be left out."""
+        return self.labels is False
+
+
+def pick(given: str | None, guesses: Sequence[str], columns: Sequence[str]) -> str | None:
+    """Return the column that was asked for, else the first guess that exists (case ignored), else None.
+
+    Raises:
+        UsageError: The column that was asked for does not exist.
+    """
+    if given is not None:
+        if given not in columns:
+            raise UsageError(f"no column '{given}'; the columns are: {', '.join(columns)}")
+        return given
+    return next(iter(candidates(guesses, columns)), None)
+
+
+def candidates(guesses: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """Return the columns that are called as one of the guesses (case ignored), in the order of the guesses."""
+    lower = {name.lower(): name for name in reversed(columns)}
+    return [lower[guess] for guess in guesses if guess in lower]
+
+
+def to_labels(values: Sequence[Any], options: Options, source: str) -> tuple[np.ndarray, LabelSpace]:
+    """Turn cells into labels.
+
+    Whole numbers from 0 are kept as class numbers (-1 or an empty cell: unlabelled). Text names a class, also where it
+    is written in digits, as in a CSV table: names are sorted, numbers among them by value, and numbered. With
+    ``label_names``, text that is in digits throughout counts as class numbers. Lists, or cells cut at
+    ``label_separator``, make a multi-label set. Lists of one length that hold only the numbers 0 and 1 are multi-hot
+    rows, one place a class, as in an array.
+
+    Args:
+        values: One cell an item: int, str, None, or a list of int or str.
+        options: ``label_names`` and ``label_separator`` are used.
+        source: Named in errors.
+
+    Raises:
+        DataError: A cell holds something else, numbers and names are mixed, or a label is not among ``label_names``.
+    """
+    cells = [_clean(value) for value in values]
+    if _are_multi_hot(cells):
+        return from_multi_hot(np.array(cells, np.int64), options.label_names, source)
+    if options.label_separator:
+        cells = [_cut(cell, options.label_separator) for cell in cells]
+    numbered = _check_cells(cells, source)
+    if not numbered and options.label_names is not None and _in_digits(cells, options.label_names):
+        cells = [_as_number(cell) for cell in cells]
+        numbered = True
+    number = _class_numbers if numbered else _name_numbers
+    if not any(isinstance(cell, list) for cell in cells):
+        found, names = number(cells, options.label_names, source)
+        return found, LabelSpace(names)
+    lists = [cell if isinstance(cell, list) else [] if cell is None else [cell] for cell in cells]
+    flat, names = number([label for cell in lists for label in cell], options.label_names, source)
+    hot = np.zeros((len(lists), len(names)), np.uint8)
+    rows = np.repeat(np.arange(len(lists)), [len(cell) for cell in lists])
+    hot[rows[flat >= 0], flat[flat >= 0]] = 1
+    return hot, LabelSpace(names, multi=True)
+
+
+def from_multi_hot(rows: np.ndarray, names: Sequence[str] | None, source: str) -> tuple[np.ndarray, LabelSpace]:
+    """Turn rows of 0 and 1 into labels: single-label when each row has exactly one 1, else multi-label.
+
+    Args:
+        rows: ``(n, C)`` of 0 and 1.
+        names: C class names; the column numbers when None.
+        source: Named in errors.
+
+    Raises:
+        DataError: Other values than 0 and 1, or the wrong number of names.
+    """
+    strange = ~np.isin(rows, (0, 1))
+    if strange.any():
+        row, place = np.argwhere(strange)[0]
+        raise DataError(
+            f"{source}: label {place} of row {row} (counted from 0) is {shortened(str(rows[row, place]), 80)}; a "
+            f"multi-hot row may hold only 0 and 1"
+        )
+    rows = rows.astype(np.uint8)
+    names = _names(names, rows.shape[1], source)
+    if len(rows) and (rows.sum(axis=1) == 1).all():
+        return rows.argmax(axis=1).astype(np.int64), LabelSpace(tuple(names))
+    return rows, LabelSpace(tuple(names), multi=True)
+
+
+def label_array(labels: Any, options: Options, source: str) -> tuple[np.ndarray | None, LabelSpace | None]:
+    """Read labels given as an array or list: int or str ``(n,)`` or ``(n, 1)``, multi-hot ``(n, C)``, or lists.
+
+    Returns:
+        The labels and what they mean; None twice where none are given, or ``labels=False``.
+
+    Raises:
+        DataError: As `to_labels` and `from_multi_hot`.
+    """
+    if labels is None or labels is False:
+        return None, None
+    if isinstance(labels, (str, bytes)) or not hasattr(labels, "__iter__"):
+        raise UsageError(f"{source}: labels are {labels!r}; give one for each item, or False for none")
+    require_order(labels, "labels", source)
+    if not isinstance(labels, np.ndarray):
+        return to_labels(list(labels), options, source)
+    if labels.ndim == 2 and labels.shape[1] != 1:
+        return from_multi_hot(labels, options.label_names, source)
+    if labels.ndim not in (1, 2):
+        raise DataError(f"{source}: labels of shape {labels.shape}; give (n,), or multi-hot (n, C)")
+    return to_labels(labels.ravel().tolist(), options, source)
+
+
+def given_texts(options: Options, source: str) -> tuple[str, ...] | None:
+    """Return the texts that are given beside a source without columns; None where there are none.
+
+    Raises:
+        UsageError: They have no order.
+        DataError: One is no text.
+    """
+    if options.texts is None:
+        return None
+    require_order(options.texts, "texts", source)
+    return texts_of(list(options.texts), source)
+
+
+def require_order(values: Any, what: str, source: str) -> None:
+    """Refuse values that go with no item: those of a set have no order, a mapping yields its keys, a text its letters.
+
+    Raises:
+        UsageError: They are one of these.
+    """
+    if isinstance(values, (str, bytes, Set, Mapping)):
+        raise UsageError(f"{source}: {what} are a {type(values).__name__}; give a list, one of them for each item")
+
+
+def unique_names(names: Sequence[str]) -> np.ndarray:
+    """Make names unique: a repeated one gets #2, #3, ... in order of occurrence."""
+    seen: dict[str, int] = {}
+    result = []
+    for name in names:
+        count = seen[name] = seen.get(name, 0) + 1
+        result.append(name if count == 1 else f"{name}#{count}")
+    return np.array(result if len(set(result)) == len(result) else _renumbered(names), dtype=np.str_)
+
+
+def _renumbered(names: Sequence[str]) -> list[str]:
+    """Fall back to the row number where a name itself looks like ``name#2``."""
+    return [f"{name}#row{row}" for row, name in enumerate(names)]
+
+
+def named_classes(space: LabelSpace, origin: str) -> str:
+    """Say how many classes there are, where they come from, and what the first are called."""
+    more = ", ..." if space.classes > _SHOWN else ""
+    kind = "labels" if space.multi else "classes" if space.classes != 1 else "class"
+    return f"{space.classes:,} {kind} from {origin}: {', '.join(space.names[:_SHOWN])}{more}"
+
+
+def _clean(value: Any) -> Any:
+    """Return a cell as int, str, None, a list of these, or as what it is."""
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [cell for cell in map(_clean, value) if cell is not None]
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, float):
+        return None if np.isnan(value) else int(value) if value.is_integer() else value
+    if isinstance(value, (str, bytes)):
+        return (as_text(value) or "").strip() or None
+    return value
+
+
+def _cut(cell: Any, separator: str) -> list[Any]:
+    if isinstance(cell, list):
+        return cell
+    parts = str(cell).split(separator) if cell is not None else []
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _each(cell: Any) -> list[Any]:
+    return cell if isinstance(cell, list) else [] if cell is None else [cell]
+
+
+def _are_multi_hot(cells: Sequence[Any]) -> bool:
+    """Tell whether all cells are lists of one length with 0, 1 and, where somebody was not sure, -1.
+
+    As class numbers they would give nearly every item the same labels.
+    """
+    lengths = {len(cell) if isinstance(cell, list) else 0 for cell in cells}
+    return len(lengths) == 1 and min(lengths) > 1 and all(one in (-1, 0, 1) for cell in cells for one in cell)
+
+
+def _check_cells(cells: Sequence[Any], source: str) -> bool:
+    """Refuse what is no label, by its row; return whether the labels are numbers.
+
+    Raises:
+        DataError: A cell holds neither a whole number nor a name, or both occur.
+    """
+    kinds: set[type] = set()
+    for row, cell in enumerate(cells):
+        for one in _each(cell):
+            kinds.add(str if isinstance(one, str) else int)
+            if not isinstance(one, (str, int)) or len(kinds) > 1:
+                also = "; labels before it are of another kind" if len(kinds) > 1 else ""
+                raise DataError(f"{source}: {row_is('label', row, one)}{also}; give whole numbers, or names")
+    return kinds != {str}
+
+
+def _in_digits(cells: Sequence[Any], names: Sequence[str]) -> bool:
+    """Whether all labels are whole numbers in digits, and some are no names."""
+    found = {one for cell in cells for one in _each(cell)}
+    return not found <= set(map(str, names)) and all(_WHOLE.fullmatch(one) for one in found)
+
+
+def _as_number(cell: Any) -> Any:
+    return [int(one) for one in cell] if isinstance(cell, list) else None if cell is None else int(cell)
+
+
+def _name_numbers(cells: Sequence[Any], given: Sequence[str] | None, source: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return a number for each name, int64 with -1 where empty, and the names that they stand for."""
+    present = {cell for cell in cells if cell is not None}
+    names = tuple(map(str, given)) if given is not None else _sorted(present)
+    places = {name: place for place, name in enumerate(names)}
+    unknown = next((cell for cell in cells if cell is not None and cell not in places), None)
+    if unknown is not None:
+        raise DataError(f"{source}: label '{unknown}' is not among the {len(names)} label_names")
+    return np.array([UNLABELLED if cell is None else places[cell] for cell in cells], np.int64), names
+
+
+def _sorted(names: set[str]) -> tuple[str, ...]:
+    """Sort names, by value where all are whole numbers."""
+    if all(_WHOLE.fullmatch(name) for name in names):
+        return tuple(sorted(names, key=lambda name: (int(name), name)))
+    return tuple(sorted(names))
+
+
+def _class_numbers(
+    cells: Sequence[Any], given: Sequence[str] | None, source: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return class numbers, int64 with -1 where empty, and the names that they stand for."""
+    if given is None and {type(cell) for cell in cells} - {type(None)} == {bool}:
+        return np.array([UNLABELLED if c is None else int(c) for c in cells], np.int64), ("false", "true")
+    used = sorted({int(cell) for cell in cells if cell is not None} - {UNLABELLED})
+    if used and used[0] < UNLABELLED:
+        raise DataError(f"{source}: label {used[0]}; class numbers start at 0, and -1 means unlabelled")
+    top = used[-1] + 1 if used else 0
+    if given is None and top > 10 * len(used) + 1000:
+        # Article numbers and the like: a class for every number up to the largest would be mostly empty.
+        places = {number: place for place, number in enumerate(used)}
+        return np.array([places.get(cell, UNLABELLED) for cell in cells], np.int64), tuple(map(str, used))
+    names = tuple(_names(given, top, source, at_least=True))
+    return np.array([UNLABELLED if cell is None else int(cell) for cell in cells], np.int64), names
+
+
+def _names(names: Sequence[str] | None, count: int, source: str, *, at_least: bool = False) -> Sequence[str]:
+    if names is None:
+        return [str(number) for number in range(count)]
+    if len(names) < count or (len(names) > count and not at_least):
+        raise DataError(f"{source}: {len(names)} label_names for {count} classes; give one name a class")
+    return [str(name) for name in names]

@@ -1,0 +1,105 @@
+"""Working copies of Parquet tables: uncompressed Arrow files that can be memory-mapped, one for each content."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from kinbits._util import file_aside
+from kinbits.data.cache import cache_folder
+from kinbits.data.items import digest, file_identity
+from kinbits.errors import DataError, PlatformError
+
+_FILE = "table.arrow"
+_ROWS = 256  # that are copied at once
+
+
+def identity_of(paths: Sequence[Path]) -> str:
+    """Name the contents of the files of one table."""
+    return digest(*map(file_identity, paths))
+
+
+def mapped_copy(paths: Sequence[Path]) -> tuple[Any, str]:
+    """Write the uncompressed copy of a table; later calls find it, unless a file has changed since.
+
+    A copy lies in a folder named by the contents of the files, so that a table that was replaced is never answered from
+    the copy of the old one, which is then removed. Columns of every type that Parquet knows are kept.
+
+    Returns:
+        The memory-mapped `pyarrow.Table`, and the identity of what it holds.
+
+    Raises:
+        DataError: A file is no readable table, another table than the first, or was changed meanwhile.
+        PlatformError: The cache folder cannot be written.
+    """
+    identity = identity_of(paths)
+    home = cache_folder("arrow") / digest(*(str(path.absolute()) for path in paths))[:32]
+    copy = home / identity[:32] / _FILE
+    if not copy.exists():
+        _write(paths, copy)
+    table = _mapped(copy)
+    if identity_of(paths) != identity:
+        shutil.rmtree(copy.parent, ignore_errors=True)
+        raise DataError(f"{paths[0]} was changed while it was read; open it again")
+    _remove_others(copy.parent)
+    return table, identity
+
+
+def _write(paths: Sequence[Path], copy: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pq.read_schema(paths[0])
+    try:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with file_aside(copy) as aside, pa.OSFile(str(aside), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+            for rows in _blocks(paths, schema):
+                writer.write_table(rows)
+    except OSError as error:
+        raise PlatformError(
+            f"cannot keep a working copy of {paths[0]} in {copy.parent} ({first_line(error)}); free some space, "
+            "or name a writable folder in KINBITS_CACHE"
+        ) from None
+
+
+def _blocks(paths: Sequence[Path], schema: Any) -> Iterator[Any]:
+    """Yield the rows of all files, some at a time, with the columns and types of the first file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for path in paths:
+        try:
+            with pq.ParquetFile(path) as file:
+                if sorted(file.schema_arrow.names) != sorted(schema.names):
+                    raise DataError(f"{path} has other columns than {paths[0]}; give all files of a table the same")
+                for batch in file.iter_batches(_ROWS):
+                    yield pa.Table.from_batches([batch]).select(schema.names).cast(schema)
+        except (OSError, pa.ArrowException) as error:  # damage of any kind, and what cannot be opened
+            raise DataError(f"{path}: not a readable Parquet table ({first_line(error)})") from None
+
+
+def _mapped(copy: Path) -> Any:
+    import pyarrow as pa
+
+    try:
+        with pa.memory_map(str(copy)) as file:
+            return pa.ipc.open_file(file).read_all()
+    except (pa.ArrowException, OSError) as error:
+        raise PlatformError(
+            f"the working copy {copy} cannot be read ({first_line(error)}); remove it, and it is made again"
+        ) from None
+
+
+def _remove_others(kept: Path) -> None:
+    """Remove the copies of what the files held before; who has one open keeps it until he closes it."""
+    for other in kept.parent.iterdir():
+        if other != kept:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or of its cause."""
+    cause = error.__cause__ or error
+    return (str(cause).strip() or type(cause).__name__).splitlines()[0][:300]

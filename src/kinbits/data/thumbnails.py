@@ -1,0 +1,139 @@
+"""Search results as a picture: one row per query, its neighbours beside it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from kinbits._util import file_aside, full_path
+from kinbits.errors import UsageError, platform_error
+
+INK, SOFT, PAPER, PANEL = (28, 32, 38), (104, 112, 122), (255, 255, 255), (243, 245, 247)
+GOOD, BAD, PLAIN = (22, 150, 82), (208, 52, 44), (190, 196, 202)
+SIDE, FRAME, GAP, ROW_GAP, MARGIN, CAPTION, HEADER = 112, 4, 12, 16, 28, 38, 96
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture with what stands below it.
+
+    Attributes:
+        image: Any size; shown in a square, at its own aspect ratio.
+        lines: At most two short lines.
+        good: Green frame for True, red for False, grey for None.
+    """
+
+    image: Image.Image
+    lines: Sequence[str] = ()
+    good: bool | None = None
+
+
+def contact_sheet(
+    rows: Sequence[Sequence[Tile]], path: str | Path, *, title: str, subtitle: str = "", legend: bool = True
+) -> Path:
+    """Draw a contact sheet as a PNG.
+
+    Args:
+        rows: One row per query: the query, then its neighbours, nearest first.
+        path: The file to write.
+        title: Large, at the top.
+        subtitle: Small, below the title.
+        legend: Say what the colours mean.
+
+    Raises:
+        UsageError: There are no rows.
+        PlatformError: The file cannot be written.
+    """
+    if not rows or not any(rows):
+        raise UsageError("a contact sheet needs at least one query")
+    sheet = _Sheet(len(rows), max(map(len, rows)))
+    sheet.header(title, subtitle, legend)
+    for number, row in enumerate(rows):
+        for place, tile in enumerate(row):
+            sheet.tile(number, place, tile)
+    try:
+        with file_aside(full_path(path)) as aside:
+            sheet.image.save(aside, format="PNG")
+    except OSError as error:
+        raise platform_error(f"{path} cannot be written", error) from None
+    return Path(path)
+
+
+def placeholder(text: str) -> Image.Image:
+    """Draw a tile that shows a text where there is no picture."""
+    image = Image.new("RGB", (SIDE, SIDE), PANEL)
+    draw, font = ImageDraw.Draw(image), _font(13)
+    letters = max(1, int(SIDE / draw.textlength("n", font)))
+    lines = textwrap.wrap(text, letters)[: SIDE // 18]
+    draw.multiline_text((SIDE / 2, SIDE / 2), "\n".join(lines), SOFT, font, anchor="mm", align="center")
+    return image
+
+
+class _Sheet:
+    """The picture while it is drawn."""
+
+    def __init__(self, rows: int, columns: int) -> None:
+        cell = SIDE + 2 * FRAME
+        self.left = MARGIN + cell + 3 * GAP  # the queries stand apart on a panel of their own
+        width = self.left + (columns - 1) * (cell + GAP) - GAP + MARGIN
+        height = HEADER + rows * (cell + CAPTION + ROW_GAP) + MARGIN - ROW_GAP
+        self.image = Image.new("RGB", (max(width, self.left + 3 * cell), height), PAPER)
+        self.draw = ImageDraw.Draw(self.image)
+        panel = (MARGIN - GAP, HEADER - GAP, MARGIN + cell + GAP, height - MARGIN + GAP)
+        self.draw.rounded_rectangle(panel, radius=8, fill=PANEL)
+
+    def header(self, title: str, subtitle: str, legend: bool) -> None:
+        self.draw.text((MARGIN - GAP, 18), title, INK, _font(24, bold=True))
+        self.draw.text((MARGIN - GAP, 52), subtitle, SOFT, _font(14))
+        if not legend:
+            return
+        right = self.image.width - MARGIN
+        for text, colour in (("another label", BAD), ("same label as the query", GOOD)):
+            right -= int(self.draw.textlength(text, _font(14)))
+            self.draw.text((right, 24), text, SOFT, _font(14))
+            right -= 22
+            self.draw.rectangle((right, 26, right + 13, 39), outline=colour, width=FRAME)
+            right -= 18
+
+    def tile(self, row: int, place: int, tile: Tile) -> None:
+        cell = SIDE + 2 * FRAME
+        x = MARGIN if place == 0 else self.left + (place - 1) * (cell + GAP)
+        y = HEADER + row * (cell + CAPTION + ROW_GAP)
+        colour = PLAIN if tile.good is None else GOOD if tile.good else BAD
+        self.draw.rectangle((x, y, x + cell - 1, y + cell - 1), fill=PANEL, outline=colour, width=FRAME)
+        picture = _fitted(tile.image)
+        offset = ((SIDE - picture.width) // 2, (SIDE - picture.height) // 2)
+        self.image.paste(picture, (x + FRAME + offset[0], y + FRAME + offset[1]))
+        for line, text in enumerate(tile.lines[:2]):
+            font = _font(13, bold=line == 0)
+            shown = self._cut(text, font, cell)
+            at = (x + (cell - self.draw.textlength(shown, font)) / 2, y + cell + 3 + 17 * line)
+            self.draw.text(at, shown, INK if line == 0 else SOFT, font)
+
+    def _cut(self, text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+        """Shorten a text that is wider than its tile."""
+        if self.draw.textlength(text, font) <= width:
+            return text
+        while text and self.draw.textlength(f"{text}…", font) > width:
+            text = text[:-1]
+        return f"{text.rstrip()}…"
+
+
+def _fitted(image: Image.Image) -> Image.Image:
+    """Scale to the tile at the image's own aspect ratio; small images stay crisp, large ones smooth."""
+    scale = SIDE / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    resample = Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.LANCZOS
+    return image.convert("RGB").resize(size, resample)
+
+
+def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """Return DejaVu Sans, which matplotlib ships: it knows most scripts, so that labels stay readable."""
+    from matplotlib import get_data_path
+
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / name), size)

@@ -1,0 +1,118 @@
+"""Augmentations of whole batches, on any device, drawn from torch's global random generator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from kinbits.errors import UsageError, unknown_name
+
+Maker = Callable[[int], nn.Module]
+_MAKERS: dict[str, Maker] = {}
+
+
+def register_augmentation(name: str) -> Callable[[Maker], Maker]:
+    """Register a function ``size -> module`` under a name for :func:`augmentation`.
+
+    Raises:
+        UsageError: The name is taken.
+    """
+
+    def add(make: Maker) -> Maker:
+        if _MAKERS.setdefault(name, make) is not make:
+            raise UsageError(f"the augmentation name '{name}' is taken; choose another")
+        return make
+
+    return add
+
+
+def augmentations() -> list[str]:
+    """Return the registered names, sorted."""
+    return sorted(_MAKERS)
+
+
+def augmentation(name: str, size: int) -> nn.Module:
+    """Return a registered augmentation.
+
+    Its forward takes and returns float ``(n, 3, size, size)`` in [0, 1]; each image gets its own draw,
+    and ``torch.manual_seed`` makes the draws repeatable.
+
+    Args:
+        name: One of :func:`augmentations`.
+        size: Side of the images in pixels.
+
+    Raises:
+        UsageError: The name is unknown or the size is no positive number.
+
+    Example:
+        >>> views = augmentation("two_view", 32)
+        >>> batch = torch.rand(4, 3, 32, 32)
+        >>> views(batch).shape, bool((views(batch) != views(batch)).any())
+        (torch.Size([4, 3, 32, 32]), True)
+    """
+    check_augmentation(name)
+    if size < 1:
+        raise UsageError(f"images of {size} pixels cannot be augmented; the size must be 1 or more")
+    return _Unit(_MAKERS[name](size))
+
+
+def check_augmentation(name: str) -> None:
+    """Refuse a name that :func:`augmentation` does not know, with the nearest that it does."""
+    if name not in _MAKERS:
+        raise unknown_name("augmentation", name, _MAKERS)
+
+
+@register_augmentation("weak")
+def weak(size: int) -> nn.Module:
+    """Random shift by up to an eighth of the side (mirrored border) and horizontal flip."""
+    import kornia.augmentation as K
+
+    margin = max(1, size // 8)
+    mode = "reflect" if size > margin else "constant"
+    shift = K.RandomCrop((size, size), padding=margin, padding_mode=mode, cropping_mode="slice")
+    return nn.Sequential(shift, K.RandomHorizontalFlip(p=0.5))
+
+
+@register_augmentation("two_view")
+def two_view(size: int) -> nn.Module:
+    """Call it twice for two views: the transforms of CIBHash (Qiu et al., IJCAI 2021, official code).
+
+    Random resized crop of 50 to 100 % of the area, flip, colour jitter (0.4, 0.4, 0.4, 0.1) with
+    probability 0.7, grey with 0.2, Gaussian blur (3 pixels, sigma 0.1 to 2) with 0.5.
+    """
+    import kornia.augmentation as K
+
+    return nn.Sequential(
+        crops(size),
+        K.RandomHorizontalFlip(p=0.5),
+        K.ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.7),
+        K.RandomGrayscale(p=0.2),
+        K.RandomGaussianBlur((3, 3), (0.1, 2.0), p=0.5),
+    )
+
+
+@register_augmentation("crops")
+def crops(size: int) -> nn.Module:
+    """Random resized crop of 50 to 100 % of the area, and nothing else.
+
+    Digits, text and anatomy lose their meaning when they are mirrored, some materials and organs when they are
+    recoloured.
+    """
+    import kornia.augmentation as K
+
+    return nn.Sequential(K.RandomResizedCrop((size, size), scale=(0.5, 1.0), ratio=(3 / 4, 4 / 3)))
+
+
+class _Unit(nn.Module):
+    """Keep values in [0, 1], whatever the steps did, and let an empty batch pass."""
+
+    def __init__(self, steps: nn.Module) -> None:
+        super().__init__()
+        self.steps = steps
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.steps(x).clamp(0, 1) if len(x) else x
+        return out

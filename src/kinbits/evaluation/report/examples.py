@@ -1,0 +1,180 @@
+"""What the numbers look like: classes that are taken for others, the best and worst queries with their neighbours."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinbits import hamming
+from kinbits._util import shortened
+from kinbits.data import Dataset
+from kinbits.metrics import Relevance
+
+NEIGHBOURS = 10
+SHOWN = 5  # queries, of the best and of the worst
+SIDE = 96  # pixels of a picture
+WORDS = 60  # characters of a text
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """One hit of a query.
+
+    Attributes:
+        picture: A data URI; empty where the data are no images.
+        label: Its classes.
+        distance: In bits.
+        right: Whether it is relevant.
+    """
+
+    picture: str
+    label: str
+    distance: int
+    right: bool
+
+
+@dataclass(frozen=True)
+class Example:
+    """A query and its nearest items.
+
+    Attributes:
+        name: Its id.
+        picture: A data URI; empty where the data are no images.
+        label: Its classes.
+        score: Its average precision.
+        neighbours: The nearest items, by distance, then by row.
+    """
+
+    name: str
+    picture: str
+    label: str
+    score: float
+    neighbours: tuple[Neighbour, ...]
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Which classes stand among the first hits of which.
+
+    Attributes:
+        names: Class names, C of them.
+        shares: Row c: the classes of the first hits of queries of class c, as shares, float64 ``(C, C)``; NaN for a
+            class without queries.
+    """
+
+    names: tuple[str, ...]
+    shares: NDArray[np.float64]
+
+    def worst(self, most: int = 10) -> list[tuple[str, str, float]]:
+        """Return the largest shares off the diagonal: query class, hit class, share."""
+        off = np.where(np.eye(len(self.names), dtype=bool) | np.isnan(self.shares), 0.0, self.shares)
+        places = np.argsort(-off, axis=None, kind="stable")[:most]
+        rows, columns = np.unravel_index(places, off.shape)
+        found = zip(rows.tolist(), columns.tolist(), strict=True)
+        return [(self.names[a], self.names[b], float(off[a, b])) for a, b in found if off[a, b] > 0]
+
+
+def confusion(queries: Dataset, database: Dataset, nearest: NDArray[np.int64]) -> Confusion | None:
+    """Count the classes of the first hits; None where an item may have several labels.
+
+    Args:
+        queries: With labels ``(q,)``.
+        database: With labels ``(n,)``.
+        nearest: Rows of the first hits, int64 ``(q, k)``.
+    """
+    a, b = queries.labels, database.labels
+    if a is None or b is None or a.ndim != 1 or b.ndim != 1 or queries.space is None or not nearest.size:
+        return None
+    names = tuple(map(str, queries.space.names))
+    hits = b[nearest]
+    pairs = np.repeat(a, nearest.shape[1])[hits.ravel() >= 0] * len(names) + hits.ravel()[hits.ravel() >= 0]
+    counts = np.bincount(pairs[pairs >= 0], minlength=len(names) ** 2).reshape(len(names), -1).astype(float)
+    totals = counts.sum(1, keepdims=True)
+    return Confusion(names, np.divide(counts, totals, out=np.full_like(counts, np.nan), where=totals > 0))
+
+
+def examples(
+    queries: Dataset,
+    database: Dataset,
+    codes: tuple[hamming.Codes, hamming.Codes],
+    scores: NDArray[np.float64],
+    relevance: Relevance,
+) -> tuple[list[Example], list[Example]]:
+    """Return the best and the worst queries with their neighbours; equal scores in order of the rows.
+
+    Queries of one code have the same neighbours, so each code is shown once.
+
+    Args:
+        queries: What was searched with.
+        database: What was searched in.
+        codes: Of both.
+        scores: Average precision of each query, NaN where nothing is relevant.
+        relevance: Says which neighbours are right.
+    """
+    order = np.argsort(-scores, kind="stable")[: int((~np.isnan(scores)).sum())]
+    shown = min(SHOWN, max(1, len(np.unique(codes[0][order], axis=0)) // 2))
+    best = _one_per_code(codes[0], order, shown)
+    others = order[~(codes[0][order][:, None] == codes[0][best]).all(-1).any(1)]
+    worst = _one_per_code(codes[0], others[::-1], shown)
+    near, rows = hamming.topk(codes[0][np.concatenate([best, worst])], codes[1], NEIGHBOURS)
+    pictures = _Pictures(database)
+
+    def made(place: int, query: int) -> Example:
+        right = relevance.block(query, query + 1)[0]
+        hits = zip(rows[place].tolist(), near[place].tolist(), strict=True)
+        found = tuple(Neighbour(pictures[row], _label(database, row), apart, bool(right[row])) for row, apart in hits)
+        picture = _Pictures(queries)[query]
+        return Example(str(queries.ids[query]), picture, _label(queries, query), float(scores[query]), found)
+
+    told = [made(place, int(query)) for place, query in enumerate([*best, *worst])]
+    return told[: len(best)], told[len(best) :]
+
+
+def _one_per_code(codes: hamming.Codes, order: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Return the first rows of an order, each of another code."""
+    _, first = np.unique(codes[order], axis=0, return_index=True)
+    return order[np.sort(first)[:most]]
+
+
+class _Pictures:
+    """Thumbnails as data URIs; each is made once."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self.known: dict[int, str] = {}
+
+    def __getitem__(self, row: int) -> str:
+        if self.dataset.kind == "vector":
+            return ""
+        if row not in self.known:
+            self.known[row] = data_uri(self.dataset.image(row))
+        return self.known[row]
+
+
+def data_uri(image: Any) -> str:
+    """Shrink a picture and write it as a data URI."""
+    small = image.convert("RGB")
+    if max(small.size) > 2 * SIDE:
+        small.thumbnail((2 * SIDE, 2 * SIDE))
+    file = BytesIO()
+    small.save(file, "WEBP", quality=80)
+    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _label(dataset: Dataset, row: int) -> str:
+    if dataset.labels is None:
+        return "" if dataset.texts is None else shortened(dataset.texts[row], WORDS)
+    names = dataset.space.names if dataset.space is not None else None
+    label = dataset.labels[row]
+    numbers: Iterable[int] = np.flatnonzero(label).tolist() if np.ndim(label) else [int(label)] if label >= 0 else []
+    return ", ".join(_names(names, numbers)) or "no label"
+
+
+def _names(names: Sequence[str] | None, numbers: Iterable[int]) -> list[str]:
+    return [str(names[number]) if names is not None else str(number) for number in numbers]

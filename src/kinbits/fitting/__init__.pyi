@@ -1,0 +1,14 @@
+from .rows import FewLabels
+from .run import Job, check_labels, fit, image_backbone
+from .sources import rows_of
+from .task import Task
+
+__all__ = [
+    "FewLabels",
+    "Job",
+    "Task",
+    "check_labels",
+    "fit",
+    "image_backbone",
+    "rows_of",
+]

@@ -1,0 +1,27 @@
+from .checks import Codes, check_codes, code_width, whole_number
+from .codes import distances, histograms, pack, simd, unpack
+from .counts import tally
+from .multi_index import MultiIndex
+from .search import Allow, check_allow, thread_count, threads, topk, within
+from .strategy import Explanation
+
+__all__ = [
+    "Allow",
+    "Codes",
+    "Explanation",
+    "MultiIndex",
+    "check_allow",
+    "check_codes",
+    "code_width",
+    "distances",
+    "histograms",
+    "pack",
+    "simd",
+    "tally",
+    "thread_count",
+    "threads",
+    "topk",
+    "unpack",
+    "whole_number",
+    "within",
+]

@@ -1,0 +1,157 @@
+"""Exact search over an array of packed codes: the k nearest, or all within a radius."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kinbits.errors import DataError, UsageError
+from kinbits.hamming import _native
+from kinbits.hamming.checks import Codes, check_pair, whole_number
+from kinbits.hamming.codes import on_gpu, simd
+
+Distances = NDArray[np.int32]
+Rows = NDArray[np.int64]
+Found = tuple[Distances, Rows]
+Allow = NDArray[np.bool_] | NDArray[np.uint8]
+
+_UNLIMITED = 2**62
+_MOST_THREADS = 256
+
+
+def topk(
+    queries: ArrayLike, codes: ArrayLike, k: int, *, allow: Allow | None = None, threads: int | None = None
+) -> tuple[Distances, Rows]:
+    """Find the k nearest codes of each query, ordered by distance, then by row.
+
+    Args:
+        queries: uint8 ``(q, w)``, packed.
+        codes: uint8 ``(n, w)``, packed. Memory-mapped arrays are read in place. A tensor of torch on a CUDA
+            device is searched there; the answers are tensors then.
+        k: How many; where fewer codes are allowed, all of these are returned.
+        allow: Only these rows can be found: bool ``(n,)``, or the same packed into uint8 ``(ceil(n / 8),)`` by
+            ``numpy.packbits(..., bitorder="little")``. None allows all.
+        threads: How many to use; as many as `threads` says if not given. Results do not depend on it.
+
+    Returns:
+        Distances int32 ``(q, k')`` and rows int64 ``(q, k')``, ``k' = min(k, allowed rows)``.
+
+    Raises:
+        UsageError: if ``k`` is negative or no integer.
+        DataError: if dtype, dimension or width do not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> from kinbits.hamming import topk
+        >>> topk(np.array([[0]], np.uint8), np.array([[3], [1], [2], [0]], np.uint8), k=3)
+        (array([[0, 1, 1]], dtype=int32), array([[3, 1, 2]]))
+    """
+    if gpu := on_gpu(codes):
+        found_there: tuple[Distances, Rows] = gpu.topk(queries, codes, k, allow)
+        return found_there
+    limit = whole_number(k, "k")
+    q, c = check_pair(queries, codes)
+    _, near, rows = _search(q, c, limit, 8 * c.shape[1], allow, threads)
+    found = len(rows) // len(q) if len(q) else min(limit, _allowed(allow, len(c)))  # as many for each
+    return near.reshape(len(q), found), rows.reshape(len(q), found)
+
+
+def within(
+    queries: ArrayLike,
+    codes: ArrayLike,
+    radius: int,
+    *,
+    limit: int | None = None,
+    allow: Allow | None = None,
+    threads: int | None = None,
+) -> list[tuple[Distances, Rows]]:
+    """Find all codes within a Hamming radius of each query, ordered by distance, then by row.
+
+    Args:
+        queries: uint8 ``(q, w)``, packed.
+        codes: uint8 ``(n, w)``, packed; see `topk`.
+        radius: Largest distance that counts, in bits; 0 finds equal codes.
+        limit: At most so many per query, the nearest; None for all.
+        allow: Only these rows can be found; see `topk`.
+        threads: How many to use; see `topk`.
+
+    Returns:
+        One pair per query: distances int32 and rows int64, of the same length.
+
+    Raises:
+        UsageError: if ``radius`` or ``limit`` is negative or no integer.
+        DataError: if dtype, dimension or width do not fit.
+    """
+    if gpu := on_gpu(codes):
+        found: list[tuple[Distances, Rows]] = gpu.within(queries, codes, radius, limit, allow)
+        return found
+    reach = whole_number(radius, "radius")
+    most = _UNLIMITED if limit is None else whole_number(limit, "limit")
+    q, c = check_pair(queries, codes)
+    counts, near, rows = _search(q, c, most, min(reach, 8 * c.shape[1]), allow, threads)
+    ends = np.cumsum(counts)
+    return list(zip(np.split(near, ends[:-1]), np.split(rows, ends[:-1]), strict=True)) if len(q) else []
+
+
+def threads() -> int:
+    """Return how many threads a search uses: KINBITS_THREADS, or the processors this process may use.
+
+    Raises:
+        UsageError: if KINBITS_THREADS is no positive whole number.
+    """
+    given = os.environ.get("KINBITS_THREADS")
+    if not given:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not given.isdecimal() or int(given) < 1:
+        raise UsageError(f"KINBITS_THREADS={given}: give a whole number, 1 or more")
+    return int(given)
+
+
+def check_allow(allow: Any, rows: int) -> NDArray[np.uint8] | None:
+    """Return a filter as the bitmap that the kernel reads: bit ``i % 8`` of byte ``i // 8`` is row i.
+
+    Raises:
+        DataError: if it is neither bool ``(n,)`` nor uint8 ``(ceil(n / 8),)``.
+    """
+    if allow is None:
+        return None
+    given: NDArray[Any] = np.asarray(allow)
+    if given.dtype == np.bool_ and given.shape == (rows,):
+        return np.packbits(given, bitorder="little")
+    if given.dtype == np.uint8 and given.shape == ((rows + 7) // 8,):
+        return np.ascontiguousarray(given)
+    raise DataError(
+        f"allow is {given.dtype} {given.shape}; it must be bool ({rows},), "
+        f"or uint8 ({(rows + 7) // 8},) packed with bitorder='little'"
+    )
+
+
+def _allowed(allow: Allow | None, rows: int) -> int:
+    """Count the rows that a filter lets pass."""
+    bitmap = check_allow(allow, rows)
+    return rows if bitmap is None else int(np.unpackbits(bitmap, count=rows, bitorder="little").sum())
+
+
+def thread_count(given: int | None) -> int:
+    """Return the number of threads to use.
+
+    Raises:
+        UsageError: if it is no positive whole number.
+    """
+    if given is None:
+        return threads()
+    if whole_number(given, "threads") < 1:
+        raise UsageError("threads=0: give 1 or more, or None for all processors")
+    return min(int(given), _MOST_THREADS)
+
+
+def _search(
+    queries: Codes, codes: Codes, limit: int, radius: int, allow: Allow | None, count: int | None
+) -> tuple[NDArray[np.int64], Distances, Rows]:
+    """Return hits per query, and distances and rows of all queries, one behind the other."""
+    simd()  # raises where the kernel could not
+    bitmap = check_allow(allow, len(codes))
+    return _native.search(queries, codes, min(limit, _UNLIMITED), radius, bitmap, thread_count(count))

@@ -1,0 +1,24 @@
+from .base import Head, MapHead, build_head, list_heads, moments, register_head
+from .common import Linear, LinearBatchNorm, Mlp
+from .decoder import Decoder
+from .maps import PartAttention, SpatialAttention
+from .merged import Merged
+from .vlad import VladHead, descriptors
+
+__all__ = [
+    "Decoder",
+    "Head",
+    "Linear",
+    "LinearBatchNorm",
+    "MapHead",
+    "Merged",
+    "Mlp",
+    "PartAttention",
+    "SpatialAttention",
+    "VladHead",
+    "build_head",
+    "descriptors",
+    "list_heads",
+    "moments",
+    "register_head",
+]

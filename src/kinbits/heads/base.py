@@ -1,0 +1,158 @@
+"""What every hash head has: input centring, layers, per-bit thresholds, and a description to rebuild it from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from kinbits._util import import_all
+from kinbits.errors import ArtefactError, UsageError, unknown_name
+
+_REGISTRY: dict[str, type[Head]] = {}
+H = TypeVar("H", bound="type[Head]")
+
+
+class Head(nn.Module):
+    """Maps features ``(n, features)`` to logits ``(n, bits)``.
+
+    A subclass sets ``self.layers`` and passes its own options to ``super().__init__``, so that a saved model
+    can be rebuilt from ``config()`` without the method that trained it.
+
+    Args:
+        features: Length d of one feature vector.
+        bits: Code length.
+        options: What else ``__init__`` of the subclass takes; must survive JSON.
+    """
+
+    name: ClassVar[str] = ""
+    layers: nn.Module
+    centre: Tensor
+    scale: Tensor
+    threshold: Tensor
+
+    def __init__(self, features: int, bits: int, **options: Any) -> None:
+        super().__init__()
+        self.features, self.bits, self.options = features, bits, options
+        self.register_buffer("centre", torch.zeros(features))
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("threshold", torch.zeros(bits))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the logits, float ``(n, bits)``, of features ``(n, d)``."""
+        logits: Tensor = self.layers(self.standard(features))
+        return logits - self.threshold
+
+    def standard(self, features: Tensor) -> Tensor:
+        """Return what the layers read: features ``(n, d)``, centred and scaled."""
+        return (features - self.centre) * self.scale
+
+    def restore(self, inputs: Tensor) -> Tensor:
+        """Return the features ``(n, d)`` of which `standard` made these inputs."""
+        return inputs.flatten(1) / self.scale + self.centre
+
+    def encode(self, features: Tensor) -> Tensor:
+        """Return the bits, bool ``(n, bits)``: one where the logit is not negative."""
+        logits: Tensor = self(features)
+        return logits >= 0
+
+    @torch.no_grad()
+    def standardise(self, chunks: Iterable[Tensor]) -> None:
+        """Centre the inputs on these features' mean and divide by one global deviation.
+
+        Frozen features are often all positive; pairwise losses then collapse to one code.
+
+        Args:
+            chunks: The training features, float ``(c, d)`` each.
+        """
+        mean, variance = moments(chunks, self.features)
+        self.centre.copy_(mean)
+        # relative to the mean: vectors may come in any unit, and only rounding errors are no spread
+        least = max(float(mean.square().mean()) * 1e-15, torch.finfo(torch.float32).tiny)
+        self.scale.fill_(max(variance, least) ** -0.5)
+
+    def config(self) -> dict[str, Any]:
+        """Describe this head so that `build_head` can make an untrained copy of it."""
+        return {"name": self.name, "features": self.features, "bits": self.bits, **self.options}
+
+
+class MapHead(Head):
+    """A head on feature maps, which come as vectors ``(n, c h w)`` and reach the layers as ``(n, c, h, w)``.
+
+    Args:
+        features: Length ``c h w`` of one map laid out as a vector.
+        bits: Code length.
+        shape: ``(c, h, w)``.
+        options: As in `Head`.
+    """
+
+    def __init__(self, features: int, bits: int, shape: Sequence[int], **options: Any) -> None:
+        if math.prod(shape) != features:
+            raise UsageError(f"maps of shape {tuple(shape)} do not come as vectors of {features} numbers")
+        super().__init__(features, bits, shape=list(shape), **options)
+        self.shape = tuple(shape)
+
+    def standard(self, features: Tensor) -> Tensor:
+        """Return the maps ``(n, c, h, w)``, centred channel by channel and scaled."""
+        return super().standard(features).view(-1, *self.shape)
+
+    @torch.no_grad()
+    def standardise(self, chunks: Iterable[Tensor]) -> None:
+        """Centre every channel on its mean over maps and places, and divide by one global deviation."""
+        super().standardise(chunks)
+        per_channel = self.centre.view(self.shape).mean((1, 2), keepdim=True)
+        self.centre.copy_(per_channel.expand(self.shape).flatten())
+
+
+def moments(chunks: Iterable[Tensor], width: int) -> tuple[Tensor, float]:
+    """Return the mean of vectors, float64 ``(width,)``, and the variance of a number about its column's mean.
+
+    Args:
+        chunks: Float ``(c, width)`` each; read once.
+        width: Length of a vector.
+    """
+    count, total, square = 0, torch.zeros(width, dtype=torch.float64), 0.0
+    for chunk in chunks:
+        exact = chunk.double().cpu()
+        count += len(exact)
+        total += exact.sum(0)
+        square += float(exact.square().sum())
+    mean = total / max(count, 1)
+    return mean, square / max(count * width, 1) - float(mean.square().mean())
+
+
+def register_head(name: str) -> Callable[[H], H]:
+    """Give a head class its name in saved models."""
+
+    def add(cls: H) -> H:
+        cls.name = name
+        _REGISTRY[name] = cls
+        return cls
+
+    return add
+
+
+def list_heads() -> list[str]:
+    """List the names of all heads."""
+    import_all("kinbits.heads")
+    return sorted(_REGISTRY)
+
+
+def build_head(config: Mapping[str, Any]) -> Head:
+    """Make an untrained head from what `Head.config` returned.
+
+    Raises:
+        UsageError: The name is unknown.
+        ArtefactError: The options do not fit the head.
+    """
+    options = dict(config)
+    name = str(options.pop("name", ""))
+    if name not in list_heads():
+        raise unknown_name("head", name, _REGISTRY)
+    try:
+        return _REGISTRY[name](**options)
+    except TypeError as error:
+        raise ArtefactError(f"the head '{name}' does not fit its description: {error}") from None

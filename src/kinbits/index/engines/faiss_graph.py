@@ -1,0 +1,242 @@
+"""An approximate index of faiss with the ids of its rows: proposes candidates, and lies in files of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinbits._util import file_aside, lazy, read_regular
+from kinbits.errors import ArtefactError
+from kinbits.hamming import Codes
+from kinbits.index.engines.registry import SIDECAR
+from kinbits.index.engines.snapshot import Rows, Truth, Version
+from kinbits.index.store.ids import Ids, concatenate
+
+_FORMAT = 1
+
+
+class Searcher(ABC):
+    """How one type of faiss index is built, extended and asked.
+
+    Attributes:
+        kind: Name of faiss's class.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, faiss: Any, index: Any) -> None:
+        self.faiss, self.index = faiss, index
+
+    @classmethod
+    @abstractmethod
+    def build(cls, faiss: Any, codes: Codes, options: Any) -> Searcher:
+        """Make an index of all rows of ``codes``."""
+
+    @abstractmethod
+    def candidates(self, codes: Codes, count: int, alive: NDArray[np.bool_], options: Any) -> Rows:
+        """Propose living rows for each query, int64 ``(q, c)``; -1 where there is none."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A searcher over distinct codes, and the items of each; never changed, except that the searcher grows at its end.
+
+    Items of one code share a node: copies of it would be each other's only neighbours, and no walk would leave them.
+
+    Attributes:
+        searcher: Over codes that faiss copied; its rows are the nodes.
+        ids: Id of each item.
+        nodes: Node of each item, int64.
+        alive: bool, False for items that were deleted or replaced.
+        describes: Version of the embedded index's contents, see `Truth`.
+        built: How many items it was built, and for IVF trained, with.
+        recall: Share of the 10 nearest that was found then.
+    """
+
+    searcher: Searcher
+    ids: Ids
+    nodes: Rows
+    alive: NDArray[np.bool_]
+    describes: Version
+    built: int
+    recall: float | None = None
+
+    @classmethod
+    def build(cls, kind: type[Searcher], faiss: Any, truth: Truth, options: Any) -> Graph:
+        """Describe all items that there are."""
+        ids, codes = truth.items()
+        distinct, nodes = grouped(codes)
+        alive = np.ones(len(ids), np.bool_)
+        return cls(kind.build(faiss, distinct, options), ids, nodes, alive, truth.version, len(ids))
+
+    def without(self, ids: Ids) -> Graph:
+        """Mark the items of ids as dead."""
+        return replace(self, alive=self.alive & ~np.isin(self.ids, ids))
+
+    def extended(self, ids: Ids, codes: Codes, truth: Truth) -> Graph:
+        """Append items, and describe the contents that hold them."""
+        distinct, which = grouped(codes)
+        nodes = self._nodes_of(distinct, truth)
+        new = nodes < 0
+        if new.any():
+            nodes[new] = self.searcher.index.ntotal + np.arange(new.sum())
+            self.searcher.index.add(np.ascontiguousarray(distinct[new]))
+        return replace(
+            self,
+            ids=concatenate([self.ids, ids]),
+            nodes=np.concatenate([self.nodes, nodes[which]]),
+            alive=np.concatenate([self.alive, np.ones(len(ids), np.bool_)]),
+            describes=truth.version,
+        )
+
+    def propose(self, codes: Codes, count: int, options: Any) -> list[Ids]:
+        """Propose ids for each query: of the items of one node the first by id, and at least ``count`` where it can."""
+        starts, _ = self._lists
+        living = starts[1:] > starts[:-1]
+        found = self.searcher.candidates(codes, min(count, int(living.sum())), living, options)
+        return [self._items(nodes[nodes >= 0], count) for nodes in found]
+
+    @lazy
+    def _lists(self) -> tuple[Rows, Ids]:
+        """Where the living items of each node begin, and all of them, by node and id."""
+        rows = np.flatnonzero(self.alive)
+        rows = rows[np.lexsort((self.ids[rows], self.nodes[rows]))]
+        return np.searchsorted(self.nodes[rows], np.arange(self.searcher.index.ntotal + 1)), self.ids[rows]
+
+    def _items(self, nodes: Rows, count: int) -> Ids:
+        """Return the first ``count`` items of each node, as far as the nearest nodes do not suffice."""
+        starts, ids = self._lists
+        sizes = np.minimum(starts[nodes + 1] - starts[nodes], count)
+        before = np.cumsum(sizes) - sizes
+        nodes, sizes, before = nodes[before < count], sizes[before < count], before[before < count]
+        items: Ids = ids[np.repeat(starts[nodes] - before, sizes) + np.arange(sizes.sum())]
+        return items
+
+    def _nodes_of(self, distinct: Codes, truth: Truth) -> Rows:
+        """Return the nodes of codes, -1 where no living item has the code."""
+        starts, ids = self._lists
+        living = np.flatnonzero(starts[1:] > starts[:-1])
+        _, held = truth.codes(ids[starts[living]])
+        _, at, place = np.intersect1d(_keys(held), _keys(distinct), assume_unique=True, return_indices=True)
+        nodes = np.full(len(distinct), -1, np.int64)
+        nodes[place] = living[at]
+        return nodes
+
+
+def grouped(codes: Codes) -> tuple[Codes, Rows]:
+    """Return the distinct codes in the order in which they first occur, and which of them each code is."""
+    _, first, which = np.unique(_keys(codes), return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return codes[first[order]], rank[which]
+
+
+def _keys(codes: Codes) -> NDArray[Any]:
+    """Return codes as byte strings, which sort faster than rows."""
+    return np.ascontiguousarray(codes).view(f"S{codes.shape[1]}").ravel()
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """The file that names the engine, its options, and the graph's files.
+
+    Attributes:
+        path: The index's folder.
+    """
+
+    path: Path
+
+    def write(self, engine: str, options: Mapping[str, Any], graph: Graph | None) -> bytes:
+        """Save a graph and swap the file that names it; old files go last. Return what that file holds."""
+        entry = None if graph is None else self._save(graph)
+        text = json.dumps({"format": _FORMAT, "engine": engine, "options": dict(options), "graph": entry}, indent=2)
+        with file_aside(self.path / SIDECAR) as aside:
+            aside.write_text(text, encoding="utf-8")
+        keep = {name for name, _ in entry["files"].values()} if entry else set()
+        for path in self.path.glob("graph-*"):
+            if path.name not in keep:
+                path.unlink(missing_ok=True)
+        return text.encode()
+
+    def raw(self) -> bytes:
+        """Return the bytes of the file; none where it cannot be read."""
+        try:
+            return read_regular(self.path / SIDECAR)
+        except OSError:
+            return b""
+
+    def read(self, engine: str) -> dict[str, Any]:
+        """Return what was written.
+
+        Raises:
+            ArtefactError: if it is damaged, or of a newer format or another engine.
+        """
+        try:
+            found = json.loads(read_regular(self.path / SIDECAR))
+            format_, name, _, _ = found["format"], found["engine"], dict(found["options"]), found["graph"]
+        except FileNotFoundError:
+            raise ArtefactError(f"there is no '{engine}' index at {self.path}; make one with create_index") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArtefactError(f"{self.path / SIDECAR} cannot be read ({error!r}); restore it from a backup") from None
+        if format_ != _FORMAT or name != engine:
+            raise ArtefactError(
+                f"{self.path} is an index of engine '{name}', format {format_}; this is '{engine}', format {_FORMAT}"
+            )
+        return dict(found)
+
+    def load(self, entry: Any, truth: Truth, faiss: Any, kind: type[Searcher]) -> Graph:
+        """Load the graph of these items, after all of its bytes have been compared with their checksums.
+
+        Raises:
+            ArtefactError: if there is none, or a file is missing or differs.
+        """
+        try:
+            if entry is None or (entry["generation"], entry.get("items", truth.version[1])) != truth.version:
+                raise ValueError("it is not of these items: a writer was interrupted, or is at work")
+            files = {part: self._checked(*entry["files"][part]) for part in ("faiss", "ids", "nodes", "alive")}
+            index = faiss.read_index_binary(str(files["faiss"]))
+            ids, nodes, alive = (np.load(files[part]) for part in ("ids", "nodes", "alive"))
+            built, recall = int(entry["built"]), float(entry["recall"])
+            fits = type(index).__name__ == kind.kind and index.code_size == truth.width
+            paired = len(ids) == len(nodes) == len(alive) and nodes.min() >= 0 and nodes.max() + 1 == index.ntotal
+            if not fits or not paired:  # faiss would read beyond its memory
+                raise ValueError("its files do not belong together")
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise ArtefactError(f"faiss's part of {self.path} cannot be used: {error}; call rebuild()") from None
+        return Graph(kind(faiss, index), ids, nodes, alive, truth.version, built, recall)
+
+    def _save(self, graph: Graph) -> dict[str, Any]:
+        generation, stamp = graph.describes
+        stem = f"graph-{generation}"
+        faiss = graph.searcher.faiss
+        faiss.write_index_binary(graph.searcher.index, str(self.path / f"{stem}.faiss"))
+        np.save(self.path / f"{stem}.ids.npy", graph.ids)
+        names = {"faiss": f"{stem}.faiss"}
+        for part in ("ids", "nodes", "alive"):
+            names[part] = f"{stem}.{part}.npy"
+            np.save(self.path / names[part], getattr(graph, part))
+        files = {part: [name, _digest(self.path / name)] for part, name in names.items()}
+        told = {"generation": generation, "items": stamp, "built": graph.built, "recall": graph.recall}
+        return {**told, "files": files}
+
+    def _checked(self, name: str, digest: str) -> Path:
+        path = self.path / Path(name).name
+        if not path.is_file():
+            raise ValueError(f"{name} is missing")
+        if _digest(path) != digest:
+            raise ValueError(f"{name} differs from its checksum")
+        return path
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

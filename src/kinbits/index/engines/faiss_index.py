@@ -1,0 +1,342 @@
+"""The index that both faiss engines share."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from kinbits import hamming
+from kinbits._util import full_path
+from kinbits.errors import ArtefactError, PlatformError, UsageError
+from kinbits.hamming import Codes
+from kinbits.index.changes import reopen
+from kinbits.index.engines.base import EngineIndex, PathLike, Supports, read_options, read_question
+from kinbits.index.engines.faiss_graph import Graph, Searcher, Sidecar
+from kinbits.index.engines.snapshot import Truth
+from kinbits.index.filters.where import Where
+from kinbits.index.hits import BatchHits, Hits
+from kinbits.index.index import Index
+from kinbits.index.items import Encoder, Metadata, read_bits
+from kinbits.index.query.rerank import reranked
+from kinbits.index.query.search import reach
+from kinbits.index.store.copies import new_folder
+from kinbits.index.store.ids import Ids, readable
+from kinbits.index.store.lock import ChangeLock
+
+_ITEMS = "items"  # the embedded index's folder
+_MEASURED_K = 10
+
+
+class FaissIndex(EngineIndex):
+    """Items in an embedded index, candidates from faiss; see `FaissHnsw` and `FaissIvf`.
+
+    Every call that changes something writes faiss's files anew, as faiss can only write them whole: add in
+    large batches. A writer killed in between leaves an index that says so and answers exactly until `rebuild`.
+    """
+
+    supports = Supports(exact=False)
+    packages = ("faiss-cpu",)
+    remedy = "pip install faiss-cpu"
+    _searcher: ClassVar[type[Searcher]]
+    _options: ClassVar[type[Any]]
+    _fixed: ClassVar[tuple[str, ...]]
+    _retrain_at: ClassVar[int | None] = None
+
+    def __init__(self, index: Index, place: Path | None, options: Any) -> None:
+        """Not for users: see `create_index` and `open_index`."""
+        self._index, self._place, self._chosen = index, place, options
+        self._graph: Graph | None = None
+        self._truth = Truth(index)
+        self._changing = ChangeLock()
+        self._sidecar = b"" if place is None else Sidecar(place).raw()
+
+    @classmethod
+    def create(
+        cls, place: PathLike | None = None, *, bits: int | None = None, model: Encoder | None = None, **options: Any
+    ) -> Self:
+        """Make an empty index in a new folder, or in memory; for the options see the class.
+
+        Raises:
+            UsageError: for a wrong length or option, or a folder that holds something.
+            PlatformError: if faiss is missing, or the folder cannot be written.
+        """
+        _faiss()
+        chosen, length = read_options(cls._options, options, cls.name), read_bits(bits, model)
+        if place is None:
+            return cls(Index.create(bits=length, model=model), None, chosen)
+        path = full_path(place)
+        with new_folder(path) as aside:
+            Index.create(aside / _ITEMS, bits=length, model=model)
+            Sidecar(aside).write(cls.name, asdict(chosen), None)
+        return cls(Index.open(path / _ITEMS, model=model), path, chosen)
+
+    @classmethod
+    def open(cls, place: PathLike, *, model: Encoder | None = None, **options: Any) -> Self:
+        """Open an index in a folder; options that shape the graph stay as they were made.
+
+        Raises:
+            ArtefactError: if there is none, or it was made by another model or engine.
+            UsageError: for an option that cannot change.
+            PlatformError: if faiss is missing.
+        """
+        _faiss()
+        path = full_path(place)
+        found = Sidecar(path).read(cls.name)
+        for name in options:
+            if name in cls._fixed:
+                raise UsageError(f"{name} is fixed when the index is made; make a new one to change it")
+        kept = {name: value for name, value in found["options"].items() if value is not None}  # as nlist was once
+        chosen = read_options(cls._options, {**kept, **options}, cls.name)
+        index = cls(Index.open(path / _ITEMS, model=model), path, chosen)
+        index._load(found["graph"])
+        return index
+
+    @property
+    def bits(self) -> int:
+        """Code length."""
+        return self._index.bits
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Fingerprint of the model that makes the codes; None if not known."""
+        return self._index.fingerprint
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def add(self, items: Any, ids: Any = None, metadata: Metadata | None = None, *, upsert: bool = False) -> Self:
+        """Add items, all or none; see `kinbits.index.Index.add`."""
+        with self._change():
+            before = self._truth
+            self._index.add(items, ids, metadata, upsert=upsert)
+            self._follow(before)
+        return self
+
+    def delete(self, ids: Any) -> Self:
+        """Remove items, all or none; see `kinbits.index.Index.delete`."""
+        with self._change():
+            before = self._truth
+            self._index.delete(ids)
+            self._follow(before)
+        return self
+
+    def compact(self) -> Self:
+        """Drop what was deleted from the items and from faiss; builds faiss's part anew."""
+        with self._change():
+            self._index.compact()
+            return self.rebuild()
+
+    def rebuild(self) -> Self:
+        """Build faiss's part anew from the items, and measure its recall; minutes for a graph of millions."""
+        with self._change():
+            self._truth = Truth(self._index)
+            self._graph = self._build() if self._wants_graph() else None
+            self._write(self._place)
+        return self
+
+    def search(
+        self,
+        query: Any = None,
+        k: int | None = None,
+        *,
+        text: Any = None,
+        radius: int | None = None,
+        where: Where | None = None,
+        rerank: int | bool = False,
+    ) -> Hits | BatchHits:
+        """Find the k nearest, approximately; by radius or under a filter, exactly.
+
+        Args and errors: see `kinbits.index.Index.search`.
+        """
+        if rerank:
+            k, radius = reach(k, radius)
+            find = partial(self.search, radius=radius, where=where)
+            return reranked(query, text, self._index._model, rerank, k, find)
+        asked = read_question(query, text, k, radius, where, self._index._model, self.bits)
+        if self._graph is None or asked.radius is not None or asked.where or not asked.k or not len(self):
+            found = self._index.search(asked.codes, k=asked.k, radius=asked.radius, where=where)
+            return asked.answer(list(found))
+        return asked.answer(self._nearest(self._graph, asked.codes, min(asked.k, len(self))))
+
+    def recall(self, k: int = _MEASURED_K, sample: int = 100) -> float:
+        """Measure how many of the exact k nearest are found, for a sample of stored codes as queries.
+
+        A hit counts if it is no farther than the k-th of the exact answer, so that ties do not matter. Stored
+        codes are easier to find than new ones: take it as the upper end of what your queries see.
+
+        Returns:
+            Between 0 and 1; 1 where search is exact.
+        """
+        ids, codes = self._truth.items()
+        if self._graph is None or not len(ids):
+            return 1.0
+        picked = codes[np.random.default_rng(0).permutation(len(ids))[:sample]]
+        wanted = min(hamming.whole_number(k, "k"), len(ids))
+        if not wanted:
+            return 1.0
+        found = self._nearest(self._graph, picked, wanted)
+        exact, _ = hamming.topk(picked, codes, wanted)
+        good = sum(int((hits.distances <= near[-1]).sum()) for hits, near in zip(found, exact, strict=True))
+        return good / (wanted * len(picked))
+
+    def info(self) -> dict[str, Any]:
+        """Describe the index in plain values; ``recall@10`` was measured when faiss's part was built."""
+        graph = self._graph
+        return {
+            **self._index.info(),
+            "path": str(self._place) if self._place else None,
+            "engine": self.name,
+            "options": asdict(self._chosen),
+            "search": self._state(),
+            f"recall@{_MEASURED_K}": graph.recall if graph else None,
+            "dead rows": int((~graph.alive).sum()) if graph else 0,
+        }
+
+    def verify(self) -> None:
+        """Read everything and compare it with its checksums.
+
+        Raises:
+            ArtefactError: naming what is damaged.
+        """
+        self._index.verify()
+        if self._place is not None:
+            sidecar = Sidecar(self._place)
+            entry = sidecar.read(self.name)["graph"]
+            if entry is not None:
+                sidecar.load(entry, Truth(self._index), _faiss(), self._searcher)
+
+    def save(self, path: PathLike) -> None:
+        """Write the present contents into a new folder; this index stays where it is.
+
+        Raises:
+            UsageError: if something lies there already.
+            PlatformError: if it cannot be written.
+        """
+        with new_folder(full_path(path)) as aside:
+            self._index.save(aside / _ITEMS)
+            copied = Truth(Index.open(aside / _ITEMS))
+            graph = None if self._graph is None else replace(self._graph, describes=copied.version)
+            Sidecar(aside).write(self.name, asdict(self._chosen), graph)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} items, {self.bits} bits, {self._place or 'memory'}, {self._state()})"
+
+    def _state(self) -> str:
+        if self._graph is not None:
+            return f"approximate, recall@{_MEASURED_K} {self._graph.recall:.3f} of {self._graph.built} items"
+        if self._wants_graph():
+            return "exact: faiss's part is out of date, call rebuild()"
+        return f"exact: fewer than {self._chosen.exact_below} items"
+
+    def _wants_graph(self) -> bool:
+        return bool(len(self) >= self._chosen.exact_below)
+
+    def _load(self, entry: Any) -> None:
+        """Take up the graph on disk if it fits the items."""
+        if entry is None and not self._wants_graph():
+            return
+        assert self._place is not None
+        try:
+            self._graph = Sidecar(self._place).load(entry, self._truth, _faiss(), self._searcher)
+        except ArtefactError as error:
+            warnings.warn(f"answers are exact, but not faster: {error}", RuntimeWarning, stacklevel=4)
+
+    def _follow(self, before: Truth) -> None:
+        """Bring faiss's part from the items that it describes to those that there are now."""
+        self._truth = Truth(self._index)
+        if self._truth.version == before.version:
+            return
+        if not len(self):
+            self._graph = None
+        elif self._graph is not None:
+            self._graph = self._updated(self._graph, before)
+        elif self._wants_graph() and len(before) < self._chosen.exact_below:
+            self._graph = self._build()  # but one that is out of date waits for rebuild(): it may take minutes
+        self._write(self._place)
+
+    def _updated(self, graph: Graph, before: Truth) -> Graph:
+        if self._retrain_at and len(self) >= self._retrain_at * graph.built:
+            return self._build()
+        gone, fresh, codes = _changes(before, self._truth)
+        return graph.without(gone).extended(fresh, codes, self._truth)
+
+    def _build(self) -> Graph:
+        self._graph = Graph.build(self._searcher, _faiss(), self._truth, self._chosen)
+        return replace(self._graph, recall=self.recall())
+
+    def _nearest(self, graph: Graph, codes: Codes, wanted: int) -> list[Hits]:
+        proposed = graph.propose(codes, wanted, self._chosen)
+        return [self._ordered(ids, query, wanted) for ids, query in zip(proposed, codes, strict=True)]
+
+    def _ordered(self, ids: Ids, query: Codes, wanted: int) -> Hits:
+        """Measure candidates, and order them; where they are too few, search exactly."""
+        truth = self._truth
+        ids = np.unique(ids)
+        held, codes = truth.codes(ids)
+        ids, near = ids[held], hamming.distances(query[None], codes)[0].astype(np.int32)
+        if len(ids) < wanted:
+            exact: Hits = self._index.search(query, k=wanted)
+            return exact
+        order = np.argsort(near, kind="stable")[:wanted]  # ids ascend already
+        ids, codes = ids[order], codes[order]
+        return Hits(readable(ids), near[order], lambda some: truth.metadata(ids[some]), lambda some: codes[some])
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """Let one thread change at a time, and refuse to write over another index that was moved to this place."""
+        with self._changing:
+            if self._place is not None and Sidecar(self._place).raw() != self._sidecar:
+                found = Sidecar(self._place).read(self.name)
+                if found["options"] != asdict(self._chosen):
+                    raise ArtefactError(f"the index at {self._place} was made again; open it with open_index")
+            yield
+
+    def _write(self, place: Path | None) -> None:
+        if place is None:
+            return
+        try:
+            self._sidecar = Sidecar(place).write(self.name, asdict(self._chosen), self._graph)
+        except (OSError, RuntimeError) as error:  # faiss raises RuntimeError for a full disk
+            raise PlatformError(
+                f"the items in {place} are saved, but faiss's part cannot be written ({error}); "
+                "check permissions and free space, then call rebuild()"
+            ) from None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._place is None:
+            raise UsageError("an index of faiss in memory cannot be pickled; make it in a folder")
+        return reopen, (type(self), self._place, self._index._model, {})
+
+
+def _changes(before: Truth, after: Truth) -> tuple[Ids, Ids, Codes]:
+    """Return the ids that are gone or have another code, the ids that are new or have, and the codes of these."""
+    old_ids, old_codes = before.items()
+    ids, codes = after.items()
+    _, old_at, at = np.intersect1d(old_ids, ids, assume_unique=True, return_indices=True)
+    same = (old_codes[old_at] == codes[at]).all(axis=1)
+    gone, fresh = np.ones(len(old_ids), np.bool_), np.ones(len(ids), np.bool_)
+    gone[old_at[same]] = fresh[at[same]] = False
+    return old_ids[gone], ids[fresh], codes[fresh]
+
+
+def _faiss() -> Any:
+    try:
+        import faiss
+    except ImportError as error:
+        raise PlatformError(f"this engine needs faiss ({error}); {FaissIndex.remedy}") from None
+    _make_forks_safe(faiss)
+    return faiss
+
+
+@cache
+def _make_forks_safe(faiss: Any) -> None:
+    """Let forked children use one thread: OpenMP believes that they have those of their parent, and would wait."""
+    os.register_at_fork(after_in_child=partial(faiss.omp_set_num_threads, 1))

@@ -1,0 +1,154 @@
+"""The way to one Milvus collection: where it is, what is installed, and errors in our words."""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from kinbits.errors import PlatformError, UsageError
+from kinbits.index.engines.base import installed
+
+_PORT = 19530
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+_DEFAULT_COLLECTION = "kinbits"
+_FORM = "write milvus://HOST:PORT/COLLECTION, or milvus-lite:FILE.db or milvus-lite:FILE.db#COLLECTION"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a collection lies.
+
+    Attributes:
+        shown: For messages, without a password.
+        address: What pymilvus connects to.
+        collection: Its name.
+        lite: Whether it is a local file, served by Milvus Lite.
+        token: ``"USER:PASSWORD"`` if the URI has them.
+    """
+
+    shown: str
+    address: str
+    collection: str
+    lite: bool
+    token: str = field(default="", repr=False)
+
+    @classmethod
+    def parse(cls, text: str, *, secure: bool = False) -> Place:
+        """Read a URI.
+
+        Raises:
+            UsageError: if it names no host, file or collection, with the form that does.
+        """
+        scheme, _, rest = text.partition(":")
+        if scheme == "milvus-lite":
+            file, _, name = rest.partition("#")
+            if not file.endswith(".db") or file.startswith("//"):
+                raise UsageError(f"{text!r} names no file that ends with .db; {_FORM}")
+            path = Path(file).absolute()
+            return cls(text, str(path), _collection(name or _DEFAULT_COLLECTION), lite=True)
+        parts, port = _server(text)
+        name = _collection(parts.path.strip("/"))
+        token = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else ""
+        address = f"{'https' if secure else 'http'}://{parts.hostname}:{port}"
+        return cls(f"milvus://{parts.hostname}:{port}/{name}", address, name, lite=False, token=token)
+
+
+class Link:
+    """A connection to the collection of one place."""
+
+    def __init__(self, place: Place, *, token: str | None, timeout: int) -> None:
+        self.place, self._timeout = place, timeout
+        require_packages(place.lite)
+        if place.lite:
+            _require_folder(Path(place.address))
+        with self._faults("connect"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # milvus-lite warns about pkg_resources, which the user cannot help
+            from pymilvus import MilvusClient
+
+            self.client: Any = MilvusClient(place.address, token=token or place.token, timeout=timeout)
+
+    def call(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """Call a method of the client on the collection.
+
+        Raises:
+            PlatformError: if Milvus cannot be reached, or refuses.
+        """
+        with self._faults(method):
+            return getattr(self.client, method)(self.place.collection, *arguments, timeout=self._timeout, **options)
+
+    @contextmanager
+    def _faults(self, action: str) -> Iterator[None]:
+        """Turn what pymilvus and gRPC raise into one line, without the tracebacks that pymilvus logs."""
+        logger = logging.getLogger("pymilvus")
+        level = logger.level
+        logger.setLevel(logging.CRITICAL + 1)
+        try:
+            yield
+        except Exception as error:
+            import grpc
+            from pymilvus.exceptions import MilvusException
+
+            if not isinstance(error, (MilvusException, grpc.RpcError, grpc.FutureTimeoutError, OSError)):
+                raise
+            said = " ".join(str(getattr(error, "message", "") or error).split())[:300]
+            raise PlatformError(
+                f"Milvus at {self.place.shown} failed to {action.replace('_', ' ')}: {said}; "
+                "check that it runs, its address and its log"
+            ) from None
+        finally:
+            logger.setLevel(level)
+
+
+def require_packages(lite: bool) -> None:
+    """Refuse versions that cannot hold binary vectors, before pymilvus fails in its own words.
+
+    Raises:
+        PlatformError: naming what to install.
+    """
+    if installed("pymilvus") is None:
+        raise PlatformError("Milvus is reached through pymilvus, which is not installed; pip install 'kinbits[milvus]'")
+    if not lite:
+        return
+    remedy = "pip install 'kinbits[milvus-lite]'"
+    found = installed("milvus-lite")
+    if found is None:
+        raise PlatformError(f"a local Milvus file needs milvus-lite, which is not installed; {remedy}")
+    if int(found.split(".")[0]) >= 3:
+        raise PlatformError(f"milvus-lite {found} refuses binary vectors, 2.5 takes them; {remedy}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            import pkg_resources  # noqa: F401
+        except ImportError:
+            raise PlatformError(
+                f"milvus-lite {found} needs pkg_resources, which setuptools 81 and later lack; {remedy}"
+            ) from None
+
+
+def _server(text: str) -> tuple[SplitResult, int]:
+    try:
+        parts = urlsplit(text)
+        port = parts.port or _PORT
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no address ({error}); {_FORM}") from None
+    if not parts.hostname:
+        raise UsageError(f"{text!r} names no host; {_FORM}")
+    return parts, port
+
+
+def _collection(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"collection {name!r}: give letters, digits and underscores, no digit first; {_FORM}")
+    return name
+
+
+def _require_folder(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise PlatformError(f"{path.parent} is no folder; make it, or choose another place for {path.name}")

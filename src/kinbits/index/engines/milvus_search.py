@@ -1,0 +1,102 @@
+"""Exact answers out of Milvus's: which of equal distances it returns is undefined, ours is by id.
+
+Milvus is asked for more than k. Whatever is nearer than the farthest hit is then complete; of the farthest
+distance, items may be missing. If some of those are needed, the ones of smallest id are asked for by a
+filter on the id, whose bound falls until one answer holds them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinbits.errors import UsageError
+from kinbits.hamming import Codes
+from kinbits.index.engines.milvus_filter import Expressions, join
+from kinbits.index.store.ids import Ids, as_ids, concatenate, readable
+
+MOST = 16_384  # hits that Milvus returns for one query
+_AT_ONCE = 1 << 16  # hits of one request
+_SPARE = 64
+
+Found = tuple[Ids, NDArray[np.int32]]
+
+
+@dataclass(frozen=True)
+class Searcher:
+    """Asks one collection.
+
+    Attributes:
+        ask: ``(codes as bytes, expression, limit, parameters) ->`` one list of (id, distance) per query.
+        expressions: For the collection's server.
+        exact: Whether the vectors are searched in full; without it nothing is asked twice.
+        parameters: For every search, e.g. ``nprobe``.
+        most: Hits that one query may return.
+    """
+
+    ask: Callable[[list[bytes], str, int, dict[str, Any]], list[list[tuple[Any, float]]]]
+    expressions: Expressions
+    exact: bool
+    parameters: dict[str, Any]
+    most: int = MOST
+
+    def nearest(self, codes: Codes, k: int, radius: int | None, where: str) -> list[Found]:
+        """Return the k nearest of each query, within the radius if there is one, ordered by distance, then id."""
+        limit = min(self.most, 2 * k + _SPARE)
+        found = self._asked(codes, limit, where, {} if radius is None else {"radius": radius + 1})
+        if self.exact:
+            found = [
+                one if len(one[0]) < limit else self._settled(one, code, k, where)
+                for one, code in zip(found, codes, strict=True)
+            ]
+        return [(ids[:k], near[:k]) for ids, near in found]
+
+    def ball(self, codes: Codes, radius: int, where: str) -> list[Found]:
+        """Return all within the radius of each query.
+
+        Raises:
+            UsageError: if they are more than Milvus can return.
+        """
+        found = self._asked(codes, self.most, where, {"radius": radius + 1})
+        if any(len(ids) >= self.most for ids, _ in found):
+            raise UsageError(
+                f"radius={radius} holds {self.most:,} items or more, Milvus's limit for one query; "
+                "take a smaller radius, a filter, or k"
+            )
+        return found
+
+    def _settled(self, found: Found, code: NDArray[np.uint8], k: int, where: str) -> Found:
+        """Complete the farthest distance of a full answer, as far as k needs it."""
+        ids, near = found
+        last = int(near[-1])
+        sure = int(np.searchsorted(near, last))
+        need = k - sure
+        if need <= 0:
+            return found
+        shell = ids[sure:]
+        while True:
+            bound = readable(shell[need - 1 : need]).tolist()[0]
+            below = join(where, self.expressions.ids_below(bound))
+            ((more, _),) = self._asked(code[None], self.most, below, {"radius": last + 1, "range_filter": last})
+            shell = np.unique(concatenate([shell[:need], more]))[:need]
+            if len(more) < self.most:
+                return concatenate([ids[:sure], shell]), np.append(near[:sure], np.full(need, last, np.int32))
+
+    def _asked(self, codes: Codes, limit: int, where: str, parameters: dict[str, Any]) -> list[Found]:
+        step = max(1, _AT_ONCE // limit)
+        answers: list[list[tuple[Any, float]]] = []
+        for start in range(0, len(codes), step):
+            queries = [code.tobytes() for code in codes[start : start + step]]
+            answers += self.ask(queries, where, limit, {**self.parameters, **parameters})
+        return [_ordered(answer) for answer in answers]
+
+
+def _ordered(answer: Sequence[tuple[Any, float]]) -> Found:
+    ids = as_ids([id_ for id_, _ in answer])
+    near = np.array([distance for _, distance in answer], np.int32)
+    order = np.lexsort((ids, near))
+    return ids[order], near[order]

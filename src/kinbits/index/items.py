@@ -1,0 +1,296 @@
+"""What users hand to an index: packed codes, items for its model to encode, or a whole data set."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from inspect import signature
+from itertools import compress
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinbits import hamming
+from kinbits.errors import ArtefactError, DataError, UsageError
+from kinbits.hamming import Codes
+from kinbits.index.store.columns import RESERVED, as_columns
+from kinbits.index.store.ids import Ids, as_ids
+from kinbits.index.store.merge import Batch
+from kinbits.index.store.segment import check_query
+from kinbits.index.store.state import State
+
+Metadata = Mapping[str, Sequence[Any]]
+_NAMED = 3  # items that a message names
+LEAST_SIDE = 8  # of a grey image that is not taken for codes, in pixels
+
+
+class Encoder(Protocol):
+    """What an index needs of a model, e.g. `kinbits.HashModel`.
+
+    That one offers more, which is used where it is there: ``encode_readable`` takes data sets of which some items
+    cannot be read, ``encode(text=...)`` takes texts, and ``is_single`` tells one item from several.
+
+    Attributes:
+        bits: Code length.
+        fingerprint: Changes whenever the codes may change.
+    """
+
+    @property
+    def bits(self) -> int:
+        """Code length."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this model from others."""
+
+    def encode(self, items: Any, /) -> Codes:
+        """Return packed codes, uint8 ``(n, ceil(bits / 8))``."""
+        ...
+
+
+def read_bits(bits: int | None, model: Encoder | None) -> int:
+    """Return the code length of a new index.
+
+    Raises:
+        UsageError: if there is none, or it is impossible.
+    """
+    if bits is None:
+        if model is None:
+            raise UsageError("an index needs its code length: pass bits=64, or the model that makes the codes")
+        bits = model.bits
+    hamming.code_width(bits)
+    return int(bits)
+
+
+def new_state(bits: int | None, model: Encoder | None) -> State:
+    """Make the contents of an empty index; errors as in `read_bits`."""
+    return State(read_bits(bits, model), model.fingerprint if model else None)
+
+
+def require_alike(state: State, other: Any) -> None:
+    """Refuse to merge codes that mean different things.
+
+    Raises:
+        UsageError: if the other is no index's state.
+        ArtefactError: if the length or the model differ.
+    """
+    if not isinstance(other, State):
+        raise UsageError(f"merge() takes another index, not {type(other).__name__}; open it with Index.open")
+    if other.bits != state.bits:
+        raise ArtefactError(f"the other index holds {other.bits}-bit codes, this one {state.bits}-bit codes")
+    if other.fingerprint != state.fingerprint:
+        theirs, ours = (str(one.fingerprint)[:12] for one in (other, state))
+        raise ArtefactError(
+            f"the other index was made with another model ({theirs}) than this one ({ours}); "
+            "encode its items again with this model"
+        )
+
+
+def require_model(model: Encoder | None, state: State) -> None:
+    """Refuse a model whose codes mean something else than those of the index.
+
+    Raises:
+        ArtefactError: if the length or the fingerprint differ.
+    """
+    if model is None:
+        return
+    if model.bits != state.bits:
+        raise ArtefactError(f"the model makes {model.bits}-bit codes, but the index holds {state.bits}-bit codes")
+    if state.fingerprint is not None and model.fingerprint != state.fingerprint:
+        raise ArtefactError(
+            f"the index was made with another model ({state.fingerprint[:12]}) than this one "
+            f"({model.fingerprint[:12]}); open it with that model, or encode and index the items again"
+        )
+
+
+def encode(items: Any, model: Encoder | None, bits: int, name: str) -> tuple[Codes, bool]:
+    """Turn items into codes ``(n, w)``, and say whether a single item was given.
+
+    Raises:
+        UsageError: if the items need a model and there is none.
+        DataError: if the codes are not packed codes of this many bits.
+    """
+    if are_codes(items, model, bits):
+        single = items.ndim == 1
+        return check_query(items[None] if single else items, bits, name), single
+    if model is None:
+        raise UsageError(
+            f"{name} are {type(items).__name__}, not packed uint8 codes, and the index has no model; "
+            "pass model= to Index.create or Index.open"
+        )
+    codes = np.asarray(model.encode(items))
+    return check_query(np.atleast_2d(codes), bits, name), codes.ndim == 1 or is_single(items, model, len(codes))
+
+
+def encode_query(query: Any, text: Any, model: Encoder | None, bits: int) -> tuple[Codes, bool]:
+    """Turn what a search asks for into codes ``(q, w)``, and say whether it is a single query.
+
+    Raises:
+        UsageError: if both or neither are given, the query is a text file, or a model is needed and missing.
+        DataError: if the codes are not packed codes of this many bits.
+    """
+    if (query is None) == (text is None):
+        raise UsageError("give a query or text=, one of the two")
+    if text is None:
+        _refuse_text_file(query)
+        return encode(query, model, bits, "queries")
+    able: Any = model
+    if able is None or "text" not in signature(able.encode).parameters:
+        raise UsageError("a text needs a model that encodes texts; pass it as model= when the index is opened")
+    return check_query(able.encode(text=text), bits, "queries"), isinstance(text, str)
+
+
+def _refuse_text_file(query: Any) -> None:
+    if isinstance(query, (str, os.PathLike)) and os.fspath(query).endswith((".txt", ".lst")) and os.path.isfile(query):
+        raise UsageError(
+            f"{os.fspath(query)} is a text file: it may hold a text to search with, or a list of images. Give the text "
+            "as text=..., or the images as kinbits.open_dataset(path)"
+        )
+
+
+def read_items(
+    items: Any, ids: Any, metadata: Metadata | None, model: Encoder | None, bits: int
+) -> tuple[Codes, Ids | None, dict[str, list[Any]]]:
+    """Gather codes ``(n, w)``, ids (None if there are none) and columns of items that are to be added.
+
+    What cannot be read of a data set is left out, with its id and metadata, and a warning says so.
+
+    Raises:
+        UsageError: if the items need a model and there is none, or for metadata of a type that cannot be stored.
+        DataError: if nothing can be read, the numbers do not fit, or ids or codes cannot be stored.
+    """
+    metadata = {} if metadata is None else metadata
+    if _is_dataset(items):
+        codes, rows = _encode_readable(items, model, bits)
+        ids, metadata = items.ids if ids is None else ids, {**columns_of(items), **metadata}
+    else:
+        codes, _ = encode(items, model, bits, "items")
+        rows = np.ones(len(codes), bool)
+    given = None if ids is None else as_ids(ids)
+    if given is not None and len(given) != len(rows):
+        raise DataError(f"{len(rows)} items, but {len(given)} ids; give one id per item")
+    columns = as_columns(metadata, len(rows))
+    if rows.all():
+        return codes, given, columns
+    kept = {name: list(compress(values, rows)) for name, values in columns.items()}
+    return codes, None if given is None else given[rows], kept
+
+
+def _encode_readable(dataset: Any, model: Encoder | None, bits: int) -> tuple[Codes, NDArray[np.bool_]]:
+    """Encode what can be read of a data set; return the codes and of which items they are, bool ``(n,)``."""
+    able = getattr(model, "encode_readable", None)
+    if able is None:
+        codes, _ = encode(dataset, model, bits, "items")
+        return codes, np.ones(len(codes), bool)
+    codes, kept = able(dataset)
+    bad = len(dataset.ids) - len(kept.ids)
+    if bad:
+        told = [f"{one.id}: {one.reason}" for one in kept.skipped[-bad:][:_NAMED]]
+        reasons = "; ".join(told + ["..."] * (bad > _NAMED))
+        if not len(kept.ids):
+            raise DataError(
+                f"{dataset.name}: no {dataset.kind} can be read ({reasons}); "
+                "check the paths, or replace the damaged files"
+            )
+        what = f"skipped {bad:,} of {len(dataset.ids):,} {dataset.kind}s that cannot be read"
+        warnings.warn(f"{dataset.name}: {what} ({reasons})", stacklevel=4)
+    return check_query(codes, bits, "items"), np.isin(dataset.ids, kept.ids)
+
+
+def make_batch(codes: Codes, ids: Ids | None, columns: dict[str, list[Any]], state: State) -> Batch:
+    """Join codes, ids and columns; ids that were not given continue those of the index."""
+    return Batch(codes, _next_ids(state, len(codes)) if ids is None else ids, columns)
+
+
+def are_codes(items: Any, model: Encoder | None, bits: int) -> bool:
+    """Tell whether items are packed codes, not something for a model.
+
+    uint8 ``(w,)`` and ``(n, w)`` are. With a model, an array of another width is a grey image ``(h, w)`` if it has the
+    shape of one: no side under 8 pixels, and none over four times the other.
+    """
+    if not (isinstance(items, np.ndarray) and items.dtype == np.uint8 and items.ndim <= 2):
+        return False
+    if model is None or items.ndim < 2 or items.shape[1] == hamming.code_width(bits):
+        return True
+    short, long = sorted(items.shape)
+    return bool(short < LEAST_SIDE or long > 4 * short)
+
+
+def is_single(items: Any, model: Encoder | None, count: int) -> bool:
+    """Tell whether one item was given, not several or a list of one.
+
+    Args:
+        items: What the model encodes.
+        model: Is asked if it can tell; otherwise an item is what has no length, a text, a path, or an array.
+        count: How many items the model found there.
+    """
+    able = getattr(model, "is_single", None)
+    if able is not None:
+        return bool(able(items))
+    if isinstance(items, np.ndarray):
+        return count == 1 and items.ndim <= (3 if items.dtype == np.uint8 else 1)  # one image, one vector
+    return count == 1 and (isinstance(items, (str, os.PathLike, bytes)) or not hasattr(items, "__len__"))
+
+
+def _is_dataset(items: Any) -> bool:
+    return all(hasattr(items, name) for name in ("ids", "columns", "labels", "space", "texts"))
+
+
+def columns_of(dataset: Any) -> dict[str, list[Any]]:
+    """Return the metadata that a data set brings: its labels by name, its texts, and its columns.
+
+    Labels and texts are called as in the source, e.g. ``category`` and ``title``; those of a folder are ``label`` and
+    ``text``. A column with a name that hits give to their own is left out.
+
+    Args:
+        dataset: A `kinbits.data.Dataset` of n items.
+
+    Returns:
+        The columns by name, n values each: numbers, bool, str, or None where there is none. Values of other types
+        become text.
+    """
+    columns: dict[str, list[Any]] = {}
+    if dataset.labels is not None:
+        columns[_free(getattr(dataset, "label_column", "label"), "label")] = label_texts(dataset.labels, dataset.space)
+    if dataset.texts is not None:
+        columns[_free(getattr(dataset, "text_column", "text"), "text")] = list(dataset.texts)
+    for name, values in dataset.columns.items():
+        if name not in RESERVED:
+            columns.setdefault(name, [_plain(value) for value in values])
+    return columns
+
+
+def _free(name: str, otherwise: str) -> str:
+    return otherwise if name in RESERVED else name
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def label_texts(labels: np.ndarray[Any, Any], space: Any) -> list[str | None]:
+    """Name the label of each item; several are joined by ", ", none gives None.
+
+    Args:
+        labels: int ``(n,)`` with -1 for none, or 0/1 ``(n, C)``.
+        space: Has ``names``; None names a class by its number.
+    """
+    names = [str(name) for name in space.names] if space is not None else None
+
+    def text(numbers: Sequence[int]) -> str | None:
+        return ", ".join(names[c] if names else str(c) for c in numbers) or None
+
+    if labels.ndim == 1:
+        return [text([c] if c >= 0 else []) for c in labels.tolist()]
+    return [text(np.flatnonzero(row).tolist()) for row in labels]
+
+
+def _next_ids(state: State, count: int) -> Ids:
+    if state.id_kind == "str":
+        raise UsageError("this index has str ids; pass ids= for the new items")
+    if state.next_id + count > np.iinfo(np.int64).max:
+        raise UsageError("the index has used its largest possible id; pass ids= for the new items")
+    return np.arange(state.next_id, state.next_id + count, dtype=np.int64)

@@ -1,0 +1,1 @@
+"""Filters, exact search over segments, and pairs of near items."""

@@ -1,0 +1,65 @@
+"""All pairs of items within a radius, over all segments, as a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinbits.hamming import MultiIndex
+from kinbits.index.filters.expression import Expression
+from kinbits.index.store.checked_array import watching
+from kinbits.index.store.ids import Ids, concatenate, readable
+from kinbits.index.store.segment import Segment
+from kinbits.index.store.state import State
+
+IdPairs = tuple[NDArray[Any], NDArray[Any], NDArray[np.int32]]
+
+
+def pairs(state: State, radius: int, where: Expression | None) -> Iterator[IdPairs]:
+    """Check the arguments, and return the stream.
+
+    Tables of a lone segment serve as they are. Several segments are joined in memory: a pair may lie across them.
+    """
+    for segment in state.segments:
+        segment.require_whole(state.bits)
+    bound = state.bound(where)
+    if len(state.segments) == 1:
+        (segment,) = state.segments
+        index = segment.multi_index()
+        if index is not None:
+            return _named(index, segment.ids, radius, segment.allowed(bound), segment)
+    return _joined(state.segments, radius, bound)
+
+
+def _joined(segments: Sequence[Segment], radius: int, where: Expression | None) -> Iterator[IdPairs]:
+    for segment in segments:  # again: the first chunk may be asked for much later
+        segment.require_untouched()
+    rows = [segment.allowed_rows(where) for segment in segments]
+    ids = concatenate([segment.ids[at] for segment, at in zip(segments, rows, strict=True)])
+    if len(ids) < 2:
+        return
+    codes = np.concatenate([segment.codes[at] for segment, at in zip(segments, rows, strict=True)])
+    yield from _named(MultiIndex.build(codes), ids, radius, None)
+
+
+def _named(
+    index: MultiIndex, ids: Ids, radius: int, allow: NDArray[np.uint8] | None, segment: Segment | None = None
+) -> Iterator[IdPairs]:
+    """Give rows their ids, the smaller one first; ``segment`` is what is searched, if it may lie in files."""
+    found = iter(index.pairs(radius, allow=allow))
+    while True:
+        if segment is not None:
+            segment.require_untouched()
+            segment.multi_index()
+        with watching():
+            chunk = next(found, None)
+            if chunk is None:
+                return
+            first, second, near = chunk
+            one, two = ids[first], ids[second]
+        swapped = one > two
+        smaller, larger = np.where(swapped, two, one), np.where(swapped, one, two)
+        yield readable(smaller), readable(larger), near

@@ -1,0 +1,63 @@
+"""What a search is going to do in each segment, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kinbits.hamming import Explanation
+from kinbits.index.store import search_tables
+from kinbits.index.store.state import State
+
+
+@dataclass(frozen=True)
+class SegmentPlan:
+    """How one segment is searched.
+
+    Attributes:
+        number: Of the segment.
+        rows: How many codes it holds.
+        explanation: Of its tables; None if it has none and is scanned.
+    """
+
+    number: int
+    rows: int
+    explanation: Explanation | None
+
+    @property
+    def strategy(self) -> str:
+        """``"scan"``, ``"grouped"`` or ``"multi-index"``."""
+        return "scan" if self.explanation is None else self.explanation.strategy
+
+    def __str__(self) -> str:
+        small = (
+            "it is small"
+            if self.rows < search_tables.LEAST_ROWS
+            else "it has no tables, which Index.optimize() would build"
+        )
+        told = f"scan: {small}" if self.explanation is None else str(self.explanation).replace("\n", "\n  ")
+        return f"segment {self.number}, {self.rows:,} codes: {told}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a search goes; prints as text.
+
+    Attributes:
+        segments: One plan per segment.
+    """
+
+    segments: tuple[SegmentPlan, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.segments)) or "nothing to search: the index is empty"
+
+
+def plan(state: State, k: int | None, radius: int | None, queries: int) -> Plan:
+    """Ask the tables of every segment."""
+    plans = []
+    for segment in state.segments:
+        segment.require_whole(state.bits)
+        index = segment.multi_index()
+        known = None if index is None else index.explain(k=k, radius=radius, queries=queries)
+        plans.append(SegmentPlan(segment.number, segment.rows, known))
+    return Plan(tuple(plans))

@@ -1,0 +1,93 @@
+"""Re-ranking: the nearest codes, put into the order of features that the model reconstructs from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinbits import hamming
+from kinbits.errors import UsageError
+from kinbits.hamming import Codes
+from kinbits.index.hits import BatchHits, Hits
+from kinbits.index.items import Encoder, are_codes, is_single
+
+Vectors = NDArray[np.float32]
+Find = Callable[[Codes, int | None], Any]  # one Hits for each code
+
+LEAST, TIMES = 100, 10  # of rerank=True: ten candidates for each hit, and at least a hundred
+
+
+class Reconstructor(Encoder, Protocol):
+    """What re-ranking needs of a model, e.g. a `kinbits.HashModel` that was trained with a decoder."""
+
+    def vectors(self, items: Any, /) -> Vectors:
+        """Return the features of items, float32 ``(n, d)``."""
+        ...
+
+    def codes(self, vectors: Vectors, /) -> Codes:
+        """Return the packed codes of features."""
+        ...
+
+    def reconstruct(self, codes: Codes, /) -> Vectors:
+        """Return features that codes stand for, float32 ``(n, d)``; raise UsageError if the model never learned to."""
+        ...
+
+
+def reranked(
+    query: Any, text: Any, model: Reconstructor | Encoder | None, rerank: int | bool, k: int | None, find: Find
+) -> Hits | BatchHits:
+    """Search by codes, and order the first hits anew.
+
+    They are ordered by the squared distance of the query's features to what the model reconstructs from a hit's code;
+    equally far ones, as all items of one code are, stay in the order of the search.
+
+    Args:
+        query: One item or several that the model encodes; no codes, which have no features.
+        text: None: features of texts are no features of images.
+        model: Of the index.
+        rerank: How many hits are ordered anew; True for 10 k and at least 100. Others keep their order, behind them.
+        k: At most so many hits; None for all.
+        find: Answers codes ``(q, w)`` with at most so many hits each.
+
+    Raises:
+        UsageError: The query is codes or a text, or the model has no decoder.
+    """
+    depth = max(LEAST, TIMES * (k or 0)) if rerank is True else hamming.whole_number(rerank, "rerank")
+    able = _require_decoder(model)
+    if query is None or text is not None:
+        raise UsageError("rerank compares features of images; give a query, and leave text out")
+    if are_codes(query, model, able.bits):
+        raise UsageError(
+            "rerank compares a query's features with reconstructed ones, and packed codes have no features; search "
+            "with the image or vector itself, or leave rerank out"
+        )
+    vectors = able.vectors(query)
+    hits = find(able.codes(vectors), None if k is None else max(k, depth))
+    ordered = [_again(found, vector, able, depth, k) for found, vector in zip(hits, vectors, strict=True)]
+    return ordered[0] if is_single(query, model, len(ordered)) else BatchHits(ordered)
+
+
+def _require_decoder(model: Any) -> Reconstructor:
+    if model is None:
+        raise UsageError("rerank needs the index's model; pass model= when it is created or opened")
+    if not all(hasattr(model, name) for name in ("vectors", "codes", "reconstruct")):
+        raise UsageError(
+            f"rerank needs a model with a decoder, and {type(model).__name__} has none; train one with method "
+            f"'rankhash', or leave rerank out"
+        )
+    model.reconstruct(np.zeros((0, hamming.code_width(model.bits)), np.uint8))  # says so if there is no decoder
+    able: Reconstructor = model
+    return able
+
+
+def _again(hits: Hits, vector: Vectors, model: Reconstructor, depth: int, k: int | None) -> Hits:
+    depth = min(depth, len(hits))
+    if not depth:
+        return hits.take(np.arange(len(hits))[:k])
+    distinct, which = np.unique(hits.take(np.arange(depth)).codes, axis=0, return_inverse=True)
+    away = np.square(model.reconstruct(distinct) - vector, dtype=np.float64).sum(axis=1)[which.reshape(-1)]
+    order = np.concatenate([np.argsort(away, kind="stable"), np.arange(depth, len(hits))])
+    return hits.take(order[:k])

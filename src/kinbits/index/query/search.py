@@ -1,0 +1,140 @@
+"""Search over the segments of a state, merged into one order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinbits import hamming
+from kinbits.errors import UsageError, unknown_name
+from kinbits.hamming import Codes
+from kinbits.index.filters.expression import Expression
+from kinbits.index.filters.where import Where
+from kinbits.index.hits import Hits, Places
+from kinbits.index.store import search_tables
+from kinbits.index.store.bitmap import Rows
+from kinbits.index.store.checked_array import watching
+from kinbits.index.store.ids import concatenate, readable
+from kinbits.index.store.segment import Segment
+from kinbits.index.store.state import State
+
+_STRATEGIES = ("auto", "scan", "grouped", "multi-index")
+
+Found = tuple[NDArray[np.int32], Rows]
+
+
+class How(TypedDict, total=False):
+    """What `Index.search` takes by name."""
+
+    radius: int | None
+    where: Where | None
+    strategy: str
+    rerank: int | bool
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is asked of every code.
+
+    Attributes:
+        k: How many hits at most; None for all within the radius.
+        radius: Largest distance; None for the k nearest at any distance.
+        where: Filter on the metadata; None for all items.
+        strategy: How segments with tables are searched.
+    """
+
+    k: int | None
+    radius: int | None
+    where: Expression | None
+    strategy: str = "auto"
+
+
+def reach(k: int | None, radius: int | None) -> tuple[int | None, int | None]:
+    """Check how far a search goes: ten hits where nothing is said."""
+    if k is None and radius is None:
+        return 10, None
+    return (
+        None if k is None else hamming.whole_number(k, "k"),
+        None if radius is None else hamming.whole_number(radius, "radius"),
+    )
+
+
+def search(state: State, codes: Codes, query: Query) -> list[Hits]:
+    """Answer each row of ``codes``; order is distance, then id."""
+    _require_strategy(state, query.strategy)
+    for segment in state.segments:  # all of them first: damage is told before any work is done
+        segment.require_whole(state.bits)
+    if query.where is not None:
+        query = replace(query, where=state.bound(query.where))
+    with watching():
+        found = [_search_segment(segment, codes, query) for segment in state.segments]
+        return [_merge(state, [rows[number] for rows in found], query.k) for number in range(len(codes))]
+
+
+def _require_strategy(state: State, strategy: str) -> None:
+    if strategy not in _STRATEGIES:
+        raise unknown_name("strategy", strategy, _STRATEGIES)
+    if strategy in ("grouped", "multi-index") and state.segments and not any(s.tables for s in state.segments):
+        raise UsageError(
+            f"strategy='{strategy}' needs search tables, and this index has none; build them with optimize() "
+            f"(for segments of at least {search_tables.LEAST_ROWS:,} codes), or leave strategy out"
+        )
+
+
+def _search_segment(segment: Segment, codes: Codes, query: Query) -> Sequence[Found]:
+    allow = segment.allowed(query.where)
+    k = None if query.k is None else min(query.k, segment.rows)
+    index = segment.multi_index()
+    if query.radius is not None:
+        if index is not None:
+            return index.within(codes, query.radius, limit=k, allow=allow, strategy=query.strategy)
+        return hamming.within(codes, segment.codes, query.radius, limit=k, allow=allow)
+    if index is not None:
+        near, rows = index.topk(codes, k or 0, allow=allow, strategy=query.strategy)
+    else:
+        near, rows = hamming.topk(codes, segment.codes, k or 0, allow=allow)
+    return list(zip(near, rows, strict=True))
+
+
+def _merge(state: State, found: Sequence[Found], k: int | None) -> Hits:
+    """Join one query's hits of all segments."""
+    segments = state.segments
+    near = np.concatenate([near for near, _ in found]) if found else np.zeros(0, np.int32)
+    rows = np.concatenate([rows for _, rows in found]) if found else np.zeros(0, np.int64)
+    ids = concatenate([segment.ids[rows] for segment, (_, rows) in zip(segments, found, strict=True)])
+    origin = np.repeat(np.arange(len(found)), [len(rows) for _, rows in found])
+    order = np.lexsort((ids, near))[:k]
+
+    def metadata(places: Places) -> list[dict[str, Any]]:
+        return metadata_at(segments, origin[order[places]], rows[order[places]])
+
+    def codes(places: Places) -> Codes:
+        return codes_at(segments, origin[order[places]], rows[order[places]], hamming.code_width(state.bits))
+
+    return Hits(readable(ids[order]), near[order], metadata, codes)
+
+
+def codes_at(segments: Sequence[Segment], origin: Rows, rows: Rows, width: int) -> Codes:
+    """Return the codes at rows of segments, uint8 ``(n, width)``."""
+    codes = np.zeros((len(rows), width), np.uint8)
+    with watching():
+        for number in np.unique(origin):
+            places = np.flatnonzero(origin == number)
+            segments[number].require_untouched()
+            codes[places] = segments[number].codes[rows[places]]
+    return codes
+
+
+def metadata_at(segments: Sequence[Segment], origin: Rows, rows: Rows) -> list[dict[str, Any]]:
+    """Return the metadata at rows of segments; None for columns that a segment lacks."""
+    names = list(dict.fromkeys(name for segment in segments for name in segment.columns))
+    fetched: list[dict[str, Any]] = [{} for _ in rows]
+    for number in np.unique(origin):
+        places = np.flatnonzero(origin == number)
+        for place, row in zip(places, segments[number].describe(rows[places]), strict=True):
+            fetched[place] = {name: row.get(name) for name in names}
+    return fetched

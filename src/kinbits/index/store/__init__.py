@@ -1,0 +1,1 @@
+"""The files of an index: segments, metadata, manifest, and how they change."""

@@ -1,0 +1,188 @@
+"""Arrays of a segment: in memory, or in a file that is compared with its checksum before its first use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from kinbits._util import open_regular
+from kinbits.errors import ArtefactError
+from kinbits.hamming import _native
+
+READ_BYTES = 1 << 16  # smaller files are read when they are opened, larger ones are mapped
+_CACHE_LINE = 64
+
+Look = tuple[int, int, int]  # size and time of change of a mapped file, and the pages that this process ever lost
+_FIXED: Look = (-1, 0, 0)  # in memory: nothing can change
+_GONE = -2  # as a size: a writer has moved on; the map keeps what the name has lost
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A file as it was written: name inside the folder, bytes, XXH3 (128 bits) in hex."""
+
+    name: str
+    bytes: int
+    checksum: str
+
+
+class Stored:
+    """An array whose checksum is verified before its first use, and again whenever its mapped file was touched.
+
+    A map shares its pages with the file. A program that writes into the file, such as a restored backup, would change
+    the answers of everyone who has it open. So the size and the time of change of the file are compared, by `check`,
+    before every search and every change of an index; what happens during one is seen by `watching`. A map whose file
+    has lost its name is compared once more: what was done to the file before cannot be seen any longer.
+
+    Attributes:
+        entry: What its file must be; None in memory.
+        mapped: Device and inode of the file that is mapped; None if its bytes are in memory.
+    """
+
+    def __init__(self, array: NDArray[Any], entry: FileEntry | None = None, path: Path | None = None) -> None:
+        self._array = array
+        self.entry = entry
+        self._path = path
+        self._name = "" if path is None else os.fspath(path)
+        self.mapped: tuple[int, int] | None = None
+        self._seen: Look | None = None if entry is not None else _FIXED  # the file when it was last compared
+
+    @classmethod
+    def open(
+        cls, folder: Path, entry: FileEntry, dtype: str = "u1", columns: int | None = None, place: int | None = None
+    ) -> Stored:
+        """Map a file, or read a small one; its checksum is compared later.
+
+        ``place`` is a descriptor of the folder, for who reads several files that belong together.
+
+        Raises:
+            FileNotFoundError: if it is not there.
+            ArtefactError: if it is not as long as it was.
+            OSError: if the system refuses.
+        """
+        path = folder / entry.name
+        descriptor = open_regular(path if place is None else entry.name, folder=place)
+        try:
+            found = os.fstat(descriptor)
+            _require_length(path, entry, found.st_size)
+            small = entry.bytes <= READ_BYTES
+            raw = _read(descriptor, path, entry) if small else _native.map_file(descriptor, entry.bytes)
+        finally:
+            os.close(descriptor)  # a map needs none, so that thousands of segments do not use up the limit
+        flat = raw.view(np.dtype(dtype))
+        stored = cls(flat if columns is None else flat.reshape(-1, columns), entry, path)
+        stored.mapped = None if small else (found.st_dev, found.st_ino)
+        return stored
+
+    @property
+    def array(self) -> NDArray[Any]:
+        """The array itself, checked the first time.
+
+        Raises:
+            ArtefactError: if the file is not what was written.
+        """
+        if self._seen is None:
+            self.check()
+        return self._array
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the array."""
+        return self._array.dtype
+
+    @property
+    def checked(self) -> bool:
+        """Whether it is known to be whole, and its file has not been touched since."""
+        return self._seen is not None and self._seen == self._look()
+
+    @property
+    def touched(self) -> bool:
+        """Whether it was checked, and its file was touched since."""
+        return self._seen is not None and self._seen != self._look()
+
+    def check(self) -> None:
+        """Compare with the checksum: once, and again after the file was touched.
+
+        Raises:
+            ArtefactError: if it differs.
+        """
+        look = self._look()
+        if self._seen == look or self.entry is None or self._path is None:
+            return
+        self._seen = None
+        if look[0] not in (_FIXED[0], _GONE):
+            _require_length(self._path, self.entry, look[0])
+        if checksum(self._array) != self.entry.checksum:
+            raise ArtefactError(
+                f"{self.entry.name} in {self._path.parent} differs from its checksum; "
+                "restore it from a backup or rebuild the index, then open it again"
+            )
+        self._seen = look
+
+    def _look(self) -> Look:
+        if self.mapped is None:
+            return _FIXED
+        lost = _native.lost_pages()
+        try:
+            now = os.stat(self._name)
+        except OSError:
+            return _GONE, 0, lost
+        same = (now.st_dev, now.st_ino) == self.mapped
+        return (now.st_size, now.st_ctime_ns, lost) if same else (_GONE, 0, lost)
+
+
+@contextmanager
+def watching() -> Iterator[None]:
+    """Refuse what was read in the block if a mapped file was cut short meanwhile: the lost pages were read as zeros.
+
+    Raises:
+        ArtefactError: It was.
+    """
+    before = _native.lost_pages()
+    yield
+    if _native.lost_pages() != before:
+        raise ArtefactError(
+            "another program cut a file of an index short while it was read; restore it from a backup, and open the "
+            "index again"
+        )
+
+
+def _read(descriptor: int, path: Path, entry: FileEntry) -> NDArray[np.uint8]:
+    raw = aligned(entry.bytes, (), np.dtype(np.uint8))
+    read = os.preadv(descriptor, [raw.data], 0)
+    _require_length(path, entry, read)
+    raw.flags.writeable = False
+    return raw
+
+
+def _require_length(path: Path, entry: FileEntry, size: int) -> None:
+    if size != entry.bytes:
+        raise ArtefactError(
+            f"{path} is {size} bytes long instead of {entry.bytes}; restore it from a backup or rebuild the index"
+        )
+
+
+def checksum(array: NDArray[Any]) -> str:
+    """Return XXH3 (128 bits) of an array's bytes, in hex."""
+    return xxhash.xxh3_128(raw_bytes(array)).hexdigest()
+
+
+def raw_bytes(array: NDArray[Any]) -> memoryview:
+    """Return a view of a C-contiguous array's bytes."""
+    return memoryview(array.reshape(-1).view(np.uint8).data)
+
+
+def aligned(rows: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Make an array ``(rows, *shape)`` that begins at a cache line, as mapped ones do."""
+    size = rows * int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    raw = np.empty(size + _CACHE_LINE, dtype=np.uint8)
+    start = -raw.ctypes.data % _CACHE_LINE
+    return raw[start : start + size].view(dtype).reshape(rows, *shape)

@@ -1,0 +1,57 @@
+"""New folders for indexes: they appear complete, in one step, where nothing lies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from kinbits._util import folder_aside, full_path
+from kinbits.errors import UsageError
+from kinbits.index.store import manifest
+from kinbits.index.store.folder import Folder, faults
+from kinbits.index.store.state import State
+
+
+def save_copy(path: str | os.PathLike[str], state: State) -> None:
+    """Write a state into a new folder: complete, or not at all.
+
+    Raises:
+        UsageError: if an index or other files lie there.
+        PlatformError: if the folder cannot be written.
+    """
+    target = full_path(path)
+    with new_folder(target) as aside:
+        folder = Folder(aside)
+        with folder.writing():
+            folder.commit(replace(state, segments=tuple(folder.build(s.number, [s]) for s in state.segments)))
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Fill a folder beside its place; at the end it appears there in one step.
+
+    Raises:
+        UsageError: if something lies there, also if it came there meanwhile.
+        PlatformError: if it cannot be written.
+    """
+    with faults(target):
+        _require_free(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with folder_aside(target) as aside:
+                yield aside
+        except FileExistsError:
+            _require_free(target)
+            raise
+
+
+def _require_free(target: Path) -> None:
+    if (target / manifest.NAME).exists():
+        raise UsageError(f"an index lies at {target} already; choose a new folder")
+    if target.is_dir() and not any(target.iterdir()):
+        return
+    if target.exists():
+        raise UsageError(f"{target} exists and is no empty folder; choose a new folder")

@@ -1,0 +1,372 @@
+"""An index in a folder: immutable files, and a manifest that is swapped in one atomic step.
+
+A change writes new files, syncs them, and only then replaces the manifest. Killed at any instant, the old
+manifest still names a complete set of old files; what the killed writer left behind is removed by the next.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from kinbits._util import full_path, read_regular, settle, sync_file, sync_folder
+from kinbits.errors import ArtefactError, PlatformError, UsageError, platform_error
+from kinbits.hamming import MultiIndex
+from kinbits.index.store import manifest as manifest_module
+from kinbits.index.store.checked_array import FileEntry, Stored, watching
+from kinbits.index.store.ids import Id, readable
+from kinbits.index.store.lock import locked
+from kinbits.index.store.manifest import Manifest, SegmentEntry, file_name
+from kinbits.index.store.merge import Merge, Run
+from kinbits.index.store.metadata import Table
+from kinbits.index.store.search_tables import Tables, TablesEntry, arranged
+from kinbits.index.store.segment import Segment
+from kinbits.index.store.state import State
+from kinbits.index.store.writer import Writer, file_checksum
+
+_LOCK = "lock"
+_NEW = f"{manifest_module.NAME}.new"
+_OURS = re.compile(rf"\d{{6,}}\.(codes|ids|rows|(alive|tables)\.\d+)|{re.escape(_NEW)}")
+
+
+class Folder:
+    """Reads and writes states of one index.
+
+    Attributes:
+        path: Absolute, so that a later `os.chdir` moves nothing.
+        wait: Seconds that a change waits for another writer.
+        stamp: Digest of the manifest that was read or written last, hex.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], wait: float = 0.0) -> None:
+        self.path, self.wait = full_path(path), wait
+        self.stamp = ""
+        self._folder = -1  # descriptor of the folder while it is written
+
+    def exists(self) -> bool:
+        """Whether an index lies here."""
+        with faults(self.path, "read"):
+            return (self.path / manifest_module.NAME).is_file()
+
+    def create(self) -> None:
+        """Make the folder, which must be new or hold nothing of anybody else.
+
+        Raises:
+            UsageError: if it is a file, or holds other files.
+            PlatformError: if it cannot be made.
+        """
+        with faults(self.path):
+            if self.path.is_file():
+                raise UsageError(f"{self.path} is a file; an index is a folder, choose another name")
+            self.path.mkdir(parents=True, exist_ok=True)
+            ours = (_LOCK, manifest_module.NAME)
+            foreign = [p.name for p in self.path.iterdir() if p.name not in ours and not _OURS.fullmatch(p.name)]
+        if foreign:
+            raise UsageError(f"{self.path} holds other files, e.g. {sorted(foreign)[0]}; choose a new folder")
+
+    @contextmanager
+    def writing(self, least_wait: float = 0.0) -> Iterator[None]:
+        """Be the only writer; the system frees the lock even if this process is killed.
+
+        What a failed change has written is removed, so that a full disk is no fuller than before.
+
+        Args:
+            least_wait: Seconds to wait for another writer, where `wait` is shorter.
+
+        Raises:
+            PlatformError: if another process or object is writing, or the folder is read-only.
+        """
+        with faults(self.path):
+            folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with faults(self.path), locked(_LOCK, folder, max(self.wait, least_wait)):
+                self._folder = folder
+                try:
+                    yield
+                except BaseException:
+                    with suppress(ArtefactError, OSError):
+                        self._sweep(self._parsed(read_regular(manifest_module.NAME, folder)))
+                    raise
+        finally:
+            self._folder = -1
+            os.close(folder)
+
+    def changed(self) -> bool:
+        """Whether another manifest lies here than the one that was read or written last.
+
+        Contents are compared, not generations: another index may have been moved to this place.
+
+        Raises:
+            ArtefactError: if there is none.
+            PlatformError: if it cannot be read.
+        """
+        with self._place() as place:
+            return xxhash.xxh3_128_hexdigest(self._raw_manifest(place)) != self.stamp
+
+    def forget(self) -> None:
+        """Count what lies here as changed."""
+        self.stamp = ""
+
+    def read(self, known: State | None = None) -> State:
+        """Open the state on disk; large files are mapped, not read.
+
+        Args:
+            known: An earlier state, whose files are used again where they are still the same.
+
+        Raises:
+            ArtefactError: if something is missing, damaged, or of another version.
+        """
+        with self._place() as place:
+            return self._read(place, known)
+
+    def _read(self, place: int, known: State | None) -> State:
+        raw = self._raw_manifest(place)
+        earlier = {segment.number: segment for segment in known.segments} if known is not None else {}
+        while True:
+            manifest = self._parsed(raw)
+            try:
+                with faults(self.path, "read"):
+                    segments = tuple(self._open(entry, place, earlier.get(entry.number)) for entry in manifest.segments)
+                newer = raw if all(map(_has_its_tables, segments)) else self._raw_manifest(place)
+                if newer == raw:
+                    break
+            except FileNotFoundError as error:  # a writer may have moved on since the manifest was read
+                newer = self._raw_manifest(place)
+                if newer == raw:
+                    missing = self.path / str(error.filename)
+                    raise ArtefactError(f"{missing} is missing; restore it from a backup") from None
+            raw = newer
+        self.stamp = xxhash.xxh3_128_hexdigest(raw)
+        return State(**_common(manifest), segments=segments)
+
+    def build(self, number: int, runs: Sequence[Run]) -> Segment:
+        """Join runs into a new segment's files, synced; call inside `writing`.
+
+        Raises:
+            PlatformError: if the disk is full or the folder cannot be written.
+        """
+        merge, bounds = Merge(runs), []
+        with faults(self.path), watching(), self._file(number, "codes") as codes, self._file(number, "ids") as ids:
+            for block_ids, block_codes in merge.blocks():
+                bounds += [_readable(block_ids[0].item()), _readable(block_ids[-1].item())]
+                ids.append(block_ids)
+                codes.append(block_codes)
+        files = {"codes": codes.entry, "ids": ids.entry}
+        if merge.columns:
+            with faults(self.path), self._file(number, "rows") as empty:  # SQLite knows files by their paths alone
+                pass
+            self._require_same_place()
+            Table.write(self.path / empty.name, merge.kinds, merge.values())
+            files["rows"] = self._synced(empty.name)
+        columns, id_dtype = tuple(merge.columns), merge.id_dtype.str
+        entry = SegmentEntry(number, len(merge), 0, id_dtype, bounds[0], bounds[-1], columns, files)
+        return self._open(entry, self._folder)
+
+    def build_tables(self, segment: Segment, generation: int) -> Tables:
+        """Write the search tables of a segment, synced; call inside `writing`.
+
+        Raises:
+            PlatformError: if the disk is full or the folder cannot be written.
+        """
+        with watching():
+            arrays = MultiIndex.build(segment.codes).arrays()
+        entries = arranged(arrays)
+        with faults(self.path), self._file(segment.number, "tables", generation) as file:
+            for name, array in arrays.items():
+                file.append(np.zeros(entries[name].start - file.bytes, np.uint8))
+                file.append(array)
+        return Tables.map(self.path, TablesEntry(file.entry, entries), self._folder)
+
+    def commit(self, state: State) -> State:
+        """Make ``state``, whose new segments were built here, the contents of the folder; call inside `writing`.
+
+        Returns:
+            The state with all that was still in memory mapped from its file.
+
+        Raises:
+            PlatformError: if the disk is full or the folder cannot be written; the old contents stay.
+        """
+        with faults(self.path):
+            state = replace(state, segments=tuple(map(self._with_deletions, state.segments)))
+            raw = Manifest(**_common(state), segments=tuple(map(_entry, state.segments))).to_json()
+            manifest = self._parsed(raw)  # its own reader must take it, or the index would be lost
+            with Writer(_NEW, self._folder) as file:
+                file.append(np.frombuffer(raw, np.uint8))
+            sync_folder(self.path)  # the new files before the manifest that names them
+            self._require_same_place()
+            os.replace(_NEW, manifest_module.NAME, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        self._sweep(manifest)
+        settle(self.path / manifest_module.NAME)
+        self.stamp = xxhash.xxh3_128_hexdigest(raw)  # last: after an error, the next change reads what lies here
+        return state
+
+    def check(self) -> None:
+        """Compare every file with its checksum.
+
+        Raises:
+            ArtefactError: naming all files that differ.
+        """
+        with self._place() as place, faults(self.path, "read"):
+            manifest = self._parsed(self._raw_manifest(place))
+            damaged = [entry.name for entry in manifest.files() if _differs(entry, place)]
+        if damaged:
+            derived = manifest.derived().issuperset(damaged)
+            remedy = "build them anew with optimize()" if derived else "restore them from a backup or rebuild the index"
+            raise ArtefactError(f"{self.path}: {', '.join(damaged)} differ from their checksums; {remedy}")
+
+    @contextmanager
+    def _place(self) -> Iterator[int]:
+        """Open the folder: what is read belongs together, also if another folder takes its place meanwhile."""
+        if self._folder >= 0:
+            yield self._folder  # what is written is locked
+            return
+        with self._reading():
+            place = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield place
+        finally:
+            os.close(place)
+
+    def _raw_manifest(self, place: int) -> bytes:
+        with self._reading():
+            return read_regular(manifest_module.NAME, place)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError):
+            raise ArtefactError(f"there is no index at {self.path}; make one with Index.create") from None
+        except OSError as error:
+            raise platform_error(f"{self.path / manifest_module.NAME} cannot be read", error) from None
+
+    def _parsed(self, raw: bytes) -> Manifest:
+        return Manifest.from_json(raw, str(self.path / manifest_module.NAME))
+
+    def _require_same_place(self) -> None:
+        """Refuse to go on in a folder that was moved, or replaced by another, since its lock was taken."""
+        with suppress(OSError):
+            if os.path.samestat(os.stat(self.path), os.fstat(self._folder)):
+                return
+        raise PlatformError(f"{self.path} was moved or replaced while it was written; nothing is changed, try again")
+
+    def _open(self, entry: SegmentEntry, place: int, earlier: Segment | None = None) -> Segment:
+        """Map a segment; parts of an earlier one that are the same files are used again, with what is known of them."""
+        same = earlier.files() if earlier is not None else {}
+
+        def part(role: str, dtype: str = "u1", columns: int | None = None) -> Stored:
+            old = same.get(role)
+            file = entry.files[role]
+            return old if old is not None and old.entry == file else Stored.open(self.path, file, dtype, columns, place)
+
+        table = earlier.table if earlier is not None else None
+        if "rows" in entry.files and (table is None or part("rows") is not table.file):
+            table = Table.open(self.path / entry.files["rows"].name, entry.columns, part("rows"))
+        return Segment(
+            number=entry.number,
+            rows=entry.rows,
+            dead=entry.dead,
+            bounds=(_stored_id(entry.first), _stored_id(entry.last)),
+            stored_codes=part("codes", columns=entry.files["codes"].bytes // entry.rows),
+            stored_ids=part("ids", entry.id_dtype),
+            stored_alive=part("alive") if "alive" in entry.files else None,
+            table=table,
+            tables=self._open_tables(entry, place, earlier),
+        )
+
+    def _open_tables(self, entry: SegmentEntry, place: int, earlier: Segment | None) -> Tables | None:
+        if entry.tables is None:
+            return None
+        known = earlier.tables if earlier is not None else None
+        same = known is not None and known.entry == entry.tables and not known.missing
+        return known if same else Tables.map(self.path, entry.tables, place)
+
+    def _with_deletions(self, segment: Segment) -> Segment:
+        """Write the bitmap of a segment that has lost items."""
+        alive = segment.stored_alive
+        if alive is None or alive.entry is not None:
+            return segment
+        with self._file(segment.number, "alive", segment.dead) as file:
+            file.append(alive.array)
+        return replace(segment, stored_alive=Stored.open(self.path, file.entry, place=self._folder))
+
+    def _file(self, number: int, role: str, version: int = 0) -> Writer:
+        return Writer(file_name(number, role, version), self._folder)
+
+    def _synced(self, name: str) -> FileEntry:
+        """Sync a file that another library has written, and describe it."""
+        with faults(self.path):
+            sync_file(name, self._folder)
+            size = os.stat(name, dir_fd=self._folder).st_size
+            return FileEntry(name, size, file_checksum(name, self._folder))
+
+    def _sweep(self, manifest: Manifest) -> None:
+        keep = {entry.name for entry in manifest.files()}
+        with suppress(OSError):  # an orphan wastes space, no more; readers may still map it
+            for name in os.listdir(self._folder):
+                if _OURS.fullmatch(name) and name not in keep:
+                    os.unlink(name, dir_fd=self._folder)
+
+
+def _differs(entry: FileEntry, place: int) -> bool:
+    try:
+        return file_checksum(entry.name, place) != entry.checksum
+    except FileNotFoundError:
+        return True
+
+
+def _entry(segment: Segment) -> SegmentEntry:
+    first, last = map(_readable, segment.bounds)
+    return SegmentEntry(
+        number=segment.number,
+        rows=segment.rows,
+        dead=segment.dead,
+        id_dtype=segment.stored_ids.dtype.str,
+        first=first,
+        last=last,
+        columns=tuple(segment.columns),
+        files={role: part.entry for role, part in segment.files().items() if part.entry is not None},
+        tables=segment.tables.entry if segment.tables is not None else None,
+    )
+
+
+def _has_its_tables(segment: Segment) -> bool:
+    return segment.tables is None or not segment.tables.missing
+
+
+def _common(source: State | Manifest) -> dict[str, Any]:
+    return {name: getattr(source, name) for name in State.__dataclass_fields__ if name != "segments"}
+
+
+def _readable(id_: Id) -> int | str:
+    first: int | str = readable(np.array([id_])).tolist()[0]
+    return first
+
+
+def _stored_id(id_: int | str) -> Id:
+    return id_.encode() if isinstance(id_, str) else id_
+
+
+@contextmanager
+def faults(path: Path, action: str = "written") -> Iterator[None]:
+    """Turn the system's refusals into one message; what is missing to a reader is the caller's to judge."""
+    try:
+        yield
+    except BlockingIOError:
+        raise PlatformError(
+            f"another writer is changing {path}; wait until it has finished, or open the index with wait= to do so"
+        ) from None
+    except OSError as error:
+        if isinstance(error, (PlatformError, FileExistsError)):
+            raise
+        if action == "read" and isinstance(error, FileNotFoundError):
+            raise
+        raise platform_error(f"{path} cannot be {action}", error) from None

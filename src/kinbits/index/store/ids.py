@@ -1,0 +1,109 @@
+"""Ids as arrays: int64, or UTF-8 of one width, whose byte order is the order of the strings.
+
+Both kinds compare, sort and map from disk without any Python object, and nothing needs a pickle.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinbits.errors import ArtefactError, DataError, UsageError
+
+Ids = NDArray[Any]  # int64 or S<width>
+Id = int | bytes  # one of them
+IdKind = Literal["int", "str"]
+
+MOST_BYTES = 1024  # every id of a segment takes the width of its longest
+
+
+def as_ids(given: Any) -> Ids:
+    """Turn ids as users have them (one, a list, an array) into an array of one kind.
+
+    Raises:
+        DataError: if they are neither all integers nor all strings, or cannot be stored.
+    """
+    # as objects: NumPy's own conversion makes text of numbers in a mixed list, and cuts trailing zero bytes
+    values = np.atleast_1d(given if isinstance(given, np.ndarray) else np.array(given, dtype=object))
+    if values.ndim != 1:
+        raise DataError(f"ids have the shape {values.shape}; give one id per item")
+    if values.size == 0:
+        return np.zeros(0, np.int64)
+    if values.dtype.kind in "iu":
+        return _as_int64(values)
+    listed = values.tolist()
+    kinds = set(map(type, listed))
+    if all(issubclass(kind, str) for kind in kinds):
+        return _as_bytes(listed)
+    if all(issubclass(kind, (int, np.integer)) and kind is not bool for kind in kinds):
+        return _as_int64(values)
+    raise DataError(f"ids must be all int or all str; these are e.g. {listed[0]!r} and {listed[-1]!r}")
+
+
+def kind_of(ids: Ids) -> IdKind:
+    """Name the kind of an array of ids."""
+    return "int" if ids.dtype.kind == "i" else "str"
+
+
+def require_kind(ids: Ids, kind: IdKind | None) -> None:
+    """Refuse ids of the other kind than an index holds."""
+    if kind is not None and ids.size and kind_of(ids) != kind:
+        raise UsageError(f"this index has {kind} ids, but {kind_of(ids)} ids were given; use one kind")
+
+
+def readable(ids: Ids) -> NDArray[Any]:
+    """Return ids as users know them: int64, or an array of str.
+
+    Raises:
+        ArtefactError: if they are no text.
+    """
+    try:
+        return np.char.decode(ids, "utf-8") if ids.dtype.kind == "S" else np.asarray(ids)
+    except UnicodeDecodeError:
+        raise ArtefactError("the ids of this index are damaged; rebuild it from its codes") from None
+
+
+def not_held(ids: Ids | list[Any]) -> DataError:
+    """Build the error for ids that an index does not hold."""
+    return DataError(f"{_named(ids)} not in the index; leave out what is not there")
+
+
+def held_already(ids: Ids | list[Any]) -> UsageError:
+    """Build the error for new items whose ids an index holds already."""
+    return UsageError(
+        f"{_named(ids)} in the index already; pass upsert=True to replace the items, or give others new ids"
+    )
+
+
+def _named(ids: Ids | list[Any]) -> str:
+    first, more = (ids[:1] if isinstance(ids, list) else readable(ids[:1]).tolist())[0], len(ids) - 1
+    return f"id {first!r} is" if not more else f"id {first!r} and {more:,} other{'s' * (more > 1)} are"
+
+
+def concatenate(parts: list[Ids]) -> Ids:
+    """Join arrays of one kind; none at all gives an empty int64 array."""
+    parts = [part for part in parts if part.size]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+
+def _as_int64(values: NDArray[Any]) -> Ids:
+    try:
+        converted = values.astype(np.int64)
+    except OverflowError:
+        converted = np.full(len(values), -1)
+    if not np.array_equal(converted, values):
+        raise DataError("ids must fit into 64 bits with sign; give larger ones as str")
+    return converted
+
+
+def _as_bytes(values: list[str]) -> Ids:
+    try:
+        encoded = [value.encode() for value in values]
+    except UnicodeEncodeError as error:
+        raise DataError(f"id {error.object!r} is not valid Unicode text; rename it") from None
+    for text, raw in zip(values, encoded, strict=True):
+        if not 0 < len(raw) <= MOST_BYTES or b"\0" in raw:
+            raise DataError(f"id {text[:40]!r} must be 1 to {MOST_BYTES} bytes long, without a zero byte")
+    return np.array(encoded, dtype=np.bytes_)

@@ -1,0 +1,208 @@
+"""Joining runs of items that are sorted by id, block by block: memory does not grow with the runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice, repeat
+from operator import itemgetter
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinbits._util import lazy
+from kinbits.errors import ArtefactError, DataError
+from kinbits.hamming import Codes
+from kinbits.index.filters.column_types import Kind, column_as_stored, joined, kind_of_values
+from kinbits.index.store.bitmap import Rows
+from kinbits.index.store.ids import Ids, readable
+from kinbits.index.store.metadata import Values
+
+BLOCK = 1 << 18  # rows of each run that are looked at together
+
+
+class Run(Protocol):
+    """Items in ascending order of id: a batch, or a segment."""
+
+    @property
+    def codes(self) -> Codes:
+        """Packed codes, uint8 ``(n, w)``."""
+
+    @property
+    def ids(self) -> Ids:
+        """Ids in ascending order."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Names of the metadata columns."""
+
+    @property
+    def kinds(self) -> Mapping[str, Kind]:
+        """Types of the columns by name."""
+
+    def require_untouched(self) -> None:
+        """Refuse what another program has changed since it was read first."""
+        ...
+
+    def living(self, start: int, stop: int) -> Rows:
+        """Return which of the rows ``start`` to ``stop - 1`` are not deleted."""
+        ...
+
+    def values(self, kinds: Mapping[str, Kind]) -> Iterator[Values]:
+        """Yield the metadata of living rows as columns of these names and types store them; None for lacking ones."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of living rows."""
+        ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Items on their way into a segment.
+
+    Attributes:
+        codes: uint8 ``(n, w)``, packed.
+        ids: int64 or S-bytes ``(n,)``.
+        metadata: Columns, each n plain values long.
+    """
+
+    codes: Codes
+    ids: Ids
+    metadata: Mapping[str, Sequence[Any]]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Names of the columns."""
+        return tuple(self.metadata)
+
+    @lazy
+    def kinds(self) -> Mapping[str, Kind]:
+        """Types of the columns by name."""
+        return {name: kind_of_values(values) for name, values in self.metadata.items()}
+
+    def require_untouched(self) -> None:
+        """Do nothing: nobody else reaches a batch."""
+
+    def living(self, start: int, stop: int) -> Rows:
+        """Return all rows from ``start`` to ``stop - 1``."""
+        return np.arange(start, stop)
+
+    def values(self, kinds: Mapping[str, Kind]) -> Iterator[Values]:
+        """Yield the metadata as columns of these names and types store them; None for lacking ones."""
+        given = ((self.metadata.get(name) or repeat(None, len(self)), kind) for name, kind in kinds.items())
+        parts = [column_as_stored(values, kind) for values, kind in given]
+        return zip(*parts, strict=True)
+
+    def sorted(self) -> Batch:
+        """Return the batch in order of id.
+
+        Raises:
+            DataError: if an id occurs twice.
+        """
+        if np.all(self.ids[1:] > self.ids[:-1]):
+            return self
+        order = np.argsort(self.ids, kind="stable")
+        ids = self.ids[order]
+        twice = np.flatnonzero(ids[1:] == ids[:-1])
+        if twice.size:
+            raise DataError(f"id {readable(ids[twice[:1]]).tolist()[0]!r} is given twice; ids must be unique")
+        if not self.metadata:
+            return Batch(self.codes[order], ids, {})
+        pick = itemgetter(*order.tolist())  # of two or more: one alone is in order
+        return Batch(self.codes[order], ids, {name: pick(values) for name, values in self.metadata.items()})
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Several runs as one; their living ids are distinct.
+
+    Attributes:
+        runs: What is joined; at least one.
+    """
+
+    runs: Sequence[Run]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.runs))
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns of all runs."""
+        return list(dict.fromkeys(name for run in self.runs for name in run.columns))
+
+    @lazy
+    def kinds(self) -> Mapping[str, Kind]:
+        """Types of the columns of all runs by name."""
+        known = [run.kinds for run in self.runs]
+        return {name: joined(kinds[name] for kinds in known if name in kinds) for name in self.columns}
+
+    @property
+    def id_dtype(self) -> np.dtype[Any]:
+        """The dtype that holds the ids of all runs."""
+        return np.result_type(*(run.ids.dtype for run in self.runs))
+
+    def blocks(self) -> Iterator[tuple[Ids, Codes]]:
+        """Yield ids and codes in order of id.
+
+        Raises:
+            ArtefactError: if another program changed a run's file before or meanwhile: it would get a new checksum.
+        """
+        self._require_untouched()
+        for parts in self._steps():
+            ids = self._ids(parts)
+            codes = np.concatenate([run.codes[rows] for run, rows in zip(self.runs, parts, strict=True)])
+            order = _order(ids, parts)
+            yield (ids, codes) if order is None else (ids[order], codes[order])
+        self._require_untouched()
+
+    def values(self) -> Iterator[Values]:
+        """Yield the metadata in order of id, as columns of `kinds` store them."""
+        kinds = self.kinds
+        rows = [run.values(kinds) for run in self.runs]
+        return chain.from_iterable(islice(rows[run], length) for run, length in self._turns())
+
+    def _require_untouched(self) -> None:
+        for run in self.runs:
+            run.require_untouched()
+
+    def _turns(self) -> Iterator[tuple[int, int]]:
+        """Yield from which run how many items come next."""
+        for parts in self._steps():
+            ids = self._ids(parts)
+            origin = np.repeat(np.arange(len(parts)), [len(rows) for rows in parts])
+            order = _order(ids, parts)
+            origin = origin if order is None else origin[order]
+            borders = np.concatenate([[0], np.flatnonzero(np.diff(origin)) + 1, [len(origin)]])
+            yield from zip(origin[borders[:-1]].tolist(), np.diff(borders).tolist(), strict=True)
+
+    def _ids(self, parts: Sequence[Rows]) -> Ids:
+        """Return the ids of such rows of each run."""
+        ids = [run.ids[rows] for run, rows in zip(self.runs, parts, strict=True)]
+        return np.concatenate(ids, dtype=self.id_dtype)
+
+    def _steps(self) -> Iterator[list[Rows]]:
+        """Yield, for each run, the rows whose ids come next: up to an id that no run looks beyond."""
+        starts, lengths = [0] * len(self.runs), [len(run.ids) for run in self.runs]
+        while any(start < length for start, length in zip(starts, lengths, strict=True)):
+            windows = [run.ids[start : start + BLOCK] for run, start in zip(self.runs, starts, strict=True)]
+            last = min(window[-1] for window in windows if len(window))
+            parts, before = [], sum(starts)
+            for number, (run, window) in enumerate(zip(self.runs, windows, strict=True)):
+                stop = starts[number] + int(np.searchsorted(window, last, side="right"))
+                parts.append(run.living(starts[number], stop))
+                starts[number] = stop
+            if sum(starts) == before:
+                raise ArtefactError("ids are out of order; rebuild the index from its codes")
+            if any(map(len, parts)):
+                yield parts
+
+
+def _order(ids: Ids, parts: Sequence[Rows]) -> NDArray[np.int64] | None:
+    """Return what sorts joined parts; None if they are in order."""
+    one_part = sum(map(bool, map(len, parts))) == 1
+    return None if one_part else np.argsort(ids, kind="stable")

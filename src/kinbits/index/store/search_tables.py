@@ -1,0 +1,116 @@
+"""Search tables of a segment: derived from its codes alone, kept in one file, and built anew whenever they are lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinbits.errors import ArtefactError, DataError
+from kinbits.hamming import Codes, MultiIndex
+from kinbits.index.store.checked_array import FileEntry, Stored
+
+LEAST_ROWS = 100_000  # below, a scan is as fast
+MOST_ROWS = 2**32 - 2  # of one MultiIndex
+_ALIGNMENT = 64  # bytes
+
+
+@dataclass(frozen=True)
+class ArrayEntry:
+    """An array in the file: its dtype, shape, and the byte at which it begins."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+
+    @property
+    def stop(self) -> int:
+        """The byte behind it."""
+        return self.start + int(np.prod(self.shape, dtype=object)) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class TablesEntry:
+    """The file of the tables, and the arrays in it by name."""
+
+    file: FileEntry
+    arrays: Mapping[str, ArrayEntry]
+
+
+class Tables:
+    """The tables of one segment, opened when the first search needs them."""
+
+    def __init__(self, made: MultiIndex | None = None, entry: TablesEntry | None = None) -> None:
+        """Take tables in memory, or use `map`."""
+        self.entry = entry
+        self._made = made
+        self._file: Stored | None = None
+        self._folder = Path()
+        self.missing = False
+
+    @classmethod
+    def map(cls, folder: Path, entry: TablesEntry, place: int | None = None) -> Tables:
+        """Map the file, see `Stored.open`.
+
+        Where that fails, the first use raises: codes can still be searched without tables.
+        """
+        tables = cls(entry=entry)
+        tables._folder = folder
+        try:
+            tables._file = Stored.open(folder, entry.file, place=place)
+        except (OSError, ArtefactError):
+            tables.missing = True
+        return tables
+
+    def index(self, codes: Codes) -> MultiIndex:
+        """Return the tables over their codes; checked by the first call, and again after their file was touched.
+
+        Raises:
+            ArtefactError: if they are missing, damaged or do not fit, with the remedy.
+        """
+        if self._made is None or (self._file is not None and not self._file.checked):
+            try:
+                self._made = MultiIndex.from_arrays(codes, self._arrays())
+            except (ArtefactError, DataError):
+                name = self.entry.file.name if self.entry is not None else "tables"
+                raise ArtefactError(
+                    f"the search tables {name} in {self._folder} are missing or damaged; build them anew with "
+                    "Index.optimize() or `kinbits index optimize`"
+                ) from None
+        return self._made
+
+    def usable(self, codes: Codes) -> bool:
+        """Whether nothing is missing or damaged."""
+        try:
+            self.index(codes)
+        except ArtefactError:
+            return False
+        return True
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        if self._file is None or self.entry is None:
+            raise ArtefactError("missing")
+        self._file.check()
+        raw = self._file.array
+        return {
+            name: raw[array.start : array.stop].view(array.dtype).reshape(array.shape)
+            for name, array in self.entry.arrays.items()
+        }
+
+
+def arranged(arrays: Mapping[str, NDArray[Any]]) -> dict[str, ArrayEntry]:
+    """Say where each array goes in the file."""
+    entries, start = {}, 0
+    for name, array in arrays.items():
+        entries[name] = ArrayEntry(array.dtype.str, array.shape, start)
+        start = behind(entries[name])
+    return entries
+
+
+def behind(array: ArrayEntry) -> int:
+    """Return where the next array begins: at a cache line."""
+    return -(-array.stop // _ALIGNMENT) * _ALIGNMENT

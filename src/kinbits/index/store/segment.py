@@ -1,0 +1,236 @@
+"""Segments: immutable runs of items, sorted by id, so that row order inside a segment is id order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import compress, repeat
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinbits import hamming
+from kinbits.errors import ArtefactError, DataError
+from kinbits.hamming import Codes, MultiIndex
+from kinbits.index.filters.column_types import Kind, decoded
+from kinbits.index.filters.expression import Expression, null_meets
+from kinbits.index.store import bitmap
+from kinbits.index.store.bitmap import Bitmap, Rows
+from kinbits.index.store.checked_array import Stored, aligned
+from kinbits.index.store.ids import Id, Ids
+from kinbits.index.store.merge import BLOCK, Merge, Run
+from kinbits.index.store.metadata import Table, Values
+from kinbits.index.store.search_tables import Tables
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Items that are never changed, only marked as dead.
+
+    Attributes:
+        number: Unique in the index, also over time; names the files.
+        rows: How many items, also dead ones.
+        dead: How many of them were deleted or replaced.
+        bounds: The first and the last id.
+        stored_codes: uint8 ``(n, w)``.
+        stored_ids: ``(n,)``, ascending.
+        stored_alive: Bitmap of the rows that are not dead; None if all.
+        table: Metadata by row; None if there are none.
+        tables: For search below linear time; None if they were never built.
+    """
+
+    number: int
+    rows: int
+    dead: int
+    bounds: tuple[Id, Id]
+    stored_codes: Stored
+    stored_ids: Stored
+    stored_alive: Stored | None = None
+    table: Table | None = None
+    tables: Tables | None = None
+
+    @classmethod
+    def build(cls, number: int, runs: Sequence[Run]) -> Segment:
+        """Make a segment in memory."""
+        merge = Merge(runs)
+        ids = aligned(len(merge), (), merge.id_dtype)
+        codes = aligned(len(merge), runs[0].codes.shape[1:], np.dtype(np.uint8))
+        start = 0
+        for block_ids, block_codes in merge.blocks():
+            stop = start + len(block_ids)
+            ids[start:stop], codes[start:stop] = block_ids, block_codes
+            start = stop
+        table = Table.build(merge.kinds, merge.values()) if merge.columns else None
+        return cls(number, len(ids), 0, (ids[0].item(), ids[-1].item()), Stored(codes), Stored(ids), table=table)
+
+    def build_tables(self, _: int = 0) -> Tables:
+        """Make search tables in memory."""
+        return Tables(MultiIndex.build(self.codes))
+
+    def __len__(self) -> int:
+        return self.rows - self.dead
+
+    @property
+    def codes(self) -> Codes:
+        """The codes, known to be whole."""
+        return self.stored_codes.array
+
+    @property
+    def ids(self) -> Ids:
+        """The ids, known to be whole."""
+        return self.stored_ids.array
+
+    @property
+    def alive(self) -> Bitmap | None:
+        """Which rows are not dead; None if all. Known to be whole."""
+        return None if self.stored_alive is None else self.stored_alive.array
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Names of the metadata columns."""
+        return self.table.columns if self.table is not None else ()
+
+    @property
+    def kinds(self) -> Mapping[str, Kind]:
+        """Types of the metadata columns by name."""
+        return self.table.kinds if self.table is not None else {}
+
+    def files(self) -> dict[str, Stored]:
+        """Return what the segment consists of, by role."""
+        table = self.table.file if self.table is not None else None
+        parts = {"codes": self.stored_codes, "ids": self.stored_ids, "alive": self.stored_alive, "rows": table}
+        return {role: part for role, part in parts.items() if part is not None}
+
+    def require_whole(self, bits: int) -> None:
+        """Check all files before the first search, so that no answer rests on damage; later calls cost nothing.
+
+        Raises:
+            ArtefactError: naming the file that differs from what was written.
+        """
+        if all(part.checked for part in self.files().values()):
+            return
+        for part in self.files().values():
+            part.check()
+        if (self.ids[0].item(), self.ids[-1].item()) != self.bounds or pad_bits_set(self.codes, bits):
+            raise ArtefactError(f"segment {self.number} and its manifest do not fit each other; rebuild the index")
+
+    def require_untouched(self) -> None:
+        """Check again those of the checked files that another program has touched since.
+
+        Raises:
+            ArtefactError: naming the file that differs from what was written.
+        """
+        for part in self.files().values():
+            if part.touched:
+                part.check()
+
+    def multi_index(self) -> MultiIndex | None:
+        """Return the search tables; None if they were never built.
+
+        Raises:
+            ArtefactError: if they are missing or damaged, with the remedy.
+        """
+        return None if self.tables is None else self.tables.index(self.codes)
+
+    def locate(self, ids: Ids) -> Rows:
+        """Return the row of each id, -1 where the segment does not hold it alive."""
+        first, last = self.bounds
+        near = np.flatnonzero((ids >= first) & (ids <= last))
+        found = np.full(len(ids), -1, dtype=np.int64)
+        if near.size:
+            sought = ids[near].astype(self.ids.dtype)  # else NumPy would widen all of the segment's ids
+            rows = np.minimum(np.searchsorted(self.ids, sought), self.rows - 1)
+            same = self.ids[rows] == ids[near]
+            if self.alive is not None:
+                same &= bitmap.contains(self.alive, rows)
+            found[near[same]] = rows[same]
+        return found
+
+    def without(self, rows: Rows) -> Segment:
+        """Return the segment with more rows, all of them alive, marked as dead."""
+        if not rows.size:
+            return self
+        rows = np.sort(rows)  # in order nearly always, where np.unique's hashing is slow
+        rows = rows[np.concatenate([[True], rows[1:] != rows[:-1]])]
+        alive = bitmap.full(self.rows) if self.alive is None else self.alive
+        return replace(self, dead=self.dead + len(rows), stored_alive=Stored(bitmap.without(alive, rows)))
+
+    def allowed(self, where: Expression | None) -> Bitmap | None:
+        """Return which rows a search under a bound filter may find; None if all."""
+        if where is None:
+            return self.alive
+        if self.table is not None:
+            met = self.table.select(where, self.rows)
+            return met if self.alive is None else self.alive & met
+        return self.alive if null_meets(where) else np.zeros(bitmap.width(self.rows), np.uint8)
+
+    def allowed_rows(self, where: Expression | None) -> Rows:
+        """Return the rows that a search may find, in order."""
+        allow = self.allowed(where)
+        return np.arange(self.rows) if allow is None else np.flatnonzero(bitmap.unpack(allow, 0, self.rows))
+
+    def living(self, start: int, stop: int) -> Rows:
+        """Return which of the rows ``start`` to ``stop - 1`` are not dead."""
+        if self.alive is None:
+            return np.arange(start, stop)
+        return start + np.flatnonzero(bitmap.unpack(self.alive, start, stop))
+
+    def values(self, kinds: Mapping[str, Kind]) -> Iterator[Values]:
+        """Yield the metadata of living rows as columns of these names and types store them; None for lacking ones."""
+        if self.table is None:
+            return repeat((None,) * len(kinds), len(self))
+        everything = self.table.values(kinds)
+        return everything if self.alive is None else compress(everything, self._flags(self.alive))
+
+    def plain_values(self, columns: Sequence[str]) -> Sequence[Values]:
+        """Return some columns of all living rows; None for columns that the segment lacks."""
+        kinds = {name: self.kinds.get(name, "empty") for name in columns}
+        return decoded(list(self.values(kinds)), list(kinds.values()))
+
+    def describe(self, rows: Rows) -> list[dict[str, Any]]:
+        """Return the metadata of some rows."""
+        return self.table.rows(rows.tolist()) if self.table is not None else [{} for _ in rows]
+
+    def check(self, bits: int) -> None:
+        """Check what every segment promises.
+
+        Raises:
+            ArtefactError: if ids are out of order, pad bits are set, or metadata are damaged.
+        """
+        self.require_whole(bits)
+        self.multi_index()
+        if self.table is not None:
+            self.table.check(self.rows)
+        alive = self.rows if self.alive is None else bitmap.count(self.alive)
+        if alive != len(self) or (self.rows % 8 and self.alive is not None and self.alive[-1] >> self.rows % 8):
+            raise ArtefactError(f"segment {self.number}: deletions are damaged; rebuild the index")
+        if any(np.any(block[1:] <= block[:-1]) for block in _overlapping(self.ids)):
+            raise ArtefactError(f"segment {self.number}: ids are out of order; rebuild the index")
+
+    def _flags(self, alive: Bitmap) -> Iterator[bool]:
+        for start in range(0, self.rows, BLOCK):
+            yield from bitmap.unpack(alive, start, min(start + BLOCK, self.rows)).tolist()
+
+
+def _overlapping(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield blocks that share one element with their neighbours."""
+    return (array[start : start + BLOCK + 1] for start in range(0, len(array), BLOCK))
+
+
+def pad_bits_set(codes: Codes, bits: int) -> bool:
+    """Whether any bit beyond the code length is 1."""
+    pad = 0xFF >> ((bits - 1) % 8 + 1)
+    return pad > 0 and any(np.any(codes[start : start + BLOCK, -1] & pad) for start in range(0, len(codes), BLOCK))
+
+
+def check_query(codes: Any, bits: int, name: str) -> Codes:
+    """Check packed codes of an index's length.
+
+    Raises:
+        DataError: for another dtype, dimension or width, or pad bits that are not 0.
+    """
+    checked = hamming.check_codes(codes, width=hamming.code_width(bits), name=name)
+    if pad_bits_set(checked, bits):
+        raise DataError(f"{name} have bits set beyond the length of {bits}; pack them with kinbits.hamming.pack")
+    return checked

@@ -1,0 +1,213 @@
+"""The contents of an index as a value: every change makes a new state and leaves the old one whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinbits.errors import ArtefactError
+from kinbits.index.filters.binding import bind
+from kinbits.index.filters.column_types import Kind, joined
+from kinbits.index.filters.expression import Expression
+from kinbits.index.store import search_tables
+from kinbits.index.store.bitmap import Rows
+from kinbits.index.store.columns import require_few
+from kinbits.index.store.ids import IdKind, Ids, held_already, kind_of, not_held, require_kind
+from kinbits.index.store.merge import Batch, Merge, Run
+from kinbits.index.store.search_tables import Tables
+from kinbits.index.store.segment import Segment
+
+
+class Place(Protocol):
+    """Where segments are made: in memory, or in a folder."""
+
+    def build(self, number: int, runs: Sequence[Run], /) -> Segment:
+        """Join runs into a new segment."""
+        ...
+
+    def build_tables(self, segment: Segment, generation: int, /) -> Tables:
+        """Make the search tables of a segment."""
+        ...
+
+
+_MERGE_ROWS = 1 << 18  # larger segments stay as they are until compact()
+
+
+@dataclass(frozen=True)
+class State:
+    """What the manifest says, with the segments it names.
+
+    Attributes:
+        bits: Code length.
+        fingerprint: Of the model that makes the codes; None if not known.
+        id_kind: ``"int"`` or ``"str"``; None before the first item.
+        next_id: The next id to hand out; greater than any int id there ever was.
+        next_segment: Number of the next segment.
+        generation: Raised by every change.
+        segments: In order of their numbers.
+    """
+
+    bits: int
+    fingerprint: str | None = None
+    id_kind: IdKind | None = None
+    next_id: int = 0
+    next_segment: int = 1
+    generation: int = 0
+    segments: tuple[Segment, ...] = ()
+
+    def __len__(self) -> int:
+        return sum(map(len, self.segments))
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of all metadata columns."""
+        return list(dict.fromkeys(name for segment in self.segments for name in segment.columns))
+
+    @property
+    def column_kinds(self) -> dict[str, Kind]:
+        """Types of all metadata columns by name.
+
+        Raises:
+            ArtefactError: metadata are damaged.
+        """
+        known = [segment.kinds for segment in self.segments]
+        return {name: joined(kinds[name] for kinds in known if name in kinds) for name in self.columns}
+
+    def bound(self, where: Expression | None) -> Expression | None:
+        """Read the values of a filter by the types of the columns.
+
+        Raises:
+            UsageError: for a column that is not there, or a value that it cannot be compared with.
+            ArtefactError: metadata are damaged.
+        """
+        return None if where is None else bind(where, self.column_kinds)
+
+    def holds(self, ids: Ids) -> NDArray[np.bool_]:
+        """Return which of the ids are in the index, bool ``(n,)``."""
+        found = np.zeros(len(ids), dtype=np.bool_)
+        for segment in self.segments:
+            found |= segment.locate(ids) >= 0
+        return found
+
+    def locate(self, ids: Ids) -> tuple[Rows, Rows]:
+        """Return the number of each id's segment and its row there, int64 ``(n,)``; -1 where no segment holds it."""
+        origin, rows = np.full((2, len(ids)), -1, np.int64)
+        for number, segment in enumerate(self.segments):
+            at = segment.locate(ids)
+            origin[at >= 0], rows[at >= 0] = number, at[at >= 0]
+        return origin, rows
+
+    def require_untouched(self) -> None:
+        """Compare files that another program has touched with their checksums again.
+
+        Raises:
+            ArtefactError: naming a file that differs.
+        """
+        for segment in self.segments:
+            segment.require_untouched()
+
+    def with_batch(self, batch: Batch, place: Place, *, upsert: bool) -> State:
+        """Add a batch; ids that exist are replaced if ``upsert``, else refused."""
+        return self._with_runs([batch.sorted()], place, upsert=upsert)
+
+    def with_items_of(self, other: State, place: Place, *, upsert: bool) -> State:
+        """Add all items of another state; ids that exist are replaced if ``upsert``, else refused."""
+        return self._with_runs(other.segments, place, upsert=upsert) if other.segments else self
+
+    def without_ids(self, ids: Ids) -> State:
+        """Remove ids, all of which must exist."""
+        require_kind(ids, self.id_kind)
+        missing = ~self.holds(ids)
+        if missing.any():
+            raise not_held(ids[missing])
+        return self.without_rows([_present(segment.locate(ids)) for segment in self.segments])
+
+    def without_rows(self, rows: Sequence[Rows]) -> State:
+        """Remove living rows of each segment."""
+        if not any(map(len, rows)):
+            return self
+        segments = [segment.without(gone) for segment, gone in zip(self.segments, rows, strict=True)]
+        return replace(self, generation=self.generation + 1, segments=tuple(s for s in segments if len(s)))
+
+    def compacted(self, place: Place) -> State:
+        """Join all segments into one, without dead items."""
+        if not self.segments or (len(self.segments) == 1 and not self.segments[0].dead):
+            return self
+        return replace(
+            self,
+            next_segment=self.next_segment + 1,
+            generation=self.generation + 1,
+            segments=(place.build(self.next_segment, self.segments),),
+        )
+
+    def optimized(self, place: Place) -> State:
+        """Give every large segment search tables, where it has none that are whole."""
+        generation = self.generation + 1
+        segments = tuple(_with_tables(segment, place, generation) for segment in self.segments)
+        return self if segments == self.segments else replace(self, generation=generation, segments=segments)
+
+    def check(self) -> None:
+        """Check what holds inside and between segments.
+
+        Raises:
+            ArtefactError: if it does not hold.
+        """
+        for segment in self.segments:
+            segment.check(self.bits)
+        if any(np.any(ids[1:] == ids[:-1]) for ids, _ in Merge(self.segments).blocks()):
+            raise ArtefactError("an id occurs in two segments; rebuild the index from its codes")
+
+    def _with_runs(self, runs: Sequence[Run], place: Place, *, upsert: bool) -> State:
+        require_few(len({name for run in (*self.segments, *runs) for name in run.columns}))
+        state = self
+        for ids, _ in Merge(runs).blocks():
+            state = state._making_room(ids, upsert=upsert)
+        kept, small = _split_small(state.segments, sum(map(len, runs)))
+        segment = place.build(self.next_segment, [*small, *runs])
+        kind = kind_of(segment.ids)
+        return replace(
+            state,
+            id_kind=kind,
+            next_id=max(self.next_id, int(segment.bounds[1]) + 1) if kind == "int" else 0,
+            next_segment=self.next_segment + 1,
+            generation=self.generation + 1,
+            segments=(*kept, segment),
+        )
+
+    def _making_room(self, ids: Ids, *, upsert: bool) -> State:
+        """Remove those of the ids that are here already, or refuse them."""
+        require_kind(ids, self.id_kind)
+        present = self.holds(ids)
+        if not present.any():
+            return self
+        if not upsert:
+            raise held_already(ids[present])
+        return self.without_ids(ids[present])
+
+
+def _with_tables(segment: Segment, place: Place, generation: int) -> Segment:
+    small = not search_tables.LEAST_ROWS <= segment.rows <= search_tables.MOST_ROWS
+    if small or (segment.tables is not None and segment.tables.usable(segment.codes)):
+        return segment
+    return replace(segment, tables=place.build_tables(segment, generation))
+
+
+def _present(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    return rows[rows >= 0]
+
+
+def _split_small(segments: Sequence[Segment], rows: int) -> tuple[Sequence[Segment], Sequence[Segment]]:
+    """Split off the last segments, as long as they are not much larger than what follows them.
+
+    Joined with it, many small additions leave few segments, and an item is rewritten a logarithmic number
+    of times.
+    """
+    keep = len(segments)
+    while keep and len(segments[keep - 1]) <= min(2 * rows, _MERGE_ROWS - rows):
+        keep -= 1
+        rows += len(segments[keep])
+    return segments[:keep], segments[keep:]

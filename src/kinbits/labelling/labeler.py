@@ -1,0 +1,105 @@
+"""A network on the graph that guesses labels from the labels and features around a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+from torch import Tensor, nn
+
+from kinbits.labelling.graph import BLOCK
+from kinbits.labelling.labels import Growing
+
+TARGETS = 2048  # at most so many rows are learned from in a step, which bounds its cost on large sets
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a labeler is built and trained.
+
+    Attributes:
+        mask: Share of the labels that a step hides and learns from; 0 shows and learns from all, 1 never shows any.
+        hidden: Width of the hidden layer.
+        dropout: Share of hidden values that a step drops.
+        lr: Learning rate of Adam.
+        weight_decay: Of Adam.
+        steps: Number of steps.
+    """
+
+    mask: float = 0.5
+    hidden: int = 64
+    dropout: float = 0.3
+    lr: float = 1e-2
+    weight_decay: float = 5e-4
+    steps: int = 120
+
+
+class Labeler(nn.Module):
+    """Two graph convolutions, Z = A Dropout(ReLU(A [F | Y] W1)) W2 (with biases).
+
+    A is the symmetric graph, F the features, Y the labels that are shown. A F never changes and is computed once. Only
+    the hidden states that a step's rows need are computed: those of their neighbours.
+
+    Args:
+        adjacency: A, ``(n, n)``.
+        smooth: A F, ``(n, d)``.
+        classes: Number c of classes.
+        recipe: Sizes and settings.
+    """
+
+    def __init__(self, adjacency: csr_array, smooth: np.ndarray, classes: int, recipe: Recipe) -> None:
+        super().__init__()
+        self.adjacency, self.smooth, self.recipe = adjacency, smooth, recipe
+        self.first = nn.Linear(smooth.shape[1] + classes, recipe.hidden)
+        self.second = nn.Linear(recipe.hidden, classes)
+        self.dropout = nn.Dropout(recipe.dropout)
+
+    def forward(self, rows: np.ndarray, shown: csr_array) -> Tensor:
+        """Return logits ``(m, c)`` of some rows, with the labels ``shown`` ``(n, c)`` as input."""
+        block = csr_array(self.adjacency[rows])
+        near = np.unique(block.indices)
+        hidden = self.dropout(self._hidden(near, shown))
+        heads = np.repeat(np.arange(len(rows)), np.diff(block.indptr))
+        places = torch.from_numpy(np.stack([heads, np.searchsorted(near, block.indices)]))
+        links = torch.sparse_coo_tensor(
+            places, torch.from_numpy(block.data), (len(rows), len(near)), check_invariants=False
+        )
+        out: Tensor = self.second(torch.sparse.mm(links, hidden))
+        return out
+
+    def _hidden(self, rows: np.ndarray, shown: csr_array) -> Tensor:
+        around = (self.adjacency[rows] @ shown).toarray()
+        features = torch.from_numpy(self.smooth[rows]).float()
+        return torch.relu(self.first(torch.cat([features, torch.from_numpy(around)], 1)))
+
+    def learn(self, labels: Growing, rng: np.random.Generator) -> None:
+        """Train on all labels there are, in each step on a random hidden part of them."""
+        known, mask = labels.labelled, self.recipe.mask
+        hidden = len(known) if mask in (0, 1) else int(np.clip(round(mask * len(known)), 1, len(known) - 1))
+        optimizer = torch.optim.Adam(self.parameters(), self.recipe.lr, weight_decay=self.recipe.weight_decay)
+        self.train()
+        for _ in range(self.recipe.steps):
+            order = rng.permutation(known)
+            shown = np.zeros(len(labels.rounds), bool)
+            shown[order if mask == 0 else order[hidden:]] = True
+            rows = order[:hidden][:TARGETS]
+            losses = labels.loss(self(rows, labels.hot(shown)), rows)
+            loss = (torch.from_numpy(labels.weights[rows]) * losses).mean()
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+
+    @torch.no_grad()
+    def logits(self, rows: np.ndarray, labels: Growing) -> Tensor:
+        """Return the logits ``(m, c)`` of some rows, with all labels shown that there are."""
+        self.eval()
+        shown = labels.hot(np.full(len(labels.rounds), self.recipe.mask < 1))
+        n = len(self.smooth)
+        hidden = np.empty((n, self.recipe.hidden), np.float32)
+        for start in range(0, n, BLOCK):
+            part = np.arange(start, min(n, start + BLOCK))
+            hidden[part] = self._hidden(part, shown).numpy()
+        out: Tensor = self.second(torch.from_numpy(self.adjacency[rows] @ hidden))
+        return out

@@ -1,0 +1,1 @@
+"""What several methods share: targets, pair losses, graphs, straight-through signs."""

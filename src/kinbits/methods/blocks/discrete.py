@@ -1,0 +1,129 @@
+"""Codes of a whole training set as free variables: a round's sample, sums of codes by label, sweeps over the bits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinbits.errors import DataError
+from kinbits.methods.base import Method, TrainSet, labelled, similar
+
+CHUNK = 4096
+
+
+def chunks(n: int) -> Iterator[slice]:
+    """Yield slices of at most 4,096 rows that cover n rows in order."""
+    for start in range(0, n, CHUNK):
+        yield slice(start, min(start + CHUNK, n))
+
+
+def labels_of(method: Method, train: TrainSet) -> Tensor:
+    """Return the labels of all rows that the method keeps codes of.
+
+    Raises:
+        DataError: There are none, or the set has another size than the method was made for.
+    """
+    if train.labels is None or len(train) != method.spec.rows:
+        raise DataError(
+            f"method '{method.name}' was made for {method.spec.rows} labelled rows; the set has {len(train)}"
+        )
+    return train.labels
+
+
+def labelled_rows(method: Method, labels: Tensor, least: int = 1) -> np.ndarray:
+    """Return the numbers of the rows that have a label, int64 ``(l,)``.
+
+    Raises:
+        DataError: There are fewer than ``least``.
+    """
+    rows = labelled(labels).nonzero().flatten().cpu().numpy()
+    if len(rows) < least:
+        few = "no training row has one" if not len(rows) else f"only {len(rows)} of {len(labels)} rows have one"
+        raise DataError(f"method '{method.name}' learns from labels, and {few}; label at least {least} rows")
+    return rows
+
+
+def over_alike(labels: Tensor, others: Tensor, values: Tensor, classes: int) -> Tensor:
+    """Sum up, for every row, the values of the others that share a label with it.
+
+    Args:
+        labels: int64 ``(n,)`` or multi-hot ``(n, C)``; unlabelled rows share with none.
+        others: The same form, ``(m,)`` or ``(m, C)``.
+        values: float ``(m, w)``.
+        classes: Number C of classes.
+
+    Returns:
+        float ``(n, w)``. Single labels go by sums of classes: O((n + m) w), and no n x m array.
+    """
+    if labels.ndim == 1:
+        return _by_class(others, values, classes)[labels % (classes + 1)] * labelled(labels)[:, None]
+    return similar(labels, others) @ values
+
+
+def _by_class(labels: Tensor, values: Tensor, classes: int) -> Tensor:
+    """Sum up values by their single labels, float ``(C + 1, w)``; the last row takes what has none."""
+    table = torch.zeros(classes + 1, values.shape[1], device=values.device)
+    return table.index_add_(0, labels % (classes + 1), values)
+
+
+def soft_ratio(labels: Tensor, sample: Tensor, classes: int) -> float:
+    """Return r = similar / other pairs between the labelled rows and a sample of them; 1 if one kind is missing."""
+    one = torch.ones(len(sample), 1, device=labels.device)
+    alike = sum(float(over_alike(labels[part], labels[sample], one, classes).sum()) for part in chunks(len(labels)))
+    other = len(sample) * float(labelled(labels).sum()) - alike
+    return alike / other if alike and other else 1.0
+
+
+class CodeSums:
+    """Sums over the codes of the rows that count, so that no similarity of all rows is ever stored.
+
+    Args:
+        labels: int64 ``(n,)`` or multi-hot ``(n, C)``.
+        codes: int8 ``(n, K)`` of -1 and +1; later changes are not seen, except that sets of labels read it anew.
+        counts: Which rows count, bool ``(n,)``.
+        classes: Number C of classes.
+
+    Attributes:
+        gram: Sum of v v^T over the rows, v a code with a 1 behind it, float ``(K + 1, K + 1)``.
+    """
+
+    def __init__(self, labels: Tensor, codes: Tensor, counts: Tensor, classes: int) -> None:
+        self._labels, self._codes, self._counts, self._classes = labels, codes, counts, classes
+        width = codes.shape[1] + 1
+        self.gram = torch.zeros(width, width, device=codes.device)
+        self._table = torch.zeros(classes + 1, width, device=codes.device)
+        for part in chunks(len(codes)):
+            values = self._values(part)
+            self.gram += values.T @ values
+            if labels.ndim == 1:
+                self._table += _by_class(labels[part], values, classes)
+
+    def near(self, labels: Tensor) -> Tensor:
+        """Return the sum of v over the rows that share a label with each given one, float ``(b, K + 1)``."""
+        if labels.ndim == 1:
+            return self._table[labels % (self._classes + 1)] * labelled(labels)[:, None]
+        near = torch.zeros(len(labels), len(self.gram), device=labels.device)
+        for part in chunks(len(self._codes)):
+            near += similar(labels, self._labels[part]) @ self._values(part)
+        return near
+
+    def _values(self, part: slice) -> Tensor:
+        ones = torch.nn.functional.pad(self._codes[part].float(), (0, 1), value=1.0)
+        return ones * self._counts[part, None]
+
+
+def sweep(V: Tensor, G: Tensor, Q: Tensor) -> Tensor:
+    """Lower tr(V G V^T) + sum(Q * V) over codes, one column after another, each to its exact minimiser.
+
+    Args:
+        V: Codes of -1 and +1, float ``(n, K)``; changed in place. A bit without influence stays.
+        G: Symmetric, ``(K, K)``.
+        Q: ``(n, K)``.
+    """
+    for k in range(V.shape[1]):
+        slope = 2 * (V @ G[:, k] - V[:, k] * G[k, k]) + Q[:, k]
+        V[:, k] = torch.where(slope == 0, V[:, k], -slope.sign())
+    return V

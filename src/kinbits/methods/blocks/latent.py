@@ -1,0 +1,78 @@
+"""What SSDH and RV-SSDH share: a classifier on top of sigmoid bits, and what pushes those bits apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kinbits.errors import UsageError
+from kinbits.methods.base import Batch, Method, Spec, TrainSet, labelled
+
+
+class LatentClassifier(Method):
+    """A method whose bits are the latent attributes that a linear classifier reads.
+
+    Args:
+        spec: The task.
+        beta: Weight of `spread`, which is maximised; at least 0.
+        gamma: Weight of `firing`, which is minimised; at least 0.
+    """
+
+    def __init__(self, spec: Spec, beta: float, gamma: float) -> None:
+        super().__init__(spec)
+        if beta < 0 or gamma < 0:
+            raise UsageError(f"beta {beta} and gamma {gamma} weigh terms of the loss; neither may be negative")
+        self.beta, self.gamma = beta, gamma
+        self.classifier = nn.Linear(spec.bits, spec.classes)
+        nn.init.normal_(self.classifier.weight, std=0.2)
+        nn.init.zeros_(self.classifier.bias)
+
+    def prepare(self, train: TrainSet) -> None:
+        """Start the classifier of label sets from the log-odds of each label.
+
+        Labels are rare in sets; from a bias of 0 the bits would first learn, all alike, that no label is there.
+        """
+        if train.labels is not None and train.labels.ndim == 2:
+            known = train.labels[labelled(train.labels)] > 0
+            often = (known.sum(0) + 1) / (len(known) + 2)
+            with torch.no_grad():
+                self.classifier.bias.copy_(torch.logit(often))
+
+    def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
+        """Return E1, -beta E2, and gamma E3 where it has weight, over the rows with a label."""
+        known = labelled(batch.targets)
+        activations = torch.sigmoid(logits[known])
+        terms = {
+            "classification": classification(self.classifier(activations), batch.targets[known]),
+            "quantization": -self.beta * spread(activations),
+        }
+        if self.gamma:
+            terms["balance"] = self.gamma * firing(activations)
+        return terms
+
+
+def classification(scores: Tensor, labels: Tensor) -> Tensor:
+    """Return E1, the mean over rows of the cross-entropy, or of the sum over labels of the binary one.
+
+    Args:
+        scores: float ``(n, C)``.
+        labels: int64 ``(n,)`` or multi-hot ``(n, C)``, no row without a label.
+    """
+    if labels.ndim == 1:
+        total = F.cross_entropy(scores, labels, reduction="sum")
+    else:
+        total = F.binary_cross_entropy_with_logits(scores, labels.float(), reduction="sum")
+    return total / max(len(scores), 1)
+
+
+def spread(activations: Tensor) -> Tensor:
+    """Return E2 = mean (a_ik - 1/2)^2, from 0 to 1/4, of activations ``(n, K)``; 0 without rows."""
+    return (activations - 0.5).square().sum() / max(activations.numel(), 1)
+
+
+def firing(activations: Tensor) -> Tensor:
+    """Return E3 = mean_i (mean_k a_ik - 1/2)^2 of activations ``(n, K)``: 0 where half of each row's bits fire."""
+    return (activations.mean(1) - 0.5).square().sum() / max(len(activations), 1)

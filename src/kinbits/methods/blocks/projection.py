@@ -1,0 +1,86 @@
+"""What the training-free methods share: a linear head whose weights are computed, not learned."""
+
+from __future__ import annotations
+
+import warnings
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from kinbits.errors import DataError, UsageError
+from kinbits.heads import Linear
+from kinbits.methods.base import Method, Recipe, Spec, TrainSet
+
+
+class Projection(Method):
+    """Base of methods that compute a projection ``(bits, d)`` from the centred features."""
+
+    supervision: ClassVar = "none"
+    recipe = Recipe(epochs=0)
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self.head = Linear(spec.features, spec.bits)
+
+    def projection(self, train: TrainSet) -> Tensor:
+        """Return the rows to project on, float ``(bits, d)``."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def prepare(self, train: TrainSet) -> None:
+        """Set the head to the computed projection of centred features."""
+        weight = self.projection(train).float().to(self.head.centre.device)
+        layer = self.head.layers
+        assert isinstance(layer, torch.nn.Linear)
+        layer.weight.copy_(weight)
+        # The head's own centring is the mean where features are frozen; the bias covers every case.
+        layer.bias.copy_(-(weight @ self._inputs_mean(train)))
+
+    def _inputs_mean(self, train: TrainSet) -> Tensor:
+        count, total = 0, self._zeros(self.spec.features)
+        for chunk in train.chunks():
+            count += len(chunk)
+            total += self._inputs(chunk).double().sum(0)
+        return (total / count).float()
+
+    def _zeros(self, *shape: int) -> Tensor:
+        return torch.zeros(shape, dtype=torch.float64, device=self.head.centre.device)
+
+    def _inputs(self, chunk: Tensor) -> Tensor:
+        return (chunk - self.head.centre) * self.head.scale
+
+    def principal(self, train: TrainSet) -> Tensor:
+        """Return the first ``bits`` principal axes, orthonormal ``(bits, d)``, largest variance first."""
+        d = self.spec.features
+        if self.spec.bits > d:
+            raise UsageError(
+                f"method '{self.name}' makes at most as many bits as there are features, {d}; {self.spec.bits} given. "
+                f"Take fewer bits, or a method without this limit, such as lsh or bihalf"
+            )
+        mean = self._inputs_mean(train).double()
+        covariance, count = self._zeros(d, d), 0
+        for chunk in train.chunks():
+            centred = self._inputs(chunk).double() - mean
+            covariance += centred.T @ centred
+            count += len(chunk)
+        if count < 2:
+            raise DataError("principal axes need at least two training images")
+        if count <= self.spec.bits:
+            warnings.warn(
+                f"principal axes (pca, pca-rotation, itq): {count} training images vary along {count - 1} directions; "
+                f"the other bits of {self.spec.bits} are arbitrary. Give more images, or take fewer bits",
+                stacklevel=2,
+            )
+        _, vectors = torch.linalg.eigh(covariance / count)
+        axes = vectors.T.flip(0)[: self.spec.bits]
+        # The sign of an eigenvector is arbitrary; fix it so that every machine gives the same codes.
+        largest = axes.abs().argmax(1, keepdim=True)
+        return torch.mul(axes, axes.gather(1, largest).sign()).float()
+
+
+def random_rotation(bits: int, spec: Spec) -> Tensor:
+    """Return a random orthogonal matrix, float ``(bits, bits)``, uniform over rotations and reflections."""
+    gauss = torch.from_numpy(spec.rng.standard_normal((bits, bits)))
+    q, r = torch.linalg.qr(gauss)
+    return torch.mul(q, r.diagonal().sign()).float()

@@ -1,0 +1,56 @@
+"""What methods that learn from two random views of each image share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kinbits.errors import DataError, UsageError
+from kinbits.methods.base import Batch, Method, Optimizer, Spec, full_precision
+
+
+class TwoViews(Method):
+    """Base of methods whose loss reads the logits of both views, stacked ``(2b, bits)``.
+
+    Args:
+        spec: The task.
+        dropout: Share of features set to 0 in each view; with vectors instead of images it makes the views.
+    """
+
+    supervision: ClassVar = "none"
+    views = 2
+
+    def __init__(self, spec: Spec, *, dropout: float = 0.0) -> None:
+        super().__init__(spec)
+        if not 0 <= dropout < 1:
+            raise UsageError(f"dropout is {dropout}; it is a share of the features from 0 to below 1")
+        self.dropout = dropout
+
+    def step(self, batch: Batch, optimizers: Sequence[Optimizer]) -> Mapping[str, Tensor]:
+        """Train on the two views of a batch's images."""
+        logits = self.head(F.dropout(torch.cat(self._views(batch)), self.dropout))
+        with full_precision(logits):
+            terms = self.loss(batch, logits.float())
+        optimizers[0].minimise(torch.stack(list(terms.values())).sum())
+        return terms
+
+    def _views(self, batch: Batch) -> tuple[Tensor, ...]:
+        if len(batch.views) == 2:
+            return batch.views
+        if not self.dropout:
+            raise DataError(
+                f"method '{self.name}' learns from two random views of each image, and this data has none; train on "
+                "images, or make views of vectors by dropout=0.2 (--param dropout=0.2) or another share"
+            )
+        return (batch.features, batch.features)
+
+    def both(self, batch: Batch, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits of the first views and of the second, float ``(b, bits)`` each."""
+        if len(logits) != 2 * len(batch):
+            raise UsageError(f"{len(logits)} rows of logits for {len(batch)} images; give both views, stacked")
+        one, two = logits.chunk(2)
+        return one, two

@@ -1,0 +1,45 @@
+from .classes import ClassResult, by_class
+from .curve import PrecisionRecallCurve, precision_recall_curve
+from .hierarchy import HierarchyRelevance, class_similarity
+from .legacy import LegacyDefinition, legacy_definitions
+from .lists import ListRelevance, NeighbourRelevance
+from .names import Metric, parse_metric
+from .operating_points import OperatingPoint, operating_point, parse_target
+from .ranking import ScoreBlock, evaluate, evaluate_scores
+from .relevance import GradedRelevance, LabelRelevance, MatrixRelevance, Relevance
+from .result import RankingResult, Ties
+from .significance import PairedTest, compare
+from .statistics.summary import CodeStatistics, code_statistics
+from .statistics.text import lines
+
+__all__ = [
+    "ClassResult",
+    "CodeStatistics",
+    "GradedRelevance",
+    "HierarchyRelevance",
+    "LabelRelevance",
+    "LegacyDefinition",
+    "ListRelevance",
+    "MatrixRelevance",
+    "Metric",
+    "NeighbourRelevance",
+    "OperatingPoint",
+    "PairedTest",
+    "PrecisionRecallCurve",
+    "RankingResult",
+    "Relevance",
+    "ScoreBlock",
+    "Ties",
+    "by_class",
+    "class_similarity",
+    "code_statistics",
+    "compare",
+    "evaluate",
+    "evaluate_scores",
+    "legacy_definitions",
+    "lines",
+    "operating_point",
+    "parse_metric",
+    "parse_target",
+    "precision_recall_curve",
+]

@@ -1,0 +1,250 @@
+"""Statistics of codes: what a number like mAP does not tell about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kinbits import hamming
+from kinbits.errors import DataError
+from kinbits.metrics.groups import Counts, Floats
+from kinbits.metrics.relevance import Codes, checked_labels
+from kinbits.metrics.statistics import pair_stats as pairs
+from kinbits.metrics.statistics.bits import Bits
+from kinbits.metrics.statistics.pair_stats import share
+
+_QUERIES = 1000  # of the codes themselves, where no queries are given
+_BALL = 2
+_ARRAYS = ("bit_shares", "bit_correlations", "within", "between")
+
+
+@dataclass(frozen=True)
+class CodeStatistics:
+    """Statistics of a set of codes; prints as a table. What needs labels or logits is None without them.
+
+    Attributes:
+        bits: Code length K.
+        items: Number of codes n.
+        distinct: Number of distinct codes.
+        dead_bits: Bits that are the same in all codes.
+        imbalance: Mean of abs(2p - 1) over bits, p being the share of ones; 0 is balanced.
+        entropy: Mean entropy of a bit, at most 1.
+        correlation: Mean absolute correlation of two bits, dead ones left out.
+        dependence: Squared Frobenius norm of B^T B / n - I, for B of -1 and +1.
+        effective_bits: p (1 - p) / var, with mean p and variance of the distances of pairs, as shares of K: as many
+            independent fair bits would spread distances as widely (Daugman, How iris recognition works, 2004, his
+            "degrees of freedom").
+        mean_distance: Mean distance of two codes.
+        sampled: Whether distances of pairs come from drawn pairs rather than all.
+        tie_size: Items at the distance of a random item from a query, itself counted: the mean size of its tie.
+        distances_used: Mean number of different distances from a query.
+        empty_balls: Share of queries with nothing within radius 2.
+        distance_within: Mean distance of two items of one class, or that share a label.
+        distance_between: The same of other pairs.
+        separation: d', the difference of the two in units of their root mean variance.
+        collision_within: Share of pairs of one class that have equal codes.
+        collision_between: The same of other pairs.
+        quantization_error: Mean of (u - sign u)^2 over logits u.
+        quantization_cosine: Mean cosine of u and sign u; free of scale.
+        bit_shares: Share of ones of each bit, float64 ``(K,)``.
+        bit_correlations: Correlation of every two bits, float64 ``(K, K)``.
+        within: Pairs of one class by distance, int64 ``(K + 1,)``.
+        between: Other pairs by distance, int64 ``(K + 1,)``; all pairs where there are no labels.
+    """
+
+    bits: int
+    items: int
+    distinct: int
+    dead_bits: int
+    imbalance: float
+    entropy: float
+    correlation: float
+    dependence: float
+    effective_bits: float
+    mean_distance: float
+    sampled: bool
+    tie_size: float
+    distances_used: float
+    empty_balls: float
+    distance_within: float | None = None
+    distance_between: float | None = None
+    separation: float | None = None
+    collision_within: float | None = None
+    collision_between: float | None = None
+    quantization_error: float | None = None
+    quantization_cosine: float | None = None
+    bit_shares: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
+    bit_correlations: Floats = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
+    within: Counts = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
+    between: Counts = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
+
+    def __str__(self) -> str:
+        from kinbits.metrics.statistics.text import as_text
+
+        return as_text(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the correlations of single bits as JSON types."""
+        found = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in _ARRAYS}
+        arrays = {name: getattr(self, name).tolist() for name in _ARRAYS if name != "bit_correlations"}
+        return {**found, **arrays}
+
+    def plot(self, path: str | Path) -> Path:
+        """Draw distances within and between classes, bits and their correlations, as a PNG or what the name says.
+
+        Raises:
+            PlatformError: if matplotlib is missing or the file cannot be written.
+        """
+        from kinbits.metrics.statistics.plot import plot_statistics
+
+        return plot_statistics(self, Path(path))
+
+
+def code_statistics(
+    codes: ArrayLike,
+    bits: int,
+    labels: ArrayLike | None = None,
+    logits: ArrayLike | None = None,
+    *,
+    queries: ArrayLike | None = None,
+    seed: int = 0,
+) -> CodeStatistics:
+    """Describe a set of codes.
+
+    All pairs are looked at up to 20,000 codes; of more, 10^7 pairs are drawn. Collisions of single-label items are
+    exact at any size.
+
+    Args:
+        codes: uint8 ``(n, w)``, packed.
+        bits: Code length.
+        labels: int ``(n,)`` class numbers, -1 for unlabelled, which are in no pair within or between classes; or 0/1
+            multi-hot ``(n, C)``.
+        logits: float ``(n, bits)``, from which the codes were made.
+        queries: Codes uint8 ``(q, w)`` for tie sizes and empty balls; if not given, 1,000 of the codes, each without
+            itself.
+        seed: For what is drawn.
+
+    Raises:
+        UsageError: if ``bits`` is no code length.
+        DataError: if arrays do not fit each other, there are fewer than 2 codes, or logits hold NaN.
+
+    Example:
+        >>> import numpy as np
+        >>> from kinbits.metrics import code_statistics
+        >>> found = code_statistics(np.array([[0b00], [0b01], [0b10], [0b11]], np.uint8) << 6, bits=2)
+        >>> found.distinct, found.imbalance, round(found.effective_bits, 3)
+        (4, 0.0, 2.0)
+    """
+    packed = hamming.check_codes(codes, width=hamming.code_width(bits))
+    if len(packed) < 2:
+        raise DataError(f"there are {len(packed)} codes; statistics need 2 or more")
+    known = None if labels is None else _labels(labels, len(packed))
+    code_of, distinct = _numbered(packed)
+    if bits % 8 and (packed[:, -1] & (0xFF >> bits % 8)).any():
+        raise DataError(f"some codes have bits set behind the first {bits}; give the length they were packed with")
+    counts = pairs.count_pairs(packed, known, seed)
+    found = Bits.of(packed, bits)
+    return CodeStatistics(
+        bits=bits,
+        items=len(packed),
+        distinct=distinct,
+        dead_bits=int(found.dead.sum()),
+        imbalance=found.imbalance,
+        entropy=found.entropy,
+        correlation=found.correlation,
+        dependence=found.dependence,
+        effective_bits=_effective_bits(counts, len(packed), bits),
+        mean_distance=pairs.mean_and_deviation(counts.all)[0],
+        sampled=counts.sampled,
+        **_ties(packed, queries, seed),
+        **({} if known is None else _classes(packed, code_of, known, counts, seed)),
+        **({} if logits is None else _quantization(logits, len(packed), bits)),
+        bit_shares=found.share,
+        bit_correlations=found.correlations,
+        within=counts.within[: bits + 1],
+        between=counts.between[: bits + 1],
+    )
+
+
+def _effective_bits(counts: pairs.PairCounts, items: int, bits: int) -> float:
+    """Return p (1 - p) / var over pairs drawn with replacement, so that all 2^K codes together have exactly K."""
+    drawn = 2 * counts.all
+    if not counts.sampled:
+        drawn[0] += items
+    mean, deviation = pairs.mean_and_deviation(drawn)
+    return share(mean * (bits - mean), deviation**2)
+
+
+def _labels(labels: ArrayLike, items: int) -> NDArray[Any]:
+    known, _ = checked_labels(labels, labels)
+    if len(known) != items:
+        raise DataError(f"there are {items} codes, but labels for {len(known)}")
+    return known
+
+
+def _numbered(codes: Codes) -> tuple[NDArray[np.integer], int]:
+    """Return which distinct code each one is, and how many there are."""
+    as_one = codes.view(np.dtype((np.void, codes.shape[1])))[:, 0]
+    distinct, number = np.unique(as_one, return_inverse=True)
+    return number, len(distinct)
+
+
+def _ties(codes: Codes, queries: ArrayLike | None, seed: int) -> dict[str, float]:
+    """Measure the ties in the rankings of queries."""
+    if queries is None:
+        chosen = np.random.default_rng(seed).permutation(len(codes))[:_QUERIES]
+        asked = codes[chosen]
+    else:
+        asked = hamming.check_codes(queries, width=codes.shape[1], name="query codes")
+    if not len(asked):
+        raise DataError("there are no query codes; give 1 or more, or None to take some of the codes")
+    one = np.zeros((len(asked), 1), np.uint16)
+    counts = hamming.tally(asked, codes, np.array([len(codes)]), one)[:, 0]
+    if queries is None:
+        counts[:, 0] -= 1  # each finds itself
+    items = counts.sum(axis=1)
+    return {
+        "tie_size": float(((counts.astype(np.float64) ** 2).sum(axis=1) / items).mean()),
+        "distances_used": float((counts > 0).sum(axis=1).mean()),
+        "empty_balls": float((counts[:, : _BALL + 1].sum(axis=1) == 0).mean()),
+    }
+
+
+def _classes(
+    codes: Codes, code_of: NDArray[np.integer], labels: NDArray[Any], counts: pairs.PairCounts, seed: int
+) -> dict[str, float]:
+    """Measure pairs of one class against other pairs, of labelled items only."""
+    labelled = labels >= 0 if labels.ndim == 1 else labels.any(axis=1)
+    if not labelled.all():
+        codes, code_of, labels = codes[labelled], code_of[labelled], labels[labelled]
+        counts = pairs.count_pairs(codes, labels, seed)
+    inside, inside_deviation = pairs.mean_and_deviation(counts.within)
+    outside, outside_deviation = pairs.mean_and_deviation(counts.between)
+    if labels.ndim == 1:
+        within, between = pairs.collisions(code_of, labels)
+    else:
+        within, between = (share(int(c[0]), int(c.sum())) for c in (counts.within, counts.between))
+    spread = np.sqrt((inside_deviation**2 + outside_deviation**2) / 2)
+    return {
+        "distance_within": inside,
+        "distance_between": outside,
+        "separation": share(outside - inside, float(spread)),
+        "collision_within": within,
+        "collision_between": between,
+    }
+
+
+def _quantization(logits: ArrayLike, items: int, bits: int) -> dict[str, float]:
+    u = np.asarray(logits)
+    if u.shape != (items, bits) or u.dtype.kind != "f":
+        raise DataError(f"logits are {u.dtype} {u.shape}; give float {(items, bits)}")
+    if np.isnan(u).any():
+        raise DataError("logits hold NaN; find out where they come from")
+    absolute = np.abs(u.astype(np.float64))
+    norms = np.sqrt((absolute**2).sum(axis=1) * bits)
+    cosine = np.divide(absolute.sum(axis=1), norms, out=np.zeros(items), where=norms > 0)
+    return {"quantization_error": float(((absolute - 1) ** 2).mean()), "quantization_cosine": float(cosine.mean())}

@@ -1,0 +1,121 @@
+"""The model card: what a stranger must know about a model folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from kinbits.backbones import Backbone
+from kinbits.methods import Modality
+from kinbits.model.operating_points import KEY, stored_points
+
+CARD = """---
+library_name: kinbits
+tags: [image-retrieval, hashing, hamming]
+---
+# {bits}-bit codes by `{method}`
+
+Turns {inputs} into {bits}-bit codes ({width} bytes each) whose Hamming distance tells how alike they are.
+
+| | |
+| --- | --- |
+| method | `{method}` {parameters} |
+{towers}
+{decoder}| trained on | {data} |
+| seed, epochs | {seed}, {epochs} |
+| fingerprint | `{fingerprint}` |
+
+## Use
+
+```python
+import kinbits
+
+model = kinbits.HashModel.load("path/of/this/folder")
+codes = model.encode(["a.jpg", "b.jpg"])          # uint8 (2, {width})
+distances = kinbits.hamming.distances(codes[:1], codes)
+```
+
+## Conventions
+
+Bit 1 means a logit of at least 0; bits are packed as `numpy.packbits` does, most significant first, and pad bits are 0.
+Features of images and texts are rounded to float16 before the head, vectors are taken as float32.
+Codes of this model can be compared with one another only: an index remembers the fingerprint and refuses others.
+
+{metrics}## Limits
+
+Codes keep what the training labels or features told apart, with their biases; a close code is no proof of identity.
+The backbone's weights have their own licence (above), which also binds this model.
+"""
+
+
+def model_card(
+    bits: int,
+    backbones: Mapping[Modality, Backbone],
+    method: Mapping[str, Any],
+    training: Mapping[str, Any],
+    metrics: Mapping[str, Mapping[str, Any]],
+    fingerprint: str,
+    decoder: bool = False,
+) -> str:
+    """Return the card in Markdown, with the numbers that were measured.
+
+    Args:
+        bits: Code length.
+        backbones: The backbone of each modality.
+        method: Name and parameters of the method.
+        training: The training record.
+        metrics: Measured values by protocol.
+        fingerprint: The model's.
+        decoder: Whether it has one.
+    """
+    parameters = ", ".join(f"{k}={v}" for k, v in dict(method.get("params", {})).items())
+    towers = "\n".join(
+        f"| {modality} backbone | `{b.name}`, {b.features} features, licence: {b.licence} |"
+        for modality, b in backbones.items()
+    )
+    return CARD.format(
+        bits=bits,
+        width=-(-bits // 8),
+        method=method.get("name", "unknown"),
+        parameters=f"({parameters})" if parameters else "",
+        inputs="images and text" if "text" in backbones else "images",
+        towers=towers,
+        decoder="| decoder | yes: `index.search(query, rerank=100)` re-ranks by reconstructed features |\n" * decoder,
+        data=f"{training.get('data', 'unknown')}, {training.get('rows', '?')} images",
+        seed=training.get("seed", "?"),
+        epochs=training.get("epochs", "?"),
+        fingerprint=fingerprint,
+        metrics=_measured(metrics),
+    )
+
+
+def with_metrics(card: str, metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a card with its section of numbers made anew; all other sections stay as they are."""
+    plain = re.sub(r"^## Measured\n.*?(?=^## |\Z)", "", card, flags=re.MULTILINE | re.DOTALL)
+    above, limits, below = plain.partition("## Limits\n")
+    return above + _measured(metrics) + limits + below
+
+
+def _measured(metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    if not metrics:
+        return ""
+    lines = ["## Measured", "", "| protocol | metric | value |", "| --- | --- | --- |"]
+    for protocol, values in metrics.items():
+        lines += [f"| {protocol} | {name} | {_number(value)} |" for name, value in values.items() if name != KEY]
+    return "\n".join([*lines, "", *_operating_points(metrics), ""])
+
+
+def _operating_points(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a table of the radius that meets each target, and what it reached on queries that did not choose it."""
+    names = ("radius", "precision", "recall")
+    rows = [
+        f"| {protocol} | {target} | {' | '.join(_number(point.get(name)) for name in names)} |"
+        for protocol, target, point in stored_points(metrics)
+    ]
+    head = ["| protocol | operating point | radius | precision | recall |", "| --- | --- | --- | --- | --- |"]
+    return [*head, *rows, ""] if rows else []
+
+
+def _number(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

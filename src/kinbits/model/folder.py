@@ -1,0 +1,240 @@
+"""Model folders on disk: safetensors and JSON, written aside and put in place in one step."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from kinbits._util import (
+    CONFIG,
+    check_parent,
+    folder_aside,
+    full_path,
+    one_line,
+    open_regular,
+    read_regular,
+    write_text,
+)
+from kinbits.errors import ArtefactError, platform_error
+from kinbits.model.card import with_metrics
+from kinbits.model.operating_points import with_measured
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TENSORS, CARD = "model.safetensors", "README.md"
+TRAINING, METRICS = "training.json", "metrics.json"
+LABELS, CODES = "labels.csv", "train-codes.parquet"
+
+
+def write_folder(
+    folder: Path,
+    tensors: Mapping[str, Tensor],
+    config: Mapping[str, Any],
+    records: Mapping[str, Mapping[str, Any]],
+    card: str,
+    labels: pa.Table | None = None,
+    codes: pa.Table | None = None,
+) -> Path:
+    """Write all files into a fresh folder beside the target, then put it in the target's place, in one step.
+
+    Args:
+        folder: Where the model goes; an older model there is replaced, and a link stays.
+        tensors: All weights.
+        config: Becomes ``config.json``.
+        records: Further JSON files by name.
+        card: Becomes ``README.md``.
+        labels: Becomes ``labels.csv``.
+        codes: Becomes ``train-codes.parquet``.
+
+    Raises:
+        ArtefactError: Something that is no model is there, or a weight is not finite.
+        PlatformError: The machine does not let it be written; an older model stays as it was.
+    """
+    check_finite(tensors, folder)
+    try:
+        check_target(folder)
+        with folder_aside(folder, replace=True) as aside:
+            _fill(aside, tensors, {CONFIG: {"kinbits": version("kinbits"), **config}, **records}, card, labels, codes)
+    except (OSError, SafetensorError) as error:  # safetensors has an error of its own for a full disk
+        raise platform_error(f"the model {folder} cannot be written", error) from None
+    return folder
+
+
+def _fill(
+    aside: Path,
+    tensors: Mapping[str, Tensor],
+    records: Mapping[str, Mapping[str, Any]],
+    card: str,
+    labels: pa.Table | None,
+    codes: pa.Table | None,
+) -> None:
+    for name, value in records.items():
+        (aside / name).write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    (aside / CARD).write_text(card, encoding="utf-8")
+    save_file(dict(tensors), aside / TENSORS)
+    shutil.copymode(aside / CARD, aside / TENSORS)  # safetensors makes files that their owner alone can read
+    if labels is not None:
+        from pyarrow import csv
+
+        csv.write_csv(labels, aside / LABELS)
+    if codes is not None:
+        from pyarrow import parquet
+
+        parquet.write_table(codes, aside / CODES)
+
+
+def check_target(folder: Path) -> None:
+    """Refuse a target that cannot or should not be written, before any work is done for it.
+
+    Raises:
+        ArtefactError: Something that is no model is there.
+        PlatformError: The parent folder cannot be written.
+    """
+    if folder.exists() and not (folder / CONFIG).exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ArtefactError(f"{folder} exists and is no kinbits model; choose another output folder")
+    check_parent(folder, "output folder")
+
+
+def check_finite(tensors: Mapping[str, Tensor], folder: Path) -> None:
+    """Refuse weights that are infinite or no numbers; codes of them are all zero.
+
+    Raises:
+        ArtefactError: It names the first such tensor.
+    """
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise ArtefactError(
+                f"the model {folder}: the weights '{name}' are not finite, so its codes would mean nothing; train it "
+                "again, with a smaller learning rate if it diverged"
+            )
+
+
+def read_folder(folder: Path, newest: int) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Any]]:
+    """Read configuration, tensors and records.
+
+    Args:
+        folder: A model folder.
+        newest: The newest format that this version reads.
+
+    Raises:
+        ArtefactError: A file is missing, damaged, no regular file, or of a newer format; or a weight is not finite.
+    """
+    if not (folder / CONFIG).exists():
+        raise ArtefactError(f"{folder} is no model folder (it has no {CONFIG}); `kinbits fit DATA -o MODEL` makes one")
+    config = _json(folder / CONFIG)
+    found = config.get("format")
+    if not isinstance(found, int):
+        raise ArtefactError(f"{folder / CONFIG} has no format number; it is no kinbits model or is damaged")
+    if found > newest:
+        raise ArtefactError(
+            f"the model {folder} has format {found}, this kinbits reads up to {newest}; run `pip install -U kinbits`"
+        )
+    tensors = _tensors(folder / TENSORS)
+    check_finite(tensors, folder)
+    training = _json(folder / TRAINING) if (folder / TRAINING).exists() else {}
+    if not isinstance(config.get("method"), dict) or not isinstance(config["method"].get("params", {}), dict):
+        raise _unreadable(folder / CONFIG, "it names no method")
+    return config, tensors, {TRAINING: training, METRICS: _metrics(folder / METRICS)}
+
+
+def _metrics(path: Path) -> dict[str, dict[str, Any]]:
+    metrics = _json(path) if path.exists() else {}
+    if not all(isinstance(values, dict) for values in metrics.values()):
+        raise _unreadable(path, "it does not hold numbers by protocol")
+    return metrics
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        os.close(open_regular(path))
+        return load_file(path)
+    except (OSError, SafetensorError, ValueError, RuntimeError, KeyError) as error:
+        raise _unreadable(path, error) from None
+
+
+def read_labels(folder: Path) -> pa.Table | None:
+    """Read the labels that a model learned from; None if the folder holds none.
+
+    Raises:
+        ArtefactError: The file is damaged.
+    """
+    if not (folder / LABELS).exists():
+        return None
+    import pyarrow as pa
+    from pyarrow import csv
+
+    types = {"id": pa.string(), "label": pa.string(), "source": pa.string(), "confidence": pa.float64()}
+    options = csv.ConvertOptions(column_types={**types, "round": pa.int64()}, strings_can_be_null=False)
+    parsing = csv.ParseOptions(newlines_in_values=True)
+    try:
+        file = io.BytesIO(read_regular(folder / LABELS))
+        return csv.read_csv(file, convert_options=options, parse_options=parsing)
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(folder / LABELS, error) from None
+
+
+def read_train_codes(folder: Path) -> pa.Table | None:
+    """Read the codes that training gave its own images; None if the folder holds none.
+
+    Raises:
+        ArtefactError: The file is damaged.
+    """
+    if not (folder / CODES).exists():
+        return None
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return parquet.read_table(io.BytesIO(read_regular(folder / CODES)))
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(folder / CODES, error) from None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(read_regular(path).decode("utf-8"))
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a surrogate pair could never be written again
+    except (OSError, ValueError, RecursionError) as error:
+        raise _unreadable(path, error) from None
+    if not isinstance(value, dict):
+        raise _unreadable(path, "it does not hold a JSON object")
+    return value
+
+
+def _unreadable(path: Path, reason: object) -> ArtefactError:
+    return ArtefactError(f"{path} cannot be read ({one_line(reason)}); copy or train the model again")
+
+
+def append_metrics(folder: str | os.PathLike[str], name: str, values: Mapping[str, Any]) -> None:
+    """Add one protocol's numbers to a saved model's ``metrics.json`` and card, each in one step; others stay.
+
+    Raises:
+        ArtefactError: The file is damaged.
+        PlatformError: It cannot be written.
+    """
+    path = full_path(folder) / METRICS
+    metrics = with_measured(_metrics(path), name, values)
+    write_text(path, json.dumps(metrics, indent=2) + "\n")
+    _refresh_card(path.with_name(CARD), metrics)
+
+
+def _refresh_card(path: Path, metrics: Mapping[str, Mapping[str, Any]]) -> None:
+    try:
+        card = read_regular(path).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise platform_error(f"{path} cannot be read", error) from None
+    write_text(path, with_metrics(card, metrics))

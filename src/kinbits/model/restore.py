@@ -1,0 +1,141 @@
+"""The parts of a model from what its folder says: rehearsed without memory first, within the bounds of its tensors.
+
+A configuration of a few bytes can ask for a head of 10^9 bits, or for 10^6 layers. So everything is first built on
+torch's meta device, where tensors have shapes and no numbers, and the building stops as soon as there is more of it
+than the file of tensors holds. Only what fits that file exactly is built for good.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as hooks
+
+from kinbits.backbones import Backbone, build_backbone
+from kinbits.errors import ArtefactError
+from kinbits.heads import Decoder, Head, build_head
+from kinbits.methods import Modality
+
+Towers = dict[Modality, tuple[Backbone, Head]]
+Shapes = Mapping[str, tuple[int, ...]]
+_READS = {"image": ("image", "vector"), "text": ("text", "vector")}
+# Architectures have a few parts that are not saved, e.g. an unused pooler, and layers without weights.
+_PER_TENSOR, _FREE_PARTS, _FREE_NUMBERS = 16, 1000, 2**24
+
+
+def restore(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[Towers, Decoder | None]:
+    """Build the backbones, heads and decoder that a configuration describes, with the weights of a file.
+
+    Args:
+        config: A model's ``config.json``; nothing in it is trusted.
+        tensors: All weights by name.
+
+    Returns:
+        Backbone and head by modality, and the decoder if there is one.
+
+    Raises:
+        ArtefactError: The description is not allowed, or does not fit the tensors.
+        PlatformError: An optional package is missing.
+        Exception: Of nearly any kind, where the description is damaged.
+    """
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    with within(shapes), torch.device("meta"), torch.no_grad():
+        towers, decoder = _built(config, {name: torch.empty(shape) for name, shape in shapes.items()})
+        _check_fit(config["bits"], towers, decoder)
+    towers, decoder = _built(config, tensors)
+    if decoder is not None and described(decoder) != config["decoder"]:
+        raise ArtefactError("its decoder differs from its checksum")
+    return towers, decoder
+
+
+def _built(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[Towers, Decoder | None]:
+    towers: Towers = {}
+    for modality, told in config["towers"].items():
+        backbone, head = build_backbone(told["backbone"]), build_head(told["head"])
+        if backbone.modality not in _READS[modality]:
+            raise ArtefactError(f"its {modality} tower has a backbone that reads {backbone.modality}s")
+        _fill(backbone, f"{modality}.backbone.", tensors)
+        _fill(head, f"{modality}.head.", tensors)
+        towers[modality] = backbone, head
+    if "image" not in towers:
+        raise ArtefactError("it has no image tower")
+    told = config.get("decoder")
+    if told is None:
+        return towers, None
+    decoder = Decoder(**told["layers"])
+    _fill(decoder, "decoder.", tensors)
+    return towers, decoder
+
+
+def _check_fit(bits: int, towers: Towers, decoder: Decoder | None) -> None:
+    for backbone, head in towers.values():
+        if head.features != backbone.features or head.eval()(torch.empty(2, head.features)).shape != (2, bits):
+            raise ArtefactError(f"its head does not turn {backbone.features} features into {bits} bits")
+    if decoder is not None and (decoder.bits, decoder.features) != (bits, towers["image"][0].features):
+        raise ArtefactError(f"its decoder does not turn {bits} bits into features of its images")
+
+
+def _fill(module: nn.Module, prefix: str, tensors: Mapping[str, Tensor]) -> None:
+    module.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
+
+
+@contextmanager
+def within(shapes: Shapes) -> Iterator[None]:
+    """Stop this thread as soon as it builds modules that hold much more than these tensors.
+
+    Raises:
+        ArtefactError: It did.
+    """
+    budget = _Budget(shapes)
+    with ExitStack() as hooked:
+        hooked.callback(hooks.register_module_parameter_registration_hook(budget.tensor).remove)
+        hooked.callback(hooks.register_module_buffer_registration_hook(budget.tensor).remove)
+        hooked.callback(hooks.register_module_module_registration_hook(budget.part).remove)
+        yield
+
+
+class _Budget:
+    """What may still be built; torch's hooks see the modules of all threads, so it looks at its own thread alone."""
+
+    def __init__(self, shapes: Shapes) -> None:
+        self._thread = threading.get_ident()
+        self._parts = _FREE_PARTS + _PER_TENSOR * len(shapes)
+        self._numbers = _FREE_NUMBERS + 2 * sum(map(math.prod, shapes.values()))
+
+    def tensor(self, module: nn.Module, name: str, tensor: Tensor | None) -> None:
+        self._spend(0 if tensor is None else tensor.numel())
+
+    def part(self, module: nn.Module, name: str, child: nn.Module | None) -> None:
+        self._spend(0)
+
+    def _spend(self, numbers: int) -> None:
+        if threading.get_ident() != self._thread:
+            return
+        self._parts, self._numbers = self._parts - 1, self._numbers - numbers
+        if self._parts < 0 or self._numbers < 0:
+            raise ArtefactError("its configuration asks for far more than its file of tensors holds")
+
+
+def described(decoder: Decoder) -> dict[str, Any]:
+    """Describe a decoder for the configuration; its checksum is its own, since the fingerprint is that of the codes."""
+    digest = hashlib.sha256()
+    add_weights(digest, decoder)
+    return {"layers": decoder.config(), "sha256": digest.hexdigest()}
+
+
+def named(prefix: str, module: nn.Module) -> dict[str, Tensor]:
+    """Return the weights of a module on the CPU, by name behind a prefix, as they are saved."""
+    return {prefix + name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+
+
+def add_weights(digest: Any, module: nn.Module) -> None:
+    """Add all weights of a module to a checksum."""
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())

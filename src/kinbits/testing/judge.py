@@ -1,0 +1,45 @@
+"""How a conformance check compares, and what it says when a promise is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+
+def pairs(hits: Any) -> list[tuple[int, Any]]:
+    """Return distance and id of every hit."""
+    return list(zip(np.asarray(hits.distances).tolist(), np.asarray(hits.ids).tolist(), strict=True))
+
+
+def true_part(found: list[tuple[int, Any]], true: list[tuple[int, Any]], most: int) -> list[tuple[int, Any]]:
+    """Return what approximate hits should look like: true ones, in order, each once, and not too many."""
+    kept = set(found)
+    return [pair for pair in true if pair in kept][:most]
+
+
+def same(found: list[tuple[int, Any]], expected: list[tuple[int, Any]], promise: str) -> None:
+    """Raise AssertionError if two lists of hits differ."""
+    if found == expected:
+        return
+    place = next((i for i, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), None)
+    at = min(len(found), len(expected)) if place is None else place
+    raise AssertionError(
+        f"{promise}: at place {at} the (distance, id) are {found[at : at + 3]} "
+        f"instead of {expected[at : at + 3]}; {len(found)} hits instead of {len(expected)}"
+    )
+
+
+def require(holds: bool, promise: str) -> None:
+    """Raise AssertionError if a promise does not hold."""
+    if not holds:
+        raise AssertionError(f"broken promise: {promise}")
+
+
+def refuses(error: type[Exception], action: Callable[[], Any], what: str) -> None:
+    """Raise AssertionError unless the action raises the error."""
+    with suppress(error):
+        action()
+        raise AssertionError(f"broken promise: {what} must raise {error.__name__}")

@@ -1,0 +1,234 @@
+"""The training loop: one for all methods."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kinbits.errors import DataError, UsageError
+from kinbits.methods import Method, Recipe
+from kinbits.training.checkpoint import Checkpoints
+from kinbits.training.progress import Progress
+from kinbits.training.settings import Training
+from kinbits.training.training_sets import Trainable
+from kinbits.training.validation import score
+from kinbits.training.weights import copied, load_weights, weights_of
+
+OPTIMIZERS: dict[str, Any] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": lambda groups, **options: torch.optim.SGD(groups, momentum=0.9, **options),
+}
+# Settings of where a run takes place, not of what comes out: they may change when it is resumed.
+CIRCUMSTANCES = ("devices", "accelerator", "checkpoints", "resume", "progress")
+
+
+@dataclass
+class History:
+    """What a run recorded.
+
+    Attributes:
+        epochs: One dict per epoch: mean of each loss term, ``loss`` their sum, ``validation`` where there is one.
+        best_epoch: The epoch whose weights were kept.
+        stopped_early: Whether patience ran out.
+    """
+
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = -1
+    stopped_early: bool = False
+
+
+class Stepper:
+    """One optimizer as a method sees it (`kinbits.methods.Optimizer`)."""
+
+    def __init__(self, fabric: Any, optimizer: torch.optim.Optimizer, clip: float | None) -> None:
+        self.fabric, self.clip = fabric, clip
+        self.optimizer = fabric.setup_optimizers(optimizer)
+
+    def minimise(self, loss: Tensor) -> None:
+        """Clear gradients, go backward, clip, step."""
+        self.optimizer.zero_grad()
+        self.fabric.backward(loss)
+        if self.clip is not None:
+            owned = [p for group in self.optimizer.param_groups for p in group["params"]]
+            self.fabric.clip_gradients(nn.ParameterList(owned), self.optimizer, max_norm=self.clip)
+        self.optimizer.step()
+
+
+class Run:
+    """The state of one training run on one process."""
+
+    def __init__(
+        self, fabric: Any, method: Method, train: Trainable, held: Trainable | None, training: Training
+    ) -> None:
+        self.fabric, self.method, self.train, self.held, self.training = fabric, method, train, held, training
+        self.recipe: Recipe = training.recipe(method.recipe)
+        self.history = History()
+        self.best: dict[str, Any] | None = None
+        self.method.to(fabric.device)
+        train.views, train.momentum, train.epochs = method.views, method.momentum, self.recipe.epochs
+        train.whole_batches = method.whole_batches
+        train.setup(fabric)
+        if held is not None:
+            held.setup(fabric)
+        self.optimizers = self._optimizers() if self.recipe.epochs else []
+        self.checkpoints = Checkpoints(training.checkpoints)
+
+    def go(self) -> History:
+        """Train from the first epoch, or from the last checkpoint, to the end."""
+        state = self.checkpoints.load(self._identity(), self.fabric.device) if self.training.resume else None
+        if state is not None:
+            self._restore(state)
+        else:
+            self._prepare()
+            self._save()
+        with Progress(self.method.name, self.recipe.epochs, self._shows()) as progress:
+            for epoch in range(len(self.history.epochs), self.recipe.epochs):
+                if self._out_of_patience():
+                    self.history.stopped_early = True
+                    break
+                record = self._epoch(epoch, progress)
+                self.history.epochs.append(record)
+                self._keep_best(epoch, record)
+                self._save()
+        if self.best is not None:
+            load_weights(self.method, self.train, self.best)
+        return self.history
+
+    def _prepare(self) -> None:
+        self._reseed(-1)
+        if self.train.frozen:
+            for modality, head in self.method.towers().items():
+                head.standardise(self.train.chunks(modality))
+        self.method.prepare(self.train)
+
+    def _identity(self) -> dict[str, Any]:
+        """Describe what must be equal for a checkpoint to continue this run."""
+        settings = vars(self.training).items()
+        return {
+            **{name: value for name, value in settings if name not in (*CIRCUMSTANCES, *vars(self.recipe))},
+            "method": self.method.name,
+            **{f"params.{name}": value for name, value in self.method.params.items()},
+            **{f"recipe.{name}": value for name, value in vars(self.recipe).items()},
+            "bits": self.method.spec.bits,
+            "rows": len(self.train),
+            "finetune": not self.train.frozen,
+            "data": self.train.key,
+        }
+
+    def _save(self) -> None:
+        if not self.fabric.is_global_zero:
+            return
+        self.checkpoints.save(
+            {
+                "identity": self._identity(),
+                "weights": weights_of(self.method, self.train),
+                "optimizers": [stepper.optimizer.state_dict() for stepper in self.optimizers],
+                "epochs": self.history.epochs,
+                "best_epoch": self.history.best_epoch,
+                "best": self.best,
+            }
+        )
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        load_weights(self.method, self.train, state["weights"])
+        for stepper, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            stepper.optimizer.load_state_dict(saved)
+        self.history.epochs, self.history.best_epoch = state["epochs"], state["best_epoch"]
+        self.best = state["best"]
+
+    def _epoch(self, epoch: int, progress: Progress) -> dict[str, float]:
+        rows = self._rows(epoch)
+        self._set_rates(epoch)
+        self.method.train()
+        if self.train.backbone is not None:
+            self.train.backbone.train()
+        self.method.start_epoch(epoch, self.train)
+        meter: dict[str, Tensor] = {}
+        steps = 0
+        for batch in self._batches(epoch, rows):
+            with self.fabric.autocast():
+                terms = self.method.step(batch, self.optimizers)
+            self.train.stepped()
+            for name, term in terms.items():
+                meter[name] = meter.get(name, 0) + term.detach().float()
+            steps += 1
+            progress.advance(steps * self.recipe.batch_size / max(rows.size, 1))
+        self.train.agree()
+        self.method.end_epoch(epoch, self.train)
+        record = {name: float(total) / max(steps, 1) for name, total in meter.items()}
+        record["loss"] = sum(record.values())
+        if not math.isfinite(record["loss"]):
+            raise DataError(
+                f"the loss is {record['loss']} in epoch {epoch + 1}; lower lr, or limit the gradients' norm by the "
+                f"setting clip, e.g. 1.0"
+            )
+        if self.held is not None and self.method.complete:
+            record["validation"] = score(self.method, self.train, self.held)
+        progress.epoch(record)
+        return record
+
+    def _batches(self, epoch: int, rows: np.ndarray) -> Iterable[Any]:
+        return self.train.batches(rows, self.recipe.batch_size, [self.training.seed, epoch + 1])
+
+    def _rows(self, epoch: int) -> np.ndarray:
+        """Return this epoch's rows or groups in their order; the same after a resume: the seed knows the epoch."""
+        self._reseed(epoch)
+        chosen = self.method.epoch_rows(epoch, self.train)
+        rows = np.arange(len(self.train)) if chosen is None else chosen.cpu().numpy()
+        if rows.ndim > 2:
+            raise UsageError(f"epoch_rows of method '{self.method.name}' gave shape {rows.shape}; give (m,) or (m, g)")
+        rows = self.train.drawn(rows, [self.training.seed, epoch + 1, 3])
+        return np.random.default_rng([self.training.seed, epoch + 1, 1]).permutation(rows)
+
+    def _reseed(self, epoch: int) -> None:
+        torch.manual_seed(int(np.random.SeedSequence([self.training.seed, epoch + 1]).generate_state(1)[0]))
+        self.train.rng = np.random.default_rng([self.training.seed, epoch + 1, 2])
+
+    def _optimizers(self) -> list[Stepper]:
+        steppers = []
+        for number, owned in enumerate(self.method.parameter_lists()):
+            groups = [{"params": owned, "lr": self.recipe.lr, "base": self.recipe.lr}]
+            if number == 0 and self.train.backbone is not None:
+                trained = [p for p in self.train.backbone.parameters() if p.requires_grad]
+                groups.append({"params": trained, "lr": self.recipe.backbone_lr, "base": self.recipe.backbone_lr})
+            make = OPTIMIZERS[self.recipe.optimizer]
+            optimizer = make(groups, lr=self.recipe.lr, weight_decay=self.recipe.weight_decay)
+            steppers.append(Stepper(self.fabric, optimizer, self.recipe.clip))
+        return steppers
+
+    def _set_rates(self, epoch: int) -> None:
+        factor = rate_factor(self.recipe, epoch)
+        for stepper in self.optimizers:
+            for group in stepper.optimizer.param_groups:
+                group["lr"] = group["base"] * factor
+
+    def _keep_best(self, epoch: int, record: Mapping[str, float]) -> None:
+        best = self.history.best_epoch
+        if "validation" not in record:
+            self.history.best_epoch = epoch
+        elif self.best is None or record["validation"] > self.history.epochs[best]["validation"]:
+            self.history.best_epoch = epoch
+            self.best = copied(weights_of(self.method, self.train))
+
+    def _out_of_patience(self) -> bool:
+        waited = len(self.history.epochs) - 1 - self.history.best_epoch
+        return self.training.patience is not None and waited >= self.training.patience
+
+    def _shows(self) -> bool:
+        return bool(self.training.progress and self.fabric.is_global_zero)
+
+
+def rate_factor(recipe: Recipe, epoch: int) -> float:
+    """Return what the learning rates are multiplied with in an epoch."""
+    if recipe.schedule == "step":
+        return 0.1 if epoch >= 0.8 * recipe.epochs else 1.0
+    if recipe.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * epoch / recipe.epochs))
+    return 1.0

@@ -1,0 +1,87 @@
+"""Label-free training before a method learns: the same trainer, run once more in front."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+
+from kinbits.errors import DataError, UsageError
+from kinbits.heads import Head
+from kinbits.methods import Method, Projector, Recipe, build_method, get_method
+from kinbits.training.checkpoint import Checkpoints
+from kinbits.training.settings import Training
+from kinbits.training.trainer import train
+from kinbits.training.training_sets import Trainable
+
+FOLDER = "pretraining"
+KEPT = ("batch_size", "backbone_lr", "clip")  # these suit the machine and the backbone, not a method
+
+
+def check_pretraining(method: type[Method], training: Training, *, frozen: bool, vectors: bool) -> None:
+    """Refuse a pre-training that cannot work, before anything expensive is done.
+
+    Raises:
+        UsageError: There is nothing to pre-train.
+        DataError: It needs views, and vectors have none.
+    """
+    if training.pretrain is None:
+        return
+    first = get_method(training.pretrain)
+    if frozen and not method.recipe.epochs:
+        raise UsageError(
+            f"method '{method.name}' computes its head instead of training it, so with a frozen backbone there is "
+            f"nothing to pre-train; train the backbone (finetune), or leave pretrain out"
+        )
+    if first.views and vectors:
+        raise DataError(
+            f"pre-training by '{first.name}' learns from random views of images, and the data are vectors; leave "
+            f"pretrain out"
+        )
+
+
+def views_needed(method: type[Method], training: Training) -> bool:
+    """Tell whether some stage of the run learns from random views."""
+    return bool(method.views or (training.pretrain is not None and get_method(training.pretrain).views))
+
+
+def pretrain(method: Method, data: Trainable, training: Training) -> dict[str, Any]:
+    """Train what stands before the method's own loss, in place, without labels.
+
+    A backbone that is trained learns through a projector, which is dropped. Before a frozen one, the method's own
+    image head learns. The stage has its own checkpoint, so a run is resumed in the stage where it stopped.
+
+    Args:
+        method: What will be trained afterwards.
+        data: What to learn from: its training rows, and others that have no label.
+        training: Its settings, with ``pretrain`` set. Batch size, rate of the backbone and clipping hold for both
+            stages; the rest of the recipe is that of the pre-training method.
+
+    Returns:
+        What a model tells about it.
+    """
+    assert training.pretrain is not None
+    torch.manual_seed(training.seed)
+    head: Head = method.towers()["image"] if data.frozen else Projector(method.spec.features)
+    spec = replace(method.spec, bits=head.bits, rows=len(data), space=None, text_features=None, pairs=False)
+    first = build_method(training.pretrain, spec)
+    first.head, first.params = head, {"before": method.name}
+    stage = _stage(training)
+    if not training.resume:
+        Checkpoints(training.checkpoints).forget()
+    history = train(first, data, stage)
+    return {
+        "method": first.name,
+        "trained": "head" if data.frozen else "backbone",
+        "epochs": len(history.epochs),
+        "recipe": vars(stage.recipe(first.recipe)),
+        "history": history.epochs,
+    }
+
+
+def _stage(training: Training) -> Training:
+    own: dict[str, Any] = {field.name: None for field in fields(Recipe) if field.name not in KEPT}
+    folder = training.checkpoints / FOLDER if training.checkpoints is not None else None
+    own |= {"epochs": training.pretrain_epochs, "pretrain": None, "pretrain_epochs": None, "patience": None}
+    return replace(training, **own, validation=0.0, checkpoints=folder)

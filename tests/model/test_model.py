@@ -1,0 +1,219 @@
+"""HashModel: what goes in, what stays the same on disk, what is refused."""
+
+import errno
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import kinbits
+from kinbits import ArtefactError, DataError, PlatformError, UsageError, hamming
+from kinbits._util import files
+
+CLASSES, ROWS = 3, 60
+
+
+def pictures(seed=0):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(ROWS) % CLASSES
+    images = rng.integers(0, 90, (ROWS, 28, 28, 3), dtype=np.uint8)
+    images[np.arange(ROWS), :, :, labels] += 150
+    return images, labels
+
+
+@pytest.fixture(scope="module")
+def model():
+    images, labels = pictures()
+    data = kinbits.open_dataset(images, labels=labels)
+    return kinbits.fit(data, bits=19, backbone="convnet-small", epochs=2, batch_size=20, progress=False, cache=None)
+
+
+@pytest.fixture(scope="module")
+def folder(model, tmp_path_factory):
+    return model.save(tmp_path_factory.mktemp("models") / "model")
+
+
+def test_every_form_of_an_image_gives_the_same_code(model, tmp_path):
+    images, _ = pictures()
+    path = tmp_path / "one.png"
+    Image.fromarray(images[0]).save(path)
+    expected = model.encode(images[:1])
+    assert expected.shape == (1, 3)
+    assert expected.dtype == np.uint8
+    for form in (images[0], Image.fromarray(images[0]), path, str(path), [path], [Image.fromarray(images[0])]):
+        np.testing.assert_array_equal(model.encode(form), expected)
+    both = model.encode([images[1], path, Image.fromarray(images[1])])
+    np.testing.assert_array_equal(both, model.encode(images[[1, 0, 1]]))
+
+
+def test_pad_bits_are_zero(model):
+    codes = model.encode(pictures()[0])
+    assert not (codes[:, -1] & 0b00011111).any()  # 19 bits fill 3 of the last byte's 8 bits
+    np.testing.assert_array_equal(hamming.pack(hamming.unpack(codes, 19)), codes)
+
+
+def test_a_saved_model_gives_the_same_codes(model, folder):
+    again = kinbits.HashModel.load(folder)
+    images = pictures(3)[0]
+    np.testing.assert_array_equal(again.encode(images), model.encode(images))
+    assert again.fingerprint == model.fingerprint
+    assert again.method == model.method
+    assert again.training["rows"] == ROWS
+
+
+def test_a_model_folder_holds_what_it_should_and_no_pickle(folder):
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"model.safetensors", "config.json", "training.json", "metrics.json", "README.md"}
+    card = (folder / "README.md").read_text()
+    for word in ("orthohash", "19-bit", "licence", "fingerprint", "HashModel.load"):
+        assert word in card
+
+
+def test_saving_over_a_model_replaces_it_and_over_anything_else_is_refused(model, tmp_path):
+    target = tmp_path / "model"
+    model.save(target)
+    model.save(target)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model"]
+    other = tmp_path / "precious"
+    other.mkdir()
+    (other / "thesis.tex").write_text("years of work")
+    with pytest.raises(ArtefactError, match="another output folder"):
+        model.save(other)
+    assert [p.name for p in other.iterdir()] == ["thesis.tex"]
+
+
+def test_a_place_that_cannot_be_written_is_named(model, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PlatformError, match="cannot write"):
+        model.save(tmp_path / "file" / "model")
+
+
+@pytest.mark.parametrize("size", [0, 200, 50_000])
+def test_a_full_disk_is_named_and_leaves_the_older_model(model, tmp_path, full_disk, size):
+    target = model.save(tmp_path / "model")
+    for place in (target, tmp_path / "new"):
+        with full_disk(size), pytest.raises(PlatformError, match=r"model.*free space"):
+            model.save(place)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert kinbits.HashModel.load(target).fingerprint == model.fingerprint
+
+
+def test_a_model_that_cannot_take_its_place_leaves_the_older_one(model, tmp_path, monkeypatch):
+    target = model.save(tmp_path / "model")
+    (target / "mine.txt").write_text("older")
+
+    def failing(aside, to):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(files, "_exchange", failing)
+    with pytest.raises(PlatformError, match="Input/output error"):
+        model.save(target)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert (target / "mine.txt").read_text() == "older"
+    assert kinbits.HashModel.load(target).fingerprint == model.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "model.safetensors").write_bytes(b"short"), "cannot be read"),
+        (lambda f: (f / "config.json").write_text("{"), "cannot be read"),
+        (lambda f: (f / "config.json").unlink(), "no model folder"),
+        (lambda f: (f / "model.safetensors").unlink(), "cannot be read"),
+        (lambda f: _edit(f, format=99), "newer|pip install -U"),
+        (lambda f: _edit(f, towers={}), "no image tower"),
+        (lambda f: _edit(f, fingerprint="0"), "fingerprint"),
+    ],
+)
+def test_a_damaged_model_is_refused_with_its_reason(folder, tmp_path, damage, message):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    damage(copy)
+    with pytest.raises(ArtefactError, match=message):
+        kinbits.HashModel.load(copy)
+
+
+def _edit(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_a_flipped_bit_in_the_weights_is_found(folder, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    raw = bytearray((copy / "model.safetensors").read_bytes())
+    raw[-100] ^= 1
+    (copy / "model.safetensors").write_bytes(raw)
+    with pytest.raises(ArtefactError, match="fingerprint"):
+        kinbits.HashModel.load(copy)
+
+
+def test_calibration_balances_the_bits_of_a_shifted_collection(folder):
+    model = kinbits.HashModel.load(folder)
+    images = pictures()[0]
+    dark = (images // 3).astype(np.uint8)
+    before = model.fingerprint
+
+    def imbalance():
+        return np.abs(hamming.unpack(model.encode(dark), 19).mean(0) - 0.5).mean()
+
+    first = imbalance()
+    model.calibrate(dark, statistic="median")
+    assert imbalance() < min(first, 0.1)
+    assert model.fingerprint != before
+
+
+def test_text_needs_a_text_tower(model):
+    with pytest.raises(UsageError, match="no text tower"):
+        model.encode(text="a dog")
+    with pytest.raises(UsageError, match="either images or text"):
+        model.encode()
+
+
+def test_an_unreadable_image_is_named_or_skipped(model, tmp_path):
+    Image.fromarray(pictures()[0][0]).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"not an image")
+    with pytest.raises(DataError, match=r"bad\.png"):
+        model.encode([tmp_path / "good.png", tmp_path / "bad.png"])
+    codes, kept = model.encode_readable(kinbits.open_dataset(tmp_path))
+    assert len(codes) == len(kept) == 1
+    assert [s.id for s in kept.skipped] == ["bad.png"]
+    with pytest.warns(UserWarning, match=r"skipped 1 of 2 images that cannot be read \(bad\.png: "):
+        index = kinbits.Index.create(model=model).add(kinbits.open_dataset(tmp_path))
+    assert index.search(tmp_path / "good.png").to_dicts() == [{"id": "good.png", "distance": 0}]
+    (tmp_path / "good.png").write_bytes(b"not an image either")
+    with pytest.raises(DataError, match=r"no image can be read \(bad\.png: .*; good\.png: .*\)"):
+        kinbits.Index.create(model=model).add(kinbits.open_dataset(tmp_path))
+
+
+def test_fingerprints_tell_models_apart(model):
+    images, labels = pictures()
+    data = kinbits.open_dataset(images, labels=labels)
+    other = kinbits.fit(data, bits=19, backbone="convnet-small", epochs=1, seed=4, progress=False, cache=None)
+    assert other.fingerprint != model.fingerprint
+
+
+@pytest.mark.slow
+def test_the_exported_graph_agrees(model, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    assert model.export(tmp_path / "model.onnx") >= 0.999
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
+    images = pictures()[0][:5]
+    pixels = np.stack([model.towers["image"].backbone.preprocessing(Image.fromarray(image)) for image in images])
+    logits = session.run(None, {"pixels": pixels})[0]
+    equal = hamming.unpack(model.encode(images), 19) == (logits >= 0)
+    assert equal.mean() >= 0.99
+
+
+def test_an_index_takes_a_dataset_and_refuses_another_models_query(model, folder):
+    images, labels = pictures()
+    data = kinbits.open_dataset(images, labels=labels)
+    index = kinbits.Index.create(model=model).add(data)
+    hits = index.search(images[4], k=ROWS)
+    assert hits.distances[list(hits.ids).index(data.ids[4])] == 0
+    other = kinbits.HashModel.load(folder).calibrate(images // 2)
+    saved = index.save(folder.parent / "an.index")
+    with pytest.raises(ArtefactError, match="model"):
+        kinbits.Index.open(saved if saved is not None else folder.parent / "an.index", model=other)
