@@ -30,13 +30,22 @@ KINBITS_INLINE __m128i entry_shuffle(const mih::Entries& entries) {
     return _mm_load_si128(reinterpret_cast<const __m128i*>(bytes));
 }
 
-// Which of the next eight entries are within the bound: bit 2 i belongs to entry i < 4, bit 2 i + 1 to entry i + 4.
+// Which of the next eight entries are nearer than `beyond`: bit 2 i belongs to entry i < 4, bit 2 i + 1 to entry i + 4.
 KINBITS_INLINE unsigned eight_within(const std::uint8_t* data, std::size_t stride, const EntryVectors& vectors,
-                                     __m256i bound) {
+                                     __m256i beyond) {
     const __m256i last = _mm256_slli_epi64(four_distances(data + 4 * stride, stride, vectors), 32);
     const __m256i distances = _mm256_or_si256(four_distances(data, stride, vectors), last);
-    const auto beyond = _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(distances, bound)));
-    return ~static_cast<unsigned>(beyond) & 255;
+    return static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(beyond, distances))));
+}
+
+// Appends those of eight entries that eight_within has selected; returns the new number of hits.
+KINBITS_INLINE std::size_t append_eight(unsigned within, std::uint32_t first, std::uint32_t number, mih::EntryHit* hits,
+                                        std::size_t found) {
+    for (; within; within &= within - 1) {
+        const auto bit = static_cast<std::uint32_t>(__builtin_ctz(within));
+        hits[found++] = {first + bit / 2 + bit % 2 * 4, number};
+    }
+    return found;
 }
 
 std::size_t collect_entries(const mih::Entries& entries, const mih::Probe* probes, std::size_t count, unsigned bound,
@@ -47,7 +56,7 @@ std::size_t collect_entries(const mih::Entries& entries, const mih::Probe* probe
                          {},
                          _mm256_set1_epi8(15),
                          _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4))};
-    const __m256i bounds = _mm256_set1_epi32(static_cast<int>(bound));
+    const __m256i beyond = _mm256_set1_epi32(static_cast<int>(bound + 1));
     std::size_t found = 0;
     for (std::uint32_t number = 0; number < count; ++number) {
         const mih::Range range = probes[number].range;
@@ -57,14 +66,12 @@ std::size_t collect_entries(const mih::Entries& entries, const mih::Probe* probe
         }
         vectors.query = _mm256_set1_epi64x(static_cast<long long>(probes[number].query_bits & entries.mask));
         const std::uint8_t* data = entries.data + range.begin * stride;
-        for (std::uint32_t i = range.begin; i < range.end; i += 8, data += 8 * stride) {
-            unsigned within = eight_within(data, stride, vectors, bounds);
-            if (range.end - i < 8) within &= first_entries[range.end - i];
-            for (; within; within &= within - 1) {
-                const auto bit = static_cast<std::uint32_t>(__builtin_ctz(within));
-                hits[found++] = {i + bit / 2 + bit % 2 * 4, number};
-            }
-        }
+        std::uint32_t first = range.begin;
+        for (; range.end - first >= 8; first += 8, data += 8 * stride)
+            found = append_eight(eight_within(data, stride, vectors, beyond), first, number, hits, found);
+        if (const std::uint32_t left = range.end - first)
+            found = append_eight(eight_within(data, stride, vectors, beyond) & first_entries[left], first, number, hits,
+                                 found);
     }
     return found;
 }
