@@ -10,7 +10,6 @@ from tiny import encoded, image_folder, picture
 
 from kinbits.data import doubtful_classes, open_dataset
 from kinbits.errors import DataError
-from kinbits.index import columns_of
 
 
 @pytest.fixture
@@ -30,7 +29,7 @@ def shop(tmp_path):
 def test_a_catalogue_keeps_its_names(shop):
     data = open_dataset(shop)
     assert data.ids.tolist() == ["007", "008", "009"]
-    assert columns_of(data) == {
+    assert data.metadata() == {
         "category": ["Bags", "Shoes", None],
         "title": ["A red bag", "NA", ""],
         "sku": ["007", "008", "009"],
@@ -52,8 +51,8 @@ def test_what_is_named_is_no_guess(shop):
     )
     assert data.guesses == ()
     assert data.ids.tolist() == ["0.png", "1.png", "2.png"]
-    assert columns_of(data)["colour"] == ["Red", "Blue", "Red"]
-    assert columns_of(data)["category"] == ["Bags", "Shoes", None]
+    assert data.metadata()["colour"] == ["Red", "Blue", "Red"]
+    assert data.metadata()["category"] == ["Bags", "Shoes", None]
 
 
 def test_labels_can_be_left_out_of_any_source(shop, tmp_path):

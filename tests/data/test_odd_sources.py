@@ -12,7 +12,6 @@ import kinbits
 from kinbits.cli import main
 from kinbits.data import open_dataset, readable
 from kinbits.errors import DataError, UsageError
-from kinbits.index import columns_of
 from kinbits.index.store.columns import as_columns
 
 EXHAUSTIVE = bool(os.environ.get("KINBITS_EXHAUSTIVE"))
@@ -44,7 +43,7 @@ def opened(source, rng):
         data = open_dataset(source, **options)
         assert len(data.fingerprint) == 64
         assert all(isinstance(guess, str) for guess in data.guesses)
-        as_columns(columns_of(data), len(data))
+        as_columns(data.metadata(), len(data))
         readable(data, threads=1)
     except (DataError, UsageError) as error:
         return type(error).__name__

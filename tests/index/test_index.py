@@ -3,12 +3,12 @@
 import json
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from kinbits import hamming
+from kinbits.data import ArrayItems, Dataset, LabelSpace, Skipped
 from kinbits.errors import ArtefactError, DataError, UsageError
 from kinbits.index import Index
 from kinbits.index.store import state
@@ -23,33 +23,32 @@ class Model:
         self.bits, self.fingerprint = bits, fingerprint
 
     def encode(self, items, /):
-        items = getattr(items, "numbers", items)
+        if isinstance(items, Dataset):
+            items = [items.image(row).getpixel((0, 0))[0] for row in range(len(items))]
         return np.atleast_1d(np.asarray(items, dtype=np.uint8))[:, None]
 
 
-def dataset(**changes):
+def dataset(numbers=(0, 1, 15), **changes):
     parts = {
-        "numbers": [0, 1, 15],
-        "ids": np.array(["x", "y", "z"], dtype=object),
+        "items": ArrayItems(np.array(numbers, np.uint8)[:, None, None]),
+        "ids": np.array(["x", "y", "z"]),
         "columns": {"year": np.array([2019, 2020, 2021])},
         "labels": np.array([1, 0, -1]),
-        "space": SimpleNamespace(names=("cat", "dog")),
         "texts": None,
-        "kind": "image",
         "name": "photos",
-        "skipped": (),
-    }
-    return SimpleNamespace(**{**parts, **changes}, __len__=lambda: 3)
+    } | changes
+    labels = parts["labels"]
+    space = None if labels is None else LabelSpace(("cat", "dog"), multi=labels.ndim == 2)
+    return Dataset(**parts, space=space)
 
 
 class Forgiving(Model):
     """Cannot read odd numbers."""
 
     def encode_readable(self, dataset):
-        good = [number % 2 == 0 for number in dataset.numbers]
-        bad = [SimpleNamespace(id=id_, reason="odd") for id_ in dataset.ids[np.logical_not(good)]]
-        kept = SimpleNamespace(ids=dataset.ids[good], skipped=(*dataset.skipped, *bad))
-        return self.encode(np.array(dataset.numbers)[good]), kept
+        bad = [row for row, number in enumerate(self.encode(dataset)[:, 0]) if number % 2]
+        kept = dataset.without(bad, ["odd"] * len(bad))
+        return self.encode(kept), kept
 
 
 def filled(**options):
@@ -130,7 +129,7 @@ def test_columns_of_a_data_set_that_hits_cannot_show_are_left_out_or_become_text
 
 
 def test_what_cannot_be_read_of_a_data_set_is_skipped_with_a_warning():
-    known = SimpleNamespace(id="w", reason="no label")  # left out before, which whoever did it knows
+    known = Skipped("w", "no label")  # left out before, which whoever did it knows
     numbers, names = [0, 1, 2, 3, 4, 5, 7], np.array(list("abcdefg"))
     brings = dataset(numbers=numbers, ids=names, columns={"n": numbers}, labels=None, skipped=(known,))
     index = Index.create(model=Forgiving())

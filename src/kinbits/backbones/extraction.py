@@ -57,6 +57,11 @@ class Features:
     def __len__(self) -> int:
         return len(self.array)
 
+    def readable_part(self, dataset: Dataset) -> Dataset:
+        """Return the rows of the data set that could be read; the others join its skipped items."""
+        bad = np.flatnonzero(~self.valid)
+        return dataset.without(bad, [skipped.reason for skipped in self.skipped]) if len(bad) else dataset
+
 
 def extract(
     dataset: Dataset,

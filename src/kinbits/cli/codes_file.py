@@ -250,9 +250,8 @@ def _facts(path: Path, text: bytes) -> dict[str, Any]:
 
 
 def _table(batch: Encoded, told: Mapping[str, Any]) -> Any:
-    from kinbits.index import columns_of
 
-    columns = columns_of(batch.dataset)
+    columns = batch.dataset.metadata()
     columns.pop("code", None)  # the codes' own column
     return code_rows(batch.dataset.ids, batch.codes, columns, told)
 

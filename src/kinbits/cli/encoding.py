@@ -83,12 +83,10 @@ def _rows(dataset: Dataset, start: int, stop: int) -> Dataset:
 
 def collect(batches: Iterator[Encoded]) -> tuple[np.ndarray, np.ndarray, dict[str, list[Any]], list[Skipped]]:
     """Join batches to codes, ids, columns and what could not be read."""
-    from kinbits.index import columns_of
-
     found = list(batches)
     columns: dict[str, list[Any]] = {}
     for batch in found:
-        for name, values in columns_of(batch.dataset).items():
+        for name, values in batch.dataset.metadata().items():
             columns.setdefault(name, []).extend(values)
     skipped = [one for batch in found for one in batch.dataset.skipped]
     codes, ids = [batch.codes for batch in found], [batch.dataset.ids for batch in found]

@@ -132,12 +132,12 @@ def _of_model(folder: Path, source: Source) -> _Known:
 
     from kinbits.cli.encoding import CACHED
     from kinbits.data import FeatureCache
-    from kinbits.model import HashModel, without_unreadable
+    from kinbits.model import HashModel
 
     model, dataset = HashModel.load(folder), source.open("database")
     cache = FeatureCache() if dataset.kind == "image" and len(dataset) <= CACHED else None
     found = model.features(dataset, cache=cache, progress=True)
-    kept = without_unreadable(dataset, found)
+    kept = found.readable_part(dataset)
     if kept.skipped:
         note(f"skipped {skipped_text(kept.skipped)}")
     features = np.asarray(found.array[found.valid])

@@ -130,8 +130,7 @@ def _images(model: HashModel, paths: Sequence[Path], *, rerank: bool) -> _Querie
 
     What cannot be read is named, and only fatal if nothing is left.
     """
-    from kinbits.data import readable
-    from kinbits.model import as_dataset
+    from kinbits.data import as_dataset, readable
 
     _check(paths)
     given: list[Any] = [_standard_input() if path == _STDIN else path for path in paths]

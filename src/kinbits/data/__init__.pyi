@@ -1,5 +1,5 @@
 from .cache import CachedFeatures, FeatureCache
-from .dataset import Dataset, Skipped, check_size, readable
+from .dataset import RESERVED, Dataset, Skipped, check_size, readable
 from .decoding import BadImage, decode
 from .doubts import doubtful_classes
 from .ground_truth import DIFFICULTIES, Difficulty, GroundTruth
@@ -21,6 +21,7 @@ from .sources.cells import cells_of, id_array, metadata_of, parse_json, row_is
 from .sources.columns import IMAGE_NAMES, LABEL_NAMES, pick
 from .sources.csv import read_csv, require_distinct, typed
 from .sources.files import EXTENSIONS, require_file
+from .sources.given import as_dataset, as_texts, is_single, require_finite
 from .sources.open import open_dataset
 from .sources.roles import Table
 from .sources.safe_pickle import read_pickle
@@ -35,6 +36,7 @@ __all__ = [
     "IMAGE_NAMES",
     "LABEL_NAMES",
     "NOT_FINITE",
+    "RESERVED",
     "ArrayItems",
     "ArrowItems",
     "BadImage",
@@ -56,7 +58,9 @@ __all__ = [
     "Table",
     "Tile",
     "VectorItems",
+    "as_dataset",
     "as_pairs",
+    "as_texts",
     "augmentation",
     "cells_of",
     "check_augmentation",
@@ -67,6 +71,7 @@ __all__ = [
     "find_data",
     "find_protocol",
     "id_array",
+    "is_single",
     "list_protocols",
     "load_protocol",
     "metadata_of",
@@ -83,6 +88,7 @@ __all__ = [
     "register_protocol",
     "require_distinct",
     "require_file",
+    "require_finite",
     "row_is",
     "split_folder",
     "split_lists",

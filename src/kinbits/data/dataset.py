@@ -18,6 +18,9 @@ from kinbits.data.items import Items, digest
 from kinbits.data.labels import LabelSpace
 from kinbits.errors import DataError
 
+RESERVED = ("id", "distance")
+"""The names that search results give to their own columns."""
+
 
 @dataclass(frozen=True)
 class Skipped:
@@ -114,6 +117,27 @@ class Dataset:
             BadImage: It cannot be decoded.
         """
         return self.items.image(row)
+
+    def metadata(self) -> dict[str, list[Any]]:
+        """Return what an index keeps beside the codes: labels by name, texts, and further columns, n values each.
+
+        Labels and texts are called as in the source, e.g. ``category`` and ``title``; those of a folder are ``label``
+        and ``text``. A column called ``id`` or ``distance`` is left out, since search results have their own.
+        Values are numbers, bool, str, or None where there is none; those of other types become text.
+        """
+        columns: dict[str, list[Any]] = {}
+        if self.space is not None and self.labels is not None:
+            columns[_free(self.label_column, "label")] = self.space.texts(self.labels)
+        if self.texts is not None:
+            columns[_free(self.text_column, "text")] = list(self.texts)
+        for name, values in self.columns.items():
+            if name not in RESERVED:
+                columns.setdefault(name, [_plain(value) for value in values])
+        return columns
+
+    def rows_of(self, part: Dataset) -> np.ndarray:
+        """Return the rows whose ids are those of a part, ascending, int64 ``(m,)``."""
+        return np.flatnonzero(np.isin(self.ids, part.ids))
 
     def select(self, rows: np.ndarray | Sequence[int]) -> Dataset:
         """Return some rows, in the given order; ``skipped`` stays with the whole and is not copied.
@@ -216,6 +240,15 @@ def _fault(dataset: Dataset, row: int) -> str | None:
     except BadImage as error:
         return error.reason
     return None
+
+
+def _free(name: str, otherwise: str) -> str:
+    return otherwise if name in RESERVED else name
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def _take(values: Sequence[Any], rows: np.ndarray) -> Sequence[Any]:

@@ -98,6 +98,16 @@ class LabelSpace:
 
         return np.eye(self.classes) if self.parents is None else class_similarity(self.parents, self.classes)
 
+    def texts(self, labels: np.ndarray) -> list[str | None]:
+        """Name the classes of each item; several are joined by ", ", and None stands for no class.
+
+        Args:
+            labels: int64 ``(n,)`` with -1 for none, or multi-hot ``(n, C)``.
+        """
+        if labels.ndim == 1:
+            return [self.names[c] if c >= 0 else None for c in labels.tolist()]
+        return [", ".join(self.names[c] for c in np.flatnonzero(row)) or None for row in labels]
+
     def describe(self) -> str:
         """Say in a few words what kind of labels these are."""
         kind = "multi-label" if self.multi else "single-label"

@@ -20,7 +20,7 @@ from kinbits.evaluation.report.details import gather
 from kinbits.evaluation.report.report import Report
 from kinbits.evaluation.report.row import Row
 from kinbits.methods import Modality
-from kinbits.model import HashModel, without_unreadable
+from kinbits.model import HashModel
 
 METRICS = DEFAULT_METRICS
 Way = tuple[Modality, Modality]
@@ -198,7 +198,7 @@ class _Evaluation:
 
     def _read(self, model: HashModel, dataset: Dataset) -> _Side:
         found = model.features(dataset, cache=self.cache, progress=self.progress)
-        return _Side(without_unreadable(dataset, found), np.asarray(found.array[found.valid]))
+        return _Side(found.readable_part(dataset), np.asarray(found.array[found.valid]))
 
     def _ranking(self, encode: Encode, sides: Sides, way: Way) -> _Ranking:
         a, b = way

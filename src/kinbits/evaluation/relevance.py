@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from kinbits.data import DIFFICULTIES, Dataset, Difficulty, Splits
 from kinbits.errors import DataError, UsageError, unknown_name
-from kinbits.fitting import rows_of
 from kinbits.metrics import GradedRelevance, HierarchyRelevance, LabelRelevance, ListRelevance
 
 
@@ -31,7 +30,7 @@ def judged(
     """
     queries, items = queries or splits.query, items or splits.database
     if splits.ground_truth is not None:
-        truth = splits.ground_truth.select(rows_of(splits.query, queries), rows_of(splits.database, items))
+        truth = splits.ground_truth.select(splits.query.rows_of(queries), splits.database.rows_of(items))
         positives, junk = truth.split(difficulty)
         return ListRelevance(positives, len(items), junk=junk)
     if queries.labels is None or items.labels is None:

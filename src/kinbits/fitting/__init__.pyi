@@ -1,6 +1,5 @@
 from .rows import FewLabels
 from .run import Job, check_labels, fit, image_backbone
-from .sources import rows_of
 from .task import Task
 
 __all__ = [
@@ -10,5 +9,4 @@ __all__ = [
     "check_labels",
     "fit",
     "image_backbone",
-    "rows_of",
 ]

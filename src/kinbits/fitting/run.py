@@ -15,15 +15,14 @@ import torch
 from kinbits import hamming
 from kinbits.backbones import Backbone, FeatureMap, load_backbone, require_modality
 from kinbits.backbones import Modality as Reads
-from kinbits.data import Dataset, Pairs, as_pairs, check_size, doubtful_classes
+from kinbits.data import Dataset, Pairs, as_dataset, as_pairs, check_size, doubtful_classes
 from kinbits.encoding import FORMAT, code_rows
 from kinbits.errors import DataError, UsageError
 from kinbits.fitting.rows import FewLabels, Parts
-from kinbits.fitting.sources import Frozen, Pixels, features_for_labels, rows_of
+from kinbits.fitting.sources import Frozen, Pixels, features_for_labels
 from kinbits.fitting.task import Task
-from kinbits.index import label_texts
 from kinbits.methods import Method, Modality, Spec, build_method, check_fit, get_method, list_methods, needs_labels
-from kinbits.model import HashModel, Tower, as_dataset
+from kinbits.model import HashModel, Tower
 from kinbits.training import Trainable, Training, check_pretraining, pretrain, train
 
 if TYPE_CHECKING:
@@ -96,7 +95,11 @@ def _train_codes(method: Method, job: Job, fingerprint: str) -> pa.Table | None:
         return None
     dataset = job.dataset.select(job.parts.rows)
     facts = {"format": FORMAT, "bits": method.spec.bits, "fingerprint": fingerprint, "data": dataset.fingerprint}
-    labels = {} if dataset.labels is None else {dataset.label_column: label_texts(dataset.labels, dataset.space)}
+    labels = (
+        {}
+        if dataset.space is None or dataset.labels is None
+        else {dataset.label_column: dataset.space.texts(dataset.labels)}
+    )
     return code_rows(dataset.ids, hamming.pack(codes.cpu().numpy()), labels, facts)
 
 
@@ -158,7 +161,7 @@ class Job:
         train, held = sets.take(parts.rows), sets.take(parts.held) if len(parts.held) else None
         parts.mark(train)
         if pairs is not None:
-            _add_pairs(train, pairs.select(rows_of(dataset, sets.dataset)[parts.rows]))
+            _add_pairs(train, pairs.select(dataset.rows_of(sets.dataset)[parts.rows]))
         hidden = training.pretrain is not None and len(parts.rows) + len(parts.held) < len(sets.dataset)
         first = sets.take(np.setdiff1d(np.arange(len(sets.dataset)), parts.held)) if hidden else train
         return cls(task, training, sets.dataset, backbones, parts, train, held, first)

@@ -14,7 +14,6 @@ from kinbits.data import Dataset, augmentation, readable
 from kinbits.errors import DataError, UsageError
 from kinbits.fitting.task import Task
 from kinbits.methods import Method, Modality
-from kinbits.model import without_unreadable
 from kinbits.training import FeatureSet, PixelSet, Trainable, Training, views_needed
 
 PIXEL_MEMORY = 2 << 30
@@ -45,8 +44,8 @@ class Frozen:
         image = backbones["image"]
         with reporter("computing features", training.progress) as report:
             found = extract(dataset, image, cache=task.cache, progress=report)
-        self.dataset = _usable(without_unreadable(dataset, found), method, task)
-        kept = rows_of(dataset, self.dataset)
+        self.dataset = _usable(found.readable_part(dataset), method, task)
+        kept = dataset.rows_of(self.dataset)
         self.features = found.array[kept]
         if len(kept) > 1 and _all_equal(self.features):
             raise DataError(
@@ -174,11 +173,6 @@ def _usable(dataset: Dataset, method: type[Method], task: Task) -> Dataset:
     labelled = dataset.labels >= 0 if dataset.labels.ndim == 1 else dataset.labels.any(1)
     bare = np.flatnonzero(~labelled)
     return dataset.without(bare, ["no label"] * len(bare)) if len(bare) else dataset
-
-
-def rows_of(whole: Dataset, part: Dataset) -> np.ndarray:
-    """Return the rows of ``whole`` whose ids are in ``part``, in order."""
-    return np.flatnonzero(np.isin(whole.ids, part.ids))
 
 
 def key_of(dataset: Dataset, backbones: Mapping[Modality, Backbone], task: Task) -> str:

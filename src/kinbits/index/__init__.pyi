@@ -1,7 +1,7 @@
 from .engines import Supports, create_index, list_engines, open_index
 from .hits import BatchHits, Hits
 from .index import Index
-from .items import Encoder, columns_of, label_texts
+from .items import Encoder
 from .query.rerank import Reconstructor
 from .store.ids import as_ids
 
@@ -13,9 +13,7 @@ __all__ = [
     "Reconstructor",
     "Supports",
     "as_ids",
-    "columns_of",
     "create_index",
-    "label_texts",
     "list_engines",
     "open_index",
 ]

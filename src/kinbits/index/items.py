@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kinbits import hamming
 from kinbits.errors import ArtefactError, DataError, UsageError
 from kinbits.hamming import Codes
-from kinbits.index.store.columns import RESERVED, as_columns
+from kinbits.index.store.columns import as_columns
 from kinbits.index.store.ids import Ids, as_ids
 from kinbits.index.store.merge import Batch
 from kinbits.index.store.segment import check_query
@@ -164,7 +164,7 @@ def read_items(
     metadata = {} if metadata is None else metadata
     if _is_dataset(items):
         codes, rows = _encode_readable(items, model, bits)
-        ids, metadata = items.ids if ids is None else ids, {**columns_of(items), **metadata}
+        ids, metadata = items.ids if ids is None else ids, {**items.metadata(), **metadata}
     else:
         codes, _ = encode(items, model, bits, "items")
         rows = np.ones(len(codes), bool)
@@ -236,56 +236,6 @@ def is_single(items: Any, model: Encoder | None, count: int) -> bool:
 
 def _is_dataset(items: Any) -> bool:
     return all(hasattr(items, name) for name in ("ids", "columns", "labels", "space", "texts"))
-
-
-def columns_of(dataset: Any) -> dict[str, list[Any]]:
-    """Return the metadata that a data set brings: its labels by name, its texts, and its columns.
-
-    Labels and texts are called as in the source, e.g. ``category`` and ``title``; those of a folder are ``label`` and
-    ``text``. A column with a name that hits give to their own is left out.
-
-    Args:
-        dataset: A `kinbits.data.Dataset` of n items.
-
-    Returns:
-        The columns by name, n values each: numbers, bool, str, or None where there is none. Values of other types
-        become text.
-    """
-    columns: dict[str, list[Any]] = {}
-    if dataset.labels is not None:
-        columns[_free(getattr(dataset, "label_column", "label"), "label")] = label_texts(dataset.labels, dataset.space)
-    if dataset.texts is not None:
-        columns[_free(getattr(dataset, "text_column", "text"), "text")] = list(dataset.texts)
-    for name, values in dataset.columns.items():
-        if name not in RESERVED:
-            columns.setdefault(name, [_plain(value) for value in values])
-    return columns
-
-
-def _free(name: str, otherwise: str) -> str:
-    return otherwise if name in RESERVED else name
-
-
-def _plain(value: Any) -> Any:
-    value = value.item() if isinstance(value, np.generic) else value
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
-
-
-def label_texts(labels: np.ndarray[Any, Any], space: Any) -> list[str | None]:
-    """Name the label of each item; several are joined by ", ", none gives None.
-
-    Args:
-        labels: int ``(n,)`` with -1 for none, or 0/1 ``(n, C)``.
-        space: Has ``names``; None names a class by its number.
-    """
-    names = [str(name) for name in space.names] if space is not None else None
-
-    def text(numbers: Sequence[int]) -> str | None:
-        return ", ".join(names[c] if names else str(c) for c in numbers) or None
-
-    if labels.ndim == 1:
-        return [text([c] if c >= 0 else []) for c in labels.tolist()]
-    return [text(np.flatnonzero(row).tolist()) for row in labels]
 
 
 def _next_ids(state: State, count: int) -> Ids:

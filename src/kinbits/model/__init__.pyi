@@ -1,6 +1,5 @@
 from .folder import CODES, append_metrics, check_target
 from .hash_model import HashModel, Tower
-from .inputs import as_dataset, without_unreadable
 from .operating_points import KEY, with_measured
 
 __all__ = [
@@ -9,8 +8,6 @@ __all__ = [
     "HashModel",
     "Tower",
     "append_metrics",
-    "as_dataset",
     "check_target",
     "with_measured",
-    "without_unreadable",
 ]

@@ -17,13 +17,12 @@ from torch import Tensor
 from kinbits import hamming
 from kinbits._util import full_path, one_line, reporter
 from kinbits.backbones import Backbone, Features, extract
-from kinbits.data import Dataset, FeatureCache
+from kinbits.data import Dataset, FeatureCache, as_dataset, as_texts, is_single, require_finite
 from kinbits.errors import ArtefactError, DataError, KinbitsError, PlatformError, UsageError
 from kinbits.heads import Decoder, Head
 from kinbits.methods import Modality
 from kinbits.model.card import model_card
 from kinbits.model.folder import METRICS, TRAINING, read_folder, read_labels, read_train_codes, write_folder
-from kinbits.model.inputs import as_dataset, as_texts, is_single, require_finite, without_unreadable
 from kinbits.model.operating_points import stored_radius
 from kinbits.model.restore import add_weights, described, named, restore
 
@@ -234,7 +233,7 @@ class HashModel:
     ) -> tuple[np.ndarray, Dataset]:
         """Encode what can be read; return the codes and the dataset without the rest, which it lists as skipped."""
         found = self.features(dataset, cache=cache, progress=progress)
-        return self.codes(found.array[found.valid]), without_unreadable(dataset, found)
+        return self.codes(found.array[found.valid]), found.readable_part(dataset)
 
     def calibrate(self, images: Any, *, statistic: Literal["mean", "median"] = "mean") -> HashModel:
         """Re-centre every bit's threshold on a target collection, and return self with a new fingerprint.

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kinbits.data import RESERVED
 from kinbits.errors import DataError, UsageError
 from kinbits.index.filters.where import plain
 
-RESERVED = ("id", "distance")  # the names that hits give to their own columns
 _MOST_COLUMNS = 1000  # SQLite could hold 2000
 
 
@@ -63,7 +63,7 @@ def _column(name: str, values: Any, rows: int) -> list[Any]:
 
 def _plain(name: str, row: int, value: Any) -> Any:
     try:
-        return plain(value)
+        return metadata_value(value)
     except UsageError as error:
         raise UsageError(f"metadata column '{name}', row {row}: {error}") from None
 
@@ -81,7 +81,7 @@ def _from_array(values: NDArray[Any]) -> list[Any]:
 
 
 def _is_plain(values: list[Any]) -> bool:
-    """Whether `plain` would change nothing; False may also mean that only it can tell."""
+    """Whether `metadata_value` would change nothing; False may also mean that only it can tell."""
     kinds = set(map(type, values))
     present = filterfalse(lambda value: value is None, values) if type(None) in kinds else values
     kinds.discard(type(None))

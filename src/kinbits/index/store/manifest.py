@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from kinbits import hamming
+from kinbits.data import RESERVED
 from kinbits.errors import ArtefactError
 from kinbits.index.store import bitmap
 from kinbits.index.store.checked_array import FileEntry
-from kinbits.index.store.columns import RESERVED
 from kinbits.index.store.ids import MOST_BYTES
 from kinbits.index.store.search_tables import ArrayEntry, TablesEntry, behind
 

@@ -1,4 +1,4 @@
-"""Whatever a person hands over as images, as a Dataset."""
+"""Single items, lists of them, and every other source, as a Dataset: what a model encodes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ import numpy as np
 from PIL import Image
 
 from kinbits._util import lazy
-from kinbits.backbones import Features
-from kinbits.data import BadImage, Dataset, Items, VectorItems, open_dataset, refuse_masked
+from kinbits.data.dataset import Dataset
+from kinbits.data.decoding import BadImage
+from kinbits.data.items import Items, VectorItems
+from kinbits.data.sources.arrays import refuse_masked
+from kinbits.data.sources.open import open_dataset
 from kinbits.errors import DataError, UsageError
 
 ROWS = 65536  # that are checked at once
@@ -117,12 +120,6 @@ def as_texts(texts: Sequence[str] | str) -> Dataset:
             raise DataError(f"text {row} is {text!r}; give a text that is not empty, or leave this one out")
     rows = np.arange(len(texts))
     return Dataset(VectorItems(np.zeros((len(texts), 0), np.float32)), rows, texts=tuple(texts), name="texts")
-
-
-def without_unreadable(dataset: Dataset, found: Features) -> Dataset:
-    """Return the part of a dataset that could be read; the rest joins its skipped items."""
-    bad = np.flatnonzero(~found.valid)
-    return dataset.without(bad, [skipped.reason for skipped in found.skipped]) if len(bad) else dataset
 
 
 def _array(array: np.ndarray) -> Dataset:
