@@ -1,4 +1,4 @@
-from .arrays import places_in_runs
+from .arrays import cumcount
 from .attributes import lazy
 from .files import (
     CONFIG,
@@ -13,6 +13,7 @@ from .files import (
     sync_folder,
     write_text,
 )
+from .modality import Modality
 from .modules import import_all
 from .numbers import number, whole_number
 from .plots import save_figure
@@ -24,8 +25,10 @@ __all__ = [
     "CONFIG",
     "UNSAFE",
     "Bar",
+    "Modality",
     "check_parent",
     "check_types",
+    "cumcount",
     "file_aside",
     "folder_aside",
     "full_path",
@@ -34,7 +37,6 @@ __all__ = [
     "number",
     "one_line",
     "open_regular",
-    "places_in_runs",
     "printable",
     "read_regular",
     "reporter",

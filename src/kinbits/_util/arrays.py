@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 
-def places_in_runs(values: np.ndarray) -> np.ndarray:
+def cumcount(values: np.ndarray) -> np.ndarray:
     """Number the entries of each run of equal values from 0, int64 ``(n,)``.
 
     Example:
-        >>> places_in_runs(np.array([4, 4, 4, 7, 9, 9])).tolist()
+        >>> cumcount(np.array([4, 4, 4, 7, 9, 9])).tolist()
         [0, 1, 2, 0, 0, 1]
     """
     starts = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])[: len(values)]

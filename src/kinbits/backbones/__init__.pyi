@@ -1,4 +1,4 @@
-from .base import Backbone, ImageBackbone, Modality, Preprocessing
+from .base import Backbone, ImageBackbone, Preprocessing
 from .compiled import fast_forward
 from .convert import vit_from_timm
 from .extraction import Features, View, extract
@@ -10,7 +10,6 @@ __all__ = [
     "FeatureMap",
     "Features",
     "ImageBackbone",
-    "Modality",
     "Preprocessing",
     "View",
     "backbone_class",

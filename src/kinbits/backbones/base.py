@@ -16,9 +16,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from kinbits._util import Modality
 from kinbits.errors import ArtefactError, UsageError
 
-Modality = Literal["image", "text", "vector"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
 LARGEST_SIDE = 4096  # an image of this side takes 50 MB, and a network of usual width some gigabytes

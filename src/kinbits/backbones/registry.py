@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from kinbits._util import import_all, one_line
-from kinbits.backbones.base import Backbone, Modality
+from kinbits._util import Modality, import_all, one_line
+from kinbits.backbones.base import Backbone
 from kinbits.errors import ArtefactError, PlatformError, UsageError, unknown_name
 
 B = TypeVar("B", bound=type[Backbone])

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from kinbits import metrics
+from kinbits._util import Modality
 from kinbits.backbones import extract
 from kinbits.bench.experiment import FEATURES, Run
 from kinbits.bench.provenance import provenance
@@ -19,7 +20,6 @@ from kinbits.data import Dataset, FeatureCache, Splits, load_protocol
 from kinbits.errors import DataError
 from kinbits.evaluation import cosine_block, judged
 from kinbits.fitting import Task, fit, image_backbone
-from kinbits.methods import Modality
 from kinbits.metrics import RankingResult
 from kinbits.model import HashModel
 

@@ -12,8 +12,8 @@ from kinbits._util import Bar
 from kinbits.errors import DataError
 
 if TYPE_CHECKING:
+    from kinbits._util import Modality
     from kinbits.data import Dataset, Skipped
-    from kinbits.methods import Modality
     from kinbits.model import HashModel
 
 BATCH = 8192

@@ -28,9 +28,9 @@ from kinbits.errors import ArtefactError, DataError, PlatformError, UsageError, 
 if TYPE_CHECKING:
     import numpy as np
 
+    from kinbits._util import Modality
     from kinbits.data import Skipped
     from kinbits.index import Index
-    from kinbits.methods import Modality
     from kinbits.model import HashModel
 
 

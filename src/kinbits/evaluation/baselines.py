@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from kinbits import hamming
+from kinbits._util import Modality
 from kinbits.heads import Head
-from kinbits.methods import Modality, Spec, build_method
+from kinbits.methods import Spec, build_method
 from kinbits.metrics import ScoreBlock
 from kinbits.training import FeatureSet, Training, train
 
@@ -63,7 +64,7 @@ def codes_of(head: Head, features: np.ndarray) -> np.ndarray:
 
 def _towers(name: str, bits: int, images: np.ndarray, texts: np.ndarray | None, seed: int) -> dict[Modality, Head]:
     width = None if texts is None else texts.shape[1]
-    method = build_method(name, Spec(bits, images.shape[1], len(images), text_features=width, seed=seed))
+    method = build_method(name, Spec(bits, images.shape[1], len(images), text_dim=width, seed=seed))
     data = FeatureSet(images, texts=texts)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="principal axes")  # a note of the report says it once for all of them

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from kinbits import metrics
-from kinbits._util import Bar, reporter
+from kinbits._util import Bar, Modality, reporter
 from kinbits.backbones import Backbone, extract
 from kinbits.data import DEFAULT_METRICS, Dataset, Difficulty, FeatureCache, Splits
 from kinbits.encoding import rows_of_ids
@@ -19,7 +19,6 @@ from kinbits.evaluation.relevance import chosen_difficulty, judged
 from kinbits.evaluation.report.details import gather
 from kinbits.evaluation.report.report import Report
 from kinbits.evaluation.report.row import Row
-from kinbits.methods import Modality
 from kinbits.model import HashModel
 
 METRICS = DEFAULT_METRICS

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from kinbits._util import Modality
 from kinbits.backbones import Backbone
-from kinbits.methods import Modality
 from kinbits.model.operating_points import KEY, stored_points
 
 CARD = """---

@@ -15,12 +15,11 @@ import torch
 from torch import Tensor
 
 from kinbits import hamming
-from kinbits._util import full_path, one_line, reporter
+from kinbits._util import Modality, full_path, one_line, reporter
 from kinbits.backbones import Backbone, Features, extract
 from kinbits.data import Dataset, FeatureCache, as_dataset, as_texts, is_single, require_finite
 from kinbits.errors import ArtefactError, DataError, KinbitsError, PlatformError, UsageError
 from kinbits.heads import Decoder, Head
-from kinbits.methods import Modality
 from kinbits.model.card import model_card
 from kinbits.model.folder import METRICS, TRAINING, read_folder, read_labels, read_train_codes, write_folder
 from kinbits.model.operating_points import stored_radius

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 
+from kinbits._util import Modality
 from kinbits.backbones import Backbone, build_backbone
 from kinbits.errors import ArtefactError
 from kinbits.heads import Decoder, Head, build_head
-from kinbits.methods import Modality
 
 Towers = dict[Modality, tuple[Backbone, Head]]
 Shapes = Mapping[str, tuple[int, ...]]
