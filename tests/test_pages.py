@@ -1,0 +1,144 @@
+"""Every console and Python block of README, CONTRIBUTING and docs runs, top to bottom, and prints what it states."""
+
+import contextlib
+import doctest
+import io
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from functools import partial
+from pathlib import Path
+
+import pytest
+from example_files import EMOJI, SCENE, write_examples
+from sybil import Document
+from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
+
+from kinbits.cli import main
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+SHELL = {"|", ">", "<", "&&", ";"}
+NEEDED = {"text-and-images": EMOJI, "bcdh": SCENE}  # files of KINBITS_DATA, by page
+QUICK = ("--epochs", "4")  # pages of methods show how a method is called, not what it reaches
+
+
+def name(page):
+    return str(page.relative_to(ROOT))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """One folder with the examples' files, and one cache of features, for all pages."""
+    folder = tmp_path_factory.mktemp("examples")
+    write_examples(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(files, monkeypatch, tmp_path_factory):
+    """The examples' folder as the working directory; what a page writes into it is removed afterwards."""
+    monkeypatch.chdir(files)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("KINBITS_CACHE", str(tmp_path_factory.getbasetemp() / "examples-cache"))
+    before = set(files.iterdir())
+    yield files
+    for path in set(files.iterdir()) - before:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_block_of_a_page_runs(page, folder):
+    if page.stem in NEEDED and not NEEDED[page.stem].is_file():
+        pytest.skip(f"needs {NEEDED[page.stem].name} in KINBITS_DATA")
+    console = CodeBlockParser("console", evaluator=run_console)
+    document = Document.parse(str(page), console, PythonCodeBlockParser(doctest_optionflags=FLAGS))
+    document.namespace["__name__"] = page.stem
+    for example in document:
+        example.evaluate()
+
+
+def test_every_command_on_a_page_is_in_a_block_that_runs():
+    for page in PAGES:
+        text = re.sub(r"^```(console|python)\n.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+        others = re.findall(r"^```\w*\n.*?^```$|^ {4,}\S.*$", text, re.DOTALL | re.MULTILINE)
+        commands = [
+            line for block in others for line in re.findall(r"(?m)^ *(?:\$ )?(?:kinbits|make|pip|import) .*", block)
+        ]
+        assert not commands, f"{name(page)}: put {commands[0]!r} into a block of `console` or `python`"
+
+
+def run_console(example):
+    """Run the commands of a block; return what differs from the output that it states."""
+    for command, stated in commands_of(example.parsed):
+        code, out, err = run(command, Path(example.path))
+        failed = code != 0 and "error:" not in stated
+        if failed or (stated and not any(map(partial(same, stated), (out, err, err + out)))):
+            return f"$ {command}\nended with {code} and printed\n{err + out}\ninstead of\n{stated or '(anything)'}"
+    return None
+
+
+def same(stated, printed):
+    """Compare as doctest does: ``...`` stands for anything, and widths of spaces do not matter."""
+    return doctest.OutputChecker().check_output(stated, printed, FLAGS)
+
+
+def commands_of(block):
+    """Split a block into commands and the output below each; a command may go on after a backslash."""
+    parts = re.split(r"^\$ ", block.replace("\\\n", ""), flags=re.MULTILINE)[1:]
+    return [part.partition("\n")[::2] for part in parts]
+
+
+def run(command, page):
+    """Run one command: kinbits in this process, which is much faster, and everything else by a shell."""
+    lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    words = list(lexer)
+    if words[0] == "kinbits" and not SHELL & set(words):
+        if page.parent.name == "methods" and words[1] == "fit":
+            words += [*QUICK, *(["--pretrain-epochs", "2"] if "--pretrain" in words else [])]
+        return run_kinbits(words[1:])
+    if words[:2] == ["pip", "install"]:
+        return check_extras(words[2:])
+    if words[0] == "make":
+        command = f"{shlex.join(['make', '-n', *words[1:]])}"  # `make test` runs this very test
+    at_root = words[0] in ("make", ".venv/bin/python")
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        command.replace(".venv/bin/python", sys.executable),
+        shell=True,
+        cwd=ROOT if at_root else None,
+        env={**os.environ, "PATH": programs},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def run_kinbits(arguments):
+    """Return the exit code, standard output and standard error."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(arguments)
+    return code, out.getvalue(), err.getvalue()
+
+
+def check_extras(words):
+    """Look whether a package has the extras that a command installs; nothing is installed."""
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    asked = [extra for word in words for extra in re.findall(r"[\w-]+", word.partition("[")[2])]
+    unknown = set(asked) - set(known)
+    return int(bool(unknown)), "", f"no extra {', '.join(sorted(unknown))}"
+
+
+def test_the_numbers_in_the_documents_are_those_of_the_result_files():
+    script = ROOT / "experiments" / "fill_numbers.py"
+    done = subprocess.run([sys.executable, str(script), "--check"], check=False)
+    assert done.returncode == 0, "run experiments/fill_numbers.py"
