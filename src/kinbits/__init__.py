@@ -4,8 +4,8 @@ Nothing heavy is imported before it is used: ``import kinbits`` loads no torch. 
 ``__init__.pyi``, as in every package below.
 """
 
-import lazy_loader
+from kinbits._util import open_door
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = open_door(__name__, __file__)

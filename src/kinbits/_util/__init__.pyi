@@ -16,6 +16,7 @@ from .files import (
 from .modality import Modality
 from .modules import import_all
 from .numbers import number, whole_number
+from .packages import EXTRAS, named_extras, open_door, require
 from .plots import save_figure
 from .progress import Bar, reporter
 from .text import UNSAFE, one_line, printable, shortened
@@ -23,6 +24,7 @@ from .typed import check_types, typed
 
 __all__ = [
     "CONFIG",
+    "EXTRAS",
     "UNSAFE",
     "Bar",
     "Modality",
@@ -34,12 +36,15 @@ __all__ = [
     "full_path",
     "import_all",
     "lazy",
+    "named_extras",
     "number",
     "one_line",
+    "open_door",
     "open_regular",
     "printable",
     "read_regular",
     "reporter",
+    "require",
     "save_figure",
     "settle",
     "shortened",

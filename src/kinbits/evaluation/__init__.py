@@ -1,5 +1,5 @@
 """Numbers for a model on a protocol, with training-free baselines beside them."""
 
-import lazy_loader
+from kinbits._util import open_door
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = open_door(__name__, __file__)

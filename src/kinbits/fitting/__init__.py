@@ -1,5 +1,5 @@
 """From a dataset to a HashModel: the plan of a run, its rows and its sources."""
 
-import lazy_loader
+from kinbits._util import open_door
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = open_door(__name__, __file__)

@@ -4,6 +4,6 @@ A code is a row of ``ceil(bits / 8)`` bytes: bit 1 where the logit is >= 0, most
 (``numpy.packbits``), pad bits 0. The native kernel's results equal those of the NumPy reference beside it.
 """
 
-import lazy_loader
+from kinbits._util import open_door
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = open_door(__name__, __file__)

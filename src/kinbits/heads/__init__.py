@@ -1,5 +1,5 @@
 """Hash heads: the small networks that turn backbone features into one logit per bit."""
 
-import lazy_loader
+from kinbits._util import open_door
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = open_door(__name__, __file__)

@@ -4,6 +4,6 @@ Hamming distances tie massively, so the order that a sort happens to give would 
 Here a metric is the expected value over all orders inside ties, in closed form from per-distance counts.
 """
 
-import lazy_loader
+from kinbits._util import open_door
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = open_door(__name__, __file__)
