@@ -95,7 +95,7 @@ def _measure(name: str, codes: np.ndarray, queries: np.ndarray, rounds: int) -> 
     from kinbits.hamming import MultiIndex
 
     started = time.perf_counter()
-    index = MultiIndex.build(codes, threads=2)
+    index = MultiIndex.from_codes(codes, threads=2)
     build = time.perf_counter() - started
     size = sum(array.nbytes for array in index.arrays().values()) / len(codes)
     for k in (10, 100):

@@ -52,7 +52,7 @@ def _measure(codes: np.ndarray, radii: list[int]) -> Iterator[list[object]]:
     from kinbits import hamming
 
     started = time.perf_counter()
-    index = hamming.MultiIndex.build(codes)
+    index = hamming.MultiIndex.from_codes(codes)
     build = time.perf_counter() - started
     for radius in radii:
         say(f"{len(codes):,} codes, radius {radius}")

@@ -39,16 +39,16 @@ def seconds(index: Index, searches: int) -> float:
 
 def measure(segments: int, rows: int, searches: int) -> tuple[float, float, float]:
     """Return seconds without and with the looks, and the median of the ratios."""
-    look = checked_array.Stored._look
+    look = checked_array.CheckedArray._look
     with tempfile.TemporaryDirectory() as folder:
         index = index_of(f"{folder}/x", segments, rows)
         seconds(index, searches)
         pairs = []
         for _ in range(TURNS):
             looking = seconds(index, searches)
-            checked_array.Stored._look = lambda self: self._seen or look(self)  # type: ignore[method-assign]
+            checked_array.CheckedArray._look = lambda self: self._seen or look(self)  # type: ignore[method-assign]
             pairs.append((seconds(index, searches), looking))
-            checked_array.Stored._look = look  # type: ignore[method-assign]
+            checked_array.CheckedArray._look = look  # type: ignore[method-assign]
     bare, looking = (statistics.median(column) for column in zip(*pairs, strict=True))
     return bare, looking, statistics.median(after / before for before, after in pairs)
 

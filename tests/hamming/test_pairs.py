@@ -46,7 +46,7 @@ def found_pairs(chunks):
 def test_pairs_are_those_of_comparing_all_with_all(seed, n, bits, centres, radius, filtered):
     codes = make_codes(seed, n, bits, centres)
     allow = np.random.default_rng(seed).random(n) < 0.6 if filtered else None
-    found = found_pairs(MultiIndex.build(codes).pairs(radius, allow=allow, threads=1))
+    found = found_pairs(MultiIndex.from_codes(codes).pairs(radius, allow=allow, threads=1))
     assert found == expected_pairs(codes, radius, allow)
 
 
@@ -55,7 +55,7 @@ def test_pairs_of_thousands_equal_a_scan_on_every_thread_count(bits, radius):
     codes = make_codes(1, 3000, bits, 900)
     apart = hamming.distances(codes, codes)
     first, second = np.nonzero(np.triu(apart <= radius, 1))
-    streams = [list(MultiIndex.build(codes).pairs(radius, threads=threads)) for threads in (1, 4)]
+    streams = [list(MultiIndex.from_codes(codes).pairs(radius, threads=threads)) for threads in (1, 4)]
     assert found_pairs(streams[0]) == found_pairs(streams[1])
     assert len(first) > 100
     assert sorted(found_pairs(streams[0])) == list(
@@ -65,14 +65,14 @@ def test_pairs_of_thousands_equal_a_scan_on_every_thread_count(bits, radius):
 
 def test_tables_built_for_the_radius_give_the_same_pairs():
     codes = make_codes(2, 2000, 64, 700)
-    few, many = MultiIndex.build(codes, substrings=4), MultiIndex.build(codes, substrings=32)
+    few, many = MultiIndex.from_codes(codes, substrings=4), MultiIndex.from_codes(codes, substrings=32)
     for radius in (2, 12):
         assert found_pairs(few.pairs(radius)) == found_pairs(many.pairs(radius))
 
 
 def test_one_huge_group_streams_its_pairs_without_holding_them(monkeypatch):
     """10^6 equal codes have 5 * 10^11 pairs: only what is asked for may be made."""
-    index = MultiIndex.build(np.zeros((1_000_000, 2), np.uint8))
+    index = MultiIndex.from_codes(np.zeros((1_000_000, 2), np.uint8))
     stream = index.pairs(0)
     first, second, distances = next(stream)
     assert first.dtype == second.dtype == np.int64
@@ -90,7 +90,7 @@ def test_chunks_are_cut_anywhere_without_losing_or_doubling_a_pair(monkeypatch):
     expected = expected_pairs(codes, 2)
     for room in (1, 7, 64):
         monkeypatch.setattr(near_duplicates, "_CHUNK", room)
-        chunks = list(MultiIndex.build(codes).pairs(2))
+        chunks = list(MultiIndex.from_codes(codes).pairs(2))
         assert max(len(chunk[0]) for chunk in chunks) <= room
         assert found_pairs(chunks) == expected
 
@@ -99,9 +99,9 @@ def test_blocks_shrink_where_many_groups_are_near_each_other(monkeypatch):
     monkeypatch.setattr(near_duplicates, "_GROUP_PAIRS", 8)
     monkeypatch.setattr(near_duplicates, "_FIRST_BLOCK", 16)
     codes = make_codes(4, 200, 32, 2)
-    assert found_pairs(MultiIndex.build(codes).pairs(8)) == expected_pairs(codes, 8)
+    assert found_pairs(MultiIndex.from_codes(codes).pairs(8)) == expected_pairs(codes, 8)
 
 
 def test_a_filter_that_allows_nothing_has_no_pairs():
-    index = MultiIndex.build(np.zeros((50, 2), np.uint8))
+    index = MultiIndex.from_codes(np.zeros((50, 2), np.uint8))
     assert found_pairs(index.pairs(16, allow=np.zeros(50, bool))) == []

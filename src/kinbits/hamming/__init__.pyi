@@ -1,4 +1,4 @@
-from .checks import Codes, check_codes, code_width, whole_number
+from .checks import Codes, check_codes, check_count, code_width
 from .codes import distances, histograms, pack, simd, unpack
 from .counts import tally
 from .multi_index import MultiIndex
@@ -12,6 +12,7 @@ __all__ = [
     "MultiIndex",
     "check_allow",
     "check_codes",
+    "check_count",
     "code_width",
     "distances",
     "histograms",
@@ -22,6 +23,5 @@ __all__ = [
     "threads",
     "topk",
     "unpack",
-    "whole_number",
     "within",
 ]

@@ -48,7 +48,7 @@ def check_pair(queries: ArrayLike, codes: ArrayLike) -> tuple[Codes, Codes]:
     return check_codes(queries, width=checked.shape[1], name="queries"), checked
 
 
-def whole_number(value: int, name: str) -> int:
+def check_count(value: int, name: str) -> int:
     """Return a count or radius as int.
 
     Raises:

@@ -173,4 +173,4 @@ def _like(name: str, array: NDArray[Any], dtype: type, shape: tuple[int, ...]) -
 
 def _require(fits: bool, what: str) -> None:
     if not fits:
-        raise DataError(f"this multi-index {what}; build it anew from the codes (MultiIndex.build)")
+        raise DataError(f"this multi-index {what}; build it anew from the codes (MultiIndex.from_codes)")

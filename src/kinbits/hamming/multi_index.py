@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from kinbits.errors import ArtefactError, UsageError, unknown_name
 from kinbits.hamming import strategy as strategy_module
 from kinbits.hamming._native import MultiIndex as NativeIndex
-from kinbits.hamming.checks import Codes, check_codes, whole_number
+from kinbits.hamming.checks import Codes, check_codes, check_count
 from kinbits.hamming.mih_arrays import FORMAT, Groups, checked, fill_tables, group, sample, used_bits
 from kinbits.hamming.near_duplicates import Pairs, pair_stream
 from kinbits.hamming.search import Allow, Found, check_allow, thread_count, topk, within
@@ -36,13 +36,13 @@ class MultiIndex:
     Example:
         >>> import numpy as np
         >>> from kinbits.hamming import MultiIndex
-        >>> index = MultiIndex.build(np.array([[3], [1], [2], [0]], np.uint8))
+        >>> index = MultiIndex.from_codes(np.array([[3], [1], [2], [0]], np.uint8))
         >>> index.topk(np.array([[0]], np.uint8), k=3)
         (array([[0, 1, 1]], dtype=int32), array([[3, 1, 2]]))
     """
 
     def __init__(self, codes: Codes, groups: Groups, native: NativeIndex, arrays: dict[str, NDArray[Any]]):
-        """Take finished parts; use `build` or `from_arrays`."""
+        """Take finished parts; use `from_codes` or `from_arrays`."""
         self._codes = codes
         self._groups = groups
         self._native = native
@@ -51,7 +51,7 @@ class MultiIndex:
         self._explain = lru_cache(256)(self._weigh)  # to weigh the samples takes as long as a short search
 
     @classmethod
-    def build(cls, codes: ArrayLike, *, substrings: int | None = None, threads: int | None = None) -> MultiIndex:
+    def from_codes(cls, codes: ArrayLike, *, substrings: int | None = None, threads: int | None = None) -> MultiIndex:
         """Group the codes and build the tables.
 
         For n distinct 64-bit codes it takes 12 bytes per code, and 5 to 7 more for every substring after the first: 24
@@ -74,7 +74,7 @@ class MultiIndex:
         m = strategy_module.choose_substrings(len(groups.unique), bits) if substrings is None else substrings
         if substrings is not None:
             bits = used_bits(c)
-            if not -(-bits // strategy_module.LONGEST_SUBSTRING) <= whole_number(substrings, "substrings") <= bits:
+            if not -(-bits // strategy_module.LONGEST_SUBSTRING) <= check_count(substrings, "substrings") <= bits:
                 least = -(-bits // strategy_module.LONGEST_SUBSTRING)
                 raise UsageError(f"substrings={substrings}: codes of {bits} bits take {least} to {bits}")
         native = groups.native()
@@ -145,7 +145,7 @@ class MultiIndex:
             DataError: if dtype, dimension or width do not fit.
             ArtefactError: if the arrays turn out to be damaged.
         """
-        wanted, count = whole_number(k, "k"), thread_count(threads)
+        wanted, count = check_count(k, "k"), thread_count(threads)
         q = check_codes(queries, width=self._codes.shape[1], name="queries")
         passed = self._packed(allow)
         limit = self._allowed(passed, wanted)
@@ -187,8 +187,8 @@ class MultiIndex:
             DataError: if dtype, dimension or width do not fit.
             ArtefactError: if the arrays turn out to be damaged.
         """
-        reach = min(whole_number(radius, "radius"), 8 * self._codes.shape[1])
-        most = len(self) if limit is None else min(whole_number(limit, "limit"), len(self))
+        reach = min(check_count(radius, "radius"), 8 * self._codes.shape[1])
+        most = len(self) if limit is None else min(check_count(limit, "limit"), len(self))
         count = thread_count(threads)
         q = check_codes(queries, width=self._codes.shape[1], name="queries")
         passed = self._packed(allow)
@@ -222,7 +222,7 @@ class MultiIndex:
             DataError: if ``allow`` does not fit.
             ArtefactError: if the arrays turn out to be damaged.
         """
-        reach, count = min(whole_number(radius, "radius"), 8 * self._codes.shape[1]), thread_count(threads)
+        reach, count = min(check_count(radius, "radius"), 8 * self._codes.shape[1]), thread_count(threads)
         mask = self._mask(self._packed(allow))
         return self._pairs(reach, mask, count)
 
@@ -243,9 +243,9 @@ class MultiIndex:
         """
         if k is None and radius is None:
             raise UsageError("explain() was given neither k nor radius: give the one that you search with, or both")
-        wanted = np.inf if k is None else min(whole_number(k, "k"), len(self))
-        reach = np.inf if radius is None else whole_number(radius, "radius")
-        return self._explain(wanted, reach, whole_number(queries, "queries"))
+        wanted = np.inf if k is None else min(check_count(k, "k"), len(self))
+        reach = np.inf if radius is None else check_count(radius, "radius")
+        return self._explain(wanted, reach, check_count(queries, "queries"))
 
     def _weigh(self, k: float, radius: float, queries: int, filtered: bool = False) -> Explanation:
         return strategy_module.explanation(
@@ -325,7 +325,7 @@ class _Undamaged:
         if kind is ValueError:
             raise ArtefactError(
                 "the arrays of this multi-index contradict each other: its file is damaged, or belongs to other codes; "
-                "build it anew from the codes (MultiIndex.build)"
+                "build it anew from the codes (MultiIndex.from_codes)"
             ) from error
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kinbits.errors import DataError, UsageError
 from kinbits.hamming import _native
-from kinbits.hamming.checks import Codes, check_pair, whole_number
+from kinbits.hamming.checks import Codes, check_count, check_pair
 from kinbits.hamming.codes import on_gpu, simd
 
 Distances = NDArray[np.int32]
@@ -52,7 +52,7 @@ def topk(
     if gpu := on_gpu(codes):
         found_there: tuple[Distances, Rows] = gpu.topk(queries, codes, k, allow)
         return found_there
-    limit = whole_number(k, "k")
+    limit = check_count(k, "k")
     q, c = check_pair(queries, codes)
     _, near, rows = _search(q, c, limit, 8 * c.shape[1], allow, threads)
     found = len(rows) // len(q) if len(q) else min(limit, _allowed(allow, len(c)))  # as many for each
@@ -88,8 +88,8 @@ def within(
     if gpu := on_gpu(codes):
         found: list[tuple[Distances, Rows]] = gpu.within(queries, codes, radius, limit, allow)
         return found
-    reach = whole_number(radius, "radius")
-    most = _UNLIMITED if limit is None else whole_number(limit, "limit")
+    reach = check_count(radius, "radius")
+    most = _UNLIMITED if limit is None else check_count(limit, "limit")
     q, c = check_pair(queries, codes)
     counts, near, rows = _search(q, c, most, min(reach, 8 * c.shape[1]), allow, threads)
     ends = np.cumsum(counts)
@@ -143,7 +143,7 @@ def thread_count(given: int | None) -> int:
     """
     if given is None:
         return threads()
-    if whole_number(given, "threads") < 1:
+    if check_count(given, "threads") < 1:
         raise UsageError("threads=0: give 1 or more, or None for all processors")
     return min(int(given), _MOST_THREADS)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kinbits.errors import DataError
-from kinbits.hamming.checks import MAX_WIDTH, check_codes, whole_number
+from kinbits.hamming.checks import MAX_WIDTH, check_codes, check_count
 
 Array = Tensor | NDArray[np.uint8]
 Mask = Tensor | NDArray[np.bool_] | NDArray[np.uint8]
@@ -46,7 +46,7 @@ def topk(queries: Array, codes: Tensor, k: int, allow: Mask | None = None) -> tu
         UsageError: if ``k`` is negative or no integer.
         DataError: if dtype, dimension or width do not fit.
     """
-    limit = whole_number(k, "k")
+    limit = check_count(k, "k")
     q, c, mask = _prepare(queries, codes, allow)
     limit = min(limit, len(c) if mask is None else int(mask.sum()))
     near = torch.empty(len(q), limit, dtype=torch.int32, device=c.device)
@@ -77,8 +77,8 @@ def within(
         UsageError: if ``radius`` or ``limit`` is negative or no integer.
         DataError: if dtype, dimension or width do not fit.
     """
-    reach = whole_number(radius, "radius")
-    most = None if limit is None else whole_number(limit, "limit")
+    reach = check_count(radius, "radius")
+    most = None if limit is None else check_count(limit, "limit")
     q, c, mask = _prepare(queries, codes, allow)
     most = len(c) if most is None else min(most, len(c))
     found: list[tuple[Tensor, Tensor]] = []

@@ -14,9 +14,9 @@ from kinbits.index.filters.column_types import joined
 from kinbits.index.filters.expression import Expression
 from kinbits.index.query.search import codes_at, metadata_at
 from kinbits.index.store.bitmap import Rows
-from kinbits.index.store.checked_array import watching
+from kinbits.index.store.checked_array import detect_truncation
 from kinbits.index.store.columns import as_columns
-from kinbits.index.store.ids import IdKind, Ids, not_held, require_kind
+from kinbits.index.store.ids import IdKind, Ids, missing_ids_error, require_kind
 from kinbits.index.store.merge import Batch
 from kinbits.index.store.metadata import Values
 from kinbits.index.store.segment import Segment
@@ -38,7 +38,7 @@ class Change:
     deleted: int = 0
 
     @classmethod
-    def between(cls, before: int, after: int, given: int) -> Change:
+    def from_counts(cls, before: int, after: int, given: int) -> Change:
         """Tell from the items before and after a change what became of the ``given`` ones."""
         return cls(max(0, after - before), given - max(0, after - before), max(0, before - after))
 
@@ -53,7 +53,7 @@ def matching(state: State, where: Expression | None) -> list[Rows]:
     for segment in state.segments:
         segment.require_whole(state.bits)
     bound = state.bound(where)
-    with watching():
+    with detect_truncation():
         return [segment.allowed_rows(bound) for segment in state.segments]
 
 
@@ -66,7 +66,7 @@ def updated_batch(state: State, ids: Ids, metadata: Any) -> Batch:
     require_kind(ids, state.id_kind)
     origin, rows = state.locate(ids)
     if (origin < 0).any():
-        raise not_held(ids[origin < 0])
+        raise missing_ids_error(ids[origin < 0])
     known = metadata_at(state.segments, origin, rows)
     columns = {name: [row.get(name) for row in known] for name in state.columns}
     codes = codes_at(state.segments, origin, rows, hamming.code_width(state.bits))
@@ -116,7 +116,7 @@ def contents_of(state: State) -> Contents:
     for segment in state.segments:
         rows = segment.living(0, segment.rows)
         columns = tuple(segment.columns)
-        values = list(segment.plain_values(columns)) if columns else []
+        values = list(segment.column_values(columns)) if columns else []
         parts.append(_Items(segment.number, np.array(segment.ids[rows]), segment.codes[rows], columns, values))
     kept = {name: getattr(state, name) for name in Contents.__dataclass_fields__ if name != "items"}
     return Contents(**kept, items=tuple(parts))

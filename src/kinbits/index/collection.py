@@ -24,7 +24,7 @@ from kinbits.index.store.folder import Folder
 from kinbits.index.store.ids import as_ids
 from kinbits.index.store.lock import ChangeLock
 from kinbits.index.store.segment import Segment
-from kinbits.index.store.state import Place, State
+from kinbits.index.store.state import SegmentBuilder, State
 
 PathLike = str | os.PathLike[str]
 C = TypeVar("C", bound="Collection")
@@ -139,7 +139,7 @@ class Collection:
             if len(codes):
                 batch = make_batch(codes, given, columns, self._state)
                 warn_of_mixture(self._state, batch)
-                self._commit(self._state.with_batch(batch, self._place, upsert=upsert), len(batch))
+                self._commit(self._state.with_batch(batch, self._builder, upsert=upsert), len(batch))
         return self
 
     def update(self, ids: Any, metadata: Metadata) -> Self:
@@ -162,7 +162,7 @@ class Collection:
             if wanted.size:
                 batch = updated_batch(self._state, wanted, metadata)
                 warn_of_mixture(self._state, batch)
-                self._commit(self._state.with_batch(batch, self._place, upsert=True), len(batch))
+                self._commit(self._state.with_batch(batch, self._builder, upsert=True), len(batch))
         return self
 
     def delete(self, ids: Any = None, *, where: Where | None = None) -> Self:
@@ -219,7 +219,7 @@ class Collection:
         require_alike(self._state, getattr(other, "_state", other))
         with self._change():
             added = other._state
-            self._commit(self._state.with_items_of(added, self._place, upsert=upsert), len(added))
+            self._commit(self._state.with_items_of(added, self._builder, upsert=upsert), len(added))
         return self
 
     def compact(self) -> Self:
@@ -232,7 +232,7 @@ class Collection:
             PlatformError: if the folder cannot be written; the index stays as it was.
         """
         with self._change():
-            self._commit(self._state.compacted(self._place))
+            self._commit(self._state.compacted(self._builder))
         return self
 
     def optimize(self) -> Self:
@@ -250,7 +250,7 @@ class Collection:
             PlatformError: if the folder cannot be written; the index stays as it was.
         """
         with self._change():
-            self._commit(self._state.optimized(self._place))
+            self._commit(self._state.optimized(self._builder))
         return self
 
     def refresh(self) -> Self:
@@ -291,7 +291,7 @@ class Collection:
                 yield
 
     @property
-    def _place(self) -> Place:
+    def _builder(self) -> SegmentBuilder:
         """Where new segments and tables are made."""
         return Segment if self._folder is None else self._folder
 
@@ -300,7 +300,7 @@ class Collection:
         before, known = len(self._state), self._state
         if state is not known:
             self._state = state if self._folder is None else self._folder.commit(state)
-        self.last_change = Change.between(before, len(self._state), given)
+        self.last_change = Change.from_counts(before, len(self._state), given)
 
 
 def _in_memory(kind: type[Collection], contents: Contents, model: Encoder | None) -> Collection:

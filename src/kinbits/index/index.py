@@ -117,7 +117,7 @@ class Index(Collection):
             UsageError: if a number is negative or no integer.
             ArtefactError: naming a file that is damaged.
         """
-        return plan(self._state, *reach(k, radius), hamming.whole_number(queries, "queries"))
+        return plan(self._state, *reach(k, radius), hamming.check_count(queries, "queries"))
 
     def pairs(self, radius: int, where: Where | None = None) -> Iterator[IdPairs]:
         """Find all pairs of items whose codes differ in at most ``radius`` bits, each once.
@@ -137,7 +137,7 @@ class Index(Collection):
             UsageError: if ``radius`` or ``where`` cannot be used.
             ArtefactError: naming a file that is damaged.
         """
-        return pairs(self._state, hamming.whole_number(radius, "radius"), parse_where(where))
+        return pairs(self._state, hamming.check_count(radius, "radius"), parse_where(where))
 
     def info(self) -> dict[str, Any]:
         """Describe the index in plain values: items, bits, model, columns, segments, place."""

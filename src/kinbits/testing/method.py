@@ -68,13 +68,15 @@ def _space(multi: bool = False) -> LabelSpace:
 
 
 def _spec(cls: type[Method], bits: int, seed: int = 0, multi: bool = False) -> Spec:
-    return Spec(bits, WIDTH, ROWS, _space(multi), TEXT_WIDTH if cls.text else None, seed, MAP if cls.maps else None)
+    return Spec(
+        bits, WIDTH, ROWS, _space(multi), TEXT_WIDTH if cls.reads_text else None, seed, MAP if cls.reads_maps else None
+    )
 
 
 def _set(cls: type[Method], labels: np.ndarray | None = None) -> FeatureSet:
     images, texts, known = toy()
     views = [images + 0.3 * np.random.default_rng(v).normal(size=images.shape).astype(np.float32) for v in range(3)]
-    return FeatureSet(images, known if labels is None else labels, texts if cls.text else None, views)
+    return FeatureSet(images, known if labels is None else labels, texts if cls.reads_text else None, views)
 
 
 def _settings(epochs: int | None, seed: int = 0, **more: Any) -> Training:
@@ -166,11 +168,11 @@ def _check_pairs(cls: type[Method], name: str, params: dict[str, Any]) -> None:
     torch.manual_seed(0)
     if cls.supervision != "pairs":
         try:
-            build_method(name, replace(_spec(cls, 16), pairs=True), **params)
+            build_method(name, replace(_spec(cls, 16), has_pairs=True), **params)
         except UsageError:
             return
         raise AssertionError(f"{name}: it takes no pairs, but a task with pairs is accepted")
-    method = build_method(name, replace(_spec(cls, 16), space=None, pairs=True), **params)
+    method = build_method(name, replace(_spec(cls, 16), label_space=None, has_pairs=True), **params)
     data = _set(cls)
     data.labels, data.pairs = None, pairs_from_labels(toy()[2], rng=0)
     history = train(method, data, _settings(2))

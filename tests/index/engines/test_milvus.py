@@ -9,7 +9,7 @@ from kinbits import hamming
 from kinbits.errors import ArtefactError, DataError, PlatformError, UsageError
 from kinbits.index import Index, create_index, open_index
 from kinbits.index.engines import milvus_address
-from kinbits.index.engines.milvus_address import Place
+from kinbits.index.engines.milvus_address import MilvusAddress
 from kinbits.testing import check_index
 
 RNG = np.random.default_rng(0)
@@ -134,10 +134,10 @@ def test_a_collection_is_opened_by_its_place_and_remembers_itself(lite):
 
 def test_a_collection_that_is_missing_or_foreign_is_no_index(lite):
     with pytest.raises(ArtefactError, match="no collection"):
-        open_index(lite.place())
+        open_index(lite.address())
     index = lite(bits=8)
-    other = index.info()["path"].replace(index._link.place.collection, "foreign")
-    index._link.client.create_collection("foreign", dimension=8)
+    other = index.info()["path"].replace(index._connection.address.collection, "foreign")
+    index._connection.client.create_collection("foreign", dimension=8)
     with pytest.raises(ArtefactError, match="not made by kinbits"):
         open_index(other)
 
@@ -157,7 +157,7 @@ def test_what_milvus_cannot_hold_is_refused_before_anything_is_sent(lite):
 
 
 @pytest.mark.parametrize(
-    ("place", "words"),
+    ("address", "words"),
     [
         ("milvus:///x", "no host"),
         ("milvus://host:port/x", "no address"),
@@ -168,15 +168,15 @@ def test_what_milvus_cannot_hold_is_refused_before_anything_is_sent(lite):
         ("milvus-lite:file.db#a-b", "collection 'a-b'"),
     ],
 )
-def test_a_place_that_cannot_be_read_shows_the_form_that_can(place, words):
+def test_a_place_that_cannot_be_read_shows_the_form_that_can(address, words):
     with pytest.raises(UsageError, match=words):
-        Place.parse(place)
+        MilvusAddress.from_uri(address)
 
 
 def test_a_password_in_the_place_is_used_and_never_shown():
-    place = Place.parse("milvus://me:se%40cret@host:1/x", secure=True)
-    assert (place.token, place.address, place.collection) == ("me:se@cret", "https://host:1", "x")
-    assert "cret" not in repr(place)
+    address = MilvusAddress.from_uri("milvus://me:se%40cret@host:1/x", secure=True)
+    assert (address.token, address.endpoint, address.collection) == ("me:se@cret", "https://host:1", "x")
+    assert "cret" not in repr(address)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kinbits import hamming
 from kinbits.errors import UsageError
-from kinbits.index.engines.milvus_filter import Expressions
+from kinbits.index.engines.milvus_filter import FilterWriter
 from kinbits.index.engines.milvus_search import Searcher
 from kinbits.index.filters.binding import bind
 from kinbits.index.filters.expression import comparisons
@@ -56,14 +56,14 @@ def test_the_nearest_are_ours_however_ties_come(items, bits, words, k, radius, m
     codes = hamming.pack((rng.random((words, bits)) < 0.5)[rng.integers(0, words, items)])
     server = Server(codes, rng.permutation(items) * 3 - 50, seed)
     queries = hamming.pack(rng.random((2, bits)) < 0.5)
-    searcher = Searcher(server, Expressions(lite=False), exact=True, parameters={}, most=most)
+    searcher = Searcher(server, FilterWriter(lite=False), exact=True, parameters={}, most=most)
     for query, (ids, near) in zip(queries, searcher.nearest(queries, k, radius, ""), strict=True):
         assert list(zip(near.tolist(), ids.tolist(), strict=True)) == expected(server, query, k, radius)
 
 
 def test_a_hundred_thousand_equal_codes_take_few_requests():
     server = Server(np.zeros((100_000, 1), np.uint8), np.random.default_rng(0).permutation(100_000), 0)
-    searcher = Searcher(server, Expressions(lite=False), exact=True, parameters={})
+    searcher = Searcher(server, FilterWriter(lite=False), exact=True, parameters={})
     ((ids, near),) = searcher.nearest(np.ones((1, 1), np.uint8), 1000, None, "")
     assert ids.tolist() == list(range(1000))
     assert set(near.tolist()) == {1}
@@ -73,11 +73,11 @@ def test_a_hundred_thousand_equal_codes_take_few_requests():
 def test_a_ball_that_milvus_would_cut_is_refused():
     server = Server(np.zeros((50, 1), np.uint8), np.arange(50), 0)
     assert (
-        len(Searcher(server, Expressions(lite=False), True, {}, most=51).ball(np.zeros((1, 1), np.uint8), 0, "")[0][0])
+        len(Searcher(server, FilterWriter(lite=False), True, {}, most=51).ball(np.zeros((1, 1), np.uint8), 0, "")[0][0])
         == 50
     )
     with pytest.raises(UsageError, match="smaller radius"):
-        Searcher(server, Expressions(lite=False), True, {}, most=50).ball(np.zeros((1, 1), np.uint8), 0, "")
+        Searcher(server, FilterWriter(lite=False), True, {}, most=50).ball(np.zeros((1, 1), np.uint8), 0, "")
 
 
 PRESENT = '($meta["n"] >= "" or $meta["n"] >= 0 or $meta["n"] < 0 or $meta["n"] == true or $meta["n"] == false)'
@@ -106,7 +106,7 @@ IN = '$meta["t"] in [true] or $meta["t"] in [1, 2] or $meta["t"] in [1.5] or $me
     ],
 )  # fmt: skip
 def test_filters_are_quoted_and_never_spliced(where, expression):
-    assert Expressions(lite=False).filter(bound(where)) == expression
+    assert FilterWriter(lite=False).filter(bound(where)) == expression
 
 
 def bound(where):
@@ -117,10 +117,10 @@ def bound(where):
 
 def test_what_milvus_cannot_be_asked_is_refused_with_the_remedy():
     with pytest.raises(UsageError, match="look inside"):
-        Expressions(lite=False).filter(bound("t contains x"))
+        FilterWriter(lite=False).filter(bound("t contains x"))
     with pytest.raises(UsageError, match="Milvus server"):
-        Expressions(lite=True).filter(bound("t is missing"))
+        FilterWriter(lite=True).filter(bound("t is missing"))
     with pytest.raises(UsageError, match="line breaks"):
-        Expressions(lite=True).filter(bound({"t": "a\nb"}))
+        FilterWriter(lite=True).filter(bound({"t": "a\nb"}))
     with pytest.raises(UsageError, match="write t <= 2, which leaves out items without a value"):
-        Expressions(lite=True).filter(bound("not t>2"))
+        FilterWriter(lite=True).filter(bound("not t>2"))

@@ -26,7 +26,7 @@ def test_approximate_answers_are_true_and_find_more_with_more_probes(server):
     codes = RNG.integers(0, 256, (3000, 8), dtype=np.uint8)
     index = server(bits=64, index="BIN_IVF_FLAT", nlist=16, nprobe=1).add(codes, ids=range(3000), upsert=True)
     assert index.supports.lacks()[:3] == ["exact", "exact_filters", "exact_radius"]
-    index._link.call("flush")  # until then the server searches what is new in full
+    index._connection.call("flush")  # until then the server searches what is new in full
     wider = open_index(index.info()["path"], nprobe=16)
     exact, _ = hamming.topk(codes[:20], codes, 10)
     found = []

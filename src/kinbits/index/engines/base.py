@@ -194,7 +194,7 @@ def read_options(kind: type[O], given: Mapping[str, Any], engine: str) -> O:
         if name not in defaults:
             raise unknown_name(f"option of engine '{engine}'", name, defaults)
         if type(defaults[name]) is int:
-            chosen[name] = hamming.whole_number(value, name)  # NumPy's, too, but as an int that JSON can hold
+            chosen[name] = hamming.check_count(value, name)  # NumPy's, too, but as an int that JSON can hold
             if chosen[name] < min(defaults[name], 1):
                 raise UsageError(f"{name}={value}: give a whole number, 1 or more")
         if type(defaults[name]) in (bool, str) and type(value) is not type(defaults[name]):

@@ -44,7 +44,7 @@ class _Hnsw(Searcher):
     kind = "IndexBinaryHNSW"
 
     @classmethod
-    def build(cls, faiss: Any, codes: Codes, options: HnswOptions) -> _Hnsw:
+    def from_codes(cls, faiss: Any, codes: Codes, options: HnswOptions) -> _Hnsw:
         index = faiss.IndexBinaryHNSW(codes.shape[1] * 8, options.m)
         index.hnsw.efConstruction = options.ef_construction
         index.add(codes)
@@ -64,7 +64,7 @@ class _Ivf(Searcher):
     kind = "IndexBinaryIVF"
 
     @classmethod
-    def build(cls, faiss: Any, codes: Codes, options: IvfOptions) -> _Ivf:
+    def from_codes(cls, faiss: Any, codes: Codes, options: IvfOptions) -> _Ivf:
         lists = min(options.nlist or int(4 * len(codes) ** 0.5) + 1, len(codes))
         quantizer = faiss.IndexBinaryFlat(codes.shape[1] * 8)
         index = faiss.IndexBinaryIVF(quantizer, codes.shape[1] * 8, lists)

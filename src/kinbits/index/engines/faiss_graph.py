@@ -17,7 +17,7 @@ from kinbits._util import file_aside, lazy, read_regular
 from kinbits.errors import ArtefactError
 from kinbits.hamming import Codes
 from kinbits.index.engines.registry import SIDECAR
-from kinbits.index.engines.snapshot import Rows, Truth, Version
+from kinbits.index.engines.snapshot import IndexSnapshot, Rows, Version
 from kinbits.index.store.ids import Ids, concatenate
 
 _FORMAT = 1
@@ -37,7 +37,7 @@ class Searcher(ABC):
 
     @classmethod
     @abstractmethod
-    def build(cls, faiss: Any, codes: Codes, options: Any) -> Searcher:
+    def from_codes(cls, faiss: Any, codes: Codes, options: Any) -> Searcher:
         """Make an index of all rows of ``codes``."""
 
     @abstractmethod
@@ -56,7 +56,7 @@ class Graph:
         ids: Id of each item.
         nodes: Node of each item, int64.
         alive: bool, False for items that were deleted or replaced.
-        describes: Version of the embedded index's contents, see `Truth`.
+        describes: Version of the embedded index's contents, see `IndexSnapshot`.
         built: How many items it was built, and for IVF trained, with.
         recall: Share of the 10 nearest that was found then.
     """
@@ -70,21 +70,21 @@ class Graph:
     recall: float | None = None
 
     @classmethod
-    def build(cls, kind: type[Searcher], faiss: Any, truth: Truth, options: Any) -> Graph:
+    def from_snapshot(cls, kind: type[Searcher], faiss: Any, snapshot: IndexSnapshot, options: Any) -> Graph:
         """Describe all items that there are."""
-        ids, codes = truth.items()
+        ids, codes = snapshot.items()
         distinct, nodes = grouped(codes)
         alive = np.ones(len(ids), np.bool_)
-        return cls(kind.build(faiss, distinct, options), ids, nodes, alive, truth.version, len(ids))
+        return cls(kind.from_codes(faiss, distinct, options), ids, nodes, alive, snapshot.version, len(ids))
 
     def without(self, ids: Ids) -> Graph:
         """Mark the items of ids as dead."""
         return replace(self, alive=self.alive & ~np.isin(self.ids, ids))
 
-    def extended(self, ids: Ids, codes: Codes, truth: Truth) -> Graph:
+    def extended(self, ids: Ids, codes: Codes, snapshot: IndexSnapshot) -> Graph:
         """Append items, and describe the contents that hold them."""
         distinct, which = grouped(codes)
-        nodes = self._nodes_of(distinct, truth)
+        nodes = self._nodes_of(distinct, snapshot)
         new = nodes < 0
         if new.any():
             nodes[new] = self.searcher.index.ntotal + np.arange(new.sum())
@@ -94,7 +94,7 @@ class Graph:
             ids=concatenate([self.ids, ids]),
             nodes=np.concatenate([self.nodes, nodes[which]]),
             alive=np.concatenate([self.alive, np.ones(len(ids), np.bool_)]),
-            describes=truth.version,
+            describes=snapshot.version,
         )
 
     def propose(self, codes: Codes, count: int, options: Any) -> list[Ids]:
@@ -120,11 +120,11 @@ class Graph:
         items: Ids = ids[np.repeat(starts[nodes] - before, sizes) + np.arange(sizes.sum())]
         return items
 
-    def _nodes_of(self, distinct: Codes, truth: Truth) -> Rows:
+    def _nodes_of(self, distinct: Codes, snapshot: IndexSnapshot) -> Rows:
         """Return the nodes of codes, -1 where no living item has the code."""
         starts, ids = self._lists
         living = np.flatnonzero(starts[1:] > starts[:-1])
-        _, held = truth.codes(ids[starts[living]])
+        _, held = snapshot.codes(ids[starts[living]])
         _, at, place = np.intersect1d(_keys(held), _keys(distinct), assume_unique=True, return_indices=True)
         nodes = np.full(len(distinct), -1, np.int64)
         nodes[place] = living[at]
@@ -193,26 +193,26 @@ class Sidecar:
             )
         return dict(found)
 
-    def load(self, entry: Any, truth: Truth, faiss: Any, kind: type[Searcher]) -> Graph:
+    def load_graph(self, entry: Any, snapshot: IndexSnapshot, faiss: Any, kind: type[Searcher]) -> Graph:
         """Load the graph of these items, after all of its bytes have been compared with their checksums.
 
         Raises:
             ArtefactError: if there is none, or a file is missing or differs.
         """
         try:
-            if entry is None or (entry["generation"], entry.get("items", truth.version[1])) != truth.version:
+            if entry is None or (entry["generation"], entry.get("items", snapshot.version[1])) != snapshot.version:
                 raise ValueError("it is not of these items: a writer was interrupted, or is at work")
             files = {part: self._checked(*entry["files"][part]) for part in ("faiss", "ids", "nodes", "alive")}
             index = faiss.read_index_binary(str(files["faiss"]))
             ids, nodes, alive = (np.load(files[part]) for part in ("ids", "nodes", "alive"))
             built, recall = int(entry["built"]), float(entry["recall"])
-            fits = type(index).__name__ == kind.kind and index.code_size == truth.width
+            fits = type(index).__name__ == kind.kind and index.code_size == snapshot.width
             paired = len(ids) == len(nodes) == len(alive) and nodes.min() >= 0 and nodes.max() + 1 == index.ntotal
             if not fits or not paired:  # faiss would read beyond its memory
                 raise ValueError("its files do not belong together")
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise ArtefactError(f"faiss's part of {self.path} cannot be used: {error}; call rebuild()") from None
-        return Graph(kind(faiss, index), ids, nodes, alive, truth.version, built, recall)
+        return Graph(kind(faiss, index), ids, nodes, alive, snapshot.version, built, recall)
 
     def _save(self, graph: Graph) -> dict[str, Any]:
         generation, stamp = graph.describes

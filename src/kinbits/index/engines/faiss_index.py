@@ -20,7 +20,7 @@ from kinbits.hamming import Codes
 from kinbits.index.changes import reopen
 from kinbits.index.engines.base import EngineIndex, PathLike, Supports, read_options, read_question
 from kinbits.index.engines.faiss_graph import Graph, Searcher, Sidecar
-from kinbits.index.engines.snapshot import Truth
+from kinbits.index.engines.snapshot import IndexSnapshot
 from kinbits.index.filters.where import Where
 from kinbits.index.hits import BatchHits, Hits
 from kinbits.index.index import Index
@@ -28,7 +28,7 @@ from kinbits.index.items import Encoder, Metadata, read_bits
 from kinbits.index.query.rerank import reranked
 from kinbits.index.query.search import reach
 from kinbits.index.store.copies import new_folder
-from kinbits.index.store.ids import Ids, readable
+from kinbits.index.store.ids import Ids, decode_ids
 from kinbits.index.store.lock import ChangeLock
 
 _ITEMS = "items"  # the embedded index's folder
@@ -54,7 +54,7 @@ class FaissIndex(EngineIndex):
         """Not for users: see `create_index` and `open_index`."""
         self._index, self._place, self._chosen = index, place, options
         self._graph: Graph | None = None
-        self._truth = Truth(index)
+        self._snapshot = IndexSnapshot(index)
         self._changing = ChangeLock()
         self._sidecar = b"" if place is None else Sidecar(place).raw()
 
@@ -115,7 +115,7 @@ class FaissIndex(EngineIndex):
     def add(self, items: Any, ids: Any = None, metadata: Metadata | None = None, *, upsert: bool = False) -> Self:
         """Add items, all or none; see `kinbits.index.Index.add`."""
         with self._change():
-            before = self._truth
+            before = self._snapshot
             self._index.add(items, ids, metadata, upsert=upsert)
             self._follow(before)
         return self
@@ -123,7 +123,7 @@ class FaissIndex(EngineIndex):
     def delete(self, ids: Any) -> Self:
         """Remove items, all or none; see `kinbits.index.Index.delete`."""
         with self._change():
-            before = self._truth
+            before = self._snapshot
             self._index.delete(ids)
             self._follow(before)
         return self
@@ -137,7 +137,7 @@ class FaissIndex(EngineIndex):
     def rebuild(self) -> Self:
         """Build faiss's part anew from the items, and measure its recall; minutes for a graph of millions."""
         with self._change():
-            self._truth = Truth(self._index)
+            self._snapshot = IndexSnapshot(self._index)
             self._graph = self._build() if self._wants_graph() else None
             self._write(self._place)
         return self
@@ -175,11 +175,11 @@ class FaissIndex(EngineIndex):
         Returns:
             Between 0 and 1; 1 where search is exact.
         """
-        ids, codes = self._truth.items()
+        ids, codes = self._snapshot.items()
         if self._graph is None or not len(ids):
             return 1.0
         picked = codes[np.random.default_rng(0).permutation(len(ids))[:sample]]
-        wanted = min(hamming.whole_number(k, "k"), len(ids))
+        wanted = min(hamming.check_count(k, "k"), len(ids))
         if not wanted:
             return 1.0
         found = self._nearest(self._graph, picked, wanted)
@@ -211,7 +211,7 @@ class FaissIndex(EngineIndex):
             sidecar = Sidecar(self._place)
             entry = sidecar.read(self.name)["graph"]
             if entry is not None:
-                sidecar.load(entry, Truth(self._index), _faiss(), self._searcher)
+                sidecar.load_graph(entry, IndexSnapshot(self._index), _faiss(), self._searcher)
 
     def save(self, path: PathLike) -> None:
         """Write the present contents into a new folder; this index stays where it is.
@@ -222,7 +222,7 @@ class FaissIndex(EngineIndex):
         """
         with new_folder(full_path(path)) as aside:
             self._index.save(aside / _ITEMS)
-            copied = Truth(Index.open(aside / _ITEMS))
+            copied = IndexSnapshot(Index.open(aside / _ITEMS))
             graph = None if self._graph is None else replace(self._graph, describes=copied.version)
             Sidecar(aside).write(self.name, asdict(self._chosen), graph)
 
@@ -245,14 +245,14 @@ class FaissIndex(EngineIndex):
             return
         assert self._place is not None
         try:
-            self._graph = Sidecar(self._place).load(entry, self._truth, _faiss(), self._searcher)
+            self._graph = Sidecar(self._place).load_graph(entry, self._snapshot, _faiss(), self._searcher)
         except ArtefactError as error:
             warnings.warn(f"answers are exact, but not faster: {error}", RuntimeWarning, stacklevel=4)
 
-    def _follow(self, before: Truth) -> None:
+    def _follow(self, before: IndexSnapshot) -> None:
         """Bring faiss's part from the items that it describes to those that there are now."""
-        self._truth = Truth(self._index)
-        if self._truth.version == before.version:
+        self._snapshot = IndexSnapshot(self._index)
+        if self._snapshot.version == before.version:
             return
         if not len(self):
             self._graph = None
@@ -262,14 +262,14 @@ class FaissIndex(EngineIndex):
             self._graph = self._build()  # but one that is out of date waits for rebuild(): it may take minutes
         self._write(self._place)
 
-    def _updated(self, graph: Graph, before: Truth) -> Graph:
+    def _updated(self, graph: Graph, before: IndexSnapshot) -> Graph:
         if self._retrain_at and len(self) >= self._retrain_at * graph.built:
             return self._build()
-        gone, fresh, codes = _changes(before, self._truth)
-        return graph.without(gone).extended(fresh, codes, self._truth)
+        gone, fresh, codes = _changes(before, self._snapshot)
+        return graph.without(gone).extended(fresh, codes, self._snapshot)
 
     def _build(self) -> Graph:
-        self._graph = Graph.build(self._searcher, _faiss(), self._truth, self._chosen)
+        self._graph = Graph.from_snapshot(self._searcher, _faiss(), self._snapshot, self._chosen)
         return replace(self._graph, recall=self.recall())
 
     def _nearest(self, graph: Graph, codes: Codes, wanted: int) -> list[Hits]:
@@ -278,16 +278,16 @@ class FaissIndex(EngineIndex):
 
     def _ordered(self, ids: Ids, query: Codes, wanted: int) -> Hits:
         """Measure candidates, and order them; where they are too few, search exactly."""
-        truth = self._truth
+        snapshot = self._snapshot
         ids = np.unique(ids)
-        held, codes = truth.codes(ids)
+        held, codes = snapshot.codes(ids)
         ids, near = ids[held], hamming.distances(query[None], codes)[0].astype(np.int32)
         if len(ids) < wanted:
             exact: Hits = self._index.search(query, k=wanted)
             return exact
         order = np.argsort(near, kind="stable")[:wanted]  # ids ascend already
         ids, codes = ids[order], codes[order]
-        return Hits(readable(ids), near[order], lambda some: truth.metadata(ids[some]), lambda some: codes[some])
+        return Hits(decode_ids(ids), near[order], lambda some: snapshot.metadata(ids[some]), lambda some: codes[some])
 
     @contextmanager
     def _change(self) -> Iterator[None]:
@@ -316,7 +316,7 @@ class FaissIndex(EngineIndex):
         return reopen, (type(self), self._place, self._index._model, {})
 
 
-def _changes(before: Truth, after: Truth) -> tuple[Ids, Ids, Codes]:
+def _changes(before: IndexSnapshot, after: IndexSnapshot) -> tuple[Ids, Ids, Codes]:
     """Return the ids that are gone or have another code, the ids that are new or have, and the codes of these."""
     old_ids, old_codes = before.items()
     ids, codes = after.items()

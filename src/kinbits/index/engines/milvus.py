@@ -14,8 +14,8 @@ from kinbits import hamming
 from kinbits.errors import ArtefactError, PlatformError, UsageError, unknown_name
 from kinbits.hamming import Codes
 from kinbits.index.engines.base import EngineIndex, PathLike, Supports, read_options, read_question
-from kinbits.index.engines.milvus_address import Link, Place
-from kinbits.index.engines.milvus_filter import Expressions
+from kinbits.index.engines.milvus_address import MilvusAddress, MilvusConnection
+from kinbits.index.engines.milvus_filter import FilterWriter
 from kinbits.index.engines.milvus_rows import CODE, batched, check_names, from_rows, to_rows
 from kinbits.index.engines.milvus_search import MOST, Searcher
 from kinbits.index.engines.registry import register_engine
@@ -27,7 +27,7 @@ from kinbits.index.hits import BatchHits, Hits
 from kinbits.index.items import Encoder, Metadata, read_bits, read_items, require_model
 from kinbits.index.query.rerank import reranked
 from kinbits.index.query.search import reach
-from kinbits.index.store.ids import IdKind, Ids, as_ids, held_already, kind_of, not_held, readable
+from kinbits.index.store.ids import IdKind, Ids, as_ids, decode_ids, duplicate_ids_error, kind_of, missing_ids_error
 from kinbits.index.store.state import State
 
 _FORMAT = 1
@@ -88,12 +88,14 @@ class MilvusIndex(EngineIndex):
     packages = ("pymilvus",)
     remedy = "pip install 'kinbits[milvus]', or 'kinbits[milvus-lite]' for local files"
 
-    def __init__(self, link: Link, facts: dict[str, Any], options: MilvusOptions, model: Encoder | None) -> None:
+    def __init__(
+        self, connection: MilvusConnection, facts: dict[str, Any], options: MilvusOptions, model: Encoder | None
+    ) -> None:
         """Not for users: see `create_index` and `open_index`."""
         self._state = State(facts["bits"], facts["fingerprint"])
         require_model(model, self._state)
-        self._link, self._facts, self._options, self._model = link, facts, options, model
-        self._expressions = Expressions(lite=link.place.lite)
+        self._connection, self._facts, self._options, self._model = connection, facts, options, model
+        self._expressions = FilterWriter(lite=connection.address.lite)
         self._kinds: dict[str, Kind] = {}  # of the columns that filters were seen to ask for
         exact = facts["index"] == _EXACT
         if not exact:
@@ -111,11 +113,13 @@ class MilvusIndex(EngineIndex):
         """
         chosen = read_options(MilvusOptions, options, cls.name)
         length = read_bits(bits, model)
-        link = cls._connect(place, chosen)
-        if link.place.lite and chosen.index != _EXACT:
+        connection = cls._connect(place, chosen)
+        if connection.address.lite and chosen.index != _EXACT:
             raise UsageError(f"Milvus Lite searches exactly only: index='{_EXACT}'; '{chosen.index}' needs a server")
-        if link.call("has_collection"):
-            raise UsageError(f"a collection lies at {link.place.shown} already; open_index it, or choose another name")
+        if connection.call("has_collection"):
+            raise UsageError(
+                f"a collection lies at {connection.address.uri} already; open_index it, or choose another name"
+            )
         facts = {
             "format": _FORMAT,
             "bits": length,
@@ -123,7 +127,7 @@ class MilvusIndex(EngineIndex):
             "index": chosen.index,
             "nlist": chosen.nlist,
         }
-        index = cls(link, facts, chosen, model)
+        index = cls(connection, facts, chosen, model)
         index._make("str" if chosen.ids == "str" else "int")
         return index
 
@@ -140,17 +144,17 @@ class MilvusIndex(EngineIndex):
             if name in _FIXED:
                 raise UsageError(f"{name} is fixed when the collection is made; make a new one to change it")
         chosen = read_options(MilvusOptions, options, cls.name)
-        link = cls._connect(place, chosen)
-        if not link.call("has_collection"):
-            raise ArtefactError(f"there is no collection at {link.place.shown}; make one with create_index")
-        facts = _facts(link)
-        link.call("load_collection")
-        return cls(link, facts, chosen, model)
+        connection = cls._connect(place, chosen)
+        if not connection.call("has_collection"):
+            raise ArtefactError(f"there is no collection at {connection.address.uri}; make one with create_index")
+        facts = _facts(connection)
+        connection.call("load_collection")
+        return cls(connection, facts, chosen, model)
 
     @classmethod
-    def _connect(cls, place: PathLike, options: MilvusOptions) -> Link:
-        parsed = Place.parse(str(place), secure=options.secure)
-        return Link(parsed, token=options.token, timeout=options.timeout)
+    def _connect(cls, place: PathLike, options: MilvusOptions) -> MilvusConnection:
+        parsed = MilvusAddress.from_uri(str(place), secure=options.secure)
+        return MilvusConnection(parsed, token=options.token, timeout=options.timeout)
 
     @property
     def bits(self) -> int:
@@ -178,10 +182,10 @@ class MilvusIndex(EngineIndex):
             return self
         if given is None:
             raise UsageError("Milvus has many writers and numbers no items by itself; pass ids=")
-        check_names(given, columns, lite=self._link.place.lite)
+        check_names(given, columns, lite=self._connection.address.lite)
         self._require_kind(kind_of(given))
         if not upsert and len(present := self._present(given)):
-            raise held_already(sorted(present))
+            raise duplicate_ids_error(sorted(present))
         self._insert(to_rows(codes, given, columns), upsert=upsert)
         return self
 
@@ -196,10 +200,10 @@ class MilvusIndex(EngineIndex):
         if not wanted.size:
             return self
         self._require_kind(kind_of(wanted))
-        missing = sorted(set(readable(wanted).tolist()) - set(self._present(wanted)))
+        missing = sorted(set(decode_ids(wanted).tolist()) - set(self._present(wanted)))
         if missing:
-            raise not_held(missing)
-        self._remove(readable(wanted).tolist())
+            raise missing_ids_error(missing)
+        self._remove(decode_ids(wanted).tolist())
         return self
 
     def search(
@@ -242,7 +246,7 @@ class MilvusIndex(EngineIndex):
     def info(self) -> dict[str, Any]:
         """Describe the collection in plain values; ``columns`` are those of some of its items."""
         return {
-            "path": str(self._link.place.shown),
+            "path": str(self._connection.address.uri),
             "engine": self.name,
             "items": len(self),
             "bits": self.bits,
@@ -256,7 +260,7 @@ class MilvusIndex(EngineIndex):
 
     def __repr__(self) -> str:
         kind = "exact" if self.supports.exact else f"approximate, nprobe={self._options.nprobe}"
-        return f"MilvusIndex({len(self)} items, {self.bits} bits, {self._link.place.shown}, {kind})"
+        return f"MilvusIndex({len(self)} items, {self.bits} bits, {self._connection.address.uri}, {kind})"
 
     def _make(self, kind: IdKind) -> None:
         """Make the collection, with ids of one kind."""
@@ -271,10 +275,10 @@ class MilvusIndex(EngineIndex):
         parameters = MilvusClient.prepare_index_params()
         parameters.add_index(CODE, index_type=self._facts["index"], metric_type="HAMMING", params=lists)
         level = self._options.consistency
-        self._link.call("create_collection", schema=schema, index_params=parameters, consistency_level=level)
+        self._connection.call("create_collection", schema=schema, index_params=parameters, consistency_level=level)
 
     def _kind(self) -> IdKind:
-        fields = {field["name"]: field for field in self._link.call("describe_collection")["fields"]}
+        fields = {field["name"]: field for field in self._connection.call("describe_collection")["fields"]}
         return "int" if int(fields["id"]["type"]) == 5 else "str"
 
     def _require_kind(self, kind: IdKind) -> None:
@@ -295,7 +299,7 @@ class MilvusIndex(EngineIndex):
         self._kinds.clear()
         for batch in batched(rows, _ROWS):
             try:
-                self._link.call("upsert" if upsert else "insert", batch)
+                self._connection.call("upsert" if upsert else "insert", batch)
             except PlatformError as error:
                 raise PlatformError(f"{error} ({done} items were added before)") from None
             done += len(batch)
@@ -303,25 +307,25 @@ class MilvusIndex(EngineIndex):
     def _remove(self, ids: Sequence[Any]) -> None:
         # by our own expression: pymilvus writes ids as Python does, and Milvus reads some of those otherwise
         for part in batched(iter(ids), _ROWS):
-            self._link.call("delete", filter=self._expressions.ids(part))
+            self._connection.call("delete", filter=self._expressions.ids(part))
 
     def _present(self, ids: Ids) -> list[Any]:
         """Return those of the ids that the collection holds."""
         found: list[Any] = []
-        for part in batched(iter(readable(ids).tolist()), _ROWS):
+        for part in batched(iter(decode_ids(ids).tolist()), _ROWS):
             found += [row["id"] for row in self._query(self._expressions.ids(part), ["id"])]
         return found
 
     def _query(self, expression: str, fields: list[str], **options: Any) -> list[dict[str, Any]]:
         level = self._options.consistency
         return list(
-            self._link.call("query", filter=expression, output_fields=fields, consistency_level=level, **options)
+            self._connection.call("query", filter=expression, output_fields=fields, consistency_level=level, **options)
         )
 
     def _ask(
         self, codes: list[bytes], expression: str, limit: int, parameters: dict[str, Any]
     ) -> list[list[tuple[Any, float]]]:
-        answers = self._link.call(
+        answers = self._connection.call(
             "search",
             codes,
             filter=expression,
@@ -332,7 +336,7 @@ class MilvusIndex(EngineIndex):
         return [[(hit["id"], hit["distance"]) for hit in answer] for answer in answers]
 
     def _hits(self, ids: Ids, near: Any) -> Hits:
-        names = readable(ids)
+        names = decode_ids(ids)
         return Hits(
             names,
             near,
@@ -380,17 +384,19 @@ class MilvusIndex(EngineIndex):
         return {name: kind_of_values(row.get(name) for row in rows) for name in names}
 
 
-def _facts(link: Link) -> dict[str, Any]:
+def _facts(connection: MilvusConnection) -> dict[str, Any]:
     """Read what `create` wrote into the collection's description."""
     try:
-        facts = json.loads(link.call("describe_collection")["description"])["kinbits"]
+        facts = json.loads(connection.call("describe_collection")["description"])["kinbits"]
         if facts["format"] != _FORMAT:
-            raise ArtefactError(f"{link.place.shown} has format {facts['format']}, known is {_FORMAT}; update kinbits")
+            raise ArtefactError(
+                f"{connection.address.uri} has format {facts['format']}, known is {_FORMAT}; update kinbits"
+            )
         hamming.code_width(facts["bits"])
         return {name: facts[name] for name in ("format", "bits", "fingerprint", "index", "nlist")}
     except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, ArtefactError):
             raise
         raise ArtefactError(
-            f"the collection at {link.place.shown} was not made by kinbits; make one with create_index"
+            f"the collection at {connection.address.uri} was not made by kinbits; make one with create_index"
         ) from None

@@ -22,25 +22,25 @@ _FORM = "write milvus://HOST:PORT/COLLECTION, or milvus-lite:FILE.db or milvus-l
 
 
 @dataclass(frozen=True)
-class Place:
+class MilvusAddress:
     """Where a collection lies.
 
     Attributes:
-        shown: For messages, without a password.
-        address: What pymilvus connects to.
+        uri: For messages, without a password.
+        endpoint: What pymilvus connects to.
         collection: Its name.
         lite: Whether it is a local file, served by Milvus Lite.
         token: ``"USER:PASSWORD"`` if the URI has them.
     """
 
-    shown: str
-    address: str
+    uri: str
+    endpoint: str
     collection: str
     lite: bool
     token: str = field(default="", repr=False)
 
     @classmethod
-    def parse(cls, text: str, *, secure: bool = False) -> Place:
+    def from_uri(cls, text: str, *, secure: bool = False) -> MilvusAddress:
         """Read a URI.
 
         Raises:
@@ -56,23 +56,23 @@ class Place:
         parts, port = _server(text)
         name = _collection(parts.path.strip("/"))
         token = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else ""
-        address = f"{'https' if secure else 'http'}://{parts.hostname}:{port}"
-        return cls(f"milvus://{parts.hostname}:{port}/{name}", address, name, lite=False, token=token)
+        endpoint = f"{'https' if secure else 'http'}://{parts.hostname}:{port}"
+        return cls(f"milvus://{parts.hostname}:{port}/{name}", endpoint, name, lite=False, token=token)
 
 
-class Link:
-    """A connection to the collection of one place."""
+class MilvusConnection:
+    """A connection to the collection of one address."""
 
-    def __init__(self, place: Place, *, token: str | None, timeout: int) -> None:
-        self.place, self._timeout = place, timeout
-        require_packages(place.lite)
-        if place.lite:
-            _require_folder(Path(place.address))
-        with self._faults("connect"), warnings.catch_warnings():
+    def __init__(self, address: MilvusAddress, *, token: str | None, timeout: int) -> None:
+        self.address, self._timeout = address, timeout
+        require_packages(address.lite)
+        if address.lite:
+            _require_folder(Path(address.endpoint))
+        with self._platform_errors("connect"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # milvus-lite warns about pkg_resources, which the user cannot help
             from pymilvus import MilvusClient
 
-            self.client: Any = MilvusClient(place.address, token=token or place.token, timeout=timeout)
+            self.client: Any = MilvusClient(address.endpoint, token=token or address.token, timeout=timeout)
 
     def call(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Call a method of the client on the collection.
@@ -80,11 +80,11 @@ class Link:
         Raises:
             PlatformError: if Milvus cannot be reached, or refuses.
         """
-        with self._faults(method):
-            return getattr(self.client, method)(self.place.collection, *arguments, timeout=self._timeout, **options)
+        with self._platform_errors(method):
+            return getattr(self.client, method)(self.address.collection, *arguments, timeout=self._timeout, **options)
 
     @contextmanager
-    def _faults(self, action: str) -> Iterator[None]:
+    def _platform_errors(self, action: str) -> Iterator[None]:
         """Turn what pymilvus and gRPC raise into one line, without the tracebacks that pymilvus logs."""
         logger = logging.getLogger("pymilvus")
         level = logger.level
@@ -99,7 +99,7 @@ class Link:
                 raise
             said = " ".join(str(getattr(error, "message", "") or error).split())[:300]
             raise PlatformError(
-                f"Milvus at {self.place.shown} failed to {action.replace('_', ' ')}: {said}; "
+                f"Milvus at {self.address.uri} failed to {action.replace('_', ' ')}: {said}; "
                 "check that it runs, its address and its log"
             ) from None
         finally:
@@ -151,4 +151,4 @@ def _collection(name: str) -> str:
 
 def _require_folder(path: Path) -> None:
     if not path.parent.is_dir():
-        raise PlatformError(f"{path.parent} is no folder; make it, or choose another place for {path.name}")
+        raise PlatformError(f"{path.parent} is no folder; make it, or choose another address for {path.name}")

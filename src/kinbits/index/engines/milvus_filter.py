@@ -17,7 +17,7 @@ _BREAKS = {"\n": "\\n", "\r": "\\r"}
 _OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
 
-class Expressions:
+class FilterWriter:
     """Writes expressions for a server, or for Milvus Lite, which knows less."""
 
     def __init__(self, *, lite: bool) -> None:

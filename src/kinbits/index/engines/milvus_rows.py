@@ -12,7 +12,7 @@ import numpy as np
 
 from kinbits.errors import DataError, UsageError
 from kinbits.hamming import Codes
-from kinbits.index.store.ids import Ids, readable
+from kinbits.index.store.ids import Ids, decode_ids
 
 CODE = "binary_code"  # the field of the code
 
@@ -28,7 +28,7 @@ def batched(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
 def to_rows(codes: Codes, ids: Ids, columns: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
     """Yield items as Milvus takes them; a value that is None is left out."""
     names = list(columns)
-    for id_, code, *values in zip(readable(ids).tolist(), codes, *columns.values(), strict=True):
+    for id_, code, *values in zip(decode_ids(ids).tolist(), codes, *columns.values(), strict=True):
         known = {name: value for name, value in zip(names, values, strict=True) if value is not None}
         yield {"id": id_, CODE: code.tobytes(), **known}
 
@@ -49,7 +49,7 @@ def check_names(ids: Ids, columns: dict[str, list[Any]], *, lite: bool) -> None:
     for name in columns:
         if name == CODE or name.startswith("$") or not name or _BREAK.search(name):
             raise UsageError(f"Milvus cannot hold a column named {name!r}; rename it")
-    listed = readable(ids).tolist()
+    listed = decode_ids(ids).tolist()
     if len(set(listed)) < len(listed):
         twice = next(id_ for id_, times in Counter(listed).items() if times > 1)
         raise DataError(f"id {twice!r} is given twice; ids must be unique")

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from kinbits.errors import UsageError
 from kinbits.hamming import Codes
-from kinbits.index.engines.milvus_filter import Expressions, join
-from kinbits.index.store.ids import Ids, as_ids, concatenate, readable
+from kinbits.index.engines.milvus_filter import FilterWriter, join
+from kinbits.index.store.ids import Ids, as_ids, concatenate, decode_ids
 
 MOST = 16_384  # hits that Milvus returns for one query
 _AT_ONCE = 1 << 16  # hits of one request
@@ -39,7 +39,7 @@ class Searcher:
     """
 
     ask: Callable[[list[bytes], str, int, dict[str, Any]], list[list[tuple[Any, float]]]]
-    expressions: Expressions
+    expressions: FilterWriter
     exact: bool
     parameters: dict[str, Any]
     most: int = MOST
@@ -79,7 +79,7 @@ class Searcher:
             return found
         shell = ids[sure:]
         while True:
-            bound = readable(shell[need - 1 : need]).tolist()[0]
+            bound = decode_ids(shell[need - 1 : need]).tolist()[0]
             below = join(where, self.expressions.ids_below(bound))
             ((more, _),) = self._asked(code[None], self.most, below, {"radius": last + 1, "range_filter": last})
             shell = np.unique(concatenate([shell[:need], more]))[:need]

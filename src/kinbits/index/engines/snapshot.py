@@ -19,7 +19,7 @@ Rows = NDArray[np.int64]
 Version = tuple[int, str]  # generation, and digest of the manifest: another index may have been moved to the place
 
 
-class Truth:
+class IndexSnapshot:
     """A view of an index at one moment; it stays as it is when the index goes on.
 
     Attributes:

@@ -59,7 +59,7 @@ def parse_where(where: Where | None) -> Expression | None:
     return expression
 
 
-def plain(value: Any) -> Any:
+def metadata_value(value: Any) -> Any:
     """Reduce a value to what a column holds: int, float, bool, str or None; NaN becomes None.
 
     Raises:
@@ -104,7 +104,7 @@ def _condition(column: str, operator: str, value: Any) -> Expression:
         return _among(column, operator, value)
     if operator == "contains" and not isinstance(value, str):
         raise UsageError(f"'contains' looks for text in column '{column}', not for {value!r}; give a str")
-    given = plain(value)
+    given = metadata_value(value)
     if given is not None:
         return Comparison(column, operator, given)
     if operator not in ("=", "!="):
@@ -117,7 +117,7 @@ def _among(column: str, operator: str, value: Any) -> Expression:
     """Read a list of values; None in it stands for a missing one."""
     if isinstance(value, str) or not isinstance(value, (Sequence, np.ndarray, set, frozenset)):
         raise UsageError(f"'{operator}' needs a list of values, not {value!r}")
-    given = [plain(one) for one in value]
+    given = [metadata_value(one) for one in value]
     listed: Expression = Comparison(column, "in", tuple(one for one in given if one is not None))
     found = Or((listed, Comparison(column, MISSING))) if None in given else listed
     return found if operator == "in" else Not(found)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from kinbits.hamming import MultiIndex
 from kinbits.index.filters.expression import Expression
-from kinbits.index.store.checked_array import watching
-from kinbits.index.store.ids import Ids, concatenate, readable
+from kinbits.index.store.checked_array import detect_truncation
+from kinbits.index.store.ids import Ids, concatenate, decode_ids
 from kinbits.index.store.segment import Segment
 from kinbits.index.store.state import State
 
@@ -42,7 +42,7 @@ def _joined(segments: Sequence[Segment], radius: int, where: Expression | None) 
     if len(ids) < 2:
         return
     codes = np.concatenate([segment.codes[at] for segment, at in zip(segments, rows, strict=True)])
-    yield from _named(MultiIndex.build(codes), ids, radius, None)
+    yield from _named(MultiIndex.from_codes(codes), ids, radius, None)
 
 
 def _named(
@@ -54,7 +54,7 @@ def _named(
         if segment is not None:
             segment.require_untouched()
             segment.multi_index()
-        with watching():
+        with detect_truncation():
             chunk = next(found, None)
             if chunk is None:
                 return
@@ -62,4 +62,4 @@ def _named(
             one, two = ids[first], ids[second]
         swapped = one > two
         smaller, larger = np.where(swapped, two, one), np.where(swapped, one, two)
-        yield readable(smaller), readable(larger), near
+        yield decode_ids(smaller), decode_ids(larger), near

@@ -55,7 +55,7 @@ def reranked(
     Raises:
         UsageError: The query is codes or a text, or the model has no decoder.
     """
-    depth = max(LEAST, TIMES * (k or 0)) if rerank is True else hamming.whole_number(rerank, "rerank")
+    depth = max(LEAST, TIMES * (k or 0)) if rerank is True else hamming.check_count(rerank, "rerank")
     able = _require_decoder(model)
     if query is None or text is not None:
         raise UsageError("rerank compares features of images; give a query, and leave text out")

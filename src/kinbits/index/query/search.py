@@ -17,8 +17,8 @@ from kinbits.index.filters.where import Where
 from kinbits.index.hits import Hits, Places
 from kinbits.index.store import search_tables
 from kinbits.index.store.bitmap import Rows
-from kinbits.index.store.checked_array import watching
-from kinbits.index.store.ids import concatenate, readable
+from kinbits.index.store.checked_array import detect_truncation
+from kinbits.index.store.ids import concatenate, decode_ids
 from kinbits.index.store.segment import Segment
 from kinbits.index.store.state import State
 
@@ -58,8 +58,8 @@ def reach(k: int | None, radius: int | None) -> tuple[int | None, int | None]:
     if k is None and radius is None:
         return 10, None
     return (
-        None if k is None else hamming.whole_number(k, "k"),
-        None if radius is None else hamming.whole_number(radius, "radius"),
+        None if k is None else hamming.check_count(k, "k"),
+        None if radius is None else hamming.check_count(radius, "radius"),
     )
 
 
@@ -70,7 +70,7 @@ def search(state: State, codes: Codes, query: Query) -> list[Hits]:
         segment.require_whole(state.bits)
     if query.where is not None:
         query = replace(query, where=state.bound(query.where))
-    with watching():
+    with detect_truncation():
         found = [_search_segment(segment, codes, query) for segment in state.segments]
         return [_merge(state, [rows[number] for rows in found], query.k) for number in range(len(codes))]
 
@@ -115,13 +115,13 @@ def _merge(state: State, found: Sequence[Found], k: int | None) -> Hits:
     def codes(places: Places) -> Codes:
         return codes_at(segments, origin[order[places]], rows[order[places]], hamming.code_width(state.bits))
 
-    return Hits(readable(ids[order]), near[order], metadata, codes)
+    return Hits(decode_ids(ids[order]), near[order], metadata, codes)
 
 
 def codes_at(segments: Sequence[Segment], origin: Rows, rows: Rows, width: int) -> Codes:
     """Return the codes at rows of segments, uint8 ``(n, width)``."""
     codes = np.zeros((len(rows), width), np.uint8)
-    with watching():
+    with detect_truncation():
         for number in np.unique(origin):
             places = np.flatnonzero(origin == number)
             segments[number].require_untouched()

@@ -20,8 +20,8 @@ from kinbits.hamming import _native
 READ_BYTES = 1 << 16  # smaller files are read when they are opened, larger ones are mapped
 _CACHE_LINE = 64
 
-Look = tuple[int, int, int]  # size and time of change of a mapped file, and the pages that this process ever lost
-_FIXED: Look = (-1, 0, 0)  # in memory: nothing can change
+FileStamp = tuple[int, int, int]  # size and time of change of a mapped file, and the pages that this process ever lost
+_FIXED: FileStamp = (-1, 0, 0)  # in memory: nothing can change
 _GONE = -2  # as a size: a writer has moved on; the map keeps what the name has lost
 
 
@@ -34,13 +34,13 @@ class FileEntry:
     checksum: str
 
 
-class Stored:
+class CheckedArray:
     """An array whose checksum is verified before its first use, and again whenever its mapped file was touched.
 
-    A map shares its pages with the file. A program that writes into the file, such as a restored backup, would change
-    the answers of everyone who has it open. So the size and the time of change of the file are compared, by `check`,
-    before every search and every change of an index; what happens during one is seen by `watching`. A map whose file
-    has lost its name is compared once more: what was done to the file before cannot be seen any longer.
+    A map shares its pages with the file: a program that writes into the file, such as a restored backup, would change
+    the answers of everyone who has it open. So `check` compares size and time of change of the file before every
+    search and every change of an index; `detect_truncation` notices what happens during one. A map whose file has lost
+    its name is compared once more, because later changes of that file cannot be seen.
 
     Attributes:
         entry: What its file must be; None in memory.
@@ -53,12 +53,12 @@ class Stored:
         self._path = path
         self._name = "" if path is None else os.fspath(path)
         self.mapped: tuple[int, int] | None = None
-        self._seen: Look | None = None if entry is not None else _FIXED  # the file when it was last compared
+        self._seen: FileStamp | None = None if entry is not None else _FIXED  # the file when it was last compared
 
     @classmethod
     def open(
         cls, folder: Path, entry: FileEntry, dtype: str = "u1", columns: int | None = None, place: int | None = None
-    ) -> Stored:
+    ) -> CheckedArray:
         """Map a file, or read a small one; its checksum is compared later.
 
         ``place`` is a descriptor of the folder, for who reads several files that belong together.
@@ -127,7 +127,7 @@ class Stored:
             )
         self._seen = look
 
-    def _look(self) -> Look:
+    def _look(self) -> FileStamp:
         if self.mapped is None:
             return _FIXED
         lost = _native.lost_pages()
@@ -140,7 +140,7 @@ class Stored:
 
 
 @contextmanager
-def watching() -> Iterator[None]:
+def detect_truncation() -> Iterator[None]:
     """Refuse what was read in the block if a mapped file was cut short meanwhile: the lost pages were read as zeros.
 
     Raises:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kinbits.data import RESERVED
 from kinbits.errors import DataError, UsageError
-from kinbits.index.filters.where import plain
+from kinbits.index.filters.where import metadata_value
 
 _MOST_COLUMNS = 1000  # SQLite could hold 2000
 

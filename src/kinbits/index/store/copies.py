@@ -11,7 +11,7 @@ from pathlib import Path
 from kinbits._util import folder_aside, full_path
 from kinbits.errors import UsageError
 from kinbits.index.store import manifest
-from kinbits.index.store.folder import Folder, faults
+from kinbits.index.store.folder import Folder, platform_errors
 from kinbits.index.store.state import State
 
 
@@ -37,7 +37,7 @@ def new_folder(target: Path) -> Iterator[Path]:
         UsageError: if something lies there, also if it came there meanwhile.
         PlatformError: if it cannot be written.
     """
-    with faults(target):
+    with platform_errors(target):
         _require_free(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:

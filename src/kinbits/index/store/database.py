@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from kinbits.errors import platform_error
 from kinbits.index.filters.column_types import KINDS, Kind
-from kinbits.index.store.checked_array import Stored
+from kinbits.index.store.checked_array import CheckedArray
 
 _MOST_OPEN = 64  # files; each costs a descriptor and a page cache
 LONGEST_PATH = 500  # bytes; SQLite opens none of 512 and more
@@ -98,7 +98,7 @@ def new_lock() -> threading.RLock:
     return lock
 
 
-def in_file(path: Path, file: Stored, columns: int) -> Database:
+def in_file(path: Path, file: CheckedArray, columns: int) -> Database:
     """Return the database in a file of an index, which never changes; nothing is read yet."""
     size = file.entry.bytes if file.entry is not None else 0
     connect = partial(_open_file, path, file, size, columns)
@@ -130,7 +130,7 @@ def kinds_of(connection: sqlite3.Connection, columns: int) -> list[Kind | None]:
     raise sqlite3.DatabaseError("it holds other tables, views or columns than an index writes")
 
 
-def _open_file(path: Path, file: Stored, size: int, columns: int) -> sqlite3.Connection:
+def _open_file(path: Path, file: CheckedArray, size: int, columns: int) -> sqlite3.Connection:
     """Open the file that is mapped, if it still lies there under a name that SQLite takes; else the bytes we hold.
 
     Those bytes, and no others, were compared with their checksum.
@@ -148,7 +148,7 @@ def _open_file(path: Path, file: Stored, size: int, columns: int) -> sqlite3.Con
     return _connected(":memory:", file, size, columns)
 
 
-def _connected(uri: str, file: Stored | None, size: int, columns: int) -> sqlite3.Connection:
+def _connected(uri: str, file: CheckedArray | None, size: int, columns: int) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
     try:
         if file is not None:
@@ -161,7 +161,7 @@ def _connected(uri: str, file: Stored | None, size: int, columns: int) -> sqlite
     return connection
 
 
-def _lies_at(path: Path, file: Stored) -> bool:
+def _lies_at(path: Path, file: CheckedArray) -> bool:
     return file.mapped is not None and len(os.fsencode(path)) < LONGEST_PATH and _identity(path) == file.mapped
 
 

@@ -21,13 +21,13 @@ from kinbits._util import full_path, read_regular, settle, sync_file, sync_folde
 from kinbits.errors import ArtefactError, PlatformError, UsageError, platform_error
 from kinbits.hamming import MultiIndex
 from kinbits.index.store import manifest as manifest_module
-from kinbits.index.store.checked_array import FileEntry, Stored, watching
-from kinbits.index.store.ids import Id, readable
+from kinbits.index.store.checked_array import CheckedArray, FileEntry, detect_truncation
+from kinbits.index.store.ids import Id, decode_ids
 from kinbits.index.store.lock import locked
 from kinbits.index.store.manifest import Manifest, SegmentEntry, file_name
-from kinbits.index.store.merge import Merge, Run
-from kinbits.index.store.metadata import Table
-from kinbits.index.store.search_tables import Tables, TablesEntry, arranged
+from kinbits.index.store.merge import Merge, SortedRun
+from kinbits.index.store.metadata import MetadataTable
+from kinbits.index.store.search_tables import SearchTables, TablesEntry, arranged
 from kinbits.index.store.segment import Segment
 from kinbits.index.store.state import State
 from kinbits.index.store.writer import Writer, file_checksum
@@ -53,7 +53,7 @@ class Folder:
 
     def exists(self) -> bool:
         """Whether an index lies here."""
-        with faults(self.path, "read"):
+        with platform_errors(self.path, "read"):
             return (self.path / manifest_module.NAME).is_file()
 
     def create(self) -> None:
@@ -63,7 +63,7 @@ class Folder:
             UsageError: if it is a file, or holds other files.
             PlatformError: if it cannot be made.
         """
-        with faults(self.path):
+        with platform_errors(self.path):
             if self.path.is_file():
                 raise UsageError(f"{self.path} is a file; an index is a folder, choose another name")
             self.path.mkdir(parents=True, exist_ok=True)
@@ -84,10 +84,10 @@ class Folder:
         Raises:
             PlatformError: if another process or object is writing, or the folder is read-only.
         """
-        with faults(self.path):
+        with platform_errors(self.path):
             folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            with faults(self.path), locked(_LOCK, folder, max(self.wait, least_wait)):
+            with platform_errors(self.path), locked(_LOCK, folder, max(self.wait, least_wait)):
                 self._folder = folder
                 try:
                     yield
@@ -133,7 +133,7 @@ class Folder:
         while True:
             manifest = self._parsed(raw)
             try:
-                with faults(self.path, "read"):
+                with platform_errors(self.path, "read"):
                     segments = tuple(self._open(entry, place, earlier.get(entry.number)) for entry in manifest.segments)
                 newer = raw if all(map(_has_its_tables, segments)) else self._raw_manifest(place)
                 if newer == raw:
@@ -147,43 +147,51 @@ class Folder:
         self.stamp = xxhash.xxh3_128_hexdigest(raw)
         return State(**_common(manifest), segments=segments)
 
-    def build(self, number: int, runs: Sequence[Run]) -> Segment:
+    def build(self, number: int, runs: Sequence[SortedRun]) -> Segment:
         """Join runs into a new segment's files, synced; call inside `writing`.
 
         Raises:
             PlatformError: if the disk is full or the folder cannot be written.
         """
         merge, bounds = Merge(runs), []
-        with faults(self.path), watching(), self._file(number, "codes") as codes, self._file(number, "ids") as ids:
+        with (
+            platform_errors(self.path),
+            detect_truncation(),
+            self._file(number, "codes") as codes,
+            self._file(number, "ids") as ids,
+        ):
             for block_ids, block_codes in merge.blocks():
                 bounds += [_readable(block_ids[0].item()), _readable(block_ids[-1].item())]
                 ids.append(block_ids)
                 codes.append(block_codes)
         files = {"codes": codes.entry, "ids": ids.entry}
         if merge.columns:
-            with faults(self.path), self._file(number, "rows") as empty:  # SQLite knows files by their paths alone
+            with (
+                platform_errors(self.path),
+                self._file(number, "rows") as empty,
+            ):  # SQLite knows files by their paths alone
                 pass
             self._require_same_place()
-            Table.write(self.path / empty.name, merge.kinds, merge.values())
+            MetadataTable.write(self.path / empty.name, merge.kinds, merge.values())
             files["rows"] = self._synced(empty.name)
         columns, id_dtype = tuple(merge.columns), merge.id_dtype.str
         entry = SegmentEntry(number, len(merge), 0, id_dtype, bounds[0], bounds[-1], columns, files)
         return self._open(entry, self._folder)
 
-    def build_tables(self, segment: Segment, generation: int) -> Tables:
+    def build_tables(self, segment: Segment, generation: int) -> SearchTables:
         """Write the search tables of a segment, synced; call inside `writing`.
 
         Raises:
             PlatformError: if the disk is full or the folder cannot be written.
         """
-        with watching():
-            arrays = MultiIndex.build(segment.codes).arrays()
+        with detect_truncation():
+            arrays = MultiIndex.from_codes(segment.codes).arrays()
         entries = arranged(arrays)
-        with faults(self.path), self._file(segment.number, "tables", generation) as file:
+        with platform_errors(self.path), self._file(segment.number, "tables", generation) as file:
             for name, array in arrays.items():
                 file.append(np.zeros(entries[name].start - file.bytes, np.uint8))
                 file.append(array)
-        return Tables.map(self.path, TablesEntry(file.entry, entries), self._folder)
+        return SearchTables.open(self.path, TablesEntry(file.entry, entries), self._folder)
 
     def commit(self, state: State) -> State:
         """Make ``state``, whose new segments were built here, the contents of the folder; call inside `writing`.
@@ -194,7 +202,7 @@ class Folder:
         Raises:
             PlatformError: if the disk is full or the folder cannot be written; the old contents stay.
         """
-        with faults(self.path):
+        with platform_errors(self.path):
             state = replace(state, segments=tuple(map(self._with_deletions, state.segments)))
             raw = Manifest(**_common(state), segments=tuple(map(_entry, state.segments))).to_json()
             manifest = self._parsed(raw)  # its own reader must take it, or the index would be lost
@@ -214,7 +222,7 @@ class Folder:
         Raises:
             ArtefactError: naming all files that differ.
         """
-        with self._place() as place, faults(self.path, "read"):
+        with self._place() as place, platform_errors(self.path, "read"):
             manifest = self._parsed(self._raw_manifest(place))
             damaged = [entry.name for entry in manifest.files() if _differs(entry, place)]
         if damaged:
@@ -262,14 +270,18 @@ class Folder:
         """Map a segment; parts of an earlier one that are the same files are used again, with what is known of them."""
         same = earlier.files() if earlier is not None else {}
 
-        def part(role: str, dtype: str = "u1", columns: int | None = None) -> Stored:
+        def part(role: str, dtype: str = "u1", columns: int | None = None) -> CheckedArray:
             old = same.get(role)
             file = entry.files[role]
-            return old if old is not None and old.entry == file else Stored.open(self.path, file, dtype, columns, place)
+            return (
+                old
+                if old is not None and old.entry == file
+                else CheckedArray.open(self.path, file, dtype, columns, place)
+            )
 
         table = earlier.table if earlier is not None else None
         if "rows" in entry.files and (table is None or part("rows") is not table.file):
-            table = Table.open(self.path / entry.files["rows"].name, entry.columns, part("rows"))
+            table = MetadataTable.open(self.path / entry.files["rows"].name, entry.columns, part("rows"))
         return Segment(
             number=entry.number,
             rows=entry.rows,
@@ -282,12 +294,12 @@ class Folder:
             tables=self._open_tables(entry, place, earlier),
         )
 
-    def _open_tables(self, entry: SegmentEntry, place: int, earlier: Segment | None) -> Tables | None:
+    def _open_tables(self, entry: SegmentEntry, place: int, earlier: Segment | None) -> SearchTables | None:
         if entry.tables is None:
             return None
         known = earlier.tables if earlier is not None else None
         same = known is not None and known.entry == entry.tables and not known.missing
-        return known if same else Tables.map(self.path, entry.tables, place)
+        return known if same else SearchTables.open(self.path, entry.tables, place)
 
     def _with_deletions(self, segment: Segment) -> Segment:
         """Write the bitmap of a segment that has lost items."""
@@ -296,14 +308,14 @@ class Folder:
             return segment
         with self._file(segment.number, "alive", segment.dead) as file:
             file.append(alive.array)
-        return replace(segment, stored_alive=Stored.open(self.path, file.entry, place=self._folder))
+        return replace(segment, stored_alive=CheckedArray.open(self.path, file.entry, place=self._folder))
 
     def _file(self, number: int, role: str, version: int = 0) -> Writer:
         return Writer(file_name(number, role, version), self._folder)
 
     def _synced(self, name: str) -> FileEntry:
         """Sync a file that another library has written, and describe it."""
-        with faults(self.path):
+        with platform_errors(self.path):
             sync_file(name, self._folder)
             size = os.stat(name, dir_fd=self._folder).st_size
             return FileEntry(name, size, file_checksum(name, self._folder))
@@ -347,7 +359,7 @@ def _common(source: State | Manifest) -> dict[str, Any]:
 
 
 def _readable(id_: Id) -> int | str:
-    first: int | str = readable(np.array([id_])).tolist()[0]
+    first: int | str = decode_ids(np.array([id_])).tolist()[0]
     return first
 
 
@@ -356,7 +368,7 @@ def _stored_id(id_: int | str) -> Id:
 
 
 @contextmanager
-def faults(path: Path, action: str = "written") -> Iterator[None]:
+def platform_errors(path: Path, action: str = "written") -> Iterator[None]:
     """Turn the system's refusals into one message; what is missing to a reader is the caller's to judge."""
     try:
         yield

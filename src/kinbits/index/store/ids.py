@@ -53,7 +53,7 @@ def require_kind(ids: Ids, kind: IdKind | None) -> None:
         raise UsageError(f"this index has {kind} ids, but {kind_of(ids)} ids were given; use one kind")
 
 
-def readable(ids: Ids) -> NDArray[Any]:
+def decode_ids(ids: Ids) -> NDArray[Any]:
     """Return ids as users know them: int64, or an array of str.
 
     Raises:
@@ -65,12 +65,12 @@ def readable(ids: Ids) -> NDArray[Any]:
         raise ArtefactError("the ids of this index are damaged; rebuild it from its codes") from None
 
 
-def not_held(ids: Ids | list[Any]) -> DataError:
+def missing_ids_error(ids: Ids | list[Any]) -> DataError:
     """Build the error for ids that an index does not hold."""
     return DataError(f"{_named(ids)} not in the index; leave out what is not there")
 
 
-def held_already(ids: Ids | list[Any]) -> UsageError:
+def duplicate_ids_error(ids: Ids | list[Any]) -> UsageError:
     """Build the error for new items whose ids an index holds already."""
     return UsageError(
         f"{_named(ids)} in the index already; pass upsert=True to replace the items, or give others new ids"
@@ -78,7 +78,7 @@ def held_already(ids: Ids | list[Any]) -> UsageError:
 
 
 def _named(ids: Ids | list[Any]) -> str:
-    first, more = (ids[:1] if isinstance(ids, list) else readable(ids[:1]).tolist())[0], len(ids) - 1
+    first, more = (ids[:1] if isinstance(ids, list) else decode_ids(ids[:1]).tolist())[0], len(ids) - 1
     return f"id {first!r} is" if not more else f"id {first!r} and {more:,} other{'s' * (more > 1)} are"
 
 

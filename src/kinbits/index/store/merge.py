@@ -16,13 +16,13 @@ from kinbits.errors import ArtefactError, DataError
 from kinbits.hamming import Codes
 from kinbits.index.filters.column_types import Kind, column_as_stored, joined, kind_of_values
 from kinbits.index.store.bitmap import Rows
-from kinbits.index.store.ids import Ids, readable
+from kinbits.index.store.ids import Ids, decode_ids
 from kinbits.index.store.metadata import Values
 
 BLOCK = 1 << 18  # rows of each run that are looked at together
 
 
-class Run(Protocol):
+class SortedRun(Protocol):
     """Items in ascending order of id: a batch, or a segment."""
 
     @property
@@ -110,7 +110,7 @@ class Batch:
         ids = self.ids[order]
         twice = np.flatnonzero(ids[1:] == ids[:-1])
         if twice.size:
-            raise DataError(f"id {readable(ids[twice[:1]]).tolist()[0]!r} is given twice; ids must be unique")
+            raise DataError(f"id {decode_ids(ids[twice[:1]]).tolist()[0]!r} is given twice; ids must be unique")
         if not self.metadata:
             return Batch(self.codes[order], ids, {})
         pick = itemgetter(*order.tolist())  # of two or more: one alone is in order
@@ -125,7 +125,7 @@ class Merge:
         runs: What is joined; at least one.
     """
 
-    runs: Sequence[Run]
+    runs: Sequence[SortedRun]
 
     def __len__(self) -> int:
         return sum(map(len, self.runs))

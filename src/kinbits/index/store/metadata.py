@@ -26,7 +26,7 @@ from kinbits.index.filters.expression import Expression
 from kinbits.index.filters.sql import compiled
 from kinbits.index.store import bitmap
 from kinbits.index.store.bitmap import Bitmap
-from kinbits.index.store.checked_array import Stored
+from kinbits.index.store.checked_array import CheckedArray
 from kinbits.index.store.database import LONGEST_PATH, Database, in_file, kinds_of, new_lock, schema
 
 Values = Sequence[Any]
@@ -56,7 +56,7 @@ _TYPES: dict[Kind, str] = {
 }
 
 
-class Table:
+class MetadataTable:
     """Rows 0 to n - 1 of named columns.
 
     Attributes:
@@ -64,7 +64,7 @@ class Table:
         file: The bytes of the database, compared with their checksum before SQLite sees them; None in memory.
     """
 
-    def __init__(self, database: Database, columns: Sequence[str], file: Stored | None = None) -> None:
+    def __init__(self, database: Database, columns: Sequence[str], file: CheckedArray | None = None) -> None:
         self._database = database
         self.columns = tuple(columns)
         self.file = file
@@ -72,7 +72,7 @@ class Table:
         self._selected: OrderedDict[tuple[str, tuple[Any, ...]], Bitmap] = OrderedDict()
 
     @classmethod
-    def build(cls, kinds: Mapping[str, Kind], rows: Iterable[Values]) -> Table:
+    def from_rows(cls, kinds: Mapping[str, Kind], rows: Iterable[Values]) -> MetadataTable:
         """Make a table in memory of columns of these names and types; ``rows`` hold values as they are stored."""
         connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         with _writing("memory"):
@@ -81,7 +81,7 @@ class Table:
 
     @classmethod
     def write(cls, path: Path, kinds: Mapping[str, Kind], rows: Iterable[Values]) -> None:
-        """Fill an empty file with a table; whoever calls it syncs it. See `build` for the arguments.
+        """Fill an empty file with a table; whoever calls it syncs it. See `from_rows` for the arguments.
 
         Raises:
             PlatformError: if the disk is full or the folder cannot be written, or the file is not there or not empty.
@@ -95,7 +95,7 @@ class Table:
             _fill(connection, list(kinds.values()), rows)
 
     @classmethod
-    def open(cls, path: Path, columns: Sequence[str], file: Stored) -> Table:
+    def open(cls, path: Path, columns: Sequence[str], file: CheckedArray) -> MetadataTable:
         """Take a table's file for reading; it never changes once it is written."""
         return cls(in_file(path, file, len(columns)), columns, file)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kinbits.errors import ArtefactError, DataError
 from kinbits.hamming import Codes, MultiIndex
-from kinbits.index.store.checked_array import FileEntry, Stored
+from kinbits.index.store.checked_array import CheckedArray, FileEntry
 
 LEAST_ROWS = 100_000  # below, a scan is as fast
 MOST_ROWS = 2**32 - 2  # of one MultiIndex
@@ -41,27 +41,27 @@ class TablesEntry:
     arrays: Mapping[str, ArrayEntry]
 
 
-class Tables:
+class SearchTables:
     """The tables of one segment, opened when the first search needs them."""
 
     def __init__(self, made: MultiIndex | None = None, entry: TablesEntry | None = None) -> None:
-        """Take tables in memory, or use `map`."""
+        """Take tables in memory, or use `open`."""
         self.entry = entry
         self._made = made
-        self._file: Stored | None = None
+        self._file: CheckedArray | None = None
         self._folder = Path()
         self.missing = False
 
     @classmethod
-    def map(cls, folder: Path, entry: TablesEntry, place: int | None = None) -> Tables:
-        """Map the file, see `Stored.open`.
+    def open(cls, folder: Path, entry: TablesEntry, place: int | None = None) -> SearchTables:
+        """Map the file, see `CheckedArray.open`.
 
         Where that fails, the first use raises: codes can still be searched without tables.
         """
         tables = cls(entry=entry)
         tables._folder = folder
         try:
-            tables._file = Stored.open(folder, entry.file, place=place)
+            tables._file = CheckedArray.open(folder, entry.file, place=place)
         except (OSError, ArtefactError):
             tables.missing = True
         return tables

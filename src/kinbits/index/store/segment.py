@@ -17,11 +17,11 @@ from kinbits.index.filters.column_types import Kind, decoded
 from kinbits.index.filters.expression import Expression, null_meets
 from kinbits.index.store import bitmap
 from kinbits.index.store.bitmap import Bitmap, Rows
-from kinbits.index.store.checked_array import Stored, aligned
+from kinbits.index.store.checked_array import CheckedArray, aligned
 from kinbits.index.store.ids import Id, Ids
-from kinbits.index.store.merge import BLOCK, Merge, Run
-from kinbits.index.store.metadata import Table, Values
-from kinbits.index.store.search_tables import Tables
+from kinbits.index.store.merge import BLOCK, Merge, SortedRun
+from kinbits.index.store.metadata import MetadataTable, Values
+from kinbits.index.store.search_tables import SearchTables
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ class Segment:
     rows: int
     dead: int
     bounds: tuple[Id, Id]
-    stored_codes: Stored
-    stored_ids: Stored
-    stored_alive: Stored | None = None
-    table: Table | None = None
-    tables: Tables | None = None
+    stored_codes: CheckedArray
+    stored_ids: CheckedArray
+    stored_alive: CheckedArray | None = None
+    table: MetadataTable | None = None
+    tables: SearchTables | None = None
 
     @classmethod
-    def build(cls, number: int, runs: Sequence[Run]) -> Segment:
+    def build(cls, number: int, runs: Sequence[SortedRun]) -> Segment:
         """Make a segment in memory."""
         merge = Merge(runs)
         ids = aligned(len(merge), (), merge.id_dtype)
@@ -61,12 +61,14 @@ class Segment:
             stop = start + len(block_ids)
             ids[start:stop], codes[start:stop] = block_ids, block_codes
             start = stop
-        table = Table.build(merge.kinds, merge.values()) if merge.columns else None
-        return cls(number, len(ids), 0, (ids[0].item(), ids[-1].item()), Stored(codes), Stored(ids), table=table)
+        table = MetadataTable.from_rows(merge.kinds, merge.values()) if merge.columns else None
+        return cls(
+            number, len(ids), 0, (ids[0].item(), ids[-1].item()), CheckedArray(codes), CheckedArray(ids), table=table
+        )
 
-    def build_tables(self, _: int = 0) -> Tables:
+    def build_tables(self, _: int = 0) -> SearchTables:
         """Make search tables in memory."""
-        return Tables(MultiIndex.build(self.codes))
+        return SearchTables(MultiIndex.from_codes(self.codes))
 
     def __len__(self) -> int:
         return self.rows - self.dead
@@ -96,7 +98,7 @@ class Segment:
         """Types of the metadata columns by name."""
         return self.table.kinds if self.table is not None else {}
 
-    def files(self) -> dict[str, Stored]:
+    def files(self) -> dict[str, CheckedArray]:
         """Return what the segment consists of, by role."""
         table = self.table.file if self.table is not None else None
         parts = {"codes": self.stored_codes, "ids": self.stored_ids, "alive": self.stored_alive, "rows": table}
@@ -154,7 +156,7 @@ class Segment:
         rows = np.sort(rows)  # in order nearly always, where np.unique's hashing is slow
         rows = rows[np.concatenate([[True], rows[1:] != rows[:-1]])]
         alive = bitmap.full(self.rows) if self.alive is None else self.alive
-        return replace(self, dead=self.dead + len(rows), stored_alive=Stored(bitmap.without(alive, rows)))
+        return replace(self, dead=self.dead + len(rows), stored_alive=CheckedArray(bitmap.without(alive, rows)))
 
     def allowed(self, where: Expression | None) -> Bitmap | None:
         """Return which rows a search under a bound filter may find; None if all."""
@@ -183,7 +185,7 @@ class Segment:
         everything = self.table.values(kinds)
         return everything if self.alive is None else compress(everything, self._flags(self.alive))
 
-    def plain_values(self, columns: Sequence[str]) -> Sequence[Values]:
+    def column_values(self, columns: Sequence[str]) -> Sequence[Values]:
         """Return some columns of all living rows; None for columns that the segment lacks."""
         kinds = {name: self.kinds.get(name, "empty") for name in columns}
         return decoded(list(self.values(kinds)), list(kinds.values()))

@@ -16,20 +16,20 @@ from kinbits.index.filters.expression import Expression
 from kinbits.index.store import search_tables
 from kinbits.index.store.bitmap import Rows
 from kinbits.index.store.columns import require_few
-from kinbits.index.store.ids import IdKind, Ids, held_already, kind_of, not_held, require_kind
-from kinbits.index.store.merge import Batch, Merge, Run
-from kinbits.index.store.search_tables import Tables
+from kinbits.index.store.ids import IdKind, Ids, duplicate_ids_error, kind_of, missing_ids_error, require_kind
+from kinbits.index.store.merge import Batch, Merge, SortedRun
+from kinbits.index.store.search_tables import SearchTables
 from kinbits.index.store.segment import Segment
 
 
-class Place(Protocol):
+class SegmentBuilder(Protocol):
     """Where segments are made: in memory, or in a folder."""
 
-    def build(self, number: int, runs: Sequence[Run], /) -> Segment:
+    def build(self, number: int, runs: Sequence[SortedRun], /) -> Segment:
         """Join runs into a new segment."""
         ...
 
-    def build_tables(self, segment: Segment, generation: int, /) -> Tables:
+    def build_tables(self, segment: Segment, generation: int, /) -> SearchTables:
         """Make the search tables of a segment."""
         ...
 
@@ -110,20 +110,20 @@ class State:
         for segment in self.segments:
             segment.require_untouched()
 
-    def with_batch(self, batch: Batch, place: Place, *, upsert: bool) -> State:
+    def with_batch(self, batch: Batch, builder: SegmentBuilder, *, upsert: bool) -> State:
         """Add a batch; ids that exist are replaced if ``upsert``, else refused."""
-        return self._with_runs([batch.sorted()], place, upsert=upsert)
+        return self._with_runs([batch.sorted()], builder, upsert=upsert)
 
-    def with_items_of(self, other: State, place: Place, *, upsert: bool) -> State:
+    def with_items_of(self, other: State, builder: SegmentBuilder, *, upsert: bool) -> State:
         """Add all items of another state; ids that exist are replaced if ``upsert``, else refused."""
-        return self._with_runs(other.segments, place, upsert=upsert) if other.segments else self
+        return self._with_runs(other.segments, builder, upsert=upsert) if other.segments else self
 
     def without_ids(self, ids: Ids) -> State:
         """Remove ids, all of which must exist."""
         require_kind(ids, self.id_kind)
         missing = ~self.holds(ids)
         if missing.any():
-            raise not_held(ids[missing])
+            raise missing_ids_error(ids[missing])
         return self.without_rows([_present(segment.locate(ids)) for segment in self.segments])
 
     def without_rows(self, rows: Sequence[Rows]) -> State:
@@ -133,7 +133,7 @@ class State:
         segments = [segment.without(gone) for segment, gone in zip(self.segments, rows, strict=True)]
         return replace(self, generation=self.generation + 1, segments=tuple(s for s in segments if len(s)))
 
-    def compacted(self, place: Place) -> State:
+    def compacted(self, builder: SegmentBuilder) -> State:
         """Join all segments into one, without dead items."""
         if not self.segments or (len(self.segments) == 1 and not self.segments[0].dead):
             return self
@@ -141,13 +141,13 @@ class State:
             self,
             next_segment=self.next_segment + 1,
             generation=self.generation + 1,
-            segments=(place.build(self.next_segment, self.segments),),
+            segments=(builder.build(self.next_segment, self.segments),),
         )
 
-    def optimized(self, place: Place) -> State:
+    def optimized(self, builder: SegmentBuilder) -> State:
         """Give every large segment search tables, where it has none that are whole."""
         generation = self.generation + 1
-        segments = tuple(_with_tables(segment, place, generation) for segment in self.segments)
+        segments = tuple(_with_tables(segment, builder, generation) for segment in self.segments)
         return self if segments == self.segments else replace(self, generation=generation, segments=segments)
 
     def check(self) -> None:
@@ -161,13 +161,13 @@ class State:
         if any(np.any(ids[1:] == ids[:-1]) for ids, _ in Merge(self.segments).blocks()):
             raise ArtefactError("an id occurs in two segments; rebuild the index from its codes")
 
-    def _with_runs(self, runs: Sequence[Run], place: Place, *, upsert: bool) -> State:
+    def _with_runs(self, runs: Sequence[SortedRun], builder: SegmentBuilder, *, upsert: bool) -> State:
         require_few(len({name for run in (*self.segments, *runs) for name in run.columns}))
         state = self
         for ids, _ in Merge(runs).blocks():
             state = state._making_room(ids, upsert=upsert)
         kept, small = _split_small(state.segments, sum(map(len, runs)))
-        segment = place.build(self.next_segment, [*small, *runs])
+        segment = builder.build(self.next_segment, [*small, *runs])
         kind = kind_of(segment.ids)
         return replace(
             state,
@@ -185,15 +185,15 @@ class State:
         if not present.any():
             return self
         if not upsert:
-            raise held_already(ids[present])
+            raise duplicate_ids_error(ids[present])
         return self.without_ids(ids[present])
 
 
-def _with_tables(segment: Segment, place: Place, generation: int) -> Segment:
+def _with_tables(segment: Segment, builder: SegmentBuilder, generation: int) -> Segment:
     small = not search_tables.LEAST_ROWS <= segment.rows <= search_tables.MOST_ROWS
     if small or (segment.tables is not None and segment.tables.usable(segment.codes)):
         return segment
-    return replace(segment, tables=place.build_tables(segment, generation))
+    return replace(segment, tables=builder.build_tables(segment, generation))
 
 
 def _present(rows: NDArray[np.int64]) -> NDArray[np.int64]:
