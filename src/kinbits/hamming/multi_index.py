@@ -37,8 +37,9 @@ class MultiIndex:
         >>> import numpy as np
         >>> from kinbits.hamming import MultiIndex
         >>> index = MultiIndex.from_codes(np.array([[3], [1], [2], [0]], np.uint8))
-        >>> index.topk(np.array([[0]], np.uint8), k=3)
-        (array([[0, 1, 1]], dtype=int32), array([[3, 1, 2]]))
+        >>> distances, rows = index.topk(np.array([[0]], np.uint8), k=3)
+        >>> distances.tolist(), rows.tolist()
+        ([[0, 1, 1]], [[3, 1, 2]])
     """
 
     def __init__(self, codes: Codes, groups: Groups, native: NativeIndex, arrays: dict[str, NDArray[Any]]):

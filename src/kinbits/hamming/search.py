@@ -46,8 +46,9 @@ def topk(
     Example:
         >>> import numpy as np
         >>> from kinbits.hamming import topk
-        >>> topk(np.array([[0]], np.uint8), np.array([[3], [1], [2], [0]], np.uint8), k=3)
-        (array([[0, 1, 1]], dtype=int32), array([[3, 1, 2]]))
+        >>> distances, rows = topk(np.array([[0]], np.uint8), np.array([[3], [1], [2], [0]], np.uint8), k=3)
+        >>> distances.tolist(), rows.tolist()
+        ([[0, 1, 1]], [[3, 1, 2]])
     """
     if gpu := on_gpu(codes):
         found_there: tuple[Distances, Rows] = gpu.topk(queries, codes, k, allow)
