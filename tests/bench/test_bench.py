@@ -286,7 +286,7 @@ class OfAUser(Method):
 
     def __init__(self, spec):
         super().__init__(spec)
-        self.head = LinearBatchNorm(spec.features, spec.bits)
+        self.head = LinearBatchNorm(spec.feature_dim, spec.bits)
 
     def loss(self, batch, logits):
         return {"size": (logits - 1).square().mean()}  # a pull

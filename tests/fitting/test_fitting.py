@@ -199,7 +199,7 @@ class Mine(Method):
     supervision = "none"
     def __init__(self, spec, *, weight: float = 1.0):
         super().__init__(spec)
-        self.weight, self.head = weight, Linear(spec.features, spec.bits)
+        self.weight, self.head = weight, Linear(spec.feature_dim, spec.bits)
     def loss(self, batch, logits):
         return {"push": self.weight * (logits.abs() - 1).square().mean()}
 '''

@@ -9,7 +9,7 @@ from kinbits import DataError, UsageError
 from kinbits.labelling import build_expansion, expand, keep_fraction, list_expansions
 from kinbits.labelling.graph import indegree, nearest, originals, smoothed, symmetric, unit_rows
 from kinbits.labelling.labeler import Labeler, Recipe
-from kinbits.labelling.labels import growing
+from kinbits.labelling.labels import partial_labels
 
 LINE = np.array([[0.0], [1.0], [1.2], [2.0], [5.0]], np.float32)
 QUICK = {"steps": 50, "hidden": 16}
@@ -73,7 +73,7 @@ def test_the_symmetric_graph_is_the_one_of_the_formula():
 def test_the_labeler_computes_two_graph_convolutions():
     points, labels = blobs(12)
     adjacency = symmetric(nearest(points, 3)[0])
-    grown = growing(few(labels))
+    grown = partial_labels(few(labels))
     torch.manual_seed(0)
     labeler = Labeler(adjacency, smoothed(adjacency, points), 3, Recipe(hidden=5)).eval()
     shown = np.zeros(12, bool)
@@ -89,7 +89,7 @@ def test_the_labeler_computes_two_graph_convolutions():
 def test_known_labels_are_hidden_from_the_input_that_has_to_guess_them(monkeypatch):
     points, labels = blobs(60)
     adjacency = symmetric(nearest(points, 5)[0])
-    grown, seen = growing(few(labels, 5)), []
+    grown, seen = partial_labels(few(labels, 5)), []
     labeler = Labeler(adjacency, smoothed(adjacency, points), 3, Recipe(steps=6))
     forward = Labeler.forward
 

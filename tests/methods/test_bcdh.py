@@ -20,7 +20,7 @@ SPACE = LabelSpace(tuple("abcd"))
 
 
 def make(bits=4, space=SPACE, pairs=False, rows=10, **params):
-    return build_method("bcdh", Spec(bits, 3, rows, space, pairs=pairs), **params)
+    return build_method("bcdh", Spec(bits, 3, rows, space, has_pairs=pairs), **params)
 
 
 def of_pairs(method, f, g, similar):

@@ -127,7 +127,7 @@ def test_a_trained_backbone_is_compared_with_its_unchanged_copy():
     data = PixelSet(Pixels(images), network)
     settings = Training(epochs=2, batch_size=20, backbone_lr=1e-2, progress=False, accelerator="cpu")
     train(build_method("bihalf", Spec(8, 128, 60), hidden=8), data, settings)
-    assert all(torch.equal(a, b) for a, b in zip(before, data.past.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, data.ema_backbone.parameters(), strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
 
 

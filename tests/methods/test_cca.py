@@ -53,7 +53,7 @@ def test_heads_make_the_same_codes_whatever_the_chunks_and_the_scale():
     x, y = views()
     x[:, 0] += 50
     whole = learn("cca", 4, x, texts=y)
-    cut = build_method("cca", Spec(4, 8, len(x), text_features=6))
+    cut = build_method("cca", Spec(4, 8, len(x), text_dim=6))
     data = FeatureSet(x, texts=y)
     data.chunk = 37
     cut.prepare(data)  # features as they come, neither centred nor scaled
@@ -82,8 +82,8 @@ def test_features_that_never_vary_do_no_harm():
 
 def test_what_cannot_serve_is_refused():
     with pytest.raises(UsageError, match="at most as many bits"):
-        build_method("cca", Spec(16, 32, 50, text_features=12))
+        build_method("cca", Spec(16, 32, 50, text_dim=12))
     with pytest.raises(UsageError, match="ridge is 0"):
-        build_method("cca", Spec(8, 32, 50, text_features=12), ridge=0.0)
+        build_method("cca", Spec(8, 32, 50, text_dim=12), ridge=0.0)
     with pytest.raises(DataError, match="no text"):
         build_method("cca", Spec(8, 32, 50))

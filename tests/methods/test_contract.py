@@ -25,7 +25,7 @@ class Places(MapHead):
 class Triplets(Method):
     """Pulls the first two rows of a triplet together; remembers what it saw."""
 
-    name, maps = "test-triplets", True
+    name, reads_maps = "test-triplets", True
     recipe = Recipe(epochs=2, batch_size=10)
 
     supervision = "none"
@@ -33,7 +33,7 @@ class Triplets(Method):
     def __init__(self, spec, *, flat: bool = False):
         super().__init__(spec)
         self.flat, self.seen = flat, []
-        self.head = Places(spec.features, spec.bits, spec.shape)
+        self.head = Places(spec.feature_dim, spec.bits, spec.require_map_shape())
 
     def epoch_rows(self, epoch, train):
         rows = torch.arange(len(train) // 3 * 3)
@@ -103,7 +103,7 @@ def test_a_method_for_maps_is_fitted_saved_and_measured(tmp_path, registered):
     model = fit(data, **options, cache=cache, progress=False)
     backbone = model.towers["image"].backbone
     assert (backbone.name, backbone.features) == ("map:convnet-small", 384 * 16)
-    again = HashModel.load(model.save(tmp_path / "model"))
+    again = HashModel.from_pretrained(model.save_pretrained(tmp_path / "model"))
     assert again.fingerprint == model.fingerprint
     assert np.array_equal(again.encode(images), model.encode(images))
     report = evaluation.evaluate(again, split_folder(data), metric_names=["map@all"], cache=cache)

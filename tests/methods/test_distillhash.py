@@ -166,12 +166,12 @@ def test_neighbours_default_to_a_share_of_the_rows_within_memory():
 
 def test_the_second_network_starts_afresh_on_distilled_pairs():
     method = learn("distillhash", 8, blobs(), epochs=3, batch_size=30, neighbours=5)
-    assert method.complete
+    assert method.codes_ready
     assert method.pairs is None
     assert (method.kept > 0).all()
     short = learn("distillhash", 8, blobs(), epochs=1, batch_size=30, neighbours=5)
-    assert not short.complete
-    assert learn("distillhash", 8, blobs(), epochs=2, batch_size=30, neighbours=5, first=1.0).complete
+    assert not short.codes_ready
+    assert learn("distillhash", 8, blobs(), epochs=2, batch_size=30, neighbours=5, first=1.0).codes_ready
 
 
 def test_labels_by_the_histogram_of_distances_are_that_rule():
@@ -190,7 +190,7 @@ def test_labels_by_the_histogram_of_distances_are_that_rule():
 @pytest.mark.parametrize("n", [4, 5, 10, 20, 40])
 def test_a_handful_of_images_needs_no_settings(n):
     images = np.random.default_rng(n).normal(size=(n, 16)).astype(np.float32)
-    assert learn("distillhash", 8, images).complete
+    assert learn("distillhash", 8, images).codes_ready
 
 
 @pytest.mark.parametrize("at", [2, 7])

@@ -31,7 +31,7 @@ class Fixed(torch.nn.Module):
 
 def made(images=IMAGES, texts=TEXTS, outputs=None, **params):
     """Return a method that has looked at these features."""
-    spec = Spec(4, images.shape[1], len(images), text_features=texts.shape[1])
+    spec = Spec(4, images.shape[1], len(images), text_dim=texts.shape[1])
     method = build_method("djsrh", spec, **{**PAPER, **params})
     method.prepare(FeatureSet(images.numpy(), texts=texts.numpy()))
     if outputs is not None:
@@ -145,7 +145,7 @@ def test_digits_both_modalities_together_beat_either_alone():
 
 def test_resuming_gives_the_same_towers(tmp_path):
     left, right, _ = (part[:90] for part in halves()[1])
-    spec = Spec(8, 32, 90, text_features=32)
+    spec = Spec(8, 32, 90, text_dim=32)
     again, whole = resumed_and_whole("djsrh", spec, (left, None, right), tmp_path, epochs=4, batch_size=30, at=7)
     assert all(torch.equal(again[key], whole[key]) for key in whole)
 
@@ -155,4 +155,4 @@ def test_data_without_text_and_values_out_of_range_are_refused():
         build_method("djsrh", Spec(8, 6, 80))
     for params in ({"beta": 1.5}, {"eta": -0.1}, {"mu": 0.0}, {"lam": -1.0}, {"feature_range": "any"}):
         with pytest.raises(UsageError):
-            build_method("djsrh", Spec(8, 6, 80, text_features=5), **params)
+            build_method("djsrh", Spec(8, 6, 80, text_dim=5), **params)

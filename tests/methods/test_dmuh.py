@@ -89,7 +89,7 @@ def test_the_loss_is_the_equation(labels, sets, base):
     method = make(6, space, base=base, eta=0.7, penalty=0.3, beta=2.0)
     method.share = 1.0
     terms = method.loss(batch_of(labels, features), logits)
-    wanted = naive(logits, method.past(features), sets, 0.7, 0.3, 2.0, base)
+    wanted = naive(logits, method.ema_head(features), sets, 0.7, 0.3, 2.0, base)
     assert [float(t) for t in terms.values()] == pytest.approx(wanted, abs=1e-5)
 
 
@@ -120,17 +120,17 @@ def test_weights_have_mean_one_and_grow_with_the_uncertainty():
 def test_no_gradient_reaches_the_copy_or_flows_through_the_weights():
     features = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
     method = make(warmup=0.0)
-    nn.init.normal_(method.past.layers.weight)
+    nn.init.normal_(method.ema_head.layers.weight)
     method.share = 1.0
     logits = method.head(features)
     terms = method.loss(batch_of(torch.tensor([0, 0, 1, 1, 2]), features), logits)
     found = torch.autograd.grad(sum(terms.values()), logits, retain_graph=True)[0]
     sum(terms.values()).backward()
-    assert all(p.grad is None for p in method.past.parameters())
+    assert all(p.grad is None for p in method.ema_head.parameters())
     assert len(method.parameter_lists()[0]) == 2  # the head's weight and bias: no optimizer moves the copy
     # the same loss with the weights written down as numbers has the same gradient
     u = torch.tanh(logits.detach()).requires_grad_()
-    bits, images = method.weigh((u - torch.tanh(method.past(features))).abs().detach())
+    bits, images = method.weigh((u - torch.tanh(method.ema_head(features))).abs().detach())
     same = batch_of(torch.tensor([0, 0, 1, 1, 2])).similar
     pairs = pair_loss(u, same, (images[:, None] * images).fill_diagonal_(0), "squared")
     (pairs + 0.1 * (bits * (u.sign() - u).square()).mean()).backward()
@@ -151,8 +151,8 @@ def test_the_quantization_is_warmed_up():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"momentum": 1.0}, "momentum from 0 to below 1"),
-        ({"momentum": -0.1}, "momentum from 0 to below 1"),
+        ({"ema_decay": 1.0}, "ema_decay from 0 to below 1"),
+        ({"ema_decay": -0.1}, "ema_decay from 0 to below 1"),
         ({"warmup": 1.5}, "warmup 0 to 1"),
         ({"beta": -1.0}, "need beta"),
         ({"ramp": 0}, "ramp >= 1"),
@@ -179,7 +179,7 @@ def test_resume_continues_with_the_copy(tmp_path):
 
 def test_a_copy_without_memory_is_training_without_weights():
     _, data, _ = split()
-    with_copy = learn("dmuh", 16, *data, epochs=4, momentum=0.0)
+    with_copy = learn("dmuh", 16, *data, epochs=4, ema_decay=0.0)
     without = learn("dmuh", 16, *data, epochs=4, weights="none")
     torch.testing.assert_close(with_copy.head.layers.weight, without.head.layers.weight)
     weighted = learn("dmuh", 16, *data, epochs=4)
@@ -188,13 +188,13 @@ def test_a_copy_without_memory_is_training_without_weights():
 
 def test_digits_on_frozen_pixels_beats_itq():
     queries, data, database = split()
-    method = learn("dmuh", 16, *data, epochs=30, momentum=0.9)
+    method = learn("dmuh", 16, *data, epochs=30, ema_decay=0.9)
     assert score(method, queries, database) > score(learn("itq", 16, data[0]), queries, database) + 0.1
 
 
 def test_digits_with_a_network_whose_copy_lags():
     queries, data, database = split()
-    method, network = learn_deep("dmuh", 16, *data, epochs=15, momentum=0.9)
+    method, network = learn_deep("dmuh", 16, *data, epochs=15, ema_decay=0.9)
     assert deep_score(method, network, queries, database) > 0.9
 
 
@@ -208,7 +208,7 @@ def test_unsettled_bits_are_those_near_zero_and_disagreement_rises_and_falls(mon
     seen = []
 
     def watched(self, batch, logits):
-        u, v = torch.tanh(logits.detach()), torch.tanh(self.past(batch.slow))
+        u, v = torch.tanh(logits.detach()), torch.tanh(self.ema_head(batch.reference_features))
         delta, near = (u - v).abs(), u.abs() < 0.5
         seen.append([float(delta.mean()), float(delta[near].mean()), float(delta[~near].mean())])
         return loss(self, batch, logits)
@@ -216,7 +216,7 @@ def test_unsettled_bits_are_those_near_zero_and_disagreement_rises_and_falls(mon
     monkeypatch.setattr(Dmuh, "loss", watched)
     for seed in SEEDS:
         seen.clear()
-        learn("dmuh", 16, *split()[1], epochs=60, momentum=0.9, seed=seed)
+        learn("dmuh", 16, *split()[1], epochs=60, ema_decay=0.9, seed=seed)
         steps = np.array(seen).reshape(60, -1, 3)
         by_epoch = steps[:, :, 0].mean(1)
         assert by_epoch.max() > 2 * by_epoch[0]
@@ -235,7 +235,7 @@ def residual(method):
 @pytest.mark.slow
 def test_weighing_bits_brings_outputs_nearer_to_signs():
     for seed in SEEDS:
-        options = {"epochs": 60, "momentum": 0.9, "eta": 0.5, "seed": seed}
+        options = {"epochs": 60, "ema_decay": 0.9, "eta": 0.5, "seed": seed}
         weighted, plain = (learn("dmuh", 16, *split()[1], weights=kind, **options) for kind in ("bits", "none"))
         assert residual(weighted) < 0.97 * residual(plain)
 
@@ -244,7 +244,7 @@ def test_weighing_bits_brings_outputs_nearer_to_signs():
 def test_without_warm_up_a_strong_quantization_costs_retrieval():
     queries, data, database = split()
     for seed in SEEDS:
-        options = {"epochs": 60, "momentum": 0.9, "eta": 0.5, "seed": seed}
+        options = {"epochs": 60, "ema_decay": 0.9, "eta": 0.5, "seed": seed}
         warm = score(learn("dmuh", 16, *data, **options), queries, database)
         cold = score(learn("dmuh", 16, *data, warmup=0.0, ramp=1, **options), queries, database)
         assert cold < warm - 0.03

@@ -85,17 +85,17 @@ def test_the_worked_fit_and_the_sweep_to_the_best_codes():
     method.database.copy_(V)
     method.start_epoch(0, data)
     assert float(method.loss(batch, torch.atanh(U))["fit"]) == pytest.approx(9.18 / 6, abs=1e-5)
-    assert objective(U, -V, batch.targets, torch.tensor([0, 1, 2]), 1.0) == pytest.approx(57.18, abs=1e-4)
+    assert objective(U, -V, batch.require_labels(), torch.tensor([0, 1, 2]), 1.0) == pytest.approx(57.18, abs=1e-4)
     method.database.copy_(-V)
     method._sweep(slice(0, len(data)), data.labels)
     best = min(
-        objective(U, torch.tensor(c).view(3, 2), batch.targets, torch.arange(3), 1.0)
+        objective(U, torch.tensor(c).view(3, 2), batch.require_labels(), torch.arange(3), 1.0)
         for c in itertools.product([-1, 1], repeat=6)
     )
     assert best == pytest.approx(9.18, abs=1e-4)
     swept = method.database.clone()
     swept[2] = V[2]  # nobody of its class was in the round, so it kept its code
-    assert objective(U, swept, batch.targets, torch.arange(3), 1.0) == pytest.approx(best, abs=1e-4)
+    assert objective(U, swept, batch.require_labels(), torch.arange(3), 1.0) == pytest.approx(best, abs=1e-4)
 
 
 def objective(U, V, own, labels, r):
@@ -179,7 +179,7 @@ def test_anchors_are_the_means_of_a_class_before_the_exchange():
     method.step(batch, [Once()])
     method.end_epoch(0, data)
     for c in range(3):
-        assert torch.allclose(method.anchors[c], parts[batch.targets == c].mean(0), atol=1e-5)
+        assert torch.allclose(method.anchors[c], parts[batch.require_labels() == c].mean(0), atol=1e-5)
 
 
 def test_a_class_outside_the_round_keeps_its_anchor():

@@ -9,7 +9,7 @@ from digits import Network, Pixels, batch_of
 from torch import nn
 
 from kinbits.heads import Linear
-from kinbits.methods import Method, Recipe, Spec, follow, slow_copy
+from kinbits.methods import Method, Recipe, Spec, ema_copy, update_ema
 from kinbits.training import FeatureSet, PixelSet, Training, train
 
 ROWS = 60
@@ -22,10 +22,10 @@ class Remembers(Method):
     name, supervision = "test-remembers", "none"
     recipe = Recipe(epochs=2, batch_size=20, backbone_lr=1e-2)
 
-    def __init__(self, spec, momentum=0.5):
+    def __init__(self, spec, ema_decay=0.5):
         super().__init__(spec)
-        self.momentum, self.batches, self.epochs = momentum, [], []
-        self.head = Linear(spec.features, spec.bits)
+        self.ema_decay, self.batches, self.epochs = ema_decay, [], []
+        self.head = Linear(spec.feature_dim, spec.bits)
 
     def start_epoch(self, epoch, train):
         self.epochs.append((epoch, train.epochs))
@@ -35,10 +35,10 @@ class Remembers(Method):
         return {"pull": (logits - 1).square().mean()}
 
 
-def run(momentum, network=None, **more):
+def run(ema_decay, network=None, **more):
     torch.manual_seed(0)
     network = network or Network(IMAGES)
-    method = Remembers(Spec(8, 128, ROWS), momentum)
+    method = Remembers(Spec(8, 128, ROWS), ema_decay)
     data = PixelSet(Pixels(IMAGES), network)
     train(method, data, Training(progress=False, accelerator="cpu", **more))
     return method, data
@@ -49,34 +49,34 @@ def test_three_steps_towards_one():
     nn.init.zeros_(slow.weight)
     nn.init.ones_(fast.weight)
     for _ in range(3):
-        follow(slow, fast, 0.9)
+        update_ema(slow, fast, 0.9)
     assert slow.weight.item() == pytest.approx(0.271, abs=1e-6)
 
 
 def test_the_copy_lags_and_has_no_gradient():
     method, data = run(0.9)
     first, last = method.batches[0], method.batches[-1]
-    assert torch.equal(first.slow, first.features)  # the copy starts as the network
-    assert not torch.allclose(last.slow, last.features, atol=1e-3)
-    assert not last.slow.requires_grad
+    assert torch.equal(first.reference_features, first.features)  # the copy starts as the network
+    assert not torch.allclose(last.reference_features, last.features, atol=1e-3)
+    assert not last.reference_features.requires_grad
     assert last.features.requires_grad
-    assert not any(p.requires_grad for p in data.past.parameters())
+    assert not any(p.requires_grad for p in data.ema_backbone.parameters())
 
 
 def test_a_copy_without_memory_is_the_network():
     method, _ = run(0.0)
-    assert all(torch.equal(batch.slow, batch.features) for batch in method.batches)
+    assert all(torch.equal(batch.reference_features, batch.features) for batch in method.batches)
 
 
 def test_asking_for_no_copy_costs_none():
     method, data = run(None)
-    assert data.past is None
-    assert torch.equal(method.batches[-1].slow, method.batches[-1].features)
+    assert data.ema_backbone is None
+    assert torch.equal(method.batches[-1].reference_features, method.batches[-1].features)
 
 
 def test_the_copy_drops_nothing_out_but_takes_statistics_from_its_batch():
     network = nn.Sequential(nn.BatchNorm1d(4), nn.Dropout(0.9))
-    twin = slow_copy(network)
+    twin = ema_copy(network)
     values = torch.randn(50, 4, generator=torch.Generator().manual_seed(0)) + 7
     assert torch.allclose(twin(values).mean(0), torch.zeros(4), atol=1e-5)
     assert (twin(values) != 0).all()
@@ -107,14 +107,14 @@ def test_the_copy_that_never_changes_gives_the_features_from_before_training():
     assert not torch.allclose(data.features(), before, atol=1e-3)
     sizes = set()
     for batch in method.batches:
-        assert torch.allclose(batch.slow, before[batch.rows], atol=1e-5)
+        assert torch.allclose(batch.reference_features, before[batch.rows], atol=1e-5)
         sizes.add(len(batch.rows))
     assert sizes == {7, 4}
 
 
 def test_frozen_features_are_their_own_past():
     batch = batch_of(features=torch.randn(3, 5))
-    assert torch.equal(batch.slow, batch.features)
+    assert torch.equal(batch.reference_features, batch.features)
 
 
 def test_a_resumed_run_has_the_copy_of_the_unbroken_one(tmp_path):
@@ -131,8 +131,8 @@ def test_a_resumed_run_has_the_copy_of_the_unbroken_one(tmp_path):
     torch.manual_seed(1)
     again = PixelSet(Pixels(IMAGES), Network(IMAGES))
     train(Remembers(Spec(8, 128, ROWS), 0.9), again, Training(**settings, resume=True))
-    for key, value in whole.past.state_dict().items():
-        assert torch.equal(again.past.state_dict()[key], value), key
+    for key, value in whole.ema_backbone.state_dict().items():
+        assert torch.equal(again.ema_backbone.state_dict()[key], value), key
 
 
 def test_schedules_know_the_length_of_the_run():
@@ -144,7 +144,7 @@ class Unfinished(Remembers):
     """Has its final code only from the third epoch on."""
 
     @property
-    def complete(self):
+    def codes_ready(self):
         return len(self.epochs) >= 3
 
 

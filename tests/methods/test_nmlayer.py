@@ -179,7 +179,7 @@ def test_the_graph_is_summed_up_while_a_layer_is_active(active, passes):
     train(method, data, Training(epochs=8, progress=False, accelerator="cpu"))
     assert [width for width, _ in seen] == [16, 16, 16, 12, 12, 8, 8, 8]
     assert seen[-1][1] - seen[0][1] == passes
-    assert method.complete
+    assert method.codes_ready
     assert not method.graph.any()
 
 
@@ -189,7 +189,7 @@ def test_a_saved_model_rebuilds_the_head_with_exactly_the_bits(tmp_path, base, k
     data = open_dataset(images[:300], labels=labels[:300])
     options = {"method": "nmlayer", "bits": 9, "params": {"base": base}, "epochs": 4}
     model = fit(data, **options, cache=None, progress=False)
-    again = HashModel.load(model.save(tmp_path / "model"))
+    again = HashModel.from_pretrained(model.save_pretrained(tmp_path / "model"))
     codes = again.encode(queries[0])
     assert np.array_equal(codes, model.encode(queries[0]))
     head = again.towers["image"].head
@@ -214,7 +214,7 @@ def test_only_epochs_with_the_final_length_are_validated():
     history = train(method, digits_set(), settings, held)
     assert ["validation" in record for record in history.epochs[:6]] == [False] * 5 + [True]
     assert history.best_epoch >= 5
-    assert method.complete
+    assert method.codes_ready
 
 
 @pytest.mark.parametrize("at", [14, 20])

@@ -8,7 +8,7 @@ import pytest
 
 from kinbits.labelling import build_expansion, expand
 from kinbits.labelling.graph import indegree, nearest, unit_rows
-from kinbits.labelling.labels import growing
+from kinbits.labelling.labels import partial_labels
 from kinbits.labelling.prl import Nodes
 from kinbits.methods import Spec, build_method
 from kinbits.training import FeatureSet, Training, train
@@ -36,15 +36,15 @@ def few(each, seed):
 
 def guesses(labels, seed, **params):
     """Train one labeler on these labels; return the rows without a true one, and which of its guesses are right."""
-    grown = growing(labels)
+    grown = partial_labels(labels)
     labeler = build_expansion("prl", **params).labeler(nodes(), grown, np.random.default_rng(seed))
-    found, confidence, _ = grown.guess(labeler.logits(grown.bare, grown))
-    return grown.bare, found == data()[1][grown.bare], confidence
+    found, confidence, _ = grown.guess(labeler.logits(grown.unlabelled, grown))
+    return grown.unlabelled, found == data()[1][grown.unlabelled], confidence
 
 
 def final(found, given, seed):
     """Share of right guesses, of a last labeler trained on all that was added, for all rows without a true label."""
-    grown = growing(given)
+    grown = partial_labels(given)
     added = np.flatnonzero(found.pseudo)
     grown.add(added, found.labels[added], found.weights[added], found.rounds[added])
     labeler = build_expansion("prl").labeler(nodes(), grown, np.random.default_rng(seed))

@@ -163,7 +163,7 @@ def test_a_batch_of_copies_weighs_no_more_than_any_other():
 def test_a_trained_backbone_is_ranked_by_what_it_said_before_training():
     points, signs = random_case()
     method = make(6, 3, temperature=1.0)
-    batch = replace(batch_of(features=torch.randn(9, 3)), past=points)
+    batch = replace(batch_of(features=torch.randn(9, 3)), ema_features=points)
     assert torch.equal(method.loss(batch, signs)["rank"], method.order(points, signs).mean())
 
 
@@ -209,7 +209,7 @@ def test_an_image_trained_with_its_backbone_has_a_decoder_too():
         images, method="rankhash", bits=9, params={"targets": 3}, backbone="convnet-small", epochs=2,
         batch_size=20, finetune=True, progress=False, cache=None,
     )  # fmt: skip
-    assert model.reconstruct(model.encode(images)).shape == model.vectors(images).shape
+    assert model.reconstruct(model.encode(images)).shape == model.encode(images, output="features").shape
 
 
 def test_reconstructed_features_compare_with_the_query_s_own_and_survive_saving(tmp_path):
@@ -217,7 +217,7 @@ def test_reconstructed_features_compare_with_the_query_s_own_and_survive_saving(
     model = kinbits.fit(images, method="rankhash", bits=32, epochs=15, progress=False, cache=None)
     guessed = model.reconstruct(model.encode(images))
     assert ((guessed - images) ** 2).sum() < 0.35 * ((images - images.mean(0)) ** 2).sum()
-    again = HashModel.load(model.save(tmp_path / "model"))
+    again = HashModel.from_pretrained(model.save_pretrained(tmp_path / "model"))
     assert np.array_equal(again.reconstruct(model.encode(images)), guessed)
     assert again.fingerprint == model.fingerprint
     assert model.reconstruct(np.zeros((0, 4), np.uint8)).shape == (0, 64)

@@ -117,7 +117,7 @@ def pairs(n=80):
 
 
 def spec(n=80):
-    return Spec(8, 6, n, text_features=5)
+    return Spec(8, 6, n, text_dim=5)
 
 
 def test_the_graph_is_the_union_of_brute_force_neighbours():

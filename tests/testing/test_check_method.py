@@ -23,7 +23,7 @@ class Idle(Method):
     """Learns nothing."""
     def __init__(self, spec):
         super().__init__(spec)
-        self.head = Linear(spec.features, spec.bits)
+        self.head = Linear(spec.feature_dim, spec.bits)
     def loss(self, batch, logits):
         return {"nothing": 0 * logits.sum()}
 '''

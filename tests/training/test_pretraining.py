@@ -174,8 +174,8 @@ def test_any_method_that_trains_a_head_can_go_on_from_a_pretrained_one(name):
     cls = get_method(name)
     images, texts, labels = toy()
     space = LabelSpace.with_levels(list("abcde"), [([0, 1, 0, 1, 0], ("even", "odd"))])
-    spec = Spec(16, 24, len(images), space, 20 if cls.text else None, map_shape=(6, 2, 2) if cls.maps else None)
-    train_set = FeatureSet(images, labels, texts if cls.text else None, [images + 0.1, images - 0.1, 1.1 * images])
+    spec = Spec(16, 24, len(images), space, 20 if cls.reads_text else None, map_shape=(6, 2, 2) if cls.reads_maps else None)
+    train_set = FeatureSet(images, labels, texts if cls.reads_text else None, [images + 0.1, images - 0.1, 1.1 * images])
     torch.manual_seed(0)
     method, run = build_method(name, spec), settings(epochs=1, pretrain_epochs=1)
     pretrain(method, train_set, run)
@@ -187,11 +187,11 @@ def test_any_method_that_trains_a_head_can_go_on_from_a_pretrained_one(name):
 class MakesAllEqual(Method):
     """Another method that can pre-train."""
 
-    supervision, pretrains, recipe = "none", True, Recipe(epochs=1, lr=0.01)
+    supervision, can_pretrain, recipe = "none", True, Recipe(epochs=1, lr=0.01)
 
     def __init__(self, spec):
         super().__init__(spec)
-        self.head = kinbits.heads.Linear(spec.features, spec.bits)
+        self.head = kinbits.heads.Linear(spec.feature_dim, spec.bits)
 
     def loss(self, batch, logits):
         return {"size": (logits - 1).square().mean()}

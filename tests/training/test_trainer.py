@@ -247,7 +247,7 @@ class LooksAtFeatures(Method):
         super().__init__(spec)
         from kinbits.heads import Linear
 
-        self.head = Linear(spec.features, spec.bits)
+        self.head = Linear(spec.feature_dim, spec.bits)
         self.register_buffer("apart", torch.full((), -1.0))
 
     def loss(self, batch, logits):
@@ -292,7 +292,7 @@ class TwoOptimizers(Method):
         super().__init__(spec)
         from kinbits.heads import Linear
 
-        self.head, self.other = Linear(spec.features, spec.bits), Linear(spec.features, spec.bits)
+        self.head, self.other = Linear(spec.feature_dim, spec.bits), Linear(spec.feature_dim, spec.bits)
 
     def parameter_lists(self):
         return [list(self.head.parameters()), list(self.other.parameters())]

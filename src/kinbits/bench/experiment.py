@@ -203,7 +203,7 @@ class Experiment:
 
     def _entries(self) -> list[Entry]:
         own = [entry.method for entry in self.methods]
-        across = (ACROSS,) if any(get_method(name).text for name in own if name != FEATURES) else ()
+        across = (ACROSS,) if any(get_method(name).reads_text for name in own if name != FEATURES) else ()
         beside = [Entry(name, name) for name in (*BASELINES, *across) if self.baselines and name not in own]
         return [*beside, *self.methods]
 

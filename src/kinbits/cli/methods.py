@@ -116,9 +116,9 @@ def _facts(method: type[Method]) -> dict[str, Any]:
         "summary": inspect.cleandoc(method.__doc__ or "").partition("\n")[0],
         "supervision": method.supervision,
         "multi_label": method.multi_label,
-        "text": method.text,
+        "text": method.reads_text,
         "views": method.views,
-        "maps": method.maps,
+        "maps": method.reads_maps,
         "recipe": vars(method.recipe),
         "parameters": [{"name": p.name, "type": _kind(p.kind), "default": p.default} for p in parameters(method)],
     }

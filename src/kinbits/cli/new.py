@@ -55,14 +55,14 @@ class {title}(Method):
         if quantization < 0:
             raise UsageError(f"quantization is {{quantization}}; it must not be negative")
         self.quantization = quantization
-        self.head = LinearBatchNorm(spec.features, spec.bits)
+        self.head = LinearBatchNorm(spec.feature_dim, spec.bits)
         self.classifier = nn.Linear(spec.bits, spec.classes)
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the named terms of the loss; the trainer adds and logs them."""
         scores = self.classifier(torch.tanh(logits))
         return {{
-            "class": self._class_term(scores, batch.targets),
+            "class": self._class_term(scores, batch.require_labels()),
             "quantization": self.quantization * (logits.abs() - 1).square().mean(),
         }}
 

@@ -138,18 +138,18 @@ class Job:
         """Check the data, load backbones, extract features where they stay frozen, and split off validation."""
         method = get_method(task.method)
         check_labels(method, dataset, task, training)
-        if task.text_backbone is not None and not method.text:
+        if task.text_backbone is not None and not method.reads_text:
             raise UsageError(
                 f"method '{method.name}' reads no text; leave text_backbone out, or take a method that does: "
-                f"{', '.join(name for name in list_methods() if get_method(name).text)}"
+                f"{', '.join(name for name in list_methods() if get_method(name).reads_text)}"
             )
         few = FewLabels.of(task, method)
         pairs = None if task.pairs is None else as_pairs(task.pairs, dataset)
         torch.manual_seed(training.seed)  # a backbone without pretrained weights draws them when it is loaded
         backbones: dict[Modality, Backbone] = {"image": image_backbone(dataset, task)}
-        if method.text:
+        if method.reads_text:
             backbones["text"] = _load(task.text_backbone or "minilm", "text")
-        image = backbones["image"] = FeatureMap(backbones["image"]) if method.maps else backbones["image"]
+        image = backbones["image"] = FeatureMap(backbones["image"]) if method.reads_maps else backbones["image"]
         finetune = task.finetune if task.finetune is not None else not image.pretrained
         if finetune and dataset.kind == "vector":
             raise UsageError("the data are vectors, so there is no backbone to fine-tune; leave finetune out")
@@ -171,13 +171,13 @@ class Job:
         image, text = self.backbones["image"], self.backbones.get("text")
         spec = Spec(
             bits=self.task.bits,
-            features=image.features,
-            rows=len(self.train),
-            space=self.dataset.space,
-            text_features=text.features if text is not None else None,
+            feature_dim=image.features,
+            n_train=len(self.train),
+            label_space=self.dataset.space,
+            text_dim=text.features if text is not None else None,
             seed=self.training.seed,
             map_shape=image.map_shape if isinstance(image, FeatureMap) else None,
-            pairs=self.train.pairs is not None,
+            has_pairs=self.train.pairs is not None,
         )
         torch.manual_seed(self.training.seed)
         return build_method(self.task.method, spec, **self.task.params)
@@ -185,12 +185,12 @@ class Job:
 
 def check_labels(method: type[Method], dataset: Dataset, task: Task, training: Training) -> None:
     """Refuse data that cannot serve, before anything expensive is done."""
-    known = 1 if method.text and dataset.texts is not None else None
+    known = 1 if method.reads_text and dataset.texts is not None else None
     given = task.pairs is not None
-    check_fit(method, Spec(task.bits, 1, len(dataset), dataset.space, known, training.seed, pairs=given))
+    check_fit(method, Spec(task.bits, 1, len(dataset), dataset.space, known, training.seed, has_pairs=given))
     check_size(dataset)
     told = int(dataset.captioned.sum())
-    if method.text and told < 2:
+    if method.reads_text and told < 2:
         raise DataError(
             f"{told} of the {len(dataset)} images of {dataset.name} have a text; method '{method.name}' learns from "
             f"images with text: write captions for them, name the right text column, or choose a method without text"

@@ -164,7 +164,7 @@ def _usable(dataset: Dataset, method: type[Method], task: Task) -> Dataset:
 
     Where only some labels are known, `Parts` says what becomes of the other rows.
     """
-    if method.text and not dataset.captioned.all():
+    if method.reads_text and not dataset.captioned.all():
         silent = np.flatnonzero(~dataset.captioned)
         dataset = dataset.without(silent, [NO_TEXT] * len(silent))
     few = task.labels_fraction is not None or task.label_expansion is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinbits._util import places_in_runs
+from kinbits._util import cumcount
 from kinbits.errors import UsageError
 
 
@@ -43,7 +43,7 @@ def _of_each(labels: np.ndarray, fraction: float, rng: np.random.Generator) -> n
     order = order[np.argsort(labels[order], kind="stable")]
     sizes = np.unique(labels[order], return_counts=True)[1]
     wanted = np.maximum(1, np.round(fraction * sizes))
-    return np.asarray(order[places_in_runs(labels[order]) < np.repeat(wanted, sizes)])
+    return np.asarray(order[cumcount(labels[order]) < np.repeat(wanted, sizes)])
 
 
 def _of_sets(labels: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from torch import Tensor, nn
 
 from kinbits.labelling.graph import BLOCK
-from kinbits.labelling.labels import Growing
+from kinbits.labelling.labels import PartialLabels
 
 TARGETS = 2048  # at most so many rows are learned from in a step, which bounds its cost on large sets
 
@@ -74,7 +74,7 @@ class Labeler(nn.Module):
         features = torch.from_numpy(self.smooth[rows]).float()
         return torch.relu(self.first(torch.cat([features, torch.from_numpy(around)], 1)))
 
-    def learn(self, labels: Growing, rng: np.random.Generator) -> None:
+    def learn(self, labels: PartialLabels, rng: np.random.Generator) -> None:
         """Train on all labels there are, in each step on a random hidden part of them."""
         known, mask = labels.labelled, self.recipe.mask
         hidden = len(known) if mask in (0, 1) else int(np.clip(round(mask * len(known)), 1, len(known) - 1))
@@ -92,7 +92,7 @@ class Labeler(nn.Module):
             optimizer.step()
 
     @torch.no_grad()
-    def logits(self, rows: np.ndarray, labels: Growing) -> Tensor:
+    def logits(self, rows: np.ndarray, labels: PartialLabels) -> Tensor:
         """Return the logits ``(m, c)`` of some rows, with all labels shown that there are."""
         self.eval()
         shown = labels.hot(np.full(len(labels.rounds), self.recipe.mask < 1))

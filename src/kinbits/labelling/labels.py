@@ -15,7 +15,7 @@ from kinbits.errors import DataError
 UNLABELLED = -1
 
 
-class Growing(ABC):
+class PartialLabels(ABC):
     """Labels of n rows, of which some are known from the start and others are added.
 
     Only classes that a known row has take part, so that no other can ever be guessed.
@@ -46,7 +46,7 @@ class Growing(ABC):
         return np.flatnonzero(self.rounds >= 0)
 
     @property
-    def bare(self) -> np.ndarray:
+    def unlabelled(self) -> np.ndarray:
         """Rows that have none yet."""
         return np.flatnonzero(self.rounds < 0)
 
@@ -76,7 +76,7 @@ class Growing(ABC):
         """Count the labels of some rows by class, ``(classes,)``."""
 
 
-class OneLabel(Growing):
+class OneLabel(PartialLabels):
     """One label per row: softmax and cross-entropy; the confidence is the largest probability."""
 
     def __init__(self, values: np.ndarray) -> None:
@@ -87,32 +87,32 @@ class OneLabel(Growing):
         return np.asarray(values >= 0)
 
     def hot(self, shown: np.ndarray) -> csr_array:
-        """As in `Growing`."""
+        """As in `PartialLabels`."""
         rows = np.flatnonzero(shown & (self.rounds >= 0))
         places = np.searchsorted(self.classes, self.values[rows])
         shape = (len(self.values), len(self.classes))
         return csr_array((np.ones(len(rows), np.float32), (rows, places)), shape=shape)
 
     def loss(self, logits: Tensor, rows: np.ndarray) -> Tensor:
-        """As in `Growing`."""
+        """As in `PartialLabels`."""
         places = torch.from_numpy(np.searchsorted(self.classes, self.values[rows]))
         return F.cross_entropy(logits, places, reduction="none")
 
     def guess(self, logits: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """As in `Growing`."""
+        """As in `PartialLabels`."""
         best = logits.softmax(1).max(1)
         return self.classes[best.indices.numpy()], best.values.numpy(), np.ones(len(logits), bool)
 
     def kinds(self, guesses: np.ndarray) -> np.ndarray:
-        """As in `Growing`."""
+        """As in `PartialLabels`."""
         return guesses
 
     def counts(self, rows: np.ndarray, classes: int) -> np.ndarray:
-        """As in `Growing`."""
+        """As in `PartialLabels`."""
         return np.bincount(self.values[rows], minlength=classes)
 
 
-class LabelSets(Growing):
+class LabelSets(PartialLabels):
     """Any number of labels per row: sigmoids and binary cross-entropy.
 
     A guess holds every label of probability 1/2 or more, its confidence is their mean probability (with one label: the
@@ -127,19 +127,19 @@ class LabelSets(Growing):
         return np.asarray(values.any(1))
 
     def hot(self, shown: np.ndarray) -> csr_array:
-        """As in `Growing`."""
+        """As in `PartialLabels`."""
         rows = np.flatnonzero(shown & (self.rounds >= 0))
         which, places = np.nonzero(self.values[rows][:, self.classes])
         shape = (len(self.values), len(self.classes))
         return csr_array((np.ones(len(which), np.float32), (rows[which], places)), shape=shape)
 
     def loss(self, logits: Tensor, rows: np.ndarray) -> Tensor:
-        """As in `Growing`."""
+        """As in `PartialLabels`."""
         wanted = torch.from_numpy(self.values[rows][:, self.classes].astype(np.float32))
         return F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean(1)
 
     def guess(self, logits: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """As in `Growing`."""
+        """As in `PartialLabels`."""
         likely = logits.sigmoid()
         held = likely >= 0.5
         usable = held.any(1)
@@ -149,15 +149,15 @@ class LabelSets(Growing):
         return found, torch.where(usable, mean, likely.max(1).values).numpy(), usable.numpy()
 
     def kinds(self, guesses: np.ndarray) -> np.ndarray:
-        """As in `Growing`: of a set, the label that is rarest among the guesses, since a cap must not starve it."""
+        """As in `PartialLabels`: the rarest label of a set among the guesses, so that a cap does not starve it."""
         return np.asarray(np.where(guesses > 0, (guesses > 0).sum(0), np.inf).argmin(1))
 
     def counts(self, rows: np.ndarray, classes: int) -> np.ndarray:
-        """As in `Growing`."""
+        """As in `PartialLabels`."""
         return np.asarray((self.values[rows] > 0).sum(0))
 
 
-def growing(labels: np.ndarray) -> Growing:
+def partial_labels(labels: np.ndarray) -> PartialLabels:
     """Return labels ready to grow.
 
     Args:

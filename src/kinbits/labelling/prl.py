@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
-from kinbits._util import places_in_runs
+from kinbits._util import cumcount
 from kinbits.errors import UsageError
 from kinbits.labelling.graph import indegree, nearest, originals, smoothed, symmetric, unit_rows
 from kinbits.labelling.labeler import Labeler, Recipe
-from kinbits.labelling.labels import Growing
+from kinbits.labelling.labels import PartialLabels
 from kinbits.labelling.registry import Expansion, check_range, register
 
 LARGE, SHOWN_HUBS = 10_000, 10
@@ -93,12 +93,12 @@ class Prl(Expansion):
         if self.choice not in ("indegree", "random", "confidence"):
             raise UsageError(f"choice is '{self.choice}'; give indegree, random or confidence")
 
-    def grow(self, features: np.ndarray, labels: Growing, seed: int) -> dict[str, Any]:
+    def grow(self, features: np.ndarray, labels: PartialLabels, seed: int) -> dict[str, Any]:
         """As in `Expansion`."""
         points = unit_rows(features, self.centre, self.dims)
         neighbours, distances = nearest(points, self._count(len(points)))
         leads = originals(neighbours, distances, self.copies, labels.weights > 0)
-        copies = labels.bare[leads[labels.bare] != labels.bare]
+        copies = labels.unlabelled[leads[labels.unlabelled] != labels.unlabelled]
         nodes = np.setdiff1d(np.arange(len(points)), copies)
         if len(copies):
             points = points[nodes]
@@ -116,17 +116,17 @@ class Prl(Expansion):
     def _count(self, n: int) -> int:
         return self.neighbours if self.neighbours is not None else min(10 if n < LARGE else 20, max(1, n - 1))
 
-    def _rounds(self, nodes: Nodes, labels: Growing, seed: int) -> dict[str, Any]:
+    def _rounds(self, nodes: Nodes, labels: PartialLabels, seed: int) -> dict[str, Any]:
         rng = np.random.default_rng([seed, 13])
         rank = self._rank(nodes, rng)
         wanted = max(1, round(self.per_round * len(rank)))
         told: list[dict[str, Any]] = []
         for number in range(1, self.rounds + 1):
-            bare = labels.bare
-            if not len(bare):
+            unlabelled = labels.unlabelled
+            if not len(unlabelled):
                 break
-            size = len(bare) if self.choice == "confidence" else round(self.candidates * wanted)
-            pool = bare[np.argsort(rank[bare])][:size]
+            size = len(unlabelled) if self.choice == "confidence" else round(self.candidates * wanted)
+            pool = unlabelled[np.argsort(rank[unlabelled])][:size]
             labeler = self.labeler(nodes, labels, rng)
             guesses, confidence, usable = labels.guess(labeler.logits(pool, labels))
             middle = float(np.median(confidence))
@@ -146,7 +146,7 @@ class Prl(Expansion):
             return chance
         return np.argsort(np.lexsort((chance, -nodes.indegree)))
 
-    def labeler(self, nodes: Nodes, labels: Growing, rng: np.random.Generator) -> Labeler:
+    def labeler(self, nodes: Nodes, labels: PartialLabels, rng: np.random.Generator) -> Labeler:
         """Train a fresh labeler on all labels there are."""
         recipe = Recipe(self.mask, self.hidden, self.dropout, self.lr, self.weight_decay, self.steps)
         with torch.random.fork_rng(devices=[]):
@@ -156,7 +156,7 @@ class Prl(Expansion):
         return labeler
 
     def _best(
-        self, labels: Growing, guesses: np.ndarray, confidence: np.ndarray, usable: np.ndarray, wanted: int
+        self, labels: PartialLabels, guesses: np.ndarray, confidence: np.ndarray, usable: np.ndarray, wanted: int
     ) -> np.ndarray:
         """Return the places of the most confident guesses, at most ``class_cap`` even shares of a class."""
         order = np.argsort(-confidence, kind="stable")
@@ -181,5 +181,5 @@ def _place_in_class(kinds: np.ndarray) -> np.ndarray:
     """Number the members of each class in the order in which they stand."""
     order = np.argsort(kinds, kind="stable")
     places = np.empty(len(kinds), np.int64)
-    places[order] = places_in_runs(kinds[order])
+    places[order] = cumcount(kinds[order])
     return places

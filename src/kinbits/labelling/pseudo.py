@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kinbits.labelling.graph import blocks
-from kinbits.labelling.labels import Growing
+from kinbits.labelling.labels import PartialLabels
 from kinbits.labelling.registry import Expansion, check_range, register
 
 
@@ -37,7 +37,7 @@ class Pseudo(Expansion):
         check_range(self, "threshold", 0, 1)
         check_range(self, "penalty", 0, np.inf)
 
-    def grow(self, features: np.ndarray, labels: Growing, seed: int) -> dict[str, Any]:
+    def grow(self, features: np.ndarray, labels: PartialLabels, seed: int) -> dict[str, Any]:
         """As in `Expansion`; nothing is random here."""
         mean, deviation = _moments(features)
         known = labels.labelled
@@ -51,7 +51,7 @@ class Pseudo(Expansion):
         _solve(linear, standard(known), labels, known, self.penalty)
         added = 0
         with torch.no_grad():
-            for _, rows in blocks(labels.bare):
+            for _, rows in blocks(labels.unlabelled):
                 guesses, confidence, usable = labels.guess(linear(standard(rows)))
                 kept = usable & (confidence >= self.threshold)
                 labels.add(rows[kept], guesses[kept], confidence[kept], 1)
@@ -70,7 +70,7 @@ def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean.astype(np.float32), np.where(deviation > 1e-6, deviation, 1).astype(np.float32)
 
 
-def _solve(linear: nn.Linear, inputs: Tensor, labels: Growing, rows: np.ndarray, penalty: float) -> None:
+def _solve(linear: nn.Linear, inputs: Tensor, labels: PartialLabels, rows: np.ndarray, penalty: float) -> None:
     """Minimise the mean loss plus the penalty."""
     optimizer = torch.optim.LBFGS(linear.parameters(), max_iter=200, line_search_fn="strong_wolfe")
 

@@ -12,7 +12,7 @@ import numpy as np
 from kinbits._util import import_all
 from kinbits.errors import DataError, UsageError, unknown_name
 from kinbits.labelling.graph import blocks
-from kinbits.labelling.labels import Growing, growing
+from kinbits.labelling.labels import PartialLabels, partial_labels
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Expansion(ABC):
     name: ClassVar[str] = ""
 
     @abstractmethod
-    def grow(self, features: np.ndarray, labels: Growing, seed: int) -> dict[str, Any]:
+    def grow(self, features: np.ndarray, labels: PartialLabels, seed: int) -> dict[str, Any]:
         """Add labels to rows that have none, and return what is worth telling.
 
         Args:
@@ -153,8 +153,8 @@ def expand(
     if len(features) != len(labels):
         raise DataError(f"{len(features)} rows of features for {len(labels)} labels; give one label a row, -1 for none")
     chosen = build_expansion(expansion, **params) if isinstance(expansion, str) else expansion
-    grown = growing(labels)
-    if not len(grown.bare):
+    grown = partial_labels(labels)
+    if not len(grown.unlabelled):
         raise DataError("every row has a label already; hide some (labels_fraction), or leave the expansion out")
     if not all(np.isfinite(part).all() for _, part in blocks(features)):
         raise DataError("the features hold values that are not finite; remove those rows")
@@ -165,7 +165,7 @@ def expand(
         "expansion": chosen.name,
         "true": len(before),
         "pseudo": len(grown.labelled) - len(before),
-        "unlabelled": len(grown.bare),
+        "unlabelled": len(grown.unlabelled),
         "true_by_class": grown.counts(before, total).tolist(),
         "all_by_class": grown.counts(grown.labelled, total).tolist(),
         "classes_without_label": np.setdiff1d(np.arange(total), grown.classes).tolist(),

@@ -1,13 +1,14 @@
-from .base import Batch, Method, Modality, Optimizer, Recipe, Spec, TrainSet
-from .blocks.ema import follow, slow_copy, unchanged_copy
+from .base import Batch, Method, Optimizer, Recipe, Spec, TrainSet
+from .blocks.ema import ema_copy, frozen_copy, update_ema
 from .blocks.projector import Projector
 from .blocks.semantic import semantic_centres
-from .registry import Parameter, build_method, check_fit, get_method, list_methods, needs_labels, parameters, register
+from .catalogue import MethodInfo, Parameter, parameters
+from .registry import build_method, check_fit, describe_method, get_method, list_methods, needs_labels, register
 
 __all__ = [
     "Batch",
     "Method",
-    "Modality",
+    "MethodInfo",
     "Optimizer",
     "Parameter",
     "Projector",
@@ -16,13 +17,14 @@ __all__ = [
     "TrainSet",
     "build_method",
     "check_fit",
-    "follow",
+    "describe_method",
+    "ema_copy",
+    "frozen_copy",
     "get_method",
     "list_methods",
     "needs_labels",
     "parameters",
     "register",
     "semantic_centres",
-    "slow_copy",
-    "unchanged_copy",
+    "update_ema",
 ]

@@ -41,6 +41,6 @@ class Adsh(Asymmetric):
     def __init__(
         self, spec: Spec, *, gamma: float = 200.0, samples: int = 0, inner: int = 3, soft: bool = True
     ) -> None:
-        chosen = samples or min(2_000, max(spec.rows // 5, 100))
+        chosen = samples or min(2_000, max(spec.n_train // 5, 100))
         super().__init__(spec, gamma=gamma, samples=chosen, inner=inner, soft=soft)
-        self.head = Linear(spec.features, spec.bits, std=0.01)
+        self.head = Linear(spec.feature_dim, spec.bits, std=0.01)

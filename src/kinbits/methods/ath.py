@@ -53,7 +53,7 @@ class Ath(Method):
     Image Analysis 69, 2021.
     """
 
-    maps = True
+    reads_maps = True
     multi_label = False
     recipe = Recipe(epochs=15, batch_size=96, lr=1e-3)
     head: SpatialAttention
@@ -79,7 +79,7 @@ class Ath(Method):
             )
         self.margin = margin or spec.bits / (4 if distance == "bits" else 2)
         self.distance, self.classification, self.resample = distance, classification, resample
-        self.head = SpatialAttention(spec.features, spec.bits, spec.shape, width, attention)
+        self.head = SpatialAttention(spec.feature_dim, spec.bits, spec.require_map_shape(), width, attention)
         self.classes = nn.Linear(width, spec.classes)
         nn.init.xavier_normal_(self.classes.weight)
 
@@ -98,7 +98,7 @@ class Ath(Method):
             terms = {"triplet": self.hinge(self.head.logits(vectors))}
             if self.classification:
                 # the mean over all rows, times the three members
-                named = F.cross_entropy(self.classes(vectors), batch.targets)
+                named = F.cross_entropy(self.classes(vectors), batch.require_labels())
                 terms["classification"] = 3 * self.classification * named
         optimizers[0].minimise(torch.stack(list(terms.values())).sum())
         return terms

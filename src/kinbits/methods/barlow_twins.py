@@ -30,7 +30,7 @@ class BarlowTwins(TwoViews):
     scale of a logit; after each epoch every bit's threshold is set to the median of its logits over the training
     set, so that all bits are balanced.
 
-    It also trains backbones and other methods' heads before they learn (`pretrains`): there the logits are the
+    It also trains backbones and other methods' heads before they learn (`can_pretrain`): there the logits are the
     outputs of a projector, or of that head.
 
     Differences: the paper learns features of a ResNet-50 through a projector of 8,192 outputs, with LARS and 1,000
@@ -48,8 +48,8 @@ class BarlowTwins(TwoViews):
     Redundancy Reduction", ICML 2021, eqs. 1 and 2.
     """
 
-    pretrains = True
-    whole_batches = True
+    can_pretrain = True
+    drop_last = True
     recipe = Recipe(epochs=100, batch_size=256, lr=1e-3, weight_decay=1e-6, optimizer="adamw", schedule="cosine")
 
     def __init__(self, spec: Spec, *, redundancy: float = 0.0051, dropout: float = 0.0) -> None:
@@ -57,7 +57,7 @@ class BarlowTwins(TwoViews):
         if redundancy < 0:
             raise UsageError(f"redundancy is {redundancy}; it must not be negative, 0.001 to 0.1 is usual")
         self.redundancy = redundancy
-        self.head = Linear(spec.features, spec.bits)
+        self.head = Linear(spec.feature_dim, spec.bits)
         self._warned = False
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:

@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kinbits._util import Modality
 from kinbits.data import LabelSpace, Pairs, pairs_from_labels
 from kinbits.errors import DataError, UsageError
 from kinbits.heads import Decoder, Head
-
-Modality = Literal["image", "text"]
 
 
 @dataclass(frozen=True)
@@ -25,23 +24,26 @@ class Spec:
 
     Attributes:
         bits: Code length K, at least 4.
-        features: Length d of an image's feature vector.
-        rows: Number n of training rows.
-        space: The labels' meaning, or None without labels.
-        text_features: Length of a text's feature vector, or None without text.
+        feature_dim: Length d of an image's feature vector.
+        n_train: Number n of training rows.
+        label_space: Names and structure of the labels, or None without labels.
+        text_dim: Length t of a text's feature vector, or None without text.
         seed: Seed of the run.
-        map_shape: ``(c, h, w)`` where the features are maps laid out as vectors, else None.
-        pairs: Whether pairs of rows are given.
+        map_shape: ``(c, h, w)`` if the feature vectors are flattened feature maps, else None.
+        has_pairs: Whether pairs of rows are given.
+
+    Raises:
+        UsageError: If ``bits`` is below 4.
     """
 
     bits: int
-    features: int
-    rows: int
-    space: LabelSpace | None = None
-    text_features: int | None = None
+    feature_dim: int
+    n_train: int
+    label_space: LabelSpace | None = None
+    text_dim: int | None = None
     seed: int = 0
     map_shape: tuple[int, int, int] | None = None
-    pairs: bool = False
+    has_pairs: bool = False
 
     def __post_init__(self) -> None:
         if self.bits < 4:
@@ -49,44 +51,53 @@ class Spec:
 
     @property
     def classes(self) -> int:
-        """Number of classes C."""
-        if self.space is None:
-            raise DataError("the data has no labels; this method needs them")
-        return self.space.classes
+        """Number of classes C.
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Shape ``(c, h, w)`` of the feature maps, for methods that read them."""
+        Raises:
+            DataError: If the data have no labels.
+        """
+        if self.label_space is None:
+            raise DataError("the data have no labels, and this method needs them")
+        return self.label_space.classes
+
+    def require_map_shape(self) -> tuple[int, int, int]:
+        """Return the shape ``(c, h, w)`` of the feature maps.
+
+        Raises:
+            DataError: If the features are no maps.
+        """
         if self.map_shape is None:
             raise DataError("the features are no maps; this method needs a backbone such as map:efficientnet_lite0")
         return self.map_shape
 
-    @property
-    def words(self) -> int:
-        """Length of a text's feature vector, for methods that learn from images with text."""
-        if self.text_features is None:
-            raise DataError("the data has no text; this method learns from images with text")
-        return self.text_features
+    def require_text_dim(self) -> int:
+        """Return the length t of a text's feature vector.
+
+        Raises:
+            DataError: If the data have no text.
+        """
+        if self.text_dim is None:
+            raise DataError("the data have no text, and this method learns from images with text")
+        return self.text_dim
 
     @property
     def rng(self) -> np.random.Generator:
-        """A fresh generator, the same at each call, for what is drawn before training."""
+        """A new generator, the same in each call, for random values that are drawn before training."""
         return np.random.default_rng(self.seed)
 
 
 @dataclass
 class Batch:
-    """One step's rows.
+    """The rows of one training step.
 
     Attributes:
         rows: Row numbers in the training set, int64 ``(b,)``.
         features: Image features, float ``(b, d)``.
         labels: int64 ``(b,)``, or float multi-hot ``(b, C)``, or None.
-        views: For methods that ask for them: features of random views of the same images, float ``(b, d)``
-            each.
+        views: Features of random views of the same images, float ``(b, d)`` each, for methods with `Method.views`.
         texts: Text features, float ``(b, t)``, or None.
-        past: For methods with a `Method.momentum`, where the backbone is trained: features of the same images from
-            its slowly moving copy, float ``(b, d)``. Read them as `slow`.
+        ema_features: Features of the same images from the averaged copy of the backbone, float ``(b, d)``. None if the
+            backbone is frozen, or the method sets no `Method.ema_decay`.
     """
 
     rows: Tensor
@@ -94,26 +105,32 @@ class Batch:
     labels: Tensor | None = None
     views: tuple[Tensor, ...] = ()
     texts: Tensor | None = None
-    past: Tensor | None = None
+    ema_features: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @property
-    def slow(self) -> Tensor:
-        """Features from the slowly moving copy of the backbone, which is the backbone itself where it is frozen."""
-        return self.features.detach() if self.past is None else self.past
+    def reference_features(self) -> Tensor:
+        """`ema_features`, or without them `features`, float ``(b, d)``; no gradient flows into them."""
+        return self.features.detach() if self.ema_features is None else self.ema_features
 
-    @property
-    def targets(self) -> Tensor:
-        """The labels, for methods that cannot do without."""
+    def require_labels(self) -> Tensor:
+        """Return the labels, int64 ``(b,)`` or float multi-hot ``(b, C)``.
+
+        Raises:
+            DataError: If the batch has none.
+        """
         if self.labels is None:
             raise DataError("this batch has no labels")
         return self.labels
 
-    @property
-    def captions(self) -> Tensor:
-        """The text features, float ``(b, t)``, for methods that cannot do without."""
+    def require_texts(self) -> Tensor:
+        """Return the text features, float ``(b, t)``.
+
+        Raises:
+            DataError: If the batch has none.
+        """
         if self.texts is None:
             raise DataError("this batch has no text")
         return self.texts
@@ -121,7 +138,7 @@ class Batch:
     @property
     def similar(self) -> Tensor:
         """Which pairs of the batch share a label, float 0/1 ``(b, b)``."""
-        return similar(self.targets, self.targets)
+        return similar(self.require_labels(), self.require_labels())
 
 
 def similar(a: Tensor, b: Tensor) -> Tensor:
@@ -221,46 +238,51 @@ class Recipe:
 class Method(nn.Module):
     """One published recipe: head, loss, schedule and the state they need.
 
-    The common case sets ``self.head`` in ``__init__`` and writes `loss`. Everything else is optional:
-    `prepare` before the first epoch, `start_epoch` and `end_epoch`, `epoch_rows` to train on chosen rows,
-    `step` and `parameter_lists` for several optimizers, `towers` for several heads, `train_codes` for codes
-    learned beside the network. Tensors of any size that must survive a resume are buffers, or go through
-    PyTorch's ``get_extra_state``.
+    In the common case, ``__init__`` sets ``self.head`` and the class defines `loss`. Everything else is optional:
+    `prepare` before the first epoch, `start_epoch` and `end_epoch`, `epoch_rows` to train on chosen rows, `step` and
+    `parameter_lists` for several optimizers, `towers` for several heads, `train_codes` for codes that are learned
+    directly. Tensors that must survive a resume are buffers, or go through PyTorch's ``get_extra_state``.
 
-    ``supervision`` is what the method learns from: ``"labels"``, ``"none"``, or ``"pairs"``: given ones, or else drawn
-    from the labels (`TrainSet.some_pairs`).
+    The trainer reseeds PyTorch before each epoch, so plain ``torch.rand`` is repeatable. On several devices a method
+    still receives the whole global batch: losses over pairs and batch statistics need no change.
 
-    With ``maps = True`` the features are the backbone's last feature maps ``spec.shape``, laid out as vectors; the head
-    is then a `kinbits.heads.MapHead`.
-
-    With ``momentum`` set, on the class or in ``__init__``, a trained backbone is followed by a copy, w' <- momentum
-    w' + (1 - momentum) w after each step, and ``batch.slow`` holds the copy's features. The copy normalises by
-    the batch, as the network does; with momentum 1 it is the network from before training, in evaluation mode.
-
-    A method with ``whole_batches`` gets no smaller last batch. One that ``pretrains`` can learn without labels
-    through any head that is put in the place of its own, and so train a backbone, or another method's head, before
-    that method learns.
-
-    A method that learns the way back from codes to features sets ``self.decoder``; the saved model keeps it, and search
-    can then re-rank with what it reconstructs.
-
-    The trainer reseeds PyTorch before each epoch, so plain ``torch.rand`` is repeatable. On several devices
-    a method still sees the whole global batch: losses over pairs and batch statistics need no change.
+    Attributes:
+        name: Name in the registry.
+        supervision: What the method learns from: ``"labels"``, ``"none"``, or ``"pairs"``, which are given or else
+            drawn from the labels (`TrainSet.some_pairs`).
+        multi_label: Whether an image may have several labels.
+        reads_text: Whether the method learns from images with text.
+        views: Number of random views of each image.
+        reads_maps: Whether the features are the backbone's last feature maps, flattened to vectors. The head is then a
+            `kinbits.heads.MapHead`, and ``spec.map_shape`` is set.
+        drop_last: Whether a smaller last batch is dropped.
+        can_pretrain: Whether the method learns without labels through any head that replaces its own. It can then
+            pre-train a backbone, or the head of another method.
+        recipe: Default training settings.
+        ema_decay: If set and the backbone is trained, a copy w' of its weights w is updated after each step:
+            w' <- ema_decay w' + (1 - ema_decay) w. ``batch.reference_features`` are the copy's features. The copy
+            normalises by the batch, as the network does. With 1, it is the network from before training, in
+            evaluation mode.
+        params: Hyper-parameters that were given to `build_method`.
+        head: Maps image features to logits.
+        text_head: Maps text features to logits, if ``reads_text`` is set.
+        decoder: Maps codes back to features, for methods that learn one. The saved model keeps it, and search can
+            re-rank hits with the reconstructed features.
     """
 
     name: ClassVar[str] = ""
     supervision: ClassVar[Literal["labels", "pairs", "none"]] = "labels"
     multi_label: ClassVar[bool] = True
-    text: ClassVar[bool] = False
+    reads_text: ClassVar[bool] = False
     views: ClassVar[int] = 0
-    maps: ClassVar[bool] = False
-    whole_batches: ClassVar[bool] = False
-    pretrains: ClassVar[bool] = False
+    reads_maps: ClassVar[bool] = False
+    drop_last: ClassVar[bool] = False
+    can_pretrain: ClassVar[bool] = False
     recipe: ClassVar[Recipe] = Recipe()
-    momentum: float | None = None
+    ema_decay: float | None = None
     params: Mapping[str, Any] = MappingProxyType({})
     head: Head
-    text_head: Head  # where `text` is set
+    text_head: Head
     decoder: Decoder | None
 
     def __init__(self, spec: Spec) -> None:
@@ -269,8 +291,8 @@ class Method(nn.Module):
         self.decoder = None
 
     @property
-    def complete(self) -> bool:
-        """Whether codes have their final form; before that, no epoch is chosen by validation or stopped after."""
+    def codes_ready(self) -> bool:
+        """Whether codes have their final form; before that, validation neither chooses an epoch nor stops the run."""
         return True
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
@@ -314,7 +336,7 @@ class Method(nn.Module):
 
     def towers(self) -> dict[Modality, Head]:
         """Return the heads that make codes, by modality: what a saved model keeps."""
-        return {"image": self.head, "text": self.text_head} if self.text else {"image": self.head}
+        return {"image": self.head, "text": self.text_head} if self.reads_text else {"image": self.head}
 
     def train_codes(self) -> Tensor | None:
         """Return codes that were learned for the training rows themselves, bool ``(n, bits)``, or None."""

@@ -99,7 +99,7 @@ class Bcdh(Method):
         self.margin, self.penalty, self.warmup = margin or spec.bits / 2, penalty, warmup
         self.pair_codes, self.coupling = pair_codes, coupling
         self.queries, self.negatives, self.mining, self.pool = queries, negatives, mining, pool
-        self.head = Mlp(spec.features, spec.bits, hidden) if hidden else Linear(spec.features, spec.bits)
+        self.head = Mlp(spec.feature_dim, spec.bits, hidden) if hidden else Linear(spec.feature_dim, spec.bits)
         self.register_buffer("strength", torch.zeros(()))
         self.register_buffer("discrete", torch.zeros((), dtype=torch.bool))
         self._weights: tuple[Tensor, Tensor] | None = None
@@ -159,7 +159,7 @@ class Bcdh(Method):
         if self._weights is None:
             return torch.ones((), device=other.device)
         keys, weights = (part.to(other.device) for part in self._weights)
-        wanted = torch.minimum(one, other) * self.spec.rows + torch.maximum(one, other)
+        wanted = torch.minimum(one, other) * self.spec.n_train + torch.maximum(one, other)
         place = torch.searchsorted(keys, wanted).clamp_max(len(keys) - 1)
         return torch.where(keys[place] == wanted, weights[place], 1.0)
 

@@ -48,7 +48,7 @@ class BiHalf(Method):
     """
 
     supervision: ClassVar = "none"
-    momentum = 1.0  # a trained backbone is compared with its unchanged copy
+    ema_decay = 1.0  # a trained backbone is compared with its unchanged copy
     recipe = Recipe(epochs=20, batch_size=64, lr=3e-4, weight_decay=1e-3)
 
     def __init__(self, spec: Spec, *, gamma: float = 6.0, hidden: int = 512) -> None:
@@ -56,13 +56,13 @@ class BiHalf(Method):
         if gamma < 0 or hidden < 1:
             raise UsageError(f"gamma {gamma} and hidden {hidden}: need gamma >= 0 and hidden >= 1")
         self.gamma = gamma
-        self.head = Mlp(spec.features, spec.bits, hidden=hidden)
+        self.head = Mlp(spec.feature_dim, spec.bits, hidden=hidden)
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the misfit of the cosines, and the pull of the logits to their codes."""
         codes = halves(logits)
         return {
-            "cosines": cosine_misfit(straight_through(logits, codes), batch.slow),
+            "cosines": cosine_misfit(straight_through(logits, codes), batch.reference_features),
             "pull": self.gamma / 2 * (logits - codes).square().mean(),
         }
 

@@ -7,9 +7,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from kinbits._util import Modality
 from kinbits.errors import DataError, UsageError
 from kinbits.heads import Head, Linear
-from kinbits.methods.base import Method, Modality, Recipe, Spec, TrainSet
+from kinbits.methods.base import Method, Recipe, Spec, TrainSet
 from kinbits.methods.registry import register
 
 
@@ -34,21 +35,21 @@ class Cca(Method):
     """
 
     supervision: ClassVar = "none"
-    text: ClassVar[bool] = True
+    reads_text: ClassVar[bool] = True
     recipe = Recipe(epochs=0)
 
     def __init__(self, spec: Spec, *, ridge: float = 1e-2) -> None:
         super().__init__(spec)
         if ridge <= 0:
             raise UsageError(f"ridge is {ridge}; it must be greater than 0, 0.01 is usual")
-        if spec.bits > min(spec.features, spec.words):
+        if spec.bits > min(spec.feature_dim, spec.require_text_dim()):
             raise UsageError(
-                f"method 'cca' makes at most as many bits as there are features: {spec.features} of an image, "
-                f"{spec.words} of a text; {spec.bits} given"
+                f"method 'cca' makes at most as many bits as there are features: {spec.feature_dim} of an image, "
+                f"{spec.require_text_dim()} of a text; {spec.bits} given"
             )
         self.ridge = ridge
-        self.head: Head = Linear(spec.features, spec.bits)
-        self.text_head = Linear(spec.words, spec.bits)
+        self.head: Head = Linear(spec.feature_dim, spec.bits)
+        self.text_head = Linear(spec.require_text_dim(), spec.bits)
 
     @torch.no_grad()
     def prepare(self, train: TrainSet) -> None:

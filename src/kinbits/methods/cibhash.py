@@ -70,7 +70,7 @@ class CibHash(TwoViews):
         if sampling not in ("deterministic", "bernoulli"):
             raise UsageError(f"sampling is '{sampling}'; use deterministic or bernoulli")
         self.temperature, self.beta, self.sampling = temperature, beta, sampling
-        self.head = Mlp(spec.features, spec.bits, hidden=hidden)
+        self.head = Mlp(spec.feature_dim, spec.bits, hidden=hidden)
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the contrastive term and the bottleneck.

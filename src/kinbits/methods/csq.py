@@ -64,7 +64,7 @@ class Csq(Method):
         if quantization < 0 or quantizer not in ("square", "log-cosh"):
             raise UsageError(f"quantization {quantization}, quantizer '{quantizer}': need >= 0, square or log-cosh")
         self.quantization, self.quantizer = quantization, quantizer
-        self.head = Linear(spec.features, spec.bits)
+        self.head = Linear(spec.feature_dim, spec.bits)
         rng = spec.rng
         drawn = hash_centres(spec.classes, spec.bits, rng, kind=centres)
         self.register_buffer("centres", torch.from_numpy(drawn).float())
@@ -72,8 +72,8 @@ class Csq(Method):
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the two terms, means over bits and labelled images."""
-        wanted = self.wanted(batch.targets)
-        known = labelled(batch.targets).float()[:, None] / logits.shape[1]
+        wanted = self.wanted(batch.require_labels())
+        known = labelled(batch.require_labels()).float()[:, None] / logits.shape[1]
         known = known / (known > 0).sum().clamp_min(1)
         bits = F.binary_cross_entropy_with_logits(2 * logits, (wanted + 1) / 2, reduction="none")
         apart = torch.tanh(logits).abs() - 1

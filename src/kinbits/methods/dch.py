@@ -67,12 +67,12 @@ class Dch(Method):
             raise UsageError(f"distance is '{distance}'; use cosine or euclidean")
         self.gamma, self.quantization, self.distance = gamma, quantization, distance
         self.tanh, self.self_pairs = tanh, self_pairs
-        self.head = Linear(spec.features, spec.bits, std=0.01)
+        self.head = Linear(spec.feature_dim, spec.bits, std=0.01)
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the weighted Cauchy likelihood of the batch's pairs, and the pull to -1 and +1."""
         codes = torch.tanh(logits) if self.tanh else logits
-        pairs = pairs_within(batch.targets, self.self_pairs)
+        pairs = pairs_within(batch.require_labels(), self.self_pairs)
         apart = self.apart(codes, codes)
         values = torch.where(pairs.same > 0, torch.log1p(apart / self.gamma), torch.log1p(self.gamma / apart))
         return {

@@ -8,13 +8,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from kinbits._util import Modality
 from kinbits.errors import UsageError
 from kinbits.heads import Head, Linear, Mlp
-from kinbits.methods.base import Batch, Method, Modality, Optimizer, Recipe, Spec, TrainSet, full_precision
+from kinbits.methods.base import Batch, Method, Optimizer, Recipe, Spec, TrainSet, full_precision
 from kinbits.methods.blocks.discrete import labels_of
 from kinbits.methods.blocks.pairwise import likelihood, pairs_between, partners
 from kinbits.methods.blocks.signs import signs
-from kinbits.methods.blocks.texts import heard
+from kinbits.methods.blocks.texts import has_text
 from kinbits.methods.registry import register
 
 
@@ -51,7 +52,7 @@ class Dcmh(Method):
     Reference: Q.-Y. Jiang, W.-J. Li, "Deep Cross-Modal Hashing", CVPR 2017.
     """
 
-    text: ClassVar[bool] = True
+    reads_text: ClassVar[bool] = True
     recipe = Recipe(epochs=30, batch_size=128, lr=1e-3)
     images: Tensor
     texts: Tensor
@@ -73,11 +74,11 @@ class Dcmh(Method):
                 f"need gamma, eta >= 0 and partners, hidden >= 1; given {gamma}, {eta}, {partners} and {hidden}"
             )
         self.gamma, self.eta, self.weighted, self.partners = gamma, eta, weighted, partners
-        self.head: Head = Linear(spec.features, spec.bits, std=0.01)
-        self.text_head = Mlp(spec.words, spec.bits, hidden=hidden, std=0.01)
-        self.register_buffer("images", torch.zeros(spec.rows, spec.bits))
-        self.register_buffer("texts", torch.zeros(spec.rows, spec.bits))
-        self.register_buffer("shared", torch.ones(spec.rows, spec.bits))
+        self.head: Head = Linear(spec.feature_dim, spec.bits, std=0.01)
+        self.text_head = Mlp(spec.require_text_dim(), spec.bits, hidden=hidden, std=0.01)
+        self.register_buffer("images", torch.zeros(spec.n_train, spec.bits))
+        self.register_buffer("texts", torch.zeros(spec.n_train, spec.bits))
+        self.register_buffer("shared", torch.ones(spec.n_train, spec.bits))
         self._labels: Tensor | None = None
         self._sums: dict[Modality, Tensor] = {}
 
@@ -87,7 +88,7 @@ class Dcmh(Method):
 
     def prepare(self, train: TrainSet) -> None:
         """Fill F and G with the outputs of the untrained networks, and set B."""
-        spoken = torch.cat([heard(chunk) for chunk in train.chunks("text")])
+        spoken = torch.cat([has_text(chunk) for chunk in train.chunks("text")])
         self.images.copy_(self.outputs(train))
         self.texts.copy_(self.outputs(train, "text") * spoken[:, None])
         self.shared.copy_(signs(self.images + self.texts))
@@ -103,16 +104,16 @@ class Dcmh(Method):
 
     def step(self, batch: Batch, optimizers: Sequence[Optimizer]) -> Mapping[str, Tensor]:
         """Train the image tower, then the text tower, on one batch."""
-        spoken = heard(batch.captions)
+        spoken = has_text(batch.require_texts())
         every = torch.ones_like(spoken)
-        turns = zip(self.towers(), (batch.features, batch.captions), (every, spoken), optimizers, strict=True)
+        turns = zip(self.towers(), (batch.features, batch.require_texts()), (every, spoken), optimizers, strict=True)
         terms: dict[str, Tensor] = {}
         for modality, features, rows, optimizer in turns:
             if not rows.any():
                 continue
             logits = self.towers()[modality](features[rows])
             with full_precision(logits):
-                parts = self.turn(modality, batch.rows[rows], batch.targets[rows], logits.float())
+                parts = self.turn(modality, batch.rows[rows], batch.require_labels()[rows], logits.float())
             optimizer.minimise(torch.stack(list(parts.values())).sum())
             terms |= {f"{modality} {name}": term for name, term in parts.items()}
         return terms
@@ -134,12 +135,12 @@ class Dcmh(Method):
         own[rows] = now
         self._sums[modality] = known + now.sum(0)
         total = known + moved + logits.sum(0)
-        columns = partners(self.spec.rows, self.partners, logits.device)
+        columns = partners(self.spec.n_train, self.partners, logits.device)
         pairs = pairs_between(labels, self._labels[columns], rows, columns, self_pairs=True)
         values = likelihood(logits @ other[columns].T / 2, pairs.same)
         if self.weighted:
             values = pairs.weights * values
-        area = self.spec.rows * len(rows)
+        area = self.spec.n_train * len(rows)
         return {
             "likelihood": pairs.mean(values),
             "quantization": self.gamma * (self.shared[rows] - logits).square().sum() / area,

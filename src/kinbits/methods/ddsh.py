@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinbits._util import places_in_runs
+from kinbits._util import cumcount
 from kinbits.errors import UsageError
 from kinbits.heads import Linear
 from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet, labelled, similar
@@ -62,14 +62,16 @@ class Ddsh(Method):
 
     def __init__(self, spec: Spec, *, samples: int = 0, inner: int = 3, soft: bool = True, refine: bool = True) -> None:
         super().__init__(spec)
-        m = samples or max(2, min(100, spec.rows // 5))
-        if not 2 <= m < spec.rows or inner < 1:
-            raise UsageError(f"samples {m} of {spec.rows} rows, inner {inner}: need 2 <= samples < rows and inner >= 1")
+        m = samples or max(2, min(100, spec.n_train // 5))
+        if not 2 <= m < spec.n_train or inner < 1:
+            raise UsageError(
+                f"samples {m} of {spec.n_train} rows, inner {inner}: need 2 <= samples < rows, inner >= 1"
+            )
         self.inner, self.soft, self.refine = inner, soft, refine
-        self.head = Linear(spec.features, spec.bits, std=0.01)
-        flips = torch.from_numpy(spec.rng.integers(0, 2, (spec.rows, spec.bits), dtype="int8"))
+        self.head = Linear(spec.feature_dim, spec.bits, std=0.01)
+        flips = torch.from_numpy(spec.rng.integers(0, 2, (spec.n_train, spec.bits), dtype="int8"))
         self.register_buffer("codes", 2 * flips - 1)
-        self.register_buffer("sample", torch.full((m,), spec.rows))
+        self.register_buffer("sample", torch.full((m,), spec.n_train))
         self.register_buffer("ratio", torch.ones(()))
         self._targets: Tensor | None = None
 
@@ -88,13 +90,13 @@ class Ddsh(Method):
             rows = rows[_in_turns(labels[torch.from_numpy(rows)].cpu().numpy(), rng)][:count]
         else:
             rows = rng.choice(rows, count, replace=False)
-        self.sample.fill_(self.spec.rows)
+        self.sample.fill_(self.spec.n_train)
         self.sample[:count] = torch.from_numpy(rows).to(self.sample.device).sort().values
         self.ratio.fill_(soft_ratio(labels, self._omega, self.spec.classes) if self.soft else 1.0)
 
     @property
     def _omega(self) -> Tensor:
-        return self.sample[self.sample < self.spec.rows]
+        return self.sample[self.sample < self.spec.n_train]
 
     def _rest(self, labels: Tensor) -> Tensor:
         """Tell which rows are in Gamma, bool ``(n,)``."""
@@ -120,9 +122,9 @@ class Ddsh(Method):
             raise UsageError("method 'ddsh' compares with the round's sample; call epoch_rows and start_epoch first")
         u, K, r = torch.tanh(logits), self.spec.bits, self.ratio
         self.codes[batch.rows] = torch.where(u > 0, 1, -1).to(torch.int8)
-        wanted = K * ((1 + r) * similar(batch.targets, self._targets) - r)
+        wanted = K * ((1 + r) * similar(batch.require_labels(), self._targets) - r)
         apart = (u @ self.codes[self._omega].to(u).T - wanted).square().mean(1)
-        known = labelled(batch.targets)
+        known = labelled(batch.require_labels())
         return {"fit": (known * apart).sum() / known.sum().clamp_min(1)}
 
 
@@ -158,4 +160,4 @@ def _in_turns(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     order = rng.permutation(len(labels))
     first = labels if labels.ndim == 1 else (labels * rng.random(labels.shape)).argmax(1)
     grouped = order[np.argsort(first[order], kind="stable")]
-    return grouped[np.lexsort((rng.random(len(grouped)), places_in_runs(first[grouped])))]
+    return grouped[np.lexsort((rng.random(len(grouped)), cumcount(first[grouped])))]

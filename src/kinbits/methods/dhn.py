@@ -58,12 +58,12 @@ class Dhn(Method):
         if quantization < 0:
             raise UsageError(f"quantization is {quantization}; its weight must be at least 0")
         self.quantization, self.tanh, self.weighted, self.self_pairs = quantization, tanh, weighted, self_pairs
-        self.head = LinearBatchNorm(spec.features, spec.bits)
+        self.head = LinearBatchNorm(spec.feature_dim, spec.bits)
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the likelihood of the batch's pairs, and the pull to -1 and +1."""
         codes = torch.tanh(logits) if self.tanh else logits
-        pairs = pairs_within(batch.targets, self.self_pairs)
+        pairs = pairs_within(batch.require_labels(), self.self_pairs)
         values = likelihood(codes @ codes.T / 2, pairs.same)
         if self.weighted:
             values = pairs.weights * values

@@ -108,18 +108,18 @@ class DistillHash(Method):
             if value not in allowed:
                 raise UsageError(f"{name} is '{value}'; use one of {', '.join(allowed)}")
         self.init, self.first = init, first
-        self.similar = similar or min(usual_neighbours(spec.rows), max(1, spec.rows // 3))
-        self.neighbours = neighbours or min(USUAL, max(1, spec.rows // 2))
+        self.similar = similar or min(usual_neighbours(spec.n_train), max(1, spec.n_train // 3))
+        self.neighbours = neighbours or min(USUAL, max(1, spec.n_train // 2))
         self.kind, self.balance_pairs, self.quantization = loss, balance_pairs, quantization
-        wide = spec.features, spec.bits
+        wide = spec.feature_dim, spec.bits
         self.head = Mlp(*wide, hidden=hidden) if hidden else Linear(*wide)
-        self.distances = Distances(spec.features, centre=centre)
-        self.distilled = Distilled(spec.rows, spec.bits, self.neighbours, probability, rule)
+        self.distances = Distances(spec.feature_dim, centre=centre)
+        self.distilled = Distilled(spec.n_train, spec.bits, self.neighbours, probability, rule)
         self.register_buffer("kept", torch.zeros(2))
         self.pairs: Any = None
 
     @property
-    def complete(self) -> bool:
+    def codes_ready(self) -> bool:
         """Whether the network that is kept is being trained."""
         return self.distilled.ready or self.first == 1
 
@@ -191,4 +191,4 @@ class DistillHash(Method):
 
     def set_extra_state(self, state: Tensor) -> None:
         """Put the noisy pairs of a checkpoint back."""
-        self.pairs = unpacked(state, self.spec.rows)
+        self.pairs = unpacked(state, self.spec.n_train)

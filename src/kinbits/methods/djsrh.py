@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kinbits._util import Modality
 from kinbits.errors import UsageError
 from kinbits.heads import Head, Linear, Mlp
-from kinbits.methods.base import Batch, Method, Modality, Recipe, Spec, TrainSet
-from kinbits.methods.blocks.texts import heard
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods.blocks.texts import has_text
 from kinbits.methods.registry import register
 
 RANGES = ("auto", "nonnegative", "signed")
@@ -54,9 +55,9 @@ class Djsrh(Method):
     """
 
     supervision: ClassVar = "none"
-    text: ClassVar[bool] = True
+    reads_text: ClassVar[bool] = True
     recipe = Recipe(epochs=40, batch_size=64, lr=1e-3)
-    momentum = 1.0
+    ema_decay = 1.0
     image_mean: Tensor
     text_mean: Tensor
     signed: Tensor
@@ -84,11 +85,11 @@ class Djsrh(Method):
             raise UsageError(f"feature_range is '{feature_range}'; use one of {', '.join(RANGES)}")
         self.beta, self.eta, self.mu, self.lam, self.anneal = beta, eta, mu, lam, anneal
         self.centred, self.feature_range = centred, feature_range
-        self.head: Head = Linear(spec.features, spec.bits)
-        self.text_head = Mlp(spec.words, spec.bits, hidden=hidden)
+        self.head: Head = Linear(spec.feature_dim, spec.bits)
+        self.text_head = Mlp(spec.require_text_dim(), spec.bits, hidden=hidden)
         self.alpha = 1.0
-        self.register_buffer("image_mean", torch.zeros(spec.features))
-        self.register_buffer("text_mean", torch.zeros(spec.words))
+        self.register_buffer("image_mean", torch.zeros(spec.feature_dim))
+        self.register_buffer("text_mean", torch.zeros(spec.require_text_dim()))
         self.register_buffer("signed", torch.ones(2, dtype=torch.bool))
 
     def prepare(self, train: TrainSet) -> None:
@@ -97,7 +98,7 @@ class Djsrh(Method):
         for place, (modality, mean) in enumerate(zip(modalities, (self.image_mean, self.text_mean), strict=True)):
             count, total, negative = 0, torch.zeros_like(mean, dtype=torch.float64), False
             for chunk in train.chunks(modality):
-                chunk = chunk[heard(chunk)] if modality == "text" else chunk
+                chunk = chunk[has_text(chunk)] if modality == "text" else chunk
                 count, total = count + len(chunk), total + chunk.double().sum(0)
                 negative = negative or bool((chunk < 0).any())
             if self.centred:
@@ -111,11 +112,11 @@ class Djsrh(Method):
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the fit across modalities and the two within."""
-        told = heard(batch.captions)
-        captions = batch.captions[told]
+        told = has_text(batch.require_texts())
+        captions = batch.require_texts()[told]
         if not len(captions):
             return {"across": 0 * logits.sum()}
-        target = self.mu * self.joint(batch.slow[told], captions)
+        target = self.mu * self.joint(batch.reference_features[told], captions)
         images, texts = (
             F.normalize(torch.tanh(self.alpha * z), dim=1) for z in (logits[told], self.text_head(captions))
         )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from kinbits.errors import UsageError
 from kinbits.heads import Linear
 from kinbits.methods.base import Batch, Method, Optimizer, Recipe, Spec, TrainSet, labelled
-from kinbits.methods.blocks.ema import follow, slow_copy
+from kinbits.methods.blocks.ema import ema_copy, update_ema
 from kinbits.methods.blocks.pairwise import balance, likelihood
 from kinbits.methods.blocks.signs import signs
 from kinbits.methods.registry import register
@@ -23,7 +23,7 @@ Base = Literal["squared", "likelihood"]
 class Dmuh(Method):
     """Learn codes from pairs, and look longer at bits and images that are not yet settled.
 
-    A copy of backbone and head follows the network, theta' <- momentum theta' + (1 - momentum) theta after each step.
+    A copy of backbone and head follows the network, theta' <- ema_decay theta' + (1 - ema_decay) theta after each step.
     With u_i = tanh(z_i) the network's and v_i the copy's output on the same pixels, no gradient through v::
 
         delta_ik = |u_ik - v_ik|                                  uncertainty of a bit
@@ -39,14 +39,14 @@ class Dmuh(Method):
     (``base="likelihood"``). tanh: it bounds delta by 2. The weights' form: raw ones, 1 + delta
     (``normalise=False``), change nothing, as delta is about 0.1. Where they stand: images in the pairs, bits in the
     quantization, which is a sum over bits. The warm-up of eta: untrained codes share most signs, and the quantization
-    would lock them in. No penalty: weights are what the abstract speaks of. momentum 0 makes v = u, all weights 1.
+    would lock them in. No penalty: weights are what the abstract speaks of. ema_decay 0 makes v = u, all weights 1.
 
     A batch without other pairs has no r, and no pair term; unlabelled rows are in no pair. The copy takes batch
     statistics from its own batch and drops nothing out.
 
     Args:
         spec: The task.
-        momentum: The copy's share of the past, 0 to below 1; 0.9 for runs of less than 1,000 steps.
+        ema_decay: The copy's share of the past, 0 to below 1; 0.9 for runs of less than 1,000 steps.
         beta: How much more the uncertain weighs; 0 weighs all alike.
         weights: What is weighed: ``"both"``, ``"bits"``, ``"images"`` or ``"none"``.
         normalise: Divide delta by its mean, and weights by theirs; otherwise 1 + beta delta.
@@ -67,7 +67,7 @@ class Dmuh(Method):
         self,
         spec: Spec,
         *,
-        momentum: float = 0.99,
+        ema_decay: float = 0.99,
         beta: float = 1.0,
         weights: Literal["both", "bits", "images", "none"] = "both",
         normalise: bool = True,
@@ -79,8 +79,10 @@ class Dmuh(Method):
         activation: Literal["tanh", "none"] = "tanh",
     ) -> None:
         super().__init__(spec)
-        if not 0 <= momentum < 1 or not 0 <= warmup <= 1:
-            raise UsageError(f"momentum {momentum} and warmup {warmup}: need momentum from 0 to below 1, warmup 0 to 1")
+        if not 0 <= ema_decay < 1 or not 0 <= warmup <= 1:
+            raise UsageError(
+                f"ema_decay {ema_decay}, warmup {warmup}: need ema_decay from 0 to below 1, warmup 0 to 1"
+            )
         if min(beta, eta, penalty) < 0 or ramp < 1:
             raise UsageError(
                 f"beta {beta}, eta {eta}, penalty {penalty}, ramp {ramp}: need beta, eta, penalty >= 0 and ramp >= 1"
@@ -92,12 +94,12 @@ class Dmuh(Method):
         ):
             if value not in known:
                 raise UsageError(f"{name} is '{value}'; use one of {', '.join(known)}")
-        self.momentum, self.beta, self.weights, self.normalise = momentum, beta, weights, normalise
+        self.ema_decay, self.beta, self.weights, self.normalise = ema_decay, beta, weights, normalise
         self.eta, self.warmup, self.ramp, self.penalty = eta, warmup, ramp, penalty
         self.base: Base = base
         self.activation = torch.tanh if activation == "tanh" else nn.Identity()
-        self.head = Linear(spec.features, spec.bits)
-        self.past = slow_copy(self.head)
+        self.head = Linear(spec.feature_dim, spec.bits)
+        self.ema_head = ema_copy(self.head)
         self.share = 0.0
 
     def parameter_lists(self) -> list[list[nn.Parameter]]:
@@ -106,7 +108,7 @@ class Dmuh(Method):
 
     def prepare(self, train: TrainSet) -> None:
         """Start the copy from the head as it is, input centring included."""
-        follow(self.past, self.head, 0.0)
+        update_ema(self.ema_head, self.head, 0.0)
 
     def start_epoch(self, epoch: int, train: TrainSet) -> None:
         """Warm the quantization up."""
@@ -115,16 +117,16 @@ class Dmuh(Method):
     def step(self, batch: Batch, optimizers: Sequence[Optimizer]) -> Mapping[str, Tensor]:
         """Train on one batch, then let the copy follow."""
         terms = super().step(batch, optimizers)
-        follow(self.past, self.head, self.momentum or 0.0)
+        update_ema(self.ema_head, self.head, self.ema_decay or 0.0)
         return terms
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the weighted pairs and quantization, and the penalty where there is one."""
         u = self.activation(logits)
         with torch.no_grad():
-            v = self.activation(self.past(batch.slow))
+            v = self.activation(self.ema_head(batch.reference_features))
             bits, images = self.weigh((u - v).abs())
-        known = labelled(batch.targets).float() * images
+        known = labelled(batch.require_labels()).float() * images
         counted = (known[:, None] * known[None, :]).fill_diagonal_(0)
         rounded = signs(u)
         terms = {

@@ -59,8 +59,8 @@ class Dpsh(Method):
         if eta < 0 or partners < 1:
             raise UsageError(f"eta {eta} and partners {partners}: need eta >= 0 and partners >= 1")
         self.eta, self.partners, self.weighted, self.self_pairs = eta, partners, weighted, self_pairs
-        self.head = LinearBatchNorm(spec.features, spec.bits)
-        self.register_buffer("latest", torch.zeros(spec.rows, spec.bits))
+        self.head = LinearBatchNorm(spec.feature_dim, spec.bits)
+        self.register_buffer("latest", torch.zeros(spec.n_train, spec.bits))
         self._labels: Tensor | None = None
 
     def prepare(self, train: TrainSet) -> None:
@@ -76,8 +76,8 @@ class Dpsh(Method):
         if self._labels is None:
             raise UsageError("method 'dpsh' compares with the whole training set; call start_epoch first")
         self.latest[batch.rows] = logits.detach()
-        others = partners(self.spec.rows, self.partners, logits.device)
-        pairs = pairs_between(batch.targets, self._labels[others], batch.rows, others, self.self_pairs)
+        others = partners(self.spec.n_train, self.partners, logits.device)
+        pairs = pairs_between(batch.require_labels(), self._labels[others], batch.rows, others, self.self_pairs)
         values = likelihood(logits @ self.latest[others].T / 2, pairs.same)
         if self.weighted:
             values = pairs.weights * values

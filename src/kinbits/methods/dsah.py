@@ -103,7 +103,7 @@ class Dsah(Method):
         self.every, self.strictness, self.diagonal = every, strictness, diagonal
         self.alpha, self.beta, self.pic, self.temperature = alpha, beta, pic, temperature
         self.detach_pic, self.quant_on = detach_pic, quant_on
-        self.head = Mlp(spec.features, spec.bits, hidden=hidden)
+        self.head = Mlp(spec.feature_dim, spec.bits, hidden=hidden)
         self.pairs: Any = None
 
     def prepare(self, train: TrainSet) -> None:
@@ -158,4 +158,4 @@ class Dsah(Method):
 
     def set_extra_state(self, state: Tensor) -> None:
         """Put the graph of a checkpoint back."""
-        self.pairs = unpacked(state, self.spec.rows)
+        self.pairs = unpacked(state, self.spec.n_train)

@@ -72,9 +72,9 @@ class Dsdh(Method):
             raise UsageError(f"sweeps {sweeps}, partners {partners}: need at least 1 of each")
         self.mu, self.nu, self.eta, self.sweeps = mu, nu, eta, sweeps
         self.partners, self.self_pairs = partners, self_pairs
-        self.head = Linear(spec.features, spec.bits)
-        self.register_buffer("codes", torch.ones(spec.rows, spec.bits, dtype=torch.int8))
-        self.register_buffer("recorded", torch.zeros(spec.rows, spec.bits))
+        self.head = Linear(spec.feature_dim, spec.bits)
+        self.register_buffer("codes", torch.ones(spec.n_train, spec.bits, dtype=torch.int8))
+        self.register_buffer("recorded", torch.zeros(spec.n_train, spec.bits))
         self.register_buffer("classifier", torch.zeros(spec.bits, spec.classes))
         self._labels: Tensor | None = None
 
@@ -95,9 +95,9 @@ class Dsdh(Method):
         if self._labels is None:
             raise UsageError("method 'dsdh' compares with the whole training set; call start_epoch first")
         self.recorded[batch.rows] = logits.detach().to(self.recorded)
-        rows = partners(self.spec.rows, self.partners, logits.device)
-        pairs = pairs_between(batch.targets, self._labels[rows], batch.rows, rows, self.self_pairs)
-        known = labelled(batch.targets)
+        rows = partners(self.spec.n_train, self.partners, logits.device)
+        pairs = pairs_between(batch.require_labels(), self._labels[rows], batch.rows, rows, self.self_pairs)
+        known = labelled(batch.require_labels())
         apart = (self.codes[batch.rows] - logits).square().mean(1)
         return {
             "likelihood": pairs.mean(likelihood(logits @ self.recorded[rows].T / 2, pairs.same)),

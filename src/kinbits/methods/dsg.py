@@ -87,10 +87,10 @@ class Dsg(Method):
             raise UsageError(f"clustering is '{clustering}'; use kmeans or spectral")
         self.threshold, self.positives, self.clusters, self.clustering = threshold, positives, clusters, clustering
         self.confidence, self.distill, self.exact = confidence, distill, exact
-        wide = spec.features, spec.bits
+        wide = spec.feature_dim, spec.bits
         self.head = Mlp(*wide, hidden=hidden) if hidden else Linear(*wide)
-        self.distances = Distances(spec.features, centre=centre)
-        self.register_buffer("cluster_of", torch.zeros(spec.rows, dtype=torch.int64))
+        self.distances = Distances(spec.feature_dim, centre=centre)
+        self.register_buffer("cluster_of", torch.zeros(spec.n_train, dtype=torch.int64))
         self.register_buffer("shape", torch.zeros(4, dtype=torch.float64))
 
     def prepare(self, train: TrainSet) -> None:

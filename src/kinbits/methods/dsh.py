@@ -46,11 +46,11 @@ class Dsh(Method):
         if margin < 0 or alpha < 0:
             raise UsageError(f"margin {margin} and alpha {alpha}: need both >= 0; margin 0 means twice the bits")
         self.margin, self.alpha, self.self_pairs = margin or 2 * spec.bits, alpha, self_pairs
-        self.head = LinearBatchNorm(spec.features, spec.bits)
+        self.head = LinearBatchNorm(spec.feature_dim, spec.bits)
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the contrastive term of the batch's pairs, and the pull to -1 and +1."""
-        pairs = pairs_within(batch.targets, self.self_pairs)
+        pairs = pairs_within(batch.require_labels(), self.self_pairs)
         square = logits.square().sum(1)
         apart = (square[:, None] + square - 2 * logits @ logits.T).clamp_min(0)
         values = torch.where(pairs.same > 0, apart, (self.margin - apart).clamp_min(0)) / 2

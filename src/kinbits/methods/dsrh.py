@@ -72,7 +72,8 @@ class Dsrh(Method):
             )
         self.margin, self.balance = margin or max(1.0, spec.bits / 8), balance
         self.weighted, self.cap, self.group = weighted, cap, group
-        self.head = Linear(spec.features, spec.bits, std=spec.features**-0.5)  # slopes vanish where codes are near 0
+        # slopes vanish where codes are near 0
+        self.head = Linear(spec.feature_dim, spec.bits, std=spec.feature_dim**-0.5)
 
     def epoch_rows(self, epoch: int, train: TrainSet) -> Tensor | None:
         """Draw groups of an anchor and its list, as many rows as the training set has."""
@@ -85,9 +86,9 @@ class Dsrh(Method):
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the ranking term and the balance term."""
         h = torch.tanh(logits / 2)
-        known = labelled(batch.targets)
+        known = labelled(batch.require_labels())
         counted = (batch.rows[:, None] != batch.rows[None, :]) & known[:, None] & known[None, :]
-        levels = shared(batch.targets)
+        levels = shared(batch.require_labels())
         if self.cap:
             levels = levels.clamp_max(self.cap)
         distance = (self.spec.bits - h @ h.T) / 2

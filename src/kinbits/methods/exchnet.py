@@ -61,7 +61,7 @@ class ExchNet(Asymmetric):
     Large-Scale Fine-Grained Image Retrieval", ECCV 2020.
     """
 
-    maps = True
+    reads_maps = True
     multi_label = False
     recipe = Recipe(epochs=30, batch_size=64, lr=1e-3)
     head: PartAttention
@@ -92,7 +92,7 @@ class ExchNet(Asymmetric):
         if not 0 <= threshold <= 1 or not 0 <= exchange <= 1:
             raise UsageError(f"threshold {threshold}, exchange {exchange}: both lie between 0 and 1")
         self.spatial, self.channel, self.threshold, self.exchange = spatial, channel, threshold, exchange
-        self.head = PartAttention(spec.features, spec.bits, spec.shape, parts, width)
+        self.head = PartAttention(spec.feature_dim, spec.bits, spec.require_map_shape(), parts, width)
         self.register_buffer("anchors", torch.zeros(spec.classes, parts, width))
         self.register_buffer("anchored", torch.zeros(spec.classes, dtype=torch.bool))
 
@@ -107,7 +107,7 @@ class ExchNet(Asymmetric):
         attention, parts, whole = self.head.look(batch.features)
         with full_precision(parts):
             attention, parts, whole = attention.float(), parts.float(), whole.float()
-            labels = batch.targets
+            labels = batch.require_labels()
             self._sums.index_add_(0, labels, parts.detach())
             self._counts.index_add_(0, labels, torch.ones_like(labels, dtype=torch.float32))
             logits = self.head.logits(self.exchanged(parts, labels), whole)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from kinbits.errors import UsageError
 from kinbits.heads import LinearBatchNorm
 from kinbits.methods.base import Batch, Method, Recipe, Spec, labelled
-from kinbits.methods.blocks.signs import off_signs, signs, straight_through
+from kinbits.methods.blocks.signs import quantization_error, signs, straight_through
 from kinbits.methods.registry import register
 
 
@@ -45,18 +45,18 @@ class GreedyHash(Method):
         if alpha < 0 or power < 1:
             raise UsageError(f"alpha {alpha} and power {power}: need alpha >= 0 and power >= 1")
         self.alpha, self.power = alpha, power
-        self.head = LinearBatchNorm(spec.features, spec.bits)
+        self.head = LinearBatchNorm(spec.feature_dim, spec.bits)
         self.classifier = nn.Linear(spec.bits, spec.classes, bias=False)
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the classification loss of the signs, and the penalty on values away from -1 and +1."""
         codes = straight_through(logits, signs(logits))
-        scores, known = self.classifier(codes), labelled(batch.targets)
-        if batch.targets.ndim == 1:
-            each = F.cross_entropy(scores, batch.targets.clamp_min(0), reduction="none")
+        scores, known = self.classifier(codes), labelled(batch.require_labels())
+        if batch.require_labels().ndim == 1:
+            each = F.cross_entropy(scores, batch.require_labels().clamp_min(0), reduction="none")
         else:
-            each = F.binary_cross_entropy_with_logits(scores, batch.targets.float(), reduction="none").mean(1)
+            each = F.binary_cross_entropy_with_logits(scores, batch.require_labels().float(), reduction="none").mean(1)
         return {
             "classes": (each * known).sum() / known.sum().clamp_min(1),
-            "penalty": self.alpha * off_signs(logits, self.power),
+            "penalty": self.alpha * quantization_error(logits, self.power),
         }

@@ -12,7 +12,7 @@ from kinbits.errors import UsageError
 from kinbits.heads import Mlp
 from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
 from kinbits.methods.blocks.cosines import cosine_misfit
-from kinbits.methods.blocks.signs import off_signs, signs, straight_through
+from kinbits.methods.blocks.signs import quantization_error, signs, straight_through
 from kinbits.methods.registry import register
 
 
@@ -44,7 +44,7 @@ class GreedyHashUnsupervised(Method):
     """
 
     supervision: ClassVar = "none"
-    momentum = 1.0  # a trained backbone is compared with its unchanged copy
+    ema_decay = 1.0  # a trained backbone is compared with its unchanged copy
     mean: Tensor
     recipe = Recipe(epochs=20, batch_size=64, lr=3e-4, weight_decay=1e-3)
 
@@ -57,8 +57,8 @@ class GreedyHashUnsupervised(Method):
                 f"alpha {alpha}, power {power} and hidden {hidden}: need alpha >= 0, power >= 1 and hidden >= 1"
             )
         self.alpha, self.power, self.centred = alpha, power, centred
-        self.head = Mlp(spec.features, spec.bits, hidden=hidden)
-        self.register_buffer("mean", torch.zeros(spec.features))
+        self.head = Mlp(spec.feature_dim, spec.bits, hidden=hidden)
+        self.register_buffer("mean", torch.zeros(spec.feature_dim))
 
     def prepare(self, train: TrainSet) -> None:
         """Take the mean of the training features."""
@@ -69,6 +69,6 @@ class GreedyHashUnsupervised(Method):
         """Return the misfit of the cosines, and the penalty on values away from -1 and +1."""
         codes = straight_through(logits, signs(logits))
         return {
-            "cosines": cosine_misfit(codes, batch.slow - self.mean),
-            "penalty": self.alpha * off_signs(logits, self.power),
+            "cosines": cosine_misfit(codes, batch.reference_features - self.mean),
+            "penalty": self.alpha * quantization_error(logits, self.power),
         }

@@ -49,7 +49,7 @@ class HashNet(Method):
         if alpha < 0 or grow <= 0:
             raise UsageError(f"alpha {alpha} and grow {grow}: need alpha >= 0 and grow > 0")
         self.alpha, self.grow, self.self_pairs = alpha or 10 / spec.bits, grow, self_pairs
-        self.head = Linear(spec.features, spec.bits, std=0.01)
+        self.head = Linear(spec.feature_dim, spec.bits, std=0.01)
         self.register_buffer("beta", torch.ones(()))
 
     def start_epoch(self, epoch: int, train: TrainSet) -> None:
@@ -59,6 +59,6 @@ class HashNet(Method):
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the weighted likelihood of the batch's pairs."""
         codes = torch.tanh(self.beta * logits.float())
-        pairs = pairs_within(batch.targets, self.self_pairs)
+        pairs = pairs_within(batch.require_labels(), self.self_pairs)
         values = likelihood(self.alpha * codes @ codes.T, pairs.same)
         return {"likelihood": pairs.mean(pairs.weights * values)}

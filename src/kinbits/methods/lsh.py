@@ -21,4 +21,4 @@ class Lsh(Projection):
 
     def projection(self, train: TrainSet) -> Tensor:
         """Return Gaussian rows."""
-        return torch.from_numpy(self.spec.rng.standard_normal((self.spec.bits, self.spec.features)))
+        return torch.from_numpy(self.spec.rng.standard_normal((self.spec.bits, self.spec.feature_dim)))

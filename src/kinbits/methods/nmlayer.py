@@ -87,7 +87,7 @@ class NmLayer(Method):
         self.first, self.active, self.score, self.sample = first, active, score, sample
         self.lengths = lengths(start or 2 * spec.bits, spec.bits, layers)
         bases = [build_base(base, replace(spec, bits=length), self.name) for length in self.lengths]
-        self.head = Merged(spec.features, spec.bits, bases[0].head.config())
+        self.head = Merged(spec.feature_dim, spec.bits, bases[0].head.config())
         self.head.layers = bases[0].head
         self.head.merge = torch.eye(self.lengths[0])
         for built in bases:
@@ -101,7 +101,7 @@ class NmLayer(Method):
         return self.lengths.index(self.head.width)
 
     @property
-    def complete(self) -> bool:
+    def codes_ready(self) -> bool:
         """Whether the code has its final length."""
         return self.head.width == self.spec.bits
 
@@ -131,7 +131,7 @@ class NmLayer(Method):
     def end_epoch(self, epoch: int, train: TrainSet) -> None:
         """Sum the graph up at the end of an active phase, and freeze the layer when its time has come."""
         self.current.end_epoch(epoch, train)
-        while not self.complete:
+        while not self.codes_ready:
             due = self.due(train.epochs)[self.stage]
             if epoch + 1 <= due - self.active:
                 return

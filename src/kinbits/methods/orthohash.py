@@ -67,13 +67,13 @@ class OrthoHash(Method):
             raise UsageError(f"scale {scale} and margin {margin}: need scale >= 0 and 0 <= margin < C / (C - 1)")
         self.scale = scale or max(2.0, math.sqrt(2 * math.log(max(spec.classes - 1, 2))))
         self.margin, self.angular, self.quantization = margin, angular, quantization
-        self.head = LinearBatchNorm(spec.features, spec.bits)
+        self.head = LinearBatchNorm(spec.feature_dim, spec.bits)
         drawn = binary_targets(spec.classes, spec.bits, spec.rng, kind=targets)
         self.register_buffer("targets", torch.from_numpy(drawn).float())
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the softmax term, and the quantization term when it has weight."""
-        wanted = self._wanted(batch.targets)
+        wanted = self._wanted(batch.require_labels())
         cosine = F.normalize(logits.float(), dim=1) @ F.normalize(self.targets, dim=1).T
         present = (wanted > 0).float()
         if self.angular:

@@ -60,7 +60,7 @@ class RankHash(Method):
     """
 
     supervision: ClassVar = "none"
-    momentum = 1.0  # a trained backbone is ranked as its unchanged copy would
+    ema_decay = 1.0  # a trained backbone is ranked as its unchanged copy would
     recipe = Recipe(epochs=60, batch_size=256, lr=1e-3)
     near: Tensor
     variance: Tensor
@@ -92,12 +92,12 @@ class RankHash(Method):
         self.rank, self.targets, self.temperature, self.margin = rank, targets, temperature or spec.bits / 5, margin
         self.reconstruction, self.joint, self.balance = reconstruction, joint, balance
         width = hidden or max(256, 4 * spec.bits)
-        self.head = Mlp(spec.features, spec.bits, hidden=width)
+        self.head = Mlp(spec.feature_dim, spec.bits, hidden=width)
         if reconstruction:
-            self.decoder = Decoder(spec.bits, spec.features, hidden=width)
-        large = neighbours and spec.rows > 10 * self.recipe.batch_size
+            self.decoder = Decoder(spec.bits, spec.feature_dim, hidden=width)
+        large = neighbours and spec.n_train > 10 * self.recipe.batch_size
         self.register_buffer("variance", torch.ones(()))
-        self.register_buffer("near", torch.zeros(spec.rows if large else 0, neighbours, dtype=torch.int32))
+        self.register_buffer("near", torch.zeros(spec.n_train if large else 0, neighbours, dtype=torch.int32))
 
     def prepare(self, train: TrainSet) -> None:
         """Refuse features that rank nothing, and list each row's neighbours if batches are drawn from them."""
@@ -105,7 +105,7 @@ class RankHash(Method):
             raise DataError(f"{self.targets} targets among {len(train)} images; give fewer targets, or more images")
         if train.frozen:
             require_varied(train)
-        self.variance.fill_(moments(map(self.head.standard, train.chunks()), self.spec.features)[1])
+        self.variance.fill_(moments(map(self.head.standard, train.chunks()), self.spec.feature_dim)[1])
         if len(self.near):
             self.near.copy_(torch.from_numpy(nearest(train, self.near.shape[1] + 1)[:, 1:]))
 
@@ -120,7 +120,7 @@ class RankHash(Method):
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return what the order of the codes, the decoder and the balance lose."""
-        inputs, before = (self.head.standard(x).detach() for x in (batch.features, batch.slow))
+        inputs, before = (self.head.standard(x).detach() for x in (batch.features, batch.reference_features))
         soft = torch.tanh(logits)
         codes = straight_through(soft, signs(logits))
         terms = {}

@@ -1,38 +1,34 @@
-"""The registry of methods: a decorator on the class is the only place where a name is written."""
+"""The registry of methods: a decorator on the class is the only place where a name is written.
+
+A method's file is run when the method is first asked for; names and descriptions are read from the files.
+"""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from kinbits._util import import_all
+from kinbits._util import require
 from kinbits.errors import DataError, UsageError, unknown_name
-from kinbits.methods.base import Method, Spec
+from kinbits.methods.catalogue import MethodInfo, method_files, parameters
+
+if TYPE_CHECKING:
+    from kinbits.methods.base import Method, Spec
 
 _REGISTRY: dict[str, type[Method]] = {}
 M = TypeVar("M", bound="type[Method]")
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One hyper-parameter of a method, read from the signature of its ``__init__``."""
-
-    name: str
-    kind: str
-    default: Any
 
 
 def register(name: str) -> Callable[[M], M]:
     """Register a method class under the name that Python, the command line and YAML use."""
 
     def add(cls: M) -> M:
-        if name in _REGISTRY and _REGISTRY[name].__qualname__ != cls.__qualname__:
-            raise UsageError(f"two methods are called '{name}': {_REGISTRY[name].__qualname__}, {cls.__qualname__}")
+        holder = _REGISTRY[name].__qualname__ if name in _REGISTRY else method_files().get(name, ("", ""))[1]
+        if holder not in ("", cls.__qualname__):
+            raise UsageError(f"two methods are called '{name}': {holder}, {cls.__qualname__}")
         cls.name = name
         _REGISTRY[name] = cls
         return cls
@@ -42,8 +38,28 @@ def register(name: str) -> Callable[[M], M]:
 
 def list_methods() -> list[str]:
     """List the names of all registered methods."""
-    import_all("kinbits.methods")
-    return sorted(_REGISTRY)
+    return sorted({*method_files(), *_REGISTRY})
+
+
+def describe_method(name: str) -> MethodInfo:
+    """Describe a method, if possible without running its file: supervision, recipe, parameters, docstring.
+
+    Args:
+        name: As for `get_method`.
+
+    Raises:
+        UsageError: No method has this name.
+
+    Example:
+        >>> describe_method("csq").supervision
+        'labels'
+    """
+    if name in method_files() and name not in _REGISTRY:
+        try:
+            return MethodInfo.from_source(name, *method_files()[name])
+        except (LookupError, ValueError):  # the class computes some of it
+            pass
+    return MethodInfo.from_class(get_method(name))
 
 
 def _from_file(path: Path) -> type[Method]:
@@ -55,8 +71,8 @@ def _from_file(path: Path) -> type[Method]:
     assert spec is not None
     assert spec.loader is not None
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
-    fresh = [name for name in _REGISTRY if name not in before]
-    mine = fresh or [n for n, cls in _REGISTRY.items() if cls.__module__ == path.stem]
+    registered = [name for name, cls in _REGISTRY.items() if cls.__module__ == path.stem]
+    mine = [name for name in registered if name not in before] or registered
     if len(mine) != 1:
         raise UsageError(f'{path} registers {len(mine)} methods; it must hold one class with @register("...")')
     return _REGISTRY[mine[0]]
@@ -70,24 +86,15 @@ def get_method(name: str) -> type[Method]:
 
     Raises:
         UsageError: No method has this name; the message offers the nearest ones.
+        PlatformError: A package that it needs is not installed.
     """
     if name.endswith(".py"):
         return _from_file(Path(name))
+    if name not in _REGISTRY and name in method_files():
+        require(method_files()[name][0])
     if name not in _REGISTRY:
-        import_all("kinbits.methods")
-    if name not in _REGISTRY:
-        raise unknown_name("method", name, _REGISTRY)
+        raise unknown_name("method", name, list_methods())
     return _REGISTRY[name]
-
-
-def parameters(cls: type[Any]) -> list[Parameter]:
-    """List the hyper-parameters of a method or the like: the keyword-only arguments of its ``__init__``."""
-    signature = inspect.signature(cls.__init__)
-    return [
-        Parameter(p.name, str(p.annotation), p.default)
-        for p in signature.parameters.values()
-        if p.kind is inspect.Parameter.KEYWORD_ONLY
-    ]
 
 
 def build_method(name: str, spec: Spec, **params: Any) -> Method:
@@ -120,29 +127,34 @@ def needs_labels(cls: type[Method], pairs: bool) -> bool:
 
 def check_fit(cls: type[Method], spec: Spec) -> None:
     """Refuse a task that the method cannot learn from, and name methods that can."""
-    if spec.pairs and cls.supervision != "pairs":
-        others = ", ".join(n for n in list_methods() if _REGISTRY[n].supervision == "pairs")
+    if spec.has_pairs and cls.supervision != "pairs":
+        others = ", ".join(n for n in list_methods() if describe_method(n).supervision == "pairs")
         raise UsageError(f"method '{cls.name}' takes no pairs; leave them out, or choose a method that does: {others}")
-    if cls.supervision == "pairs" and not spec.pairs and spec.space is None:
+    if cls.supervision == "pairs" and not spec.has_pairs and spec.label_space is None:
         raise DataError(
             f"method '{cls.name}' learns from pairs, and there are neither pairs nor labels to draw them from; give "
             f"pairs (--pairs FILE_OR_COLMAP_FOLDER), put images in one folder per class, or name a label column"
         )
-    if cls.supervision == "labels" and spec.space is None:
-        free = [n for n in list_methods() if _REGISTRY[n].supervision == "none"]
-        others = ", ".join(n for n in free if not _REGISTRY[n].text)
-        if cls.text and spec.text_features is not None:
-            others = f"{', '.join(n for n in free if _REGISTRY[n].text)}; or, without the texts, {others}"
+    if cls.supervision == "labels" and spec.label_space is None:
+        free = [n for n in list_methods() if describe_method(n).supervision == "none"]
+        others = ", ".join(n for n in free if not describe_method(n).reads_text)
+        if cls.reads_text and spec.text_dim is not None:
+            others = f"{', '.join(n for n in free if describe_method(n).reads_text)}; or, without the texts, {others}"
         raise DataError(
             f"method '{cls.name}' learns from labels, and the data has none; put images in one folder per "
             f"class, name a label column, or choose a method without labels: {others}"
         )
-    if spec.space is not None and spec.space.multi and needs_labels(cls, spec.pairs) and not cls.multi_label:
+    if (
+        spec.label_space is not None
+        and spec.label_space.multi
+        and needs_labels(cls, spec.has_pairs)
+        and not cls.multi_label
+    ):
         others = ", ".join(
-            n for n in list_methods() if _REGISTRY[n].supervision == "labels" and _REGISTRY[n].multi_label
+            n for n in list_methods() if describe_method(n).supervision == "labels" and describe_method(n).multi_label
         )
         raise DataError(f"method '{cls.name}' takes one label per image, and this data has sets; use one of: {others}")
-    if cls.text and spec.text_features is None:
+    if cls.reads_text and spec.text_dim is None:
         raise DataError(
             f"method '{cls.name}' learns from images with text, and the data has no text; give a `text` "
             f"column or a captions file"

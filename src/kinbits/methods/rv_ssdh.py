@@ -52,7 +52,7 @@ class RvSsdh(LatentClassifier):
     Retrieval", arXiv 2002.02333, 2020; R. Arandjelovic, P. Gronat, A. Torii, T. Pajdla, J. Sivic, "NetVLAD", CVPR 2016.
     """
 
-    maps = True
+    reads_maps = True
     recipe = Recipe(epochs=10, batch_size=64, lr=1e-3, weight_decay=5e-4, schedule="step")
     head: VladHead
 
@@ -71,7 +71,9 @@ class RvSsdh(LatentClassifier):
         if centres not in ("random", "netvlad"):
             raise unknown_name("kind of centres", centres, ["random", "netvlad"])
         self.centres, self.alpha = centres, alpha
-        self.head = VladHead(spec.features, spec.bits, spec.shape, clusters, alpha or ALPHA, trainable, transform)
+        self.head = VladHead(
+            spec.feature_dim, spec.bits, spec.require_map_shape(), clusters, alpha or ALPHA, trainable, transform
+        )
 
     def prepare(self, train: TrainSet) -> None:
         """Cluster local descriptors for ``"netvlad"``; random centres need no pass over the data."""
@@ -85,7 +87,7 @@ class RvSsdh(LatentClassifier):
     @torch.no_grad()
     def _sample(self, train: TrainSet) -> np.ndarray:
         """Return descriptors from all training images alike, float32 ``(m, D)``."""
-        channels, height, width = self.spec.shape
+        channels, height, width = self.spec.require_map_shape()
         wanted = min(SAMPLED, SAMPLED_PER_CENTRE * len(self.head.vlad.centres))
         share = min(1.0, wanted / (len(train) * height * width))
         parts: list[Tensor] = []

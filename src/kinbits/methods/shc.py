@@ -86,7 +86,9 @@ class Shc(Csq):
         logits = _classified(train.features(), train.labels, self.spec.classes, self.passes)
         confused, counts = confusion(logits, train.labels, self.mask)
         if not counts.all():
-            names = [self.spec.space.names[c] for c in (counts == 0).nonzero()[:, 0]] if self.spec.space else []
+            names = (
+                [self.spec.label_space.names[c] for c in (counts == 0).nonzero()[:, 0]] if self.spec.label_space else []
+            )
             raise DataError(
                 f"{len(names)} classes have no training image, e.g. {', '.join(map(repr, names[:3]))}; shc learns from "
                 f"images which classes are alike: add some, leave these classes out, or use csq"

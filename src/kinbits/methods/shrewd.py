@@ -82,15 +82,15 @@ class Shrewd(Method):
             )
         self.kl, self.classification, self.gamma, self.rho, self.alpha = kl, classification, gamma, rho, alpha
         self.neighbours = neighbours
-        self.head = Linear(spec.features, spec.bits)
+        self.head = Linear(spec.feature_dim, spec.bits)
         self.classifier = nn.Linear(spec.bits, spec.classes) if classification else None
-        table = label_distances(spec.space, embeddings)
+        table = label_distances(spec.label_space, embeddings)
         self.register_buffer("distances", torch.from_numpy(table.astype(np.float32)))
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the terms over the labelled images of the batch."""
-        known = labelled(batch.targets)
-        z, labels = torch.sigmoid(logits[known]), batch.targets[known]
+        known = labelled(batch.require_labels())
+        z, labels = torch.sigmoid(logits[known]), batch.require_labels()[known]
         if len(z) <= self.neighbours + 1:  # no k-th neighbour
             return {"similarity": 0 * logits.sum()}
         terms = {"similarity": self._similarity(z, self._apart(labels))}

@@ -41,4 +41,4 @@ class Ssdh(LatentClassifier):
 
     def __init__(self, spec: Spec, *, beta: float = 0.5, gamma: float = 0.5) -> None:
         super().__init__(spec, beta, gamma)
-        self.head = Linear(spec.features, spec.bits, std=0.01)
+        self.head = Linear(spec.feature_dim, spec.bits, std=0.01)

@@ -11,12 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kinbits._util import Modality
 from kinbits.errors import DataError, UsageError
 from kinbits.heads import Head, Mlp
-from kinbits.methods.base import Batch, Method, Modality, Optimizer, Recipe, Spec, TrainSet, full_precision
+from kinbits.methods.base import Batch, Method, Optimizer, Recipe, Spec, TrainSet, full_precision
 from kinbits.methods.blocks.neighbours import nearest, nearest_points
 from kinbits.methods.blocks.ranges import at_least
-from kinbits.methods.blocks.texts import heard
+from kinbits.methods.blocks.texts import has_text
 from kinbits.methods.registry import register
 
 DIRECTIONS: tuple[tuple[Modality, Modality], ...] = (("image", "text"), ("text", "image"))
@@ -67,7 +68,7 @@ class Ugach(Method):
     """
 
     supervision: ClassVar = "none"
-    text = True
+    reads_text = True
     recipe = Recipe(epochs=30, batch_size=64, lr=1e-3, optimizer="adamw", weight_decay=1e-4)
     graph: Tensor
     degree: Tensor
@@ -100,12 +101,12 @@ class Ugach(Method):
         def tower(features: int) -> Head:
             return Mlp(features, spec.bits, hidden=hidden, activation="tanh", std=std or None)
 
-        self.head, self.text_head = tower(spec.features), tower(spec.words)
+        self.head, self.text_head = tower(spec.feature_dim), tower(spec.require_text_dim())
         if generator:
-            self.rival, self.text_rival = tower(spec.features), tower(spec.words)
-        self.register_buffer("graph", torch.arange(spec.rows)[:, None].repeat(1, 2 * kappa))
-        self.register_buffer("degree", torch.ones(spec.rows, dtype=torch.int64))
-        self.register_buffer("told", torch.ones(spec.rows, dtype=torch.bool))
+            self.rival, self.text_rival = tower(spec.feature_dim), tower(spec.require_text_dim())
+        self.register_buffer("graph", torch.arange(spec.n_train)[:, None].repeat(1, 2 * kappa))
+        self.register_buffer("degree", torch.ones(spec.n_train, dtype=torch.int64))
+        self.register_buffer("told", torch.ones(spec.n_train, dtype=torch.bool))
         self._features: dict[Modality, Tensor] = {}
         self._adversarial = False
 
@@ -121,12 +122,12 @@ class Ugach(Method):
 
     def prepare(self, train: TrainSet) -> None:
         """Build the graph, and give G the input centring of D."""
-        if len(train) != self.spec.rows or len(train) <= 2 * self.kappa:
+        if len(train) != self.spec.n_train or len(train) <= 2 * self.kappa:
             raise DataError(
                 f"kappa {self.kappa} needs more than {2 * self.kappa} training rows, given {len(train)}; give more "
                 f"pairs or a smaller kappa"
             )
-        self.told.copy_(torch.cat([heard(chunk) for chunk in train.chunks("text")]))
+        self.told.copy_(torch.cat([has_text(chunk) for chunk in train.chunks("text")]))
         if self.kappa > 1:
             graph, degree = union(nearest(train, self.kappa), self._by_text(train))
             self.graph.copy_(torch.from_numpy(graph))
@@ -182,11 +183,11 @@ class Ugach(Method):
         return terms
 
     def _of(self, batch: Batch, modality: Modality) -> Tensor:
-        return batch.features if modality == "image" else batch.captions
+        return batch.features if modality == "image" else batch.require_texts()
 
     def _pool(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return candidate rows ``(P,)``, and which are neighbours of which query, bool ``(b, P)``."""
-        pool = torch.randperm(self.spec.rows, device=rows.device)[: self.pool]
+        pool = torch.randperm(self.spec.n_train, device=rows.device)[: self.pool]
         return pool, (self.graph[rows][:, :, None] == pool).any(1)
 
     def _scores(self, features: Tensor, pool: Tensor, query: Modality, other: Modality) -> Tensor:
@@ -258,8 +259,8 @@ def masked_mean(values: Tensor, counted: Tensor) -> Tensor:
 def spoken(train: TrainSet) -> Iterator[Tensor]:
     """Yield the text features of the rows that have words, float ``(c, t)``."""
     for chunk in train.chunks("text"):
-        if heard(chunk).any():
-            yield chunk[heard(chunk)]
+        if has_text(chunk).any():
+            yield chunk[has_text(chunk)]
 
 
 def union(image: np.ndarray, text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -72,8 +72,8 @@ class Run:
         self.history = History()
         self.best: dict[str, Any] | None = None
         self.method.to(fabric.device)
-        train.views, train.momentum, train.epochs = method.views, method.momentum, self.recipe.epochs
-        train.whole_batches = method.whole_batches
+        train.views, train.ema_decay, train.epochs = method.views, method.ema_decay, self.recipe.epochs
+        train.drop_last = method.drop_last
         train.setup(fabric)
         if held is not None:
             held.setup(fabric)
@@ -169,7 +169,7 @@ class Run:
                 f"the loss is {record['loss']} in epoch {epoch + 1}; lower lr, or limit the gradients' norm by the "
                 f"setting clip, e.g. 1.0"
             )
-        if self.held is not None and self.method.complete:
+        if self.held is not None and self.method.codes_ready:
             record["validation"] = score(self.method, self.train, self.held)
         progress.epoch(record)
         return record

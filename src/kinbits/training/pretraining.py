@@ -63,8 +63,8 @@ def pretrain(method: Method, data: Trainable, training: Training) -> dict[str, A
     """
     assert training.pretrain is not None
     torch.manual_seed(training.seed)
-    head: Head = method.towers()["image"] if data.frozen else Projector(method.spec.features)
-    spec = replace(method.spec, bits=head.bits, rows=len(data), space=None, text_features=None, pairs=False)
+    head: Head = method.towers()["image"] if data.frozen else Projector(method.spec.feature_dim)
+    spec = replace(method.spec, bits=head.bits, n_train=len(data), label_space=None, text_dim=None, has_pairs=False)
     first = build_method(training.pretrain, spec)
     first.head, first.params = head, {"before": method.name}
     stage = _stage(training)

@@ -76,8 +76,8 @@ class Training:
                 raise UsageError(f"{name} is {value}; it must be positive")
         if self.batch_size == 1:
             raise UsageError("batch_size is 1; losses compare images, so give 2 or more, 64 to 128 are usual")
-        if self.pretrain is not None and not get_method(self.pretrain).pretrains:
-            others = ", ".join(name for name in list_methods() if get_method(name).pretrains)
+        if self.pretrain is not None and not get_method(self.pretrain).can_pretrain:
+            others = ", ".join(name for name in list_methods() if get_method(name).can_pretrain)
             raise UsageError(f"method '{self.pretrain}' cannot pre-train for others; use one that can: {others}")
         if self.pretrain_epochs is not None and self.pretrain is None:
             raise UsageError("pretrain_epochs needs pretrain, the method to pre-train with, such as barlow-twins")

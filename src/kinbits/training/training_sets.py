@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kinbits.methods import Batch, Modality, TrainSet, follow, slow_copy, unchanged_copy
+from kinbits.methods import Batch, Modality, TrainSet, ema_copy, frozen_copy, update_ema
 from kinbits.training.distributed import gather_rows, my_share, share_buffers
 
 IN_MEMORY = 2 << 30
@@ -23,10 +23,10 @@ class Trainable(TrainSet):
 
     Attributes:
         backbone: The network that is trained along, or None.
-        past: A copy that follows it slowly, for methods that ask for one, or None.
-        momentum: What the copy keeps of itself in each step, 1 for a copy that never changes; None for no copy.
+        ema_backbone: A copy that follows it slowly, for methods that ask for one, or None.
+        ema_decay: What the copy keeps of itself in each step, 1 for a copy that never changes; None for no copy.
         views: How many random views of each image a batch carries.
-        whole_batches: Whether a smaller last batch is left out.
+        drop_last: Whether a smaller last batch is left out.
         weights: Probability with which each row takes part in an epoch, ``(n,)``, so that in expectation every loss
             counts it, and every pair of rows the product of theirs; None: all rows always do.
         true: Which labels are true and may judge others, bool ``(n,)``; None: all.
@@ -35,10 +35,10 @@ class Trainable(TrainSet):
     """
 
     backbone: nn.Module | None = None
-    past: nn.Module | None = None
-    momentum: float | None = None
+    ema_backbone: nn.Module | None = None
+    ema_decay: float | None = None
     views: int = 0
-    whole_batches: bool = False
+    drop_last: bool = False
     weights: np.ndarray | None = None
     true: np.ndarray | None = None
     key: str = ""
@@ -62,9 +62,9 @@ class Trainable(TrainSet):
 
     def stepped(self) -> None:
         """Do what follows a step: move the slow copy of the backbone."""
-        share = 1.0 if self.momentum is None else self.momentum
-        if share < 1 and self.past is not None and self.backbone is not None:
-            follow(self.past, self.backbone, share)
+        share = 1.0 if self.ema_decay is None else self.ema_decay
+        if share < 1 and self.ema_backbone is not None and self.backbone is not None:
+            update_ema(self.ema_backbone, self.backbone, share)
 
     def agree(self) -> None:
         """Give all processes the same backbone, before anything is decided from its features."""
@@ -81,7 +81,7 @@ class Trainable(TrainSet):
     def batches(self, rows: np.ndarray, size: int, seed: Sequence[int]) -> Iterator[Batch]:
         """Yield the rows in batches; a last batch of one row is left out, since nothing can be learned from it.
 
-        With `whole_batches`, a smaller last batch is left out too. The only batch is yielded whatever its size.
+        With `drop_last`, a smaller last batch is left out too. The only batch is yielded whatever its size.
 
         Args:
             rows: int64 ``(m,)``, or groups ``(m, g)``, which are not torn apart.
@@ -91,7 +91,7 @@ class Trainable(TrainSet):
         if rows.ndim == 2:
             group = rows.shape[1]
             rows, size = rows.reshape(-1), max(1, size // group) * group
-        least = min(size if self.whole_batches else 2, len(rows))
+        least = min(size if self.drop_last else 2, len(rows))
         for step, start in enumerate(range(0, len(rows), size)):
             part = rows[start : start + size]
             if len(part) >= least:
@@ -222,8 +222,8 @@ class PixelSet(Trainable):
             if self.device.type == "cuda":
                 self.backbone = nn.SyncBatchNorm.convert_sync_batchnorm(self.backbone)  # type: ignore[no-untyped-call]
             self._parallel = fabric.setup_module(self.backbone)
-        if self.momentum is not None:
-            self.past = (slow_copy if self.momentum < 1 else unchanged_copy)(self.backbone)
+        if self.ema_decay is not None:
+            self.ema_backbone = (ema_copy if self.ema_decay < 1 else frozen_copy)(self.backbone)
 
     def batch(self, rows: np.ndarray, seed: Sequence[int]) -> Batch:
         """Send this process's share of the rows through the backbone, and gather the features of all."""
@@ -235,7 +235,7 @@ class PixelSet(Trainable):
             images = [change(pixels) if change else pixels for _ in range(self.views or 1)]
             with self._autocast():
                 outputs = self._parallel(torch.cat(images)).float().chunk(len(images))
-                past = self._past(images[0])
+                ema = self._ema_features(images[0])
         gathered = tuple(gather_rows(output, len(rows)) for output in outputs)
         return Batch(
             rows=torch.from_numpy(rows).to(self.device),
@@ -243,15 +243,15 @@ class PixelSet(Trainable):
             labels=self._label_rows(rows),
             views=gathered if self.views else (),
             texts=self._text_rows(rows),
-            past=None if past is None else gather_rows(past, len(rows)),
+            ema_features=None if ema is None else gather_rows(ema, len(rows)),
         )
 
     @torch.no_grad()
-    def _past(self, images: Tensor) -> Tensor | None:
+    def _ema_features(self, images: Tensor) -> Tensor | None:
         """Return the slow copy's features of these very images."""
-        if self.past is None:
+        if self.ema_backbone is None:
             return None
-        features: Tensor = self.past(images)
+        features: Tensor = self.ema_backbone(images)
         return features.float()
 
     def _tensor(self, rows: np.ndarray) -> Tensor:

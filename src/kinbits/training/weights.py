@@ -16,7 +16,7 @@ def weights_of(method: Method, train: Trainable) -> dict[str, Any]:
     return {
         "method": method.state_dict(),
         "backbone": train.backbone.state_dict() if train.backbone else None,
-        "past": train.past.state_dict() if train.past else None,
+        "ema_backbone": train.ema_backbone.state_dict() if train.ema_backbone else None,
     }
 
 
@@ -25,8 +25,8 @@ def load_weights(method: Method, train: Trainable, weights: Mapping[str, Any]) -
     method.load_state_dict(weights["method"])
     if train.backbone is not None and weights["backbone"] is not None:
         train.backbone.load_state_dict(weights["backbone"])
-    if train.past is not None:
-        train.past.load_state_dict(weights["past"])
+    if train.ema_backbone is not None:
+        train.ema_backbone.load_state_dict(weights["ema_backbone"])
 
 
 def copied(state: Any) -> Any:

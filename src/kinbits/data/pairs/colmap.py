@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from kinbits._util import places_in_runs
+from kinbits._util import cumcount
 from kinbits.data.pairs.pair_files import Covisible, NamedPairs, similar_pairs
 from kinbits.errors import DataError, PlatformError
 
@@ -72,7 +72,7 @@ def common_points(images: np.ndarray, points: np.ndarray, n: int, limits: Covisi
     images, points = np.unique(np.stack([images, points]), axis=1)  # a point twice in an image counts once
     sizes = np.bincount(images, minlength=n)
     order = np.lexsort([np.random.default_rng(0).random(len(points)), points])
-    kept = order[places_in_runs(points[order]) < limits.longest_track]
+    kept = order[cumcount(points[order]) < limits.longest_track]
     shape = (n, int(points.max(initial=-1)) + 1)
     sees = sp.csr_array((np.ones(len(kept), np.int32), (images[kept], points[kept])), shape=shape)
     parts = [_of_block(sees, start, sizes, limits) for start in range(0, n, BLOCK)]

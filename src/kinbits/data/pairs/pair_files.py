@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kinbits._util import number, places_in_runs
+from kinbits._util import number, cumcount
 from kinbits.data.sources.csv import read_csv
 from kinbits.errors import DataError, UsageError
 
@@ -50,7 +50,7 @@ class Covisible:
         ends = np.concatenate([a[rows], b[rows]])
         others, points = np.concatenate([b[rows], a[rows]]), np.tile(shared[rows], 2)
         order = np.lexsort([others, -points, ends])
-        best = order[places_in_runs(ends[order]) < self.most]
+        best = order[cumcount(ends[order]) < self.most]
         chosen = np.zeros(len(a), bool)
         chosen[np.tile(rows, 2)[best]] = True
         return chosen

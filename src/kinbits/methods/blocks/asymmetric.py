@@ -50,8 +50,8 @@ class Asymmetric(Method):
         if gamma < 0 or samples < 0 or inner < 1:
             raise UsageError(f"gamma {gamma}, samples {samples}, inner {inner}: need gamma, samples >= 0, inner >= 1")
         self.gamma, self.inner, self.soft = gamma, inner, soft
-        m = min(samples, spec.rows)
-        flips = torch.from_numpy(spec.rng.integers(0, 2, (spec.rows, spec.bits), dtype="int8"))
+        m = min(samples, spec.n_train)
+        flips = torch.from_numpy(spec.rng.integers(0, 2, (spec.n_train, spec.bits), dtype="int8"))
         self.register_buffer("database", 2 * flips - 1)
         self.register_buffer("queries", torch.zeros(m, dtype=torch.int64))
         self.register_buffer("recorded", torch.zeros(m, spec.bits))
@@ -63,7 +63,7 @@ class Asymmetric(Method):
         """Return the round's queries; draw new ones at the start of a round."""
         if epoch % self.inner == 0:
             self._draw(train)
-        return self.queries[self.queries < self.spec.rows]
+        return self.queries[self.queries < self.spec.n_train]
 
     def _draw(self, train: TrainSet) -> None:
         """Draw Omega among the labelled rows, in order, and take the share of similar pairs."""
@@ -71,7 +71,7 @@ class Asymmetric(Method):
         rows = labelled_rows(self, labels)
         drawn = train.rng.choice(rows, min(len(self.queries), len(rows)), replace=False)
         omega = torch.from_numpy(drawn).to(labels.device).sort().values
-        self.queries.fill_(self.spec.rows)
+        self.queries.fill_(self.spec.n_train)
         self.queries[: len(omega)] = omega
         self.recorded.zero_()
         self.ratio.fill_(soft_ratio(labels, omega, self.spec.classes) if self.soft else 1.0)
@@ -87,11 +87,11 @@ class Asymmetric(Method):
             raise UsageError(f"method '{self.name}' compares with the whole training set; call start_epoch first")
         u, K, r = torch.tanh(logits), self.spec.bits, self.ratio
         self._record(batch.rows, u.detach())
-        near, gram = self._known.near(batch.targets), self._known.gram
+        near, gram = self._known.near(batch.require_labels()), self._known.gram
         alike, n = near[:, K], gram[K, K]
         towards = (1 + r) * near[:, :K] - r * gram[K, :K]
         fit = ((u @ gram[:K, :K]) * u - 2 * K * towards * u).sum(1) + K**2 * (alike + r**2 * (n - alike))
-        known = labelled(batch.targets) / (n * len(batch))
+        known = labelled(batch.require_labels()) / (n * len(batch))
         terms = {"fit": (known * fit).sum()}
         if self.gamma:
             apart = (self.database[batch.rows] - u).square().sum(1)
@@ -104,7 +104,7 @@ class Asymmetric(Method):
         if (epoch + 1) % self.inner:
             return
         labels = labels_of(self, train)
-        for part in chunks(self.spec.rows):
+        for part in chunks(self.spec.n_train):
             self._sweep(part, labels)
         unknown = ~labelled(labels)
         if unknown.any():
@@ -117,7 +117,7 @@ class Asymmetric(Method):
 
     def _sweep(self, part: slice, labels: Tensor) -> None:
         """Minimise J over one column after another, for the rows of one chunk."""
-        omega = self.queries[self.queries < self.spec.rows]
+        omega = self.queries[self.queries < self.spec.n_train]
         U, r = self.recorded[: len(omega)], self.ratio
         near = over_alike(labels[part], labels[omega], F.pad(U, (0, 1), value=1.0), self.spec.classes)
         Q = -2 * self.spec.bits * ((1 + r) * near[:, :-1] - r * U.sum(0))

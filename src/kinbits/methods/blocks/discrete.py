@@ -26,9 +26,9 @@ def labels_of(method: Method, train: TrainSet) -> Tensor:
     Raises:
         DataError: There are none, or the set has another size than the method was made for.
     """
-    if train.labels is None or len(train) != method.spec.rows:
+    if train.labels is None or len(train) != method.spec.n_train:
         raise DataError(
-            f"method '{method.name}' was made for {method.spec.rows} labelled rows; the set has {len(train)}"
+            f"method '{method.name}' was made for {method.spec.n_train} labelled rows; the set has {len(train)}"
         )
     return train.labels
 

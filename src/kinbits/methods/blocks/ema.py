@@ -1,4 +1,4 @@
-"""Slowly moving copies of networks: what the past of the weights says about features and codes."""
+"""Copies of networks whose weights are an exponential moving average (EMA) of the network's weights."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch.nn.modules.batchnorm import _BatchNorm
 N = TypeVar("N", bound=nn.Module)
 
 
-def unchanged_copy(network: N) -> N:
-    """Return a copy that no gradient reaches, in evaluation mode: a row's features do not depend on its batch."""
+def frozen_copy(network: N) -> N:
+    """Return a copy without gradients, in evaluation mode: the features of a row do not depend on its batch."""
     return copy.deepcopy(network).requires_grad_(False).eval()
 
 
-def slow_copy(network: N) -> N:
-    """Return a copy that no gradient reaches, to be moved by `follow`.
+def ema_copy(network: N) -> N:
+    """Return a copy without gradients, for `update_ema`.
 
-    It normalises by the statistics of the batch, as the network in training does, so that both differ by their
-    weights alone; what draws at random (dropout, stochastic depth) is switched off.
+    The copy normalises by the statistics of the batch, as the network in training does, so that both differ by their
+    weights alone. Dropout and stochastic depth are off.
     """
-    twin = unchanged_copy(network)
+    twin = frozen_copy(network)
     for module in twin.modules():
         if isinstance(module, _BatchNorm):
             module.train()
@@ -31,9 +31,15 @@ def slow_copy(network: N) -> N:
 
 
 @torch.no_grad()
-def follow(twin: nn.Module, network: nn.Module, momentum: float) -> None:
-    """Move the copy's parameters: w' <- momentum w' + (1 - momentum) w; buffers are taken over as they are."""
-    for old, new in zip(twin.parameters(), network.parameters(), strict=True):
-        old.lerp_(new, 1 - momentum)
-    for kept, current in zip(twin.buffers(), network.buffers(), strict=True):
+def update_ema(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Update the copy's parameters: w' <- decay w' + (1 - decay) w. Buffers are copied.
+
+    Args:
+        average: The copy, with weights w'.
+        network: The network, with weights w.
+        decay: From 0 to 1.
+    """
+    for old, new in zip(average.parameters(), network.parameters(), strict=True):
+        old.lerp_(new, 1 - decay)
+    for kept, current in zip(average.buffers(), network.buffers(), strict=True):
         kept.copy_(current)

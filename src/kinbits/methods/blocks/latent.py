@@ -43,10 +43,10 @@ class LatentClassifier(Method):
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return E1, -beta E2, and gamma E3 where it has weight, over the rows with a label."""
-        known = labelled(batch.targets)
+        known = labelled(batch.require_labels())
         activations = torch.sigmoid(logits[known])
         terms = {
-            "classification": classification(self.classifier(activations), batch.targets[known]),
+            "classification": classification(self.classifier(activations), batch.require_labels()[known]),
             "quantization": -self.beta * spread(activations),
         }
         if self.gamma:

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinbits._util import neighbours
+from kinbits._util import Modality, neighbours
 from kinbits.errors import DataError
-from kinbits.methods.base import Modality, TrainSet
+from kinbits.methods.base import TrainSet
 
 
 def nearest(train: TrainSet, count: int, modality: Modality = "image") -> np.ndarray:

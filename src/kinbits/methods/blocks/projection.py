@@ -21,7 +21,7 @@ class Projection(Method):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
-        self.head = Linear(spec.features, spec.bits)
+        self.head = Linear(spec.feature_dim, spec.bits)
 
     def projection(self, train: TrainSet) -> Tensor:
         """Return the rows to project on, float ``(bits, d)``."""
@@ -38,7 +38,7 @@ class Projection(Method):
         layer.bias.copy_(-(weight @ self._inputs_mean(train)))
 
     def _inputs_mean(self, train: TrainSet) -> Tensor:
-        count, total = 0, self._zeros(self.spec.features)
+        count, total = 0, self._zeros(self.spec.feature_dim)
         for chunk in train.chunks():
             count += len(chunk)
             total += self._inputs(chunk).double().sum(0)
@@ -52,7 +52,7 @@ class Projection(Method):
 
     def principal(self, train: TrainSet) -> Tensor:
         """Return the first ``bits`` principal axes, orthonormal ``(bits, d)``, largest variance first."""
-        d = self.spec.features
+        d = self.spec.feature_dim
         if self.spec.bits > d:
             raise UsageError(
                 f"method '{self.name}' makes at most as many bits as there are features, {d}; {self.spec.bits} given. "

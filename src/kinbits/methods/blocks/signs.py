@@ -16,6 +16,6 @@ def straight_through(values: Tensor, codes: Tensor) -> Tensor:
     return values + (codes - values).detach()
 
 
-def off_signs(values: Tensor, power: float) -> Tensor:
+def quantization_error(values: Tensor, power: float) -> Tensor:
     """Return mean | |v| - 1 |^power, how far values are from their signs; at the signs 0."""
     return (values.abs() - 1).abs().pow(power).mean()

@@ -8,7 +8,7 @@ from kinbits.heads import Linear, LinearBatchNorm, Mlp
 from kinbits.methods.base import Method, Spec
 from kinbits.methods.registry import build_method, get_method, list_methods
 
-OWN = ("step", "parameter_lists", "towers", "train_codes", "outputs", "complete")
+OWN = ("step", "parameter_lists", "towers", "train_codes", "outputs", "codes_ready")
 
 
 def build_base(name: str, spec: Spec, wrapper: str) -> Method:
@@ -30,19 +30,19 @@ def build_base(name: str, spec: Spec, wrapper: str) -> Method:
             return built
     raise UsageError(
         f"'{name}' cannot be the base of {wrapper}, which needs labels, a plain head and a loss on logits alone; "
-        f"use one of {', '.join(_bases(spec.space is not None and spec.space.multi))}"
+        f"use one of {', '.join(_bases(spec.label_space is not None and spec.label_space.multi))}"
     )
 
 
 def _fits(cls: type[Method]) -> bool:
     """Tell whether a method leaves all but the loss to the trainer."""
     own = all(getattr(cls, name) is getattr(Method, name) for name in OWN)
-    images = not (cls.text or cls.views or cls.maps)
+    images = not (cls.reads_text or cls.views or cls.reads_maps)
     return cls.supervision == "labels" and images and own and cls.loss is not Method.loss and cls.recipe.epochs > 0
 
 
 def _plain(built: Method) -> bool:
-    return type(built.head) in (Linear, LinearBatchNorm, Mlp) and built.momentum is None
+    return type(built.head) in (Linear, LinearBatchNorm, Mlp) and built.ema_decay is None
 
 
 def _bases(multi: bool) -> list[str]:
