@@ -38,7 +38,7 @@ class UsageError(KinbitsError, ValueError):
 
 
 class DataError(KinbitsError, ValueError):
-    """The data cannot serve the task: no images, no labels, too few rows, wrong shapes."""
+    """The data do not fit the task: no images, no labels, too few rows, wrong shapes."""
 
     exit_code = 3
 

@@ -54,7 +54,7 @@ def inputs(backbone: Backbone, n: int = 3):
     if backbone.modality == "text":
         return ["a red dress", "two cats on a mat by the river", ""][:n]
     if backbone.modality == "vector":
-        return rng.normal(size=(n, backbone.features)).astype(np.float32)
+        return rng.normal(size=(n, backbone.feature_dim)).astype(np.float32)
     side = backbone.preprocessing.size
     coarse = rng.integers(0, 256, (n, 3, side // 8, side // 8)).astype(np.uint8)
     return coarse.repeat(8, axis=2).repeat(8, axis=3)
@@ -75,7 +75,7 @@ def test_every_registered_backbone_is_tested():
 
 class TestEvery:
     def test_describes_itself(self, backbone):
-        assert backbone.features > 0
+        assert backbone.feature_dim > 0
         assert backbone.licence
         assert not backbone.training
         assert (backbone.preprocessing is not None) == (backbone.modality == "image")
@@ -117,9 +117,9 @@ class TestEvery:
         np.testing.assert_allclose(fast, slow, atol=1e-4 * np.abs(slow).max())
         cosine = (fast * slow).sum(1) / np.linalg.norm(fast, axis=1) / np.linalg.norm(slow, axis=1)
         assert cosine.min() > 0.9999
-        planes = np.random.default_rng(0).normal(size=(backbone.features, 64))
+        planes = np.random.default_rng(0).normal(size=(backbone.feature_dim, 64))
         assert ((fast @ planes >= 0) == (slow @ planes >= 0)).mean() >= 0.999
-        assert fast_forward(backbone, engine="torch")(given[:0]).shape == (0, backbone.features)
+        assert fast_forward(backbone, engine="torch")(given[:0]).shape == (0, backbone.feature_dim)
 
     def test_fingerprint_follows_the_weights_not_the_name(self, backbone):
         before, name = backbone.fingerprint, backbone.name

@@ -82,7 +82,7 @@ def timm_config(**changes):
 
 def test_a_timm_architecture_is_built_by_its_name(timm):
     built = build_backbone(timm_config(arch="tiny_net.a1_in1k", options={"img_size": 32}))
-    assert (built.features, built.map_shape) == (4, (4, 4, 4))
+    assert (built.feature_dim, built.map_shape) == (4, (4, 4, 4))
     assert timm.calls == [("tiny_net.a1_in1k", {"img_size": 32})]
 
 
@@ -210,7 +210,7 @@ def test_forged_configurations_of_transformers_are_refused(fields, told):
 def test_fields_that_ask_for_nothing_and_older_noise_do_not_matter():
     noise = {"_name_or_path": "/home/me/model", "_attn_implementation_autoset": True, "torch_dtype": "float32"}
     noise |= {"auto_map": {"AutoModel": "evil.Model"}, "architectures": ["Evil"], "use_pretrained_backbone": False}
-    assert build_backbone(hf_config({**VIT, **noise})).features == 24
+    assert build_backbone(hf_config({**VIT, **noise})).feature_dim == 24
     assert allowed_config({**VIT, **noise, "vision_config": {"torch_dtype": "x"}}, frozenset({"vit"})) == {
         **VIT,
         "vision_config": {},
@@ -249,4 +249,4 @@ def test_every_family_on_the_list_is_built_from_its_configuration_alone(family):
     key = "hf:" if family in IMAGE_FAMILIES else "hf-text:"
     with torch.device("meta"):  # published sizes: no memory
         built = build_backbone(hf_config(plain_config(fields), key, 224))
-    assert built.features >= 200
+    assert built.feature_dim >= 200

@@ -56,7 +56,7 @@ def test_feature_and_map_of_each_family(kind, folders):
     with torch.no_grad():
         torch.testing.assert_close(backbone(x), pooled)
         torch.testing.assert_close(backbone.feature_map(x), spatial)
-    assert (backbone.features, backbone.map_shape) == (pooled.shape[1], tuple(spatial.shape[1:]))
+    assert (backbone.feature_dim, backbone.map_shape) == (pooled.shape[1], tuple(spatial.shape[1:]))
     assert backbone.licence == "mit"
     rebuilt = build_backbone(json.loads(json.dumps(backbone.config())))
     rebuilt.load_state_dict(backbone.state_dict())

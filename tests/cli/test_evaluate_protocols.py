@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import kinbits
-from kinbits.data import GroundTruth, Parts, Protocol
+from kinbits.data import GroundTruth, SplitRows, Protocol
 from kinbits.data.protocols.registry import REGISTRY
 
 
@@ -20,7 +20,7 @@ def landmarks(vectors, monkeypatch):
     definition = Protocol(
         "toy-landmarks", 1, "", train=0, query=2, database=len(data) - 2, metrics=("map-revisited", "precision@5")
     )
-    parts = Parts(rows[:0], rows[:2], rows[2:], truth)
+    parts = SplitRows(rows[:0], rows[:2], rows[2:], truth)
     monkeypatch.setitem(REGISTRY, definition.name, (definition, lambda folder, seed: (data, parts)))
     return definition.name
 

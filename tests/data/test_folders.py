@@ -190,7 +190,7 @@ def test_parallel_image_and_label_lists_are_read_as_one(tmp_path):
     (tmp_path / "query_label.txt").write_text("0 1\n1 1\n")
     assert open_dataset(tmp_path / "query_img.txt").labels.tolist() == [[0, 1], [1, 1]]
     (tmp_path / "query_label.txt").write_text("0 1\n")
-    with pytest.raises(DataError, match="parallel"):
+    with pytest.raises(DataError, match="lines"):
         open_dataset(tmp_path / "query_img.txt")
 
 

@@ -133,7 +133,7 @@ def test_split_folders_are_no_classes_in_any_case_and_company(tmp_path, names, s
     found = dict(zip(data.ids.tolist(), zip(data.columns["split"], data.labels.tolist(), strict=True), strict=True))
     expected = {f"{names[0]}/cat/0.png": (names[0], 0), f"{names[1]}/dog/0.png": (names[1], 1)}
     assert found == expected | ({"contact.png": (None, -1)} if stray else {})
-    assert any("1 images beside them" in guess for guess in data.guesses) is stray
+    assert any("1 images next to them" in guess for guess in data.guesses) is stray
     assert open_dataset(tmp_path, split=names[1]).ids.tolist() == [f"{names[1]}/dog/0.png"]
 
 

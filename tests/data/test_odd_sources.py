@@ -67,7 +67,7 @@ def model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     images = image_folder(tmp_path / "images", {"cat": 3, "dog": 3})
     settings = {"backbone": "convnet-small", "bits": 8, "epochs": 1, "progress": False, "cache": None}
-    kinbits.fit(open_dataset(images), **settings).save(tmp_path / "model")
+    kinbits.fit(open_dataset(images), **settings).save_pretrained(tmp_path / "model")
 
 
 def test_no_odd_source_reaches_a_fault_of_ours(tmp_path, model, capsys, monkeypatch):

@@ -1,6 +1,6 @@
 import pytest
 
-from kinbits.data import Needs, Protocol, find_protocol, list_protocols
+from kinbits.data import Protocol, RequiredFiles, find_protocol, list_protocols
 from kinbits.errors import UsageError
 
 
@@ -17,7 +17,7 @@ def test_every_card_states_what_makes_two_numbers_comparable(name):
     assert own.checksum in card
     if name not in ("folder", "lists"):
         assert own.source
-        assert own.needs.names[0] in card
+        assert own.required_files.names[0] in card
 
 
 @pytest.mark.parametrize(
@@ -75,11 +75,12 @@ def test_a_definition_is_found_without_its_data_and_a_typo_names_the_nearest():
 
 
 def test_the_most_complete_folder_wins_and_what_the_first_lacks_is_named(tmp_path, monkeypatch):
-    needs = Needs(("set",), ("list.txt | other.txt", "images"), "from somewhere")
+    required_files = RequiredFiles(("set",), ("list.txt | other.txt", "images"), "from somewhere")
     monkeypatch.setenv("KINBITS_DATA", str(tmp_path / "b"))
     (tmp_path / "a" / "set").mkdir(parents=True)
-    assert "a/set lacks list.txt or other.txt, images; put them there (from somewhere)" in needs.missing(tmp_path / "a")
+    missing = required_files.missing(tmp_path / "a")
+    assert "a/set lacks list.txt or other.txt, images; put them there (from somewhere)" in missing
     (tmp_path / "b" / "set" / "images").mkdir(parents=True)
     (tmp_path / "b" / "set" / "other.txt").write_text("x")
-    assert needs.find(tmp_path / "a") == tmp_path / "b" / "set"
-    assert needs.missing(tmp_path / "a") == ""
+    assert required_files.find(tmp_path / "a") == tmp_path / "b" / "set"
+    assert required_files.missing(tmp_path / "a") == ""

@@ -12,7 +12,7 @@ def table():
     rows = ["| protocol | query | train | database | labels | cut-off | checksum |", "| --- " * 7 + "|"]
     for name in list_protocols():
         own = find_protocol(name)
-        if own.needs is None:
+        if own.required_files is None:
             continue
         train = f"{own.train:,}" + (" (in database)" if own.overlap else "") if own.train else "none"
         labels = f"{own.classes:,}" if own.classes else "none, ground-truth lists"

@@ -11,8 +11,8 @@ from trees import IN_SHARED
 from kinbits.data import (
     Dataset,
     LabelSpace,
-    Parts,
     Protocol,
+    SplitRows,
     VectorItems,
     find_protocol,
     list_protocols,
@@ -150,8 +150,10 @@ def registered(monkeypatch):
 
 
 def test_checksum_decides_not_only_the_sizes(registered):
-    parts = Parts(np.array([0, 1]), np.array([2]), np.array([3, 4, 5]))
-    registered(parts, checksum=checksum(collection([4, 4]).ids, Parts(parts.train, parts.query, np.array([3, 4, 6]))))
+    parts = SplitRows(np.array([0, 1]), np.array([2]), np.array([3, 4, 5]))
+    registered(
+        parts, checksum=checksum(collection([4, 4]).ids, SplitRows(parts.train, parts.query, np.array([3, 4, 6])))
+    )
     with pytest.raises(DataError, match=r"checksum .* not .*get the original files"):
         load_protocol("toy")
 
@@ -167,7 +169,7 @@ def test_checksum_decides_not_only_the_sizes(registered):
     ],
 )
 def test_parts_overlap_only_where_the_protocol_says_so(registered, train, query, database, overlap, fine):
-    registered(Parts(*map(np.array, (train, query, database))), overlap=overlap)
+    registered(SplitRows(*map(np.array, (train, query, database))), overlap=overlap)
     if fine:
         assert len(load_protocol("toy").database) == 3
     else:
@@ -176,7 +178,7 @@ def test_parts_overlap_only_where_the_protocol_says_so(registered, train, query,
 
 
 def test_a_name_is_registered_once(registered):
-    parts = Parts(np.array([0, 1]), np.array([2]), np.array([3, 4, 5]))
+    parts = SplitRows(np.array([0, 1]), np.array([2]), np.array([3, 4, 5]))
     registered(parts)
     with pytest.raises(UsageError, match="registered already"):
         registered(parts)

@@ -59,13 +59,13 @@ def test_the_folder_itself_may_be_given(small, name):
     folder = small(name)
     own = next(folder.iterdir())
     by_parent = load_protocol(name, data_dir=folder).protocol.checksum
-    if REGISTRY[name][0].needs.files:
+    if REGISTRY[name][0].required_files.files:
         moved = own.rename(own.with_name("under_another_name"))
         assert load_protocol(name, data_dir=moved).protocol.checksum == by_parent
 
 
 def needed():
-    return [(name, wanted) for name in SIZES for wanted in REGISTRY[name][0].needs.files]
+    return [(name, wanted) for name in SIZES for wanted in REGISTRY[name][0].required_files.files]
 
 
 @pytest.mark.parametrize(("name", "wanted"), needed())
@@ -77,7 +77,7 @@ def test_each_missing_file_is_named_with_its_place(small, name, wanted):
     with pytest.raises(DataError) as caught:
         load_protocol(name, data_dir=folder)
     assert f"{own} lacks {wanted.replace(' | ', ' or ')}; put it there" in str(caught.value)
-    assert REGISTRY[name][0].needs.missing(folder) == str(caught.value)
+    assert REGISTRY[name][0].required_files.missing(folder) == str(caught.value)
 
 
 @pytest.mark.parametrize("name", sorted(set(SIZES) - {"cifar100"}))

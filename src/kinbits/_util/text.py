@@ -9,7 +9,7 @@ UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\
 
 
 def shortened(text: str, most: int) -> str:
-    """Return a text of at most so many characters, with an ellipsis where it was cut.
+    """Cut a text to a maximum length, with an ellipsis where it was cut.
 
     Example:
         >>> shortened("two dogs on grass", 9)

@@ -138,7 +138,7 @@ class Backbone(nn.Module, ABC):
         name: What the user asked for, e.g. ``"hf:facebook/dinov2-small"``.
         modality: ``"image"``, ``"text"`` or ``"vector"``.
         preprocessing: How images become input; None for text and vectors.
-        features: Width d of the pooled features.
+        feature_dim: Width d of the pooled features.
         map_shape: ``(c, h, w)`` of the feature map, or None where there is none.
         licence: Of the weights, as their publisher states it.
         pretrained: Whether the weights were learned before; False for networks to be trained here.
@@ -148,7 +148,7 @@ class Backbone(nn.Module, ABC):
     modality: ClassVar[Modality] = "image"
     name: str
     preprocessing: Preprocessing | None
-    features: int
+    feature_dim: int
     map_shape: tuple[int, int, int] | None
     licence: str
     pretrained: bool
@@ -157,18 +157,18 @@ class Backbone(nn.Module, ABC):
         self,
         name: str,
         *,
-        features: int,
+        feature_dim: int,
         licence: str,
         pretrained: bool,
         map_shape: tuple[int, int, int] | None = None,
         preprocessing: Preprocessing | None = None,
     ) -> None:
-        self.name, self.features, self.licence, self.pretrained = name, features, licence, pretrained
+        self.name, self.feature_dim, self.licence, self.pretrained = name, feature_dim, licence, pretrained
         self.map_shape, self.preprocessing = map_shape, preprocessing
 
     @abstractmethod
     def forward(self, *args: Tensor, **kwargs: Tensor) -> Tensor:
-        """Return pooled features ``(n, features)`` of a batch."""
+        """Return pooled features ``(n, feature_dim)`` of a batch."""
 
     @classmethod
     @abstractmethod
@@ -224,8 +224,8 @@ class Backbone(nn.Module, ABC):
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the architecture, the preprocessing and all weights (not of the name or the folder)."""
-        told = {k: v for k, v in self.config().items() if k not in ("name", "licence", "pretrained")}
-        digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+        architecture = {k: v for k, v in self.config().items() if k not in ("name", "licence", "pretrained")}
+        digest = hashlib.sha256(json.dumps(architecture, sort_keys=True).encode())
         for name, tensor in sorted(self.state_dict().items()):
             raw = tensor.detach().cpu().contiguous().reshape(-1)
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -72,7 +72,7 @@ def fast_forward(backbone: Backbone, *, threads: int | None = None, engine: Engi
     if run is None:
         run = _openvino_or_torch(backbone, threads, strict=engine == "openvino")
     encode = _image_inputs if backbone.modality == "image" else _text_inputs(backbone)
-    return _Batches(run, encode, backbone.features)
+    return _Batches(run, encode, backbone.feature_dim)
 
 
 def kept_forward(backbone: Backbone, rows: int, *, threads: int | None, engine: Engine) -> Forward:

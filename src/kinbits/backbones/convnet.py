@@ -26,7 +26,7 @@ class ConvNetSmall(ImageBackbone):
         side = -(-preprocessing.size // 8)
         self._describe(
             self.key,
-            features=_WIDTHS[-1],
+            feature_dim=_WIDTHS[-1],
             map_shape=(_WIDTHS[-1], side, side),
             preprocessing=preprocessing,
             licence="Apache-2.0",

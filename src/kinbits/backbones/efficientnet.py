@@ -35,7 +35,7 @@ class EfficientNetLite0(ImageBackbone):
         side = -(-preprocessing.size // 32)
         self._describe(
             self.key,
-            features=1280,
+            feature_dim=1280,
             map_shape=(1280, side, side),
             preprocessing=preprocessing,
             licence="Apache-2.0",

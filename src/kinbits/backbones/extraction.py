@@ -88,7 +88,7 @@ def extract(
             while the backbone lives and its weights stay as they are.
 
     Raises:
-        DataError: The data have no such modality, or vectors of another width.
+        DataError: The data lack what the backbone reads, or vectors of another width.
         PlatformError: The cache cannot be written.
     """
     _check(dataset, backbone, view)
@@ -96,7 +96,7 @@ def extract(
         return _vectors(dataset, backbone)
     cached = None
     if cache is not None:
-        cached = cache.open(_key(dataset, backbone, view), len(dataset), backbone.features)
+        cached = cache.open(_key(dataset, backbone, view), len(dataset), backbone.feature_dim)
     if cached is None or not cached.complete:
         with _Source(dataset, backbone, view, threads, engine) as source:
             if cached is None:
@@ -130,12 +130,12 @@ def _key(dataset: Dataset, backbone: Backbone, view: View | None) -> dict[str, s
 
 def _in_memory(dataset: Dataset, backbone: Backbone, source: _Source, progress: Progress | None) -> Features:
     n, step = len(dataset), 8 * BATCH
-    array, valid = np.zeros((n, backbone.features), np.float16), np.zeros(n, bool)
+    array, valid = np.zeros((n, backbone.feature_dim), np.float16), np.zeros(n, bool)
     reasons: dict[int, str] = {}
     for start in range(0, n, step):
         stop = min(n, start + step)
-        array[start:stop], valid[start:stop], told = source.compute(start, stop)
-        reasons.update(zip((start + np.flatnonzero(~valid[start:stop])).tolist(), told, strict=True))
+        array[start:stop], valid[start:stop], why = source.compute(start, stop)
+        reasons.update(zip((start + np.flatnonzero(~valid[start:stop])).tolist(), why, strict=True))
         if progress:
             progress(stop, n)
     return Features(array, valid, _skipped(dataset, reasons))
@@ -144,9 +144,9 @@ def _in_memory(dataset: Dataset, backbone: Backbone, source: _Source, progress: 
 def _vectors(dataset: Dataset, backbone: Backbone) -> Features:
     with np.errstate(over="ignore"):  # infinity is caught below
         array = np.asarray(dataset.items.vectors, np.float32)
-    if array.ndim != 2 or array.shape[1] != backbone.features:
+    if array.ndim != 2 or array.shape[1] != backbone.feature_dim:
         raise DataError(
-            f"vectors of shape {array.shape} do not fit a backbone of width {backbone.features}; "
+            f"vectors of shape {array.shape} do not fit a backbone of width {backbone.feature_dim}; "
             f"load '{backbone.name}' with dim set to the data's width"
         )
     valid = np.asarray(np.isfinite(array).all(axis=1))
@@ -177,7 +177,7 @@ class _Source:
     def compute(self, start: int, stop: int) -> Chunk:
         """Return float16 rows, the valid mask and the reasons of the others, for rows start to stop."""
         work = self._texts(start, stop) if self._backbone.modality == "text" else self._images(start, stop)
-        array, reasons = np.zeros((stop - start, self._backbone.features), np.float16), {}
+        array, reasons = np.zeros((stop - start, self._backbone.feature_dim), np.float16), {}
         for rows, features, bad in work:
             with np.errstate(over="ignore"):  # caught by the check below
                 array[rows] = features

@@ -27,7 +27,7 @@ class FeatureMap(Backbone):
         UsageError: The backbone has no feature map.
 
     Example:
-        >>> load_backbone("map:convnet-small").features
+        >>> load_backbone("map:convnet-small").feature_dim
         6144
     """
 
@@ -42,7 +42,7 @@ class FeatureMap(Backbone):
             )
         self._describe(
             f"map:{inner.name}",
-            features=math.prod(inner.map_shape),
+            feature_dim=math.prod(inner.map_shape),
             map_shape=inner.map_shape,
             preprocessing=inner.preprocessing,
             licence=inner.licence,

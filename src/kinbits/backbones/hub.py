@@ -1,4 +1,4 @@
-"""Reading what lies beside weights on the Hugging Face hub (preprocessing, licence), and loading safely."""
+"""Reading what is published with weights on the Hugging Face hub (preprocessing, licence), and loading safely."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def side_file(source: str, name: str) -> Path | None:
 
 
 def read_json(source: str, name: str) -> dict[str, Any]:
-    """Return a JSON file that lies beside the weights, ``{}`` if there is none.
+    """Return a JSON file that is published with the weights, ``{}`` if there is none.
 
     Raises:
         ArtefactError: The file is no JSON object.
@@ -207,10 +207,10 @@ def config_object(fields: dict[str, Any], families: frozenset[str]) -> Any:
     except KinbitsError:
         raise
     except Exception as error:  # the classes of configurations check what they get in many ways
-        told = (
+        message = (
             f"the installed transformers cannot read the configuration of this backbone ({one_line(error)}); upgrade it"
         )
-        raise ArtefactError(told) from error
+        raise ArtefactError(message) from error
 
 
 def build(model_class: Any, config: Any) -> Any:

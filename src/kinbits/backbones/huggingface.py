@@ -58,7 +58,7 @@ class HFImage(ImageBackbone):
             model.pooler = None  # unused, and untrained in most checkpoints
         self._describe(
             name,
-            features=self._layout.features,
+            feature_dim=self._layout.features,
             map_shape=self._layout.map_shape,
             preprocessing=preprocessing,
             licence=licence,

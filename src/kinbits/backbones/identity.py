@@ -12,7 +12,7 @@ from kinbits.errors import UsageError
 
 
 @register_backbone("features")
-class Features(Backbone):
+class IdentityBackbone(Backbone):
     """The identity on vectors: ``load_backbone("features", dim=512)``.
 
     Other libraries' embeddings can be hashed with it. The values are taken as they are: center or
@@ -22,7 +22,7 @@ class Features(Backbone):
         dim: Width of the vectors.
 
     Example:
-        >>> Features(4).features
+        >>> IdentityBackbone(4).feature_dim
         4
     """
 
@@ -32,7 +32,7 @@ class Features(Backbone):
         super().__init__()
         if dim < 1:
             raise UsageError(f"vectors of {dim} numbers cannot be hashed; the width must be 1 or more")
-        self._describe(self.key, features=dim, licence="none: the data's own", pretrained=True)
+        self._describe(self.key, feature_dim=dim, licence="none: the data's own", pretrained=True)
 
     @classmethod
     def load(cls, argument: str, size: int | None) -> Self:
@@ -46,7 +46,7 @@ class Features(Backbone):
 
     def architecture(self) -> dict[str, Any]:
         """Return the width."""
-        return {"dim": self.features}
+        return {"dim": self.feature_dim}
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Return the vectors ``(n, d)`` unchanged.
@@ -54,6 +54,6 @@ class Features(Backbone):
         Raises:
             UsageError: The vectors have another width.
         """
-        if x.shape[-1] != self.features:
-            raise UsageError(f"vectors of width {x.shape[-1]} given; the model takes width {self.features}")
+        if x.shape[-1] != self.feature_dim:
+            raise UsageError(f"vectors of width {x.shape[-1]} given; the model takes width {self.feature_dim}")
         return x

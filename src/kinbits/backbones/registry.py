@@ -83,7 +83,7 @@ def load_backbone(name: str, *, size: int | None = None, dim: int | None = None)
         ArtefactError: The weights are damaged or of a kind that we do not load.
 
     Example:
-        >>> load_backbone("convnet-small").features
+        >>> load_backbone("convnet-small").feature_dim
         384
     """
     cls = backbone_class(name)

@@ -51,7 +51,7 @@ class HFText(Backbone):
             model.pooler = None  # not used, and often untrained
         self.register_buffer("tokenizer_json", tokenizer)
         self._tokenizer: Any = None
-        self._describe(name, features=model.config.hidden_size, licence=licence, pretrained=pretrained)
+        self._describe(name, feature_dim=model.config.hidden_size, licence=licence, pretrained=pretrained)
 
     @classmethod
     def load(cls, argument: str, size: int | None) -> Self:
@@ -142,8 +142,8 @@ def _tokenizer(source: str, config: Any) -> bytes:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, local_files_only=local)
     if not getattr(tokenizer, "is_fast", False):
         raise ArtefactError(f"the tokenizer of '{source}' has no tokenizer.json; choose a model with a fast tokenizer")
-    told = hub.read_json(source, "sentence_bert_config.json").get("max_seq_length")
-    limits = (told, tokenizer.model_max_length, getattr(config, "max_position_embeddings", None), _LONGEST)
+    own_limit = hub.read_json(source, "sentence_bert_config.json").get("max_seq_length")
+    limits = (own_limit, tokenizer.model_max_length, getattr(config, "max_position_embeddings", None), _LONGEST)
     backend = tokenizer.backend_tokenizer
     backend.enable_truncation(min(int(limit) for limit in limits if limit))
     backend.enable_padding(

@@ -47,7 +47,7 @@ class Timm(ImageBackbone):
             pooled, spatial = shapes_of(self.network, self._pooled_and_spatial, blank)
         self._describe(
             self.key + arch,
-            features=pooled.shape[1],
+            feature_dim=pooled.shape[1],
             map_shape=None if spatial is None else tuple(spatial.shape[1:]),
             preprocessing=preprocessing,
             licence=licence,
@@ -63,9 +63,9 @@ class Timm(ImageBackbone):
             options = {"img_size": size} if size else {}
         except TypeError:  # convolutional networks take any size and no such option
             network, options = _create(argument, pretrained=True, options={}), {}
-        told = network.pretrained_cfg
-        licence = str(told.get("license") or "unknown: see the model's card")
-        backbone = cls(argument, options, _preprocessing(told, size), licence=licence, pretrained=True)
+        published = network.pretrained_cfg
+        licence = str(published.get("license") or "unknown: see the model's card")
+        backbone = cls(argument, options, _preprocessing(published, size), licence=licence, pretrained=True)
         backbone.network.load_state_dict(network.state_dict())
         return backbone
 
@@ -129,17 +129,17 @@ def _create(arch: str, *, pretrained: bool, options: dict[str, int]) -> Any:
         ) from error
 
 
-def _preprocessing(told: dict[str, Any], size: int | None) -> Preprocessing:
+def _preprocessing(published: dict[str, Any], size: int | None) -> Preprocessing:
     """Translate timm's ``pretrained_cfg``."""
     rule: Literal["squash", "crop", "pad"] = {"squash": "squash", "border": "pad"}.get(
-        str(told.get("crop_mode")), "crop"
+        str(published.get("crop_mode")), "crop"
     )  # type: ignore[assignment]
-    interpolation = str(told.get("interpolation", "bicubic"))
+    interpolation = str(published.get("interpolation", "bicubic"))
     return Preprocessing(
-        size=size or int(told["input_size"][1]),
-        mean=tuple(told["mean"]),
-        std=tuple(told["std"]),
+        size=size or int(published["input_size"][1]),
+        mean=tuple(published["mean"]),
+        std=tuple(published["std"]),
         resize=rule,
         interpolation=interpolation if interpolation in ("bilinear", "bicubic") else "bicubic",  # type: ignore[arg-type]
-        crop_ratio=float(told.get("crop_pct") or 1.0),
+        crop_ratio=float(published.get("crop_pct") or 1.0),
     )

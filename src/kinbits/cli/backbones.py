@@ -50,7 +50,7 @@ def _facts(name: str) -> dict[str, Any]:
     size = loaded.preprocessing.size if loaded.preprocessing is not None else None
     return told | {
         "size": size,
-        "features": loaded.features,
+        "features": loaded.feature_dim,
         "pretrained": loaded.pretrained,
         "licence": loaded.licence,
     }

@@ -52,7 +52,7 @@ def _list(as_json: bool) -> None:
     if as_json:
         print_json({name: _facts(definition, missing, None) for name, (definition, missing) in found.items()})
         return
-    rows = [[name, "no" if missing else "yes", own.summary] for name, (own, missing) in found.items() if own.needs]
+    rows = [[name, "no" if missing else "yes", own.summary] for name, (own, missing) in found.items() if own.required_files]
     console().print(table(["protocol", "ready", "split"], rows))
     absent = [row[0] for row in rows if row[1] == "no"]
     if absent:
@@ -65,7 +65,7 @@ def _missing(definition: Protocol | None) -> str:
     """Say what a protocol lacks on this machine; empty when it is ready, or where the user named the source."""
     if definition is None:
         return ""
-    return definition.needs.missing() if definition.needs is not None else f"{definition.name}:PATH"
+    return definition.required_files.missing() if definition.required_files is not None else f"{definition.name}:PATH"
 
 
 def _facts(definition: Protocol | None, missing: str, splits: Splits | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from .protocols.registry import (
     split_folder,
     split_lists,
 )
-from .protocols.required_files import Needs, find_data
+from .protocols.required_files import RequiredFiles, find_data
 from .sources.arrays import NOT_FINITE, refuse_masked
 from .sources.cells import cells_of, id_array, metadata_of, parse_json, row_is
 from .sources.columns import IMAGE_NAMES, LABEL_NAMES, pick
@@ -25,7 +25,7 @@ from .sources.given import as_dataset, as_texts, is_single, require_finite
 from .sources.open import open_dataset
 from .sources.roles import Table
 from .sources.safe_pickle import read_pickle
-from .splits import Parts
+from .splits import SplitRows
 from .thumbnails import Tile, contact_sheet, placeholder
 from .transforms import augmentation, check_augmentation
 
@@ -48,12 +48,12 @@ __all__ = [
     "GroundTruth",
     "Items",
     "LabelSpace",
-    "Needs",
     "Pairs",
-    "Parts",
     "PathItems",
     "Protocol",
+    "RequiredFiles",
     "Skipped",
+    "SplitRows",
     "Splits",
     "Table",
     "Tile",

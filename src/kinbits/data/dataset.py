@@ -51,7 +51,7 @@ class Dataset:
         ignored: Files that are no images by their extension: extension -> count.
         label_column: What the source calls its labels; an index calls them so too.
         text_column: What the source calls its texts.
-        from_folders: Whether the labels are names of folders, which nobody may have meant as classes.
+        from_folders: Whether the labels are names of folders, which may not be meant as classes.
         guesses: What was guessed about the source, a few words each: which column is which, what the classes are.
 
     Raises:
@@ -85,12 +85,12 @@ class Dataset:
         return len(self.items)
 
     def __repr__(self) -> str:
-        told = [f"{len(self):,} {self.kind}s"]
-        told += [f"{len(self.space.names):,} classes"] if self.space is not None else []
-        told += ["texts"] if self.texts is not None else []
-        told += [f"{len(self.columns):,} further columns"] if self.columns else []
-        told += [f"{len(self.skipped):,} skipped"] if self.skipped else []
-        return f"Dataset({self.name}: {', '.join(told)})"
+        facts = [f"{len(self):,} {self.kind}s"]
+        facts += [f"{len(self.space.names):,} classes"] if self.space is not None else []
+        facts += ["texts"] if self.texts is not None else []
+        facts += [f"{len(self.columns):,} further columns"] if self.columns else []
+        facts += [f"{len(self.skipped):,} skipped"] if self.skipped else []
+        return f"Dataset({self.name}: {', '.join(facts)})"
 
     @lazy
     def fingerprint(self) -> str:
@@ -104,7 +104,7 @@ class Dataset:
         return self.items.kind
 
     @property
-    def captioned(self) -> np.ndarray:
+    def has_text(self) -> np.ndarray:
         """Which rows have a text, bool ``(n,)``; an empty one is none."""
         if self.texts is None:
             return np.zeros(len(self), bool)
@@ -119,7 +119,7 @@ class Dataset:
         return self.items.image(row)
 
     def metadata(self) -> dict[str, list[Any]]:
-        """Return what an index keeps beside the codes: labels by name, texts, and further columns, n values each.
+        """Return what an index keeps with the codes: class names, texts, and further columns, n values each.
 
         Labels and texts are called as in the source, e.g. ``category`` and ``title``; those of a folder are ``label``
         and ``text``. A column called ``id`` or ``distance`` is left out, since search results have their own.
@@ -176,8 +176,8 @@ class Dataset:
         what = "vectors" if self.kind == "vector" else "images"
         lines = [f"{self.name}: {len(self)} {what}, {self.space.describe() if self.space else 'no labels'}"]
         if self.texts is not None:
-            told = int(self.captioned.sum())
-            lines[0] += ", with texts" if told == len(self) else f", {told} of them with a text"
+            count = int(self.has_text.sum())
+            lines[0] += ", with texts" if count == len(self) else f", {count} of them with a text"
         if self.skipped:
             lines.append(f"skipped {len(self.skipped)}:")
             reasons = Counter(skipped.reason for skipped in self.skipped).most_common(10)

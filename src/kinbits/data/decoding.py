@@ -29,7 +29,7 @@ _FORMATS = (
 # fmt: on
 _GREEDY = ("JPEG2000", "WEBP")  # whose decoders take 16 to 24 bytes a pixel, where the others take 4 to 9
 _opening = threading.Lock()
-# a fork waits until no thread opens an image: the child would inherit a lock that nobody gives back
+# a fork waits until no thread opens an image: the child would inherit a lock that no thread releases
 os.register_at_fork(before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_opening.release)
 
 

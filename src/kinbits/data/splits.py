@@ -14,7 +14,7 @@ from kinbits.errors import DataError, UsageError
 
 
 @dataclass(frozen=True)
-class Parts:
+class SplitRows:
     """Rows of a collection, one array a part.
 
     Args:
@@ -87,7 +87,7 @@ def draw_per_class(draw: Draw, labels: np.ndarray, rows: np.ndarray, counts: Ite
     return [draw.shuffled(np.concatenate(part)) for part in parts]
 
 
-def checksum(names: np.ndarray, parts: Parts) -> str:
+def checksum(names: np.ndarray, parts: SplitRows) -> str:
     """Hash which names stand in which part, in any order, and the ground truth if there is one; sha256 hex."""
     state = hashlib.sha256()
     for part, rows in parts.named().items():
@@ -99,7 +99,7 @@ def checksum(names: np.ndarray, parts: Parts) -> str:
     return state.hexdigest()
 
 
-def _answers(names: np.ndarray, parts: Parts, truth: GroundTruth) -> Iterator[str]:
+def _answers(names: np.ndarray, parts: SplitRows, truth: GroundTruth) -> Iterator[str]:
     """Write the ground truth of each query by names, so that the order of the rows has no influence."""
     database = names[parts.database]
     for query, lists in zip(names[parts.query], zip(truth.easy, truth.hard, truth.junk, strict=True), strict=True):
@@ -108,7 +108,7 @@ def _answers(names: np.ndarray, parts: Parts, truth: GroundTruth) -> Iterator[st
 
 def draw_shares(
     dataset: Dataset, *, seed: int, query: float, train: float, train_in_database: bool
-) -> tuple[Parts, np.ndarray]:
+) -> tuple[SplitRows, np.ndarray]:
     """Split any labelled collection, class by class.
 
     A multi-label row counts as of its rarest label. A class with one image goes to the database; of any
@@ -143,7 +143,7 @@ def draw_shares(
         trains.append(own[n_query : n_query + n_train])
         rest.append(own[n_query if train_in_database else n_query + n_train :])
     chosen = [draw.shuffled(np.concatenate(rows)) for rows in (trains, queries, rest)]
-    parts = Parts(chosen[0], chosen[1], chosen[2])
+    parts = SplitRows(chosen[0], chosen[1], chosen[2])
     for name, rows in parts.named().items():
         if not len(rows):
             raise DataError(
@@ -155,7 +155,7 @@ def draw_shares(
 
 def draw_pairs(
     dataset: Dataset, *, seed: int, query: float, train: float, train_in_database: bool
-) -> tuple[Parts, np.ndarray]:
+) -> tuple[SplitRows, np.ndarray]:
     """Split images with texts by chance; the answer to each query is its own row of the database.
 
     Args:
@@ -174,19 +174,19 @@ def draw_pairs(
     """
     _check_share("query", query)
     _check_share("train", train)
-    told = np.flatnonzero(dataset.captioned)
-    if len(told) < 3:
+    with_text = np.flatnonzero(dataset.has_text)
+    if len(with_text) < 3:
         raise DataError(
-            f"{dataset.name}: no labels, and {len(told)} of {len(dataset)} images with a text; a split of images with "
-            f"texts needs 3 or more"
+            f"{dataset.name}: no labels, and {len(with_text)} of {len(dataset)} images with a text; a split of "
+            f"images with texts needs 3 or more"
         )
-    rows = Draw(dataset.ids.astype(np.str_), seed).shuffled(told)
+    rows = Draw(dataset.ids.astype(np.str_), seed).shuffled(with_text)
     n_query = _amount(query, len(rows), at_least=1, at_most=len(rows) - 1)
     n_train = _amount(train, len(rows), at_least=1, at_most=len(rows) - n_query)
     queries, trained, rest = np.split(rows, [n_query, n_query + n_train])
     database = np.concatenate([queries, rest, trained[: n_train if train_in_database else 0]])
     truth = GroundTruth.of([[row] for row in range(n_query)], database=len(database))
-    return Parts(trained, queries, database, truth), np.flatnonzero(~dataset.captioned)
+    return SplitRows(trained, queries, database, truth), np.flatnonzero(~dataset.has_text)
 
 
 def _check_share(name: str, share: float) -> None:

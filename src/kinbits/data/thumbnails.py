@@ -1,4 +1,4 @@
-"""Search results as a picture: one row per query, its neighbours beside it."""
+"""Search results as a picture: one row per query, followed by its neighbours."""
 
 from __future__ import annotations
 

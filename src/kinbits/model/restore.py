@@ -76,9 +76,9 @@ def _built(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[To
 
 def _check_fit(bits: int, towers: Towers, decoder: Decoder | None) -> None:
     for backbone, head in towers.values():
-        if head.features != backbone.features or head.eval()(torch.empty(2, head.features)).shape != (2, bits):
-            raise ArtefactError(f"its head does not turn {backbone.features} features into {bits} bits")
-    if decoder is not None and (decoder.bits, decoder.features) != (bits, towers["image"][0].features):
+        if head.features != backbone.feature_dim or head.eval()(torch.empty(2, head.features)).shape != (2, bits):
+            raise ArtefactError(f"its head does not turn {backbone.feature_dim} features into {bits} bits")
+    if decoder is not None and (decoder.bits, decoder.features) != (bits, towers["image"][0].feature_dim):
         raise ArtefactError(f"its decoder does not turn {bits} bits into features of its images")
 
 

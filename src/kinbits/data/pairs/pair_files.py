@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kinbits._util import number, cumcount
+from kinbits._util import cumcount, number
 from kinbits.data.sources.csv import read_csv
 from kinbits.errors import DataError, UsageError
 

@@ -14,24 +14,24 @@ from kinbits.data.labels import LabelSpace
 from kinbits.data.protocols.definition import CLASS_TREE, Protocol
 from kinbits.data.protocols.official import by_split, official, renamed
 from kinbits.data.protocols.registry import register_protocol
-from kinbits.data.protocols.required_files import Folder, Needs
+from kinbits.data.protocols.required_files import Folder, RequiredFiles
 from kinbits.data.sources.open import open_dataset
 from kinbits.data.sources.safe_pickle import read_pickle
-from kinbits.data.splits import Draw, Parts, draw_per_class
+from kinbits.data.splits import Draw, SplitRows, draw_per_class
 from kinbits.errors import DataError
 
-CIFAR10 = Needs(
+CIFAR10 = RequiredFiles(
     ("cifar10.parquet", "cifar10", "cifar-10-batches-py"),
     get="a table with the columns image, label, split, name, or a folder cifar10/train/<class>/<name>.png, or "
     "the original "
     "cifar-10-batches-py of www.cs.toronto.edu/~kriz/cifar.html",
 )
-CIFAR100 = Needs(
+CIFAR100 = RequiredFiles(
     ("cifar100.parquet", "cifar-100-python"),
     get="a table with the columns image, label, coarse_label, split, name and coarse_of_label in its metadata, or the "
     "original cifar-100-python of www.cs.toronto.edu/~kriz/cifar.html",
 )
-CIFAR100_SUBSET = Needs(
+CIFAR100_SUBSET = RequiredFiles(
     ("cifar100_subset.parquet",),
     get="columns image, label, coarse_label, split, name; label_names, coarse_of_label in the metadata",
 )
@@ -50,14 +50,14 @@ HIERARCHY_METRICS = ("map@all", "mahp@100", "precision@100", "precision@r2")
         classes=10,
         legacy="deephash-pytorch",
         source="form I': thulab/DeepHash, DeepHash-pytorch 'cifar10'; drawn here by seed, as every code draws its own",
-        needs=CIFAR10,
+        required_files=CIFAR10,
     )
 )
-def _cifar10_54k(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
+def _cifar10_54k(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
     data = _cifar10(data_dir)
     draw, labels, _, _ = official(data, seed)
     query, train, rest = draw_per_class(draw, labels, np.arange(len(data)), [100, 500])
-    return data, Parts(train, query, rest)
+    return data, SplitRows(train, query, rest)
 
 
 @register_protocol(
@@ -73,10 +73,10 @@ def _cifar10_54k(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
         classes=10,
         legacy="deephash-pytorch",
         source="form I: GreedyHash cifar1, DeepHash-pytorch 'cifar10-1'; drawn here by seed",
-        needs=CIFAR10,
+        required_files=CIFAR10,
     )
 )
-def _cifar10_59k(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
+def _cifar10_59k(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
     # The same query and train rows as the protocol with 54,000: the two differ by the database alone.
     data, parts = _cifar10_54k(data_dir, seed)
     database = np.concatenate([parts.train, parts.database])
@@ -95,10 +95,10 @@ def _cifar10_59k(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
         checksum="e770d99c8b49c9b3e31c0eb6a9d8a81207189afef6aef11cd3a1267a6975224a",
         classes=10,
         source="form II: GreedyHash; unsupervised papers report map@1000",
-        needs=CIFAR10,
+        required_files=CIFAR10,
     )
 )
-def _cifar10_50k(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
+def _cifar10_50k(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
     data = _cifar10(data_dir)
     return data, by_split(data, seed)
 
@@ -116,14 +116,14 @@ def _cifar10_50k(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
         metrics=("map@1000", "map@all", "precision@100", "precision@r2"),
         classes=10,
         source="form III: Bi-half style; cisip-FIRe has this split and scores all 50,000",
-        needs=CIFAR10,
+        required_files=CIFAR10,
     )
 )
-def _cifar10_5k(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
+def _cifar10_5k(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
     data = _cifar10(data_dir)
     draw, labels, train, test = official(data, seed)
     chosen, rest = draw_per_class(draw, labels, train, [500])
-    return data, Parts(chosen, draw.shuffled(test), draw.shuffled(np.concatenate([chosen, rest])))
+    return data, SplitRows(chosen, draw.shuffled(test), draw.shuffled(np.concatenate([chosen, rest])))
 
 
 @register_protocol(
@@ -142,10 +142,10 @@ def _cifar10_5k(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
         metrics=HIERARCHY_METRICS,
         classes=100,
         source="a quarter of CIFAR-100, for quick runs; no published table uses it",
-        needs=CIFAR100_SUBSET,
+        required_files=CIFAR100_SUBSET,
     )
 )
-def _cifar100_subset(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
+def _cifar100_subset(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
     data = _hierarchical(renamed(open_dataset(CIFAR100_SUBSET.find(data_dir))))
     return data, by_split(data, seed)
 
@@ -163,10 +163,10 @@ def _cifar100_subset(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
         metrics=HIERARCHY_METRICS,
         classes=100,
         source="official parts, as Barz and Denzler (WACV 2019) use them",
-        needs=CIFAR100,
+        required_files=CIFAR100,
     )
 )
-def _cifar100(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
+def _cifar100(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
     path = CIFAR100.find(data_dir)
     data = _originals(path, "fine_labels") if path.is_dir() else renamed(open_dataset(path))
     return _hierarchical(data), by_split(data, seed)

@@ -11,7 +11,7 @@ import numpy as np
 from kinbits.data.dataset import Dataset, Skipped
 from kinbits.data.ground_truth import GroundTruth
 from kinbits.data.labels import LabelSpace
-from kinbits.data.protocols.required_files import Needs
+from kinbits.data.protocols.required_files import RequiredFiles
 from kinbits.errors import DataError
 
 SAME_CLASS = "same class"
@@ -48,7 +48,7 @@ class Protocol:
         unlabelled: Part -> how many of its rows have no label; parts that are not named are not checked.
         legacy: The definition (``legacy=`` of the metrics) that most published tables of this split were computed with.
         source: Who defined the split, and what was checked.
-        needs: The files; None where the user names the source.
+        required_files: The files; None where the user names the source.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Protocol:
     unlabelled: Mapping[str, int] = field(default_factory=dict, hash=False)
     legacy: str = ""
     source: str = ""
-    needs: Needs | None = None
+    required_files: RequiredFiles | None = None
 
     @property
     def paired(self) -> bool:
@@ -90,7 +90,7 @@ class Protocol:
             "no answer": NO_ANSWER,
             "checksum": self.checksum or "not fixed; that of the data at hand is shown when they are opened",
             "source": self.source,
-            "files": self.needs.describe() if self.needs is not None else "any labelled source",
+            "files": self.required_files.describe() if self.required_files is not None else "any labelled source",
         }
         lines = [_folded(f"{name:<10} {value}") for name, value in facts.items() if value]
         return "\n".join([_folded(f"{self.name} (version {self.version}, seed {self.seed}): {self.summary}"), *lines])
@@ -98,7 +98,7 @@ class Protocol:
     def _size(self, part: str) -> str:
         count, blank = getattr(self, part), self.unlabelled.get(part, 0)
         if not count:
-            return "none" if part == "train" and self.needs is not None else "as the source has it"
+            return "none" if part == "train" and self.required_files is not None else "as the source has it"
         extra = f", {blank:,} of them without a label" if blank else ""
         inside = ", the train rows among them" if part == "database" and self.overlap else ""
         return f"{count:,}{extra}{inside}"

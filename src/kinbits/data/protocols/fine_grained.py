@@ -13,12 +13,12 @@ from kinbits.data.items import PathItems
 from kinbits.data.labels import LabelSpace
 from kinbits.data.protocols.definition import Protocol
 from kinbits.data.protocols.registry import register_protocol
-from kinbits.data.protocols.required_files import Folder, Needs, check_images
+from kinbits.data.protocols.required_files import Folder, RequiredFiles, check_images
 from kinbits.data.sources.list_files import read_keyed, read_lines
-from kinbits.data.splits import Draw, Parts
+from kinbits.data.splits import Draw, SplitRows
 from kinbits.errors import DataError
 
-CUB = Needs(
+CUB = RequiredFiles(
     ("CUB_200_2011", "cub-200-2011", "cub200"),
     ("images.txt", "image_class_labels.txt", "train_test_split.txt", "classes.txt", "images"),
     "the archive CUB_200_2011.tgz, unpacked",
@@ -26,7 +26,7 @@ CUB = Needs(
 _KEYS = ("noisy_train_key_list.txt", "clean_train_key_list.txt", "clean_test_key_list.txt")
 _LABELS = ("noisy_label_kv.txt", "clean_label_kv.txt")
 _NAMES = "category_names_eng.txt"
-CLOTHING1M = Needs(
+CLOTHING1M = RequiredFiles(
     ("clothing1m", "Clothing1M"),
     (*(f"{name} | annotations/{name}" for name in (*_KEYS, *_LABELS, _NAMES)), "images"),
     "the files of github.com/Cysu/noisy_label",
@@ -44,10 +44,10 @@ CLOTHING1M = Needs(
         overlap=True,
         classes=200,
         source="official train_test_split.txt (Wah et al., 2011)",
-        needs=CUB,
+        required_files=CUB,
     )
 )
-def _cub(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
+def _cub(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
     folder = CUB.find(data_dir)
     images, classes, kept = (read_keyed(folder / name) for name in CUB.files[:3])
     names = read_keyed(folder / "classes.txt")
@@ -63,7 +63,7 @@ def _cub(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
     data = _files(folder / "images", ids, ids, labels, tuple(names.values()), "cub-200")
     draw = Draw(data.ids, seed)
     train = draw.shuffled(np.flatnonzero(is_train))
-    return data, Parts(train, draw.shuffled(np.flatnonzero(~is_train)), train)
+    return data, SplitRows(train, draw.shuffled(np.flatnonzero(~is_train)), train)
 
 
 @register_protocol(
@@ -80,10 +80,10 @@ def _cub(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
         source="parts of Xiao et al. (CVPR 2015); as a retrieval protocol it is ours: about 38 % of the train "
         "labels are "
         "wrong, scores use clean labels only",
-        needs=CLOTHING1M,
+        required_files=CLOTHING1M,
     )
 )
-def _clothing1m(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
+def _clothing1m(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
     folder = CLOTHING1M.find(data_dir)
     noisy, searched, asked = (read_lines(CLOTHING1M.file(folder, wanted)) for wanted in CLOTHING1M.files[:3])
     wrong, clean = (read_keyed(CLOTHING1M.file(folder, wanted)) for wanted in CLOTHING1M.files[3:5])
@@ -102,7 +102,7 @@ def _clothing1m(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
     both = len(set(noisy) & set(searched))
     notes = (f"{both:,} images are in train with a noisy and in the database with a clean label",) if both else ()
     draw = Draw(data.ids, seed)
-    return data, Parts(draw.shuffled(train), draw.shuffled(query), draw.shuffled(database), notes=notes)
+    return data, SplitRows(draw.shuffled(train), draw.shuffled(query), draw.shuffled(database), notes=notes)
 
 
 def _looked_up(labels: dict[str, str], keys: Sequence[str], folder: Path) -> np.ndarray:

@@ -10,15 +10,15 @@ from kinbits.data.dataset import Dataset
 from kinbits.data.items import PathItems
 from kinbits.data.protocols.definition import SHARED_LABEL, Protocol
 from kinbits.data.protocols.registry import find_protocol, register_protocol
-from kinbits.data.protocols.required_files import Folder, Needs, check_images
+from kinbits.data.protocols.required_files import Folder, RequiredFiles, check_images
 from kinbits.data.sources.columns import from_multi_hot
 from kinbits.data.sources.files import read_text
 from kinbits.data.sources.mat import read_mat, texts, variable
-from kinbits.data.splits import Draw, Parts
+from kinbits.data.splits import Draw, SplitRows
 from kinbits.errors import DataError
 
 IMAGES, LABELS = "mirflickr25k-fall.mat | imgList.mat", "mirflickr25k-lall.mat | labelList.mat"
-FLICKR = Needs(
+FLICKR = RequiredFiles(
     ("flickr25k-24", "mirflickr25k", "mirflckr25k"),
     (IMAGES, LABELS, "images | mirflickr", "tags | mirflickr/meta/tags"),
     "the .mat files of github.com/jiangqy/DCMH-CVPR2017 (variables FAll: file names, LAll: labels), the images, "
@@ -43,13 +43,13 @@ FLICKR = Needs(
         legacy="dcmh",
         source="collection and sizes of DCMH (Jiang and Li, CVPR 2017); drawn here by seed, as every code draws "
         "its own",
-        needs=FLICKR,
+        required_files=FLICKR,
     )
 )
-def _flickr25k_24(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
+def _flickr25k_24(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
     data = _pairs(FLICKR.find(data_dir))
     own, mixed = find_protocol("flickr25k-24"), Draw(data.ids, seed).shuffled(np.arange(len(data)))
-    return data, Parts(mixed[own.query : own.query + own.train], mixed[: own.query], mixed[own.query :])
+    return data, SplitRows(mixed[own.query : own.query + own.train], mixed[: own.query], mixed[own.query :])
 
 
 def _pairs(folder: Path) -> Dataset:

@@ -14,8 +14,8 @@ from kinbits.data.labels import LabelSpace
 from kinbits.data.protocols.definition import LISTED, Protocol
 from kinbits.data.protocols.landmark_files import Landmarks, read_answers, read_ids, read_landmarks, read_revisited
 from kinbits.data.protocols.registry import Builder, register_protocol
-from kinbits.data.protocols.required_files import Folder, Needs, check_images
-from kinbits.data.splits import Draw, Parts
+from kinbits.data.protocols.required_files import Folder, RequiredFiles, check_images
+from kinbits.data.splits import Draw, SplitRows
 from kinbits.errors import DataError
 
 GRADED = f"{LISTED}, graded easy and hard; junk is deleted from the ranking"
@@ -24,7 +24,7 @@ SOLUTION = (
     "retrieval_solution_v2.1.csv | ground_truth/retrieval_solution_v2.1.csv | metadata/retrieval_solution_v2.1.csv | "
     "retrieval_solution.json"
 )
-GLDV2 = Needs(
+GLDV2 = RequiredFiles(
     ("gldv2", "google-landmarks-v2"),
     (CLEAN, INDEX, SOLUTION, "train", "index", "test"),
     "the files of github.com/cvdfoundation/google-landmark, images as train/a/b/c/abc....jpg",
@@ -33,7 +33,7 @@ GLDV2 = Needs(
 
 def _revisited(name: str, title: str, database: int) -> Builder:
     """Register Oxford or Paris; the two differ by their files only."""
-    needs = Needs(
+    required_files = RequiredFiles(
         (name,),
         (f"gnd_{name}.pkl | gnd_{name}.mat | gnd_{name}.json", "jpg"),
         "gnd_*.pkl of github.com/filipradenovic/revisitop, read without running what is in it, and the images as "
@@ -49,13 +49,13 @@ def _revisited(name: str, title: str, database: int) -> Builder:
         relevance=GRADED,
         metrics=("map-revisited", "precision@1", "precision@5", "precision@10"),
         source="Radenovic et al. (CVPR 2018); published models learn on Google Landmarks",
-        needs=needs,
+        required_files=required_files,
     )
 
     @register_protocol(definition)
-    def build(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
-        folder = needs.find(data_dir)
-        return _rectangles(read_revisited(needs.file(folder, needs.files[0])), folder / "jpg", name)
+    def build(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
+        folder = required_files.find(data_dir)
+        return _rectangles(read_revisited(required_files.file(folder, required_files.files[0])), folder / "jpg", name)
 
     return build
 
@@ -80,10 +80,10 @@ _revisited("rparis6k", "Paris (6,322 photos)", 6_322)
         legacy="landmarks",
         source="retrieval task of Weyand et al. (CVPR 2020), public and private queries; OrthoHash reports it with 1.2 "
         "million train images",
-        needs=GLDV2,
+        required_files=GLDV2,
     )
 )
-def _gldv2(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
+def _gldv2(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
     folder = GLDV2.find(data_dir)
     clean, index, solution = (GLDV2.file(folder, wanted) for wanted in GLDV2.files[:3])
     learned, landmarks = read_landmarks(clean)
@@ -97,10 +97,10 @@ def _gldv2(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
     data = Dataset(PathItems(paths), np.array(ids, np.str_), labels, space, name="gldv2")
     train, query, database = np.split(np.arange(len(ids)), np.cumsum([len(learned), len(answers)]))
     truth = GroundTruth.of(_places(list(answers.values()), searched, solution), database=len(searched))
-    return data, Parts(Draw(data.ids, seed).shuffled(train), query, database, truth)
+    return data, SplitRows(Draw(data.ids, seed).shuffled(train), query, database, truth)
 
 
-def _rectangles(found: Landmarks, images: Path, name: str) -> tuple[Dataset, Parts]:
+def _rectangles(found: Landmarks, images: Path, name: str) -> tuple[Dataset, SplitRows]:
     ids = [*found.queries, *found.database]
     paths = [images / f"{id}.jpg" for id in ids]
     check_images(paths, name)
@@ -108,7 +108,7 @@ def _rectangles(found: Landmarks, images: Path, name: str) -> tuple[Dataset, Par
     data = Dataset(CroppedItems(paths, boxes), np.array(ids, np.str_), name=name)
     query, database = np.split(np.arange(len(ids)), [len(found.queries)])
     truth = GroundTruth.of(found.easy, found.hard, found.junk, database=len(found.database))
-    return data, Parts(query[:0], query, database, truth)
+    return data, SplitRows(query[:0], query, database, truth)
 
 
 def _numbered(landmarks: Sequence[int], count: int) -> tuple[np.ndarray, LabelSpace]:

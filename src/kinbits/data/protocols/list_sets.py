@@ -9,8 +9,8 @@ from kinbits.data.dataset import Dataset
 from kinbits.data.protocols.definition import SAME_CLASS, SHARED_LABEL, Protocol
 from kinbits.data.protocols.lists import LIST_FILES, open_lists
 from kinbits.data.protocols.registry import Builder, register_protocol
-from kinbits.data.protocols.required_files import Folder, Needs
-from kinbits.data.splits import Parts
+from kinbits.data.protocols.required_files import Folder, RequiredFiles
+from kinbits.data.splits import SplitRows
 
 AT_5000 = ("map@5000", "map@all", "precision@100", "precision@r2")
 AT_1000 = ("map@1000", "map@all", "precision@100", "precision@r2")
@@ -20,13 +20,13 @@ DEEPHASH = "github.com/swuxyj/DeepHash-pytorch, data"
 
 def _lists(names: tuple[str, ...], get: str, *, train_in_database: bool = False) -> Callable[[Protocol], Builder]:
     """Return what registers a definition whose parts are read from lists in a folder of these names."""
-    needs = Needs(names, LIST_FILES, f"{get}; the images lie in the same folder")
+    required_files = RequiredFiles(names, LIST_FILES, f"{get}; the images lie in the same folder")
 
     def keep(definition: Protocol) -> Builder:
-        def build(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
-            return open_lists(needs.find(data_dir), train_in_database=train_in_database)
+        def build(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
+            return open_lists(required_files.find(data_dir), train_in_database=train_in_database)
 
-        return register_protocol(replace(definition, needs=needs))(build)
+        return register_protocol(replace(definition, required_files=required_files))(build)
 
     return keep
 

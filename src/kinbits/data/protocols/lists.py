@@ -12,10 +12,10 @@ import numpy as np
 from kinbits.data.dataset import Dataset
 from kinbits.data.items import PathItems
 from kinbits.data.labels import LabelSpace
-from kinbits.data.protocols.required_files import Needs, check_images
+from kinbits.data.protocols.required_files import RequiredFiles, check_images
 from kinbits.data.sources.columns import from_multi_hot
 from kinbits.data.sources.list_files import ListFile, read_list
-from kinbits.data.splits import Parts
+from kinbits.data.splits import SplitRows
 from kinbits.errors import DataError
 
 TRAIN, QUERY, DATABASE = (
@@ -24,10 +24,12 @@ TRAIN, QUERY, DATABASE = (
     "database.txt | database_img.txt",
 )
 LIST_FILES = (TRAIN, QUERY, DATABASE)
-LIST_NEEDS = Needs(("lists",), LIST_FILES, "lines 'path 0 1 0 ...' or 'path 3', or *_img.txt with *_label.txt beside")
+LIST_REQUIRED_FILES = RequiredFiles(
+    ("lists",), LIST_FILES, "lines 'path 0 1 0 ...' or 'path 3', or *_img.txt with *_label.txt beside"
+)
 
 
-def open_lists(folder: Path, *, train_in_database: bool = False) -> tuple[Dataset, Parts]:
+def open_lists(folder: Path, *, train_in_database: bool = False) -> tuple[Dataset, SplitRows]:
     """Open the images that the lists in a folder name, and the parts.
 
     An image is known by its file's name, since the folders in the paths differ from copy to copy (by its path where
@@ -42,7 +44,7 @@ def open_lists(folder: Path, *, train_in_database: bool = False) -> tuple[Datase
     Raises:
         DataError: A list or an image is missing, or the lists contradict each other.
     """
-    lists = {part: read_list(LIST_NEEDS.file(folder, wanted)) for part, wanted in _wanted().items()}
+    lists = {part: read_list(LIST_REQUIRED_FILES.file(folder, wanted)) for part, wanted in _wanted().items()}
     _check_widths(lists.values())
     paths = [path for one in lists.values() for path in _located(one, folder)]
     ids, first, rows = np.unique(_names(paths, folder), return_index=True, return_inverse=True)
@@ -65,7 +67,7 @@ def _names(paths: list[str], folder: Path) -> np.ndarray:
     return np.array(names, np.str_)
 
 
-def _parts(lists: dict[str, ListFile], rows: np.ndarray, train_in_database: bool) -> Parts:
+def _parts(lists: dict[str, ListFile], rows: np.ndarray, train_in_database: bool) -> SplitRows:
     """Return the rows of train, query and database, each row once, and note what was put right."""
     ends = np.cumsum([len(one.images) for one in lists.values()])[:-1]
     train, query, database = (_once(part) for part in np.split(rows, ends))
@@ -82,7 +84,7 @@ def _parts(lists: dict[str, ListFile], rows: np.ndarray, train_in_database: bool
     if len(absent):
         notes.append(f"{len(absent):,} train images were not in the database list, and were added to it")
         database = np.concatenate([database, absent])
-    return Parts(train, query, database, notes=tuple(notes))
+    return SplitRows(train, query, database, notes=tuple(notes))
 
 
 def _once(rows: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from kinbits.data.dataset import Dataset
-from kinbits.data.splits import Draw, Parts
+from kinbits.data.splits import Draw, SplitRows
 from kinbits.errors import DataError
 
 
@@ -25,7 +25,7 @@ def official(data: Dataset, seed: int) -> tuple[Draw, np.ndarray, np.ndarray, np
     return Draw(data.ids, seed), data.labels, np.flatnonzero(splits == "train"), np.flatnonzero(splits == "test")
 
 
-def by_split(data: Dataset, seed: int, *, also_searched: Sequence[str] = ()) -> Parts:
+def by_split(data: Dataset, seed: int, *, also_searched: Sequence[str] = ()) -> SplitRows:
     """Query the test rows; learn from the train rows, and search them.
 
     Args:
@@ -38,7 +38,7 @@ def by_split(data: Dataset, seed: int, *, also_searched: Sequence[str] = ()) -> 
     query = draw.shuffled(test)
     more = np.flatnonzero(np.isin(np.asarray(column(data, "split")), also_searched)) if also_searched else train[:0]
     database = draw.shuffled(np.concatenate([train, more])) if len(more) else train
-    return Parts(train, query, database)
+    return SplitRows(train, query, database)
 
 
 def renamed(data: Dataset) -> Dataset:

@@ -10,13 +10,13 @@ import numpy as np
 
 from kinbits.data.dataset import Dataset, Skipped
 from kinbits.data.protocols.definition import PARTNER, PARTNER_METRICS, SAME_CLASS, SHARED_LABEL, Protocol, Splits
-from kinbits.data.protocols.lists import LIST_NEEDS, open_lists
+from kinbits.data.protocols.lists import LIST_REQUIRED_FILES, open_lists
 from kinbits.data.protocols.required_files import Folder
 from kinbits.data.sources.open import open_dataset
-from kinbits.data.splits import Parts, checksum, draw_pairs, draw_shares
+from kinbits.data.splits import SplitRows, checksum, draw_pairs, draw_shares
 from kinbits.errors import DataError, UsageError, unknown_name
 
-Builder = Callable[[Folder, int], tuple[Dataset, Parts]]
+Builder = Callable[[Folder, int], tuple[Dataset, SplitRows]]
 
 REGISTRY: dict[str, tuple[Protocol, Builder]] = {}
 
@@ -123,7 +123,7 @@ def split_lists(folder: str | os.PathLike[str]) -> Splits:
     Raises:
         DataError: A list or an image is missing, or the lists contradict each other.
     """
-    dataset, parts = open_lists(LIST_NEEDS.find(folder))
+    dataset, parts = open_lists(LIST_REQUIRED_FILES.find(folder))
     definition = replace(
         LISTS,
         summary=f"{dataset.name}, parts as its lists say",
@@ -163,7 +163,7 @@ def split_folder(
         DataError: Neither labels nor texts, one class only, or too few images.
         UsageError: A share or the seed is out of range.
     """
-    paired = dataset.labels is None and bool(dataset.captioned.any())
+    paired = dataset.labels is None and bool(dataset.has_text.any())
     draw = draw_pairs if paired else draw_shares
     parts, left_out = draw(dataset, seed=seed, query=query, train=train, train_in_database=train_in_database)
     multi = dataset.space is not None and dataset.space.multi
@@ -183,7 +183,7 @@ def split_folder(
 
 
 def _verified(
-    definition: Protocol, dataset: Dataset, parts: Parts, seed: int, skipped: tuple[Skipped, ...] = ()
+    definition: Protocol, dataset: Dataset, parts: SplitRows, seed: int, skipped: tuple[Skipped, ...] = ()
 ) -> Splits:
     """Cut the parts, after checking sizes, labels, overlaps and (for the published seed) the checksum."""
     for name, rows in parts.named().items():

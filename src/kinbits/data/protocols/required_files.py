@@ -15,7 +15,7 @@ OR = " | "
 
 
 @dataclass(frozen=True)
-class Needs:
+class RequiredFiles:
     """The files of a protocol.
 
     Args:
@@ -124,7 +124,7 @@ def find_data(names: Sequence[str], data_dir: Folder, layout: str) -> Path:
     Raises:
         DataError: It lies in none of them.
     """
-    return Needs(tuple(names), get=layout).find(data_dir)
+    return RequiredFiles(tuple(names), get=layout).find(data_dir)
 
 
 def _either(wanted: str) -> str:

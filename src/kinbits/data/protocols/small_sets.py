@@ -13,19 +13,19 @@ from kinbits.data.protocols.definition import CLASS_TREE, SHARED_LABEL, Protocol
 from kinbits.data.protocols.fashion_mnist import FILES, PACKAGE_FOLDER, open_fashion_mnist
 from kinbits.data.protocols.official import by_split, column, official, split_names
 from kinbits.data.protocols.registry import register_protocol
-from kinbits.data.protocols.required_files import Folder, Needs, data_folders
+from kinbits.data.protocols.required_files import Folder, RequiredFiles, data_folders
 from kinbits.data.sources.open import open_dataset
-from kinbits.data.splits import Parts, draw_per_class
+from kinbits.data.splits import SplitRows, draw_per_class
 from kinbits.errors import DataError
 
 _COLUMNS = "columns image, label, split, name; label_names in the metadata"
 
 
-def _table(stem: str, layout: str = _COLUMNS) -> Needs:
-    return Needs((f"{stem}.parquet",), get=layout)
+def _table(stem: str, layout: str = _COLUMNS) -> RequiredFiles:
+    return RequiredFiles((f"{stem}.parquet",), get=layout)
 
 
-FASHION_MNIST = Needs(
+FASHION_MNIST = RequiredFiles(
     ("fashion-mnist",),
     FILES,
     "apt-get install dataset-fashion-mnist; fetched by its `datasets` name where the hub can be reached",
@@ -51,15 +51,15 @@ PNEUMONIA = _table("pneumonia_mnist", "columns image, label, split; label_names 
         checksum="65d703d49d8200d829698d6a4a5655b00ab3870553fdad99c622c11ef233325a",
         classes=10,
         source="drawn here by seed from the official parts; no published split",
-        needs=FASHION_MNIST,
+        required_files=FASHION_MNIST,
     )
 )
-def _fashion_mnist(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
+def _fashion_mnist(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
     data = open_fashion_mnist(data_folders(data_dir))
     draw, labels, train, test = official(data, seed)
     query, test_rest = draw_per_class(draw, labels, test, [100])
     chosen, train_rest = draw_per_class(draw, labels, train, [1_000])
-    return data, Parts(chosen, query, draw.shuffled(np.concatenate([train_rest, test_rest])))
+    return data, SplitRows(chosen, query, draw.shuffled(np.concatenate([train_rest, test_rest])))
 
 
 @register_protocol(
@@ -76,14 +76,14 @@ def _fashion_mnist(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
         checksum="b8206d252e2bd72b90b93a08ef994507d0accc46f229b0391fa724acb9cb2cf9",
         classes=145,
         source="a part of Fashion Product Images (P. Aggarwal); no published split",
-        needs=PRODUCTS,
+        required_files=PRODUCTS,
     )
 )
-def _fashion_products(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
+def _fashion_products(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
     data = split_names(open_dataset(PRODUCTS.find(data_dir)))
     draw, _, train, test = official(data, seed)
     mixed = draw.shuffled(train)
-    return data, Parts(mixed[:5_000], draw.shuffled(test), mixed[5_000:])
+    return data, SplitRows(mixed[:5_000], draw.shuffled(test), mixed[5_000:])
 
 
 @register_protocol(
@@ -104,10 +104,10 @@ def _fashion_products(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
         source="official parts of the Grocery Store Dataset (Klasson et al., WACV 2019); its 81 catalogue "
         "pictures are in no "
         "part",
-        needs=GROCERY,
+        required_files=GROCERY,
     )
 )
-def _grocery_store(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
+def _grocery_store(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
     data = split_names(open_dataset(GROCERY.find(data_dir)))
     data = replace(data, space=_with_departments(data))
     return data, by_split(data, seed, also_searched=["val"])
@@ -126,10 +126,10 @@ def _grocery_store(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
         checksum="17e3075a8c6f4be2abafa4ba14e697ae69c464e3464e55ca0ccf167427058c10",
         classes=10,
         source="the parts of the Clothing dataset, small (A. Grigorev and contributors)",
-        needs=CLOTHING,
+        required_files=CLOTHING,
     )
 )
-def _clothing_small(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
+def _clothing_small(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
     data = split_names(open_dataset(CLOTHING.find(data_dir)))
     return data, by_split(data, seed, also_searched=["val"])
 
@@ -149,10 +149,10 @@ def _clothing_small(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
         checksum="8c9b1bbff44231430c67a92d6eb075702aaf2032b9b05ee8534b8f9a4721f16b",
         classes=98,
         source="Twemoji; no published split",
-        needs=TWEMOJI,
+        required_files=TWEMOJI,
     )
 )
-def _twemoji(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
+def _twemoji(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
     data = split_names(open_dataset(TWEMOJI.find(data_dir)))
     return data, by_split(data, seed)
 
@@ -169,10 +169,10 @@ def _twemoji(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
         checksum="d390be18cc9cb900a3d8d7a873231f6d020920145d67d7a17ca43e705338630e",
         classes=4,
         source="the parts of Bhuvaji et al. (2020); slices of one patient may be in both",
-        needs=BRAIN,
+        required_files=BRAIN,
     )
 )
-def _brain_tumor_mri(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
+def _brain_tumor_mri(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
     data = split_names(open_dataset(BRAIN.find(data_dir)))
     return data, by_split(data, seed)
 
@@ -191,10 +191,10 @@ def _brain_tumor_mri(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
         checksum="25b1cea8e45f382c21daebc6fa44a3f4577cccdc46a8f935a431ce6587183bee",
         classes=2,
         source="official parts of PneumoniaMNIST (Yang et al., MedMNIST v2, 2023)",
-        needs=PNEUMONIA,
+        required_files=PNEUMONIA,
     )
 )
-def _pneumonia_mnist(data_dir: Folder, seed: int) -> tuple[Dataset, Parts]:
+def _pneumonia_mnist(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
     data = split_names(open_dataset(PNEUMONIA.find(data_dir)))
     return data, by_split(data, seed, also_searched=["val"])
 

@@ -37,9 +37,9 @@ def open_numpy(path: Path, options: Options) -> Dataset:
     key = pick(options.image_column, _DATA_KEYS, list(arrays))
     if key is None:
         raise DataError(f"{path}: no array among {', '.join(arrays)}; looked for {', '.join(_DATA_KEYS)}")
-    beside = _Beside(arrays, len(arrays[key]) if arrays[key].ndim else 0, options, key)
-    data = open_array(arrays[key], beside.options, path.stem, file_identity(path), beside.ids)
-    return replace(data, guesses=tuple(beside.guesses(data.space)))
+    companions = _Companions(arrays, len(arrays[key]) if arrays[key].ndim else 0, options, key)
+    data = open_array(arrays[key], companions.options, path.stem, file_identity(path), companions.ids)
+    return replace(data, guesses=tuple(companions.guesses(data.space)))
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
@@ -111,8 +111,8 @@ def _finite(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(np.isfinite(vectors.astype(np.float32, copy=False)).all(axis=1))
 
 
-class _Beside:
-    """Labels, class names and ids beside the data of an archive: those that are named, else what looks like them.
+class _Companions:
+    """Labels, class names and ids next to the data of an archive: those that are named, else what looks like them.
 
     Args:
         arrays: All arrays by name.

@@ -45,8 +45,8 @@ class Options:
         label_separator: What stands between several labels in one cell, e.g. ``";"``.
         root: Folder that relative paths start from.
         split: Which split to read, where the source has named ones.
-        labels: Labels given beside a source that holds none (arrays); False leaves out all labels.
-        texts: Texts given beside a source that holds none.
+        labels: Labels given together with a source that holds none (arrays); False leaves out all labels.
+        texts: Texts given together with a source that holds none.
     """
 
     image_column: str | None = None
@@ -176,7 +176,7 @@ def label_array(labels: Any, options: Options, source: str) -> tuple[np.ndarray 
 
 
 def given_texts(options: Options, source: str) -> tuple[str, ...] | None:
-    """Return the texts that are given beside a source without columns; None where there are none.
+    """Return the texts that are given together with a source without columns; None where there are none.
 
     Raises:
         UsageError: They have no order.

@@ -142,7 +142,7 @@ def _path_text(row: int, path: object, source: str) -> str:
 def open_list(path: Path, options: Options) -> Dataset:
     """Open a list file of the field's protocols: ``path 0 1 0 ...`` or ``path 3`` lines.
 
-    A list ``NAME_img.txt`` with ``NAME_label.txt`` beside it is read as one. Paths are relative to the
+    A list ``NAME_img.txt`` with ``NAME_label.txt`` in the same folder is read as one. Paths are relative to the
     list's folder unless ``root`` is given. Rows that have exactly one 1 each make a
     single-label set.
 
@@ -282,8 +282,8 @@ def _split_guesses(splits: Sequence[str | None]) -> list[str]:
     if not known:
         return []
     outside = splits.count(None)
-    beside = f" ({outside} images beside them have neither split nor label)" if outside else ""
-    return [f"splits from folder names: {', '.join(known)}{beside}"]
+    other_images = f" ({outside} images next to them have neither split nor label)" if outside else ""
+    return [f"splits from folder names: {', '.join(known)}{other_images}"]
 
 
 def _only_split(data: Dataset, split: str) -> Dataset:
@@ -346,12 +346,12 @@ def _caption_table(path: Path, text: str, options: Options) -> list[tuple[str, s
 
 def _list_lines(path: Path) -> list[str]:
     lines = [line for line in read_text(path).splitlines() if line.strip()]
-    beside = path.with_name(path.name.replace("_img.", "_label."))
-    if beside == path or not beside.is_file():
+    label_file = path.with_name(path.name.replace("_img.", "_label."))
+    if label_file == path or not label_file.is_file():
         return lines
-    labels = [line for line in read_text(beside).splitlines() if line.strip()]
+    labels = [line for line in read_text(label_file).splitlines() if line.strip()]
     if len(labels) != len(lines):
-        raise DataError(f"{beside} has {len(labels)} lines and {path} has {len(lines)}; they must go in parallel")
+        raise DataError(f"{label_file} has {len(labels)} lines and {path} has {len(lines)}; they must go in parallel")
     return [f"{line.strip()} {label}" for line, label in zip(lines, labels, strict=True)]
 
 

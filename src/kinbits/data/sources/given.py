@@ -183,7 +183,7 @@ def _readable(item: Any) -> Any:
 
 
 def _read(file: Any) -> bytes:
-    """Read a binary file from its beginning, where it has one: whoever just wrote it stands at its end."""
+    """Read a binary file from its beginning, where it has one: after writing, the position is at its end."""
     if getattr(file, "seekable", bool)():
         file.seek(0)
     data = file.read()

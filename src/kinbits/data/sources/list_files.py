@@ -36,22 +36,24 @@ class ListFile:
 def read_list(path: Path) -> ListFile:
     """Read a list of ``path label ...`` lines, or of paths with the labels in a parallel file.
 
-    A list ``NAME_img.txt`` goes with ``NAME_label.txt`` beside it. Paths hold no blanks.
+    A list ``NAME_img.txt`` goes with ``NAME_label.txt`` in the same folder. Paths hold no blanks.
 
     Raises:
         DataError: The file is missing or empty, the lines have different numbers of labels, a label is no whole number,
             or the two files have different lengths.
     """
     lines = _lines(path)
-    beside = path.with_name(path.name.replace("_img.", "_label."))
-    if beside == path:
+    label_file = path.with_name(path.name.replace("_img.", "_label."))
+    if label_file == path:
         pairs = [line.split(None, 1) for line in lines]
         tails = [pair[1].rstrip() if len(pair) > 1 else "" for pair in pairs]
         return ListFile(path, _images(pair[0] for pair in pairs), _labels(tails, path))
-    labels = read_lines(beside)
+    labels = read_lines(label_file)
     if len(labels) != len(lines):
-        raise DataError(f"{beside} has {len(labels):,} lines and {path} has {len(lines):,}; they must go in parallel")
-    return ListFile(path, _images(line.strip() for line in lines), _labels(labels, beside))
+        raise DataError(
+            f"{label_file} has {len(labels):,} lines and {path} has {len(lines):,}; they must go in parallel"
+        )
+    return ListFile(path, _images(line.strip() for line in lines), _labels(labels, label_file))
 
 
 def read_keyed(path: Path) -> dict[str, str]:

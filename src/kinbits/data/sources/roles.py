@@ -150,8 +150,9 @@ class Roles:
         return found
 
     def _no_image(self, known: Sequence[str]) -> DataError:
-        told = pick(None, TEXT_NAMES, self.table.names)
-        alone = f" (texts without images, such as '{told}', go to HashModel.encode(text=...))" if told else ""
+        text_column = pick(None, TEXT_NAMES, self.table.names)
+        texts = f" (texts without images, such as '{text_column}', go to HashModel.encode with modality='text')"
+        alone = texts if text_column else ""
         strange = f" ('{known[0]}' holds {self.table.column(known[0]).type}, not bytes or paths)" if known else ""
         return DataError(
             f"{self.table.source}: no image column among {', '.join(self.table.names)}{strange}; looked for "
