@@ -1,5 +1,7 @@
 """Label expansion on arrays: the graph, the labeler, who is chosen, what is refused."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -274,12 +276,33 @@ def test_a_fraction_keeps_its_share_of_every_class_and_the_same_rows_for_a_seed(
     assert keep_fraction(labels, 1.0).sum() == 603
 
 
+@pytest.mark.parametrize(
+    ("sizes", "fraction", "kept"),
+    [
+        ([25, 25, 25, 25], 0.1, [3, 3, 3, 3]),  # 2.5 of each: never below the share that was asked for
+        ([30, 7, 1], 0.1, [3, 1, 1]),  # 0.1 * 30 is 3.0000000000000004 in floating point
+        ([500, 14, 3], 0.07, [35, 1, 1]),
+        ([10, 10], 0.25, [3, 3]),
+    ],
+)
+def test_each_class_keeps_at_least_its_share(sizes, fraction, kept):
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    assert np.bincount(labels[keep_fraction(labels, fraction)]).tolist() == kept
+
+
+@pytest.mark.parametrize(("fraction", "kept"), [(0.05, 3), (0.1, 5), (0.3, 15)])
+def test_label_sets_keep_at_least_the_share(fraction, kept):
+    labels = np.zeros((50, 2), np.uint8)
+    labels[:45, 0] = labels[20:, 1] = 1
+    assert keep_fraction(labels, fraction).sum() == kept
+
+
 def test_a_fraction_of_label_sets_loses_no_label():
     rng = np.random.default_rng(0)
     labels = (rng.random((1000, 30)) < np.geomspace(0.3, 0.002, 30)).astype(np.uint8)
     kept = keep_fraction(labels, 0.05)
     assert (labels[kept].any(0) == labels.any(0)).all()
-    assert kept.sum() == round(0.05 * labels.any(1).sum())
+    assert kept.sum() == math.ceil(0.05 * labels.any(1).sum())
     assert labels[kept].any(1).all()
 
 
