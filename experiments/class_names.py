@@ -12,7 +12,7 @@ from kinbits.backbones import fast_forward, load_backbone
 
 def main() -> None:
     """Write one row per class of CIFAR-10, in the order of its labels."""
-    space = kinbits.load_protocol("cifar10-1k-5k-54k").space
+    space = kinbits.load_protocol("cifar10-1k-5k-54k").label_space
     embed = fast_forward(load_backbone("minilm"))
     np.save(Path(__file__).with_name("cifar10-names.npy"), embed([f"a photo of a {name}" for name in space.names]))
 

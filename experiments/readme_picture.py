@@ -30,7 +30,7 @@ def main() -> int:
     found = index.search(queries, k=NEIGHBOURS)
     rows = [row(queries, number, hits, database) for number, hits in enumerate(found)]
     title = f"Nearest of {len(database):,} photos, by codes of {BITS} bits"
-    subtitle = f"{len(database.space.names)} products of Grocery Store; below each photo its distance in bits"
+    subtitle = f"{len(database.label_space.names)} products of Grocery Store; below each photo its distance in bits"
     with tempfile.TemporaryDirectory() as folder:
         sheet = contact_sheet(rows, Path(folder) / "sheet.png", title=title, subtitle=subtitle)
         PICTURE.parent.mkdir(exist_ok=True)
@@ -47,7 +47,7 @@ def drawn(labels: np.ndarray) -> np.ndarray:
 
 def row(queries: Dataset, number: int, hits: Hits, database: Dataset) -> list[Tile]:
     """Return the tiles of one query and of its hits."""
-    wanted = queries.space.names[queries.labels[number]]
+    wanted = queries.label_space.names[queries.labels[number]]
     places = {name: place for place, name in enumerate(database.ids)}
     found = [
         Tile(database.image(places[hit["id"]]), (hit["label"], str(hit["distance"])), hit["label"] == wanted)

@@ -24,7 +24,7 @@ def test_image_arrays(shape):
 
 def test_multi_hot_labels_beside_an_array():
     data = open_dataset(np.zeros((2, 4, 4), np.uint8), labels=np.array([[1, 1], [0, 1]]))
-    assert data.space.multi
+    assert data.label_space.multi
 
 
 def test_vectors_from_npy_are_mapped(tmp_path):
@@ -49,7 +49,7 @@ def test_npz_brings_its_labels_and_ids(tmp_path):
     )
     data = open_dataset(tmp_path / "v.npz")
     assert data.ids.tolist() == ["p", "q", "r"]
-    assert data.space.names == ("no", "yes")
+    assert data.label_space.names == ("no", "yes")
     assert data.labels.tolist() == [1, 0, 1]
 
 
@@ -107,7 +107,7 @@ def test_selecting_keeps_everything_in_step():
         items=VectorItems(np.arange(8.0).reshape(4, 2)),
         ids=np.array(["a", "b", "c", "d"]),
         labels=np.array([0, 1, 0, 1]),
-        space=LabelSpace(("x", "y")),
+        label_space=LabelSpace(("x", "y")),
         texts=("A", "B", "C", "D"),
         columns={"n": [1, 2, 3, 4], "m": np.array([5, 6, 7, 8])},
     )
@@ -145,8 +145,8 @@ def test_the_id_that_occurs_most_often_is_named_with_its_own_count():
         ({"texts": ("a",)}, "1 texts"),
         ({"columns": {"price": [1]}}, "1 price"),
         ({"labels": np.array([0, 5])}, "-1..1"),
-        ({"labels": np.array([0, 1]), "space": None}, "label space"),
-        ({"space": LabelSpace(("a", "b"), multi=True)}, "multi-label needs"),
+        ({"labels": np.array([0, 1]), "label_space": None}, "label space"),
+        ({"label_space": LabelSpace(("a", "b"), multi=True)}, "multi-label needs"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(change, reason):
@@ -154,7 +154,7 @@ def test_parts_that_do_not_fit_are_refused(change, reason):
         "items": VectorItems(np.zeros((2, 2))),
         "ids": np.array([1, 2]),
         "labels": np.array([0, 1]),
-        "space": LabelSpace(("a", "b")),
+        "label_space": LabelSpace(("a", "b")),
     }
     with pytest.raises(DataError, match=reason):
         Dataset(**{**parts, **change})

@@ -33,7 +33,7 @@ def parquet(tmp_path, **columns):
 
 
 def words(data):
-    return [data.space.names[label] if label >= 0 else None for label in data.labels]
+    return [data.label_space.names[label] if label >= 0 else None for label in data.labels]
 
 
 def test_every_word_of_a_csv_is_a_label_an_id_and_a_text(tmp_path):
@@ -79,7 +79,7 @@ def test_a_csv_column_is_a_number_only_where_every_cell_is_one(tmp_path, cells, 
 
 def test_numbers_as_classes_of_a_csv_are_names_in_the_order_of_their_values(tmp_path):
     data = open_dataset(csv(tmp_path, "label", "10", "9", "-1", ""))
-    assert data.space.names == ("-1", "9", "10")
+    assert data.label_space.names == ("-1", "9", "10")
     assert words(data) == ["10", "9", "-1", None]
 
 
@@ -94,7 +94,7 @@ def test_numbers_as_classes_of_a_csv_stand_for_names_that_are_given(tmp_path):
 def test_whole_numbers_of_parquet_stay_class_numbers_and_truth_gets_names(tmp_path):
     assert open_dataset(parquet(tmp_path, label=[3, 1])).labels.tolist() == [3, 1]
     truth = open_dataset(parquet(tmp_path, label=[True, None]))
-    assert (truth.space.names, truth.labels.tolist()) == (("false", "true"), [1, -1])
+    assert (truth.label_space.names, truth.labels.tolist()) == (("false", "true"), [1, -1])
 
 
 def test_integers_beyond_64_bits_become_text(tmp_path):
@@ -108,7 +108,7 @@ def test_integers_beyond_64_bits_become_text(tmp_path):
     assert data.ids.tolist() == expected
     assert list(data.columns["hash"]) == expected
     labels = open_dataset(np.ones((2, 3), np.float32), labels=large)
-    assert labels.space.names == tuple(expected)
+    assert labels.label_space.names == tuple(expected)
 
 
 def test_texts_may_be_missing_or_several_and_are_never_a_repr(tmp_path):
@@ -136,9 +136,9 @@ def test_ids_that_are_none_are_refused_by_their_row(tmp_path, cells, shown):
 
 def test_one_label_in_each_row_of_a_matrix_is_a_single_label(tmp_path):
     data = open_dataset(np.ones((3, 2), np.float32), labels=np.array([[2], [0], [1]]))
-    assert (data.labels.tolist(), data.space.multi, data.space.classes) == ([2, 0, 1], False, 3)
+    assert (data.labels.tolist(), data.label_space.multi, data.label_space.classes) == ([2, 0, 1], False, 3)
     names = open_dataset(np.ones((2, 2), np.float32), labels=np.array([["b"], ["a"]]))
-    assert names.space.names == ("a", "b")
+    assert names.label_space.names == ("a", "b")
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_deep_json_is_refused_and_no_fault(tmp_path):
     with pytest.raises(DataError, match="nested too deeply"):
         open_dataset(path)
     pq.write_table(table.replace_schema_metadata({"label_names": json.dumps(["cat"])}), path)
-    assert open_dataset(path).space.names == ("cat",)
+    assert open_dataset(path).label_space.names == ("cat",)
 
 
 def test_two_columns_of_one_name_are_refused(tmp_path):

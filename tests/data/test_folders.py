@@ -15,7 +15,7 @@ def reasons(data):
 def test_class_subfolders_become_labels(tmp_path):
     data = open_dataset(image_folder(tmp_path, {"dog": 2, "cat": 3}))
     assert data.ids.tolist() == ["cat/0.png", "cat/1.png", "cat/2.png", "dog/0.png", "dog/1.png"]
-    assert data.space.names == ("cat", "dog")
+    assert data.label_space.names == ("cat", "dog")
     assert data.labels.tolist() == [0, 0, 0, 1, 1]
     assert (np.asarray(data.image(0)) == np.asarray(picture(2))).all()
 
@@ -23,7 +23,7 @@ def test_class_subfolders_become_labels(tmp_path):
 def test_flat_folder_has_no_labels(tmp_path):
     picture().save(tmp_path / "a.PNG")
     data = open_dataset(str(tmp_path))
-    assert (data.labels, data.space, data.texts, len(data)) == (None, None, None, 1)
+    assert (data.labels, data.label_space, data.texts, len(data)) == (None, None, None, 1)
 
 
 def test_images_outside_of_class_folders_are_unlabelled(tmp_path):
@@ -35,7 +35,7 @@ def test_images_outside_of_class_folders_are_unlabelled(tmp_path):
 def test_split_folders_become_a_column(tmp_path):
     image_folder(tmp_path, {"train/cat": 2, "train/dog": 1, "test/dog": 2})
     data = open_dataset(tmp_path)
-    assert data.space.names == ("cat", "dog")
+    assert data.label_space.names == ("cat", "dog")
     assert list(data.columns["split"]) == ["test"] * 2 + ["train"] * 3
     assert len(open_dataset(tmp_path, split="test")) == 2
     with pytest.raises(DataError, match="test, train"):
@@ -163,14 +163,14 @@ def test_list_file_with_one_hot_rows_is_single_label(tmp_path):
     (tmp_path / "train.txt").write_text("c/0.png 0 1 0\nc/1.png 1 0 0\nc/2.png 0 0 1\n")
     data = open_dataset(tmp_path / "train.txt")
     assert data.labels.tolist() == [1, 0, 2]
-    assert not data.space.multi
+    assert not data.label_space.multi
 
 
 def test_list_file_with_several_ones_is_multi_label(tmp_path):
     image_folder(tmp_path, {"a b": 2})
     (tmp_path / "train.txt").write_text("a b/0.png 0 1 1\na b/1.png 0 0 0\n")
     data = open_dataset(tmp_path / "train.txt", label_names=["x", "y", "z"])
-    assert data.space.multi
+    assert data.label_space.multi
     assert data.labels.tolist() == [[0, 1, 1], [0, 0, 0]]
     assert data.ids.tolist() == ["a b/0.png", "a b/1.png"]
 
@@ -180,7 +180,7 @@ def test_list_file_with_class_numbers_keeps_them(tmp_path):
     (tmp_path / "db.txt").write_text("c/0.png 7\nc/1.png 3\nc/5.png 3\n")
     data = open_dataset(tmp_path / "db.txt", root=tmp_path / "images")
     assert data.labels.tolist() == [7, 3]
-    assert data.space.classes == 8
+    assert data.label_space.classes == 8
     assert reasons(data) == {"c/5.png": "file is missing"}
 
 

@@ -57,7 +57,7 @@ def test_what_is_named_is_no_guess(shop):
 
 def test_labels_can_be_left_out_of_any_source(shop, tmp_path):
     data = open_dataset(shop, labels=False)
-    assert (data.labels, data.space) == (None, None)
+    assert (data.labels, data.label_space) == (None, None)
     assert data.columns["category"] == ["Bags", "Shoes", None]
     folder = open_dataset(image_folder(tmp_path / "photos", {"2019": 2, "2020": 1}), labels=False)
     assert (folder.labels, folder.guesses, folder.columns) == (None, (), {"folder": ["2019", "2019", "2020"]})
@@ -129,7 +129,7 @@ def test_split_folders_are_no_classes_in_any_case_and_company(tmp_path, names, s
     if stray:
         picture(9).save(tmp_path / "contact.png")
     data = open_dataset(tmp_path)
-    assert data.space.names == ("cat", "dog")
+    assert data.label_space.names == ("cat", "dog")
     found = dict(zip(data.ids.tolist(), zip(data.columns["split"], data.labels.tolist(), strict=True), strict=True))
     expected = {f"{names[0]}/cat/0.png": (names[0], 0), f"{names[1]}/dog/0.png": (names[1], 1)}
     assert found == expected | ({"contact.png": (None, -1)} if stray else {})
@@ -138,7 +138,7 @@ def test_split_folders_are_no_classes_in_any_case_and_company(tmp_path, names, s
 
 
 def test_one_class_called_test_is_a_class(tmp_path):
-    assert open_dataset(image_folder(tmp_path, {"cat": 1, "test": 1})).space.names == ("cat", "test")
+    assert open_dataset(image_folder(tmp_path, {"cat": 1, "test": 1})).label_space.names == ("cat", "test")
 
 
 def test_a_file_name_that_is_no_unicode_is_read(tmp_path):
@@ -149,7 +149,7 @@ def test_a_file_name_that_is_no_unicode_is_read(tmp_path):
     os.rename(tmp_path / "cat" / "1.png", os.fsencode(tmp_path) + b"/d\xf6g/1.png")
     data = open_dataset(tmp_path)
     assert data.ids.tolist() == ["cat/caf\\udce9.png", "d\\udcf6g/1.png"]
-    assert data.space.names == ("cat", "d\\udcf6g")
+    assert data.label_space.names == ("cat", "d\\udcf6g")
     assert [data.image(row).size for row in range(2)] == [(12, 8)] * 2
     assert len(data.fingerprint) == 64
     listed = open_dataset([os.fsencode(tmp_path) + b"/cat/caf\xe9.png"])

@@ -109,17 +109,17 @@ def test_the_original_cifar_files_give_the_published_split(real_data, tmp_path):
         (folder / ("test_batch" if number == 6 else f"data_batch_{number}")).write_bytes(
             pickle.dumps(batch, protocol=2)
         )
-    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list(copy.space.names)}))
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list(copy.label_space.names)}))
     for name in ("cifar10-10k-50k", "cifar10-1k-5k-54k"):
         assert load_protocol(name, data_dir=tmp_path).protocol.checksum == find_protocol(name).checksum
 
 
 def test_hierarchy_and_texts_come_with_their_protocols(real_data):
-    cifar = load_protocol("cifar100-hierarchy", data_dir=real_data).space
+    cifar = load_protocol("cifar100-hierarchy", data_dir=real_data).label_space
     assert sorted(np.unique(cifar.class_similarity())) == [0, 0.5, 1]
     assert (cifar.class_similarity()[0] == 0.5).sum() == 4
     shop = load_protocol("fashion-products", data_dir=real_data)
-    assert shop.space.multi
+    assert shop.label_space.multi
     assert all(shop.query.texts)
 
 
@@ -301,7 +301,7 @@ def test_folder_protocol_by_name(tmp_path):
     image_folder(tmp_path, {"cat": 8, "dog": 8})
     by_name, by_folder = load_protocol(f"folder:{tmp_path}"), load_protocol("folder", data_dir=tmp_path)
     assert names(by_name) == names(by_folder)
-    assert by_name.space.names == ("cat", "dog")
+    assert by_name.label_space.names == ("cat", "dog")
     with pytest.raises(UsageError, match="needs a source"):
         load_protocol("folder")
 

@@ -140,7 +140,7 @@ def test_pairs_carry_the_tags_as_texts(small):
     splits = load_protocol("flickr25k-24", data_dir=small("flickr25k-24"))
     for name, text in zip(splits.query.ids, splits.query.texts, strict=True):
         assert text == f"sky number{name[2:-4]}"
-    assert splits.space.multi
+    assert splits.label_space.multi
 
 
 def test_clothing_keeps_noisy_and_clean_labels_of_one_image_apart(small):
@@ -150,7 +150,7 @@ def test_clothing_keeps_noisy_and_clean_labels_of_one_image_apart(small):
     assert splits.database.labels[both] == 0
     assert "noisy/images/0/a,0.png" in splits.train.ids
     assert splits.notes[0].startswith("1 images are in train")
-    assert splits.space.names == ("T-Shirt", "Down Coat")
+    assert splits.label_space.names == ("T-Shirt", "Down Coat")
 
 
 def test_a_clothing_query_in_a_train_list_is_refused(small):
@@ -164,8 +164,10 @@ def test_a_clothing_query_in_a_train_list_is_refused(small):
 def test_birds_are_split_by_the_official_file(small):
     splits = load_protocol("cub-200", data_dir=small("cub-200"))
     assert sorted(id[-5] for id in splits.train.ids) == list("01234")
-    assert splits.space.names == ("001.Bird_0", "002.Bird_1")
-    assert [splits.space.names[label] for label in splits.query.labels] == [id.split("/")[0] for id in splits.query.ids]
+    assert splits.label_space.names == ("001.Bird_0", "002.Bird_1")
+    assert [splits.label_space.names[label] for label in splits.query.labels] == [
+        id.split("/")[0] for id in splits.query.ids
+    ]
 
 
 def test_landmarks_are_answered_by_the_list_not_by_the_class(small):
@@ -175,7 +177,7 @@ def test_landmarks_are_answered_by_the_list_not_by_the_class(small):
         "xy0cdef": ["120cdef", "122cdef"],
         "xy1cdef": ["121cdef"],
     }
-    assert splits.space.names == ("7", "19")
+    assert splits.label_space.names == ("7", "19")
     assert (splits.database.labels == -1).all()
     assert "2 of 2 queries have an answer, 3 in all" in splits.describe()
 
@@ -255,7 +257,7 @@ def test_the_checksum_of_landmarks_covers_their_answers(small):
 
 
 def test_superclasses_come_from_the_original_cifar_files(small):
-    space = load_protocol("cifar100", data_dir=small("cifar100")).space
+    space = load_protocol("cifar100", data_dir=small("cifar100")).label_space
     assert space.parent_names == ("animals", "trees")
     assert space.class_similarity().tolist() == (np.kron(np.eye(2), np.full((2, 2), 0.5)) + np.eye(4) / 2).tolist()
 
@@ -304,7 +306,7 @@ def test_any_folder_of_lists_is_a_protocol(tmp_path):
     splits = load_protocol(f"lists:{lists(tmp_path / 'own', rows)}")
     assert (splits.train.labels.tolist(), splits.query.labels.tolist()) == ([2, 0], [2])
     assert splits.protocol.relevance == "same class"
-    assert splits.space.classes == 3
+    assert splits.label_space.classes == 3
     assert load_protocol("lists", data_dir=tmp_path / "own").protocol == splits.protocol
 
 

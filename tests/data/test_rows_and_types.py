@@ -25,13 +25,13 @@ def table(path, **columns):
 def test_multi_hot_rows_in_a_column_of_lists_are_no_class_numbers(tmp_path, kind):
     path = table(tmp_path / "t.parquet", labels=pa.array(HOT, kind))
     data = open_dataset(path, label_names=["cat", "dog", "owl"])
-    assert (data.labels.tolist(), data.space.names, data.space.multi) == (HOT, ("cat", "dog", "owl"), True)
+    assert (data.labels.tolist(), data.label_space.names, data.label_space.multi) == (HOT, ("cat", "dog", "owl"), True)
 
 
 def test_multi_hot_rows_in_a_list_are_read_as_those_of_an_array():
     assert open_dataset(VECTORS, labels=HOT).labels.tolist() == HOT
     one_each = open_dataset(VECTORS, labels=[[0, 1], [1, 0], [0, 1]])
-    assert (one_each.labels.tolist(), one_each.space.multi) == ([1, 0, 1], False)
+    assert (one_each.labels.tolist(), one_each.label_space.multi) == ([1, 0, 1], False)
     assert open_dataset(VECTORS, labels=[[0, 1], [1], [2]]).labels.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
     with pytest.raises(DataError, match=r"label 0 of row 1 .* is -1"):
         open_dataset(VECTORS, labels=[[0, 1, 0], [-1, 0, 1], [0, 0, 1]])
@@ -113,7 +113,7 @@ def test_a_column_without_a_name_is_left_out(tmp_path):
     image_folder(tmp_path, {"": 2})
     (tmp_path / "t.csv").write_text(",path,label\n0,0.png,a\n1,1.png,b\n")
     data = open_dataset(tmp_path / "t.csv")
-    assert (data.space.names, list(data.columns)) == (("a", "b"), [])
+    assert (data.label_space.names, list(data.columns)) == (("a", "b"), [])
     assert "a column without a name is left out" in data.guesses
 
 
@@ -125,4 +125,4 @@ def test_parts_of_a_collection_are_hardly_classes(tmp_path, names):
 
 def test_train_and_eval_are_parts(tmp_path):
     data = open_dataset(image_folder(tmp_path, {"trainval/cat": 1, "eval/dog": 1}))
-    assert data.space.names == ("cat", "dog")
+    assert data.label_space.names == ("cat", "dog")

@@ -26,7 +26,7 @@ def test_csv_with_guessed_columns(tmp_path):
     (tmp_path / "t.csv").write_text('File_Name,label,caption,shop\nc/0.png,b,hi,1\nc/1.png,a,"x,\ny",2\nc/9.png,,,3\n')
     data = open_dataset(tmp_path / "t.csv")
     assert data.ids.tolist() == ["c/0.png", "c/1.png"]
-    assert data.space.names == ("a", "b")
+    assert data.label_space.names == ("a", "b")
     assert data.labels.tolist() == [1, 0]
     assert data.texts == ("hi", "x,\ny")
     assert list(data.columns["shop"]) == [1, 2]
@@ -45,7 +45,7 @@ def test_tsv_with_named_columns_and_root(tmp_path):
         root=tmp_path / "images",
     )
     assert data.labels.tolist() == [[1, 1], [0, 0]]
-    assert data.space.multi
+    assert data.label_space.multi
     assert data.ids.tolist() == ["k1", "k2"]
 
 
@@ -53,7 +53,7 @@ def test_columns_of_zero_and_one_make_a_multi_label_set(tmp_path):
     image_folder(tmp_path, {"c": 2})
     (tmp_path / "t.csv").write_text("path,sea,sky\nc/0.png,1,1\nc/1.png,0,1\n")
     data = open_dataset(tmp_path / "t.csv", label_column=["sea", "sky"])
-    assert data.space.names == ("sea", "sky")
+    assert data.label_space.names == ("sea", "sky")
     assert data.labels.tolist() == [[1, 1], [0, 1]]
 
 
@@ -95,8 +95,8 @@ def test_parquet_with_image_bytes_and_a_hierarchy(tmp_path):
     )
     data = open_dataset(path)
     assert data.ids.tolist() == ["x", "y", "z"]
-    assert data.space.names == ("cat", "dog", "car")
-    assert data.space.class_similarity()[0].tolist() == [1, 0.5, 0]
+    assert data.label_space.names == ("cat", "dog", "car")
+    assert data.label_space.class_similarity()[0].tolist() == [1, 0.5, 0]
     assert (np.asarray(data.image(2)) == np.asarray(picture(2))).all()
     part = open_dataset(path, split="b")
     assert part.ids.tolist() == ["y", "z"]
@@ -108,10 +108,10 @@ def test_parquet_with_image_bytes_and_a_hierarchy(tmp_path):
 def test_a_hierarchy_can_be_read_off_the_rows(tmp_path):
     columns = {"image": blobs(4), "label": [0, 1, 2, 0], "coarse_label": [1, 0, 1, 1]}
     path = parquet(tmp_path / "t.parquet", columns, label_names=list("abc"), coarse_label_names=["x", "y"])
-    assert open_dataset(path).space.class_similarity()[0].tolist() == [1, 0, 0.5]
+    assert open_dataset(path).label_space.class_similarity()[0].tolist() == [1, 0, 0.5]
     columns["coarse_label"] = [1, 0, 1, 0]  # class 0 stands below both
     path = parquet(tmp_path / "u.parquet", columns, label_names=list("abc"), coarse_label_names=["x", "y"])
-    assert not open_dataset(path).space.hierarchical
+    assert not open_dataset(path).label_space.hierarchical
 
 
 def test_parquet_with_label_lists_is_multi_label(tmp_path):
@@ -184,7 +184,7 @@ def test_labels_that_do_not_fit_their_names(tmp_path, labels):
 def test_article_numbers_as_labels_are_renumbered(tmp_path):
     path = parquet(tmp_path / "t.parquet", {"image": blobs(3), "label": [900001, None, 7]})
     data = open_dataset(path)
-    assert data.space.names == ("7", "900001")
+    assert data.label_space.names == ("7", "900001")
     assert data.labels.tolist() == [1, -1, 0]
 
 
@@ -198,7 +198,7 @@ def hub_rows():
 
 def test_datasets_object(hub_rows):
     data = open_dataset(hub_rows)
-    assert data.space.names == ("no", "yes")
+    assert data.label_space.names == ("no", "yes")
     assert (np.asarray(data.image(3)) == np.asarray(picture(3))).all()
 
 
@@ -228,7 +228,7 @@ def test_hf_image_folder(tmp_path, monkeypatch):
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     data = open_dataset(f"hf:{image_folder(tmp_path / 'pets', {'cat': 2, 'dog': 1})}")
-    assert data.space.names == ("cat", "dog")
+    assert data.label_space.names == ("cat", "dog")
     assert data.labels.tolist() == [0, 0, 1]
     assert data.image(0).size == (12, 8)
 

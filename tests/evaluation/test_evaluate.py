@@ -62,7 +62,7 @@ def test_each_class_has_its_numbers_and_intervals(report):
     relevance = metrics.LabelRelevance(data.query.labels, data.database.labels)
     result = metrics.evaluate(*codes, relevance, shown.metrics)
     told = json.loads(shown.to_json())["classes"]
-    assert [one["name"] for one in told] == [str(name) for name in data.query.space.names]
+    assert [one["name"] for one in told] == [str(name) for name in data.query.label_space.names]
     for number, one in enumerate(told):
         own = result.per_query["map@all"][data.query.labels == number]
         assert one["queries"] == len(own)
@@ -100,7 +100,7 @@ def test_several_labels_count_in_each_of_their_classes(report):
     def several(part):
         first = np.eye(CLASSES, dtype=np.int64)[part.labels]
         space = LabelSpace(("a", "b", "c", "d"), multi=True)
-        return replace(part, labels=first | np.roll(first, 1, axis=1), space=space)
+        return replace(part, labels=first | np.roll(first, 1, axis=1), label_space=space)
 
     shown = kinbits.evaluate(
         model, replace(data, query=several(data.query), database=several(data.database)), baselines=False
@@ -226,7 +226,9 @@ def test_a_protocol_without_a_training_part_has_no_baselines_but_the_features(re
 def test_a_class_tree_is_counted_by_the_metrics_that_know_one(report):
     _, model, data = report
     tree = LabelSpace.with_levels(("a", "b", "c", "d"), [((0, 0, 1, 1), ("ab", "cd"))])
-    grown = replace(data, query=replace(data.query, space=tree), database=replace(data.database, space=tree))
+    grown = replace(
+        data, query=replace(data.query, label_space=tree), database=replace(data.database, label_space=tree)
+    )
     plain = kinbits.evaluate(model, data, metric_names=["map@all"], baselines=False).rows[0].values
     shown = kinbits.evaluate(model, grown, metric_names=["map@all", "mahp@50"], baselines=False).rows[0].values
     assert shown["map@all"] == plain["map@all"]

@@ -33,7 +33,7 @@ def report():
     options = {"backbone": "convnet-small", "progress": False, "cache": None}
     models = [kinbits.fit(data.train, bits=bits, epochs=2, **options) for bits in (16, 8)]
     at = ["precision=0.5", "precision=1"]
-    return kinbits.evaluate(models[0], data, beside=models[1:], details=True, at=at), models, data
+    return kinbits.evaluate(models[0], data, compare_with=models[1:], details=True, at=at), models, data
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,7 @@ def test_confusion_counts_the_classes_of_the_hits(report):
     nearest = np.stack([np.flatnonzero(data.database.labels == 0)[:2]] * len(data.query))
     found = confusion(data.query, data.database, nearest)
     np.testing.assert_array_equal(found.shares, [[1, 0, 0]] * 3)
-    name = [str(one) for one in data.space.names]
+    name = [str(one) for one in data.label_space.names]
     assert found.worst() == [(name[1], name[0], 1.0), (name[2], name[0], 1.0)]
 
 

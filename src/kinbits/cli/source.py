@@ -93,7 +93,7 @@ class Source:
         protocol, chosen = self._protocol(part)
         if protocol is not None:
             found: Dataset = getattr(self._load(protocol), chosen)
-            return replace(found, labels=None, space=None) if self.no_labels else found
+            return replace(found, labels=None, label_space=None) if self.no_labels else found
         self._check_typo()
         return self._open(self.name)
 

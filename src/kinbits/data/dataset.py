@@ -43,7 +43,7 @@ class Dataset:
         items: The store of the n images or vectors.
         ids: The source's own names, str ``(n,)`` or int64 ``(n,)``, unique.
         labels: int64 ``(n,)`` with -1 for unlabelled, or multi-hot uint8 ``(n, C)``; None without labels.
-        space: What the labels mean; None without labels.
+        label_space: What the labels mean; None without labels.
         texts: One text an item; None without texts.
         columns: Further metadata by name, each of length n (for filters in an index).
         name: What to call the collection in reports.
@@ -61,7 +61,7 @@ class Dataset:
     items: Items
     ids: np.ndarray
     labels: np.ndarray | None = None
-    space: LabelSpace | None = None
+    label_space: LabelSpace | None = None
     texts: tuple[str, ...] | None = None
     columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     name: str = "data"
@@ -79,14 +79,14 @@ class Dataset:
                 raise DataError(f"{self.name}: {len(values)} {what} for {len(self.items)} items; give one for each")
         _check_unique(self.ids, self.name)
         if self.labels is not None:
-            _check_labels(self.labels, self.space, self.name)
+            _check_labels(self.labels, self.label_space, self.name)
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __repr__(self) -> str:
         facts = [f"{len(self):,} {self.kind}s"]
-        facts += [f"{len(self.space.names):,} classes"] if self.space is not None else []
+        facts += [f"{len(self.label_space.names):,} classes"] if self.label_space is not None else []
         facts += ["texts"] if self.texts is not None else []
         facts += [f"{len(self.columns):,} further columns"] if self.columns else []
         facts += [f"{len(self.skipped):,} skipped"] if self.skipped else []
@@ -126,8 +126,8 @@ class Dataset:
         Values are numbers, bool, str, or None where there is none; those of other types become text.
         """
         columns: dict[str, list[Any]] = {}
-        if self.space is not None and self.labels is not None:
-            columns[_free(self.label_column, "label")] = self.space.texts(self.labels)
+        if self.label_space is not None and self.labels is not None:
+            columns[_free(self.label_column, "label")] = self.label_space.texts(self.labels)
         if self.texts is not None:
             columns[_free(self.text_column, "text")] = list(self.texts)
         for name, values in self.columns.items():
@@ -174,7 +174,7 @@ class Dataset:
     def describe(self) -> str:
         """Say in a few lines what is in the set and what was left out."""
         what = "vectors" if self.kind == "vector" else "images"
-        lines = [f"{self.name}: {len(self)} {what}, {self.space.describe() if self.space else 'no labels'}"]
+        lines = [f"{self.name}: {len(self)} {what}, {self.label_space.describe() if self.label_space else 'no labels'}"]
         if self.texts is not None:
             count = int(self.has_text.sum())
             lines[0] += ", with texts" if count == len(self) else f", {count} of them with a text"

@@ -60,9 +60,9 @@ def doubtful_classes(dataset: Dataset) -> str | None:
 
     Numbers speak against them, unless they count the classes from 0.
     """
-    if not dataset.from_folders or dataset.space is None or dataset.labels is None:
+    if not dataset.from_folders or dataset.label_space is None or dataset.labels is None:
         return None
-    names = dataset.space.names
+    names = dataset.label_space.names
     found = {what: [name for name in names if kind.fullmatch(name)] for what, kind in _DOUBTFUL.items()}
     dates = set(found["dates"])
     counted = set(names) == set(map(str, range(len(names))))

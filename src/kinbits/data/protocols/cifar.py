@@ -178,7 +178,7 @@ def _cifar10(data_dir: Folder) -> Dataset:
 
 
 def _hierarchical(data: Dataset) -> Dataset:
-    if data.space is None or not data.space.hierarchical:
+    if data.label_space is None or not data.label_space.hierarchical:
         raise DataError(f"{data.name} lacks coarse_label_names or coarse_of_label in its metadata")
     return data
 

@@ -121,6 +121,7 @@ class Splits:
         skipped: Items that are in no part, and why.
         ground_truth: What answers each query, where that is listed and does not follow from labels.
         notes: What was found in the source and put right, e.g. repeated lines of a list.
+        whole: The collection that a seed split; None where a protocol says which rows are in which part.
     """
 
     train: Dataset
@@ -130,6 +131,7 @@ class Splits:
     skipped: tuple[Skipped, ...] = ()
     ground_truth: GroundTruth | None = None
     notes: tuple[str, ...] = ()
+    whole: Dataset | None = None
 
     def __repr__(self) -> str:
         sizes = (
@@ -138,11 +140,11 @@ class Splits:
         return f"Splits({self.protocol.name}: {sizes})"
 
     @property
-    def space(self) -> LabelSpace:
+    def label_space(self) -> LabelSpace:
         """What the labels mean."""
-        if self.train.space is None:
+        if self.train.label_space is None:
             raise DataError(f"protocol '{self.protocol.name}' has no labels; open data with labels")
-        return self.train.space
+        return self.train.label_space
 
     @property
     def unlabelled(self) -> dict[str, int]:
@@ -180,7 +182,7 @@ class Splits:
         texts = ", with texts" if self.train.texts is not None else ""
         if self.ground_truth is not None:
             return self.ground_truth.describe() + texts
-        return self.space.describe() + texts
+        return self.label_space.describe() + texts
 
 
 def count_unlabelled(part: Dataset) -> int:

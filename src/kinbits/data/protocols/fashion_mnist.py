@@ -55,7 +55,7 @@ def open_fashion_mnist(folders: Sequence[Path]) -> Dataset:
         items=ArrayItems(images, identity),
         ids=np.array(ids),
         labels=labels,
-        space=LabelSpace(NAMES),
+        label_space=LabelSpace(NAMES),
         columns={"split": splits},
         name="fashion-mnist",
     )

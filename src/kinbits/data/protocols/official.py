@@ -43,9 +43,9 @@ def by_split(data: Dataset, seed: int, *, also_searched: Sequence[str] = ()) -> 
 
 def renamed(data: Dataset) -> Dataset:
     """Name each row split/class/file: the sources' own file names may repeat across classes."""
-    if data.labels is None or data.space is None:
+    if data.labels is None or data.label_space is None:
         raise DataError(f"{data.name}: the data of this protocol have no labels; get the original files")
-    classes = np.array(data.space.names)[data.labels]
+    classes = np.array(data.label_space.names)[data.labels]
     names = data.columns["name"] if "name" in data.columns else [Path(name).stem for name in data.ids.tolist()]
     ids = [f"{s}/{c}/{n}" for s, c, n in zip(column(data, "split"), classes, names, strict=True)]
     return replace(data, ids=np.array(ids, dtype=np.str_))

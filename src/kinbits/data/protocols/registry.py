@@ -127,7 +127,7 @@ def split_lists(folder: str | os.PathLike[str]) -> Splits:
     definition = replace(
         LISTS,
         summary=f"{dataset.name}, parts as its lists say",
-        relevance=SHARED_LABEL if dataset.space is not None and dataset.space.multi else SAME_CLASS,
+        relevance=SHARED_LABEL if dataset.label_space is not None and dataset.label_space.multi else SAME_CLASS,
         train=len(parts.train),
         query=len(parts.query),
         database=len(parts.database),
@@ -166,7 +166,7 @@ def split_folder(
     paired = dataset.labels is None and bool(dataset.has_text.any())
     draw = draw_pairs if paired else draw_shares
     parts, left_out = draw(dataset, seed=seed, query=query, train=train, train_in_database=train_in_database)
-    multi = dataset.space is not None and dataset.space.multi
+    multi = dataset.label_space is not None and dataset.label_space.multi
     definition = replace(
         FOLDER,
         summary=f"{dataset.name}, split {'by chance' if paired else 'class by class'}: query {query}, train {train}",
@@ -179,7 +179,7 @@ def split_folder(
     )
     why = "no text" if paired else "no label"
     skipped = (*dataset.skipped, *(Skipped(str(dataset.ids[row]), why) for row in left_out))
-    return _verified(definition, dataset, parts, seed, skipped)
+    return replace(_verified(definition, dataset, parts, seed, skipped), whole=dataset)
 
 
 def _verified(
@@ -211,7 +211,7 @@ def _verified(
 
 
 def _check_labels(definition: Protocol, dataset: Dataset, splits: Splits) -> None:
-    classes = dataset.space.classes if dataset.space is not None else 0
+    classes = dataset.label_space.classes if dataset.label_space is not None else 0
     if definition.classes and classes != definition.classes:
         raise _differs(definition, f"{classes} labels, not {definition.classes}")
     for part, expected in definition.unlabelled.items():

@@ -109,7 +109,7 @@ def _fashion_products(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
 )
 def _grocery_store(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
     data = split_names(open_dataset(GROCERY.find(data_dir)))
-    data = replace(data, space=_with_departments(data))
+    data = replace(data, label_space=_with_departments(data))
     return data, by_split(data, seed, also_searched=["val"])
 
 
@@ -201,7 +201,7 @@ def _pneumonia_mnist(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
 
 def _with_departments(data: Dataset) -> LabelSpace:
     """Put the departments of the rows above the groups of the classes."""
-    space = data.space
+    space = data.label_space
     if space is None or space.parents is None or data.labels is None:
         raise DataError(f"{data.name} lacks coarse_label_names or coarse_of_label in its metadata")
     groups = np.array(space.parents[: space.classes]) - space.classes

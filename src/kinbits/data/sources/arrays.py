@@ -39,7 +39,7 @@ def open_numpy(path: Path, options: Options) -> Dataset:
         raise DataError(f"{path}: no array among {', '.join(arrays)}; looked for {', '.join(_DATA_KEYS)}")
     companions = _Companions(arrays, len(arrays[key]) if arrays[key].ndim else 0, options, key)
     data = open_array(arrays[key], companions.options, path.stem, file_identity(path), companions.ids)
-    return replace(data, guesses=tuple(companions.guesses(data.space)))
+    return replace(data, guesses=tuple(companions.guesses(data.label_space)))
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:

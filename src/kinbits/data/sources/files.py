@@ -88,7 +88,7 @@ def open_folder(folder: Path, options: Options) -> Dataset:
         items=PathItems([folder / name for name in names]),
         ids=unique_names([unicode(name) for name in names]),
         labels=labels,
-        space=space,
+        label_space=space,
         texts=texts,
         columns=columns,
         name=unicode(folder.name or str(folder)),

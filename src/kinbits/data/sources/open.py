@@ -65,7 +65,7 @@ def open_dataset(
 
     Example:
         >>> data = open_dataset(np.zeros((2, 8, 8), np.uint8), labels=["cat", "dog"])
-        >>> data.space.names
+        >>> data.label_space.names
         ('cat', 'dog')
     """
     options = Options(

@@ -151,7 +151,7 @@ def _from_arrow(table: Table, metadata: Mapping[str, bytes], path: Path, options
         items=items,
         ids=ids,
         labels=labels,
-        space=space,
+        label_space=space,
         texts=roles.texts,
         columns=columns,
         name=path.stem,

@@ -89,9 +89,9 @@ def confusion(queries: Dataset, database: Dataset, nearest: NDArray[np.int64]) -
         nearest: Rows of the first hits, int64 ``(q, k)``.
     """
     a, b = queries.labels, database.labels
-    if a is None or b is None or a.ndim != 1 or b.ndim != 1 or queries.space is None or not nearest.size:
+    if a is None or b is None or a.ndim != 1 or b.ndim != 1 or queries.label_space is None or not nearest.size:
         return None
-    names = tuple(map(str, queries.space.names))
+    names = tuple(map(str, queries.label_space.names))
     hits = b[nearest]
     pairs = np.repeat(a, nearest.shape[1])[hits.ravel() >= 0] * len(names) + hits.ravel()[hits.ravel() >= 0]
     counts = np.bincount(pairs[pairs >= 0], minlength=len(names) ** 2).reshape(len(names), -1).astype(float)
@@ -170,7 +170,7 @@ def data_uri(image: Any) -> str:
 def _label(dataset: Dataset, row: int) -> str:
     if dataset.labels is None:
         return "" if dataset.texts is None else shortened(dataset.texts[row], WORDS)
-    names = dataset.space.names if dataset.space is not None else None
+    names = dataset.label_space.names if dataset.label_space is not None else None
     label = dataset.labels[row]
     numbers: Iterable[int] = np.flatnonzero(label).tolist() if np.ndim(label) else [int(label)] if label >= 0 else []
     return ", ".join(_names(names, numbers)) or "no label"
