@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinbits import hamming
+from kinbits.data import Dataset
 from kinbits.errors import ArtefactError, DataError, UsageError
 from kinbits.hamming import Codes
 from kinbits.index.store.columns import as_columns
@@ -29,8 +30,8 @@ LEAST_SIDE = 8  # of a grey image that is not taken for codes, in pixels
 class Encoder(Protocol):
     """What an index needs of a model, e.g. `kinbits.HashModel`.
 
-    That one offers more, which is used where it is there: ``encode_readable`` takes data sets of which some items
-    cannot be read, ``encode(text=...)`` takes texts, and ``is_single`` tells one item from several.
+    That one offers more, which is used where it is there: ``encode`` takes ``modality="text"``, and ``on_error="skip"``
+    for data sets of which some items cannot be read, and ``is_single`` tells one item from several.
 
     Attributes:
         bits: Code length.
@@ -137,9 +138,9 @@ def encode_query(query: Any, text: Any, model: Encoder | None, bits: int) -> tup
         _refuse_text_file(query)
         return encode(query, model, bits, "queries")
     able: Any = model
-    if able is None or "text" not in signature(able.encode).parameters:
+    if able is None or "modality" not in signature(able.encode).parameters:
         raise UsageError("a text needs a model that encodes texts; pass it as model= when the index is opened")
-    return check_query(able.encode(text=text), bits, "queries"), isinstance(text, str)
+    return check_query(able.encode(text, modality="text"), bits, "queries"), isinstance(text, str)
 
 
 def _refuse_text_file(query: Any) -> None:
@@ -162,7 +163,7 @@ def read_items(
         DataError: if nothing can be read, the numbers do not fit, or ids or codes cannot be stored.
     """
     metadata = {} if metadata is None else metadata
-    if _is_dataset(items):
+    if isinstance(items, Dataset):
         codes, rows = _encode_readable(items, model, bits)
         ids, metadata = items.ids if ids is None else ids, {**items.metadata(), **metadata}
     else:
@@ -180,23 +181,31 @@ def read_items(
 
 def _encode_readable(dataset: Any, model: Encoder | None, bits: int) -> tuple[Codes, NDArray[np.bool_]]:
     """Encode what can be read of a data set; return the codes and of which items they are, bool ``(n,)``."""
-    able = getattr(model, "encode_readable", None)
-    if able is None:
+    able: Any = model
+    if able is None or "on_error" not in signature(able.encode).parameters:
         codes, _ = encode(dataset, model, bits, "items")
         return codes, np.ones(len(codes), bool)
-    codes, kept = able(dataset)
-    bad = len(dataset.ids) - len(kept.ids)
-    if bad:
-        told = [f"{one.id}: {one.reason}" for one in kept.skipped[-bad:][:_NAMED]]
-        reasons = "; ".join(told + ["..."] * (bad > _NAMED))
-        if not len(kept.ids):
-            raise DataError(
-                f"{dataset.name}: no {dataset.kind} can be read ({reasons}); "
-                "check the paths, or replace the damaged files"
-            )
-        what = f"skipped {bad:,} of {len(dataset.ids):,} {dataset.kind}s that cannot be read"
-        warnings.warn(f"{dataset.name}: {what} ({reasons})", stacklevel=4)
-    return check_query(codes, bits, "items"), np.isin(dataset.ids, kept.ids)
+    found = able.encode(dataset, on_error="skip")
+    if found.skipped:
+        _warn_of_skipped(dataset, found.skipped)
+    rows = np.zeros(len(dataset.ids), bool)
+    rows[found.rows] = True
+    return check_query(found.array, bits, "items"), rows
+
+
+def _warn_of_skipped(dataset: Any, skipped: Sequence[Any]) -> None:
+    """Name the first items that cannot be read.
+
+    Raises:
+        DataError: if no other is left.
+    """
+    reasons = "; ".join([f"{one.id}: {one.reason}" for one in skipped[:_NAMED]] + ["..."] * (len(skipped) > _NAMED))
+    if len(skipped) == len(dataset.ids):
+        raise DataError(
+            f"{dataset.name}: no {dataset.kind} can be read ({reasons}); check the paths, or replace the damaged files"
+        )
+    what = f"skipped {len(skipped):,} of {len(dataset.ids):,} {dataset.kind}s that cannot be read"
+    warnings.warn(f"{dataset.name}: {what} ({reasons})", stacklevel=5)
 
 
 def make_batch(codes: Codes, ids: Ids | None, columns: dict[str, list[Any]], state: State) -> Batch:
@@ -232,10 +241,6 @@ def is_single(items: Any, model: Encoder | None, count: int) -> bool:
     if isinstance(items, np.ndarray):
         return count == 1 and items.ndim <= (3 if items.dtype == np.uint8 else 1)  # one image, one vector
     return count == 1 and (isinstance(items, (str, os.PathLike, bytes)) or not hasattr(items, "__len__"))
-
-
-def _is_dataset(items: Any) -> bool:
-    return all(hasattr(items, name) for name in ("ids", "columns", "labels", "space", "texts"))
 
 
 def _next_ids(state: State, count: int) -> Ids:
