@@ -19,6 +19,7 @@ from .numbers import number, whole_number
 from .packages import EXTRAS, named_extras, open_door, require
 from .plots import save_figure
 from .progress import Bar, reporter
+from .sources import class_expressions, registered_classes
 from .text import UNSAFE, one_line, printable, shortened
 from .typed import check_types, typed
 
@@ -30,6 +31,7 @@ __all__ = [
     "Modality",
     "check_parent",
     "check_types",
+    "class_expressions",
     "cumcount",
     "file_aside",
     "folder_aside",
@@ -43,6 +45,7 @@ __all__ = [
     "open_regular",
     "printable",
     "read_regular",
+    "registered_classes",
     "reporter",
     "require",
     "save_figure",

@@ -1,19 +1,19 @@
-"""kinbits methods: what can be fitted."""
+"""kinbits methods: the methods that `kinbits fit` knows."""
 
 from __future__ import annotations
 
-import inspect
+import textwrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kinbits.cli.app import app
-from kinbits.cli.output import JsonFlag, console, facts, print_json, table
+from kinbits.cli.output import JsonFlag, console, facts, print_json, table, width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kinbits.methods import Method
+    from kinbits.methods import MethodInfo
 
 _HEADINGS = {
     "none": "Without labels",
@@ -28,13 +28,13 @@ def methods(
     name: Annotated[str | None, typer.Argument(help="One method in full.", show_default=False)] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List what can be fitted, or show one method in full."""
-    from kinbits.methods import get_method, list_methods
+    """List all methods, or show one in full."""
+    from kinbits.methods import describe_method, list_methods
 
     if name is not None:
-        _show_one(get_method(name), as_json)
+        _show_one(describe_method(name), as_json)
         return
-    found = [_facts(get_method(one)) for one in list_methods()]
+    found = [_facts(describe_method(one)) for one in list_methods()]
     if as_json:
         print_json(found)
         return
@@ -49,26 +49,24 @@ def _heading(found: dict[str, Any]) -> str:
 
 
 def _lines(members: list[dict[str, Any]], longest: int) -> Iterator[str]:
-    """Lay out names and what they do in two columns of the window; what a method asks of its data comes last."""
-    import textwrap
-
-    width = console().width
+    """Lay out names and summaries in two columns; what a method needs of its data comes last."""
+    columns = width()
     for one in members:
         asks = f" ({', '.join(_asks(one))})" if _asks(one) else ""
         text = f"  {one['name']:<{longest}}  {one['summary']}{asks}"
-        yield textwrap.fill(text, width, subsequent_indent=" " * (longest + 4), break_on_hyphens=False)
+        yield textwrap.fill(text, columns, subsequent_indent=" " * (longest + 4), break_on_hyphens=False)
 
 
-def _show_one(method: type[Method], as_json: bool) -> None:
+def _show_one(method: MethodInfo, as_json: bool) -> None:
     found = _facts(method)
     if as_json:
         print_json(found)
         return
-    width = console().width
-    print(_reflowed(f"{method.name}: {found['summary']}", width) + "\n")
-    body = inspect.cleandoc(method.__doc__ or "").partition("\n")[2].strip()
+    columns = width()
+    print(_reflowed(f"{method.name}: {found['summary']}", columns) + "\n")
+    body = method.docstring.partition("\n")[2].strip()
     if body:
-        print(_reflowed(body, width) + "\n")
+        print(_reflowed(body, columns) + "\n")
     recipe = ", ".join(f"{name} {value}" for name, value in found["recipe"].items() if value is not None)
     trained = recipe if found["recipe"]["epochs"] else "no epochs: fitted in one pass"
     facts({"learns from": _needs(found), "recipe": trained})
@@ -77,10 +75,8 @@ def _show_one(method: type[Method], as_json: bool) -> None:
         console().print(table(["--param", "type", "default"], rows))
 
 
-def _reflowed(docstring: str, width: int) -> str:
+def _reflowed(docstring: str, columns: int) -> str:
     """Fit a docstring into the window: paragraphs and arguments are filled, lines of formulas stay as they are."""
-    import textwrap
-
     paragraphs = []
     for paragraph in docstring.replace("``", "`").split("\n\n"):
         lines = paragraph.split("\n")
@@ -90,7 +86,7 @@ def _reflowed(docstring: str, width: int) -> str:
             lines = [" ".join(lines)]
         indents = [line[: len(line) - len(line.lstrip())] for line in lines]
         wrapped = (
-            textwrap.fill(line, width, subsequent_indent=indent + "    " * bool(indent), break_long_words=False)
+            textwrap.fill(line, columns, subsequent_indent=indent + "    " * bool(indent), break_long_words=False)
             for line, indent in zip(lines, indents, strict=True)
         )
         paragraphs.append("\n".join(wrapped))
@@ -108,19 +104,17 @@ def _joined(lines: list[str]) -> list[str]:
     return whole
 
 
-def _facts(method: type[Method]) -> dict[str, Any]:
-    from kinbits.methods import parameters
-
+def _facts(method: MethodInfo) -> dict[str, Any]:
     return {
         "name": method.name,
-        "summary": inspect.cleandoc(method.__doc__ or "").partition("\n")[0],
+        "summary": method.summary,
         "supervision": method.supervision,
         "multi_label": method.multi_label,
         "text": method.reads_text,
         "views": method.views,
         "maps": method.reads_maps,
-        "recipe": vars(method.recipe),
-        "parameters": [{"name": p.name, "type": _kind(p.kind), "default": p.default} for p in parameters(method)],
+        "recipe": dict(method.recipe),
+        "parameters": [{"name": p.name, "type": _kind(p.kind), "default": p.default} for p in method.parameters],
     }
 
 
@@ -138,7 +132,7 @@ def _needs(found: dict[str, Any]) -> str:
 
 
 def _asks(found: dict[str, Any]) -> list[str]:
-    """List what a method asks of its data beside what it learns from."""
+    """List what a method needs of its data besides labels, pairs or texts."""
     asks = {
         "random views": found["views"] > 0,
         "one label each": found["supervision"] != "none" and not found["multi_label"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,6 +39,11 @@ def console() -> Console:
             raise BrokenPipeError
 
     return Ours(highlight=False, emoji=False, markup=False)
+
+
+def width() -> int:
+    """Return the number of columns of the window."""
+    return shutil.get_terminal_size().columns
 
 
 def show(text: object) -> None:
