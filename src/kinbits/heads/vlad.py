@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -99,11 +100,15 @@ class VladHead(MapHead):
                 f"transform >= 1"
             )
         channels = self.shape[0]
-        self.vlad = Vlad(channels, clusters, alpha, trainable)
         self.layers = nn.Sequential(
-            self.vlad,
+            Vlad(channels, clusters, alpha, trainable),
             nn.Linear(clusters * channels, transform),
             nn.BatchNorm1d(transform),
             nn.ReLU(),
             nn.Linear(transform, bits),
         )
+
+    @property
+    def vlad(self) -> Vlad:
+        """The first layer; as an attribute of its own, each of its tensors would have two names in a file."""
+        return cast(Vlad, self.layers[0])
