@@ -10,12 +10,17 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 PACKAGES := $(shell grep -v '^\#' packages.txt)
 
-.PHONY: demo test check lint types tests packages results bench bench-full clean
+.PHONY: demo test quick check lint types tests packages results bench bench-full clean
 
 demo: $(VENV)/.installed
 	$(BIN)/kinbits demo -o demo
 
 test: $(VENV)/.installed check
+
+# What to run after each edit: less than a minute on two cores.
+QUICK := _util hamming metrics test_house.py test_docs.py
+quick: $(VENV)/.installed lint types
+	$(BIN)/python -m pytest -q -n 2 -m "not slow and not alone" $(addprefix tests/,$(QUICK))
 
 check: lint types tests
 
