@@ -197,7 +197,7 @@ def test_a_text_column_stays_text_where_a_table_has_digits(run, shop):
         ("id,price\n3,1\n3,2\n", 3, "'3' occurs in several rows"),
         ("id,price\n1_0,1\n", 2, "'1_0' is none"),
         ("id,price\n,1\n", 3, "row 0"),
-        ("sku,price\n3,1\n", 2, "--id-column"),
+        ("sku,price\n3,1\n", 2, "(id_column)"),
         ("id\n3\n", 3, "no column beside the ids"),
         ("id,price\n", 3, "no row"),
         ("id,price,price\n3,1,2\n", 3, "price"),

@@ -80,7 +80,7 @@ def update(
     Columns of the table are changed or added, other columns stay as they are.
     An empty cell removes the value.
     """
-    from kinbits.cli.metadata_file import read_metadata
+    from kinbits.data import read_metadata
 
     opened = opened_index(folder, wait=wait)
     types = opened.info().get("column_types", {})

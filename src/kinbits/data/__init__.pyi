@@ -16,12 +16,12 @@ from .protocols.registry import (
     split_lists,
 )
 from .protocols.required_files import RequiredFiles, find_data
-from .sources.arrays import NOT_FINITE, refuse_masked
-from .sources.cells import cells_of, id_array, metadata_of, parse_json, row_is
+from .sources.arrays import NOT_FINITE
+from .sources.cells import id_array, metadata_of, parse_json, row_is
 from .sources.columns import IMAGE_NAMES, LABEL_NAMES, pick
-from .sources.csv import read_csv, require_distinct, typed
-from .sources.files import EXTENSIONS, require_file
+from .sources.files import EXTENSIONS
 from .sources.given import as_dataset, as_texts, is_single, require_finite
+from .sources.metadata import read_metadata
 from .sources.open import open_dataset
 from .sources.roles import Table
 from .sources.safe_pickle import read_pickle
@@ -62,7 +62,6 @@ __all__ = [
     "as_pairs",
     "as_texts",
     "augmentation",
-    "cells_of",
     "check_augmentation",
     "check_size",
     "contact_sheet",
@@ -81,16 +80,12 @@ __all__ = [
     "parse_json",
     "pick",
     "placeholder",
-    "read_csv",
+    "read_metadata",
     "read_pickle",
     "readable",
-    "refuse_masked",
     "register_protocol",
-    "require_distinct",
-    "require_file",
     "require_finite",
     "row_is",
     "split_folder",
     "split_lists",
-    "typed",
 ]

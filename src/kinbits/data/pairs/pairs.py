@@ -166,14 +166,19 @@ def open_pairs(
     return _bind(found, dataset, unknown == "skip")
 
 
-def as_pairs(given: Any, dataset: Dataset) -> Pairs:
+def as_pairs(given: Any, dataset: Dataset, **limits: Any) -> Pairs:
     """Return given pairs of a collection's rows, read from their source unless they are `Pairs` already.
+
+    Args:
+        given: `Pairs`, or what `open_pairs` reads.
+        dataset: Whose rows are meant.
+        limits: Other arguments of `open_pairs`.
 
     Raises:
         DataError: They are of another number of rows, or cannot be read.
     """
     if not isinstance(given, Pairs):
-        return open_pairs(given, dataset)
+        return open_pairs(given, dataset, **limits)
     if len(given.clusters) != len(dataset):
         raise DataError(
             f"the pairs are of {len(given.clusters)} rows, and {dataset.name} has {len(dataset)}; "

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from kinbits._util import read_regular, shortened
+from kinbits.data.sources.cells import cells_of, metadata_of, parse_json
+from kinbits.data.sources.csv import read_csv, require_distinct, typed
+from kinbits.data.sources.files import require_file
 from kinbits.errors import DataError, UsageError
 
 
@@ -26,8 +29,6 @@ def read_metadata(path: Path, id_column: str | None, texts: Collection[str]) -> 
         UsageError: The file is of another kind, or there is no such column.
         DataError: It cannot be read, or an id is missing or occurs twice.
     """
-    from kinbits.data import metadata_of, require_file
-
     readers = {".csv": _from_csv, ".tsv": _from_csv, ".parquet": _from_parquet, ".jsonl": _from_jsonl}
     read = readers.get(path.suffix.lower())
     if read is None:
@@ -55,7 +56,7 @@ def _id_column(given: str | None, names: list[str], path: Path) -> str:
     if len(wanted) == 1:
         return wanted[0]
     told = f"no column '{given}'" if given else "no column 'id'"
-    raise UsageError(f"{path} has {told}; name the column of ids with --id-column: {', '.join(names)}")
+    raise UsageError(f"{path} has {told}; name the column of ids (id_column): {', '.join(names)}")
 
 
 def _ids(cells: list[Any], path: Path) -> list[str]:
@@ -72,8 +73,6 @@ def _ids(cells: list[Any], path: Path) -> list[str]:
 
 
 def _from_csv(path: Path, id_column: str | None, texts: Collection[str]) -> dict[str, list[Any]]:
-    from kinbits.data import read_csv, typed
-
     table = read_csv(path)
     kept = {_id_column(id_column, table.column_names, path), *texts}
     columns = {name: table.column(name) for name in table.column_names}
@@ -83,8 +82,6 @@ def _from_csv(path: Path, id_column: str | None, texts: Collection[str]) -> dict
 def _from_parquet(path: Path, *_: Any) -> dict[str, list[Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
-
-    from kinbits.data import cells_of, require_distinct
 
     try:
         table = pq.read_table(pa.BufferReader(read_regular(path)))
@@ -103,8 +100,6 @@ def _from_jsonl(path: Path, *_: Any) -> dict[str, list[Any]]:
 
 
 def _object(raw: bytes, path: Path, number: int) -> Mapping[str, Any]:
-    from kinbits.data import parse_json
-
     try:
         found = parse_json(raw)
     except ValueError as error:
