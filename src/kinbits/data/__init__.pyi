@@ -16,6 +16,7 @@ from .protocols.registry import (
     split_lists,
 )
 from .protocols.required_files import RequiredFiles, find_data
+from .shown import data_uri
 from .sources.arrays import NOT_FINITE
 from .sources.cells import id_array, metadata_of, parse_json, row_is
 from .sources.columns import IMAGE_NAMES, LABEL_NAMES, pick
@@ -65,6 +66,7 @@ __all__ = [
     "check_augmentation",
     "check_size",
     "contact_sheet",
+    "data_uri",
     "decode",
     "doubtful_classes",
     "find_data",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +16,7 @@ from kinbits._util import lazy
 from kinbits.data.decoding import BadImage
 from kinbits.data.items import Items, digest
 from kinbits.data.labels import LabelSpace
+from kinbits.data.shown import as_html
 from kinbits.errors import DataError
 
 RESERVED = ("id", "distance")
@@ -92,6 +93,9 @@ class Dataset:
         facts += [f"{len(self.skipped):,} skipped"] if self.skipped else []
         return f"Dataset({self.name}: {', '.join(facts)})"
 
+    def _repr_html_(self) -> str:
+        return as_html(self.describe(), {"first images": self.preview()} if self.kind == "image" else {})
+
     @lazy
     def fingerprint(self) -> str:
         """Identity of contents, ids and texts (sha256 hex); labels and metadata do not change it."""
@@ -138,6 +142,18 @@ class Dataset:
     def rows_of(self, part: Dataset) -> np.ndarray:
         """Return the rows whose ids are those of a part, ascending, int64 ``(m,)``."""
         return np.flatnonzero(np.isin(self.ids, part.ids))
+
+    def preview(self, count: int = 8) -> Iterator[tuple[Image.Image, str]]:
+        """Yield the first images that can be read, each with its class, else its id."""
+        for row in range(min(len(self), count)):
+            try:
+                picture = self.image(row)
+            except BadImage:
+                continue
+            label = None
+            if self.label_space is not None and self.labels is not None:
+                (label,) = self.label_space.texts(self.labels[row : row + 1])
+            yield picture, label or str(self.ids[row])
 
     def select(self, rows: np.ndarray | Sequence[int]) -> Dataset:
         """Return some rows, in the given order; ``skipped`` stays with the whole and is not copied.

@@ -12,6 +12,7 @@ from kinbits.data.dataset import Dataset, Skipped
 from kinbits.data.ground_truth import GroundTruth
 from kinbits.data.labels import LabelSpace
 from kinbits.data.protocols.required_files import RequiredFiles
+from kinbits.data.shown import as_html
 from kinbits.errors import DataError
 
 SAME_CLASS = "same class"
@@ -138,6 +139,10 @@ class Splits:
             f"{len(self.train):,} to learn from, {len(self.query):,} queries, {len(self.database):,} in the database"
         )
         return f"Splits({self.protocol.name}: {sizes})"
+
+    def _repr_html_(self) -> str:
+        parts = {part: getattr(self, part) for part in PARTS}
+        return as_html(self.describe(), {part: data.preview() for part, data in parts.items() if data.kind == "image"})
 
     @property
     def label_space(self) -> LabelSpace:

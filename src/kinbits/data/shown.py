@@ -1,0 +1,51 @@
+"""Texts and pictures as a notebook shows them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from html import escape
+from io import BytesIO
+
+from PIL import Image
+
+from kinbits._util import shortened
+
+SIDE, _LONGEST = 96, 200
+
+
+def data_uri(image: Image.Image, side: int = SIDE) -> str:
+    """Shrink a picture and write it as a data URI.
+
+    Args:
+        image: Any mode and size.
+        side: Largest width and height in pixels.
+    """
+    small = image.convert("RGB")
+    small.thumbnail((side, side))
+    file = BytesIO()
+    small.save(file, "WEBP", quality=80)
+    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def as_html(text: str, pictures: Mapping[str, Iterable[tuple[Image.Image, str]]]) -> str:
+    """Return a text, and rows of pictures with their titles; everything is escaped.
+
+    Args:
+        text: Its lines stand below each other.
+        pictures: Rows by their headings.
+    """
+    lines = "<br>".join(map(_escaped, text.splitlines()))
+    rows = (
+        f"<tr><th>{_escaped(heading)}</th><td>{''.join(_image(*one) for one in row)}</td></tr>"
+        for heading, row in pictures.items()
+    )
+    return f"<div><p>{lines}</p><table>{''.join(rows)}</table></div>"
+
+
+def _image(picture: Image.Image, title: str) -> str:
+    return f'<img src="{data_uri(picture)}" title="{_escaped(title)}" alt="{_escaped(title)}">'
+
+
+def _escaped(text: str) -> str:
+    return escape(shortened(text, _LONGEST), quote=True)
