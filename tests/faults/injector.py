@@ -24,8 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from kinbits import KinbitsError
-from kinbits.index import Index
-from kinbits.index.store import search_tables, state
+from kinbits.index import Index, IndexOptions
 from kinbits.model import HashModel
 
 FAULTS = {
@@ -39,6 +38,7 @@ FAULTS = {
 MODELS = []  # the one that lies beside the index, and the one that replaces it
 OUTCOMES = ("right", "refused", "changed, and said so", "other error", "wrong answer", "destroyed")
 ROWS, LARGE = 40, 10_000
+OPTIONS = IndexOptions(merge_rows=10_000, table_rows=20)
 
 
 def build_shim(folder):
@@ -51,9 +51,8 @@ def build_shim(folder):
 
 def base_index(path):
     """An index with two segments, of which one is mapped; deletions, metadata, tables."""
-    state._MERGE_ROWS, search_tables.LEAST_ROWS = 10_000, 20
     rng = np.random.default_rng(0)
-    index = Index.create(path, bits=64)
+    index = Index.create(path, bits=64, options=OPTIONS)
     for rows in (LARGE, ROWS):
         codes = rng.integers(0, 256, (rows, 8), dtype=np.uint8)
         index.add(codes, metadata={"n": list(range(rows)), "t": [f"item {row}" for row in range(rows)]})
@@ -67,7 +66,7 @@ def base_model(folder):
 
     vectors = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
     MODELS[:] = [kinbits.fit(vectors * scale, method="itq", bits=8, progress=False) for scale in (1, [1] * 4 + [9] * 4)]
-    MODELS[0].save(folder / "model")
+    MODELS[0].save_pretrained(folder / "model")
     np.save(folder / "vectors.npy", vectors)
     model, data, codes = (str(folder / name) for name in ("model", "vectors.npy", "codes.parquet"))
     with redirect_stdout(io.StringIO()):
@@ -98,7 +97,7 @@ def made_from_codes(index):
 
 def save_model(index):
     """Replace the model that lies beside the index."""
-    MODELS[1].save(index._folder.path.with_name("model"))
+    MODELS[1].save_pretrained(index._folder.path.with_name("model"))
 
 
 OPERATIONS = {
@@ -159,7 +158,7 @@ class Injector:
         return calls, contents(Index.open(self.work / "x"))
 
     def opened(self):
-        return Index.open(self.work / "x")
+        return Index.open(self.work / "x", options=OPTIONS)
 
     def once(self, name, fault, number, wanted):
         self.reset()
@@ -231,11 +230,11 @@ class Injector:
 
     def model_beside(self, said):
         """The folder holds the old or the new model, and a later save clears what was left."""
-        held = HashModel.load(self.work / "model").fingerprint
+        held = HashModel.from_pretrained(self.work / "model").fingerprint
         allowed = [model.fingerprint for model in MODELS]
         assert held in (allowed[1:] if said == "done" else allowed)
         assert not (held == allowed[1] and said.startswith("refused") and "is changed, but" not in said), said
-        MODELS[0].save(self.work / "model")
+        MODELS[0].save_pretrained(self.work / "model")
         self.require_nothing_but()
 
     def require_nothing_but(self, *names):

@@ -12,11 +12,11 @@ from itertools import count
 
 import numpy as np
 
-from kinbits.index import Index
-from kinbits.index.store import search_tables
+from kinbits.index import Index, IndexOptions
 
 KINDS = ("add", "delete", "compact", "upsert", "merge", "optimize")
 ROWS = 20
+OPTIONS = IndexOptions(table_rows=20)
 
 
 class Model:
@@ -59,7 +59,7 @@ class Model:
 
 
 def write_until_killed(path, model, kind, seed, pipe):
-    index = Index.open(path)
+    index = Index.open(path, options=OPTIONS)
     os.write(pipe, b"o")  # opened
     for call, _ in model.changes(kind, seed):
         call(index)
@@ -95,7 +95,6 @@ def contents(path):
 
 def main():
     path, seed, kills = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    search_tables.LEAST_ROWS = 20
     model, rng, caught, longest = Model(), np.random.default_rng(seed), 0, 0.02
     Index.create(path, bits=8)
     for kill in range(kills):

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from kinbits.errors import KinbitsError
-from kinbits.index import Index
-from kinbits.index.store import search_tables
+from kinbits.index import Index, IndexOptions
 from kinbits.index.store.checked_array import checksum
 from kinbits.index.store.manifest import checksum_of
 
 BITS = 13
+OPTIONS = IndexOptions(table_rows=100)
 QUERY = np.zeros(2, np.uint8)
 ODD_VALUES = [
     None, True, False, 0, 1, -1, 2, 7, 8, 300, 2**31, 2**63 - 1, 2**63, -(2**63), 2**64, 10**400, 0.5, 1e308,
@@ -31,11 +31,10 @@ ODD_VALUES = [
 def pristine(path, ids):
     rng = np.random.default_rng(0)
     codes = np.packbits(rng.random((500, BITS)) < 0.5, axis=1)
-    index = Index.create(path, bits=BITS)
+    index = Index.create(path, bits=BITS, options=OPTIONS)
     index.add(codes[:400], ids=ids[:400], metadata={"n": list(range(400)), "text": ["a b"] * 400})
     index.add(codes[400:450], ids=ids[400:450])
     index.add(codes[450:], ids=ids[450:], metadata={"n": list(range(50))})
-    search_tables.LEAST_ROWS = 100
     return index.optimize().delete(ids[3:30])
 
 
@@ -133,7 +132,7 @@ CALLS = {
 def answers(path, name):
     """Return the hits, or None where an error of kinbits was raised."""
     try:
-        hits = CALLS[name](Index.open(path))
+        hits = CALLS[name](Index.open(path, options=OPTIONS))
         return [] if hits is None else [(hit["id"], hit["distance"]) for hit in hits.to_dicts()]
     except KinbitsError:
         return None

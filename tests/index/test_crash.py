@@ -13,11 +13,11 @@ from kinbits.index import Index
 DIES_WHILE_WRITING = """
 import os, signal, sys
 import numpy as np
-from kinbits.index import Index
-from kinbits.index.store import search_tables, writer
+from kinbits.index import Index, IndexOptions
+from kinbits.index.store import writer
 
 path, fatal, change = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-index, steps = Index.open(path), 0
+index, steps = Index.open(path, options=IndexOptions(table_rows=100)), 0
 
 def step():
     global steps
@@ -47,7 +47,6 @@ elif change == "upsert":
 elif change == "compact":
     index.compact()
 elif change == "optimize":
-    search_tables.LEAST_ROWS = 100
     index.optimize()
 else:
     index.delete(list(range(30)))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kinbits.errors import ArtefactError, PlatformError
-from kinbits.index import Index
+from kinbits.index import Index, IndexOptions
 from kinbits.index.store import checked_array
 from kinbits.index.store.folder import Folder
 
@@ -118,7 +118,7 @@ def test_a_file_that_is_cut_short_after_opening_is_named_and_kills_nobody(tmp_pa
             index = Index.open(tmp_path / "x")
             whole = (tmp_path / "x" / name).read_bytes()
             os.truncate(tmp_path / "x" / name, 1)
-            if len(whole) > checked_array.READ_BYTES:
+            if len(whole) > IndexOptions().mapped_bytes:
                 with pytest.raises(ArtefactError, match=name):
                     index.search(np.zeros(1, np.uint8))
             else:  # in memory since it was opened
@@ -145,7 +145,7 @@ def test_files_that_are_overwritten_after_their_first_check_are_checked_again(tm
 CUT_SHORT_WHILE_IT_IS_READ = """
 import os, sys
 import numpy as np
-from kinbits.index import Index
+from kinbits.index import Index, IndexOptions
 
 index = Index.open(sys.argv[1])
 index.search(np.zeros(1, np.uint8), k=5)

@@ -8,7 +8,6 @@ import pytest
 
 from kinbits.errors import UsageError
 from kinbits.index import Index
-from kinbits.index.store import metadata
 
 PAGE = Path(__file__).parents[2] / "docs" / "filters.md"
 ROWS = {
@@ -147,19 +146,6 @@ def test_a_long_list_of_values_is_no_problem(index):
 def test_a_filter_that_cannot_be_read_says_how_to_write_it(index, where, message):
     with pytest.raises(UsageError, match=message):
         index.search(np.zeros(1, np.uint8), where=where)
-
-
-@pytest.mark.parametrize("limit", [-1, 0, 1, 10, 40, 90, 100])
-@pytest.mark.parametrize("rows", [1, 15, 16, 17, 48, 49, 1000])
-def test_few_and_many_rows_are_selected_alike(monkeypatch, tmp_path, limit, rows):
-    monkeypatch.setattr(metadata, "_SAMPLE", 16)
-    monkeypatch.setattr(metadata, "_BITS_PER_QUERY", 32)
-    years = np.random.default_rng(rows).integers(0, 100, rows)
-    years[20:200] = 0  # so that the way of asking changes on the way
-    index = Index.create(tmp_path / "x", bits=8).add(np.zeros((rows, 1), np.uint8), metadata={"year": years})
-    for _ in range(2):  # evaluated, and remembered
-        found = index.search(np.zeros(1, np.uint8), radius=8, where=f"year<{limit}")
-        assert found.ids.tolist() == np.flatnonzero(years < limit).tolist()
 
 
 def test_more_filters_than_are_remembered_keep_their_answers(index):

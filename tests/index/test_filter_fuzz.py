@@ -53,7 +53,7 @@ NAMES = ["a", "column b", 'c"d', "or", "é", "1"]
 ORDER = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 
-class MetadataTable:
+class Table:
     """Columns over two segments, of which one may lack a column or hold other types."""
 
     def __init__(self, rng):
@@ -64,7 +64,7 @@ class MetadataTable:
                 pool = [*VALUES[rng.choice(list(VALUES))], None]
                 columns[name] = [rng.choice(pool) for _ in range(count)]
             ids = np.arange(100 * number, 100 * number + count)
-            segments.append(Segment.build(number, [Batch(np.zeros((count, 1), np.uint8), ids, columns)]))
+            segments.append(Segment.from_runs(number, [Batch(np.zeros((count, 1), np.uint8), ids, columns)]))
             self.rows += [{name: values[row] for name, values in columns.items()} for row in range(count)]
         self.state = State(8, segments=tuple(segments))
         names = {name for row in self.rows for name in row}
@@ -147,7 +147,7 @@ class Asked:
 def test_filters_find_what_plain_python_finds(block):
     rng = random.Random(block)
     for _ in range(TABLES // 8):
-        table = MetadataTable(rng)
+        table = Table(rng)
         for _ in range(FILTERS):
             asked = Asked(table, rng.randint(0, 3))
             expected = [number for number, row in enumerate(table.rows) if asked.holds(row)]
@@ -160,7 +160,7 @@ def test_filters_find_what_plain_python_finds(block):
 def test_dicts_find_what_plain_python_finds():
     rng = random.Random(99)
     for _ in range(TABLES):
-        table = MetadataTable(rng)
+        table = Table(rng)
         name = rng.choice(list(table.kinds))
         pool = VALUES["mixed" if table.kinds[name] == "empty" else table.kinds[name]]
         for _ in range(FILTERS // 2):

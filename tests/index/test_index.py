@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,8 +11,7 @@ import pytest
 from kinbits import hamming
 from kinbits.data import ArrayItems, Dataset, LabelSpace, Skipped
 from kinbits.errors import ArtefactError, DataError, UsageError
-from kinbits.index import Index
-from kinbits.index.store import state
+from kinbits.index import Index, IndexOptions
 
 CODES = np.array([[0b0000], [0b0001], [0b0011], [0b1111]], np.uint8)
 
@@ -39,16 +39,17 @@ def dataset(numbers=(0, 1, 15), **changes):
     } | changes
     labels = parts["labels"]
     space = None if labels is None else LabelSpace(("cat", "dog"), multi=labels.ndim == 2)
-    return Dataset(**parts, space=space)
+    return Dataset(**parts, label_space=space)
 
 
 class Forgiving(Model):
     """Cannot read odd numbers."""
 
-    def encode_readable(self, dataset):
-        bad = [row for row, number in enumerate(self.encode(dataset)[:, 0]) if number % 2]
-        kept = dataset.without(bad, ["odd"] * len(bad))
-        return self.encode(kept), kept
+    def encode(self, dataset, /, *, on_error="raise"):
+        codes = super().encode(dataset)
+        rows = np.flatnonzero(codes[:, 0] % 2 == 0)
+        skipped = [Skipped(str(dataset.ids[row]), "odd") for row in np.flatnonzero(codes[:, 0] % 2)]
+        return codes if on_error == "raise" else SimpleNamespace(array=codes[rows], rows=rows, skipped=skipped)
 
 
 def filled(**options):
@@ -172,9 +173,8 @@ def test_many_small_additions_leave_few_segments_and_all_items(tmp_path):
     assert sorted(index.search(CODES[0], k=99).ids.tolist()) == list(range(60))
 
 
-def test_large_segments_are_not_rewritten_by_small_additions(monkeypatch):
-    monkeypatch.setattr(state, "_MERGE_ROWS", 10)
-    index = Index.create(bits=8)
+def test_large_segments_are_not_rewritten_by_small_additions():
+    index = Index.create(bits=8, options=IndexOptions(merge_rows=10))
     for _ in range(4):
         index.add(np.zeros((9, 1), np.uint8))
     assert index.info()["segments"] == 4
@@ -285,7 +285,7 @@ def test_an_index_without_metadata_has_no_table(tmp_path):
 HOLDS = """
 import sys
 import numpy as np
-from kinbits.index import Index
+from kinbits.index import Index, IndexOptions
 
 def held():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon"))

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from kinbits.errors import ArtefactError, UsageError
-from kinbits.index import Index
-from kinbits.index.store import merge, state
+from kinbits.index import Index, IndexOptions
 
 
 class Model:
@@ -15,9 +14,9 @@ class Model:
         self.fingerprint = fingerprint
 
 
-def numbered(ids, **columns):
+def numbered(ids, options=IndexOptions(), **columns):
     codes = np.array([[id_ % 256] for id_ in ids], np.uint8)
-    return Index.create(bits=8).add(codes, ids=list(ids), metadata={"n": list(ids), **columns})
+    return Index.create(bits=8, options=options).add(codes, ids=list(ids), metadata={"n": list(ids), **columns})
 
 
 def contents(index):
@@ -25,17 +24,16 @@ def contents(index):
 
 
 @pytest.mark.parametrize("block", [1, 3, 1 << 18])
-def test_merging_equals_adding_the_items(tmp_path, monkeypatch, block):
-    monkeypatch.setattr(merge, "BLOCK", block)
-    monkeypatch.setattr(state, "_MERGE_ROWS", 4)  # keep segments apart
-    mine, other = numbered(range(0, 60, 2)), numbered(range(1, 30, 2))
+def test_merging_equals_adding_the_items(tmp_path, block):
+    options = IndexOptions(merge_rows=4, block_rows=block)  # few rows: keeps segments apart
+    mine, other = numbered(range(0, 60, 2), options), numbered(range(1, 30, 2), options)
     other.add(np.array([[7]], np.uint8), ids=[99], metadata={"late": ["x"]}).delete([1, 13])
     expected = Index.create(bits=8)
     both = sorted([*range(0, 60, 2), *set(range(1, 30, 2)) - {1, 13}])
     expected.add(np.array([[id_] for id_ in both], np.uint8), ids=both, metadata={"n": both})
     expected.add(np.array([[7]], np.uint8), ids=[99], metadata={"late": ["x"]})
     mine.save(tmp_path / "mine")
-    folder = Index.open(tmp_path / "mine")
+    folder = Index.open(tmp_path / "mine", options=options)
     for index in (mine, folder):
         assert contents(index.merge(other)) == contents(expected)
         assert contents(index.compact()) == contents(expected)

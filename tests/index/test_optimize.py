@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from kinbits.errors import ArtefactError, UsageError
-from kinbits.index import Index
-from kinbits.index.store import search_tables, state
+from kinbits.index import Index, IndexOptions
 
 STRATEGIES = ("auto", "scan", "grouped", "multi-index")
 
 
-@pytest.fixture(autouse=True)
-def small_segments_count_as_large(monkeypatch):
-    monkeypatch.setattr(search_tables, "LEAST_ROWS", 100)
-    monkeypatch.setattr(state, "_MERGE_ROWS", 50)
+SMALL = IndexOptions(merge_rows=50, table_rows=100)  # small segments count as large
+
+
+def opened(path):
+    return Index.open(path, options=SMALL)
 
 
 def some_codes(rows, bits=24, seed=0):
@@ -25,7 +25,7 @@ def some_codes(rows, bits=24, seed=0):
 def filled(path=None, text=False):
     """Two large segments and a small one, with deletions."""
     codes = some_codes(730)
-    index = Index.create(path, bits=24)
+    index = Index.create(path, bits=24, options=SMALL)
     for rows in (range(0, 730, 2), range(1, 700, 2), range(701, 730, 2)):
         ids = [f"é{row}" for row in rows] if text else list(rows)
         index.add(codes[list(rows)], ids=ids, metadata={"n": list(rows)})
@@ -52,10 +52,10 @@ def test_answers_are_the_same_with_tables_and_by_every_strategy(tmp_path, folder
     assert index.info()["tables"] == 0
     index.optimize()
     assert index.info()["tables"] == 2
-    for opened in (index, Index.open(tmp_path / "x")) if folder else (index,):
+    for one in (index, opened(tmp_path / "x")) if folder else (index,):
         for strategy in STRATEGIES:
-            assert answers(opened, strategy=strategy) == before
-        opened.verify()
+            assert answers(one, strategy=strategy) == before
+        one.verify()
 
 
 def test_changes_leave_the_tables_of_other_segments_as_they_are(tmp_path):
@@ -66,7 +66,7 @@ def test_changes_leave_the_tables_of_other_segments_as_they_are(tmp_path):
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "x").glob("*.tables.*")} == files
     plain = Index.create(bits=24).merge(index)
     assert plain.info()["tables"] == 0
-    assert answers(Index.open(tmp_path / "x")) == answers(plain)
+    assert answers(opened(tmp_path / "x")) == answers(plain)
     index.optimize().optimize()
     assert index.info()["tables"] == 3
     generation = index.info()["generation"]
@@ -89,18 +89,18 @@ def test_lost_or_damaged_tables_raise_with_the_remedy_which_builds_them_anew(tmp
     before = answers(filled(tmp_path / "x").optimize())
     damage(sorted((tmp_path / "x").glob("*.tables.*"))[0])
     with pytest.raises(ArtefactError, match=r"000001\.tables\.\d+.*optimize"):
-        Index.open(tmp_path / "x").search(some_codes(1)[0])
+        opened(tmp_path / "x").search(some_codes(1)[0])
     with pytest.raises(ArtefactError, match=r"000001\.tables\.\d+.*optimize"):
-        Index.open(tmp_path / "x").verify()
-    assert answers(Index.open(tmp_path / "x").optimize()) == before
-    index = Index.open(tmp_path / "x")
+        opened(tmp_path / "x").verify()
+    assert answers(opened(tmp_path / "x").optimize()) == before
+    index = opened(tmp_path / "x")
     assert answers(index) == before
     index.verify()
 
 
 def test_a_reader_takes_tables_up_when_it_refreshes(tmp_path):
     writer = filled(tmp_path / "x")
-    reader = Index.open(tmp_path / "x")
+    reader = opened(tmp_path / "x")
     before = answers(reader)
     writer.optimize()
     assert reader.info()["tables"] == 0
@@ -125,7 +125,7 @@ def test_explain_tells_for_every_segment_what_is_done_and_why():
     assert [segment.rows for segment in plan.segments] == [365, 350, 15]
     assert plan.segments[0].strategy in STRATEGIES
     assert "substrings" in str(plan)
-    assert str(plan).endswith("it is small")
+    assert str(plan).endswith("it is too small for search tables")
     assert "empty" in str(Index.create(bits=24).explain(radius=3))
     with pytest.raises(UsageError, match="queries="):
         index.explain(k=5, queries=-1)

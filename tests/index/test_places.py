@@ -57,14 +57,14 @@ def test_an_index_of_another_length_is_not_taken_for_the_old_one(tmp_path):
 def test_a_folder_that_is_swapped_during_a_change_is_left_alone(tmp_path, monkeypatch):
     writer = made(tmp_path / "x", 1)
     made(tmp_path / "y", 2, items=3)
-    build = Folder.build
+    build = Folder.build_segment
 
     def late(self, *arguments):
         found = build(self, *arguments)
         swap(tmp_path / "x", tmp_path / "y")
         return found
 
-    monkeypatch.setattr(Folder, "build", late)
+    monkeypatch.setattr(Folder, "build_segment", late)
     with pytest.raises(PlatformError, match="moved or replaced while it was written; nothing is changed"):
         writer.add(np.zeros((1, 1), np.uint8))
     assert codes_of(Index.open(tmp_path / "x")) == [2] * 3

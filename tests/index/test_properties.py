@@ -12,9 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from kinbits import hamming
 from kinbits.errors import DataError, UsageError
-from kinbits.index import Index
-from kinbits.index.store import merge as merge_module
-from kinbits.index.store import search_tables, state
+from kinbits.index import Index, IndexOptions
 
 QUIET = settings(max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
 LENGTHS = st.sampled_from([1, 4, 7, 8, 9, 13, 64, 65, 70, 128, 200])
@@ -33,12 +31,14 @@ class Changes(RuleBasedStateMachine):
     @initialize(bits=LENGTHS, text=st.booleans(), small=st.sampled_from([4, 1 << 18]))
     def start(self, bits, text, small):
         self.scratch = Path(tempfile.mkdtemp())
-        self.limits = state._MERGE_ROWS, merge_module.BLOCK, search_tables.LEAST_ROWS
-        state._MERGE_ROWS, merge_module.BLOCK, search_tables.LEAST_ROWS = small, 8, 5
+        self.options = IndexOptions(merge_rows=small, table_rows=5, block_rows=8)
         self.bits, self.text, self.items = bits, text, {}
         self.place = self.scratch / "index"
-        self.index, self.reader = Index.create(self.place, bits=bits), Index.open(self.place)
+        self.index, self.reader = Index.create(self.place, bits=bits, options=self.options), self.opened()
         self.read = {}
+
+    def opened(self):
+        return Index.open(self.place, options=self.options)
 
     def name(self, numbers):
         return [f"item {'é' * (n % 3)}{n}" for n in numbers] if self.text else list(numbers)
@@ -96,13 +96,13 @@ class Changes(RuleBasedStateMachine):
 
     @rule()
     def reopen(self):
-        self.index = Index.open(self.place)
+        self.index = self.opened()
 
     @rule()
     def save_and_go_on_with_the_copy(self):
         self.place = self.place.with_name(f"{self.place.name} copied")
         self.index.save(self.place)
-        self.index, self.reader, self.read = Index.open(self.place), Index.open(self.place), dict(self.items)
+        self.index, self.reader, self.read = self.opened(), self.opened(), dict(self.items)
 
     @rule()
     def refresh(self):
@@ -147,7 +147,6 @@ class Changes(RuleBasedStateMachine):
     def teardown(self):
         if hasattr(self, "index"):
             self.index.verify()
-            state._MERGE_ROWS, merge_module.BLOCK, search_tables.LEAST_ROWS = self.limits
             shutil.rmtree(self.scratch)
 
 

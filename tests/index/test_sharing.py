@@ -184,11 +184,9 @@ def test_a_spawned_process_gets_the_index(tmp_path):
 MANY_SEGMENTS = """
 import resource, sys
 import numpy as np
-from kinbits.index import Index
-from kinbits.index.store import state
+from kinbits.index import Index, IndexOptions
 
-state._MERGE_ROWS = 0  # every addition is a segment of its own
-index = Index.create(sys.argv[1], bits=64)
+index = Index.create(sys.argv[1], bits=64, options=IndexOptions(merge_rows=0))  # a segment for every addition
 for number in range(120):
     rows = 9000 if number < 20 else 20  # some are mapped
     index.add(np.zeros((rows, 8), np.uint8), metadata={"n": [number] * rows})

@@ -14,12 +14,12 @@ import pytest
 import xxhash
 
 from kinbits.errors import ArtefactError, UsageError
-from kinbits.index import Index
+from kinbits.index import Index, IndexOptions
 from kinbits.index.filters.column_types import KINDS, joined, kind_of_values
-from kinbits.index.store import checked_array, manifest, metadata
-from kinbits.index.store import database as database_module
+from kinbits.index.store import manifest, metadata
 
 ZERO = np.zeros(1, np.uint8)
+MAPPED = IndexOptions(mapped_bytes=0)
 COLUMNS = {
     "name": ["007", "null", None, "it's"],
     "count": [1, None, 2**63 - 1, -(2**63)],
@@ -170,19 +170,18 @@ def test_values_of_other_types_than_noted_are_found_by_verify(tmp_path):
         print(Index.open(tmp_path / "x").search(ZERO).rows)
 
 
-def test_a_tree_of_pages_that_never_ends_is_left(tmp_path, monkeypatch):
-    """Eight levels of pages that all point to the same next page: a walk over them takes 100 ** 8 steps."""
-    monkeypatch.setattr(database_module, "_STEPS_PER_BYTE", 50)
+def test_a_tree_of_pages_that_never_ends_is_left(tmp_path):
+    """Eight levels of pages that all point to the same next page: a walk over them takes 50 ** 8 steps."""
     filled(tmp_path / "x", {"n": [1, 2, 3, 4]})
-    content, size, levels = bytearray(database(MADE, ROWS)), 4096, 8
+    content, size, levels = bytearray(database("PRAGMA page_size = 512", MADE, ROWS)), 512, 8
     leaf = content[size : 2 * size]
     for page in range(2, 2 + levels):
-        cells = [struct.pack(">I", page + 1) + bytes([key]) for key in range(1, 101)]
-        starts = [size - 5 * (number + 1) for number in range(100)]
-        head = struct.pack(">BHHHBI", 5, 0, 100, starts[-1], 0, page + 1)
+        cells = [struct.pack(">I", page + 1) + bytes([key]) for key in range(1, 51)]
+        starts = [size - 5 * (number + 1) for number in range(50)]
+        head = struct.pack(">BHHHBI", 5, 0, 50, starts[-1], 0, page + 1)
         interior = bytearray(size)
         interior[: len(head)] = head
-        interior[12 : 12 + 200] = struct.pack(">100H", *starts)
+        interior[12 : 12 + 100] = struct.pack(">50H", *starts)
         for start, cell in zip(starts, cells, strict=True):
             interior[start : start + 5] = cell
         content[(page - 1) * size : page * size] = interior
@@ -202,25 +201,25 @@ def test_the_longest_filter_on_the_shortest_rows_stays_in_its_budget(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux lists descriptors")
-def test_few_tables_are_open_at_a_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(database_module, "_MOST_OPEN", 3)
-    monkeypatch.setattr(checked_array, "READ_BYTES", 0)  # the bytes of small tables are in memory
-    indexes = [filled(tmp_path / str(number), {"n": [number] * 4}) for number in range(9)]
+def test_few_tables_are_open_at_a_time(tmp_path):
+    filled(tmp_path / "x")
+    indexes = [Index.open(tmp_path / "x", options=MAPPED) for _ in range(70)]
     for _ in range(2):
-        for number, index in enumerate(indexes):
-            assert index.search(ZERO, where=f"n={number}").rows == [{"n": number}] * 4
+        for index in indexes:
+            assert index.count("sold=true") == 2
     paths = [Path(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")]
     opened = [os.readlink(path) for path in paths if os.path.lexists(path)]
-    assert sum(name.startswith(str(tmp_path)) and name.endswith("rows") for name in opened) == 3
+    assert sum(name.startswith(str(tmp_path)) and name.endswith("rows") for name in opened) == 64
 
 
-def test_a_reader_goes_on_where_a_writer_has_removed_a_closed_table(tmp_path, monkeypatch):
-    monkeypatch.setattr(database_module, "_MOST_OPEN", 1)
+def test_a_reader_goes_on_where_a_writer_has_removed_a_closed_table(tmp_path):
     filled(tmp_path / "x")
-    reader, other = Index.open(tmp_path / "x"), filled(tmp_path / "other")
+    filled(tmp_path / "other")
+    reader = Index.open(tmp_path / "x", options=MAPPED)
     hits = reader.search(ZERO, where="sold=true")
     Index.open(tmp_path / "x").delete([0]).compact()
-    assert other.search(ZERO, where="sold=true").ids.tolist() == [0, 3]  # closes the reader's
+    others = [Index.open(tmp_path / "other", options=MAPPED) for _ in range(64)]
+    assert [other.count("sold=true") for other in others] == [2] * 64  # closes the reader's table
     assert not list((tmp_path / "x").glob("000001.rows"))
     assert [row["name"] for row in hits.rows] == ["007", "it's"]
     assert reader.search(ZERO, where="sold=false").ids.tolist() == [2]
@@ -267,10 +266,13 @@ def test_what_no_column_holds_is_refused_with_its_column_and_row(column, row):
 
 
 def test_small_tables_stay_open_and_cost_no_descriptor(tmp_path, monkeypatch):
-    monkeypatch.setattr(database_module, "_MOST_OPEN", 1)
-    opened, connect = [], database_module._connected
-    monkeypatch.setattr(database_module, "_connected", lambda *given: opened.append(given) or connect(*given))
-    indexes = [filled(tmp_path / str(number), {"n": [number] * 4}) for number in range(3)]
-    for value in range(3):  # a filter of its own each time: answers are remembered
-        assert [index.count(f"n={value}") for index in indexes] == [4 * (number == value) for number in range(3)]
-    assert len(opened) == 3
+    opened, connect = [], sqlite3.connect
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda *given, **options: opened.append(given) or connect(*given, **options)
+    )
+    filled(tmp_path / "x", {"n": [1] * 4})
+    opened.clear()
+    indexes = [Index.open(tmp_path / "x") for _ in range(70)]
+    for value in range(3):  # a filter of its own each time, because answers are remembered
+        assert [index.count(f"n={value}") for index in indexes] == [4 * (value == 1)] * 70
+    assert len(opened) == 70

@@ -8,17 +8,21 @@ import numpy as np
 import pytest
 
 from kinbits.errors import ArtefactError, PlatformError, UsageError, platform_error
-from kinbits.index import Index
-from kinbits.index.changes import Change
-from kinbits.index.store import checked_array, database, folder
+from kinbits.index import Change, Index, IndexOptions
+from kinbits.index.store import database, folder
 from kinbits.index.store.folder import Folder
 
 ZERO = np.zeros(1, np.uint8)
 
 
+MAPPED = IndexOptions(mapped_bytes=0)
+
+
 def filled(path, value, items=20):
     """An index whose codes and metadata are all ``value``."""
-    return Index.create(path, bits=8).add(np.full((items, 1), value, np.uint8), metadata={"n": [value] * items})
+    return Index.create(path, bits=8, options=MAPPED).add(
+        np.full((items, 1), value, np.uint8), metadata={"n": [value] * items}
+    )
 
 
 def overwrite(path, other, names="*"):
@@ -26,11 +30,6 @@ def overwrite(path, other, names="*"):
     for file in other.glob(names):
         with (path / file.name).open("r+b") as target:
             target.write(file.read_bytes())
-
-
-@pytest.fixture
-def mapped(monkeypatch):
-    monkeypatch.setattr(checked_array, "READ_BYTES", 0)
 
 
 def test_a_small_table_that_is_overwritten_does_not_answer_for_the_codes_in_memory(tmp_path):
@@ -42,10 +41,9 @@ def test_a_small_table_that_is_overwritten_does_not_answer_for_the_codes_in_memo
     assert (index.count("n=1"), index.count("n=2")) == (20, 0)
 
 
-@pytest.mark.usefixtures("mapped")
 def test_a_file_that_is_damaged_and_then_replaced_never_answers(tmp_path):
     filled(tmp_path / "x", 1)
-    index = Index.open(tmp_path / "x")
+    index = Index.open(tmp_path / "x", options=MAPPED)
     index.search(ZERO)
     shutil.copy(tmp_path / "x" / "000001.codes", tmp_path / "good")
     (tmp_path / "x" / "000001.codes").write_bytes(bytes(20))
@@ -56,7 +54,6 @@ def test_a_file_that_is_damaged_and_then_replaced_never_answers(tmp_path):
     assert Index.open(tmp_path / "x").search(ZERO, k=1).distances.tolist() == [1]
 
 
-@pytest.mark.usefixtures("mapped")
 @pytest.mark.parametrize("use", ["save", "merge", "codes", "rows", "pairs"])
 def test_whatever_reads_a_touched_file_compares_it_first(tmp_path, use):
     index = filled(tmp_path / "x", 1)
@@ -75,7 +72,6 @@ def test_whatever_reads_a_touched_file_compares_it_first(tmp_path, use):
     assert not (tmp_path / "copy").exists()
 
 
-@pytest.mark.usefixtures("mapped")
 def test_what_is_overwritten_while_it_is_copied_gets_no_new_checksum(tmp_path, monkeypatch):
     index = filled(tmp_path / "x", 1)
     filled(tmp_path / "y", 2)
@@ -91,7 +87,7 @@ def test_what_is_overwritten_while_it_is_copied_gets_no_new_checksum(tmp_path, m
     assert not (tmp_path / "copy").exists()
 
 
-@pytest.mark.parametrize("step", ["build", "_synced", "_sweep"])
+@pytest.mark.parametrize("step", ["build_segment", "_synced", "_sweep"])
 def test_a_folder_that_takes_the_place_during_a_change_loses_nothing(tmp_path, monkeypatch, step):
     index, other = filled(tmp_path / "x", 1).delete([0]), filled(tmp_path / "y", 2)
     other.add(ZERO[None], metadata={"n": [3]})  # its files have the names that the change gives to its own
@@ -111,7 +107,7 @@ def test_a_folder_that_takes_the_place_during_a_change_loses_nothing(tmp_path, m
         with pytest.raises(PlatformError, match=r"moved or replaced|cannot be written"):
             index.add(ZERO[None], metadata={"n": [7]})
     monkeypatch.undo()
-    there = Index.open(tmp_path / "x")
+    there = Index.open(tmp_path / "x", options=MAPPED)
     there.verify()
     assert there.search(ZERO, k=100).to_dicts() == before
     moved = Index.open(tmp_path / "moved")
@@ -123,7 +119,7 @@ def test_a_change_reads_the_folder_that_it_locked(tmp_path, monkeypatch):
     index, other = filled(tmp_path / "x", 1), filled(tmp_path / "y", 2)
     other.delete([0]).compact()
     before = other.search(ZERO, k=100).to_dicts()
-    changed, build = Folder.changed, Folder.build
+    changed, build = Folder.changed, Folder.build_segment
 
     def swap(first, second):
         first.rename(tmp_path / "aside")
@@ -139,14 +135,13 @@ def test_a_change_reads_the_folder_that_it_locked(tmp_path, monkeypatch):
         return build(self, *args)
 
     monkeypatch.setattr(Folder, "changed", changed_elsewhere)
-    monkeypatch.setattr(Folder, "build", build_here)
+    monkeypatch.setattr(Folder, "build_segment", build_here)
     index.add(ZERO[None], ids=[77])
     monkeypatch.undo()
     assert Index.open(tmp_path / "x").search(ZERO, k=100).distances.tolist() == [0, *[1] * 20]
     assert Index.open(tmp_path / "y").search(ZERO, k=100).to_dicts() == before
 
 
-@pytest.mark.usefixtures("mapped")
 def test_what_is_read_together_comes_from_one_folder(tmp_path, monkeypatch):
     """A link is turned to another index after the manifest was read, as in a release of new data."""
     filled(tmp_path / "one", 1)
@@ -160,17 +155,16 @@ def test_what_is_read_together_comes_from_one_folder(tmp_path, monkeypatch):
         return read(self, raw)
 
     monkeypatch.setattr(Folder, "_parsed", turned)
-    index = Index.open(tmp_path / "now")
+    index = Index.open(tmp_path / "now", options=MAPPED)
     monkeypatch.undo()
     assert index.search(ZERO, k=1, where="n=1").to_dicts() == [{"id": 0, "distance": 1, "n": 1}]
     assert index.refresh().search(ZERO, k=1, where="n=2").to_dicts() == [{"id": 0, "distance": 1, "n": 2}]
 
 
-@pytest.mark.usefixtures("mapped")
 def test_sqlite_never_reads_a_table_that_took_the_name_while_it_opened(tmp_path, monkeypatch):
     filled(tmp_path / "x", 1)
     filled(tmp_path / "y", 2)
-    index, connect = Index.open(tmp_path / "x"), database.sqlite3.connect
+    index, connect = Index.open(tmp_path / "x", options=MAPPED), database.sqlite3.connect
 
     def replaced(name, **options):
         if (tmp_path / "y").exists():
@@ -196,10 +190,9 @@ def test_the_next_change_keeps_what_was_made_but_perhaps_not_on_disk(tmp_path, m
     assert Index.open(tmp_path / "x").search(ZERO, k=2).ids.tolist() == [77, 78]
 
 
-@pytest.mark.usefixtures("mapped")
 def test_a_table_that_the_system_does_not_open_is_not_called_damaged(tmp_path):
     filled(tmp_path / "x", 1)
-    index = Index.open(tmp_path / "x")
+    index = Index.open(tmp_path / "x", options=MAPPED)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest = os.dup(0)
     os.close(lowest)
@@ -212,13 +205,12 @@ def test_a_table_that_the_system_does_not_open_is_not_called_damaged(tmp_path):
     assert index.count({"n": 1}) == 20
 
 
-@pytest.mark.usefixtures("mapped")
 def test_paths_that_sqlite_does_not_open_are_read_and_refused_for_writing(tmp_path):
     filled(tmp_path / "x", 1)
     deep = tmp_path.joinpath(*["d" * 200] * 3)
     deep.mkdir(parents=True)
     (tmp_path / "x").rename(deep / "x")
-    index = Index.open(deep / "x")
+    index = Index.open(deep / "x", options=MAPPED)
     assert index.count("n=1") == 20
     with pytest.raises(PlatformError, match="too long a path"):
         index.add(ZERO[None], metadata={"n": [2]})

@@ -1,19 +1,31 @@
-from .engines import Supports, create_index, list_engines, open_index
+from .changes import Change
+from .engines import Engine, EngineIndex, Supports, create_index, list_engines, open_index, register_engine
 from .hits import BatchHits, Hits
 from .index import Index
 from .items import Encoder
+from .query.plan import Plan, SegmentPlan
 from .query.rerank import Reconstructor
+from .search_index import SearchIndex
 from .store.ids import as_ids
+from .store.options import IndexOptions
 
 __all__ = [
     "BatchHits",
+    "Change",
     "Encoder",
+    "Engine",
+    "EngineIndex",
     "Hits",
     "Index",
+    "IndexOptions",
+    "Plan",
     "Reconstructor",
+    "SearchIndex",
+    "SegmentPlan",
     "Supports",
     "as_ids",
     "create_index",
     "list_engines",
     "open_index",
+    "register_engine",
 ]

@@ -130,7 +130,7 @@ def state_of(contents: Contents) -> State:
 
 def _segment(items: _Items) -> Segment:
     columns = dict(zip(items.columns, zip(*items.values, strict=True), strict=True)) if items.columns else {}
-    return Segment.build(items.number, [Batch(items.codes, items.ids, columns)])
+    return Segment.from_runs(items.number, [Batch(items.codes, items.ids, columns)])
 
 
 def reopen(kind: Any, path: Any, model: Any, options: dict[str, Any]) -> Any:

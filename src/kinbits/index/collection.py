@@ -23,7 +23,8 @@ from kinbits.index.items import Encoder, Metadata, make_batch, new_state, read_i
 from kinbits.index.store.folder import Folder
 from kinbits.index.store.ids import as_ids
 from kinbits.index.store.lock import ChangeLock
-from kinbits.index.store.segment import Segment
+from kinbits.index.store.memory import MemoryBuilder
+from kinbits.index.store.options import DEFAULT, IndexOptions
 from kinbits.index.store.state import SegmentBuilder, State
 
 PathLike = str | os.PathLike[str]
@@ -34,11 +35,14 @@ _CREATION = 5.0  # seconds to wait for another process that makes the same index
 class Collection:
     """The half of an `Index` that changes it; see there."""
 
-    def __init__(self, state: State, folder: Folder | None, model: Encoder | None) -> None:
+    def __init__(
+        self, state: State, folder: Folder | None, model: Encoder | None, options: IndexOptions = DEFAULT
+    ) -> None:
         """Not for users: see `create` and `open`."""
         require_model(model, state)
         self._state = state
         self._folder = folder
+        self._builder: SegmentBuilder = MemoryBuilder(options) if folder is None else folder
         self._model = model
         self._changing = ChangeLock()
         self.last_change: Change | None = None
@@ -52,6 +56,7 @@ class Collection:
         model: Encoder | None = None,
         exist_ok: bool = False,
         wait: float = 0.0,
+        options: IndexOptions = DEFAULT,
     ) -> Self:
         """Make an empty index.
 
@@ -61,6 +66,7 @@ class Collection:
             model: Encodes what is not codes yet; the index remembers its fingerprint.
             exist_ok: Open an index that lies at ``path`` already, if it has the same length and model.
             wait: Seconds that a change waits for another writer; 0 refuses at once.
+            options: Sizes of segments and blocks.
 
         Raises:
             UsageError: if the length is missing or impossible, or the folder holds something.
@@ -70,29 +76,32 @@ class Collection:
         state = new_state(bits, model)
         require_model(model, state)
         if path is None:
-            return cls(state, None, model)
-        folder = Folder(path, wait)
+            return cls(state, None, model, options)
+        folder = Folder(path, wait, options)
         if not folder.exists():
             folder.create()
             with folder.writing(least_wait=_CREATION):
                 if not folder.exists():  # nobody else was first
                     return cls(folder.commit(state), folder, model)
-        return _existing(cls.open(path, model=model, wait=wait), state, exist_ok)
+        return _existing(cls.open(path, model=model, wait=wait, options=options), state, exist_ok)
 
     @classmethod
-    def open(cls, path: PathLike, model: Encoder | None = None, *, wait: float = 0.0) -> Self:
+    def open(
+        cls, path: PathLike, model: Encoder | None = None, *, wait: float = 0.0, options: IndexOptions = DEFAULT
+    ) -> Self:
         """Open an index in a folder; takes milliseconds at any size, since large files are mapped and not read.
 
         Args:
             path: The folder.
             model: Encodes queries and items; it must be the model that the index was made with.
             wait: Seconds that a change waits for another writer; 0 refuses at once.
+            options: Sizes of segments and blocks.
 
         Raises:
             ArtefactError: if there is none, files are missing or cut short, it has another format version, or
                 it was made with another model.
         """
-        folder = Folder(path, wait)
+        folder = Folder(path, wait, options)
         return cls(folder.read(), folder, model)
 
     @property
@@ -119,8 +128,8 @@ class Collection:
         Args:
             items: Packed codes uint8 ``(n, w)``; or whatever the model encodes. A data set brings its own
                 ids and columns, its labels by name as the column ``label``, and its texts as ``text``. What cannot
-                be read of it is left out, and a warning names the first of it; `kinbits.HashModel.encode_readable`
-                lists all.
+                be read of it is left out, and a warning names the first of it; `kinbits.HashModel.encode` with
+                ``on_error="skip"`` lists all.
             ids: int or str, one per item; continued from the largest if not given.
             metadata: Columns of numbers, text, bool or None, one value per item; they go before a data set's own.
             upsert: Replace items whose ids exist, instead of refusing them.
@@ -274,8 +283,13 @@ class Collection:
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._folder is not None:
-            return reopen, (type(self), self._folder.path, self._model, {"wait": self._folder.wait})
-        return _in_memory, (type(self), contents_of(self._state), self._model)
+            return reopen, (
+                type(self),
+                self._folder.path,
+                self._model,
+                {"wait": self._folder.wait, "options": self._folder.options},
+            )
+        return _in_memory, (type(self), contents_of(self._state), self._model, self._builder.options)
 
     @contextmanager
     def _change(self) -> Iterator[None]:
@@ -290,11 +304,6 @@ class Collection:
                 self._state.require_untouched()
                 yield
 
-    @property
-    def _builder(self) -> SegmentBuilder:
-        """Where new segments and tables are made."""
-        return Segment if self._folder is None else self._folder
-
     def _commit(self, state: State, given: int = 0) -> None:
         """Take up a new state, and note what became of the ``given`` items."""
         before, known = len(self._state), self._state
@@ -303,8 +312,8 @@ class Collection:
         self.last_change = Change.from_counts(before, len(self._state), given)
 
 
-def _in_memory(kind: type[Collection], contents: Contents, model: Encoder | None) -> Collection:
-    return kind(state_of(contents), None, model)
+def _in_memory(kind: type[Collection], contents: Contents, model: Encoder | None, options: IndexOptions) -> Collection:
+    return kind(state_of(contents), None, model, options)
 
 
 def _existing(index: C, wanted: State, exist_ok: bool) -> C:

@@ -16,11 +16,11 @@ from kinbits import hamming
 from kinbits.index.collection import Collection, PathLike
 from kinbits.index.filters.where import Where, parse_where
 from kinbits.index.hits import BatchHits, Hits
-from kinbits.index.items import encode_query
 from kinbits.index.query.near_duplicates import IdPairs, pairs
 from kinbits.index.query.plan import Plan, plan
+from kinbits.index.query.request import SearchOptions, SearchRequest, check_limits
 from kinbits.index.query.rerank import reranked
-from kinbits.index.query.search import How, Query, reach, search
+from kinbits.index.query.search import search
 from kinbits.index.store.copies import save_copy
 
 
@@ -52,13 +52,19 @@ class Index(Collection):
     """
 
     @overload
-    def search(self, query: list[Any], k: int | None = None, **how: Unpack[How]) -> BatchHits: ...
+    def search(self, query: list[Any], k: int | None = None, **options: Unpack[SearchOptions]) -> BatchHits: ...
     @overload
-    def search(self, query: None = None, k: int | None = None, *, text: str, **how: Unpack[How]) -> Hits: ...
+    def search(
+        self, query: None = None, k: int | None = None, *, text: str, **options: Unpack[SearchOptions]
+    ) -> Hits: ...
     @overload
-    def search(self, query: None = None, k: int | None = None, *, text: list[str], **how: Unpack[How]) -> BatchHits: ...
+    def search(
+        self, query: None = None, k: int | None = None, *, text: list[str], **options: Unpack[SearchOptions]
+    ) -> BatchHits: ...
     @overload
-    def search(self, query: Any = None, k: int | None = None, *, text: Any = None, **how: Unpack[How]) -> Any: ...
+    def search(
+        self, query: Any = None, k: int | None = None, *, text: Any = None, **options: Unpack[SearchOptions]
+    ) -> Any: ...
     def search(
         self,
         query: Any = None,
@@ -97,13 +103,14 @@ class Index(Collection):
             DataError: if the query's codes do not fit.
             ArtefactError: naming a file that is damaged.
         """
-        k, radius = reach(k, radius)
         if rerank:
+            k, radius = check_limits(k, radius)
             find = partial(self.search, radius=radius, where=where, strategy=strategy)
             return reranked(query, text, self._model, rerank, k, find)
-        codes, single = encode_query(query, text, self._model, self.bits)
-        hits = search(self._state, codes, Query(k, radius, parse_where(where), strategy))
-        return hits[0] if single else BatchHits(hits)
+        request = SearchRequest.from_query(
+            query, text, self._model, self.bits, k=k, radius=radius, where=where, strategy=strategy
+        )
+        return request.result(search(self._state, request))
 
     def explain(self, k: int | None = None, radius: int | None = None, queries: int = 1) -> Plan:
         """Tell how `search` goes about each segment, and why; the answer prints as text.
@@ -117,7 +124,8 @@ class Index(Collection):
             UsageError: if a number is negative or no integer.
             ArtefactError: naming a file that is damaged.
         """
-        return plan(self._state, *reach(k, radius), hamming.check_count(queries, "queries"))
+        limits = check_limits(k, radius)
+        return plan(self._state, *limits, hamming.check_count(queries, "queries"), self._builder.options.table_rows)
 
     def pairs(self, radius: int, where: Where | None = None) -> Iterator[IdPairs]:
         """Find all pairs of items whose codes differ in at most ``radius`` bits, each once.

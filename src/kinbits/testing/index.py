@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinbits import hamming
 from kinbits.errors import ArtefactError, DataError, UsageError
-from kinbits.index import Supports
+from kinbits.index import SearchIndex, Supports
 from kinbits.testing.judge import pairs as _pairs
 from kinbits.testing.judge import refuses as _refuses
 from kinbits.testing.judge import require as _require
@@ -26,25 +26,7 @@ from kinbits.testing.toys import ToyModel as _ToyModel
 _BITS = (4, 13, 64, 70)  # below, between and on byte borders, and beyond one word
 
 
-class IndexLike(Protocol):
-    """The part of `kinbits.index.Index` that every engine must offer."""
-
-    def add(self, items: Any, ids: Any = ..., metadata: Any = ..., *, upsert: bool = ...) -> Any:
-        """Add items."""
-
-    def delete(self, ids: Any) -> Any:
-        """Delete items by id."""
-
-    def search(self, query: Any, k: int | None = ..., *, radius: int | None = ..., where: Any = ...) -> Any:
-        """Return the nearest items."""
-
-    def save(self, path: Any) -> None:
-        """Copy the index to a new folder."""
-
-    def __len__(self) -> int: ...
-
-
-MakeIndex = Callable[..., IndexLike]
+MakeIndex = Callable[..., SearchIndex]
 
 
 def check_index(
@@ -57,7 +39,7 @@ def check_index(
 ) -> None:
     """Check that an index keeps the promises of `kinbits.index.Index`.
 
-    An index may have an attribute ``supports`` (`kinbits.index.engines.Supports`): what it does not promise is
+    An index may have an attribute ``supports`` (`kinbits.index.Supports`): what it does not promise is
     not asked of it, but must be refused with a UsageError; answers that it declares approximate must be true,
     ordered, and find enough of the nearest.
 

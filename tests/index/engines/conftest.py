@@ -15,16 +15,16 @@ class Maker:
     def __init__(self, base, **options):
         self.base, self.options, self.made, self._number = base, options, [], count()
 
-    def place(self):
+    def address(self):
         return f"{self.base}test_{next(self._number)}"
 
     def __call__(self, path=None, *, bits=None, model=None, **options):
-        self.made.append(create_index(self.place(), bits=bits, model=model, **{**self.options, **options}))
+        self.made.append(create_index(self.address(), bits=bits, model=model, **{**self.options, **options}))
         return self.made[-1]
 
     def drop(self):
         for index in self.made:
-            index._link.call("drop_collection")
+            index._connection.call("drop_collection")
 
 
 @pytest.fixture(scope="module")

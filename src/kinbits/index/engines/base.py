@@ -1,4 +1,4 @@
-"""What engines share: what they declare, how they read options and questions."""
+"""What engines share: what they declare, how they read options."""
 
 from __future__ import annotations
 
@@ -11,12 +11,8 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from kinbits import hamming
 from kinbits.errors import UsageError, unknown_name
-from kinbits.hamming import Codes
-from kinbits.index.filters.expression import Expression
-from kinbits.index.filters.where import Where, parse_where
-from kinbits.index.hits import BatchHits, Hits
-from kinbits.index.items import Encoder, Metadata, encode_query
-from kinbits.index.query.search import reach
+from kinbits.index.filters.where import Where
+from kinbits.index.items import Encoder, Metadata
 
 PathLike = str | os.PathLike[str]
 O = TypeVar("O")  # noqa: E741
@@ -62,29 +58,6 @@ class Supports:
     def lacks(self) -> list[str]:
         """Name what is not promised."""
         return [field.name for field in fields(self) if not getattr(self, field.name)]
-
-
-@dataclass(frozen=True)
-class Question:
-    """A search, read and checked.
-
-    Attributes:
-        codes: uint8 ``(q, w)``.
-        single: Whether one query was given, not a list of one.
-        k: How many hits at most; None for all within the radius.
-        radius: Largest distance in bits, or None.
-        where: Filter on the metadata, as read; None for all items.
-    """
-
-    codes: Codes
-    single: bool
-    k: int | None
-    radius: int | None
-    where: Expression | None
-
-    def answer(self, hits: list[Hits]) -> Hits | BatchHits:
-        """Give the hits the form that the question had."""
-        return hits[0] if self.single else BatchHits(hits)
 
 
 class EngineIndex(ABC):
@@ -166,19 +139,6 @@ def installed(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def read_question(
-    query: Any, text: Any, k: int | None, radius: int | None, where: Where | None, model: Encoder | None, bits: int
-) -> Question:
-    """Check what a user asks.
-
-    Raises:
-        UsageError: if ``k``, ``radius`` or ``where`` cannot be used, or the query needs a model.
-        DataError: if the query's codes do not fit.
-    """
-    codes, single = encode_query(query, text, model, bits)
-    return Question(codes, single, *reach(k, radius), parse_where(where))
 
 
 def read_options(kind: type[O], given: Mapping[str, Any], engine: str) -> O:

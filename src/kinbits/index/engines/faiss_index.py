@@ -18,15 +18,15 @@ from kinbits._util import full_path
 from kinbits.errors import ArtefactError, PlatformError, UsageError
 from kinbits.hamming import Codes
 from kinbits.index.changes import reopen
-from kinbits.index.engines.base import EngineIndex, PathLike, Supports, read_options, read_question
+from kinbits.index.engines.base import EngineIndex, PathLike, Supports, read_options
 from kinbits.index.engines.faiss_graph import Graph, Searcher, Sidecar
 from kinbits.index.engines.snapshot import IndexSnapshot
 from kinbits.index.filters.where import Where
 from kinbits.index.hits import BatchHits, Hits
 from kinbits.index.index import Index
 from kinbits.index.items import Encoder, Metadata, read_bits
+from kinbits.index.query.request import SearchRequest, check_limits
 from kinbits.index.query.rerank import reranked
-from kinbits.index.query.search import reach
 from kinbits.index.store.copies import new_folder
 from kinbits.index.store.ids import Ids, decode_ids
 from kinbits.index.store.lock import ChangeLock
@@ -157,14 +157,15 @@ class FaissIndex(EngineIndex):
         Args and errors: see `kinbits.index.Index.search`.
         """
         if rerank:
-            k, radius = reach(k, radius)
+            k, radius = check_limits(k, radius)
             find = partial(self.search, radius=radius, where=where)
             return reranked(query, text, self._index._model, rerank, k, find)
-        asked = read_question(query, text, k, radius, where, self._index._model, self.bits)
-        if self._graph is None or asked.radius is not None or asked.where or not asked.k or not len(self):
-            found = self._index.search(asked.codes, k=asked.k, radius=asked.radius, where=where)
-            return asked.answer(list(found))
-        return asked.answer(self._nearest(self._graph, asked.codes, min(asked.k, len(self))))
+        model = self._index._model
+        request = SearchRequest.from_query(query, text, model, self.bits, k=k, radius=radius, where=where)
+        if self._graph is None or request.radius is not None or request.where or not request.k or not len(self):
+            found = self._index.search(request.codes, k=request.k, radius=request.radius, where=where)
+            return request.result(list(found))
+        return request.result(self._nearest(self._graph, request.codes, min(request.k, len(self))))
 
     def recall(self, k: int = _MEASURED_K, sample: int = 100) -> float:
         """Measure how many of the exact k nearest are found, for a sample of stored codes as queries.

@@ -13,7 +13,7 @@ import numpy as np
 from kinbits import hamming
 from kinbits.errors import ArtefactError, PlatformError, UsageError, unknown_name
 from kinbits.hamming import Codes
-from kinbits.index.engines.base import EngineIndex, PathLike, Supports, read_options, read_question
+from kinbits.index.engines.base import EngineIndex, PathLike, Supports, read_options
 from kinbits.index.engines.milvus_address import MilvusAddress, MilvusConnection
 from kinbits.index.engines.milvus_filter import FilterWriter
 from kinbits.index.engines.milvus_rows import CODE, batched, check_names, from_rows, to_rows
@@ -25,8 +25,8 @@ from kinbits.index.filters.expression import Expression, comparisons
 from kinbits.index.filters.where import Where
 from kinbits.index.hits import BatchHits, Hits
 from kinbits.index.items import Encoder, Metadata, read_bits, read_items, require_model
+from kinbits.index.query.request import SearchRequest, check_limits
 from kinbits.index.query.rerank import reranked
-from kinbits.index.query.search import reach
 from kinbits.index.store.ids import IdKind, Ids, as_ids, decode_ids, duplicate_ids_error, kind_of, missing_ids_error
 from kinbits.index.store.state import State
 
@@ -222,18 +222,20 @@ class MilvusIndex(EngineIndex):
             UsageError: also for more hits than Milvus returns, and for filters that it does not know.
         """
         if rerank:
-            k, radius = reach(k, radius)
+            k, radius = check_limits(k, radius)
             return reranked(query, text, self._model, rerank, k, partial(self.search, radius=radius, where=where))
-        asked = read_question(query, text, k, radius, where, self._model, self.bits)
-        expression = self._expressions.filter(self._bound(asked.where))
-        if asked.k is None:
-            assert asked.radius is not None
-            found = self._searcher.ball(asked.codes, min(asked.radius, self.bits), expression)
+        request = SearchRequest.from_query(query, text, self._model, self.bits, k=k, radius=radius, where=where)
+        expression = self._expressions.filter(self._bound(request.where))
+        if request.k is None:
+            assert request.radius is not None
+            found = self._searcher.ball(request.codes, min(request.radius, self.bits), expression)
         else:
-            within = None if asked.radius is None else min(asked.radius, self.bits)
-            found = self._searcher.nearest(asked.codes, self._most(asked.k), within, expression) if asked.k else []
-            found = found or [(np.zeros(0, np.int64), np.zeros(0, np.int32))] * len(asked.codes)
-        return asked.answer([self._hits(ids, near) for ids, near in found])
+            within = None if request.radius is None else min(request.radius, self.bits)
+            found = (
+                self._searcher.nearest(request.codes, self._most(request.k), within, expression) if request.k else []
+            )
+            found = found or [(np.zeros(0, np.int64), np.zeros(0, np.int32))] * len(request.codes)
+        return request.result([self._hits(ids, near) for ids, near in found])
 
     def save(self, path: PathLike) -> None:
         """Not supported: the contents lie in Milvus.

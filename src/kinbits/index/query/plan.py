@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kinbits.hamming import Explanation
-from kinbits.index.store import search_tables
 from kinbits.index.store.state import State
 
 
@@ -15,12 +14,14 @@ class SegmentPlan:
 
     Attributes:
         number: Of the segment.
-        rows: How many codes it holds.
+        rows: Number of codes, deleted ones included.
+        small: Whether it is too small for search tables.
         explanation: Of its tables; None if it has none and is scanned.
     """
 
     number: int
     rows: int
+    small: bool
     explanation: Explanation | None
 
     @property
@@ -29,13 +30,11 @@ class SegmentPlan:
         return "scan" if self.explanation is None else self.explanation.strategy
 
     def __str__(self) -> str:
-        small = (
-            "it is small"
-            if self.rows < search_tables.LEAST_ROWS
-            else "it has no tables, which Index.optimize() would build"
+        reason = (
+            "it is too small for search tables" if self.small else "it has no search tables; optimize() builds them"
         )
-        told = f"scan: {small}" if self.explanation is None else str(self.explanation).replace("\n", "\n  ")
-        return f"segment {self.number}, {self.rows:,} codes: {told}"
+        how = f"scan: {reason}" if self.explanation is None else str(self.explanation).replace("\n", "\n  ")
+        return f"segment {self.number}, {self.rows:,} codes: {how}"
 
 
 @dataclass(frozen=True)
@@ -52,12 +51,12 @@ class Plan:
         return "\n".join(map(str, self.segments)) or "nothing to search: the index is empty"
 
 
-def plan(state: State, k: int | None, radius: int | None, queries: int) -> Plan:
+def plan(state: State, k: int | None, radius: int | None, queries: int, table_rows: int) -> Plan:
     """Ask the tables of every segment."""
     plans = []
     for segment in state.segments:
         segment.require_whole(state.bits)
         index = segment.multi_index()
         known = None if index is None else index.explain(k=k, radius=radius, queries=queries)
-        plans.append(SegmentPlan(segment.number, segment.rows, known))
+        plans.append(SegmentPlan(segment.number, segment.rows, segment.rows < table_rows, known))
     return Plan(tuple(plans))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypedDict
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from kinbits import hamming
 from kinbits.errors import UsageError, unknown_name
 from kinbits.hamming import Codes
-from kinbits.index.filters.expression import Expression
-from kinbits.index.filters.where import Where
 from kinbits.index.hits import Hits, Places
-from kinbits.index.store import search_tables
+from kinbits.index.query.request import SearchRequest
 from kinbits.index.store.bitmap import Rows
 from kinbits.index.store.checked_array import detect_truncation
 from kinbits.index.store.ids import concatenate, decode_ids
@@ -27,52 +25,16 @@ _STRATEGIES = ("auto", "scan", "grouped", "multi-index")
 Found = tuple[NDArray[np.int32], Rows]
 
 
-class How(TypedDict, total=False):
-    """What `Index.search` takes by name."""
-
-    radius: int | None
-    where: Where | None
-    strategy: str
-    rerank: int | bool
-
-
-@dataclass(frozen=True)
-class Query:
-    """What is asked of every code.
-
-    Attributes:
-        k: How many hits at most; None for all within the radius.
-        radius: Largest distance; None for the k nearest at any distance.
-        where: Filter on the metadata; None for all items.
-        strategy: How segments with tables are searched.
-    """
-
-    k: int | None
-    radius: int | None
-    where: Expression | None
-    strategy: str = "auto"
-
-
-def reach(k: int | None, radius: int | None) -> tuple[int | None, int | None]:
-    """Check how far a search goes: ten hits where nothing is said."""
-    if k is None and radius is None:
-        return 10, None
-    return (
-        None if k is None else hamming.check_count(k, "k"),
-        None if radius is None else hamming.check_count(radius, "radius"),
-    )
-
-
-def search(state: State, codes: Codes, query: Query) -> list[Hits]:
-    """Answer each row of ``codes``; order is distance, then id."""
-    _require_strategy(state, query.strategy)
-    for segment in state.segments:  # all of them first: damage is told before any work is done
+def search(state: State, request: SearchRequest) -> list[Hits]:
+    """Return the hits of each query, ordered by distance, then by id."""
+    _require_strategy(state, request.strategy)
+    for segment in state.segments:  # all of them first: report damage before any work
         segment.require_whole(state.bits)
-    if query.where is not None:
-        query = replace(query, where=state.bound(query.where))
+    if request.where is not None:
+        request = replace(request, where=state.bound(request.where))
     with detect_truncation():
-        found = [_search_segment(segment, codes, query) for segment in state.segments]
-        return [_merge(state, [rows[number] for rows in found], query.k) for number in range(len(codes))]
+        found = [_search_segment(segment, request) for segment in state.segments]
+        return [_merge(state, [rows[number] for rows in found], request.k) for number in range(len(request.codes))]
 
 
 def _require_strategy(state: State, strategy: str) -> None:
@@ -80,21 +42,22 @@ def _require_strategy(state: State, strategy: str) -> None:
         raise unknown_name("strategy", strategy, _STRATEGIES)
     if strategy in ("grouped", "multi-index") and state.segments and not any(s.tables for s in state.segments):
         raise UsageError(
-            f"strategy='{strategy}' needs search tables, and this index has none; build them with optimize() "
-            f"(for segments of at least {search_tables.LEAST_ROWS:,} codes), or leave strategy out"
+            f"strategy='{strategy}' needs search tables, and this index has none; build them with optimize(), "
+            f"which skips small segments, or leave strategy out"
         )
 
 
-def _search_segment(segment: Segment, codes: Codes, query: Query) -> Sequence[Found]:
-    allow = segment.allowed(query.where)
-    k = None if query.k is None else min(query.k, segment.rows)
+def _search_segment(segment: Segment, request: SearchRequest) -> Sequence[Found]:
+    codes, radius = request.codes, request.radius
+    allow = segment.allowed(request.where)
+    k = None if request.k is None else min(request.k, segment.rows)
     index = segment.multi_index()
-    if query.radius is not None:
+    if radius is not None:
         if index is not None:
-            return index.within(codes, query.radius, limit=k, allow=allow, strategy=query.strategy)
-        return hamming.within(codes, segment.codes, query.radius, limit=k, allow=allow)
+            return index.within(codes, radius, limit=k, allow=allow, strategy=request.strategy)
+        return hamming.within(codes, segment.codes, radius, limit=k, allow=allow)
     if index is not None:
-        near, rows = index.topk(codes, k or 0, allow=allow, strategy=query.strategy)
+        near, rows = index.topk(codes, k or 0, allow=allow, strategy=request.strategy)
     else:
         near, rows = hamming.topk(codes, segment.codes, k or 0, allow=allow)
     return list(zip(near, rows, strict=True))

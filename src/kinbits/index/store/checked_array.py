@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from kinbits._util import open_regular
 from kinbits.errors import ArtefactError
 from kinbits.hamming import _native
+from kinbits.index.store.options import DEFAULT
 
-READ_BYTES = 1 << 16  # smaller files are read when they are opened, larger ones are mapped
 _CACHE_LINE = 64
 
 FileStamp = tuple[int, int, int]  # size and time of change of a mapped file, and the pages that this process ever lost
@@ -57,11 +57,24 @@ class CheckedArray:
 
     @classmethod
     def open(
-        cls, folder: Path, entry: FileEntry, dtype: str = "u1", columns: int | None = None, place: int | None = None
+        cls,
+        folder: Path,
+        entry: FileEntry,
+        dtype: str = "u1",
+        columns: int | None = None,
+        *,
+        folder_fd: int | None = None,
+        mapped_bytes: int = DEFAULT.mapped_bytes,
     ) -> CheckedArray:
         """Map a file, or read a small one; its checksum is compared later.
 
-        ``place`` is a descriptor of the folder, for who reads several files that belong together.
+        Args:
+            folder: Folder of the file.
+            entry: Its name, size and checksum.
+            dtype: Of the array.
+            columns: Length of a row; None for an array of one dimension.
+            folder_fd: Descriptor of the folder, for a caller that reads several files of one moment.
+            mapped_bytes: Maximum size in bytes of a file that is read; larger ones are mapped.
 
         Raises:
             FileNotFoundError: if it is not there.
@@ -69,11 +82,11 @@ class CheckedArray:
             OSError: if the system refuses.
         """
         path = folder / entry.name
-        descriptor = open_regular(path if place is None else entry.name, folder=place)
+        descriptor = open_regular(path if folder_fd is None else entry.name, folder=folder_fd)
         try:
             found = os.fstat(descriptor)
             _require_length(path, entry, found.st_size)
-            small = entry.bytes <= READ_BYTES
+            small = entry.bytes <= mapped_bytes
             raw = _read(descriptor, path, entry) if small else _native.map_file(descriptor, entry.bytes)
         finally:
             os.close(descriptor)  # a map needs none, so that thousands of segments do not use up the limit

@@ -26,7 +26,7 @@ def save_copy(path: str | os.PathLike[str], state: State) -> None:
     with new_folder(target) as aside:
         folder = Folder(aside)
         with folder.writing():
-            folder.commit(replace(state, segments=tuple(folder.build(s.number, [s]) for s in state.segments)))
+            folder.commit(replace(state, segments=tuple(folder.build_segment(s.number, [s]) for s in state.segments)))
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from kinbits.index.store.lock import locked
 from kinbits.index.store.manifest import Manifest, SegmentEntry, file_name
 from kinbits.index.store.merge import Merge, SortedRun
 from kinbits.index.store.metadata import MetadataTable
+from kinbits.index.store.options import DEFAULT, IndexOptions
 from kinbits.index.store.search_tables import SearchTables, TablesEntry, arranged
 from kinbits.index.store.segment import Segment
 from kinbits.index.store.state import State
@@ -43,13 +44,14 @@ class Folder:
     Attributes:
         path: Absolute, so that a later `os.chdir` moves nothing.
         wait: Seconds that a change waits for another writer.
+        options: Sizes of segments and blocks.
         stamp: Digest of the manifest that was read or written last, hex.
     """
 
-    def __init__(self, path: str | os.PathLike[str], wait: float = 0.0) -> None:
-        self.path, self.wait = full_path(path), wait
+    def __init__(self, path: str | os.PathLike[str], wait: float = 0.0, options: IndexOptions = DEFAULT) -> None:
+        self.path, self.wait, self.options = full_path(path), wait, options
         self.stamp = ""
-        self._folder = -1  # descriptor of the folder while it is written
+        self._folder_fd = -1  # of the folder while it is written
 
     def exists(self) -> bool:
         """Whether an index lies here."""
@@ -88,7 +90,7 @@ class Folder:
             folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             with platform_errors(self.path), locked(_LOCK, folder, max(self.wait, least_wait)):
-                self._folder = folder
+                self._folder_fd = folder
                 try:
                     yield
                 except BaseException:
@@ -96,7 +98,7 @@ class Folder:
                         self._sweep(self._parsed(read_regular(manifest_module.NAME, folder)))
                     raise
         finally:
-            self._folder = -1
+            self._folder_fd = -1
             os.close(folder)
 
     def changed(self) -> bool:
@@ -108,8 +110,8 @@ class Folder:
             ArtefactError: if there is none.
             PlatformError: if it cannot be read.
         """
-        with self._place() as place:
-            return xxhash.xxh3_128_hexdigest(self._raw_manifest(place)) != self.stamp
+        with self._opened() as folder_fd:
+            return xxhash.xxh3_128_hexdigest(self._raw_manifest(folder_fd)) != self.stamp
 
     def forget(self) -> None:
         """Count what lies here as changed."""
@@ -124,22 +126,24 @@ class Folder:
         Raises:
             ArtefactError: if something is missing, damaged, or of another version.
         """
-        with self._place() as place:
-            return self._read(place, known)
+        with self._opened() as folder_fd:
+            return self._read(folder_fd, known)
 
-    def _read(self, place: int, known: State | None) -> State:
-        raw = self._raw_manifest(place)
+    def _read(self, folder_fd: int, known: State | None) -> State:
+        raw = self._raw_manifest(folder_fd)
         earlier = {segment.number: segment for segment in known.segments} if known is not None else {}
         while True:
             manifest = self._parsed(raw)
             try:
                 with platform_errors(self.path, "read"):
-                    segments = tuple(self._open(entry, place, earlier.get(entry.number)) for entry in manifest.segments)
-                newer = raw if all(map(_has_its_tables, segments)) else self._raw_manifest(place)
+                    segments = tuple(
+                        self._open(entry, folder_fd, earlier.get(entry.number)) for entry in manifest.segments
+                    )
+                newer = raw if all(map(_has_its_tables, segments)) else self._raw_manifest(folder_fd)
                 if newer == raw:
                     break
             except FileNotFoundError as error:  # a writer may have moved on since the manifest was read
-                newer = self._raw_manifest(place)
+                newer = self._raw_manifest(folder_fd)
                 if newer == raw:
                     missing = self.path / str(error.filename)
                     raise ArtefactError(f"{missing} is missing; restore it from a backup") from None
@@ -147,13 +151,13 @@ class Folder:
         self.stamp = xxhash.xxh3_128_hexdigest(raw)
         return State(**_common(manifest), segments=segments)
 
-    def build(self, number: int, runs: Sequence[SortedRun]) -> Segment:
+    def build_segment(self, number: int, runs: Sequence[SortedRun]) -> Segment:
         """Join runs into a new segment's files, synced; call inside `writing`.
 
         Raises:
             PlatformError: if the disk is full or the folder cannot be written.
         """
-        merge, bounds = Merge(runs), []
+        merge, bounds = Merge(runs, self.options.block_rows), []
         with (
             platform_errors(self.path),
             detect_truncation(),
@@ -176,7 +180,7 @@ class Folder:
             files["rows"] = self._synced(empty.name)
         columns, id_dtype = tuple(merge.columns), merge.id_dtype.str
         entry = SegmentEntry(number, len(merge), 0, id_dtype, bounds[0], bounds[-1], columns, files)
-        return self._open(entry, self._folder)
+        return self._open(entry, self._folder_fd)
 
     def build_tables(self, segment: Segment, generation: int) -> SearchTables:
         """Write the search tables of a segment, synced; call inside `writing`.
@@ -191,7 +195,9 @@ class Folder:
             for name, array in arrays.items():
                 file.append(np.zeros(entries[name].start - file.bytes, np.uint8))
                 file.append(array)
-        return SearchTables.open(self.path, TablesEntry(file.entry, entries), self._folder)
+        return SearchTables.open(
+            self.path, TablesEntry(file.entry, entries), self._folder_fd, self.options.mapped_bytes
+        )
 
     def commit(self, state: State) -> State:
         """Make ``state``, whose new segments were built here, the contents of the folder; call inside `writing`.
@@ -206,11 +212,11 @@ class Folder:
             state = replace(state, segments=tuple(map(self._with_deletions, state.segments)))
             raw = Manifest(**_common(state), segments=tuple(map(_entry, state.segments))).to_json()
             manifest = self._parsed(raw)  # its own reader must take it, or the index would be lost
-            with Writer(_NEW, self._folder) as file:
+            with Writer(_NEW, self._folder_fd) as file:
                 file.append(np.frombuffer(raw, np.uint8))
             sync_folder(self.path)  # the new files before the manifest that names them
             self._require_same_place()
-            os.replace(_NEW, manifest_module.NAME, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+            os.replace(_NEW, manifest_module.NAME, src_dir_fd=self._folder_fd, dst_dir_fd=self._folder_fd)
         self._sweep(manifest)
         settle(self.path / manifest_module.NAME)
         self.stamp = xxhash.xxh3_128_hexdigest(raw)  # last: after an error, the next change reads what lies here
@@ -222,30 +228,30 @@ class Folder:
         Raises:
             ArtefactError: naming all files that differ.
         """
-        with self._place() as place, platform_errors(self.path, "read"):
-            manifest = self._parsed(self._raw_manifest(place))
-            damaged = [entry.name for entry in manifest.files() if _differs(entry, place)]
+        with self._opened() as folder_fd, platform_errors(self.path, "read"):
+            manifest = self._parsed(self._raw_manifest(folder_fd))
+            damaged = [entry.name for entry in manifest.files() if _differs(entry, folder_fd)]
         if damaged:
             derived = manifest.derived().issuperset(damaged)
             remedy = "build them anew with optimize()" if derived else "restore them from a backup or rebuild the index"
             raise ArtefactError(f"{self.path}: {', '.join(damaged)} differ from their checksums; {remedy}")
 
     @contextmanager
-    def _place(self) -> Iterator[int]:
-        """Open the folder: what is read belongs together, also if another folder takes its place meanwhile."""
-        if self._folder >= 0:
-            yield self._folder  # what is written is locked
+    def _opened(self) -> Iterator[int]:
+        """Open the folder: its files belong together even if another folder takes its place meanwhile."""
+        if self._folder_fd >= 0:
+            yield self._folder_fd  # what is written is locked
             return
         with self._reading():
-            place = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            folder_fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            yield place
+            yield folder_fd
         finally:
-            os.close(place)
+            os.close(folder_fd)
 
-    def _raw_manifest(self, place: int) -> bytes:
+    def _raw_manifest(self, folder_fd: int) -> bytes:
         with self._reading():
-            return read_regular(manifest_module.NAME, place)
+            return read_regular(manifest_module.NAME, folder_fd)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -262,22 +268,18 @@ class Folder:
     def _require_same_place(self) -> None:
         """Refuse to go on in a folder that was moved, or replaced by another, since its lock was taken."""
         with suppress(OSError):
-            if os.path.samestat(os.stat(self.path), os.fstat(self._folder)):
+            if os.path.samestat(os.stat(self.path), os.fstat(self._folder_fd)):
                 return
         raise PlatformError(f"{self.path} was moved or replaced while it was written; nothing is changed, try again")
 
-    def _open(self, entry: SegmentEntry, place: int, earlier: Segment | None = None) -> Segment:
+    def _open(self, entry: SegmentEntry, folder_fd: int, earlier: Segment | None = None) -> Segment:
         """Map a segment; parts of an earlier one that are the same files are used again, with what is known of them."""
         same = earlier.files() if earlier is not None else {}
 
         def part(role: str, dtype: str = "u1", columns: int | None = None) -> CheckedArray:
             old = same.get(role)
             file = entry.files[role]
-            return (
-                old
-                if old is not None and old.entry == file
-                else CheckedArray.open(self.path, file, dtype, columns, place)
-            )
+            return old if old is not None and old.entry == file else self._array(file, folder_fd, dtype, columns)
 
         table = earlier.table if earlier is not None else None
         if "rows" in entry.files and (table is None or part("rows") is not table.file):
@@ -291,15 +293,15 @@ class Folder:
             stored_ids=part("ids", entry.id_dtype),
             stored_alive=part("alive") if "alive" in entry.files else None,
             table=table,
-            tables=self._open_tables(entry, place, earlier),
+            tables=self._open_tables(entry, folder_fd, earlier),
         )
 
-    def _open_tables(self, entry: SegmentEntry, place: int, earlier: Segment | None) -> SearchTables | None:
+    def _open_tables(self, entry: SegmentEntry, folder_fd: int, earlier: Segment | None) -> SearchTables | None:
         if entry.tables is None:
             return None
         known = earlier.tables if earlier is not None else None
         same = known is not None and known.entry == entry.tables and not known.missing
-        return known if same else SearchTables.open(self.path, entry.tables, place)
+        return known if same else SearchTables.open(self.path, entry.tables, folder_fd, self.options.mapped_bytes)
 
     def _with_deletions(self, segment: Segment) -> Segment:
         """Write the bitmap of a segment that has lost items."""
@@ -308,29 +310,33 @@ class Folder:
             return segment
         with self._file(segment.number, "alive", segment.dead) as file:
             file.append(alive.array)
-        return replace(segment, stored_alive=CheckedArray.open(self.path, file.entry, place=self._folder))
+        return replace(segment, stored_alive=self._array(file.entry, self._folder_fd))
+
+    def _array(self, entry: FileEntry, folder_fd: int, dtype: str = "u1", columns: int | None = None) -> CheckedArray:
+        mapped = self.options.mapped_bytes
+        return CheckedArray.open(self.path, entry, dtype, columns, folder_fd=folder_fd, mapped_bytes=mapped)
 
     def _file(self, number: int, role: str, version: int = 0) -> Writer:
-        return Writer(file_name(number, role, version), self._folder)
+        return Writer(file_name(number, role, version), self._folder_fd)
 
     def _synced(self, name: str) -> FileEntry:
         """Sync a file that another library has written, and describe it."""
         with platform_errors(self.path):
-            sync_file(name, self._folder)
-            size = os.stat(name, dir_fd=self._folder).st_size
-            return FileEntry(name, size, file_checksum(name, self._folder))
+            sync_file(name, self._folder_fd)
+            size = os.stat(name, dir_fd=self._folder_fd).st_size
+            return FileEntry(name, size, file_checksum(name, self._folder_fd))
 
     def _sweep(self, manifest: Manifest) -> None:
         keep = {entry.name for entry in manifest.files()}
         with suppress(OSError):  # an orphan wastes space, no more; readers may still map it
-            for name in os.listdir(self._folder):
+            for name in os.listdir(self._folder_fd):
                 if _OURS.fullmatch(name) and name not in keep:
-                    os.unlink(name, dir_fd=self._folder)
+                    os.unlink(name, dir_fd=self._folder_fd)
 
 
-def _differs(entry: FileEntry, place: int) -> bool:
+def _differs(entry: FileEntry, folder_fd: int) -> bool:
     try:
-        return file_checksum(entry.name, place) != entry.checksum
+        return file_checksum(entry.name, folder_fd) != entry.checksum
     except FileNotFoundError:
         return True
 

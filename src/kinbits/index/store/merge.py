@@ -19,7 +19,7 @@ from kinbits.index.store.bitmap import Rows
 from kinbits.index.store.ids import Ids, decode_ids
 from kinbits.index.store.metadata import Values
 
-BLOCK = 1 << 18  # rows of each run that are looked at together
+BLOCK = 1 << 18  # rows of each run that are read together
 
 
 class SortedRun(Protocol):
@@ -123,9 +123,11 @@ class Merge:
 
     Attributes:
         runs: What is joined; at least one.
+        block_rows: Rows of each run that are read together.
     """
 
     runs: Sequence[SortedRun]
+    block_rows: int = BLOCK
 
     def __len__(self) -> int:
         return sum(map(len, self.runs))
@@ -189,7 +191,7 @@ class Merge:
         """Yield, for each run, the rows whose ids come next: up to an id that no run looks beyond."""
         starts, lengths = [0] * len(self.runs), [len(run.ids) for run in self.runs]
         while any(start < length for start, length in zip(starts, lengths, strict=True)):
-            windows = [run.ids[start : start + BLOCK] for run, start in zip(self.runs, starts, strict=True)]
+            windows = [run.ids[start : start + self.block_rows] for run, start in zip(self.runs, starts, strict=True)]
             last = min(window[-1] for window in windows if len(window))
             parts, before = [], sum(starts)
             for number, (run, window) in enumerate(zip(self.runs, windows, strict=True)):

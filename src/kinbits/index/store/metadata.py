@@ -110,7 +110,9 @@ class MetadataTable:
             self._kinds = tuple(self._read_kinds())
         return dict(zip(self.columns, self._kinds, strict=True))
 
-    def select(self, expression: Expression, rows: int) -> Bitmap:
+    def select(
+        self, expression: Expression, rows: int, *, sample: int = _SAMPLE, block: int = _BITS_PER_QUERY
+    ) -> Bitmap:
         """Return which of ``rows`` rows meet a bound filter; a column that the table does not have holds no values.
 
         The last few answers are remembered.
@@ -120,7 +122,7 @@ class MetadataTable:
         key = (clause, tuple((type(value), value) for value in parameters))
         found = self._selected.pop(key, None)
         if found is None:
-            found = self._evaluate(clause, parameters, rows)
+            found = self._evaluate(clause, parameters, [0, *range(sample, rows, block), rows])
         self._selected[key] = found
         if len(self._selected) > _REMEMBERED:
             self._selected.popitem(last=False)
@@ -195,15 +197,14 @@ class MetadataTable:
             if len(block) < _ROWS_PER_BLOCK:
                 return
 
-    def _evaluate(self, clause: str, parameters: list[Any], rows: int) -> Bitmap:
+    def _evaluate(self, clause: str, parameters: list[Any], borders: list[int]) -> Bitmap:
         """Ask for the rows in one text per block, which costs far less than a result of its own for each.
 
         Where few rows meet the condition, that text lists them; else it is a zero or a one for every row.
         """
         parts, few = [], False
         size = sum(len(value) for value in parameters if isinstance(value, str))
-        starts = [0, *range(_SAMPLE, rows, _BITS_PER_QUERY)]
-        for start, stop in pairwise([*starts, rows]):
+        for start, stop in pairwise(borders):
             statement = (_FEW if few else _MANY).format(clause)
             with self._reading(size) as connection:
                 (text,) = connection.execute(statement, [*parameters, start, stop]).fetchone()

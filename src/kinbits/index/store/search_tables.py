@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from kinbits.errors import ArtefactError, DataError
 from kinbits.hamming import Codes, MultiIndex
 from kinbits.index.store.checked_array import CheckedArray, FileEntry
+from kinbits.index.store.options import DEFAULT
 
-LEAST_ROWS = 100_000  # below, a scan is as fast
 MOST_ROWS = 2**32 - 2  # of one MultiIndex
 _ALIGNMENT = 64  # bytes
 
@@ -53,7 +53,9 @@ class SearchTables:
         self.missing = False
 
     @classmethod
-    def open(cls, folder: Path, entry: TablesEntry, place: int | None = None) -> SearchTables:
+    def open(
+        cls, folder: Path, entry: TablesEntry, folder_fd: int | None = None, mapped_bytes: int = DEFAULT.mapped_bytes
+    ) -> SearchTables:
         """Map the file, see `CheckedArray.open`.
 
         Where that fails, the first use raises: codes can still be searched without tables.
@@ -61,7 +63,7 @@ class SearchTables:
         tables = cls(entry=entry)
         tables._folder = folder
         try:
-            tables._file = CheckedArray.open(folder, entry.file, place=place)
+            tables._file = CheckedArray.open(folder, entry.file, folder_fd=folder_fd, mapped_bytes=mapped_bytes)
         except (OSError, ArtefactError):
             tables.missing = True
         return tables

@@ -51,9 +51,9 @@ class Segment:
     tables: SearchTables | None = None
 
     @classmethod
-    def build(cls, number: int, runs: Sequence[SortedRun]) -> Segment:
+    def from_runs(cls, number: int, runs: Sequence[SortedRun], block_rows: int = BLOCK) -> Segment:
         """Make a segment in memory."""
-        merge = Merge(runs)
+        merge = Merge(runs, block_rows)
         ids = aligned(len(merge), (), merge.id_dtype)
         codes = aligned(len(merge), runs[0].codes.shape[1:], np.dtype(np.uint8))
         start = 0
@@ -65,10 +65,6 @@ class Segment:
         return cls(
             number, len(ids), 0, (ids[0].item(), ids[-1].item()), CheckedArray(codes), CheckedArray(ids), table=table
         )
-
-    def build_tables(self, _: int = 0) -> SearchTables:
-        """Make search tables in memory."""
-        return SearchTables(MultiIndex.from_codes(self.codes))
 
     def __len__(self) -> int:
         return self.rows - self.dead

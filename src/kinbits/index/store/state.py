@@ -13,28 +13,29 @@ from kinbits.errors import ArtefactError
 from kinbits.index.filters.binding import bind
 from kinbits.index.filters.column_types import Kind, joined
 from kinbits.index.filters.expression import Expression
-from kinbits.index.store import search_tables
 from kinbits.index.store.bitmap import Rows
 from kinbits.index.store.columns import require_few
 from kinbits.index.store.ids import IdKind, Ids, duplicate_ids_error, kind_of, missing_ids_error, require_kind
 from kinbits.index.store.merge import Batch, Merge, SortedRun
-from kinbits.index.store.search_tables import SearchTables
+from kinbits.index.store.options import IndexOptions
+from kinbits.index.store.search_tables import MOST_ROWS, SearchTables
 from kinbits.index.store.segment import Segment
 
 
 class SegmentBuilder(Protocol):
-    """Where segments are made: in memory, or in a folder."""
+    """Builds segments in memory, or in a folder."""
 
-    def build(self, number: int, runs: Sequence[SortedRun], /) -> Segment:
+    @property
+    def options(self) -> IndexOptions:
+        """Sizes of segments and blocks."""
+
+    def build_segment(self, number: int, runs: Sequence[SortedRun], /) -> Segment:
         """Join runs into a new segment."""
         ...
 
     def build_tables(self, segment: Segment, generation: int, /) -> SearchTables:
         """Make the search tables of a segment."""
         ...
-
-
-_MERGE_ROWS = 1 << 18  # larger segments stay as they are until compact()
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ class State:
             self,
             next_segment=self.next_segment + 1,
             generation=self.generation + 1,
-            segments=(builder.build(self.next_segment, self.segments),),
+            segments=(builder.build_segment(self.next_segment, self.segments),),
         )
 
     def optimized(self, builder: SegmentBuilder) -> State:
@@ -166,8 +167,8 @@ class State:
         state = self
         for ids, _ in Merge(runs).blocks():
             state = state._making_room(ids, upsert=upsert)
-        kept, small = _split_small(state.segments, sum(map(len, runs)))
-        segment = builder.build(self.next_segment, [*small, *runs])
+        kept, small = _split_small(state.segments, sum(map(len, runs)), builder.options.merge_rows)
+        segment = builder.build_segment(self.next_segment, [*small, *runs])
         kind = kind_of(segment.ids)
         return replace(
             state,
@@ -190,7 +191,7 @@ class State:
 
 
 def _with_tables(segment: Segment, builder: SegmentBuilder, generation: int) -> Segment:
-    small = not search_tables.LEAST_ROWS <= segment.rows <= search_tables.MOST_ROWS
+    small = not builder.options.table_rows <= segment.rows <= MOST_ROWS
     if small or (segment.tables is not None and segment.tables.usable(segment.codes)):
         return segment
     return replace(segment, tables=builder.build_tables(segment, generation))
@@ -200,14 +201,14 @@ def _present(rows: NDArray[np.int64]) -> NDArray[np.int64]:
     return rows[rows >= 0]
 
 
-def _split_small(segments: Sequence[Segment], rows: int) -> tuple[Sequence[Segment], Sequence[Segment]]:
+def _split_small(segments: Sequence[Segment], rows: int, most: int) -> tuple[Sequence[Segment], Sequence[Segment]]:
     """Split off the last segments, as long as they are not much larger than what follows them.
 
     Joined with it, many small additions leave few segments, and an item is rewritten a logarithmic number
     of times.
     """
     keep = len(segments)
-    while keep and len(segments[keep - 1]) <= min(2 * rows, _MERGE_ROWS - rows):
+    while keep and len(segments[keep - 1]) <= min(2 * rows, most - rows):
         keep -= 1
         rows += len(segments[keep])
     return segments[:keep], segments[keep:]
