@@ -21,7 +21,7 @@ from torch.nn.modules import module as hooks
 from kinbits._util import Modality
 from kinbits.backbones import Backbone, build_backbone
 from kinbits.errors import ArtefactError
-from kinbits.heads import Decoder, Head, build_head
+from kinbits.heads import Decoder, Head, MapHead, build_head
 
 Towers = dict[Modality, tuple[Backbone, Head]]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -48,8 +48,10 @@ def restore(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[T
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     with within(shapes), torch.device("meta"), torch.no_grad():
         towers, decoder = _built(config, {name: torch.empty(shape) for name, shape in shapes.items()})
-        _check_fit(config["bits"], towers, decoder)
+        _check_widths(config["bits"], towers, decoder)
+        _check_outputs(config["bits"], towers, maps=True)
     towers, decoder = _built(config, tensors)
+    _check_outputs(config["bits"], towers, maps=False)
     if decoder is not None and described(decoder) != config["decoder"]:
         raise ArtefactError("its decoder differs from its checksum")
     return towers, decoder
@@ -74,12 +76,30 @@ def _built(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[To
     return towers, decoder
 
 
-def _check_fit(bits: int, towers: Towers, decoder: Decoder | None) -> None:
+def _check_widths(bits: int, towers: Towers, decoder: Decoder | None) -> None:
     for backbone, head in towers.values():
-        if head.features != backbone.feature_dim or head.eval()(torch.empty(2, head.features)).shape != (2, bits):
-            raise ArtefactError(f"its head does not turn {backbone.feature_dim} features into {bits} bits")
+        if head.features != backbone.feature_dim:
+            raise _misfit(backbone, bits)
     if decoder is not None and (decoder.bits, decoder.features) != (bits, towers["image"][0].feature_dim):
         raise ArtefactError(f"its decoder does not turn {bits} bits into features of its images")
+
+
+@torch.no_grad()
+def _check_outputs(bits: int, towers: Towers, *, maps: bool) -> None:
+    """Run the heads that read feature maps, or the others, on zeros.
+
+    Between the layers of a head on maps there may be far more numbers than weights, so these heads run on the meta
+    device. The others need no more numbers than weights. They run on the CPU: meta tensors would import torch's
+    compiler, which takes as long as torch itself.
+    """
+    for backbone, head in towers.values():
+        on_maps = any(isinstance(part, MapHead) for part in head.modules())
+        if on_maps == maps and head.eval()(torch.zeros(2, head.features)).shape != (2, bits):
+            raise _misfit(backbone, bits)
+
+
+def _misfit(backbone: Backbone, bits: int) -> ArtefactError:
+    return ArtefactError(f"its head does not turn {backbone.feature_dim} features into {bits} bits")
 
 
 def _fill(module: nn.Module, prefix: str, tensors: Mapping[str, Tensor]) -> None:
