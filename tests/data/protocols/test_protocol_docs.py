@@ -4,7 +4,7 @@ from pathlib import Path
 
 from kinbits.data import find_protocol, list_protocols
 
-PAGE = Path(__file__).parents[2] / "docs" / "protocols.md"
+PAGE = Path(__file__).parents[3] / "docs" / "protocols.md"
 START, END = "<!-- definitions -->\n", "<!-- /definitions -->"
 
 
