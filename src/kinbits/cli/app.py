@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from typer.core import TyperGroup
 
+from kinbits._util import named_extras
 from kinbits.cli import messages
 from kinbits.errors import KinbitsError, platform_error
 
@@ -52,6 +53,7 @@ VERBS = (
     "backbones",
     "protocols",
     "new",
+    "cache",
     "doctor",
 )
 """The modules of this package that hold commands, in the order of ``kinbits --help``."""
@@ -181,7 +183,8 @@ def _write_any_text() -> None:
 def _run() -> int:
     """Run the application; its own ways to end become exit codes."""
     try:
-        result = app(_arguments, prog_name="kinbits", standalone_mode=False)
+        with named_extras():
+            result = app(_arguments, prog_name="kinbits", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except (KeyboardInterrupt, typer.Abort):

@@ -1,4 +1,4 @@
-"""kinbits protocols: what is compared with what."""
+"""kinbits protocols: published splits and relevance rules."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def protocols(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List what is compared with what, or show one protocol's card.
+    """List all protocols, or show the card of one.
 
-    A card states sizes, relevance, metric, cut-off, ties, checksum, source
-    and the files needed. Data that are on this machine are opened and held
-    to it.
+    A protocol is a split, a relevance rule and a metric. Its card states
+    sizes, cut-off, ties, checksum, source and the files it needs. If the
+    files are on this machine, they are opened and checked against the card.
     """
     from kinbits.data import find_protocol, list_protocols, load_protocol
 
@@ -52,7 +52,8 @@ def _list(as_json: bool) -> None:
     if as_json:
         print_json({name: _facts(definition, missing, None) for name, (definition, missing) in found.items()})
         return
-    rows = [[name, "no" if missing else "yes", own.summary] for name, (own, missing) in found.items() if own.required_files]
+    published = {name: one for name, one in found.items() if one[0].required_files is not None}
+    rows = [[name, "no" if missing else "yes", own.summary] for name, (own, missing) in published.items()]
     console().print(table(["protocol", "ready", "split"], rows))
     absent = [row[0] for row in rows if row[1] == "no"]
     if absent:

@@ -1,4 +1,5 @@
 from .cache import CachedFeatures, FeatureCache
+from .caches import CacheUse, cache_use, clear_cache
 from .dataset import RESERVED, Dataset, Skipped, check_size, readable
 from .decoding import BadImage, decode
 from .doubts import doubtful_classes
@@ -41,6 +42,7 @@ __all__ = [
     "ArrayItems",
     "ArrowItems",
     "BadImage",
+    "CacheUse",
     "CachedFeatures",
     "CroppedItems",
     "Dataset",
@@ -63,8 +65,10 @@ __all__ = [
     "as_pairs",
     "as_texts",
     "augmentation",
+    "cache_use",
     "check_augmentation",
     "check_size",
+    "clear_cache",
     "contact_sheet",
     "data_uri",
     "decode",
