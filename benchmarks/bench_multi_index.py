@@ -72,7 +72,7 @@ def _learned() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     say("codes of a model trained on CIFAR-10")
     model = kinbits.fit(splits.train, method="hashnet", bits=64, progress=False)
     query, database = (
-        model.codes(model.features(part, cache=FeatureCache()).array) for part in (splits.query, splits.database)
+        model.encode(part, cache=FeatureCache()) for part in (splits.query, splits.database)
     )
     yield "hashnet, CIFAR-10", database, query
 

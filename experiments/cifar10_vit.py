@@ -65,7 +65,7 @@ def one(table: Table, run: dict, chosen: dict, splits, relevance, cache: Feature
             cache=cache,
             **chosen,
         )
-    query, database = (model.codes(model.features(part, cache=cache).array) for part in (splits.query, splits.database))
+    query, database = (model.encode(part, cache=cache) for part in (splits.query, splits.database))
     result = metrics.evaluate(query, database, relevance, METRICS)
     table.add(run, result, clock.seconds, model.training["recipe"], splits.protocol.checksum)
 
@@ -76,7 +76,7 @@ def uncompressed(table: Table, name: str, chosen: dict, splits, relevance, cache
     if table.has(**run):
         return
     model = kinbits.fit(splits.train, method="lsh", bits=32, cache=cache, **chosen)
-    query, database = (np.asarray(model.features(part, cache=cache).array) for part in (splits.query, splits.database))
+    query, database = (model.encode(part, output="features", cache=cache) for part in (splits.query, splits.database))
     with Clock() as clock:
         result = metrics.evaluate_scores(cosine_block(query, database), relevance, METRICS[:-1])
     values = {**result, "precision@r2": float("nan")}

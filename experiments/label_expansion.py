@@ -59,7 +59,7 @@ def measure(table: Table, run: dict, fraction: float, how: dict, splits) -> None
     with Clock() as clock:
         model = kinbits.fit(splits.train, **named, **fixed, **how)
     queries, database = (
-        model.codes(model.features(part, cache=cache).array) for part in (splits.query, splits.database)
+        model.encode(part, cache=cache) for part in (splits.query, splits.database)
     )
     relevance = metrics.LabelRelevance(splits.query.labels, splits.database.labels)
     found = metrics.evaluate(queries, database, relevance, ["map@all"])["map@all"]

@@ -57,7 +57,7 @@ def measure(table: Table, run, known: dict, cache: FeatureCache) -> None:
             **run.training,
         )
     parts = (splits.query, splits.database)
-    queries, database = (model.codes(model.features(part, cache=cache).array) for part in parts)
+    queries, database = (model.encode(part, cache=cache) for part in parts)
     relevance = metrics.LabelRelevance(splits.query.labels, splits.database.labels)
     each = metrics.evaluate(queries, database, relevance, [METRIC]).per_query[METRIC]
     shares = np.bincount(splits.train.labels, minlength=splits.train.space.classes) / len(splits.train)

@@ -56,7 +56,7 @@ class Data:
 
     def features(self, model, part):
         """Return the features of one part, float32 ``(n, d)``."""
-        return np.asarray(model.features(getattr(self.splits, part), cache=self.cache).array, np.float32)
+        return model.encode(getattr(self.splits, part), output="features", cache=self.cache)
 
     @cached_property
     def nearest(self):
@@ -99,8 +99,8 @@ def measure(table, data, name, bits, seed) -> None:
         model = kinbits.fit(
             data.splits.train, method=method, bits=bits, seed=seed, params=params, cache=data.cache, progress=False
         )
-    queries, codes = data.features(model, "query"), model.codes(data.features(model, "database"))
-    exact, _ = hamming.topk(model.codes(queries), codes, HITS)
+    queries, codes = data.features(model, "query"), model.tower().compute(data.features(model, "database"))
+    exact, _ = hamming.topk(model.tower().compute(queries), codes, HITS)
     indexes = {engine: create_index(engine=engine, model=Cached(model)).add(codes) for engine in ENGINES}
     for run in runs:
         if not table.has(**run):

@@ -52,7 +52,7 @@ def measure(method: str, bits: int) -> None:
 
     cache, splits = FeatureCache(), kinbits.load_protocol(PROTOCOL)
     model = kinbits.fit(splits.train, method=method, bits=bits, seed=SEED, cache=cache, progress=False)
-    query, database = (model.codes(model.features(p, cache=cache).array) for p in (splits.query, splits.database))
+    query, database = (model.encode(p, cache=cache) for p in (splits.query, splits.database))
     labels, asked = np.asarray(splits.database.labels), np.asarray(splits.query.labels)
     shuffled = np.random.default_rng(SEED).permutation(len(database))
     orders = {"shuffled": shuffled, "sorted by class": shuffled[np.argsort(labels[shuffled], kind="stable")]}

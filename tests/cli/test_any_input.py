@@ -141,7 +141,7 @@ def world(tmp_path_factory):
     everything = {"vectors": vectors, "labels": labels, "ids": ids, "label_names": np.array(["a", "b", "c"])}
     np.savez(folder / "vectors.npz", **everything)
     model = kinbits.fit(kinbits.open_dataset(folder / "vectors.npz"), bits=8, method="itq", progress=False)
-    model.save(folder / "model")
+    model.save_pretrained(folder / "model")
     columns = {
         "label": ["a", "b", None] * 20,
         "n": list(range(60)),

@@ -36,7 +36,7 @@ def test_encode_writes_ids_codes_and_labels(run, model, vectors):
     assert str(table.schema.field("code").type) == "fixed_size_binary[2]"
     assert table["id"].to_pylist()[:2] == ["item 000", "item 001"]
     assert table["label"].to_pylist()[:4] == ["a", "b", "c", "a"]
-    expected = kinbits.HashModel.load(model).encode(kinbits.open_dataset(vectors))
+    expected = kinbits.HashModel.from_pretrained(model).encode(kinbits.open_dataset(vectors))
     assert b"".join(table["code"].to_pylist()) == expected.tobytes()
 
 
@@ -65,7 +65,7 @@ def test_parts_of_another_model_are_not_taken_over(run, model, vectors, more_vec
     monkeypatch.setattr(encoding, "BATCH", 16)
     ended = run(*encode)
     assert "going on" not in ended.err
-    expected = kinbits.HashModel.load(model).encode(kinbits.open_dataset(vectors))
+    expected = kinbits.HashModel.from_pretrained(model).encode(kinbits.open_dataset(vectors))
     assert b"".join(pq.read_table("codes.parquet")["code"].to_pylist()) == expected.tobytes()
 
 
@@ -99,7 +99,7 @@ def test_an_index_has_the_same_columns_whichever_way_it_is_made(run, images):
     settings = ["--label-column", "kind", "--backbone", "convnet-small", "--epochs", "1", "--bits", "8"]
     assert run("fit", "shop.csv", "-o", "m", *settings).code == 0
     assert run("index", "create", "i", "m", "shop.csv", "--label-column", "kind").code == 0
-    model, data = kinbits.HashModel.load("m"), kinbits.open_dataset("shop.csv", label_column="kind")
+    model, data = kinbits.HashModel.from_pretrained("m"), kinbits.open_dataset("shop.csv", label_column="kind")
     here = kinbits.Index.create(model=model).add(data).search(names[5]).to_dicts()
     assert (here[0].keys(), here[0]["kind"]) == ({"id", "distance", "kind", "text", "code"}, "dog")
     assert kinbits.Index.open("i", model=model).search(names[5]).to_dicts() == here

@@ -28,7 +28,7 @@ def test_flags_win_over_the_file_for_the_expansion_too(run, vectors):
     told = json.loads(ended.out)["labels"]
     assert told["true"] == 12
     assert [one["added"] for one in told["rounds"]] == [6]
-    assert set(kinbits.HashModel.load("m").labels["source"].to_pylist()) == {"true", "pseudo"}
+    assert set(kinbits.HashModel.from_pretrained("m").labels["source"].to_pylist()) == {"true", "pseudo"}
 
 
 def test_wrong_settings_of_an_expansion_are_named(run, vectors):

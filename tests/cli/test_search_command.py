@@ -30,7 +30,7 @@ def made(tmp_path_factory):
             pixels[..., channel] += 150
             Image.fromarray(pixels).save(folder / "photos" / colour / f"{number}.png")
     settings = {"method": "itq", "bits": 8, "backbone": "convnet-small", "finetune": False, "cache": None}
-    kinbits.fit(folder / "photos", progress=False, **settings).save(folder / "model")
+    kinbits.fit(folder / "photos", progress=False, **settings).save_pretrained(folder / "model")
     return folder
 
 
@@ -45,7 +45,7 @@ def photos(run, made):
 @pytest.fixture
 def wide(run, made):
     """An index with more columns than 80 characters hold, of one item."""
-    model = kinbits.HashModel.load(made / "model")
+    model = kinbits.HashModel.from_pretrained(made / "model")
     code = model.encode(made / "photos" / "red" / "0.png")[0].tobytes()
     columns = {"colour": "red", "sold": True, "text": "long " * 60, "price": 1 / 3, "stock": 7}
     columns |= {f"a rather long name {n}": n for n in range(5)} | {"z": 1}
@@ -158,7 +158,7 @@ def test_pictures_of_all_collections_are_found_and_a_missing_one_is_its_id(run, 
     assert run("index", "add", photos, "more").code == 0
     Path("more/gone.png").unlink()
     assert run("search", photos, "more/extra.png", "-k", "11", "--sheet", "s.png").code == 0
-    ids = kinbits.Index.open(photos, kinbits.HashModel.load(made / "model")).search("more/extra.png", k=11).ids.tolist()
+    ids = kinbits.Index.open(photos, kinbits.HashModel.from_pretrained(made / "model")).search("more/extra.png", k=11).ids.tolist()
     with Image.open("s.png") as file:
         sheet = file.convert("RGB")
     extra, gone = (tile(sheet, 0, 1 + ids.index(name)) for name in ("extra.png", "gone.png"))
@@ -169,7 +169,7 @@ def test_pictures_of_all_collections_are_found_and_a_missing_one_is_its_id(run, 
 
 def test_a_path_in_a_column_is_a_picture_too_and_no_path_at_all_is_none(run, made, wide):
     text = "\0.png", "x" * 5000 + ".png", "../../nothing.png"
-    model = kinbits.HashModel.load(made / "model")
+    model = kinbits.HashModel.from_pretrained(made / "model")
     code = model.encode(made / "photos" / "red" / "0.png")[0].tobytes()
     table = pa.table({"id": ["a", "b", "c", "d"], "code": [code] * 4, "file": ["photos/red/0.png", *text]})
     pq.write_table(table, "f.parquet")

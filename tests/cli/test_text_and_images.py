@@ -58,7 +58,7 @@ def crossing(shop, tiny, tmp_path_factory):
     """A model of both, fitted on them."""
     model = kinbits.fit(shop, method="djsrh", bits=16, epochs=20, progress=False, cache=None, **tiny)
     assert model.training["skipped"] == [{"id": "red/5.png", "reason": "no text"}]
-    return model.save(tmp_path_factory.mktemp("models") / "model")
+    return model.save_pretrained(tmp_path_factory.mktemp("models") / "model")
 
 
 def hits(run, *arguments):
@@ -90,9 +90,9 @@ def test_texts_find_images_images_find_texts_and_all_directions_are_measured(run
 
 
 def test_texts_in_python_make_an_index_that_images_search(run, shop, crossing):
-    model = kinbits.HashModel.load(crossing)
+    model = kinbits.HashModel.from_pretrained(crossing)
     texts = [f"a {colour} thing" for colour in COLOURS]
-    index = kinbits.Index.create(model=model).add(model.encode(text=texts), metadata={"text": texts})
+    index = kinbits.Index.create(model=model).add(model.encode(texts, modality="text"), metadata={"text": texts})
     assert index.search(shop / "blue" / "3.png", k=1).to_dicts()[0]["text"] == "a blue thing"
 
 
@@ -112,7 +112,7 @@ def test_an_empty_search_text_and_a_model_without_text_are_refused(run, shop, in
 
 def test_a_table_of_texts_alone_is_told_where_texts_go(run, crossing):
     Path("words.csv").write_text("text\na red thing\n")
-    assert "HashModel.encode(text=...)" in run("index", "create", "i", crossing, "words.csv").error
+    assert "HashModel.encode" in run("index", "create", "i", crossing, "words.csv").error
 
 
 def test_a_parquet_table_with_some_texts_missing_trains(shop, tiny, tmp_path):
@@ -123,19 +123,19 @@ def test_a_parquet_table_with_some_texts_missing_trains(shop, tiny, tmp_path):
     model = kinbits.fit(tmp_path / "shop.parquet", method="cca", bits=4, progress=False, cache=None, **tiny)
     assert [one["reason"] for one in model.training["skipped"]] == ["no text"] * len(COLOURS)
     assert model.training["rows"] == len(paths) - len(COLOURS)
-    assert model.encode(text="a red thing").shape == (1, 1)
+    assert model.encode("a red thing", modality="text").shape == (1, 1)
 
 
 def test_texts_that_are_none_are_refused_by_their_row(shop, crossing):
-    model = kinbits.HashModel.load(crossing)
+    model = kinbits.HashModel.from_pretrained(crossing)
     for row, wrong in enumerate([None, 3, "", " ", float("nan")]):
         with pytest.raises(kinbits.DataError, match=f"^text {row} is {wrong!r}; give a text"):
-            model.encode(text=["a red thing"] * row + [wrong])
+            model.encode(["a red thing"] * row + [wrong], modality="text")
     with pytest.raises(kinbits.DataError, match=r"^text 0 is ''"):
-        model.encode(text="")
+        model.encode("", modality="text")
     with pytest.raises(kinbits.UsageError, match="cannot read texts from int"):
-        model.encode(text=3)
-    assert model.encode(text=np.array(["a red thing"])).shape == (1, 2)
+        model.encode(3, modality="text")
+    assert model.encode(np.array(["a red thing"]), modality="text").shape == (1, 2)
     index = kinbits.Index.create(model=model).add(shop)
     for words in ("a red thing", "red " * 200):
         with pytest.raises(kinbits.DataError, match=r"encode\(text=\.\.\.\)"):
@@ -203,9 +203,9 @@ def test_captions_without_labels_are_measured_by_partners(run, album, crossing):
     ways = ("image to text", "text to image")
     assert list(rows) == [f"{name}, {way}" for name in ("djsrh", "cca") for way in ways]
     assert list(rows["djsrh, image to text"]) == ["recall@1", "recall@5", "recall@10", "mrr"]
-    splits, model = kinbits.load_protocol("folder:album"), kinbits.HashModel.load(crossing)
+    splits, model = kinbits.load_protocol("folder:album"), kinbits.HashModel.from_pretrained(crossing)
     images = [model.encode(part) for part in (splits.query, splits.database)]
-    texts = [model.encode(text=part.texts) for part in (splits.query, splits.database)]
+    texts = [model.encode(part.texts, modality="text") for part in (splits.query, splits.database)]
     for way, queries, items in (("image to text", images[0], texts[1]), ("text to image", texts[0], images[1])):
         for k in (1, 5, 10):
             assert rows[f"djsrh, {way}"][f"recall@{k}"] == pytest.approx(expected_recall(queries, items, k))
@@ -224,7 +224,7 @@ def test_partners_need_a_model_that_reads_text(run, album, crossing):
 
 
 def test_every_model_that_reads_text_has_its_directions(run, shop, crossing, tiny, tmp_path):
-    other = kinbits.fit(shop, method="cca", bits=4, progress=False, cache=None, **tiny).save(tmp_path / "other")
+    other = kinbits.fit(shop, method="cca", bits=4, progress=False, cache=None, **tiny).save_pretrained(tmp_path / "other")
     ended = run("evaluate", crossing, shop, "--beside", other, "--no-baselines", "--metric", "map@all", "--json")
     ways = ("image to text", "text to image", "text to text")
     names = ("djsrh, 16 bits", "cca, 4 bits")

@@ -59,7 +59,7 @@ def test_an_expansion_learns_from_more_rows_and_says_which_and_why(tmp_path):
     assert told["true"] == 16
     assert told["pseudo"] == 80  # 5 rounds of a tenth
     assert model.training["rows"] == 96
-    folder = model.save(tmp_path / "m")
+    folder = model.save_pretrained(tmp_path / "m")
     with (folder / "labels.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 96
@@ -72,7 +72,7 @@ def test_an_expansion_learns_from_more_rows_and_says_which_and_why(tmp_path):
         if row["source"] == "true":
             assert int(row["label"]) == truth[int(row["id"])]
     json.loads((folder / "training.json").read_text())
-    assert kinbits.HashModel.load(folder).labels.equals(model.labels)
+    assert kinbits.HashModel.from_pretrained(folder).labels.equals(model.labels)
 
 
 def test_images_that_came_without_labels_can_be_expanded_as_they_are():
@@ -182,7 +182,7 @@ def test_a_pretrained_backbone_can_be_trained_on_the_enlarged_labels():
     params = {"neighbours": 5, "stop": 0.0, **QUICK}
     model = expanded(dataset, image_size=32, finetune=True, epochs=1, labels_fraction=0.3, expansion_params=params)
     assert model.training["rows"] == 6 + 10
-    assert torch.isfinite(torch.tensor(model.logits(np.zeros((1, 1280), np.float32)))).all()
+    assert torch.isfinite(torch.tensor(model.tower().compute(np.zeros((1, 1280), np.float32), "logits"))).all()
 
 
 @pytest.mark.parametrize(

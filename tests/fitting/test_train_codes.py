@@ -56,21 +56,21 @@ def test_codes_are_found_by_id_in_any_order():
 
 def test_a_saved_model_keeps_them_and_an_index_is_made_of_them(learned, tmp_path):
     model, _ = learned
-    model.save(tmp_path / "model")
-    loaded = kinbits.HashModel.load(tmp_path / "model")
+    model.save_pretrained(tmp_path / "model")
+    loaded = kinbits.HashModel.from_pretrained(tmp_path / "model")
     assert loaded.train_codes.equals(model.train_codes)
     facts = json.loads(pq.read_schema(tmp_path / "model" / "train-codes.parquet").metadata[b"kinbits"])
     assert (facts["bits"], facts["fingerprint"]) == (16, model.fingerprint)
     (tmp_path / "model" / "train-codes.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(ArtefactError, match="train-codes"):
-        kinbits.HashModel.load(tmp_path / "model")
+        kinbits.HashModel.from_pretrained(tmp_path / "model")
 
 
 def test_a_model_without_them_says_so_and_a_calibrated_one_has_them_no_more(learned, tmp_path):
     model, splits = learned
     assert kinbits.fit(splits.train, method="itq", bits=8, progress=False).train_codes is None
-    model.save(tmp_path / "model")
-    assert kinbits.HashModel.load(tmp_path / "model").calibrate(splits.train).train_codes is None
+    model.save_pretrained(tmp_path / "model")
+    assert kinbits.HashModel.from_pretrained(tmp_path / "model").calibrate(splits.train).train_codes is None
 
 
 def test_learned_codes_are_measured_where_the_database_was_trained_on(learned):

@@ -120,7 +120,7 @@ def outcomes(model: HashModel, count: int, seed: int) -> Counter[str]:
     """Load damaged folders of a model; count what came of it. Anything but a model or a KinbitsError is raised."""
     found: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as place:
-        whole = model.save(Path(place) / "whole")
+        whole = model.save_pretrained(Path(place) / "whole")
         for number in range(count):
             rng = random.Random(f"{seed} {number}")
             copy = Path(place) / "copy"
@@ -140,12 +140,12 @@ def outcomes(model: HashModel, count: int, seed: int) -> Counter[str]:
 
 def _loaded(folder: Path) -> str:
     """Load a model and use it in every way; it must be as good as it looks."""
-    model = HashModel.load(folder)
-    codes = model.codes(torch.ones(2, FEATURES).numpy())
+    model = HashModel.from_pretrained(folder)
+    codes = model.tower().compute(torch.ones(2, FEATURES).numpy())
     assert codes.shape == (2, BITS // 8)
     assert model.reconstruct(codes).shape == (2, FEATURES) if model.decoder is not None else True
     assert repr(model)
-    model.save(folder)
+    model.save_pretrained(folder)
     return "model"
 
 

@@ -74,13 +74,13 @@ def outcomes(kills: int, seed: int, stride: int = 1) -> Counter[str]:
     known = [model.fingerprint for model in models]
     with tempfile.TemporaryDirectory() as place:
         target = Path(place) / "model"
-        models[0].save(target)
+        models[0].save_pretrained(target)
         for kill in range(kills):
-            before = known.index(HashModel.load(target).fingerprint)
+            before = known.index(HashModel.from_pretrained(target).fingerprint)
             newer, by_step = models[1 - before], kill % 2 == 0
             delay = None if by_step else rng.random() * longest
-            dead = killed(lambda newer=newer: newer.save(target), fatal if by_step else None, delay)
-            after = known.index(HashModel.load(target).fingerprint)
+            dead = killed(lambda newer=newer: newer.save_pretrained(target), fatal if by_step else None, delay)
+            after = known.index(HashModel.from_pretrained(target).fingerprint)
             found[f"{'killed' if dead else 'done'}, {'old' if after == before else 'new'} model"] += 1
             found["left beside it"] += len(os.listdir(place)) > 1
             if by_step:
@@ -88,9 +88,9 @@ def outcomes(kills: int, seed: int, stride: int = 1) -> Counter[str]:
             else:
                 longest *= 1.1 if dead else 0.9  # seconds: so that kills come at all times of a save
             if kill % 10 == 9:
-                models[1 - after].save(target)
+                models[1 - after].save_pretrained(target)
                 assert os.listdir(place) == ["model"], f"kill {kill}: something is left beside the model"
-        models[0].save(target)
+        models[0].save_pretrained(target)
         assert os.listdir(place) == ["model"]
     return found
 

@@ -32,7 +32,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def folder(model, tmp_path_factory):
-    return model.save(tmp_path_factory.mktemp("models") / "model")
+    return model.save_pretrained(tmp_path_factory.mktemp("models") / "model")
 
 
 def test_every_form_of_an_image_gives_the_same_code(model, tmp_path):
@@ -55,7 +55,7 @@ def test_pad_bits_are_zero(model):
 
 
 def test_a_saved_model_gives_the_same_codes(model, folder):
-    again = kinbits.HashModel.load(folder)
+    again = kinbits.HashModel.from_pretrained(folder)
     images = pictures(3)[0]
     np.testing.assert_array_equal(again.encode(images), model.encode(images))
     assert again.fingerprint == model.fingerprint
@@ -67,41 +67,41 @@ def test_a_model_folder_holds_what_it_should_and_no_pickle(folder):
     names = {path.name for path in folder.iterdir()}
     assert names == {"model.safetensors", "config.json", "training.json", "metrics.json", "README.md"}
     card = (folder / "README.md").read_text()
-    for word in ("orthohash", "19-bit", "licence", "fingerprint", "HashModel.load"):
+    for word in ("orthohash", "19-bit", "licence", "fingerprint", "from_pretrained"):
         assert word in card
 
 
 def test_saving_over_a_model_replaces_it_and_over_anything_else_is_refused(model, tmp_path):
     target = tmp_path / "model"
-    model.save(target)
-    model.save(target)
+    model.save_pretrained(target)
+    model.save_pretrained(target)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model"]
     other = tmp_path / "precious"
     other.mkdir()
     (other / "thesis.tex").write_text("years of work")
     with pytest.raises(ArtefactError, match="another output folder"):
-        model.save(other)
+        model.save_pretrained(other)
     assert [p.name for p in other.iterdir()] == ["thesis.tex"]
 
 
 def test_a_place_that_cannot_be_written_is_named(model, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(PlatformError, match="cannot write"):
-        model.save(tmp_path / "file" / "model")
+        model.save_pretrained(tmp_path / "file" / "model")
 
 
 @pytest.mark.parametrize("size", [0, 200, 50_000])
 def test_a_full_disk_is_named_and_leaves_the_older_model(model, tmp_path, full_disk, size):
-    target = model.save(tmp_path / "model")
+    target = model.save_pretrained(tmp_path / "model")
     for place in (target, tmp_path / "new"):
         with full_disk(size), pytest.raises(PlatformError, match=r"model.*free space"):
-            model.save(place)
+            model.save_pretrained(place)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
-    assert kinbits.HashModel.load(target).fingerprint == model.fingerprint
+    assert kinbits.HashModel.from_pretrained(target).fingerprint == model.fingerprint
 
 
 def test_a_model_that_cannot_take_its_place_leaves_the_older_one(model, tmp_path, monkeypatch):
-    target = model.save(tmp_path / "model")
+    target = model.save_pretrained(tmp_path / "model")
     (target / "mine.txt").write_text("older")
 
     def failing(aside, to):
@@ -109,10 +109,10 @@ def test_a_model_that_cannot_take_its_place_leaves_the_older_one(model, tmp_path
 
     monkeypatch.setattr(files, "_exchange", failing)
     with pytest.raises(PlatformError, match="Input/output error"):
-        model.save(target)
+        model.save_pretrained(target)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     assert (target / "mine.txt").read_text() == "older"
-    assert kinbits.HashModel.load(target).fingerprint == model.fingerprint
+    assert kinbits.HashModel.from_pretrained(target).fingerprint == model.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_damaged_model_is_refused_with_its_reason(folder, tmp_path, damage, me
     shutil.copytree(folder, copy)
     damage(copy)
     with pytest.raises(ArtefactError, match=message):
-        kinbits.HashModel.load(copy)
+        kinbits.HashModel.from_pretrained(copy)
 
 
 def _edit(folder, **changes):
@@ -147,11 +147,11 @@ def test_a_flipped_bit_in_the_weights_is_found(folder, tmp_path):
     raw[-100] ^= 1
     (copy / "model.safetensors").write_bytes(raw)
     with pytest.raises(ArtefactError, match="fingerprint"):
-        kinbits.HashModel.load(copy)
+        kinbits.HashModel.from_pretrained(copy)
 
 
 def test_calibration_balances_the_bits_of_a_shifted_collection(folder):
-    model = kinbits.HashModel.load(folder)
+    model = kinbits.HashModel.from_pretrained(folder)
     images = pictures()[0]
     dark = (images // 3).astype(np.uint8)
     before = model.fingerprint
@@ -167,9 +167,7 @@ def test_calibration_balances_the_bits_of_a_shifted_collection(folder):
 
 def test_text_needs_a_text_tower(model):
     with pytest.raises(UsageError, match="no text tower"):
-        model.encode(text="a dog")
-    with pytest.raises(UsageError, match="either images or text"):
-        model.encode()
+        model.encode("a dog", modality="text")
 
 
 def test_an_unreadable_image_is_named_or_skipped(model, tmp_path):
@@ -177,9 +175,10 @@ def test_an_unreadable_image_is_named_or_skipped(model, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"not an image")
     with pytest.raises(DataError, match=r"bad\.png"):
         model.encode([tmp_path / "good.png", tmp_path / "bad.png"])
-    codes, kept = model.encode_readable(kinbits.open_dataset(tmp_path))
-    assert len(codes) == len(kept) == 1
-    assert [s.id for s in kept.skipped] == ["bad.png"]
+    found = model.encode(kinbits.open_dataset(tmp_path), on_error="skip")
+    assert (len(found), found.rows.tolist()) == (1, [1])
+    assert [one.id for one in found.skipped] == ["bad.png"]
+    np.testing.assert_array_equal(found.array, model.encode(tmp_path / "good.png"))
     with pytest.warns(UserWarning, match=r"skipped 1 of 2 images that cannot be read \(bad\.png: "):
         index = kinbits.Index.create(model=model).add(kinbits.open_dataset(tmp_path))
     assert index.search(tmp_path / "good.png").to_dicts() == [{"id": "good.png", "distance": 0}]
@@ -213,7 +212,7 @@ def test_an_index_takes_a_dataset_and_refuses_another_models_query(model, folder
     index = kinbits.Index.create(model=model).add(data)
     hits = index.search(images[4], k=ROWS)
     assert hits.distances[list(hits.ids).index(data.ids[4])] == 0
-    other = kinbits.HashModel.load(folder).calibrate(images // 2)
+    other = kinbits.HashModel.from_pretrained(folder).calibrate(images // 2)
     saved = index.save(folder.parent / "an.index")
     with pytest.raises(ArtefactError, match="model"):
         kinbits.Index.open(saved if saved is not None else folder.parent / "an.index", model=other)

@@ -28,7 +28,7 @@ FILES = ("config.json", "model.safetensors", "training.json", "metrics.json")
 
 @pytest.fixture
 def folder(tmp_path):
-    return small_model().save(tmp_path / "model")
+    return small_model().save_pretrained(tmp_path / "model")
 
 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
@@ -84,7 +84,7 @@ def test_what_is_larger_than_its_tensors_is_refused_before_it_is_built(folder, w
     edit(folder, forge)
     start = time.monotonic()
     with pytest.raises(ArtefactError, match=rf"{folder}.*({OUTGROWN}|overflow|Overflow|1 <= size <= 4096)"):
-        HashModel.load(folder)
+        HashModel.from_pretrained(folder)
     taken = time.monotonic() - start
     assert taken < 20  # seconds, most of them to import transformers; building it takes far longer
 
@@ -93,11 +93,11 @@ def test_a_head_that_does_not_fit_its_backbone_or_its_decoder_is_refused(folder)
     wider = build_head({**LINEAR, "features": FEATURES + 1})
     towers = {"image": Tower(load_backbone("features", dim=FEATURES), wider)}
     with pytest.raises(ArtefactError, match="its head does not turn 16 features into 8 bits"):
-        HashModel.load(HashModel(towers, {"name": "itq"}).save(folder))
+        HashModel.from_pretrained(HashModel(towers, {"name": "itq"}).save_pretrained(folder))
     model = small_model()
     model.decoder = Decoder(BITS + 1, FEATURES)
     with pytest.raises(ArtefactError, match="its decoder does not turn 8 bits into features"):
-        HashModel.load(model.save(folder))
+        HashModel.from_pretrained(model.save_pretrained(folder))
 
 
 def test_another_thread_may_build_what_it_likes_meanwhile():
@@ -118,11 +118,11 @@ def test_a_pipe_under_the_name_of_a_file_is_refused_at_once(folder):
         (folder / name).unlink(missing_ok=True)
         os.mkfifo(folder / name)
         with pytest.raises(ArtefactError, match=rf"{name} cannot be read \(not a regular file\)"):
-            HashModel.load(folder)
+            HashModel.from_pretrained(folder)
         (folder / name).unlink()
         if kept is not None:
             (folder / name).write_bytes(kept)
-    assert HashModel.load(folder).bits == BITS
+    assert HashModel.from_pretrained(folder).bits == BITS
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -130,19 +130,19 @@ def test_weights_that_are_not_finite_are_neither_saved_nor_loaded(folder, tmp_pa
     broken = small_model()
     broken.towers["image"].head.layers[0].weight.data[1, 2] = value
     with pytest.raises(ArtefactError, match=r"'image\.head\.layers\.0\.weight' are not finite"):
-        broken.save(tmp_path / "new")
+        broken.save_pretrained(tmp_path / "new")
     assert not (tmp_path / "new").exists()
     tensors = load_file(folder / "model.safetensors")
     tensors["decoder.layers.2.bias"].fill_(value)
     save_file(tensors, folder / "model.safetensors")
     with pytest.raises(ArtefactError, match=r"'decoder\.layers\.2\.bias' are not finite"):
-        HashModel.load(folder)
+        HashModel.from_pretrained(folder)
 
 
 def test_all_files_have_the_usual_permissions(tmp_path):
     before = os.umask(0o027)
     try:
-        folder = small_model().save(tmp_path / "model")
+        folder = small_model().save_pretrained(tmp_path / "model")
     finally:
         os.umask(before)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o750
@@ -155,19 +155,23 @@ def test_a_link_stays_and_its_target_is_replaced(folder, tmp_path):
     link = tmp_path / "current"
     link.symlink_to(folder)
     newer = small_model(seed=1)
-    assert newer.save(link) == link
+    assert newer.save_pretrained(link) == link
     assert link.is_symlink()
-    assert HashModel.load(folder).fingerprint == HashModel.load(link).fingerprint == newer.fingerprint
+    assert (
+        HashModel.from_pretrained(folder).fingerprint
+        == HashModel.from_pretrained(link).fingerprint
+        == newer.fingerprint
+    )
 
 
 def test_a_home_folder_is_found(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     model = small_model()
-    assert model.save("~/models/one") == tmp_path / "models" / "one"
-    assert HashModel.load("~/models/one").fingerprint == model.fingerprint
+    assert model.save_pretrained("~/models/one") == tmp_path / "models" / "one"
+    assert HashModel.from_pretrained("~/models/one").fingerprint == model.fingerprint
     append_metrics("~/models/one", "other", {"map@all": 0.25})
-    assert HashModel.load("~/models/one").metrics == {"self": {"map@all": 0.5}, "other": {"map@all": 0.25}}
+    assert HashModel.from_pretrained("~/models/one").metrics == {"self": {"map@all": 0.5}, "other": {"map@all": 0.25}}
     assert not (tmp_path / "~").exists()
 
 
@@ -183,7 +187,7 @@ def test_what_the_system_refuses_is_a_platform_error(folder, tmp_path, full_disk
     with full_disk(0), pytest.raises(PlatformError, match=r"metrics\.json cannot be written"):
         append_metrics(folder, "other", {"map@all": 0.25})
     with full_disk(0), pytest.raises(PlatformError, match=r"model.*cannot be written"):
-        small_model().save(tmp_path / "new")
+        small_model().save_pretrained(tmp_path / "new")
     assert (folder / "metrics.json").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]
     assert {path.name for path in folder.iterdir()} == {*FILES, "README.md"}
@@ -195,7 +199,7 @@ def test_a_model_of_the_first_format_still_loads(folder, tmp_path):
     (folder / "training.json").unlink()
     (folder / "metrics.json").unlink()
     shutil.move(folder, tmp_path / "moved")
-    assert HashModel.load(tmp_path / "moved").training == {}
+    assert HashModel.from_pretrained(tmp_path / "moved").training == {}
     assert json.loads((tmp_path / "moved" / "config.json").read_text())["format"] == 1
 
 

@@ -34,15 +34,15 @@ def evaluated():
 def test_a_model_remembers_its_operating_points_on_disk_and_shows_them(evaluated, tmp_path):
     model, report = evaluated
     one, two = report.rows[0].operating_points
-    folder = model.save(tmp_path / "m")
+    folder = model.save_pretrained(tmp_path / "m")
     report.record(folder)
     report.record(model)
-    loaded = kinbits.HashModel.load(folder)
+    loaded = kinbits.HashModel.from_pretrained(folder)
     assert loaded.metrics == json.loads(json.dumps(model.metrics))
     for found in (model, loaded):
         assert found.radius("precision=0.80") == one.radius
         assert found.radius("recall=.5", "folder") == two.radius
-    saved = (loaded.save(tmp_path / "again") / "README.md").read_text()
+    saved = (loaded.save_pretrained(tmp_path / "again") / "README.md").read_text()
     card = (folder / "README.md").read_text()
     assert card == saved  # recording updates the card of the folder, as saving anew does
     assert f"| folder | precision=0.8 | {one.radius} | {one.precision:.4f} | {one.recall:.4f} |" in card

@@ -208,10 +208,10 @@ def test_codes_are_told_from_grey_images_by_their_width(images):
 class Texts(HashModel):
     """Answers texts with the code of the image of that number."""
 
-    def encode(self, images=None, *, text=None):
-        if text is None:
-            return super().encode(images)
-        return super().encode(COLOURS[[int(t) for t in ([text] if isinstance(text, str) else text)]])
+    def encode(self, inputs, *, modality="image", **options):
+        if modality == "image":
+            return super().encode(inputs, **options)
+        return super().encode(COLOURS[[int(text) for text in ([inputs] if isinstance(inputs, str) else inputs)]])
 
 
 def test_a_text_or_a_list_of_texts_is_a_query(images, engine):
@@ -243,9 +243,9 @@ def test_a_list_of_images_is_known_by_its_pixels(images, tmp_path):
     for row in (0, 1):
         Image.fromarray(COLOURS[row]).save(path)
         os.utime(path, ns=(0, 0))
-        found.append(images.features([path], cache=cache).array.copy())
-        np.testing.assert_array_equal(found[-1], images.features(COLOURS[row : row + 1]).array)
+        found.append(images.encode([path], output="features", cache=cache))
+        np.testing.assert_array_equal(found[-1], images.encode(COLOURS[row : row + 1], output="features"))
     assert not np.array_equal(*found)
     path.write_bytes(b"no image")
-    read = images.features([path, COLOURS[2]], cache=cache)
-    assert read.valid.tolist() == [False, True]
+    read = images.encode([path, COLOURS[2]], on_error="skip", cache=cache)
+    assert read.rows.tolist() == [1]

@@ -45,9 +45,10 @@ def test_the_unit_of_vectors_does_not_matter(method, unit, dtype):
 def test_a_query_of_large_vectors_is_not_rounded():
     given = (ROWS + 10_000).astype(np.float32)
     model = learned("itq", given)
-    np.testing.assert_array_equal(model.vectors(given), given)
-    assert model.vectors(given).dtype == np.float32
-    np.testing.assert_array_equal(model.codes(given), model.encode(given))
+    features = model.encode(given, output="features")
+    np.testing.assert_array_equal(features, given)
+    assert features.dtype == np.float32
+    np.testing.assert_array_equal(model.tower().compute(given), model.encode(given))
 
 
 def test_calibration_and_saving_keep_vectors_as_they_are(tmp_path):
@@ -56,7 +57,7 @@ def test_calibration_and_saving_keep_vectors_as_they_are(tmp_path):
     model.calibrate(given + 5e4, statistic="median")
     bits = kinbits.hamming.unpack(model.encode(given + 5e4), 16)
     assert np.abs(bits.mean(0) - 0.5).max() <= 0.01
-    again = HashModel.load(model.save(tmp_path / "model"))
+    again = HashModel.from_pretrained(model.save_pretrained(tmp_path / "model"))
     np.testing.assert_array_equal(again.encode(given), model.encode(given))
 
 
@@ -65,18 +66,20 @@ def test_rounded_features_of_images_keep_their_codes_and_fingerprint():
     head = build_head({"name": "linear", "features": 384, "bits": 16})
     model = HashModel({"image": Tower(load_backbone("convnet-small"), head)})
     features = np.random.default_rng(1).standard_normal((50, 384)).astype(np.float32)
-    np.testing.assert_array_equal(model.logits(features), model.logits(features.astype(np.float16)))
+    np.testing.assert_array_equal(
+        model.tower().compute(features, "logits"), model.tower().compute(features.astype(np.float16), "logits")
+    )
     with pytest.raises(DataError, match="row 3 holds NaN, infinity, or a number beyond float32"):
-        model.codes(np.where(np.arange(50)[:, None] == 3, 1e6, features))  # more than float16 holds
+        model.tower().compute(np.where(np.arange(50)[:, None] == 3, 1e6, features))  # more than float16 holds
 
 
 def test_a_model_that_rounded_vectors_is_refused_with_the_remedy(tmp_path):
-    folder = learned("lsh", ROWS).save(tmp_path / "model")
+    folder = learned("lsh", ROWS).save_pretrained(tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
     assert config["conventions"].pop("vectors") == "vectors reach the head as float32, not rounded"
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(ArtefactError, match=r"rounded vectors to float16.*Fit it again"):
-        HashModel.load(folder)
+        HashModel.from_pretrained(folder)
 
 
 WRONG = {"NaN": np.nan, "infinity": np.inf, "beyond float32": 1e39}
@@ -90,8 +93,8 @@ def test_vectors_that_are_not_finite_are_refused_with_their_row(value):
     index = kinbits.Index.create(model=model).add(ROWS)
     calls = {
         "encode": lambda: model.encode(bad),
-        "vectors": lambda: model.vectors(bad),
-        "codes": lambda: model.codes(bad),
+        "vectors": lambda: model.encode(bad, output="features"),
+        "codes": lambda: model.tower().compute(bad),
         "list": lambda: model.encode(list(bad)),
         "search": lambda: index.search(bad),
         "add": lambda: index.add(bad),

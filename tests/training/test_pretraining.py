@@ -102,7 +102,7 @@ def test_before_a_frozen_backbone_the_head_of_the_method_learns():
 def test_the_stage_is_told_by_the_model_and_changes_it(tmp_path):
     model, plain = unbroken(True), fit(pretrain=None, pretrain_epochs=None)
     assert model.fingerprint == fit().fingerprint != plain.fingerprint
-    model.save(tmp_path / "model")
+    model.save_pretrained(tmp_path / "model")
     told = json.loads((tmp_path / "model" / "training.json").read_text())["pretraining"]
     assert (told["method"], told["trained"], told["epochs"], len(told["history"])) == (
         "barlow-twins",

@@ -98,9 +98,9 @@ class _Codes:
     def __call__(self, part: str, modality: Modality) -> np.ndarray:
         if (part, modality) not in self.known:
             dataset = self.part(part, modality)
-            found = self.model.features(dataset, modality, cache=self.cache)
+            found = extract(dataset, self.model.tower(modality).backbone, cache=self.cache)
             _require_all(found.valid, part)
-            self.known[part, modality] = self.model.codes(found.array, modality)
+            self.known[part, modality] = self.model.tower(modality).compute(found.array)
         return self.known[part, modality]
 
     def part(self, name: str, modality: Modality) -> Dataset:

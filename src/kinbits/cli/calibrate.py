@@ -29,9 +29,9 @@ def calibrate(
     from kinbits.model import HashModel, check_target
 
     check_target(output)
-    loaded = HashModel.load(model)
+    loaded = HashModel.from_pretrained(model)
     loaded.calibrate(Source(data).open("database"), statistic=statistic)
-    loaded.save(output)
+    loaded.save_pretrained(output)
     if as_json:
         print_json({"model": output, "fingerprint": loaded.fingerprint})
         return

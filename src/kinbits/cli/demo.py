@@ -102,7 +102,7 @@ class _Demo:
         from kinbits.fitting import fit
 
         model = fit(splits.train, method="orthohash", bits=BITS)
-        model.save(self.output / MODEL)
+        model.save_pretrained(self.output / MODEL)
         return model
 
     def _index(self, model: HashModel, database: Dataset) -> Index:

@@ -45,7 +45,7 @@ def encode(
     from kinbits.model import HashModel
 
     check_target(output)
-    loaded = HashModel.load(model)
+    loaded = HashModel.from_pretrained(model)
     source = Source(data, label_column, text_column, image_column, id_column, no_labels)
     dataset = source.open("database")
     job = {

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kinbits._util import Bar
-from kinbits.errors import DataError
 
 if TYPE_CHECKING:
     from kinbits._util import Modality
@@ -40,41 +39,27 @@ def encoded(model: HashModel, dataset: Dataset, *, first: int = 0, modality: Mod
         modality: ``"text"`` encodes the texts of the collection instead; rows without one are skipped.
     """
     spans = [(start, min(start + BATCH, len(dataset))) for start in range(first * BATCH, len(dataset), BATCH)]
-    if modality == "text":
-        yield from _texts(model, dataset, spans)
-        return
-    if dataset.kind == "image" and len(dataset) <= CACHED and spans:
+    if modality == "image" and dataset.kind == "image" and len(dataset) <= CACHED and spans:
         yield from _through_cache(model, dataset, spans)
         return
     with Bar("encoding", len(dataset), shown=True) as bar:
         for start, stop in spans:
-            codes, kept = model.encode_readable(_rows(dataset, start, stop))
-            yield Encoded(codes, kept)
+            yield _batch(model, _rows(dataset, start, stop), modality)
             bar.update(stop)
 
 
 def _through_cache(model: HashModel, dataset: Dataset, spans: list[tuple[int, int]]) -> Iterator[Encoded]:
     from kinbits.data import FeatureCache
 
-    found = model.features(dataset, cache=FeatureCache(), progress=True)
-    reasons = {one.id: one.reason for one in found.skipped}
+    model.encode(dataset, on_error="skip", cache=FeatureCache(), progress=True)
     for start, stop in spans:
-        valid = found.valid[start:stop]
-        part, bad = _rows(dataset, start, stop), np.flatnonzero(~valid)
-        kept = part.without(bad, [reasons[str(part.ids[row])] for row in bad]) if len(bad) else part
-        yield Encoded(model.codes(found.array[start:stop][valid]), kept)
+        yield _batch(model, _rows(dataset, start, stop), "image")
 
 
-def _texts(model: HashModel, dataset: Dataset, spans: list[tuple[int, int]]) -> Iterator[Encoded]:
-    if not dataset.captioned.any():
-        raise DataError(f"{dataset.name} has no texts; name their column with --text-column, or write captions")
-    with Bar("encoding texts", len(dataset), shown=True) as bar:
-        for start, stop in spans:
-            part = _rows(dataset, start, stop)
-            silent = np.flatnonzero(~part.captioned)
-            kept = part.without(silent, ["no text"] * len(silent))
-            yield Encoded(model.encode(text=kept.texts or ()), kept)
-            bar.update(stop)
+def _batch(model: HashModel, part: Dataset, modality: Modality) -> Encoded:
+    found = model.encode(part, modality=modality, on_error="skip")
+    lost = np.setdiff1d(np.arange(len(part)), found.rows)
+    return Encoded(found.array, part.without(lost, [one.reason for one in found.skipped]) if len(lost) else part)
 
 
 def _rows(dataset: Dataset, start: int, stop: int) -> Dataset:

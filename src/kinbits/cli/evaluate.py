@@ -92,10 +92,10 @@ def evaluate(
 
     if output is not None:
         writable_folder(output)
-    loaded = HashModel.load(model)
+    loaded = HashModel.from_pretrained(model)
     source = Source(protocol, label_column, text_column, image_column, id_column, no_labels)
     splits = source.splits(seed)
-    others = [HashModel.load(path) for path in beside or []]
+    others = [HashModel.from_pretrained(path) for path in beside or []]
     models = zip([model, *(beside or [])], [loaded, *others], strict=True)
     leaks = {path: leak for path, one in models if (leak := _leak(path, one, source, splits))}
     for leak in leaks.values():

@@ -30,7 +30,7 @@ def export(
     if output.suffix != ".onnx" or output.is_dir():
         raise UsageError(f"the graph goes to an ONNX file, not to {output}; give a name that ends in .onnx")
     writable_folder(output.parent)
-    loaded = HashModel.load(model)
+    loaded = HashModel.from_pretrained(model)
     try:
         logging.disable(logging.WARNING)  # the exporter tells of packages that nobody needs
         agreement = loaded.export(output)

@@ -204,7 +204,7 @@ class _Fit:
         params = {"params": parameters_of(method, self.settings.param or {}), **self._expansion_params()}
         dataset = dataset or self.source.open("train")
         model = self._train(dataset, params)
-        model.save(self.output)
+        model.save_pretrained(self.output)
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         skipped = _all_skipped(dataset, model)
         if as_json:

@@ -189,7 +189,7 @@ def _fitting(maker: _Maker | int, opened: Any) -> _Maker | None:
 def _from_data(model: Path, source: Source, modality: Modality) -> tuple[_Maker, _Contents]:
     from kinbits.model import HashModel
 
-    loaded = HashModel.load(model)
+    loaded = HashModel.from_pretrained(model)
     return _Maker(loaded.bits, loaded.fingerprint), _encode(loaded, source, modality)
 
 

@@ -128,20 +128,18 @@ def _of_index(folder: Path, label: str | None) -> _Known:
 
 
 def _of_model(folder: Path, source: Source) -> _Known:
-    import numpy as np
-
     from kinbits.cli.encoding import CACHED
     from kinbits.data import FeatureCache
     from kinbits.model import HashModel
 
-    model, dataset = HashModel.load(folder), source.open("database")
+    model, dataset = HashModel.from_pretrained(folder), source.open("database")
     cache = FeatureCache() if dataset.kind == "image" and len(dataset) <= CACHED else None
-    found = model.features(dataset, cache=cache, progress=True)
-    kept = found.readable_part(dataset)
-    if kept.skipped:
-        note(f"skipped {skipped_text(kept.skipped)}")
-    features = np.asarray(found.array[found.valid])
-    return _Known(model.codes(features), model.bits, kept.labels, model.logits(features))
+    found = model.encode(dataset, output="features", on_error="skip", cache=cache, progress=True)
+    if found.skipped:
+        note(f"skipped {skipped_text([*dataset.skipped, *found.skipped])}")
+    labels = dataset.select(found.rows).labels
+    tower = model.tower()
+    return _Known(tower.compute(found.array), model.bits, labels, tower.compute(found.array, "logits"))
 
 
 def _numbers(texts: Sequence[str | None] | None) -> np.ndarray | None:

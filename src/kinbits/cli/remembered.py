@@ -65,7 +65,7 @@ def model_of(index: Path, given: Path | None) -> HashModel:
         raise ArtefactError(f"the index {index} does not know where its model lies; give --model MODEL")
     if given is None and not folder.exists():
         raise ArtefactError(f"the model of {index} was at {folder}, which is gone; give --model MODEL")
-    return HashModel.load(folder)
+    return HashModel.from_pretrained(folder)
 
 
 def _read(index: Path) -> dict[str, Any]:

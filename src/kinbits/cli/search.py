@@ -122,7 +122,7 @@ def search(
 def _texts(model: HashModel, texts: list[str]) -> _Queries:
     if not all(text.strip() for text in texts):
         raise UsageError("a text to search with is empty; write what to look for")
-    return _Queries(texts, model.encode(text=texts))
+    return _Queries(texts, model.encode(texts, modality="text"))
 
 
 def _images(model: HashModel, paths: Sequence[Path], *, rerank: bool) -> _Queries:
@@ -139,7 +139,10 @@ def _images(model: HashModel, paths: Sequence[Path], *, rerank: bool) -> _Querie
     if rerank:
         items = kept = readable(dataset)
     else:
-        items, kept = model.encode_readable(dataset)
+        found = model.encode(dataset, on_error="skip")
+        items = found.array
+        lost = sorted({*range(len(dataset))} - {*found.rows.tolist()})
+        kept = dataset.without(lost, [one.reason for one in found.skipped])
     names = {f"image {place}": "standard input" for place, path in enumerate(paths) if path == _STDIN}
     skipped = [(names.get(one.id, one.id), one.reason) for one in kept.skipped]
     if not len(kept):

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,7 @@ class Dataset:
         text_column: What the source calls its texts.
         from_folders: Whether the labels are names of folders, which may not be meant as classes.
         guesses: What was guessed about the source, a few words each: which column is which, what the classes are.
+        root: Folder that relative paths among the ids and columns start from; None where there is none.
 
     Raises:
         DataError: Lengths differ, or ids are not unique.
@@ -72,6 +74,7 @@ class Dataset:
     text_column: str = "text"
     from_folders: bool = False
     guesses: tuple[str, ...] = ()
+    root: Path | None = None
 
     def __post_init__(self) -> None:
         parts = [("ids", self.ids), ("labels", self.labels), ("texts", self.texts), *self.columns.items()]

@@ -1,4 +1,4 @@
-"""Tables of packed codes: columns id, code, metadata; `kinbits encode` writes them, `index create` reads them."""
+"""Tables of packed codes: columns id, code, metadata, as files of codes hold them."""
 
 from __future__ import annotations
 

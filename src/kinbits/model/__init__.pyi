@@ -1,13 +1,20 @@
+from .description import ModelDescription, describe_model
+from .encode import Encoded
 from .folder import CODES, append_metrics, check_target
-from .hash_model import HashModel, Tower
+from .hash_model import HashModel
 from .operating_points import KEY, with_measured
+from .tower import Output, Tower
 
 __all__ = [
     "CODES",
     "KEY",
+    "Encoded",
     "HashModel",
+    "ModelDescription",
+    "Output",
     "Tower",
     "append_metrics",
     "check_target",
+    "describe_model",
     "with_measured",
 ]

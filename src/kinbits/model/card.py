@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+import yaml
 
 from kinbits._util import Modality
 from kinbits.backbones import Backbone
 from kinbits.model.operating_points import KEY, stored_points
 
+# The licences of backbones that the hub knows by the same name in lower case.
+_LICENCES = ("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-nc-4.0")
 CARD = """---
-library_name: kinbits
-tags: [image-retrieval, hashing, hamming]
----
+{header}---
 # {bits}-bit codes by `{method}`
 
 Turns {inputs} into {bits}-bit codes ({width} bytes each) whose Hamming distance tells how alike they are.
@@ -31,7 +33,7 @@ Turns {inputs} into {bits}-bit codes ({width} bytes each) whose Hamming distance
 ```python
 import kinbits
 
-model = kinbits.HashModel.load("path/of/this/folder")
+model = kinbits.HashModel.from_pretrained("path/of/this/folder")
 codes = model.encode(["a.jpg", "b.jpg"])          # uint8 (2, {width})
 distances = kinbits.hamming.distances(codes[:1], codes)
 ```
@@ -71,10 +73,11 @@ def model_card(
     """
     parameters = ", ".join(f"{k}={v}" for k, v in dict(method.get("params", {})).items())
     towers = "\n".join(
-        f"| {modality} backbone | `{b.name}`, {b.features} features, licence: {b.licence} |"
+        f"| {modality} backbone | `{b.name}`, {b.feature_dim} features, licence: {b.licence} |"
         for modality, b in backbones.items()
     )
     return CARD.format(
+        header=_header(method, backbones),
         bits=bits,
         width=-(-bits // 8),
         method=method.get("name", "unknown"),
@@ -88,6 +91,25 @@ def model_card(
         fingerprint=fingerprint,
         metrics=_measured(metrics),
     )
+
+
+def _header(method: Mapping[str, Any], backbones: Mapping[Modality, Backbone]) -> str:
+    """Return the YAML that the hub reads: what it shows beside the card, and finds the model by."""
+    tags = ["image-retrieval", "hashing", "hamming", str(method.get("name", "unknown"))]
+    fields = {
+        "library_name": "kinbits",
+        "license": _licence({backbone.licence.lower() for backbone in backbones.values()}),
+        "pipeline_tag": "image-feature-extraction",
+        "tags": [*tags, *(["cross-modal-retrieval"] if "text" in backbones else [])],
+    }
+    return str(yaml.safe_dump(fields, sort_keys=False))
+
+
+def _licence(licences: Iterable[str]) -> str:
+    """Return the one licence that all backbones have, as the hub names it; ``other`` refers to the card's table."""
+    known = set(licences)
+    (only,) = known if len(known) == 1 else ("other",)
+    return only if only in _LICENCES else "other"
 
 
 def with_metrics(card: str, metrics: Mapping[str, Mapping[str, Any]]) -> str:

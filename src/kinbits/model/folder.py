@@ -16,18 +16,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from kinbits._util import (
-    CONFIG,
-    check_parent,
-    folder_aside,
-    full_path,
-    one_line,
-    open_regular,
-    read_regular,
-    write_text,
-)
+from kinbits._util import CONFIG, check_parent, folder_aside, full_path, open_regular, read_regular, write_text
 from kinbits.errors import ArtefactError, platform_error
 from kinbits.model.card import with_metrics
+from kinbits.model.description import read_config, read_object, unreadable
 from kinbits.model.operating_points import with_measured
 
 if TYPE_CHECKING:
@@ -131,9 +123,7 @@ def read_folder(folder: Path, newest: int) -> tuple[dict[str, Any], dict[str, Te
     Raises:
         ArtefactError: A file is missing, damaged, no regular file, or of a newer format; or a weight is not finite.
     """
-    if not (folder / CONFIG).exists():
-        raise ArtefactError(f"{folder} is no model folder (it has no {CONFIG}); `kinbits fit DATA -o MODEL` makes one")
-    config = _json(folder / CONFIG)
+    config = read_config(folder)
     found = config.get("format")
     if not isinstance(found, int):
         raise ArtefactError(f"{folder / CONFIG} has no format number; it is no kinbits model or is damaged")
@@ -143,16 +133,16 @@ def read_folder(folder: Path, newest: int) -> tuple[dict[str, Any], dict[str, Te
         )
     tensors = _tensors(folder / TENSORS)
     check_finite(tensors, folder)
-    training = _json(folder / TRAINING) if (folder / TRAINING).exists() else {}
+    training = read_object(folder / TRAINING) if (folder / TRAINING).exists() else {}
     if not isinstance(config.get("method"), dict) or not isinstance(config["method"].get("params", {}), dict):
-        raise _unreadable(folder / CONFIG, "it names no method")
+        raise unreadable(folder / CONFIG, "it names no method")
     return config, tensors, {TRAINING: training, METRICS: _metrics(folder / METRICS)}
 
 
 def _metrics(path: Path) -> dict[str, dict[str, Any]]:
-    metrics = _json(path) if path.exists() else {}
+    metrics = read_object(path) if path.exists() else {}
     if not all(isinstance(values, dict) for values in metrics.values()):
-        raise _unreadable(path, "it does not hold numbers by protocol")
+        raise unreadable(path, "it does not hold numbers by protocol")
     return metrics
 
 
@@ -161,7 +151,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         os.close(open_regular(path))
         return load_file(path)
     except (OSError, SafetensorError, ValueError, RuntimeError, KeyError) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
 
 
 def read_labels(folder: Path) -> pa.Table | None:
@@ -182,7 +172,7 @@ def read_labels(folder: Path) -> pa.Table | None:
         file = io.BytesIO(read_regular(folder / LABELS))
         return csv.read_csv(file, convert_options=options, parse_options=parsing)
     except (OSError, pa.ArrowException) as error:
-        raise _unreadable(folder / LABELS, error) from None
+        raise unreadable(folder / LABELS, error) from None
 
 
 def read_train_codes(folder: Path) -> pa.Table | None:
@@ -199,22 +189,7 @@ def read_train_codes(folder: Path) -> pa.Table | None:
     try:
         return parquet.read_table(io.BytesIO(read_regular(folder / CODES)))
     except (OSError, pa.ArrowException) as error:
-        raise _unreadable(folder / CODES, error) from None
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(read_regular(path).decode("utf-8"))
-        json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a surrogate pair could never be written again
-    except (OSError, ValueError, RecursionError) as error:
-        raise _unreadable(path, error) from None
-    if not isinstance(value, dict):
-        raise _unreadable(path, "it does not hold a JSON object")
-    return value
-
-
-def _unreadable(path: Path, reason: object) -> ArtefactError:
-    return ArtefactError(f"{path} cannot be read ({one_line(reason)}); copy or train the model again")
+        raise unreadable(folder / CODES, error) from None
 
 
 def append_metrics(folder: str | os.PathLike[str], name: str, values: Mapping[str, Any]) -> None:

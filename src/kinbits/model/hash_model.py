@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -16,14 +17,17 @@ from torch import Tensor
 
 from kinbits import hamming
 from kinbits._util import Modality, full_path, one_line, reporter
-from kinbits.backbones import Backbone, Features, extract
-from kinbits.data import Dataset, FeatureCache, as_dataset, as_texts, is_single, require_finite
+from kinbits.data import Dataset, FeatureCache, as_dataset, as_texts, is_single
 from kinbits.errors import ArtefactError, DataError, KinbitsError, PlatformError, UsageError
-from kinbits.heads import Decoder, Head
+from kinbits.heads import Decoder
 from kinbits.model.card import model_card
+from kinbits.model.encode import Encoded, check_options, encode_dataset
 from kinbits.model.folder import METRICS, TRAINING, read_folder, read_labels, read_train_codes, write_folder
+from kinbits.model.hub import find_model, upload
 from kinbits.model.operating_points import stored_radius
 from kinbits.model.restore import add_weights, described, named, restore
+from kinbits.model.shown import as_html, as_text
+from kinbits.model.tower import Output, Tower
 
 FORMAT = 1
 CONVENTIONS = {
@@ -32,15 +36,8 @@ CONVENTIONS = {
     "features": "rounded to float16 before the head, so that cached and fresh features give the same codes",
 }
 VECTORS_AS_GIVEN = "vectors reach the head as float32, not rounded"
+BATCH = 8192
 CHUNK = 4096
-
-
-@dataclass
-class Tower:
-    """One modality's path: backbone, then head."""
-
-    backbone: Backbone
-    head: Head
 
 
 @dataclass
@@ -58,6 +55,15 @@ class HashModel:
         train_codes: Codes that training gave its own images, as a `pyarrow.Table` (id, code, label), by methods that
             learn such codes beside the network (adsh, exchnet); else None. Queries find them as they find
             encoded images.
+        folder: Where the model was saved or loaded; None for one that was not, or has changed since.
+
+    Example:
+        >>> from kinbits.backbones import load_backbone
+        >>> from kinbits.heads import build_head
+        >>> head = build_head({"name": "linear", "features": 2, "bits": 8})
+        >>> model = HashModel({"image": Tower(load_backbone("features", dim=2), head)})
+        >>> model.encode([[0.5, 1.0], [0.25, 3.0]]).shape
+        (2, 1)
     """
 
     towers: dict[Modality, Tower]
@@ -67,17 +73,17 @@ class HashModel:
     decoder: Decoder | None = None
     labels: Any = None
     train_codes: Any = None
+    folder: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.decoder is not None:
             self.decoder.eval().requires_grad_(False)
-        for tower in self.towers.values():
-            tower.backbone.eval().requires_grad_(False)
-            tower.head.eval().requires_grad_(False)
 
     def __repr__(self) -> str:
-        names = " + ".join(tower.backbone.name for tower in self.towers.values())
-        return f"HashModel({self.method.get('name', '?')}, {self.bits} bits, {names}, {self.fingerprint[:12]})"
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     @property
     def bits(self) -> int:
@@ -101,105 +107,101 @@ class HashModel:
     def to(self, device: str | torch.device) -> HashModel:
         """Move all weights to a device, e.g. ``"cuda"``, and return self."""
         for tower in self.towers.values():
-            tower.backbone.to(device)
-            tower.head.to(device)
+            tower.to(device)
         if self.decoder is not None:
             self.decoder.to(device)
         return self
 
-    def features(
+    def tower(self, modality: Modality = "image") -> Tower:
+        """Return the network of one modality, a `torch.nn.Module` from pixels to logits.
+
+        Raises:
+            UsageError: If the model has no tower for it.
+        """
+        if modality not in self.towers:
+            raise UsageError(f"this model encodes {', '.join(self.towers)}; it has no {modality} tower")
+        return self.towers[modality]
+
+    @overload
+    def encode(
         self,
-        items: Any,
+        inputs: Any,
+        *,
         modality: Modality = "image",
+        output: Output = "codes",
+        on_error: Literal["raise"] = "raise",
+        batch_size: int = BATCH,
         cache: FeatureCache | None = None,
         progress: bool = False,
-    ) -> Features:
-        """Return backbone features, float16 ``(n, d)``, float32 for vectors, and which rows could be read.
+    ) -> np.ndarray: ...
+    @overload
+    def encode(
+        self,
+        inputs: Any,
+        *,
+        modality: Modality = "image",
+        output: Output = "codes",
+        on_error: Literal["skip"],
+        batch_size: int = BATCH,
+        cache: FeatureCache | None = None,
+        progress: bool = False,
+    ) -> Encoded: ...
+    def encode(
+        self,
+        inputs: Any,
+        *,
+        modality: Modality = "image",
+        output: Output = "codes",
+        on_error: Literal["raise", "skip"] = "raise",
+        batch_size: int = BATCH,
+        cache: FeatureCache | None = None,
+        progress: bool = False,
+    ) -> np.ndarray | Encoded:
+        """Encode images, vectors or texts, in the given order.
 
         Args:
-            items: As for `encode`.
-            modality: Which tower.
+            inputs: A path, encoded bytes, a binary file, a PIL image, an array uint8 ``(h, w)``, ``(h, w, 3)``,
+                ``(n, h, w)`` or ``(n, h, w, 3)``, a list of these, a folder, or a Dataset. Float vectors ``(d,)``
+                or ``(n, d)``, or a list of vectors, where the backbone is ``features``. With ``modality="text"`` a
+                text, a list of texts, or a Dataset with texts.
+            modality: Which tower encodes: ``"image"``, which vectors belong to as well, or ``"text"``.
+            output: ``"codes"`` uint8 ``(n, ceil(bits / 8))``, ``"bits"`` bool ``(n, bits)``, ``"logits"`` float32
+                ``(n, bits)``, or ``"features"`` float32 ``(n, d)``, as the head reads them.
+            on_error: ``"raise"``, or ``"skip"`` to leave out what cannot be read.
+            batch_size: Maximum number of rows whose features are in memory at once.
             cache: Where features are kept between runs, or None.
             progress: Show progress on standard error.
-        """
-        tower = self._tower(modality)
-        with reporter(f"reading {modality}s", progress) as report:
-            return extract(as_dataset(items), tower.backbone, cache=cache, progress=report)
-
-    @torch.no_grad()
-    def logits(self, features: np.ndarray, modality: Modality = "image") -> np.ndarray:
-        """Return the head's real-valued output, float32 ``(n, bits)``, for features ``(n, d)``.
-
-        Raises:
-            DataError: A row is not finite in float32, or, for features of images and texts, in float16.
-        """
-        head = self._tower(modality).head
-        parts = [head(part).float().cpu().numpy() for part in self._head_inputs(features, modality)]
-        return np.concatenate(parts) if parts else np.zeros((0, self.bits), np.float32)
-
-    @torch.no_grad()
-    def codes(self, features: np.ndarray, modality: Modality = "image") -> np.ndarray:
-        """Return packed codes, uint8 ``(n, ceil(bits / 8))``, for features ``(n, d)``; errors as in `logits`."""
-        head = self._tower(modality).head
-        parts = [head.encode(part).cpu().numpy() for part in self._head_inputs(features, modality)]
-        return hamming.pack(np.concatenate(parts) if parts else np.zeros((0, self.bits), bool))
-
-    def _head_inputs(self, features: np.ndarray, modality: Modality) -> Iterator[Tensor]:
-        """Yield features as the head reads them, float32 ``(c, d)`` on its device, a chunk at a time."""
-        tower = self._tower(modality)
-        for start in range(0, len(features), CHUNK):
-            rows = as_read(features[start : start + CHUNK], tower.backbone)
-            require_finite(rows, start)
-            yield torch.from_numpy(rows).to(tower.head.threshold.device)
-
-    def encode(self, images: Any = None, *, text: Sequence[str] | str | None = None) -> np.ndarray:
-        """Return the packed codes of images or of texts, in the given order.
-
-        Args:
-            images: A path, encoded bytes, a binary file, a PIL image, an array uint8 ``(h, w)``, ``(h, w, 3)``,
-                ``(n, h, w)`` or ``(n, h, w, 3)``, a list of these, a folder, or a Dataset. Float vectors ``(d,)``
-                or ``(n, d)``, or a list of vectors, where the backbone is ``features``.
-            text: Texts instead, for a model with a text tower.
 
         Returns:
-            uint8 ``(n, ceil(bits / 8))``.
+            The array; with ``on_error="skip"`` an `Encoded`, which holds it with the rows that it belongs to and
+            what was skipped.
 
         Raises:
-            DataError: An image cannot be read; `encode_readable` skips such images instead. A vector is not finite in
-                float32. A text is empty or none.
-            UsageError: The model has no text tower, or neither or both arguments were given.
+            DataError: If an input cannot be read, and is not to be skipped. A vector is not finite in float32. A text
+                is empty.
+            UsageError: If the model has no such tower, or an option is unknown.
         """
-        if (images is None) == (text is None):
-            raise UsageError("give either images or text to encode")
-        if text is not None:
-            tower = self._tower("text")
-            return self.codes(extract(as_texts(text), tower.backbone).array, "text")
-        if "text" in self.towers and isinstance(images, str) and ":" not in images and not os.path.exists(images):
-            raise DataError(f"no such file or folder: {images}; if it is a text, give encode(text=...), as a query too")
-        return self.codes(self.vectors(images))
+        check_options(output, on_error, batch_size)
+        tower = self.tower(modality)
+        dataset = self._dataset(inputs) if modality == "image" else _text_dataset(inputs)
+        strict = on_error == "raise"
+        with reporter(f"encoding {modality}s", progress) as report:
+            found = encode_dataset(
+                tower, dataset, output, batch_size=batch_size, cache=cache, strict=strict, progress=report
+            )
+        return found.array if strict else found
 
-    def is_single(self, images: Any) -> bool:
+    def _dataset(self, inputs: Any) -> Dataset:
+        if "text" in self.towers and isinstance(inputs, str) and ":" not in inputs and not os.path.exists(inputs):
+            raise DataError(f"no such file or folder: {inputs}; a text needs modality='text', or text= in a search")
+        return as_dataset(inputs)
+
+    def is_single(self, inputs: Any) -> bool:
         """Tell whether `encode` takes this as one item, not as several: `Index.search` then answers with one `Hits`.
 
         A list, an array of items, a Dataset, a folder and a table hold several, also if it is only one.
         """
-        return is_single(images)
-
-    def vectors(self, images: Any) -> np.ndarray:
-        """Return the features of images that can all be read, as the head sees them, float32 ``(n, d)``.
-
-        Raises:
-            DataError: An image cannot be read; `features` tells which, and goes on without it.
-        """
-        found = self.features(images)
-        if not found.valid.all():
-            bad = "; ".join(f"{s.id}: {s.reason}" for s in found.skipped[:3])
-            kind = self._tower("image").backbone.modality
-            raise DataError(
-                f"{int((~found.valid).sum())} of {len(found.valid)} {kind}s cannot be read ({bad}); leave them out, or "
-                f"use encode_readable, which skips them"
-            )
-        return as_read(found.array, self._tower("image").backbone)
+        return is_single(inputs)
 
     @torch.no_grad()
     def reconstruct(self, codes: np.ndarray) -> np.ndarray:
@@ -211,7 +213,7 @@ class HashModel:
             codes: Packed codes of this model, uint8 ``(n, ceil(bits / 8))``.
 
         Returns:
-            float32 ``(n, d)``, to be compared with `vectors`.
+            float32 ``(n, d)``, to be compared with ``encode(..., output="features")``.
 
         Raises:
             UsageError: The model has no decoder.
@@ -222,17 +224,10 @@ class HashModel:
             raise UsageError(
                 f"this model has no decoder: '{name}' learned none; train one that has, e.g. with method 'rankhash'"
             )
-        head = self._tower("image").head
+        head = self.tower().head
         signs = torch.from_numpy(hamming.unpack(codes, self.bits)).to(head.threshold.device).float() * 2 - 1
         parts = [head.restore(self.decoder(part)).cpu().numpy() for part in torch.split(signs, CHUNK)]
         return np.concatenate(parts)
-
-    def encode_readable(
-        self, dataset: Dataset, cache: FeatureCache | None = None, progress: bool = False
-    ) -> tuple[np.ndarray, Dataset]:
-        """Encode what can be read; return the codes and the dataset without the rest, which it lists as skipped."""
-        found = self.features(dataset, cache=cache, progress=progress)
-        return self.codes(found.array[found.valid]), found.readable_part(dataset)
 
     def calibrate(self, images: Any, *, statistic: Literal["mean", "median"] = "mean") -> HashModel:
         """Re-centre every bit's threshold on a target collection, and return self with a new fingerprint.
@@ -248,15 +243,15 @@ class HashModel:
         Raises:
             DataError: No image can be read.
         """
-        found = self.features(images)
-        if not found.valid.any():
+        logits = self.encode(images, output="logits", on_error="skip").array
+        if not len(logits):
             raise DataError("no image of the collection can be read; nothing to calibrate on")
-        logits = self.logits(found.array[found.valid])
         shift = logits.mean(0) if statistic == "mean" else np.median(logits, axis=0)
-        head = self._tower("image").head
+        head = self.tower().head
         head.threshold += torch.from_numpy(np.asarray(shift, np.float32)).to(head.threshold.device)
         self.train_codes = None  # they fit the codes of before
         self.metrics.clear()  # and so do the numbers and radii that were measured
+        self.folder = None
         return self
 
     def radius(self, target: str, protocol: str | None = None) -> int:
@@ -274,13 +269,20 @@ class HashModel:
         """
         return stored_radius(self.metrics, target, protocol)
 
-    def save(self, folder: str | Path) -> Path:
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
         """Write the model folder: tensors, configuration, training record, metrics, model card; no pickle.
 
+        Returns:
+            The folder, which is also kept as ``folder``: an index that is made with the model remembers it.
+
         Raises:
-            ArtefactError: The folder exists and is no model.
-            PlatformError: It cannot be written; nothing is left half-written.
+            ArtefactError: If the folder exists and is no model.
+            PlatformError: If it cannot be written; nothing is left half-written.
         """
+        self.folder = self._write(full_path(folder))
+        return self.folder
+
+    def _write(self, folder: Path) -> Path:
         tensors: dict[str, Tensor] = {}
         for modality, tower in self.towers.items():
             for part, module in (("backbone", tower.backbone), ("head", tower.head)):
@@ -291,22 +293,52 @@ class HashModel:
         backbones = {modality: tower.backbone for modality, tower in self.towers.items()}
         has_decoder = self.decoder is not None
         card = model_card(self.bits, backbones, self.method, self.training, self.metrics, self.fingerprint, has_decoder)
-        return write_folder(full_path(folder), tensors, self._config(), records, card, self.labels, self.train_codes)
+        return write_folder(folder, tensors, self._config(), records, card, self.labels, self.train_codes)
 
-    @classmethod
-    def load(cls, folder: str | Path) -> HashModel:
-        """Read a model folder.
+    def push_to_hub(
+        self,
+        name: str,
+        *,
+        private: bool | None = None,
+        revision: str | None = None,
+        commit_message: str = "Upload model",
+    ) -> str:
+        """Upload the model folder to the Hugging Face hub; a repository that is not there yet is made.
+
+        Args:
+            name: ``"owner/model"``.
+            private: Whether a new repository is private; None takes the owner's default.
+            revision: Branch to write to.
+            commit_message: Message of the commit.
+
+        Returns:
+            The address of the repository.
 
         Raises:
-            ArtefactError: It is missing, damaged, or of a newer format.
+            PlatformError: If the hub refuses, or cannot be reached.
         """
-        folder = full_path(folder)
+        with tempfile.TemporaryDirectory() as place:
+            folder = self._write(Path(place, "model"))
+            return upload(folder, name, private=private, revision=revision, message=commit_message)
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike[str], *, revision: str | None = None) -> HashModel:
+        """Read a model folder, or a model on the Hugging Face hub; nothing in it is run as code.
+
+        Args:
+            name: A folder. A str ``"owner/model"`` that is no folder here is fetched from the hub.
+            revision: Branch, tag or commit on the hub.
+
+        Raises:
+            ArtefactError: If it is missing, damaged, or of a newer format.
+        """
+        folder = find_model(name, revision)
         config, tensors, records = read_folder(folder, FORMAT)
         tables = read_labels(folder), read_train_codes(folder)
         try:
             parts, decoder = restore(config, tensors)
             towers = {m: Tower(*both) for m, both in parts.items()}
-            model = cls(towers, config["method"], records[TRAINING], records[METRICS], decoder, *tables)
+            model = cls(towers, config["method"], records[TRAINING], records[METRICS], decoder, *tables, folder)
         except PlatformError:
             raise
         except KinbitsError as error:
@@ -338,8 +370,7 @@ class HashModel:
         """
         from kinbits.model.onnx import export_onnx
 
-        tower = self._tower("image")
-        return export_onnx(tower.backbone, tower.head, full_path(path))
+        return export_onnx(self.tower(), full_path(path))
 
     @property
     def _conventions(self) -> dict[str, str]:
@@ -357,18 +388,6 @@ class HashModel:
             **({} if self.decoder is None else {"decoder": described(self.decoder)}),
         }
 
-    def _tower(self, modality: Modality) -> Tower:
-        if modality not in self.towers:
-            raise UsageError(f"this model encodes {', '.join(self.towers)}; it has no {modality} tower")
-        return self.towers[modality]
 
-
-def as_read(features: np.ndarray, backbone: Backbone) -> np.ndarray:
-    """Return features ``(n, d)`` as the head reads them, float32.
-
-    Those of images and texts are rounded to float16, as the cache keeps them; vectors are not.
-    """
-    with np.errstate(over="ignore"):  # infinity is refused later, with its row
-        if backbone.modality == "vector":
-            return np.array(features, np.float32, order="C")  # a copy: PyTorch takes no mapped file
-        return np.asarray(features).astype(np.float16).astype(np.float32)
+def _text_dataset(inputs: Any) -> Dataset:
+    return inputs if isinstance(inputs, Dataset) else as_texts(inputs)

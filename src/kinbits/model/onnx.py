@@ -6,31 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from kinbits._util import file_aside
-from kinbits.backbones import Backbone
 from kinbits.errors import ArtefactError, PlatformError, UsageError, platform_error
-from kinbits.heads import Head
+from kinbits.model.tower import Tower
 
 AGREEMENT = 0.999
 SAMPLES = 8
 
 
-class _Graph(nn.Module):
-    """Bytes to logits, with the same rounding of features that `HashModel` applies."""
-
-    def __init__(self, backbone: Backbone, head: Head) -> None:
-        super().__init__()
-        self.backbone, self.head = backbone, head
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        features = self.backbone(pixels.float() / 255)
-        logits: Tensor = self.head(features.half().float())
-        return logits
-
-
-def export_onnx(backbone: Backbone, head: Head, path: Path) -> float:
+def export_onnx(tower: Tower, path: Path) -> float:
     """Write the graph, complete or not at all, and return the share of bits that agree with PyTorch on random images.
 
     Raises:
@@ -38,8 +23,9 @@ def export_onnx(backbone: Backbone, head: Head, path: Path) -> float:
         PlatformError: The extra ``kinbits[onnx]`` is not installed, or the file cannot be written.
         ArtefactError: The graph does not agree with the model; it is not kept.
     """
-    if backbone.preprocessing is None:
-        raise UsageError(f"backbone '{backbone.name}' takes no images; only image models are exported")
+    preprocessing = tower.backbone.preprocessing
+    if preprocessing is None:
+        raise UsageError(f"backbone '{tower.backbone.name}' takes no images; only image models are exported")
     try:
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401  (torch.onnx needs it)
@@ -47,24 +33,24 @@ def export_onnx(backbone: Backbone, head: Head, path: Path) -> float:
         raise PlatformError("ONNX export needs more packages; run `pip install 'kinbits[onnx]'`") from None
     try:
         with file_aside(path) as aside:
-            return _export(_Graph(backbone, head).cpu().eval(), backbone.preprocessing.size, aside)
+            return _export(tower.cpu(), preprocessing.size, aside)
     except OSError as error:
         raise platform_error(f"{path} cannot be written", error) from None
 
 
-def _export(graph: _Graph, size: int, path: Path) -> float:
+def _export(tower: Tower, size: int, path: Path) -> float:
     import onnxruntime
 
     pixels = torch.randint(0, 256, (SAMPLES, 3, size, size), dtype=torch.uint8, generator=torch.manual_seed(0))
     with torch.no_grad():
-        expected = graph(pixels).numpy()
+        expected = tower(pixels).numpy()
         torch.onnx.export(
-            graph,
+            tower,
             (pixels,),
             str(path),
             input_names=["pixels"],
             output_names=["logits"],
-            dynamic_shapes={"pixels": {0: torch.export.Dim("n", min=1)}},
+            dynamic_shapes={"inputs": {0: torch.export.Dim("n", min=1)}},
             dynamo=True,
             external_data=False,
             verbose=False,

@@ -30,17 +30,18 @@ class ToyDecoder:
     bits, fingerprint = 12, "d" * 64
     sizes = np.linspace(0.2, 2.0, 12).astype(np.float32)
 
-    def vectors(self, items: Any, /) -> NDArray[np.float32]:
-        """Return the items as float32 rows."""
-        return np.atleast_2d(np.asarray(items, np.float32))
+    def tower(self) -> ToyDecoder:
+        """Return what turns features into codes: the model itself."""
+        return self
 
-    def codes(self, vectors: NDArray[np.float32], /) -> NDArray[np.uint8]:
+    def compute(self, features: NDArray[np.float32], /) -> NDArray[np.uint8]:
         """Return the packed signs of vectors."""
-        return hamming.pack(vectors >= 0)
+        return hamming.pack(features >= 0)
 
-    def encode(self, items: Any, /) -> NDArray[np.uint8]:
-        """Return packed codes."""
-        return self.codes(self.vectors(items))
+    def encode(self, items: Any, /, *, output: str = "codes") -> NDArray[Any]:
+        """Return packed codes, or the items as float32 rows, which are their features."""
+        features = np.atleast_2d(np.asarray(items, np.float32))
+        return features if output == "features" else self.compute(features)
 
     def reconstruct(self, codes: NDArray[np.uint8], /) -> NDArray[np.float32]:
         """Return a vector for each code."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kinbits._util import full_path
 from kinbits.data.dataset import Dataset
 from kinbits.data.sources.arrays import open_array, open_numpy
 from kinbits.data.sources.columns import Options
@@ -87,7 +89,7 @@ def open_dataset(
     if isinstance(source, (list, tuple)):
         return open_paths(source, options)
     if isinstance(source, (str, os.PathLike)):
-        return _open_path(os.fspath(source), options)
+        return replace(_open_path(os.fspath(source), options), root=_root(os.fspath(source), root))
     if type(source).__module__.split(".")[0] == "datasets":
         _refuse_given(options)
         return from_datasets(source, options)
@@ -115,6 +117,11 @@ def _open_path(source: str, options: Options) -> Dataset:
     if suffix in EXTENSIONS:
         return open_paths([path], options, path.stem)
     raise UsageError(f"cannot tell what {path} is by its extension '{suffix}'; give {_KINDS}")
+
+
+def _root(source: str, given: str | os.PathLike[str] | None) -> Path | None:
+    path = full_path(source if given is None else given)
+    return path if path.is_dir() else path.parent if path.is_file() else None
 
 
 def _shards(folder: Path) -> list[Path]:

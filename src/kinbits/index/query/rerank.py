@@ -23,12 +23,12 @@ LEAST, TIMES = 100, 10  # of rerank=True: ten candidates for each hit, and at le
 class Reconstructor(Encoder, Protocol):
     """What re-ranking needs of a model, e.g. a `kinbits.HashModel` that was trained with a decoder."""
 
-    def vectors(self, items: Any, /) -> Vectors:
-        """Return the features of items, float32 ``(n, d)``."""
+    def encode(self, items: Any, /, *, output: str = "codes") -> NDArray[Any]:
+        """Return the codes of items, or their features, float32 ``(n, d)``, with ``output="features"``."""
         ...
 
-    def codes(self, vectors: Vectors, /) -> Codes:
-        """Return the packed codes of features."""
+    def tower(self) -> Any:
+        """Return what has ``compute(features)``, which gives packed codes."""
         ...
 
     def reconstruct(self, codes: Codes, /) -> Vectors:
@@ -64,8 +64,8 @@ def reranked(
             "rerank compares a query's features with reconstructed ones, and packed codes have no features; search "
             "with the image or vector itself, or leave rerank out"
         )
-    vectors = able.vectors(query)
-    hits = find(able.codes(vectors), None if k is None else max(k, depth))
+    vectors = able.encode(query, output="features")
+    hits = find(able.tower().compute(vectors), None if k is None else max(k, depth))
     ordered = [_again(found, vector, able, depth, k) for found, vector in zip(hits, vectors, strict=True)]
     return ordered[0] if is_single(query, model, len(ordered)) else BatchHits(ordered)
 
@@ -73,7 +73,7 @@ def reranked(
 def _require_decoder(model: Any) -> Reconstructor:
     if model is None:
         raise UsageError("rerank needs the index's model; pass model= when it is created or opened")
-    if not all(hasattr(model, name) for name in ("vectors", "codes", "reconstruct")):
+    if not all(hasattr(model, name) for name in ("tower", "reconstruct")):
         raise UsageError(
             f"rerank needs a model with a decoder, and {type(model).__name__} has none; train one with method "
             f"'rankhash', or leave rerank out"

@@ -1,0 +1,265 @@
+"""Files of codes: Parquet with the columns id, code and metadata."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kinbits._util import check_parent, file_aside, full_path
+from kinbits.encoding.rows import FORMAT, KEY, code_rows
+from kinbits.errors import ArtefactError, DataError, UsageError, platform_error
+from kinbits.hamming import code_width
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from kinbits.data import Skipped
+
+_CODE = "code"  # the column of codes; metadata of this name is left out of a file
+_FACTS: dict[str, type | tuple[type, ...]] = {
+    "format": int,
+    "bits": int,
+    "fingerprint": str,
+    "model": (str, type(None)),
+    "root": (str, type(None)),
+    "skipped": list,
+}
+
+
+@dataclass(frozen=True)
+class CodesFile:
+    """Codes of a collection with their ids and metadata, as a file holds them.
+
+    Attributes:
+        codes: Packed codes, uint8 ``(n, w)``.
+        ids: int64 or str ``(n,)``.
+        bits: Code length; None where another program wrote the file and it does not say.
+        columns: Metadata by name, n values each.
+        fingerprint: Of the model that made the codes; None if not known.
+        model: Folder of that model; None if not known.
+        root: Folder that paths of images among the ids and columns start from; None if not known.
+        skipped: What could not be read of the collection.
+        name: What messages call it: the path of the file.
+    """
+
+    codes: np.ndarray
+    ids: np.ndarray
+    bits: int | None = None
+    columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    fingerprint: str | None = None
+    model: Path | None = None
+    root: Path | None = None
+    skipped: tuple[Skipped, ...] = ()
+    name: str = "the codes"
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __repr__(self) -> str:
+        return f"CodesFile({len(self):,} codes, {self.bits or 'unknown number of'} bits, {self.name})"
+
+    def with_bits(self, bits: int | None) -> CodesFile:
+        """Return the codes with their length: what the file says, or the given one where it does not say.
+
+        Args:
+            bits: Code length, or None.
+
+        Raises:
+            UsageError: If neither says it.
+            ArtefactError: If they contradict each other.
+        """
+        length = bits if self.bits is None else self.bits
+        if length is None:
+            raise UsageError(f"{self.name} does not say how long its codes are; name their length in bits")
+        if code_width(length) != self.codes.shape[1]:
+            raise ArtefactError(f"{self.name} holds codes of {self.codes.shape[1]} bytes, not {length}-bit codes")
+        if bits not in (None, length):
+            raise ArtefactError(f"{self.name} holds {length}-bit codes, not {bits}-bit codes; leave the length out")
+        return replace(self, bits=int(length))
+
+
+def check_codes_path(path: str | os.PathLike[str]) -> None:
+    """Refuse the path of a file of codes that cannot be written, before any work is done for it.
+
+    Raises:
+        UsageError: If the name has another extension, or is a folder.
+        PlatformError: If its folder cannot be written.
+    """
+    target = full_path(path)
+    if target.suffix != ".parquet" or target.is_dir():
+        raise UsageError(f"codes go to a Parquet file, not to {path}; give a name that ends in .parquet")
+    check_parent(target, "place")
+
+
+def write_codes(path: str | os.PathLike[str], codes: CodesFile) -> None:
+    """Write a file of codes, complete or not at all; a column ``code`` is left out.
+
+    Raises:
+        UsageError: If the length of the codes is not known, or the name does not end in .parquet.
+        PlatformError: If it cannot be written; an older file stays.
+    """
+    check_codes_path(path)
+    known = codes.with_bits(None)
+    facts = {
+        "bits": known.bits,
+        **({} if known.fingerprint is None else {"fingerprint": known.fingerprint}),
+        "model": None if known.model is None else str(known.model),
+        "root": None if known.root is None else str(known.root),
+    }
+    write_table(full_path(path), codes_table(known, facts))
+
+
+def codes_table(codes: CodesFile, facts: Mapping[str, Any]) -> pa.Table:
+    """Lay codes out as a table that says some facts, and what was skipped."""
+    columns = {name: values for name, values in codes.columns.items() if name not in ("id", _CODE)}
+    skipped = [vars(one) for one in codes.skipped]
+    return code_rows(codes.ids, codes.codes, columns, {"format": FORMAT, **facts, "skipped": skipped})
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file, complete or not at all.
+
+    Raises:
+        PlatformError: If it cannot be written.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        with file_aside(path) as aside:
+            pq.write_table(table, aside)
+    except OSError as error:
+        raise platform_error(f"{path} cannot be written", error) from None
+
+
+def read_codes(path: str | os.PathLike[str]) -> CodesFile:
+    """Read a file of codes: of kinbits, or of another program with the columns ``id`` and ``code``.
+
+    A code is bytes, a list of numbers from 0 to 255, or text of two hexadecimal digits a byte.
+
+    Raises:
+        ArtefactError: If it is damaged, of a newer format, or its columns do not fit.
+    """
+    import pyarrow.parquet as pq
+    from pyarrow.lib import ArrowException
+
+    from kinbits.data import Table, id_array, metadata_of
+
+    path = full_path(path)
+    try:
+        read = pq.read_table(path)
+        table = Table(read, str(path))
+        if table.names.count("id") != 1 or table.names.count(_CODE) != 1:
+            raise DataError("it needs one column id and one column code")
+        ids, codes = id_array(table.cells("id"), "its column id"), _packed(table.cells(_CODE))
+        others = [name for name in table.names if name.strip() and name not in ("id", _CODE)]
+        columns = {name: metadata_of(table.cells(name))[0] for name in others}
+    except (OSError, ArrowException) as error:
+        first = str(error).splitlines()[0]
+        raise ArtefactError(f"{path} cannot be read ({first}); encode the data again") from None
+    except DataError as error:
+        raise ArtefactError(f"{path} is no file of codes: {error}") from None
+    facts = _facts(path, (read.schema.metadata or {}).get(KEY, b"{}"))
+    return CodesFile(
+        codes=codes,
+        ids=ids,
+        bits=facts.get("bits"),
+        columns={name: values for name, values in columns.items() if values is not None},
+        fingerprint=facts.get("fingerprint"),
+        model=_path(facts.get("model")) or (path.parent if "fingerprint" in facts else None),
+        root=_path(facts.get("root")),
+        skipped=_skipped(facts),
+        name=str(path),
+    )
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
+
+
+def _packed(cells: Sequence[Any]) -> np.ndarray:
+    """Turn codes as others write them into packed ones, uint8 ``(n, w)``.
+
+    Raises:
+        DataError: If a code is none, or of another length than the first.
+    """
+    raw = [_as_bytes(row, cell) for row, cell in enumerate(cells)]
+    other = next((row for row, code in enumerate(raw) if len(code) != len(raw[0])), None)
+    if other is not None:
+        raise DataError(f"the code of row {other} has {len(raw[other])} bytes, the first has {len(raw[0])}")
+    return np.frombuffer(b"".join(raw), np.uint8).reshape(len(raw), -1 if b"".join(raw[:1]) else 0)
+
+
+def _as_bytes(row: int, cell: Any) -> bytes:
+    from kinbits.data import row_is
+
+    with suppress(ValueError, TypeError):
+        if isinstance(cell, bytes) or (isinstance(cell, list) and bool not in map(type, cell)):
+            return bytes(cell)
+        if isinstance(cell, str):
+            return bytes.fromhex(cell)
+    raise DataError(f"{row_is('code', row, cell)}; give bytes, a list of numbers from 0 to 255, or hexadecimal digits")
+
+
+def _facts(path: Path, text: bytes) -> dict[str, Any]:
+    """Read what a file says about itself."""
+    from kinbits.data import parse_json
+
+    try:
+        facts = parse_json(text)
+    except ValueError as error:
+        raise ArtefactError(f"{path} is damaged: its description is no JSON ({error}); encode the data again") from None
+    if not isinstance(facts, dict) or any(not isinstance(facts[n], kind) for n, kind in _FACTS.items() if n in facts):
+        raise ArtefactError(f"{path} is damaged: its description holds something else; encode the data again")
+    if facts.get("format", FORMAT) > FORMAT:
+        raise ArtefactError(f"{path} has format {facts['format']}, this kinbits reads {FORMAT}; update kinbits")
+    return facts
+
+
+def _skipped(facts: Mapping[str, Any]) -> tuple[Skipped, ...]:
+    from kinbits.data import Skipped
+
+    listed = [one for one in facts.get("skipped", []) if isinstance(one, dict)]
+    return tuple(Skipped(str(one.get("id")), str(one.get("reason"))) for one in listed)
+
+
+def is_codes_file(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a Parquet file holds codes rather than images.
+
+    It does if kinbits wrote it as such, or if its column ``code`` holds bytes, or lists of them. With text or numbers
+    there, which may as well be article codes, it does if no column looks like images.
+    """
+    import pyarrow.parquet as pq
+    from pyarrow.lib import ArrowException
+
+    path = full_path(path)
+    if path.suffix != ".parquet" or not path.is_file():
+        return False
+    try:
+        schema = pq.read_schema(path)
+    except (OSError, ArrowException):
+        return False
+    names = schema.names
+    if names.count(_CODE) != 1:
+        return False
+    return KEY in (schema.metadata or {}) or _holds_bytes(schema.field(_CODE).type) or not _has_images(names)
+
+
+def _holds_bytes(kind: Any) -> bool:
+    """Tell whether an Arrow type is one of bytes, or of lists of small numbers."""
+    from pyarrow import types
+
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return bool(types.is_integer(kind.value_type))
+    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind))
+
+
+def _has_images(names: Sequence[str]) -> bool:
+    from kinbits.data import IMAGE_NAMES, pick
+
+    return pick(None, IMAGE_NAMES, names) is not None

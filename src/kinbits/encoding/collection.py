@@ -1,0 +1,166 @@
+"""Codes of a whole collection: in memory, or in a file that grows batch by batch."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinbits._util import Bar, Modality, full_path
+from kinbits.data import Dataset, FeatureCache, Skipped, as_dataset
+from kinbits.encoding.codes_file import CodesFile, check_codes_path
+from kinbits.encoding.shards import CodeShards
+from kinbits.errors import DataError
+from kinbits.model import HashModel
+
+BATCH = 8192
+CACHED = 100_000
+
+
+@dataclass(frozen=True)
+class EncodedFile:
+    """What `encode_to_file` wrote.
+
+    Attributes:
+        path: The file of codes.
+        rows: Number of codes.
+        bits: Code length.
+        skipped: What could not be read.
+        resumed: Number of items that an earlier run had finished.
+    """
+
+    path: Path
+    rows: int
+    bits: int
+    skipped: tuple[Skipped, ...]
+    resumed: int
+
+
+def default_cache(dataset: Dataset) -> FeatureCache | None:
+    """Return the cache of features for a collection; None where it would be of no use, or fill the disk.
+
+    Features of up to 100,000 images are kept, about 2.5 kB each, so that an evaluation and other models find them.
+    """
+    return FeatureCache() if dataset.kind == "image" and len(dataset) <= CACHED else None
+
+
+def encode_collection(
+    model: HashModel,
+    data: Any,
+    *,
+    modality: Modality = "image",
+    batch_size: int = BATCH,
+    cache: FeatureCache | None = None,
+    progress: bool = False,
+) -> CodesFile:
+    """Encode what can be read of a collection, with its ids and metadata.
+
+    Args:
+        model: Makes the codes.
+        data: A Dataset, or whatever `kinbits.open_dataset` takes.
+        modality: ``"image"``, or ``"text"`` for the texts of the collection; rows without one are skipped.
+        batch_size: Maximum number of rows whose features are in memory at once.
+        cache: Where features are kept between runs, or None.
+        progress: Show progress on standard error.
+
+    Raises:
+        DataError: If nothing can be read.
+        UsageError: If the model does not encode this modality.
+    """
+    dataset = _opened(data, modality)
+    found = model.encode(
+        dataset, modality=modality, on_error="skip", batch_size=batch_size, cache=cache, progress=progress
+    )
+    if found.skipped and not len(found):
+        one = found.skipped[0]
+        raise DataError(f"{dataset.name}: no {modality} can be read ({one.id}: {one.reason})")
+    return _with_metadata(model, dataset, found.array, found.rows, (*dataset.skipped, *found.skipped))
+
+
+def encode_to_file(
+    model: HashModel,
+    data: Any,
+    path: str | os.PathLike[str],
+    *,
+    modality: Modality = "image",
+    batch_size: int = BATCH,
+    resume: bool = True,
+    cache: FeatureCache | None = None,
+    progress: bool = False,
+) -> EncodedFile:
+    """Write the codes of a collection to a Parquet file, with ids and metadata; what cannot be read is skipped.
+
+    Finished batches lie in a hidden folder beside the file until it is complete. A run that was killed goes on after
+    them when it is called again with the same model, data and options.
+
+    Args:
+        model: Makes the codes.
+        data: A Dataset, or whatever `kinbits.open_dataset` takes.
+        path: The file to write; its name ends in .parquet.
+        modality: ``"image"``, or ``"text"`` for the texts of the collection; rows without one are skipped.
+        batch_size: Number of rows that are encoded and kept together.
+        resume: Take over the finished batches of an earlier run of the same job.
+        cache: Where features are kept between runs. All rows are one batch then, since the cache resumes too.
+        progress: Show progress on standard error.
+
+    Raises:
+        DataError: If texts are to be encoded, and there is none.
+        UsageError: If the name does not end in .parquet, or the model does not encode this modality.
+        PlatformError: If the file cannot be written.
+    """
+    check_codes_path(path)
+    dataset, target = _opened(data, modality), full_path(path)
+    step = batch_size if cache is None else max(len(dataset), 1)
+    shards = CodeShards(target, _job(model, dataset, modality, step))
+    if not resume:
+        shards.drop()
+        shards = CodeShards(target, shards.job)
+    resumed = min(len(shards) * step, len(dataset))
+    with Bar(f"encoding {modality}s", len(dataset), shown=progress and cache is None) as bar:
+        for start in range(len(shards) * step, max(len(dataset), 1), step):
+            part = dataset.select(np.arange(start, min(start + step, len(dataset))))
+            shown = progress and cache is not None
+            found = model.encode(part, modality=modality, on_error="skip", cache=cache, progress=shown)
+            shards.append(_with_metadata(model, part, found.array, found.rows, found.skipped))
+            bar.update(min(start + step, len(dataset)))
+    rows, skipped = shards.merge(dataset.skipped)
+    return EncodedFile(target, rows, model.bits, skipped, resumed)
+
+
+def _opened(data: Any, modality: Modality) -> Dataset:
+    dataset = as_dataset(data)
+    if modality == "text" and not dataset.has_text.any():
+        raise DataError(f"{dataset.name} has no texts; name its column of texts, or write captions")
+    return dataset
+
+
+def _job(model: HashModel, dataset: Dataset, modality: Modality, step: int) -> dict[str, Any]:
+    return {
+        "bits": model.bits,
+        "fingerprint": model.fingerprint,
+        "model": None if model.folder is None else str(model.folder),
+        "root": None if dataset.root is None else str(dataset.root),
+        "data": dataset.fingerprint,
+        "modality": modality,
+        "batch": step,
+    }
+
+
+def _with_metadata(
+    model: HashModel, dataset: Dataset, codes: Any, rows: Any, skipped: tuple[Skipped, ...]
+) -> CodesFile:
+    kept = dataset if len(rows) == len(dataset) else dataset.select(rows)
+    return CodesFile(
+        codes=codes,
+        ids=kept.ids,
+        bits=model.bits,
+        columns=kept.metadata(),
+        fingerprint=model.fingerprint,
+        model=model.folder,
+        root=dataset.root,
+        skipped=skipped,
+        name=dataset.name,
+    )

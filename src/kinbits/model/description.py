@@ -1,0 +1,73 @@
+"""What a model folder says about itself, read without PyTorch."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kinbits._util import CONFIG, full_path, one_line, read_regular
+from kinbits.errors import ArtefactError
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What is known of a model before it is loaded.
+
+    Attributes:
+        bits: Code length.
+        fingerprint: Tells it from other models.
+        modalities: What it encodes: ``"image"``, and ``"text"`` if it has a text tower.
+    """
+
+    bits: int
+    fingerprint: str
+    modalities: tuple[str, ...]
+
+
+def describe_model(folder: str | os.PathLike[str]) -> ModelDescription:
+    """Read what a model folder says about itself; nothing of it is checked against the weights.
+
+    Raises:
+        ArtefactError: If there is no model, or its description is damaged.
+    """
+    folder = full_path(folder)
+    config = read_config(folder)
+    bits, fingerprint, towers = (config.get(name) for name in ("bits", "fingerprint", "towers"))
+    if not isinstance(bits, int) or not isinstance(fingerprint, str) or not isinstance(towers, dict):
+        raise unreadable(folder / CONFIG, "it does not describe a model")
+    return ModelDescription(bits, fingerprint, tuple(towers))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read ``config.json`` of a model folder.
+
+    Raises:
+        ArtefactError: If it is missing or damaged.
+    """
+    if not (folder / CONFIG).exists():
+        raise ArtefactError(f"{folder} is no model folder: it has no {CONFIG}; give the folder of a saved model")
+    return read_object(folder / CONFIG)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a file that holds one JSON object.
+
+    Raises:
+        ArtefactError: If it cannot be read, or holds something else.
+    """
+    try:
+        value = json.loads(read_regular(path).decode("utf-8"))
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a surrogate pair could never be written again
+    except (OSError, ValueError, RecursionError) as error:
+        raise unreadable(path, error) from None
+    if not isinstance(value, dict):
+        raise unreadable(path, "it does not hold a JSON object")
+    return value
+
+
+def unreadable(path: Path, reason: object) -> ArtefactError:
+    """Build the error for a file of a model that cannot be read."""
+    return ArtefactError(f"{path} cannot be read ({one_line(reason)}); copy or train the model again")

@@ -1,0 +1,100 @@
+"""One modality's path through a model: backbone, then hash head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kinbits import hamming
+from kinbits.backbones import Backbone
+from kinbits.data import require_finite
+from kinbits.heads import Head
+
+Output = Literal["codes", "bits", "logits", "features"]
+_ROWS = 4096  # that pass the head together
+
+
+class Tower(nn.Module):
+    """A backbone and the hash head behind it, as one network.
+
+    Called with pixels, it returns logits, float32 ``(n, bits)``; their signs are the bits that `HashModel.encode`
+    gives. Gradients reach the pixels, for attacks and for explanations. The weights are frozen.
+
+    Args:
+        backbone: Turns pixels, tokens or vectors into features.
+        head: Turns features into logits.
+
+    Attributes:
+        backbone: As given.
+        head: As given.
+
+    Example:
+        >>> from kinbits.backbones import load_backbone
+        >>> from kinbits.heads import build_head
+        >>> head = build_head({"name": "linear", "features": 384, "bits": 16})
+        >>> Tower(load_backbone("convnet-small"), head)(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 16])
+    """
+
+    def __init__(self, backbone: Backbone, head: Head) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+        self.eval().requires_grad_(False)
+
+    def forward(self, inputs: Tensor | Mapping[str, Tensor]) -> Tensor:
+        """Return logits, float32 ``(n, bits)``.
+
+        Args:
+            inputs: Pixels ``(n, 3, s, s)``, float in [0, 1] or uint8 in [0, 255], for a backbone of images; vectors
+                ``(n, d)``; or the tokens that ``backbone.tokenize(texts)`` returns.
+        """
+        if isinstance(inputs, Mapping):
+            features = self.backbone(**inputs)
+        else:
+            features = self.backbone(inputs if inputs.is_floating_point() else inputs.float() / 255)
+        logits: Tensor = self.head(features if self.backbone.modality == "vector" else features.half().float())
+        return logits
+
+    def as_read(self, features: np.ndarray) -> np.ndarray:
+        """Return features ``(n, d)`` as the head reads them, float32.
+
+        Those of images and texts are rounded to float16, as the cache keeps them; vectors are not.
+        """
+        with np.errstate(over="ignore"):  # infinity is refused later, with its row
+            if self.backbone.modality == "vector":
+                return np.array(features, np.float32, order="C")  # a copy: PyTorch takes no mapped file
+            return np.asarray(features).astype(np.float16).astype(np.float32)
+
+    def compute(self, features: np.ndarray, output: Output = "codes") -> np.ndarray:
+        """Return what the head makes of features ``(n, d)``.
+
+        Args:
+            features: As the backbone returns them.
+            output: ``"codes"`` uint8 ``(n, ceil(bits / 8))``, ``"bits"`` bool ``(n, bits)``, ``"logits"`` float32
+                ``(n, bits)``, or ``"features"``, which are returned as the head reads them.
+
+        Raises:
+            DataError: If a row is not finite in float32, or, for features of images and texts, in float16.
+        """
+        if output == "features":
+            return self.as_read(features)
+        if output == "logits":
+            return self._in_chunks(features, lambda rows: self.head(rows).float(), np.float32)
+        bits = self._in_chunks(features, self.head.encode, np.bool_)
+        return hamming.pack(bits) if output == "codes" else bits
+
+    @torch.no_grad()
+    def _in_chunks(self, features: np.ndarray, network: Callable[[Tensor], Tensor], dtype: type) -> np.ndarray:
+        parts = [network(rows).cpu().numpy() for rows in self._rows(features)]
+        return np.concatenate(parts) if parts else np.zeros((0, self.head.bits), dtype)
+
+    def _rows(self, features: np.ndarray) -> Iterator[Tensor]:
+        """Yield features as the head reads them, float32 ``(c, d)`` on its device, a chunk at a time."""
+        for start in range(0, len(features), _ROWS):
+            rows = self.as_read(features[start : start + _ROWS])
+            require_finite(rows, start)
+            yield torch.from_numpy(rows).to(self.head.threshold.device)
