@@ -1,10 +1,13 @@
-"""Hits travel between processes with all they hold, and print what a terminal shows and does not obey."""
+"""Hits travel between processes, become tables and arrays, and print safely."""
 
 import pickle
+import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from kinbits.errors import DataError, PlatformError
 from kinbits.index import Index
 
 CODES = np.array([[0], [1], [3], [7]], np.uint8)
@@ -52,3 +55,96 @@ def test_booleans_print_as_python_writes_them_and_text_stands_to_the_left():
         "b          1  False  long name",
         "c          2         b",
     ]
+
+
+def test_hits_of_several_queries_become_arrays_of_equal_rows():
+    text, numbers = filled(), Index.create(bits=8).add(CODES, ids=[3, -1, 5, 7])
+    ids, distances = text.search(CODES[:2], radius=1).to_numpy()
+    assert (ids.tolist(), ids.dtype.kind) == ([["a", "b", ""], ["b", "a", "c"]], "U")
+    assert (distances.tolist(), distances.dtype) == ([[0, 1, -1], [0, 1, 1]], np.int32)
+    ids, distances = numbers.search(CODES[:2], radius=1).to_numpy()
+    assert (ids.tolist(), ids.dtype) == ([[3, -1, -1], [-1, 3, 5]], np.int64)  # an id of -1, and a padded place
+    assert distances.tolist() == [[0, 1, -1], [0, 1, 1]]
+    ids, distances = numbers.search(CODES[:0], k=3).to_numpy()
+    assert ids.shape == distances.shape == (0, 0)
+    ids, distances = text.search(CODES[:2], k=0).to_numpy()
+    assert ids.shape == distances.shape == (2, 0)
+    one = text.search(CODES[0], k=2)
+    assert [part.tolist() for part in one.to_numpy()] == [["a", "b"], [0, 1]]
+
+
+METADATA = {"n": [1, None, 2**63 - 1, 4], "t": ["x", None, "z", "é"], "sold": [True, None, False, True]}
+
+
+def test_hits_become_a_data_frame_whose_integers_stay_integers():
+    pandas = pytest.importorskip("pandas")
+    index = filled(**METADATA)
+    frame = index.search(CODES[0], k=3).to_pandas()
+    assert list(frame.columns) == ["id", "distance", "n", "t", "sold"]
+    assert frame["n"].tolist() == [1, pandas.NA, 2**63 - 1]
+    assert (str(frame["n"].dtype), str(frame["sold"].dtype)) == ("Int64", "boolean")
+    batch = index.search(CODES[:2], radius=1).to_pandas()
+    assert batch[["query", "id", "distance"]].to_numpy().tolist() == [
+        [0, "a", 0], [0, "b", 1], [1, "b", 0], [1, "a", 1], [1, "c", 1],
+    ]  # fmt: skip
+    assert len(index.search(CODES[:0]).to_pandas()) == 0
+
+
+def test_hits_become_an_arrow_table():
+    pytest.importorskip("pyarrow")
+    index = filled(**METADATA, odd=[1, "1", None, True])
+    with pytest.raises(DataError, match=r"'odd' holds values of several types.*to_dicts"):
+        index.search(CODES[0]).to_arrow()
+    index = filled(**METADATA)
+    table = index.search(CODES[:2], radius=1).to_arrow()
+    assert table.column_names == ["query", "id", "distance", "n", "t", "sold"]
+    assert table.to_pydict()["n"] == [1, None, None, 1, 2**63 - 1]
+    assert index.search(CODES[0], k=2).to_arrow().to_pylist() == index.search(CODES[0], k=2).to_dicts()
+
+
+def test_a_package_that_is_missing_is_named_with_its_installation(monkeypatch):
+    hits = filled().search(CODES[0])
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(PlatformError, match=r"pip install 'kinbits\[tables\]'"):
+        hits.to_arrow()
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(PlatformError, match="pip install pandas"):
+        hits.to_pandas()
+
+
+def test_results_print_in_a_few_lines():
+    index = Index.create(bits=16).add(np.zeros((5000, 2), np.uint8))
+    one, several = index.search(np.zeros(2, np.uint8), k=4000), index.search(np.zeros((900, 2), np.uint8), k=20)
+    assert repr(one).splitlines()[10:] == [" 9         0", "... and 3,990 more"]
+    assert repr(several).splitlines()[:2] == [
+        "BatchHits: 900 queries, 18,000 hits",
+        "query 0: 0 (0), 1 (0), 2 (0), 3 (0), ...",
+    ]
+    assert len(repr(several).splitlines()) == 7
+    assert repr(index) == "Index(5000 items, 16 bits, memory)"
+    assert [len(one._repr_html_()) < 3000, len(several._repr_html_()) < 3000] == [True, True]
+
+
+def test_html_escapes_ids_columns_and_values():
+    evil = "<script>alert('1')</script>"
+    index = Index.create(bits=8).add(CODES[:2], ids=[evil, "b"], metadata={f"{evil}x": [evil, None]})
+    for shown in (index.search(CODES[0])._repr_html_(), index.search(CODES[:2])._repr_html_()):
+        assert "<script" not in shown
+        assert "&lt;script&gt;alert(&#x27;1&#x27;)&lt;/script&gt;" in shown
+        assert "<img" not in shown
+
+
+def test_html_shows_thumbnails_of_the_images_that_ids_or_columns_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (300, 200), (255, 0, 0)).save(tmp_path / "red.png")
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    index = Index.create(bits=8).add(
+        CODES, ids=["red.png", "b", "broken.png", "gone.png"], metadata={"file": [None, "red.png", None, 'a"b.png']}
+    )
+    hits = index.search(CODES[0])
+    assert [image and image.size for image in hits.images()] == [(300, 200), (300, 200), None, None]
+    assert hits._repr_html_().count('<img src="data:image/') == 2
+    assert index.search(CODES[:2])._repr_html_().count('<img src="data:image/') == 4
+    many = Index.create(bits=8).add(np.zeros((40, 1), np.uint8), metadata={"file": ["red.png"] * 40})
+    assert many.search(CODES[0], k=40)._repr_html_().count("<img") == 20
+    assert many.search(np.zeros((40, 1), np.uint8), k=40)._repr_html_().count("<img") == 20

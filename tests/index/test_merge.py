@@ -14,7 +14,10 @@ class Model:
         self.fingerprint = fingerprint
 
 
-def numbered(ids, options=IndexOptions(), **columns):
+DEFAULT = IndexOptions()
+
+
+def numbered(ids, options=DEFAULT, **columns):
     codes = np.array([[id_ % 256] for id_ in ids], np.uint8)
     return Index.create(bits=8, options=options).add(codes, ids=list(ids), metadata={"n": list(ids), **columns})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,6 @@ from kinbits.cli.messages import note
 from kinbits.errors import UsageError
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from kinbits.data import Dataset, Tile
     from kinbits.index import BatchHits
 
@@ -74,23 +72,9 @@ def _query_tile(name: str, queries: Dataset | None, number: int) -> Tile:
 
 def _hit_tile(hit: dict[str, Any], roots: Sequence[Path]) -> Tile:
     from kinbits.data import Tile, placeholder
+    from kinbits.index import find_image
 
     distance = "1 bit" if hit["distance"] == 1 else f"{hit['distance']} bits"
     name = printable(hit.get("label") or Path(str(hit["id"])).name)
-    picture = next(_pictures(hit, roots), None)
+    picture = find_image(hit, roots)
     return Tile(placeholder(printable(hit["id"])) if picture is None else picture, (distance, name))
-
-
-def _pictures(hit: dict[str, Any], roots: Sequence[Path]) -> Iterator[Image.Image]:
-    """Yield the images that a hit's id or one of its columns is the path of."""
-    from kinbits.data import EXTENSIONS, BadImage, decode
-
-    for value in hit.values():
-        if not isinstance(value, str) or Path(value).suffix.lower() not in EXTENSIONS:
-            continue
-        for root in roots:
-            try:
-                if (root / value).is_file():
-                    yield decode(root / value)
-            except (BadImage, OSError, ValueError):  # damaged, not allowed, or no possible path
-                continue

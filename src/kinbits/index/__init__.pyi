@@ -1,6 +1,7 @@
 from .changes import Change
 from .engines import Engine, EngineIndex, Supports, create_index, list_engines, open_index, register_engine
 from .hits import BatchHits, Hits
+from .hits_html import find_image
 from .index import Index
 from .items import Encoder
 from .query.plan import Plan, SegmentPlan
@@ -25,6 +26,7 @@ __all__ = [
     "Supports",
     "as_ids",
     "create_index",
+    "find_image",
     "list_engines",
     "open_index",
     "register_engine",

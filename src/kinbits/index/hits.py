@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, overload
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinbits._util import lazy, printable, shortened
+from kinbits._util import lazy
 from kinbits.hamming import Codes
+from kinbits.index import hits_html, tabular
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Metadata = list[dict[str, Any]]
 Places = NDArray[np.int64]
 
-_SHOWN = 20
-_WIDEST = 60  # characters of a value in a table
+_SHOWN = 10  # hits in a text
+_SHOWN_HTML = 20  # hits, and thumbnails, in HTML
+_QUERIES, _HITS_EACH = 5, 4  # of several queries
+
+
+def _no_roots() -> Sequence[Path]:
+    return ()
 
 
 class Hits:
-    """What one query found, nearest first; equal distances in ascending order of id.
+    """The hits of one query, nearest first; hits of equal distance are in ascending order of id.
 
-    After re-ranking, in the order of that: the distances are still those of the codes.
+    After re-ranking, hits are in the order of the reconstructed features; distances are still those of the codes.
 
     Attributes:
         ids: int64 or str ``(k,)``.
@@ -34,21 +44,23 @@ class Hits:
         distances: NDArray[np.int32],
         metadata: Callable[[Places], Metadata],
         codes: Callable[[Places], Codes],
+        image_roots: Callable[[], Sequence[Path]] = _no_roots,
     ) -> None:
         """Not for users; ``metadata`` and ``codes`` fetch those of some of the hits."""
         self.ids = ids
         self.distances = distances
         self._metadata = metadata
         self._codes = codes
+        self._image_roots = image_roots
 
     @lazy
     def rows(self) -> Metadata:
-        """Metadata of each hit; read when it is first asked for."""
+        """Metadata of each hit; read on first use."""
         return self._metadata(np.arange(len(self)))
 
     @lazy
     def codes(self) -> Codes:
-        """Packed codes of the hits, uint8 ``(k, w)``; read when they are first asked for."""
+        """Packed codes of the hits, uint8 ``(k, w)``; read on first use."""
         return self._codes(np.arange(len(self)))
 
     def take(self, places: Places) -> Hits:
@@ -58,16 +70,45 @@ class Hits:
             self.distances[places],
             lambda some: self._metadata(places[some]),
             lambda some: self._codes(places[some]),
+            self._image_roots,
         )
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle with metadata and codes: the index stays behind."""
-        return _unpickled, (self.ids, self.distances, self.rows, self.codes)
-
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Return plain dicts with ``id``, ``distance`` and the metadata, ready for JSON."""
+        """Return dicts of plain values with ``id``, ``distance`` and the metadata, ready for JSON."""
         found = zip(self.ids.tolist(), self.distances.tolist(), self.rows, strict=True)
         return [{"id": id_, "distance": distance, **row} for id_, distance, row in found]
+
+    def to_numpy(self) -> tuple[NDArray[Any], NDArray[np.int32]]:
+        """Return `ids` and `distances`."""
+        return self.ids, self.distances
+
+    def to_pandas(self) -> Any:
+        """Return a pandas data frame with ``id``, ``distance`` and the metadata columns.
+
+        Raises:
+            PlatformError: If pandas is not installed.
+        """
+        return tabular.to_pandas(self._own_columns(), tabular.by_column(self.rows))
+
+    def to_arrow(self) -> Any:
+        """Return a pyarrow table with ``id``, ``distance`` and the metadata columns.
+
+        Raises:
+            PlatformError: If pyarrow is not installed.
+            DataError: If a metadata column holds values of several types.
+        """
+        return tabular.to_arrow(self._own_columns(), tabular.by_column(self.rows))
+
+    def images(self) -> list[Image.Image | None]:
+        """Return the image of each hit; None where neither its id nor a column is the path of an image."""
+        return [hits_html.find_image(row, self._image_roots()) for row in self.to_dicts()]
+
+    def _own_columns(self) -> dict[str, NDArray[Any]]:
+        return {"id": self.ids, "distance": self.distances}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with metadata and codes, without the index."""
+        return _unpickled, (self.ids, self.distances, self.rows, self.codes)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -81,13 +122,20 @@ class Hits:
     def __repr__(self) -> str:
         if not len(self):
             return "Hits: none"
-        shown = self.take(np.arange(len(self))[:_SHOWN])
-        more = f"\n... and {len(self) - _SHOWN} more" if len(self) > _SHOWN else ""
-        return _table(shown.to_dicts()) + more
+        more = f"\n... and {len(self) - _SHOWN:,} more" if len(self) > _SHOWN else ""
+        return tabular.to_text(self._first(_SHOWN)) + more
+
+    def _repr_html_(self) -> str:
+        if not len(self):
+            return "<p>no hits</p>"
+        return hits_html.hits_html(self._first(_SHOWN_HTML), self._image_roots(), len(self) - _SHOWN_HTML)
+
+    def _first(self, most: int) -> list[dict[str, Any]]:
+        return self.take(np.arange(len(self))[:most]).to_dicts()
 
 
 class BatchHits(Sequence[Hits]):
-    """What several queries found: one `Hits` per query, in their order."""
+    """The hits of several queries: one `Hits` per query, in the order of the queries."""
 
     def __init__(self, hits: Sequence[Hits]) -> None:
         self._hits = tuple(hits)
@@ -106,6 +154,50 @@ class BatchHits(Sequence[Hits]):
         """Return `Hits.to_dicts` of every query."""
         return [hits.to_dicts() for hits in self]
 
+    def to_numpy(self) -> tuple[NDArray[Any], NDArray[np.int32]]:
+        """Return ids and distances as arrays with one row per query.
+
+        Rows of queries with fewer hits than others are padded: distances with -1, int ids with -1, and str ids with the
+        empty text. An int id may be -1 itself, so look at the distances to tell hits from padding.
+
+        Returns:
+            Ids, int64 or str ``(q, k)``, and distances, int32 ``(q, k)``; k is the largest number of hits.
+        """
+        ids = self.ids
+        dtype = np.result_type(*{row.dtype for row in ids if len(row)} or {np.dtype(np.int64)})
+        fill = "" if dtype.kind == "U" else -1
+        return tabular.pad_rows(ids, fill, dtype), tabular.pad_rows(self.distances, -1, np.dtype(np.int32))
+
+    def to_pandas(self) -> Any:
+        """Return a pandas data frame with a row per hit: ``query``, ``id``, ``distance`` and the metadata columns.
+
+        Raises:
+            PlatformError: If pandas is not installed.
+        """
+        return tabular.to_pandas(self._own_columns(), self._metadata_columns())
+
+    def to_arrow(self) -> Any:
+        """Return a pyarrow table with a row per hit: ``query``, ``id``, ``distance`` and the metadata columns.
+
+        ``query`` is the number of the query, from 0.
+
+        Raises:
+            PlatformError: If pyarrow is not installed.
+            DataError: If a metadata column holds values of several types.
+        """
+        return tabular.to_arrow(self._own_columns(), self._metadata_columns())
+
+    def _own_columns(self) -> dict[str, NDArray[Any]]:
+        none = np.zeros(0, np.int64)
+        return {
+            "query": np.repeat(np.arange(len(self)), [len(hits) for hits in self]),
+            "id": np.concatenate([ids for ids in self.ids if len(ids)] or [none]),
+            "distance": np.concatenate([*self.distances, none.astype(np.int32)]),
+        }
+
+    def _metadata_columns(self) -> dict[str, list[Any]]:
+        return tabular.by_column([row for hits in self for row in hits.rows])
+
     def __len__(self) -> int:
         return len(self._hits)
 
@@ -117,31 +209,23 @@ class BatchHits(Sequence[Hits]):
         return BatchHits(self._hits[place]) if isinstance(place, slice) else self._hits[place]
 
     def __repr__(self) -> str:
-        shown = [f"query {number}\n{hits!r}" for number, hits in enumerate(self._hits[:_SHOWN])]
-        more = [f"... and {len(self) - _SHOWN} more queries"] if len(self) > _SHOWN else []
-        return "\n\n".join([*shown, *more]) or "BatchHits: no query"
+        lines = [f"BatchHits: {len(self):,} queries, {sum(map(len, self)):,} hits"]
+        lines += [f"query {number}: {_one_line(hits)}" for number, hits in enumerate(self._hits[:_QUERIES])]
+        lines += ["..."] if len(self) > _QUERIES else []
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        shown = self._hits[:_QUERIES]
+        roots = shown[0]._image_roots() if shown else ()
+        return hits_html.batch_html([hits._first(_HITS_EACH) for hits in shown], roots, len(self) - _QUERIES)
+
+
+def _one_line(hits: Hits) -> str:
+    """Write the first hits as ids with their distances."""
+    pairs = zip(hits.ids[:_HITS_EACH].tolist(), hits.distances[:_HITS_EACH].tolist(), strict=True)
+    shown = [f"{tabular.cell_text(id_)} ({distance})" for id_, distance in pairs]
+    return ", ".join([*shown, "..."] if len(hits) > _HITS_EACH else shown) or "no hits"
 
 
 def _unpickled(ids: NDArray[Any], distances: NDArray[np.int32], rows: Metadata, codes: Codes) -> Hits:
     return Hits(ids, distances, lambda places: [rows[place] for place in places.tolist()], lambda places: codes[places])
-
-
-def _table(rows: list[dict[str, Any]]) -> str:
-    """Lay dicts of the same keys out in columns; what is no text to the right."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    heads = list(map(_cell, names))
-    cells = [[_cell(row.get(name)) for name in names] for row in rows]
-    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
-    right = [not any(isinstance(row.get(name), str) for row in rows) for name in names]
-
-    def line(values: Sequence[str]) -> str:
-        padded = zip(values, widths, right, strict=True)
-        return "  ".join(v.rjust(w) if r else v.ljust(w) for v, w, r in padded).rstrip()
-
-    return "\n".join(map(line, [heads, *cells]))
-
-
-def _cell(value: Any) -> str:
-    """Write a value in one line that a terminal shows and does not obey."""
-    text = "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
-    return shortened(printable(" ".join(text.split())), _WIDEST)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, Unpack, overload
 
 # NumPy loads these when they are first used. A child that is forked while a thread of its parent loads a module waits
@@ -110,7 +111,7 @@ class Index(Collection):
         request = SearchRequest.from_query(
             query, text, self._model, self.bits, k=k, radius=radius, where=where, strategy=strategy
         )
-        return request.result(search(self._state, request))
+        return request.result(search(self._state, request, self.image_roots))
 
     def explain(self, k: int | None = None, radius: int | None = None, queries: int = 1) -> Plan:
         """Tell how `search` goes about each segment, and why; the answer prints as text.
@@ -146,6 +147,10 @@ class Index(Collection):
             ArtefactError: naming a file that is damaged.
         """
         return pairs(self._state, hamming.check_count(radius, "radius"), parse_where(where))
+
+    def image_roots(self) -> list[Path]:
+        """Return the folders in which hits look for images whose paths are ids or metadata."""
+        return [Path.cwd(), self._folder.path.parent] if self._folder else [Path.cwd()]
 
     def info(self) -> dict[str, Any]:
         """Describe the index in plain values: items, bits, model, columns, segments, place."""

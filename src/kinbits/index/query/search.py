@@ -13,6 +13,7 @@ from kinbits import hamming
 from kinbits.errors import UsageError, unknown_name
 from kinbits.hamming import Codes
 from kinbits.index.hits import Hits, Places
+from kinbits.index.hits_html import Roots
 from kinbits.index.query.request import SearchRequest
 from kinbits.index.store.bitmap import Rows
 from kinbits.index.store.checked_array import detect_truncation
@@ -25,8 +26,14 @@ _STRATEGIES = ("auto", "scan", "grouped", "multi-index")
 Found = tuple[NDArray[np.int32], Rows]
 
 
-def search(state: State, request: SearchRequest) -> list[Hits]:
-    """Return the hits of each query, ordered by distance, then by id."""
+def search(state: State, request: SearchRequest, image_roots: Roots) -> list[Hits]:
+    """Return the hits of each query, ordered by distance, then by id.
+
+    Args:
+        state: What is searched.
+        request: What is searched for.
+        image_roots: Gives the folders in which hits look for their images.
+    """
     _require_strategy(state, request.strategy)
     for segment in state.segments:  # all of them first: report damage before any work
         segment.require_whole(state.bits)
@@ -34,7 +41,8 @@ def search(state: State, request: SearchRequest) -> list[Hits]:
         request = replace(request, where=state.bound(request.where))
     with detect_truncation():
         found = [_search_segment(segment, request) for segment in state.segments]
-        return [_merge(state, [rows[number] for rows in found], request.k) for number in range(len(request.codes))]
+        by_query = ([rows[number] for rows in found] for number in range(len(request.codes)))
+        return [_merge(state, rows, request.k, image_roots) for rows in by_query]
 
 
 def _require_strategy(state: State, strategy: str) -> None:
@@ -63,7 +71,7 @@ def _search_segment(segment: Segment, request: SearchRequest) -> Sequence[Found]
     return list(zip(near, rows, strict=True))
 
 
-def _merge(state: State, found: Sequence[Found], k: int | None) -> Hits:
+def _merge(state: State, found: Sequence[Found], k: int | None, image_roots: Roots) -> Hits:
     """Join one query's hits of all segments."""
     segments = state.segments
     near = np.concatenate([near for near, _ in found]) if found else np.zeros(0, np.int32)
@@ -78,7 +86,7 @@ def _merge(state: State, found: Sequence[Found], k: int | None) -> Hits:
     def codes(places: Places) -> Codes:
         return codes_at(segments, origin[order[places]], rows[order[places]], hamming.code_width(state.bits))
 
-    return Hits(decode_ids(ids[order]), near[order], metadata, codes)
+    return Hits(decode_ids(ids[order]), near[order], metadata, codes, image_roots)
 
 
 def codes_at(segments: Sequence[Segment], origin: Rows, rows: Rows, width: int) -> Codes:
