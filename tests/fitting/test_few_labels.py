@@ -9,9 +9,9 @@ import torch
 
 import kinbits
 from kinbits import DataError, UsageError
-from kinbits.fitting import Job, Task
+from kinbits.fitting import FitSettings, Job
 from kinbits.methods import Spec, build_method
-from kinbits.training import FeatureSet, Training
+from kinbits.training import FeatureSet
 from kinbits.training.validation import score
 
 ROWS, QUICK = 160, {"steps": 80, "hidden": 16}
@@ -41,8 +41,8 @@ def expanded(dataset=None, **options):
 
 
 def job(**options):
-    task = {name: options.pop(name) for name in list(options) if name in Task.__dataclass_fields__}
-    return Job.build(data(), Task(method="hashnet", bits=16, cache=None, **task), Training(progress=False, **options))
+    settings = FitSettings(method="hashnet", bits=16).with_options(progress=False, cache=None, **options)
+    return Job.from_dataset(data(), settings)
 
 
 def test_without_expansion_only_the_labels_that_stay_are_learned_from():
@@ -89,11 +89,11 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_other_labels():
 
 def test_rows_that_judge_have_true_labels_and_take_part_in_nothing_else():
     made = job(labels_fraction=0.5, label_expansion="prl", expansion_params=QUICK, validation=0.2)
-    held, labels = made.parts.held, made.parts.labels
+    held, labels = made.rows.validation, made.rows.labels
     truth = vectors()[1]
     assert len(held) == 16
-    np.testing.assert_array_equal(made.held.labels, truth[held])
-    assert not np.isin(held, made.parts.rows).any()
+    np.testing.assert_array_equal(made.validation_set.labels, truth[held])
+    assert not np.isin(held, made.rows.train).any()
     assert (labels.rounds[held] == -1).all()
     assert labels.true.sum() == 64
 
@@ -105,26 +105,24 @@ def test_guesses_never_judge_an_epoch():
     held = FeatureSet(found[100:], labels[100:])
     scores = []
     for wrong in (0, 1):
-        train = FeatureSet(found[:100], np.where(np.arange(100) < 50, labels[:100], (labels[:100] + wrong) % 4))
-        train.true = np.arange(100) < 50
-        scores.append(score(method, train, held))
+        known = np.where(np.arange(100) < 50, labels[:100], (labels[:100] + wrong) % 4)
+        scores.append(score(method, FeatureSet(found[:100], known, is_true=np.arange(100) < 50), held))
     assert scores[0] == scores[1]
-    train.true = None
-    assert score(method, train, held) != scores[0]
+    assert score(method, FeatureSet(found[:100], known), held) != scores[0]
 
 
 def test_a_row_takes_part_as_often_as_its_weight_says_and_pairs_as_their_product():
-    train = FeatureSet(np.zeros((3, 2), np.float32), np.array([0, 0, 1]))
-    train.weights = np.array([1.0, 0.5, 0.2], np.float32)
+    weights = np.array([1.0, 0.5, 0.2], np.float32)
+    train = FeatureSet(np.zeros((3, 2), np.float32), np.array([0, 0, 1]), weights=weights)
     pairs = np.array([[0, 1], [1, 2]])
     counts, both = np.zeros(3), np.zeros(2)
     for epoch in range(4000):
-        counts[train.drawn(np.arange(3), [0, epoch])] += 1
-        for pair in train.drawn(pairs, [1, epoch]):
+        counts[train.draw_rows(np.arange(3), [0, epoch])] += 1
+        for pair in train.draw_rows(pairs, [1, epoch]):
             both[pair[0]] += 1
     np.testing.assert_allclose(counts / 4000, [1, 0.5, 0.2], atol=0.03)
     np.testing.assert_allclose(both / 4000, [0.5, 0.1], atol=0.03)
-    np.testing.assert_array_equal(train.drawn(np.arange(3), [0, 7]), train.drawn(np.arange(3), [0, 7]))
+    np.testing.assert_array_equal(train.draw_rows(np.arange(3), [0, 7]), train.draw_rows(np.arange(3), [0, 7]))
 
 
 def test_guesses_are_drawn_by_their_confidence_and_true_labels_always(monkeypatch):
@@ -136,8 +134,8 @@ def test_guesses_are_drawn_by_their_confidence_and_true_labels_always(monkeypatc
     expanded(labels_fraction=0.1, label_expansion="pseudo", expansion_params={"penalty": 1.0}, epochs=30)
     train = seen[0][0]
     counts = np.bincount(np.concatenate([rows for _, rows in seen]), minlength=len(train))
-    assert (counts[train.true] == 30).all()
-    np.testing.assert_allclose(counts[~train.true].mean() / 30, train.weights[~train.true].mean(), atol=0.03)
+    assert (counts[train.is_true] == 30).all()
+    np.testing.assert_allclose(counts[~train.is_true].mean() / 30, train.weights[~train.is_true].mean(), atol=0.03)
 
 
 def test_a_checkpoint_of_other_labels_is_refused(tmp_path):

@@ -12,7 +12,7 @@ from torch import nn
 from kinbits import hamming, metrics
 from kinbits.data import LabelSpace
 from kinbits.methods import Batch, Spec, build_method
-from kinbits.training import FeatureSet, PixelSet, Training, train
+from kinbits.training import FeatureSet, PixelSet, TrainingSettings, train
 
 SPACE = LabelSpace(tuple("0123456789"))
 
@@ -78,7 +78,7 @@ def learn(name, bits, images, labels=None, *, seed=0, views=(), texts=None, epoc
     width = None if texts is None else texts.shape[1]
     spec = Spec(bits, images.shape[1], len(images), None if labels is None else SPACE, width, seed)
     method = build_method(name, spec, **params)
-    settings = Training(epochs=epochs, batch_size=batch_size, seed=seed, progress=False, accelerator="cpu")
+    settings = TrainingSettings(epochs=epochs, batch_size=batch_size, seed=seed, progress=False, accelerator="cpu")
     train(method, FeatureSet(images, labels, texts, views), settings)
     return method
 
@@ -132,7 +132,7 @@ def learn_deep(name, bits, images, labels, *, epochs, batch_size=100, seed=0, **
     torch.manual_seed(seed)
     network = Network(images)
     method = build_method(name, Spec(bits, 128, len(images), SPACE, seed=seed), **params)
-    settings = Training(
+    settings = TrainingSettings(
         epochs=epochs, batch_size=batch_size, backbone_lr=1e-3, seed=seed, progress=False, accelerator="cpu"
     )
     train(method, PixelSet(Pixels(images), network, labels=labels), settings)
@@ -171,9 +171,9 @@ def resumed_and_whole(name, spec, data, folder, *, epochs, batch_size, at, **par
     settings = {"epochs": epochs, "batch_size": batch_size, "progress": False, "accelerator": "cpu"}
     torch.manual_seed(0)
     whole = build_method(name, spec, **params)
-    train(whole, FeatureSet(*data), Training(**settings))
+    train(whole, FeatureSet(*data), TrainingSettings(**settings))
     torch.manual_seed(0)
-    kept = Training(**settings, checkpoints=folder)
+    kept = TrainingSettings(**settings, checkpoints=folder)
     with contextlib.suppress(KeyboardInterrupt):
         train(build_method(name, spec, **params), Interrupted(*data, at=at), kept)
     torch.manual_seed(1)  # other initial weights: everything must come from the checkpoint

@@ -6,7 +6,7 @@ from digits import SPACE, Pixels
 from torch import nn
 
 from kinbits.methods import Spec, build_method
-from kinbits.training import PixelSet, Training, train
+from kinbits.training import PixelSet, TrainingSettings, train
 
 
 class MapNetwork(nn.Module):
@@ -33,7 +33,7 @@ def learn_maps(name, bits, images, labels, *, epochs, batch_size=None, seed=0, *
     network = MapNetwork(images)
     spec = Spec(bits, int(np.prod(network.shape)), len(images), SPACE, seed=seed, map_shape=network.shape)
     method = build_method(name, spec, **params)
-    settings = Training(
+    settings = TrainingSettings(
         epochs=epochs, batch_size=batch_size, backbone_lr=1e-3, seed=seed, progress=False, accelerator="cpu"
     )
     train(method, PixelSet(Pixels(images), network, labels=labels), settings)

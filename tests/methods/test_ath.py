@@ -11,7 +11,8 @@ from kinbits.data import LabelSpace
 from kinbits.heads import SpatialAttention
 from kinbits.heads.maps import SpatialGate
 from kinbits.methods import Spec, build_method
-from kinbits.methods.ath import Ath, triplets
+from kinbits.methods.ath import Ath
+from kinbits.methods.blocks import triplets
 from kinbits.training import FeatureSet
 
 SPACE = LabelSpace(tuple("abc"))

@@ -11,7 +11,7 @@ from digits import batch_of, codes, learn, resumed_and_whole, score, unlabelled_
 from kinbits import DataError, UsageError, hamming
 from kinbits.methods import Batch, Spec, build_method
 from kinbits.methods.barlow_twins import cross_correlation
-from kinbits.training import FeatureSet, Training, train
+from kinbits.training import FeatureSet, TrainingSettings, train
 
 FOUR = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])
 PAPER = 0.0051
@@ -164,7 +164,7 @@ def test_a_smaller_last_batch_takes_no_part():
     method, seen = make(dropout=0.2), []
     method.loss = lambda batch, logits: seen.append(len(batch)) or {"none": logits.sum()}
     for size in (20, 200):
-        train(method, vectors, Training(epochs=1, batch_size=size, progress=False, accelerator="cpu"))
+        train(method, vectors, TrainingSettings(epochs=1, batch_size=size, progress=False, accelerator="cpu"))
     assert seen == [20, 20, 50]
 
 

@@ -12,8 +12,8 @@ from kinbits import DataError, UsageError
 from kinbits.data import LabelSpace, Pairs, pairs_from_labels
 from kinbits.methods import Spec, build_method
 from kinbits.methods.bcdh import exact_codes
-from kinbits.methods.blocks.pair_groups import Pool, draw_pairs, given_negatives, mined_negatives
-from kinbits.training import FeatureSet, Training, train
+from kinbits.methods.blocks import Pool, draw_pairs, given_negatives, mined_negatives
+from kinbits.training import FeatureSet, TrainingSettings, train
 
 F = torch.tensor([[0.9, -0.2, 0.6, -0.8], [0.7, 0.3, -0.5, -0.9]])
 SPACE = LabelSpace(tuple("abcd"))
@@ -173,8 +173,7 @@ def test_listed_dissimilar_rows_are_visited_first():
     assert sorted(map(tuple, np.sort(drawn, 1).tolist())) == [(0, 1), (1, 2), (3, 4), (6, 7), (9, 9), (10, 10)]
     listed = given_negatives(pairs, np.array([9, 10, 0]), 2, np.random.default_rng(0))
     assert listed.tolist() == [[10, 9], [9, 10], [0, 0]]
-    data = FeatureSet(np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32))
-    data.pairs = pairs
+    data = FeatureSet(np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32), pairs=pairs)
     groups = make(space=None, pairs=True, rows=12, negatives=2).epoch_rows(0, data)
     assert groups.shape == (6, 4)
     clusters = pairs.clusters[groups.numpy()]
@@ -194,10 +193,9 @@ def test_pairs_alone_teach_what_is_apart():
     below = np.setdiff1d(np.arange(40), upper)
     a, b = np.triu_indices(40, 1)
     similar = np.isin(a, upper) == np.isin(b, upper)
-    data = FeatureSet(images)
-    data.pairs = Pairs(a, b, similar, np.ones(len(a), np.float32), np.full(40, -1))
+    data = FeatureSet(images, pairs=Pairs(a, b, similar, np.ones(len(a), np.float32), np.full(40, -1)))
     method = make(8, None, pairs=True, rows=40, warmup=6, hidden=0)
-    train(method, data, Training(lr=0.05, epochs=12, batch_size=700, progress=False, accelerator="cpu"))
+    train(method, data, TrainingSettings(lr=0.05, epochs=12, batch_size=700, progress=False, accelerator="cpu"))
     with torch.no_grad():
         codes = method.head.encode(torch.from_numpy(images)).float()
     assert float((codes[upper].mean(0) - codes[below].mean(0)).abs().mean()) > 0.7

@@ -10,7 +10,7 @@ from digits import Network, Pixels, batch_of, codes, learn, resumed_and_whole, s
 from kinbits import UsageError, metrics
 from kinbits.methods import Spec, build_method
 from kinbits.methods.bihalf import halves
-from kinbits.training import PixelSet, Training, train
+from kinbits.training import PixelSet, TrainingSettings, train
 
 DRAW = torch.Generator().manual_seed(3)
 FEATURES = torch.rand(7, 5, generator=DRAW)
@@ -125,7 +125,7 @@ def test_a_trained_backbone_is_compared_with_its_unchanged_copy():
     network = Network(images)
     before = [p.detach().clone() for p in network.parameters()]
     data = PixelSet(Pixels(images), network)
-    settings = Training(epochs=2, batch_size=20, backbone_lr=1e-2, progress=False, accelerator="cpu")
+    settings = TrainingSettings(epochs=2, batch_size=20, backbone_lr=1e-2, progress=False, accelerator="cpu")
     train(build_method("bihalf", Spec(8, 128, 60), hidden=8), data, settings)
     assert all(torch.equal(a, b) for a, b in zip(before, data.ema_backbone.parameters(), strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))

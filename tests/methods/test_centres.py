@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kinbits import UsageError
-from kinbits.methods.blocks.centres import hash_centres, spread
+from kinbits.methods.blocks import hash_centres, min_and_mean_distance
 
 
 def draw(classes, bits, kind="auto", seed=0):
@@ -62,7 +62,7 @@ def test_odd_lengths_are_balanced_to_one_bit():
 def test_the_spread_is_the_smallest_and_mean_distance(classes, bits):
     centres = draw(classes, bits, "bernoulli")
     apart = distances(centres) if classes > 1 else np.array([bits])
-    assert spread(centres) == (apart.min(), pytest.approx(apart.mean()))
+    assert min_and_mean_distance(centres) == (apart.min(), pytest.approx(apart.mean()))
 
 
 def test_a_hundred_thousand_centres_are_quick_and_distinct():

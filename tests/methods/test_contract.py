@@ -8,7 +8,7 @@ from kinbits import DataError, HashModel, UsageError, evaluation, fit, open_data
 from kinbits.data import FeatureCache, LabelSpace, split_folder
 from kinbits.heads import MapHead, register_head
 from kinbits.methods import Method, Recipe, Spec
-from kinbits.training import FeatureSet, Training, train
+from kinbits.training import FeatureSet, TrainingSettings, train
 
 
 @register_head("test-map-head")
@@ -60,7 +60,7 @@ def trained(**params):
     spec = Spec(8, 24, 32, LabelSpace(("a", "b")), map_shape=(6, 2, 2))
     method = Triplets(spec, **params)
     maps = np.random.default_rng(0).normal(size=(32, 24)).astype(np.float32) + 5
-    train(method, FeatureSet(maps, np.arange(32) % 2), Training(progress=False, accelerator="cpu"))
+    train(method, FeatureSet(maps, np.arange(32) % 2), TrainingSettings(progress=False, accelerator="cpu"))
     return method
 
 
@@ -102,7 +102,7 @@ def test_a_method_for_maps_is_fitted_saved_and_measured(tmp_path, registered):
     options = {"method": "test-triplets", "bits": 8, "backbone": "convnet-small", "finetune": False}
     model = fit(data, **options, cache=cache, progress=False)
     backbone = model.towers["image"].backbone
-    assert (backbone.name, backbone.features) == ("map:convnet-small", 384 * 16)
+    assert (backbone.name, backbone.feature_dim) == ("map:convnet-small", 384 * 16)
     again = HashModel.from_pretrained(model.save_pretrained(tmp_path / "model"))
     assert again.fingerprint == model.fingerprint
     assert np.array_equal(again.encode(images), model.encode(images))

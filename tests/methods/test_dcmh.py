@@ -12,7 +12,7 @@ from pair_cases import dot
 from kinbits import DataError, UsageError
 from kinbits.data import LabelSpace
 from kinbits.methods import Spec, build_method
-from kinbits.methods.blocks.signs import signs
+from kinbits.methods.blocks import signs
 from kinbits.training import FeatureSet
 
 F = torch.tensor([[0.8, -0.6], [-0.4, 1.2], [0.5, 0.3]])

@@ -10,8 +10,7 @@ from digits import batch_of, deep_score, learn, learn_deep, resumed_and_whole, s
 from kinbits import DataError, UsageError
 from kinbits.data import LabelSpace
 from kinbits.methods import Spec, build_method
-from kinbits.methods.blocks.binary_quadratic import balanced_minimum, flipped_minimum
-from kinbits.methods.blocks.discrete import CodeSums, soft_ratio
+from kinbits.methods.blocks import CodeSums, balanced_minimum, flipped_minimum, similarity_ratio
 from kinbits.methods.ddsh import Ddsh
 from kinbits.training import FeatureSet
 
@@ -242,8 +241,8 @@ def test_a_sample_smaller_than_the_classes_need_holds_each_class_as_often():
 
 def test_soft_ratio_balances_both_kinds_of_pair():
     labels = torch.tensor([0, 0, 1, 2, -1])
-    assert soft_ratio(labels, torch.tensor([0, 2]), 3) == pytest.approx(3 / 5)
-    assert soft_ratio(torch.tensor([0, 0]), torch.tensor([0]), 1) == 1
+    assert similarity_ratio(labels, torch.tensor([0, 2]), 3) == pytest.approx(3 / 5)
+    assert similarity_ratio(torch.tensor([0, 0]), torch.tensor([0]), 1) == 1
 
 
 def test_code_sums_count_only_what_counts():

@@ -10,9 +10,9 @@ from digits import batch_of, learn, resumed_and_whole, score, unlabelled_split
 
 from kinbits import DataError, UsageError
 from kinbits.methods import Spec, build_method
-from kinbits.methods.blocks.distilling import Distilled, certain, noisy_sample
-from kinbits.methods.blocks.neighbours import nearest_points
-from kinbits.methods.blocks.similarity_graph import neighbour_pairs, usual_neighbours
+from kinbits.methods.blocks import DistilledLabels, certain_labels, nearest_points, neighbour_pairs
+from kinbits.methods.blocks.distilling import noisy_sample
+from kinbits.methods.blocks.graphs import default_neighbours
 from kinbits.training import FeatureSet
 
 LARGE = 40.0
@@ -26,7 +26,7 @@ def blobs(rows=90, groups=3, seed=0):
 
 def distilled(n=12, bits=6, p=3, kind="linear", rule="neighbours"):
     generator = torch.Generator().manual_seed(3)
-    made = Distilled(n, bits, p, kind, rule)
+    made = DistilledLabels(n, bits, p, kind, rule)
     groups = torch.randn(3, bits, generator=generator)
     groups[1] = -groups[0]
     made.codes.copy_(torch.tanh(2 * groups[torch.arange(n) % 3] + 0.2 * torch.randn(n, bits, generator=generator)))
@@ -38,7 +38,7 @@ def distilled(n=12, bits=6, p=3, kind="linear", rule="neighbours"):
 def test_kept_labels_are_those_of_the_bayes_classifier():
     eta = torch.linspace(0, 1, 100_001, dtype=torch.float64)
     p = 0.2 + 0.7 * eta
-    labels = certain(p, p.min(), p.max())
+    labels = certain_labels(p, p.min(), p.max())
     assert (float(p.min()), 1 - float(p.max())) == pytest.approx((0.2, 0.1))
     assert float(eta[labels > 0].min()) == pytest.approx(0.5714, abs=1e-4)
     assert float(eta[labels < 0].max()) == pytest.approx(0.3571, abs=1e-4)
@@ -50,7 +50,7 @@ def test_both_forms_of_the_rule_agree():
     p = torch.rand(40, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     low, high = p.amin(1, keepdim=True), p.amax(1, keepdim=True)
     other = (1 - p < (1 - low) / 2).double() - (p < high / 2).double()
-    assert torch.equal(certain(p, low, high).double(), other)
+    assert torch.equal(certain_labels(p, low, high).double(), other)
 
 
 @pytest.mark.parametrize("kind", ["linear", "sigmoid", "calibrated"])
@@ -143,7 +143,7 @@ def test_calibration_finds_the_line_that_made_the_labels():
     rng = np.random.default_rng(0)
     products = torch.from_numpy(rng.uniform(-8, 8, 200_000))
     similar = torch.from_numpy(rng.random(200_000) < 1 / (1 + np.exp(-(6 * products.numpy() / 8 - 2))))
-    made = Distilled(5, 8, 2, "calibrated", "neighbours")
+    made = DistilledLabels(5, 8, 2, "calibrated", "neighbours")
     made.fit(torch.ones(5, 8), (products, similar, torch.full((200_000,), 1 / 200_000)))
     assert made.line.tolist() == pytest.approx([6, -2], abs=0.1)
 
@@ -161,7 +161,7 @@ def test_drawn_pairs_stand_for_all_pairs():
 
 
 def test_neighbours_default_to_a_share_of_the_rows_within_memory():
-    assert [usual_neighbours(n) for n in (5, 200, 5000, 50_000, 10**6)] == [4, 10, 150, 1500, 100]
+    assert [default_neighbours(n) for n in (5, 200, 5000, 50_000, 10**6)] == [4, 10, 150, 1500, 100]
 
 
 def test_the_second_network_starts_afresh_on_distilled_pairs():

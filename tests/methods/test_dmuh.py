@@ -171,10 +171,10 @@ def test_resume_continues_with_the_copy(tmp_path):
     spec = Spec(8, 64, 300, LabelSpace(tuple("0123456789")))
     options = {"epochs": 3, "batch_size": 100, "at": 7}
     resumed, whole = resumed_and_whole("dmuh", spec, (images[:300], labels[:300]), tmp_path, **options)
-    assert "past.layers.weight" in whole
+    assert "ema_head.layers.weight" in whole
     for key, value in whole.items():
         assert torch.equal(resumed[key], value), key
-    assert not torch.equal(whole["past.layers.weight"], whole["head.layers.weight"])
+    assert not torch.equal(whole["ema_head.layers.weight"], whole["head.layers.weight"])
 
 
 def test_a_copy_without_memory_is_training_without_weights():

@@ -13,9 +13,9 @@ from digits import batch_of, learn, resumed_and_whole, score, split, unlabelled_
 from kinbits import DataError, UsageError
 from kinbits._util import neighbours
 from kinbits.methods import Spec, build_method
-from kinbits.methods.blocks import similarity_graph as pairs_module
-from kinbits.methods.blocks.neighbours import nearest
-from kinbits.methods.blocks.similarity_graph import closed, grown_pairs, neighbour_pairs
+from kinbits.methods.blocks import add_similar_pairs, nearest_rows, neighbour_pairs
+from kinbits.methods.blocks import graphs as pairs_module
+from kinbits.methods.blocks.graphs import symmetric_pairs
 from kinbits.training import FeatureSet
 
 H = torch.tensor([[1.0, 1, 1, 1], [1, 1, 1, -1], [1, 1, -1, -1]])
@@ -26,7 +26,7 @@ def graph(n, *ones):
     matrix = np.zeros((n, n), np.int32)
     for i, j in ones:
         matrix[i, j] = 1
-    return closed(sp.csr_array(matrix))
+    return symmetric_pairs(sp.csr_array(matrix))
 
 
 def make(pairs=None, bits=4, **params):
@@ -101,8 +101,8 @@ def off_diagonal(pairs):
 
 def test_growth_in_the_worked_example():
     start = graph(4, (0, 1))
-    assert off_diagonal(grown_pairs(start, FOUR, 0.0, math.inf)) == {(0, 1)}
-    assert off_diagonal(grown_pairs(start, FOUR, 0.0, math.inf, diagonal=False)) == {(0, 1), (1, 2)}
+    assert off_diagonal(add_similar_pairs(start, FOUR, 0.0, math.inf)) == {(0, 1)}
+    assert off_diagonal(add_similar_pairs(start, FOUR, 0.0, math.inf, diagonal=False)) == {(0, 1), (1, 2)}
 
 
 def test_growth_is_the_rule_pair_by_pair_in_blocks_of_any_size(monkeypatch):
@@ -115,13 +115,13 @@ def test_growth_is_the_rule_pair_by_pair_in_blocks_of_any_size(monkeypatch):
     assert 4 < len(wanted) < 253
     for cells in (23, 100, 1 << 23):
         monkeypatch.setattr(pairs_module, "CELLS", cells)
-        assert off_diagonal(grown_pairs(start, codes, -1.5, math.inf)) == wanted
+        assert off_diagonal(add_similar_pairs(start, codes, -1.5, math.inf)) == wanted
 
 
 def test_growth_never_removes_and_infinite_strictness_never_adds():
     codes, start = torch.randn(30, 8), graph(30, (0, 5), (3, 4))
-    assert off_diagonal(grown_pairs(start, codes, math.inf, math.inf)) == {(0, 5), (3, 4)}
-    assert off_diagonal(grown_pairs(start, codes, 0.0, math.inf)) >= {(0, 5), (3, 4)}
+    assert off_diagonal(add_similar_pairs(start, codes, math.inf, math.inf)) == {(0, 5), (3, 4)}
+    assert off_diagonal(add_similar_pairs(start, codes, 0.0, math.inf)) >= {(0, 5), (3, 4)}
 
 
 def test_a_growth_beyond_its_limit_is_not_even_built(monkeypatch):
@@ -129,16 +129,16 @@ def test_a_growth_beyond_its_limit_is_not_even_built(monkeypatch):
     monkeypatch.setattr(pairs_module, "CELLS", 40)  # a row at a time
     inner = pairs_module._at_least
     monkeypatch.setattr(pairs_module, "_at_least", lambda *a: seen.append(1) or inner(*a))
-    assert grown_pairs(start, codes, 0.0, 400) is start
+    assert add_similar_pairs(start, codes, 0.0, 400) is start
     assert len(seen) == 11  # ten rows are 400 pairs, the eleventh exceeds them
-    assert grown_pairs(start, codes, 0.0, 1600).nnz == 1600
+    assert add_similar_pairs(start, codes, 0.0, 1600).nnz == 1600
 
 
 def test_above_the_limit_the_best_pairs_of_each_row_are_kept(monkeypatch):
     monkeypatch.setattr(pairs_module, "EXACT_ROWS", 10)
     monkeypatch.setattr(pairs_module, "MOST", 60)
     codes = torch.randn(20, 8, generator=torch.Generator().manual_seed(0))
-    near = off_diagonal(grown_pairs(graph(20), codes, -100.0, math.inf))
+    near = off_diagonal(add_similar_pairs(graph(20), codes, -100.0, math.inf))
     best = (codes @ codes.T).topk(3, dim=1).indices.tolist()
     assert near == {(min(i, j), max(i, j)) for i in range(20) for j in best[i] if i != j}
 
@@ -153,7 +153,7 @@ def test_a_pair_costs_a_few_bytes_also_while_graphs_are_joined(monkeypatch):
     first = neighbour_pairs(near, 0, "nn")
     built = tracemalloc.get_traced_memory()[1]
     tracemalloc.reset_peak()
-    grown = grown_pairs(first, codes, 0.5, np.inf)
+    grown = add_similar_pairs(first, codes, 0.5, np.inf)
     joined = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert grown.nnz > 1.5 * first.nnz
@@ -166,7 +166,7 @@ def test_a_pair_costs_a_few_bytes_also_while_graphs_are_joined(monkeypatch):
 def test_neighbours_are_the_brute_force_ones_and_start_with_the_row():
     points = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32) + 100
     points[7] = points[3]
-    found = nearest(FeatureSet(points), 6)
+    found = nearest_rows(FeatureSet(points), 6)
     distances = ((points[:, None] - points[None]) ** 2).sum(2)
     assert (found[:, 0] == np.arange(60)).all()
     for row in range(60):
@@ -175,18 +175,18 @@ def test_neighbours_are_the_brute_force_ones_and_start_with_the_row():
 
 
 def test_copies_of_one_image_find_themselves():
-    assert (nearest(FeatureSet(np.ones((9, 3), np.float32)), 2)[:, 0] == np.arange(9)).all()
+    assert (nearest_rows(FeatureSet(np.ones((9, 3), np.float32)), 2)[:, 0] == np.arange(9)).all()
 
 
 def test_beyond_many_rows_inverted_lists_find_nearly_all_and_fill_up_with_the_row_itself(monkeypatch):
     points = np.random.default_rng(0).normal(size=(3000, 6)).astype(np.float32)
-    exact = nearest(FeatureSet(points), 11)
+    exact = nearest_rows(FeatureSet(points), 11)
     monkeypatch.setattr(neighbours, "EXACT_ROWS", 100)
-    found = nearest(FeatureSet(points), 11)
+    found = nearest_rows(FeatureSet(points), 11)
     assert (found[:, 0] == np.arange(3000)).all()
     assert np.mean([len(set(a) & set(b)) / 11 for a, b in zip(exact, found, strict=True)]) > 0.95
     monkeypatch.setattr(neighbours, "LISTS_READ", 1)
-    short = nearest(FeatureSet(points), 200)  # a list holds 14 on average
+    short = nearest_rows(FeatureSet(points), 200)  # a list holds 14 on average
     assert short.min() == 0
     assert (short[5] == 5).sum() > 100
 
@@ -194,7 +194,7 @@ def test_beyond_many_rows_inverted_lists_find_nearly_all_and_fill_up_with_the_ro
 @pytest.mark.parametrize("init", ["both", "nn", "union", "inter"])
 def test_first_graphs_are_their_definitions(init):
     points = np.random.default_rng(5).normal(size=(40, 3)).astype(np.float32)
-    near = nearest(FeatureSet(points), 7)
+    near = nearest_rows(FeatureSet(points), 7)
     first = [set(row.tolist()) for row in near]
     second = []
     for i in range(40):
@@ -217,7 +217,7 @@ def test_first_graphs_are_their_definitions(init):
 )
 def test_first_graphs_on_digits_are_as_pure_as_published(init, per_row, precision):
     _, (x, y) = unlabelled_split()
-    made = neighbour_pairs(nearest(FeatureSet(x), 51), 50, init)
+    made = neighbour_pairs(nearest_rows(FeatureSet(x), 51), 50, init)
     rows, columns = made.nonzero()
     apart = rows != columns
     assert (y[rows] == y[columns])[apart].mean() == pytest.approx(precision, abs=0.02)

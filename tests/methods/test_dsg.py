@@ -11,15 +11,14 @@ from torch import nn
 
 from kinbits import DataError, UsageError
 from kinbits.methods import Spec, build_method
+from kinbits.methods.blocks import FeatureDistances, SplitNormal, cluster_rows
 from kinbits.methods.blocks import clusters as clusters_module
 from kinbits.methods.blocks import distances as distances_module
-from kinbits.methods.blocks.clusters import cluster
-from kinbits.methods.blocks.distances import Bell, Distances
-from kinbits.training import FeatureSet, PixelSet, Training, train
+from kinbits.training import FeatureSet, PixelSet, TrainingSettings, train
 
 H = torch.tensor([[1.0, 1, 1, 1], [1, 1, 1, -1], [-1, -1, 1, 1]])
 LARGE = 40.0
-WORKED = Bell(0.3, 0.1, 0.1)
+WORKED = SplitNormal(0.3, 0.1, 0.1)
 
 
 def blobs(rows=90, groups=3, seed=0):
@@ -111,7 +110,7 @@ def test_the_bell_is_that_of_the_mirrored_halves():
     d = torch.from_numpy(
         np.concatenate([0.5 - abs(rng.normal(0, 0.1, 50_000)), 0.5 + abs(rng.normal(0, 0.05, 50_000))])
     )
-    bell = Bell.of(d)
+    bell = SplitNormal.fit(d)
     assert bell.mode == pytest.approx(0.5, abs=0.011)
     below, above = d[d <= bell.mode], d[d > bell.mode]
     assert bell.left == pytest.approx(float((below - bell.mode).square().mean()) ** 0.5)
@@ -119,13 +118,13 @@ def test_the_bell_is_that_of_the_mirrored_halves():
 
 
 def test_equal_distances_make_a_narrow_bell_not_a_division_by_zero():
-    confidence = Bell.of(torch.full((100,), 0.4)).confidence(torch.tensor([0.0, 0.4, 1.0]), 0.4)
+    confidence = SplitNormal.fit(torch.full((100,), 0.4)).confidence(torch.tensor([0.0, 0.4, 1.0]), 0.4)
     assert torch.isfinite(confidence).all()
 
 
 def test_a_sample_of_rows_gives_nearly_the_distances_of_all(monkeypatch):
     images = blobs(600)
-    distances = Distances(6, centre=True)
+    distances = FeatureDistances(6, centre=True)
     data = FeatureSet(images)
     distances.prepare(data)
     whole = distances.sample(data, np.random.default_rng(0))
@@ -150,10 +149,10 @@ def test_clusters_are_found_on_a_sample_and_reach_every_row(kind, monkeypatch):
     if kind == "spectral":
         monkeypatch.setattr(clusters_module, "SPECTRAL_ROWS", 100)
     points = lambda rows: [torch.from_numpy(images if rows is None else images[rows])]  # noqa: E731
-    found = cluster(points, 300, 3, kind, np.random.default_rng(0))
+    found = cluster_rows(points, 300, 3, kind, np.random.default_rng(0))
     assert all(np.bincount(found[start::3], minlength=3).max() > 95 for start in range(3))
     assert len(np.unique(found)) == 3
-    assert np.array_equal(found, cluster(points, 300, 3, kind, np.random.default_rng(0)))
+    assert np.array_equal(found, cluster_rows(points, 300, 3, kind, np.random.default_rng(0)))
 
 
 class Halved(nn.Module):
@@ -183,7 +182,7 @@ def test_a_trained_backbone_is_judged_by_its_features_before_training():
     torch.manual_seed(0)
     data = PixelSet(Grey(images), Halved())
     method = build_method("dsg", Spec(8, 6, 60), clusters=3)
-    train(method, data, Training(epochs=1, batch_size=30, backbone_lr=0.1, progress=False, accelerator="cpu"))
+    train(method, data, TrainingSettings(epochs=1, batch_size=30, backbone_lr=0.1, progress=False, accelerator="cpu"))
     batch = data.batch(np.arange(60), [0])
     kept = method.distances.among(batch)
     method.distances.kept = None

@@ -10,9 +10,9 @@ from digits import Network, Pixels, batch_of, codes, resumed_and_whole, split
 from kinbits import DataError, UsageError, metrics
 from kinbits.data import LabelSpace
 from kinbits.methods import Batch, Spec, build_method, dsrh
-from kinbits.methods.blocks.lists import LabelLists
-from kinbits.methods.dsrh import list_loss, shared
-from kinbits.training import FeatureSet, PixelSet, Training, train
+from kinbits.methods.blocks import LabelLists, shared_labels
+from kinbits.methods.dsrh import list_loss
+from kinbits.training import FeatureSet, PixelSet, TrainingSettings, train
 
 SETS = LabelSpace(tuple("abcde"), multi=True)
 QUERY = torch.tensor([0.9, 0.8, -0.7, 0.6])
@@ -208,7 +208,9 @@ def learn_overlaid(name, data, *, seed, **params):
     space = LabelSpace(tuple("0123456789"), multi=True)
     method = build_method(name, Spec(32, 128, len(data[0]), space, seed=seed), **params)
     epochs = None if name == "lsh" else 20
-    settings = Training(epochs=epochs, backbone_lr=1e-3, batch_size=64, seed=seed, progress=False, accelerator="cpu")
+    settings = TrainingSettings(
+        epochs=epochs, backbone_lr=1e-3, batch_size=64, seed=seed, progress=False, accelerator="cpu"
+    )
     train(method, PixelSet(Pixels(data[0]), network, labels=data[1]), settings)
     return method, network.eval()
 
@@ -235,4 +237,4 @@ def test_rows_of_a_batch_tell_an_image_from_its_double():
     apart = make().loss(Batch(torch.tensor([0, 1, 2]), torch.zeros(3, 1), labels), logits)["ranking"]
     double = make().loss(Batch(torch.tensor([0, 0, 2]), torch.zeros(3, 1), labels), logits)["ranking"]
     assert float(apart) > 0 == float(double)
-    assert shared(labels).tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert shared_labels(labels).tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]

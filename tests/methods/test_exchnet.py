@@ -12,10 +12,9 @@ from kinbits import DataError, UsageError
 from kinbits.data import LabelSpace
 from kinbits.heads import PartAttention
 from kinbits.methods import Spec, build_method
-from kinbits.methods.base import similar
-from kinbits.methods.blocks.asymmetric import over_alike
+from kinbits.methods.blocks import similar, sum_over_similar
 from kinbits.methods.exchnet import channel_overlap, mean_hellinger, spatial_overlap
-from kinbits.training import FeatureSet, Training, train
+from kinbits.training import FeatureSet, TrainingSettings, train
 
 MAP = (6, 2, 2)
 SPACE = LabelSpace(tuple("abc"))
@@ -126,7 +125,7 @@ def test_sums_of_classes_are_the_product_with_all_pairs():
     generator = torch.Generator().manual_seed(0)
     labels, others = (torch.randint(-1, 6, (n,), generator=generator) for n in (50, 80))
     values = torch.randn(80, 7, generator=generator)
-    assert torch.allclose(over_alike(labels, others, values, 6), similar(labels, others) @ values, atol=1e-5)
+    assert torch.allclose(sum_over_similar(labels, others, values, 6), similar(labels, others) @ values, atol=1e-5)
 
 
 def test_a_part_is_what_weighing_the_map_first_would_give():
@@ -220,7 +219,7 @@ def test_a_class_with_one_image_and_unlabelled_rows_are_learned_around():
     maps = (np.repeat(np.eye(6)[labels], 4, axis=1) + np.random.default_rng(0).normal(size=(60, 24))).astype(np.float32)
     torch.manual_seed(0)
     method = build_method("exchnet", Spec(8, 24, 60, SPACE, map_shape=MAP), parts=2, width=8)
-    train(method, FeatureSet(maps, labels), Training(epochs=6, progress=False, accelerator="cpu"))
+    train(method, FeatureSet(maps, labels), TrainingSettings(epochs=6, progress=False, accelerator="cpu"))
     assert method.anchored.all()
     assert torch.isfinite(method.anchors).all()
     own = method.eval().head.encode(torch.from_numpy(maps))

@@ -10,7 +10,7 @@ from pair_cases import CASES, ONE_KIND, U, Y, dot, mean_over_pairs, space_of
 from kinbits import UsageError
 from kinbits.data import LabelSpace
 from kinbits.methods import Spec, build_method
-from kinbits.methods.blocks.pairwise import balance
+from kinbits.methods.blocks import balanced_weights
 
 SPACE = LabelSpace(tuple("abcd"))
 
@@ -55,7 +55,7 @@ def test_a_batch_with_one_kind_of_pair_is_finite(labels):
 
 def test_rare_positives_weigh_as_much_as_all_others():
     same = torch.eye(10)
-    weights = balance(same, torch.ones(10, 10))
+    weights = balanced_weights(same, torch.ones(10, 10))
     assert float((weights * same).sum()) == pytest.approx(float((weights * (1 - same)).sum()), rel=1e-5)
 
 

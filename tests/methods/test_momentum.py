@@ -10,7 +10,7 @@ from torch import nn
 
 from kinbits.heads import Linear
 from kinbits.methods import Method, Recipe, Spec, ema_copy, update_ema
-from kinbits.training import FeatureSet, PixelSet, Training, train
+from kinbits.training import FeatureSet, PixelSet, TrainingSettings, train
 
 ROWS = 60
 IMAGES = np.random.default_rng(0).random((ROWS, 64)).astype(np.float32)
@@ -40,7 +40,7 @@ def run(ema_decay, network=None, **more):
     network = network or Network(IMAGES)
     method = Remembers(Spec(8, 128, ROWS), ema_decay)
     data = PixelSet(Pixels(IMAGES), network)
-    train(method, data, Training(progress=False, accelerator="cpu", **more))
+    train(method, data, TrainingSettings(progress=False, accelerator="cpu", **more))
     return method, data
 
 
@@ -127,10 +127,10 @@ def test_a_resumed_run_has_the_copy_of_the_unbroken_one(tmp_path):
     stopped.load_state_dict(method.state_dict())
     settings = {"epochs": 4, "progress": False, "accelerator": "cpu", "checkpoints": tmp_path}
     with pytest.raises(KeyboardInterrupt):
-        train(stopped, PixelSet(Pixels(IMAGES), copy.deepcopy(network)), Training(**settings))
+        train(stopped, PixelSet(Pixels(IMAGES), copy.deepcopy(network)), TrainingSettings(**settings))
     torch.manual_seed(1)
     again = PixelSet(Pixels(IMAGES), Network(IMAGES))
-    train(Remembers(Spec(8, 128, ROWS), 0.9), again, Training(**settings, resume=True))
+    train(Remembers(Spec(8, 128, ROWS), 0.9), again, TrainingSettings(**settings, resume=True))
     for key, value in whole.ema_backbone.state_dict().items():
         assert torch.equal(again.ema_backbone.state_dict()[key], value), key
 
@@ -153,7 +153,7 @@ def test_no_epoch_is_chosen_or_stopped_after_before_the_code_is_complete():
     features = np.eye(3, 8, dtype=np.float32)[labels]
     method = Unfinished(Spec(8, 8, ROWS), None)
     held = FeatureSet(features[:12], labels[:12])
-    settings = Training(epochs=9, validation=0.2, patience=1, lr=1e-9, progress=False, accelerator="cpu")
+    settings = TrainingSettings(epochs=9, validation=0.2, patience=1, lr=1e-9, progress=False, accelerator="cpu")
     history = train(method, FeatureSet(features, labels), settings, held)
     assert ["validation" in record for record in history.epochs] == [False, False, True, True]
     assert history.best_epoch == 2

@@ -10,8 +10,9 @@ from digits import SPACE, batch_of, deep_score, learn, learn_deep, resumed_and_w
 from kinbits import DataError, HashModel, UsageError, fit, open_dataset
 from kinbits.heads import Linear, Merged, build_head
 from kinbits.methods import Spec, build_method
-from kinbits.methods.blocks.merging import correlation, dead_first, importance, lengths, matching, merge_matrix, scores
-from kinbits.training import FeatureSet, Training, train
+from kinbits.methods.blocks import bit_correlation, greedy_matching, importance, merge_matrix, redundancy_scores
+from kinbits.methods.blocks.merging import code_lengths, constant_bits_first
+from kinbits.training import FeatureSet, TrainingSettings, train
 
 CODES = torch.tensor([[1.0, 1, 1, -1], [1, 1, -1, 1], [-1, -1, 1, 1], [-1, -1, -1, -1]])
 SAME = torch.block_diag(torch.ones(2, 2), torch.ones(2, 2))
@@ -36,7 +37,7 @@ def test_worked_redundancy():
     assert alone.tolist() == pytest.approx([0.277778, 0.277778, -0.092593, -0.092593], abs=1e-6)
     wanted = {pair: -0.018519 for pair in itertools.combinations(range(4), 2)} | {(0, 1): 0.611111, (2, 3): 0.018519}
     assert {pair: float(table[pair]) for pair in wanted} == pytest.approx(wanted, abs=1e-6)
-    assert matching(table, 1) == [(0, 1)]
+    assert greedy_matching(table, 1) == [(0, 1)]
 
 
 def lost(codes, same, bits):
@@ -63,7 +64,7 @@ def test_the_graph_is_what_dropping_bits_costs():
 
 def test_bits_are_merged_once_at_most():
     table = torch.tensor([[0, 9, 8, 1], [9, 0, 2, 3], [8, 2, 0, 4], [1, 3, 4, 0.0]])
-    assert matching(table, 2) == [(0, 1), (2, 3)]
+    assert greedy_matching(table, 2) == [(0, 1), (2, 3)]
 
 
 def test_merging_twins_keeps_their_sign_and_all_other_bits():
@@ -77,25 +78,25 @@ def test_merging_twins_keeps_their_sign_and_all_other_bits():
 def test_a_bit_that_never_changes_is_merged_first_and_leaves_its_place():
     codes = torch.cat([CODES, torch.ones(4, 1)], 1)
     table = importance(codes, SAME)[1]
-    (pair,) = matching(dead_first(table, codes), 1)
+    (pair,) = greedy_matching(constant_bits_first(table, codes), 1)
     assert 4 in pair
     matrix = merge_matrix([pair], codes)
     assert matrix[4].tolist() == [0] * 4
     assert matrix[pair[0], 3] == 1
-    assert torch.isfinite(correlation(codes)).all()
-    assert (correlation(codes)[4] == 1).all()
+    assert torch.isfinite(bit_correlation(codes)).all()
+    assert (bit_correlation(codes)[4] == 1).all()
 
 
 @pytest.mark.parametrize("same", [torch.ones(4, 4), torch.eye(4)])
 def test_without_both_kinds_of_pairs_the_graph_is_correlation(same):
-    found = scores("redundancy", CODES, same, np.random.default_rng(0))
-    torch.testing.assert_close(found, correlation(CODES).abs())
+    found = redundancy_scores("redundancy", CODES, same, np.random.default_rng(0))
+    torch.testing.assert_close(found, bit_correlation(CODES).abs())
 
 
 def test_lengths_fall_in_equal_steps():
-    assert lengths(24, 12, 2) == [24, 18, 12]
-    assert lengths(26, 13, 2) == [26, 20, 13]
-    assert lengths(64, 16, 3) == [64, 48, 32, 16]
+    assert code_lengths(24, 12, 2) == [24, 18, 12]
+    assert code_lengths(26, 13, 2) == [26, 20, 13]
+    assert code_lengths(64, 16, 3) == [64, 48, 32, 16]
 
 
 @pytest.mark.parametrize(
@@ -176,7 +177,7 @@ def test_the_graph_is_summed_up_while_a_layer_is_active(active, passes):
     seen = []
     end = method.end_epoch
     method.end_epoch = lambda epoch, train: (end(epoch, train), seen.append((method.head.width, data.passes)))
-    train(method, data, Training(epochs=8, progress=False, accelerator="cpu"))
+    train(method, data, TrainingSettings(epochs=8, progress=False, accelerator="cpu"))
     assert [width for width, _ in seen] == [16, 16, 16, 12, 12, 8, 8, 8]
     assert seen[-1][1] - seen[0][1] == passes
     assert method.codes_ready
@@ -210,7 +211,7 @@ def test_only_epochs_with_the_final_length_are_validated():
     queries, _, _ = split()
     method = build_method("nmlayer", Spec(8, 64, 300, SPACE))
     held = FeatureSet(queries[0], queries[1])
-    settings = Training(epochs=8, validation=0.2, patience=1, progress=False, accelerator="cpu")
+    settings = TrainingSettings(epochs=8, validation=0.2, patience=1, progress=False, accelerator="cpu")
     history = train(method, digits_set(), settings, held)
     assert ["validation" in record for record in history.epochs[:6]] == [False] * 5 + [True]
     assert history.best_epoch >= 5
@@ -234,7 +235,11 @@ def test_rows_without_labels_are_no_reason_to_merge():
     _, (images, _), _ = split()
     method = build_method("nmlayer", Spec(8, 64, 300, SPACE))
     with pytest.raises(DataError, match="no training row has"):
-        train(method, FeatureSet(images[:300], np.full(300, -1)), Training(epochs=2, progress=False, accelerator="cpu"))
+        train(
+            method,
+            FeatureSet(images[:300], np.full(300, -1)),
+            TrainingSettings(epochs=2, progress=False, accelerator="cpu"),
+        )
 
 
 def test_digits_on_frozen_pixels_beats_itq():
@@ -257,7 +262,7 @@ def test_the_graph_finds_alike_bits_without_looking_for_them(monkeypatch):
     found = {"redundancy": [], "random": []}
 
     def watched(pairs, codes):
-        values = correlation(codes).abs()
+        values = bit_correlation(codes).abs()
         found[kind].extend(float(values[pair]) for pair in pairs)
         return merge_matrix(pairs, codes)
 

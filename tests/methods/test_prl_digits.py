@@ -11,7 +11,7 @@ from kinbits.labelling.graph import indegree, nearest, unit_rows
 from kinbits.labelling.labels import partial_labels
 from kinbits.labelling.prl import Nodes
 from kinbits.methods import Spec, build_method
-from kinbits.training import FeatureSet, Training, train
+from kinbits.training import FeatureSet, TrainingSettings, train
 
 
 @cache
@@ -107,7 +107,7 @@ def test_codes_learned_from_enlarged_labels_rank_better_than_from_the_few():
             part = FeatureSet(data()[0][rows], labels[rows])
             part.weights = None if found is None else found.weights[rows]
             method = build_method("greedyhash", Spec(32, 64, len(rows), digits.SPACE, seed=seed))
-            train(method, part, Training(epochs=60, seed=seed, progress=False, accelerator="cpu"))
+            train(method, part, TrainingSettings(epochs=60, seed=seed, progress=False, accelerator="cpu"))
             each.append(digits.score(method, queries, database))
         scores[choice] = np.mean(each)
     print(scores)

@@ -7,7 +7,7 @@ from digits import learn, score, split
 
 from kinbits import DataError, UsageError
 from kinbits.methods import Spec, build_method
-from kinbits.methods.blocks.projection import random_rotation
+from kinbits.methods.blocks import random_rotation
 
 NAMES = ("lsh", "pca", "pca-rotation", "itq")
 

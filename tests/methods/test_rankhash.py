@@ -13,8 +13,8 @@ import kinbits
 from kinbits import DataError, HashModel, UsageError, hamming
 from kinbits.heads import Decoder, Mlp
 from kinbits.methods import Spec, build_method
-from kinbits.methods.blocks import ranks as ranks
-from kinbits.methods.blocks.ranks import listwise, neighbours_within, pairwise
+from kinbits.methods.blocks import listwise_loss, neighbours_within, pairwise_hinge
+from kinbits.methods.blocks import ranking as ranks
 from kinbits.training import FeatureSet
 
 POINTS = torch.tensor([[0.0, 0], [1, 0], [0, 2], [3, 3]])
@@ -46,7 +46,9 @@ def test_the_worked_losses_of_four_points():
 def test_the_worked_losses_of_one_query(distances, temperature, wanted):
     near = torch.tensor([[True, True, False, False]])
     everything = torch.ones(1, 4, dtype=torch.bool)
-    assert float(listwise(torch.tensor([distances]), near, everything, temperature)) == pytest.approx(wanted, abs=1e-4)
+    assert float(listwise_loss(torch.tensor([distances]), near, everything, temperature)) == pytest.approx(
+        wanted, abs=1e-4
+    )
 
 
 @pytest.mark.parametrize("targets", [1, 3])
@@ -73,7 +75,7 @@ def test_the_pairwise_loss_is_the_hinge_over_pairs_of_a_near_and_a_far_row(monke
         return drawn[-1]
 
     monkeypatch.setattr(ranks.torch, "multinomial", recorded)
-    found = pairwise(distances, near, others, 2.0, 5)
+    found = pairwise_hinge(distances, near, others, 2.0, 5)
     for i in range(9):
         pairs = list(zip(drawn[0][i].tolist(), drawn[1][i].tolist(), strict=True))
         assert all(near[i, j] and not near[i, far] and far != i for j, far in pairs)

@@ -14,7 +14,7 @@ from kinbits.heads import VladHead, build_head
 from kinbits.heads.vlad import Vlad
 from kinbits.methods import Spec, build_method
 from kinbits.methods.rv_ssdh import k_means
-from kinbits.training import FeatureSet, PixelSet, Training, train
+from kinbits.training import FeatureSet, PixelSet, TrainingSettings, train
 
 SHAPE = (6, 2, 2)
 
@@ -98,7 +98,7 @@ def test_frozen_centres_are_kept_and_saved_but_not_learned():
     assert len(list(learned.head.vlad.parameters())) == 3
     assert frozen.state_dict().keys() == learned.state_dict().keys()
     before = frozen.head.vlad.centres.clone()
-    train(frozen, FeatureSet(maps(), np.arange(30) % 3), Training(epochs=2, progress=False, accelerator="cpu"))
+    train(frozen, FeatureSet(maps(), np.arange(30) % 3), TrainingSettings(epochs=2, progress=False, accelerator="cpu"))
     assert torch.equal(frozen.head.vlad.centres, before)
 
 
@@ -188,7 +188,9 @@ def learn_maps(name, images, labels, *, seed, epochs=15, **params):
     network = Convolutions(pooled=name == "ssdh")
     width, shape = (32, None) if name == "ssdh" else (512, (32, 4, 4))
     method = build_method(name, Spec(16, width, len(images), SPACE, seed=seed, map_shape=shape), **params)
-    settings = Training(epochs=epochs, backbone_lr=1e-3, batch_size=50, seed=seed, progress=False, accelerator="cpu")
+    settings = TrainingSettings(
+        epochs=epochs, backbone_lr=1e-3, batch_size=50, seed=seed, progress=False, accelerator="cpu"
+    )
     train(method, PixelSet(Pixels(images), network, labels=labels), settings)
     return method, network.eval()
 

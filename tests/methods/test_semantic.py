@@ -7,7 +7,7 @@ import pytest
 
 from kinbits import UsageError
 from kinbits.methods import semantic_centres
-from kinbits.methods.blocks.centres import hash_centres, spread
+from kinbits.methods.blocks import hash_centres, min_and_mean_distance
 from kinbits.methods.blocks.semantic import _Search, gilbert_varshamov, mismatch, separated
 
 GROUPS = np.arange(16) // 4
@@ -39,8 +39,8 @@ def test_the_mismatch_is_the_worked_number():
 def test_centres_are_moved_apart(bits, classes, distance):
     rng = np.random.default_rng(0)
     coins = hash_centres(classes, bits, rng, kind="bernoulli")
-    assert spread(coins)[0] < distance
-    assert spread(separated(coins, distance, rng))[0] >= distance
+    assert min_and_mean_distance(coins)[0] < distance
+    assert min_and_mean_distance(separated(coins, distance, rng))[0] >= distance
 
 
 @pytest.mark.parametrize(("bits", "classes"), [(16, 16), (13, 20), (32, 100)])
@@ -50,13 +50,13 @@ def test_every_step_lowers_the_mismatch_and_keeps_the_distance(bits, classes, mo
 
     def watched(search, row):
         flips = improve(search, row)
-        seen.append((mismatch(search.S, search.H), spread(search.H)[0]))
+        seen.append((mismatch(search.S, search.H), min_and_mean_distance(search.H)[0]))
         return flips
 
     monkeypatch.setattr(_Search, "_improve", watched)
     rng = np.random.default_rng(0)
     start = hash_centres(classes, bits, rng)
-    least = spread(start)[0]
+    least = min_and_mean_distance(start)[0]
     _Search(S, start, bits - 2 * least).run(rng)
     values = [mismatch(S, start), *(value for value, _ in seen)]
     assert all(after <= before + 1e-12 for before, after in itertools.pairwise(values))
@@ -71,14 +71,14 @@ def test_no_flip_of_one_or_two_bits_of_any_centre_improves_the_result():
     for row, one, other in itertools.product(range(8), range(bits), range(bits)):
         moved = centres.copy()
         moved[row, list({one, other})] *= -1
-        if spread(moved)[0] >= distance:
+        if min_and_mean_distance(moved)[0] >= distance:
             assert mismatch(S, moved) >= reached - 1e-9
 
 
 @pytest.mark.parametrize("bits", [16, 32])
 def test_related_classes_get_nearer_codes_than_hadamard_rows_have(bits):
     centres = semantic_centres(TREE, bits)
-    assert spread(centres)[0] >= gilbert_varshamov(16, bits)
+    assert min_and_mean_distance(centres)[0] >= gilbert_varshamov(16, bits)
     assert mismatch(TREE, centres) < 0.6 * mismatch(TREE, hash_centres(16, bits, np.random.default_rng(0)))
     products = centres.astype(int) @ centres.T
     same = (GROUPS[:, None] == GROUPS) & ~np.eye(16, dtype=bool)
@@ -87,8 +87,8 @@ def test_related_classes_get_nearer_codes_than_hadamard_rows_have(bits):
 
 def test_without_a_distance_the_classes_of_a_perfect_tree_coincide():
     tree = np.where(GROUPS[:, None] == GROUPS, 1.0, -1 / 3)
-    assert spread(semantic_centres(tree, 16, distance=0))[0] == 0
-    assert spread(semantic_centres(tree, 16))[0] >= 1
+    assert min_and_mean_distance(semantic_centres(tree, 16, distance=0))[0] == 0
+    assert min_and_mean_distance(semantic_centres(tree, 16))[0] >= 1
 
 
 def test_more_restarts_are_never_worse():
@@ -127,5 +127,5 @@ def test_a_thousand_classes_take_minutes():
     groups = np.arange(1000) // 10
     S = np.where(np.eye(1000), 1.0, np.where(groups[:, None] == groups, 0.6, -0.1))
     centres = semantic_centres(S, 32, restarts=1)
-    assert spread(centres)[0] >= 7
+    assert min_and_mean_distance(centres)[0] >= 7
     assert mismatch(S, centres) < mismatch(S, hash_centres(1000, 32, np.random.default_rng(0)))

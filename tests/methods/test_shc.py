@@ -14,9 +14,9 @@ from tree import GROUPS, learn, scores, split
 from kinbits import DataError, UsageError
 from kinbits.data import LabelSpace
 from kinbits.methods import Spec, build_method
-from kinbits.methods.blocks.centres import spread
+from kinbits.methods.blocks import min_and_mean_distance
 from kinbits.methods.shc import confusion, similarity_of
-from kinbits.training import FeatureSet, Training, train
+from kinbits.training import FeatureSet, TrainingSettings, train
 
 
 @pytest.mark.parametrize("mask", ["true", "predicted"])
@@ -82,20 +82,22 @@ def test_the_classifier_finds_the_groups_of_the_tree():
     similarity = method.similarity.numpy()
     same = GROUPS[:, None] == GROUPS
     assert similarity[same & ~np.eye(16, dtype=bool)].mean() > similarity[~same].mean() + 0.4
-    assert spread(method.centres.numpy())[0] >= 5
+    assert min_and_mean_distance(method.centres.numpy())[0] >= 5
 
 
 def test_a_class_without_images_is_named():
     points, labels = split()[0]
     method = build_method("shc", Spec(16, 32, 40, LabelSpace(("cat", "dog", "emu"))))
     with pytest.raises(DataError, match=r"1 classes have no training image, e.g. 'emu'.*use csq"):
-        train(method, FeatureSet(points[:80], labels[:80]), Training(epochs=1, progress=False, accelerator="cpu"))
+        train(
+            method, FeatureSet(points[:80], labels[:80]), TrainingSettings(epochs=1, progress=False, accelerator="cpu")
+        )
 
 
 def test_a_class_with_one_image_is_learned():
     points, labels = split()[0]
     method = build_method("shc", Spec(16, 32, 41, LabelSpace(("cat", "dog", "emu"))))
-    train(method, FeatureSet(points[:81], labels[:81]), Training(epochs=1, progress=False, accelerator="cpu"))
+    train(method, FeatureSet(points[:81], labels[:81]), TrainingSettings(epochs=1, progress=False, accelerator="cpu"))
     assert torch.isfinite(method.similarity).all()
 
 

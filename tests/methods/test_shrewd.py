@@ -11,7 +11,7 @@ from tree import GROUPS, SPACE, learn, scores, split
 from kinbits import DataError, UsageError, hamming
 from kinbits.data import LabelSpace
 from kinbits.methods import Spec, build_method
-from kinbits.methods.blocks.label_distances import label_distances
+from kinbits.methods.blocks import label_distances
 from kinbits.methods.shrewd import divergence
 
 Z = torch.tensor([[0.0, 0], [1, 0], [1, 1]])

@@ -9,7 +9,7 @@ from digits import batch_of, deep_score, learn, learn_deep, score, split
 from kinbits import UsageError
 from kinbits.data import LabelSpace
 from kinbits.methods import Spec, build_method
-from kinbits.methods.blocks.latent import classification, firing, spread
+from kinbits.methods.blocks import imbalance, label_cross_entropy, saturation
 from kinbits.training import FeatureSet
 
 A = torch.tensor([[0.9, 0.1, 0.8, 0.6], [0.2, 0.4, 0.7, 0.9]])
@@ -21,9 +21,9 @@ def make(classes="ab", bits=4, multi=False, **params):
 
 
 def test_worked_terms():
-    assert float(spread(A)) == pytest.approx(0.09, abs=1e-6)
-    assert float(firing(A)) == pytest.approx(0.00625, abs=1e-6)
-    assert float(classification(SCORES, torch.tensor([0, 1]))) == pytest.approx(0.313262, abs=1e-6)
+    assert float(saturation(A)) == pytest.approx(0.09, abs=1e-6)
+    assert float(imbalance(A)) == pytest.approx(0.00625, abs=1e-6)
+    assert float(label_cross_entropy(SCORES, torch.tensor([0, 1]))) == pytest.approx(0.313262, abs=1e-6)
 
 
 @pytest.mark.parametrize(("weight", "wanted"), [(1.0, 0.229512), (0.5, 0.271387)])
@@ -42,8 +42,8 @@ def test_the_default_weights_are_those_of_the_released_layers():
 
 def test_binary_activations_are_as_far_from_the_middle_as_can_be():
     bits = torch.tensor([[1.0, 0, 1, 0], [0, 0, 1, 1]])
-    assert float(spread(bits)) == 0.25
-    assert float(firing(bits)) == 0
+    assert float(saturation(bits)) == 0.25
+    assert float(imbalance(bits)) == 0
 
 
 def test_the_quantization_term_pushes_away_from_the_middle_and_is_flat_there():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kinbits import UsageError
-from kinbits.methods.blocks.targets import binary_targets
+from kinbits.methods.blocks import binary_targets
 
 
 def smallest_distance(targets):

@@ -10,7 +10,7 @@ from digits import learn as learn_any
 
 from kinbits import DataError, UsageError
 from kinbits.methods import Spec, build_method
-from kinbits.methods.blocks.neighbours import nearest
+from kinbits.methods.blocks import nearest_rows
 from kinbits.methods.ugach import delta, draw, hinge, log_policy, masked_mean, union
 from kinbits.training import FeatureSet
 
@@ -124,7 +124,7 @@ def test_the_graph_is_the_union_of_brute_force_neighbours():
     left, right = pairs()
     method = learn_any("ugach", 8, left, texts=right, epochs=0, kappa=4)
     data = FeatureSet(left, texts=right)
-    lists = nearest(data, 4), nearest(data, 4, "text")
+    lists = nearest_rows(data, 4), nearest_rows(data, 4, "text")
     for row in range(80):
         own = set(method.graph[row, : method.degree[row]].tolist())
         assert own == set(lists[0][row]) | set(lists[1][row])
@@ -135,15 +135,15 @@ def test_a_row_without_words_is_linked_by_its_image_only():
     left, right = pairs()
     right[5] = 0
     method = learn_any("ugach", 8, left, texts=right, epochs=0, kappa=4)
-    assert set(method.graph[5].tolist()) == set(nearest(FeatureSet(left), 4)[5])
+    assert set(method.graph[5].tolist()) == set(nearest_rows(FeatureSet(left), 4)[5])
 
 
 def test_rows_without_words_are_no_text_neighbours_and_take_no_part_as_text():
     left, right = pairs()
     right[60:] = 0
     method = learn_any("ugach", 8, left, texts=right, epochs=0, kappa=4)
-    alone = nearest(FeatureSet(right[:60]), 4)
-    images = nearest(FeatureSet(left), 4)
+    alone = nearest_rows(FeatureSet(right[:60]), 4)
+    images = nearest_rows(FeatureSet(left), 4)
     for row in range(60):
         assert set(method.graph[row, : method.degree[row]].tolist()) == set(alone[row]) | set(images[row])
     trained = [learn_any("ugach", 8, left, texts=words, epochs=1, kappa=1, seed=3) for words in (right, right.copy())]

@@ -9,7 +9,7 @@ from digits import codes
 from kinbits import metrics
 from kinbits.data import LabelSpace
 from kinbits.methods import Spec, build_method
-from kinbits.training import FeatureSet, Training, train
+from kinbits.training import FeatureSet, TrainingSettings, train
 
 GROUPS = np.arange(16) // 4
 SPACE = LabelSpace.with_levels([f"class {c}" for c in range(16)], [(GROUPS.tolist(), tuple("abcd"))])
@@ -34,7 +34,9 @@ def learn(name, bits, seed=0, *, noisy=False, space=SPACE, epochs=60, batch_size
     points, labels = split(seed, noisy)[0]
     torch.manual_seed(seed)
     method = build_method(name, Spec(bits, 32, len(points), space, None, seed), **params)
-    settings = Training(epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, progress=False, accelerator="cpu")
+    settings = TrainingSettings(
+        epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, progress=False, accelerator="cpu"
+    )
     train(method, FeatureSet(points, labels), settings)
     return method.eval()
 

@@ -15,10 +15,10 @@ from kinbits.bench import Experiment
 from kinbits.cli.settings import from_file
 from kinbits.data import LabelSpace
 from kinbits.errors import ArtefactError
-from kinbits.fitting import Job, Task
+from kinbits.fitting import FitSettings, Job
 from kinbits.methods import Method, Recipe, Spec, build_method, get_method, list_methods, register
 from kinbits.testing.method import toy
-from kinbits.training import FeatureSet, PixelSet, Training, pretrain, train
+from kinbits.training import FeatureSet, PixelSet, TrainingSettings, pretrain, train
 from kinbits.training import loop as run_module
 
 ROWS, CLASSES = 40, 4
@@ -54,9 +54,9 @@ OPTIONS = {
 @pytest.fixture(autouse=True)
 def few_outputs(monkeypatch):
     """A projector that suits the few images of these tests."""
-    from kinbits.methods.blocks import projector
+    from kinbits.methods.blocks import views
 
-    monkeypatch.setattr(projector.Projector.__init__, "__defaults__", (32,))
+    monkeypatch.setattr(views.Projector.__init__, "__defaults__", (32,))
 
 
 def fit(**options):
@@ -64,7 +64,9 @@ def fit(**options):
 
 
 def settings(**more):
-    return Training(**{"pretrain": "barlow-twins", "pretrain_epochs": 3, "batch_size": 20, "progress": False, **more})
+    return TrainingSettings(
+        **{"pretrain": "barlow-twins", "pretrain_epochs": 3, "batch_size": 20, "progress": False, **more}
+    )
 
 
 def state(module):
@@ -76,10 +78,10 @@ def changed(before, module):
 
 
 def test_a_trained_backbone_learns_and_the_head_waits():
-    job = Job.build(data(), Task("hashnet", 8, "convnet-small", image_size=16, cache=None), settings())
+    job = Job.from_dataset(data(), FitSettings().with_options(**OPTIONS))
     method = job.build_method()
     backbone, head = state(job.train.backbone), state(method)
-    told = pretrain(method, job.train, job.training)
+    told = pretrain(method, job.train, settings())
     assert "stages.0.0.weight" in changed(backbone, job.train.backbone)
     assert changed(head, method) == []
     assert (told["method"], told["trained"], told["epochs"]) == ("barlow-twins", "backbone", 3)
@@ -121,7 +123,7 @@ def test_a_computed_head_follows_a_pretrained_backbone():
 
 def killed(monkeypatch, at, **options):
     """Fit, and stop before the given epoch of both stages taken together."""
-    left, original = [at], run_module.Run._epoch
+    left, original = [at], run_module.TrainingLoop._epoch
 
     def epoch(self, *arguments):
         left[0] -= 1
@@ -130,7 +132,7 @@ def killed(monkeypatch, at, **options):
         return original(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_module.Run, "_epoch", epoch)
+        patch.setattr(run_module.TrainingLoop, "_epoch", epoch)
         with pytest.raises(KeyboardInterrupt):
             fit(**options)
 
@@ -174,8 +176,12 @@ def test_any_method_that_trains_a_head_can_go_on_from_a_pretrained_one(name):
     cls = get_method(name)
     images, texts, labels = toy()
     space = LabelSpace.with_levels(list("abcde"), [([0, 1, 0, 1, 0], ("even", "odd"))])
-    spec = Spec(16, 24, len(images), space, 20 if cls.reads_text else None, map_shape=(6, 2, 2) if cls.reads_maps else None)
-    train_set = FeatureSet(images, labels, texts if cls.reads_text else None, [images + 0.1, images - 0.1, 1.1 * images])
+    spec = Spec(
+        16, 24, len(images), space, 20 if cls.reads_text else None, map_shape=(6, 2, 2) if cls.reads_maps else None
+    )
+    train_set = FeatureSet(
+        images, labels, texts if cls.reads_text else None, [images + 0.1, images - 0.1, 1.1 * images]
+    )
     torch.manual_seed(0)
     method, run = build_method(name, spec), settings(epochs=1, pretrain_epochs=1)
     pretrain(method, train_set, run)
@@ -247,8 +253,8 @@ class Noise(nn.Module):
         ({"pretrain": "barlow-twin"}, "did you mean barlow-twins"),
         ({"pretrain": "itq"}, "use one that can: barlow-twins"),
         ({"pretrain": None}, "pretrain_epochs needs pretrain"),
-        ({"pretrain_epochs": 0}, "must be positive"),
-        ({"batch_size": 1}, "give 2 or more"),
+        ({"pretrain_epochs": 0}, "pretrain_epochs is 0; it must be at least 1"),
+        ({"batch_size": 1}, "batch_size is 1; it must be at least 2"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(wrong, told):
@@ -270,8 +276,8 @@ def test_vectors_are_refused_since_they_have_no_views():
 def test_experiments_and_option_files_take_it_where_they_take_epochs(tmp_path):
     settings = {"epochs": 2, "pretrain": "barlow-twins", "pretrain_epochs": 3}
     plan = {"protocols": "cifar10-1k-5k-54k", "methods": [{"method": "hashnet", "training": settings}]}
-    (run,) = (run for run in Experiment.from_dict({**plan, "baselines": False}).runs())
-    assert run.training == settings
+    (trial,) = Experiment.from_dict({**plan, "baselines": False}).trials()
+    assert trial.training == settings
     plan["methods"][0]["training"] = {"pretrain": "barlow"}
     with pytest.raises(UsageError, match="barlow-twins"):
         Experiment.from_dict(plan)
@@ -281,8 +287,7 @@ def test_experiments_and_option_files_take_it_where_they_take_epochs(tmp_path):
 
 
 def test_pretraining_learns_from_images_whose_labels_are_hidden():
-    task = Task(method="hashnet", bits=8, backbone="convnet-small", image_size=16, labels_fraction=0.2, cache=None)
-    job = Job.build(data(), task, settings(validation=0.5))
-    held = len(job.parts.held)
-    assert (len(job.train), held, len(job.first)) == (4, 4, ROWS - 4)
-    assert pretrain(job.build_method(), job.first, settings(pretrain_epochs=1))["epochs"] == 1
+    job = Job.from_dataset(data(), FitSettings().with_options(**OPTIONS, labels_fraction=0.2, validation=0.5))
+    held = len(job.rows.validation)
+    assert (len(job.train), held, len(job.pretraining_set)) == (4, 4, ROWS - 4)
+    assert pretrain(job.build_method(), job.pretraining_set, settings(pretrain_epochs=1))["epochs"] == 1

@@ -15,7 +15,7 @@ from kinbits import DataError
 from kinbits.data import LabelSpace
 from kinbits.methods import Spec, build_method
 from kinbits.methods.orthohash import OrthoHash
-from kinbits.training import FeatureSet, Training, train
+from kinbits.training import FeatureSet, TrainingSettings, train
 
 class Failing(OrthoHash):
     def end_epoch(self, epoch, train):
@@ -35,10 +35,10 @@ if __name__ == "__main__":
     data = FeatureSet(rng.normal(size=(60, 512)).astype(np.float32), np.arange(60) % 3)
     options = dict(epochs=2, batch_size=20, progress=False, accelerator="cpu", devices=2)
     try:
-        history = train(method, data, Training(**options))
+        history = train(method, data, TrainingSettings(**options))
         torch.manual_seed(0)
         alone = build_method("orthohash", spec)
-        other = train(alone, data, Training(**options | {"devices": 1}))
+        other = train(alone, data, TrainingSettings(**options | {"devices": 1}))
         for key, tensor in alone.state_dict().items():
             torch.testing.assert_close(method.state_dict()[key], tensor, rtol=1e-3, atol=1e-3)
         np.testing.assert_allclose([e["loss"] for e in history.epochs], [e["loss"] for e in other.epochs], rtol=1e-4)

@@ -15,7 +15,7 @@ from kinbits import DataError, UsageError
 from kinbits.data import LabelSpace
 from kinbits.errors import ArtefactError
 from kinbits.methods import Method, Spec, build_method, register
-from kinbits.training import FeatureSet, PixelSet, Training, train
+from kinbits.training import FeatureSet, PixelSet, TrainingSettings, train
 from kinbits.training.validation import score
 
 ROWS, CLASSES, WIDTH = 90, 3, 12
@@ -39,7 +39,7 @@ def data():
 
 
 def settings(**more):
-    return Training(**{"epochs": 4, "batch_size": 20, "progress": False, "accelerator": "cpu", **more})
+    return TrainingSettings(**{"epochs": 4, "batch_size": 20, "progress": False, "accelerator": "cpu", **more})
 
 
 def state(trained):
@@ -63,7 +63,7 @@ def same(a, b):
 )
 def test_a_setting_of_another_type_is_refused(wrong, told):
     with pytest.raises(UsageError, match=told):
-        Training(**wrong)
+        TrainingSettings(**wrong)
 
 
 def test_one_seed_gives_one_result_and_another_seed_another():
@@ -167,7 +167,7 @@ def test_labels_choose_an_epoch_only_for_methods_that_learn_from_them(name, judg
 )
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(UsageError):
-        Training(**wrong)
+        TrainingSettings(**wrong)
 
 
 def test_mixed_precision_trains():
@@ -319,13 +319,13 @@ import numpy as np
 import kinbits
 from kinbits.training import loop
 folder, epochs, kill_at = sys.argv[1], 8, int(sys.argv[2])
-original = loop.Run._epoch
+original = loop.TrainingLoop._epoch
 def epoch(self, number, progress):
     record = original(self, number, progress)
     if number == kill_at:
         os.kill(os.getpid(), signal.SIGKILL)
     return record
-loop.Run._epoch = epoch
+loop.TrainingLoop._epoch = epoch
 rng = np.random.default_rng(0)
 labels = np.arange(120) % 4
 vectors = (rng.normal(size=(4, 16))[labels] + rng.normal(size=(120, 16))).astype("float32")

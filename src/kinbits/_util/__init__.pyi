@@ -15,11 +15,13 @@ from .files import (
 )
 from .modality import Modality
 from .modules import import_all
-from .numbers import number, whole_number
+from .numbers import check_at_least, number, whole_number
+from .options import Option, Range, Repeated, attributes_of, check_options, options_of, read_options, with_options
 from .packages import EXTRAS, named_extras, open_door, require
 from .plots import save_figure
 from .progress import Bar, reporter
 from .sources import class_expressions, registered_classes
+from .templates import render
 from .text import UNSAFE, one_line, printable, shortened
 from .typed import check_types, typed
 
@@ -29,6 +31,12 @@ __all__ = [
     "UNSAFE",
     "Bar",
     "Modality",
+    "Option",
+    "Range",
+    "Repeated",
+    "attributes_of",
+    "check_at_least",
+    "check_options",
     "check_parent",
     "check_types",
     "class_expressions",
@@ -43,9 +51,12 @@ __all__ = [
     "one_line",
     "open_door",
     "open_regular",
+    "options_of",
     "printable",
+    "read_options",
     "read_regular",
     "registered_classes",
+    "render",
     "reporter",
     "require",
     "save_figure",
@@ -55,5 +66,6 @@ __all__ = [
     "sync_folder",
     "typed",
     "whole_number",
+    "with_options",
     "write_text",
 ]

@@ -1,12 +1,13 @@
-from .rows import FewLabels
-from .run import Job, check_labels, fit, image_backbone
-from .task import Task
+from .backbones import image_backbone
+from .job import Job
+from .run import fit
+from .settings import FeatureSettings, FitSettings, SupervisionSettings
 
 __all__ = [
-    "FewLabels",
+    "FeatureSettings",
+    "FitSettings",
     "Job",
-    "Task",
-    "check_labels",
+    "SupervisionSettings",
     "fit",
     "image_backbone",
 ]

@@ -125,8 +125,8 @@ def _expanded(
     missing = [dataset.label_space.names[c] for c in part.report["classes_without_label"]]
     if missing:
         warnings.warn(
-            f"{len(missing)} of {dataset.label_space.classes} classes have no labelled image, and no guess can find them: "
-            f"{', '.join(missing[:SHOWN])}{', ...' if len(missing) > SHOWN else ''}; label one image of each",
+            f"{len(missing)} of {dataset.label_space.classes} classes have no labelled image, and no guess can find "
+            f"them: {', '.join(missing[:SHOWN])}{', ...' if len(missing) > SHOWN else ''}; label one image of each",
             stacklevel=2,
         )
     report = {**part.report, "classes_without_label": missing}

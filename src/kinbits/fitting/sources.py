@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kinbits._util import reporter
+from kinbits._util import Modality, reporter
 from kinbits.backbones import Backbone, View, extract
 from kinbits.data import Dataset, augmentation, readable
 from kinbits.errors import DataError, UsageError
-from kinbits.fitting.task import Task
-from kinbits.methods import Method, Modality
-from kinbits.training import FeatureSet, PixelSet, Trainable, Training, views_needed
+from kinbits.fitting.settings import FitSettings
+from kinbits.methods import Method
+from kinbits.training import FeatureSet, PixelSet, TrainingSet, views_needed
 
 PIXEL_MEMORY = 2 << 30
 NO_TEXT = "no text"
@@ -30,92 +30,64 @@ def _all_equal(features: np.ndarray) -> bool:
     return not any((part != features[0]).any() for part in parts)
 
 
-class Frozen:
-    """Cached features of a frozen backbone, from which training and held-out sets are cut."""
+def cached_features(
+    dataset: Dataset, settings: FitSettings, backbones: Mapping[Modality, Backbone], method: type[Method]
+) -> tuple[Dataset, FeatureSet]:
+    """Compute or read the features of frozen backbones.
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        task: Task,
-        training: Training,
-        backbones: Mapping[Modality, Backbone],
-        method: type[Method],
-    ) -> None:
-        image = backbones["image"]
-        with reporter("computing features", training.progress) as report:
-            found = extract(dataset, image, cache=task.cache, progress=report)
-        self.dataset = _usable(found.readable_part(dataset), method, task)
-        kept = dataset.rows_of(self.dataset)
-        self.features = found.array[kept]
-        if len(kept) > 1 and _all_equal(self.features):
-            raise DataError(
-                f"all {len(kept)} items of {dataset.name} have the same features, so codes cannot tell them apart; "
-                f"give images that differ, or another backbone"
-            )
-        self.views: list[np.ndarray] = []
-        # vectors have no views; a method that can do without says how
-        for number in range(task.views if views_needed(method, training) and dataset.kind == "image" else 0):
-            view = View(training.view_augmentation, 0, number)
-            with reporter(f"computing features of view {number + 1} of {task.views}", training.progress) as report:
-                seen = extract(dataset, image, cache=task.cache, progress=report, view=view)
-            self.views.append(seen.array[kept])
-        self.texts = None
-        if "text" in backbones:
-            texts = extract(self.dataset, backbones["text"], cache=task.cache)
-            self.texts = np.asarray(texts.array)
-        self.labels = _labels(self.dataset)
-        self.key = key_of(self.dataset, backbones, task)
+    Returns:
+        The rows that can be learned from, and their features.
 
-    def take(self, rows: np.ndarray) -> Trainable:
-        """Return these rows as a training set."""
-        data = FeatureSet(
-            self.features[rows],
-            None if self.labels is None else self.labels[rows],
-            None if self.texts is None else self.texts[rows],
-            [view[rows] for view in self.views],
+    Raises:
+        DataError: No row is usable, or all have the same features.
+    """
+    image, training, options = backbones["image"], settings.training, settings.features
+    with reporter("computing features", training.progress) as report:
+        found = extract(dataset, image, cache=options.cache, progress=report)
+    usable = _usable(found.readable_part(dataset), method, settings)
+    kept = dataset.rows_of(usable)
+    features = found.array[kept]
+    if len(kept) > 1 and _all_equal(features):
+        raise DataError(
+            f"all {len(kept)} items of {dataset.name} have the same features, so codes cannot tell them apart; "
+            f"give images that differ, or another backbone"
         )
-        data.key = self.key
-        return data
+    views: list[np.ndarray] = []
+    # vectors have no views; a method that can do without says how
+    for number in range(options.views if views_needed(method, training) and dataset.kind == "image" else 0):
+        view = View(training.view_augmentation, 0, number)
+        with reporter(f"computing features of view {number + 1} of {options.views}", training.progress) as report:
+            views.append(extract(dataset, image, cache=options.cache, progress=report, view=view).array[kept])
+    texts, key = _texts(usable, settings, backbones), key_of(usable, backbones, settings)
+    return usable, FeatureSet(features, _labels(usable), texts, views, key=key)
 
 
-class Pixels:
-    """Images for a backbone that is trained along."""
+def images_to_train_on(
+    dataset: Dataset, settings: FitSettings, backbones: Mapping[Modality, Backbone], method: type[Method]
+) -> tuple[Dataset, PixelSet]:
+    """Prepare images for a backbone that is trained along.
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        task: Task,
-        training: Training,
-        backbones: Mapping[Modality, Backbone],
-        method: type[Method],
-    ) -> None:
-        self.dataset = _usable(readable(dataset), method, task)
-        self.backbone = backbones["image"].requires_grad_(True)
-        preprocessing = self.backbone.preprocessing
-        assert preprocessing is not None
-        self.augment = augmentation(training.augmentation, preprocessing.size)
-        self.view = augmentation(training.view_augmentation, preprocessing.size)
-        self.texts = None
-        if "text" in backbones:
-            self.texts = np.asarray(extract(self.dataset, backbones["text"], cache=task.cache).array)
-        self.labels = _labels(self.dataset)
-        self.key = key_of(self.dataset, backbones, task)
-
-    def take(self, rows: np.ndarray) -> Trainable:
-        """Return these rows as a training set."""
-        data = PixelSet(
-            DatasetPixels(self.dataset.select(rows), self.backbone),
-            self.backbone,
-            self.augment,
-            self.view,
-            None if self.labels is None else self.labels[rows],
-            None if self.texts is None else self.texts[rows],
-        )
-        data.key = self.key
-        return data
+    Returns:
+        The rows that can be learned from, and their images.
+    """
+    usable, training = _usable(readable(dataset), method, settings), settings.training
+    backbone = backbones["image"].requires_grad_(True)
+    assert backbone.preprocessing is not None
+    change, view = (
+        augmentation(name, backbone.preprocessing.size) for name in (training.augmentation, training.view_augmentation)
+    )
+    texts, key = _texts(usable, settings, backbones), key_of(usable, backbones, settings)
+    reader = ImageReader(usable, backbone)
+    return usable, PixelSet(reader, backbone, change, view, _labels(usable), texts, key=key)
 
 
-class DatasetPixels:
+def _texts(dataset: Dataset, settings: FitSettings, backbones: Mapping[Modality, Backbone]) -> np.ndarray | None:
+    if "text" not in backbones:
+        return None
+    return np.asarray(extract(dataset, backbones["text"], cache=settings.features.cache).array)
+
+
+class ImageReader:
     """Preprocessed images of a dataset; kept in memory after the first reading where they fit.
 
     Args:
@@ -147,37 +119,40 @@ class DatasetPixels:
         return np.stack([self.preprocessing(self.dataset.image(int(row))) for row in rows])
 
 
-def features_for_labels(sets: Frozen | Pixels, image: Backbone, task: Task) -> np.ndarray:
-    """Return the features that labels are guessed from: those of the backbone before it is trained."""
+def features_for_labels(dataset: Dataset, rows: TrainingSet, image: Backbone, settings: FitSettings) -> np.ndarray:
+    """Return the features that labels are guessed from: those of the backbone before it is trained.
+
+    Raises:
+        UsageError: The backbone starts from scratch.
+    """
     if not image.pretrained:
         raise UsageError(
             f"label_expansion guesses labels from features, and backbone '{image.name}' starts from scratch; use a "
             f"pretrained one (see `kinbits backbones`), or leave label_expansion out"
         )
-    if isinstance(sets, Frozen) and image.pooled is image:
-        return np.asarray(sets.features)
-    return extract(sets.dataset, image.pooled, cache=task.cache).array
+    if isinstance(rows, FeatureSet) and image.pooled is image:
+        return rows.stored
+    return extract(dataset, image.pooled, cache=settings.features.cache).array
 
 
-def _usable(dataset: Dataset, method: type[Method], task: Task) -> Dataset:
+def _usable(dataset: Dataset, method: type[Method], settings: FitSettings) -> Dataset:
     """Leave out rows without a text for methods with texts, and without a label for those that learn from labels.
 
-    Where only some labels are known, `Parts` says what becomes of the other rows.
+    Where only some labels are known, `RowChoice` decides on the other rows.
     """
-    if method.reads_text and not dataset.captioned.all():
-        silent = np.flatnonzero(~dataset.captioned)
-        dataset = dataset.without(silent, [NO_TEXT] * len(silent))
-    few = task.labels_fraction is not None or task.label_expansion is not None
-    if few or method.supervision != "labels" or dataset.labels is None:
+    if method.reads_text and not dataset.has_text.all():
+        without_text = np.flatnonzero(~dataset.has_text)
+        dataset = dataset.without(without_text, [NO_TEXT] * len(without_text))
+    if settings.supervision.few_labels or method.supervision != "labels" or dataset.labels is None:
         return dataset
     labelled = dataset.labels >= 0 if dataset.labels.ndim == 1 else dataset.labels.any(1)
-    bare = np.flatnonzero(~labelled)
-    return dataset.without(bare, ["no label"] * len(bare)) if len(bare) else dataset
+    unlabelled = np.flatnonzero(~labelled)
+    return dataset.without(unlabelled, ["no label"] * len(unlabelled)) if len(unlabelled) else dataset
 
 
-def key_of(dataset: Dataset, backbones: Mapping[Modality, Backbone], task: Task) -> str:
+def key_of(dataset: Dataset, backbones: Mapping[Modality, Backbone], settings: FitSettings) -> str:
     """Identify data, backbones and hyper-parameters, so that a checkpoint continues only its own run."""
-    parts = [dataset.fingerprint, *(b.fingerprint for b in backbones.values()), task.views]
+    parts = [dataset.fingerprint, *(b.fingerprint for b in backbones.values()), settings.features.views]
     labels = b"" if dataset.labels is None else dataset.labels.tobytes()
-    text = json.dumps([*parts, dict(task.params)], sort_keys=True).encode()
+    text = json.dumps([*parts, dict(settings.params)], sort_keys=True).encode()
     return hashlib.sha256(text + labels).hexdigest()

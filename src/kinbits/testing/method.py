@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from kinbits import hamming, metrics
-from kinbits.data import LabelSpace, pairs_from_labels
+from kinbits.data import LabelSpace, Pairs, pairs_from_labels
 from kinbits.heads import build_head
 from kinbits.methods import Method, Spec, build_method, get_method
-from kinbits.training import FeatureSet, Training, train
+from kinbits.training import FeatureSet, TrainingSettings, train
 
 CLASSES, ROWS, WIDTH, TEXT_WIDTH = 5, 200, 24, 20
 MAP = (6, 2, 2)  # the toy features as maps
@@ -73,14 +73,16 @@ def _spec(cls: type[Method], bits: int, seed: int = 0, multi: bool = False) -> S
     )
 
 
-def _set(cls: type[Method], labels: np.ndarray | None = None) -> FeatureSet:
+def _set(cls: type[Method], labels: np.ndarray | None = None, pairs: Pairs | None = None) -> FeatureSet:
+    """Return the toy data with these labels, or with pairs and no labels."""
     images, texts, known = toy()
+    given = None if pairs is not None else known if labels is None else labels
     views = [images + 0.3 * np.random.default_rng(v).normal(size=images.shape).astype(np.float32) for v in range(3)]
-    return FeatureSet(images, known if labels is None else labels, texts if cls.reads_text else None, views)
+    return FeatureSet(images, given, texts if cls.reads_text else None, views, pairs=pairs)
 
 
-def _settings(epochs: int | None, seed: int = 0, **more: Any) -> Training:
-    return Training(epochs=epochs, batch_size=40, seed=seed, accelerator="cpu", progress=False, **more)
+def _settings(epochs: int | None, seed: int = 0, **more: Any) -> TrainingSettings:
+    return TrainingSettings(epochs=epochs, batch_size=40, seed=seed, accelerator="cpu", progress=False, **more)
 
 
 def _trained(name: str, bits: int, epochs: int | None, params: dict[str, Any], seed: int = 0) -> Method:
@@ -116,8 +118,11 @@ def _check_towers(method: Method) -> None:
             assert logits.dtype == torch.float32, f"{method.name}: logits are {logits.dtype}, not float32"
             assert code.dtype == torch.bool, f"{method.name}: encode gave {code.dtype}, not bool"
             assert code.shape == (rows, bits), f"{method.name}: encode gave shape {tuple(code.shape)}"
+        state = head.state_dict()
+        places = [tensor.data_ptr() for tensor in state.values() if tensor.numel()]
+        assert len(set(places)) == len(places), f"{method.name}: a model cannot be saved if a tensor has two names"
         twin = build_head(head.config()).eval()
-        twin.load_state_dict(head.state_dict())
+        twin.load_state_dict(state)
         with torch.no_grad():
             assert torch.equal(twin(some), head(some)), f"{method.name}: a head rebuilt from config() differs"
     codes = method.train_codes()
@@ -173,9 +178,7 @@ def _check_pairs(cls: type[Method], name: str, params: dict[str, Any]) -> None:
             return
         raise AssertionError(f"{name}: it takes no pairs, but a task with pairs is accepted")
     method = build_method(name, replace(_spec(cls, 16), label_space=None, has_pairs=True), **params)
-    data = _set(cls)
-    data.labels, data.pairs = None, pairs_from_labels(toy()[2], rng=0)
-    history = train(method, data, _settings(2))
+    history = train(method, _set(cls, pairs=pairs_from_labels(toy()[2], rng=0)), _settings(2))
     assert math.isfinite(history.epochs[-1]["loss"]), f"{name}: the loss on given pairs without labels is not finite"
 
 

@@ -1,16 +1,16 @@
 from .loop import History
 from .pretraining import check_pretraining, pretrain, views_needed
-from .settings import Training
+from .settings import TrainingSettings
 from .trainer import train
-from .training_sets import FeatureSet, Pixels, PixelSet, Trainable
+from .training_sets import FeatureSet, PixelReader, PixelSet, TrainingSet
 
 __all__ = [
     "FeatureSet",
     "History",
+    "PixelReader",
     "PixelSet",
-    "Pixels",
-    "Trainable",
-    "Training",
+    "TrainingSet",
+    "TrainingSettings",
     "check_pretraining",
     "pretrain",
     "train",

@@ -15,8 +15,8 @@ from kinbits.errors import DataError, UsageError
 from kinbits.methods import Method, Recipe
 from kinbits.training.checkpoint import Checkpoints
 from kinbits.training.progress import Progress
-from kinbits.training.settings import Training
-from kinbits.training.training_sets import Trainable
+from kinbits.training.settings import TrainingSettings
+from kinbits.training.training_sets import TrainingSet
 from kinbits.training.validation import score
 from kinbits.training.weights import copied, load_weights, weights_of
 
@@ -61,34 +61,46 @@ class Stepper:
         self.optimizer.step()
 
 
-class Run:
-    """The state of one training run on one process."""
+class TrainingLoop:
+    """The state of one training run on one process.
+
+    Args:
+        fabric: A `lightning_fabric.Fabric`, launched.
+        method: What is trained.
+        train: The training rows.
+        validation_set: Held-out rows that choose the best epoch, or None.
+        settings: How to train.
+    """
 
     def __init__(
-        self, fabric: Any, method: Method, train: Trainable, held: Trainable | None, training: Training
+        self,
+        fabric: Any,
+        method: Method,
+        train: TrainingSet,
+        validation_set: TrainingSet | None,
+        settings: TrainingSettings,
     ) -> None:
-        self.fabric, self.method, self.train, self.held, self.training = fabric, method, train, held, training
-        self.recipe: Recipe = training.recipe(method.recipe)
+        self.fabric, self.method, self.settings = fabric, method, settings
+        self.train, self.validation_set = train, validation_set
+        self.recipe: Recipe = settings.recipe(method.recipe)
         self.history = History()
         self.best: dict[str, Any] | None = None
         self.method.to(fabric.device)
-        train.views, train.ema_decay, train.epochs = method.views, method.ema_decay, self.recipe.epochs
-        train.drop_last = method.drop_last
-        train.setup(fabric)
-        if held is not None:
-            held.setup(fabric)
+        for rows in (train, validation_set):
+            if rows is not None:
+                rows.setup(fabric, method, self.recipe.epochs)
         self.optimizers = self._optimizers() if self.recipe.epochs else []
-        self.checkpoints = Checkpoints(training.checkpoints)
+        self.checkpoints = Checkpoints(settings.checkpoints)
 
-    def go(self) -> History:
+    def run(self) -> History:
         """Train from the first epoch, or from the last checkpoint, to the end."""
-        state = self.checkpoints.load(self._identity(), self.fabric.device) if self.training.resume else None
+        state = self.checkpoints.load(self._identity(), self.fabric.device) if self.settings.resume else None
         if state is not None:
             self._restore(state)
         else:
             self._prepare()
             self._save()
-        with Progress(self.method.name, self.recipe.epochs, self._shows()) as progress:
+        with Progress(self.method.name, self.recipe.epochs, self._shows_progress()) as progress:
             for epoch in range(len(self.history.epochs), self.recipe.epochs):
                 if self._out_of_patience():
                     self.history.stopped_early = True
@@ -110,9 +122,9 @@ class Run:
 
     def _identity(self) -> dict[str, Any]:
         """Describe what must be equal for a checkpoint to continue this run."""
-        settings = vars(self.training).items()
+        apart = (*CIRCUMSTANCES, *vars(self.recipe))
         return {
-            **{name: value for name, value in settings if name not in (*CIRCUMSTANCES, *vars(self.recipe))},
+            **{name: value for name, value in vars(self.settings).items() if name not in apart},
             "method": self.method.name,
             **{f"params.{name}": value for name, value in self.method.params.items()},
             **{f"recipe.{name}": value for name, value in vars(self.recipe).items()},
@@ -155,12 +167,12 @@ class Run:
         for batch in self._batches(epoch, rows):
             with self.fabric.autocast():
                 terms = self.method.step(batch, self.optimizers)
-            self.train.stepped()
+            self.train.after_step()
             for name, term in terms.items():
                 meter[name] = meter.get(name, 0) + term.detach().float()
             steps += 1
             progress.advance(steps * self.recipe.batch_size / max(rows.size, 1))
-        self.train.agree()
+        self.train.share_statistics()
         self.method.end_epoch(epoch, self.train)
         record = {name: float(total) / max(steps, 1) for name, total in meter.items()}
         record["loss"] = sum(record.values())
@@ -169,13 +181,13 @@ class Run:
                 f"the loss is {record['loss']} in epoch {epoch + 1}; lower lr, or limit the gradients' norm by the "
                 f"setting clip, e.g. 1.0"
             )
-        if self.held is not None and self.method.codes_ready:
-            record["validation"] = score(self.method, self.train, self.held)
+        if self.validation_set is not None and self.method.codes_ready:
+            record["validation"] = score(self.method, self.train, self.validation_set)
         progress.epoch(record)
         return record
 
     def _batches(self, epoch: int, rows: np.ndarray) -> Iterable[Any]:
-        return self.train.batches(rows, self.recipe.batch_size, [self.training.seed, epoch + 1])
+        return self.train.batches(rows, self.recipe.batch_size, [self.settings.seed, epoch + 1])
 
     def _rows(self, epoch: int) -> np.ndarray:
         """Return this epoch's rows or groups in their order; the same after a resume: the seed knows the epoch."""
@@ -184,12 +196,12 @@ class Run:
         rows = np.arange(len(self.train)) if chosen is None else chosen.cpu().numpy()
         if rows.ndim > 2:
             raise UsageError(f"epoch_rows of method '{self.method.name}' gave shape {rows.shape}; give (m,) or (m, g)")
-        rows = self.train.drawn(rows, [self.training.seed, epoch + 1, 3])
-        return np.random.default_rng([self.training.seed, epoch + 1, 1]).permutation(rows)
+        rows = self.train.draw_rows(rows, [self.settings.seed, epoch + 1, 3])
+        return np.random.default_rng([self.settings.seed, epoch + 1, 1]).permutation(rows)
 
     def _reseed(self, epoch: int) -> None:
-        torch.manual_seed(int(np.random.SeedSequence([self.training.seed, epoch + 1]).generate_state(1)[0]))
-        self.train.rng = np.random.default_rng([self.training.seed, epoch + 1, 2])
+        torch.manual_seed(int(np.random.SeedSequence([self.settings.seed, epoch + 1]).generate_state(1)[0]))
+        self.train.reseed([self.settings.seed, epoch + 1, 2])
 
     def _optimizers(self) -> list[Stepper]:
         steppers = []
@@ -219,10 +231,10 @@ class Run:
 
     def _out_of_patience(self) -> bool:
         waited = len(self.history.epochs) - 1 - self.history.best_epoch
-        return self.training.patience is not None and waited >= self.training.patience
+        return self.settings.patience is not None and waited >= self.settings.patience
 
-    def _shows(self) -> bool:
-        return bool(self.training.progress and self.fabric.is_global_zero)
+    def _shows_progress(self) -> bool:
+        return bool(self.settings.progress and self.fabric.is_global_zero)
 
 
 def rate_factor(recipe: Recipe, epoch: int) -> float:

@@ -11,24 +11,24 @@ from kinbits.errors import DataError, UsageError
 from kinbits.heads import Head
 from kinbits.methods import Method, Projector, Recipe, build_method, get_method
 from kinbits.training.checkpoint import Checkpoints
-from kinbits.training.settings import Training
+from kinbits.training.settings import TrainingSettings
 from kinbits.training.trainer import train
-from kinbits.training.training_sets import Trainable
+from kinbits.training.training_sets import TrainingSet
 
 FOLDER = "pretraining"
 KEPT = ("batch_size", "backbone_lr", "clip")  # these suit the machine and the backbone, not a method
 
 
-def check_pretraining(method: type[Method], training: Training, *, frozen: bool, vectors: bool) -> None:
+def check_pretraining(method: type[Method], settings: TrainingSettings, *, frozen: bool, vectors: bool) -> None:
     """Refuse a pre-training that cannot work, before anything expensive is done.
 
     Raises:
         UsageError: There is nothing to pre-train.
         DataError: It needs views, and vectors have none.
     """
-    if training.pretrain is None:
+    if settings.pretrain is None:
         return
-    first = get_method(training.pretrain)
+    first = get_method(settings.pretrain)
     if frozen and not method.recipe.epochs:
         raise UsageError(
             f"method '{method.name}' computes its head instead of training it, so with a frozen backbone there is "
@@ -41,12 +41,12 @@ def check_pretraining(method: type[Method], training: Training, *, frozen: bool,
         )
 
 
-def views_needed(method: type[Method], training: Training) -> bool:
+def views_needed(method: type[Method], settings: TrainingSettings) -> bool:
     """Tell whether some stage of the run learns from random views."""
-    return bool(method.views or (training.pretrain is not None and get_method(training.pretrain).views))
+    return bool(method.views or (settings.pretrain is not None and get_method(settings.pretrain).views))
 
 
-def pretrain(method: Method, data: Trainable, training: Training) -> dict[str, Any]:
+def pretrain(method: Method, data: TrainingSet, settings: TrainingSettings) -> dict[str, Any]:
     """Train what stands before the method's own loss, in place, without labels.
 
     A backbone that is trained learns through a projector, which is dropped. Before a frozen one, the method's own
@@ -54,22 +54,22 @@ def pretrain(method: Method, data: Trainable, training: Training) -> dict[str, A
 
     Args:
         method: What will be trained afterwards.
-        data: What to learn from: its training rows, and others that have no label.
-        training: Its settings, with ``pretrain`` set. Batch size, rate of the backbone and clipping hold for both
+        data: What to learn from: the training rows, and others that have no label.
+        settings: Those of the run, with ``pretrain`` set. Batch size, rate of the backbone and clipping hold for both
             stages; the rest of the recipe is that of the pre-training method.
 
     Returns:
         What a model tells about it.
     """
-    assert training.pretrain is not None
-    torch.manual_seed(training.seed)
+    assert settings.pretrain is not None
+    torch.manual_seed(settings.seed)
     head: Head = method.towers()["image"] if data.frozen else Projector(method.spec.feature_dim)
     spec = replace(method.spec, bits=head.bits, n_train=len(data), label_space=None, text_dim=None, has_pairs=False)
-    first = build_method(training.pretrain, spec)
+    first = build_method(settings.pretrain, spec)
     first.head, first.params = head, {"before": method.name}
-    stage = _stage(training)
-    if not training.resume:
-        Checkpoints(training.checkpoints).forget()
+    stage = _stage(settings)
+    if not settings.resume:
+        Checkpoints(settings.checkpoints).forget()
     history = train(first, data, stage)
     return {
         "method": first.name,
@@ -80,8 +80,8 @@ def pretrain(method: Method, data: Trainable, training: Training) -> dict[str, A
     }
 
 
-def _stage(training: Training) -> Training:
+def _stage(settings: TrainingSettings) -> TrainingSettings:
     own: dict[str, Any] = {field.name: None for field in fields(Recipe) if field.name not in KEPT}
-    folder = training.checkpoints / FOLDER if training.checkpoints is not None else None
-    own |= {"epochs": training.pretrain_epochs, "pretrain": None, "pretrain_epochs": None, "patience": None}
-    return replace(training, **own, validation=0.0, checkpoints=folder)
+    folder = settings.checkpoints / FOLDER if settings.checkpoints is not None else None
+    own |= {"epochs": settings.pretrain_epochs, "pretrain": None, "pretrain_epochs": None, "patience": None}
+    return replace(settings, **own, validation=0.0, checkpoints=folder)

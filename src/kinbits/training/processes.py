@@ -18,16 +18,16 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 from kinbits import errors
 from kinbits.errors import KinbitsError, PlatformError, platform_error
 from kinbits.methods import Method
-from kinbits.training.loop import History, Run
-from kinbits.training.settings import Training
-from kinbits.training.training_sets import Trainable
+from kinbits.training.loop import History, TrainingLoop
+from kinbits.training.settings import TrainingSettings
+from kinbits.training.training_sets import TrainingSet
 from kinbits.training.weights import load_weights, weights_of
 
 LEARNED = "learned.pt"
 
 
 def train_on_several(
-    fabric: Any, method: Method, data: Trainable, held: Trainable | None, training: Training
+    fabric: Any, method: Method, data: TrainingSet, validation_set: TrainingSet | None, settings: TrainingSettings
 ) -> History:
     """Train in processes of their own, and put what they learned into the method and data of this one.
 
@@ -35,8 +35,8 @@ def train_on_several(
         fabric: A `lightning_fabric.Fabric` that starts the processes.
         method: What is trained.
         data: The training rows.
-        held: Held-out rows that choose the best epoch, or None.
-        training: Settings.
+        validation_set: Held-out rows that choose the best epoch, or None.
+        settings: How to train.
 
     Returns:
         The loss terms of every epoch.
@@ -48,7 +48,7 @@ def train_on_several(
     with tempfile.TemporaryDirectory(prefix="kinbits-") as name:
         folder = Path(name)
         try:
-            fabric.launch(_Work(folder, method, data, held, training))
+            fabric.launch(_Work(folder, method, data, validation_set, settings))
         except ProcessRaisedException as error:
             raise _recorded(folder) or error from None
         except ProcessExitedException as error:
@@ -78,8 +78,8 @@ class _Work:
 
     def _run(self, fabric: Any) -> None:
         # Spawned processes get tensors in shared memory, and would write into each other's weights.
-        method, data, held, training = copy.deepcopy(self.job)
-        history = Run(fabric, method, data, held, training).go()
+        method, data, validation_set, settings = copy.deepcopy(self.job)
+        history = TrainingLoop(fabric, method, data, validation_set, settings).run()
         if fabric.is_global_zero:
             self._save({"history": vars(history), "weights": weights_of(method, data)})
         # Together, and before the interpreter ends: threads of the connection that outlive it abort the process.

@@ -9,20 +9,25 @@ import torch
 
 from kinbits.errors import DataError, UsageError
 from kinbits.methods import Method
-from kinbits.training.loop import History, Run
+from kinbits.training.loop import History, TrainingLoop
 from kinbits.training.processes import train_on_several
-from kinbits.training.settings import Training
-from kinbits.training.training_sets import Trainable
+from kinbits.training.settings import TrainingSettings
+from kinbits.training.training_sets import TrainingSet
 
 
-def train(method: Method, data: Trainable, training: Training | None = None, held: Trainable | None = None) -> History:
+def train(
+    method: Method,
+    data: TrainingSet,
+    settings: TrainingSettings | None = None,
+    validation_set: TrainingSet | None = None,
+) -> History:
     """Train a method in place.
 
     Args:
         method: What is trained.
         data: The training rows.
-        training: Settings; the method's recipe where None.
-        held: Held-out rows that choose the best epoch, or None to take the last.
+        settings: How to train; None trains by the method's recipe.
+        validation_set: Held-out rows that choose the best epoch, or None to take the last.
 
     Returns:
         The loss terms of every epoch.
@@ -32,29 +37,29 @@ def train(method: Method, data: Trainable, training: Training | None = None, hel
         ArtefactError: ``resume`` found another run's checkpoint.
         PlatformError: The system ended one of several processes.
     """
-    training = training or Training()
+    settings = settings or TrainingSettings()
     if len(data) < 2:
         raise DataError(f"there are {len(data)} images to train on; give at least 2")
-    fabric = _fabric(training)
-    if training.devices > 1:
-        return train_on_several(fabric, method, data, held, training)
+    fabric = _fabric(settings)
+    if settings.devices > 1:
+        return train_on_several(fabric, method, data, validation_set, settings)
     fabric.launch()
-    return Run(fabric, method, data, held, training).go()
+    return TrainingLoop(fabric, method, data, validation_set, settings).run()
 
 
-def _fabric(training: Training) -> Any:
+def _fabric(settings: TrainingSettings) -> Any:
     from lightning_fabric import Fabric
 
-    several = training.devices > 1
-    if several and training.accelerator != "cpu" and torch.cuda.is_available():
+    several = settings.devices > 1
+    if several and settings.accelerator != "cpu" and torch.cuda.is_available():
         count = torch.cuda.device_count()
-        if training.devices > count:
-            raise UsageError(f"devices is {training.devices}; this machine has {count} GPUs")
+        if settings.devices > count:
+            raise UsageError(f"devices is {settings.devices}; this machine has {count} GPUs")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # hints about unused hardware
         return Fabric(
-            accelerator=training.accelerator,
-            devices=training.devices,
+            accelerator=settings.accelerator,
+            devices=settings.devices,
             strategy="ddp_spawn" if several else "auto",
-            precision=training.precision,
+            precision=settings.precision,
         )

@@ -8,26 +8,26 @@ from torch import Tensor
 
 from kinbits import hamming, metrics
 from kinbits.methods import Method, TrainSet
-from kinbits.training.training_sets import Trainable
+from kinbits.training.training_sets import TrainingSet
 
 NEIGHBOURS = 10
 
 
-def score(method: Method, train: Trainable, held: Trainable) -> float:
+def score(method: Method, train: TrainingSet, validation_set: TrainingSet) -> float:
     """Score codes of held-out rows as queries against codes of the training rows; higher is better.
 
-    Tie-aware mAP@all by labels, where the method learns from them. For methods without labels, and without any at hand,
-    the ten nearest images by cosine of the features count as relevant: labels that chose the epoch would make a
-    method with labels of it. Training rows whose label is only a guess judge nothing.
+    The score is tie-aware mAP@all by labels, where the method learns from them. Otherwise the ten nearest images by
+    cosine of the features are relevant: with labels that choose the epoch, the method would learn from labels. Training
+    rows whose label is a guess are left out.
     """
-    rows = None if train.true is None else np.flatnonzero(train.true)
-    queries, database = _codes(method, held), _codes(method, train, rows)
-    if method.supervision != "none" and held.labels is not None and train.labels is not None:
+    rows = None if train.is_true is None else np.flatnonzero(train.is_true)
+    queries, database = _codes(method, validation_set), _codes(method, train, rows)
+    if method.supervision != "none" and validation_set.labels is not None and train.labels is not None:
         labels = _integers(train.labels)
-        judges = labels if rows is None else labels[rows]
-        relevance: metrics.Relevance = metrics.LabelRelevance(_integers(held.labels), judges)
+        known = labels if rows is None else labels[rows]
+        relevance: metrics.Relevance = metrics.LabelRelevance(_integers(validation_set.labels), known)
     else:
-        relevance = metrics.MatrixRelevance(_neighbours(held, train))
+        relevance = metrics.MatrixRelevance(_neighbours(validation_set, train))
     return metrics.evaluate(queries, database, relevance, ["map@all"])["map@all"]
 
 
@@ -39,9 +39,10 @@ def _codes(method: Method, data: TrainSet, rows: np.ndarray | None = None) -> np
     return hamming.pack((method.outputs(data, rows=rows) >= 0).cpu().numpy())
 
 
-def _neighbours(held: Trainable, train: Trainable) -> np.ndarray:
-    """Mark each held-out row's nearest training rows by cosine, bool ``(held, train)``."""
-    best: Tensor = torch.nn.functional.normalize(held.features()) @ torch.nn.functional.normalize(train.features()).T
+def _neighbours(validation_set: TrainingSet, train: TrainingSet) -> np.ndarray:
+    """Mark the nearest training rows of each held-out row by cosine, bool ``(v, n)``."""
+    queries, rows = (torch.nn.functional.normalize(part.features()) for part in (validation_set, train))
+    best: Tensor = queries @ rows.T
     near = best.topk(min(NEIGHBOURS, best.shape[1]), dim=1).indices.cpu().numpy()
     marked = np.zeros(tuple(best.shape), bool)
     np.put_along_axis(marked, near, True, axis=1)

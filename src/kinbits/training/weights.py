@@ -8,10 +8,10 @@ from typing import Any
 from torch import Tensor
 
 from kinbits.methods import Method
-from kinbits.training.training_sets import Trainable
+from kinbits.training.training_sets import TrainingSet
 
 
-def weights_of(method: Method, train: Trainable) -> dict[str, Any]:
+def weights_of(method: Method, train: TrainingSet) -> dict[str, Any]:
     """Return the state of method, trained backbone and its slow copy, by reference."""
     return {
         "method": method.state_dict(),
@@ -20,7 +20,7 @@ def weights_of(method: Method, train: Trainable) -> dict[str, Any]:
     }
 
 
-def load_weights(method: Method, train: Trainable, weights: Mapping[str, Any]) -> None:
+def load_weights(method: Method, train: TrainingSet, weights: Mapping[str, Any]) -> None:
     """Put state back that `weights_of` returned."""
     method.load_state_dict(weights["method"])
     if train.backbone is not None and weights["backbone"] is not None:

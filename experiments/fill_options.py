@@ -1,0 +1,92 @@
+"""Write what follows from the settings of `fit`: keyword arguments that a type checker sees, and tables in the docs.
+
+Run it after a change of `FitSettings` or of its parts:  python experiments/fill_options.py
+"""
+
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from kinbits._util import Option, options_of
+from kinbits.fitting import FitSettings
+
+HERE = Path(__file__).resolve().parent.parent
+STUB, PAGE = HERE / "src/kinbits/fitting/options.py", HERE / "docs/fit.md"
+BEGIN, END = "<!-- options: written by experiments/fill_options.py -->\n", "<!-- end of options -->\n"
+TITLES = {"": "General", "features": "Features", "supervision": "Supervision", "training": "Training"}
+
+HEAD = '''"""The keyword arguments of `fit` for type checkers, written by experiments/fill_options.py."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+if TYPE_CHECKING:
+    from kinbits.data import FeatureCache
+
+
+class FitOptions(TypedDict, total=False):
+    """Options of `fit` by name; `FitSettings` says what each does."""
+
+'''
+
+
+def stub() -> str:
+    """Return the source of `kinbits.fitting.options`."""
+    return HEAD + "".join(f"    {option.name}: {_annotation(option.type)}\n" for option in options_of(FitSettings))
+
+
+def page(text: str) -> str:
+    """Return a page with the table of options between its marks."""
+    before, rest = text.split(BEGIN)
+    return before + BEGIN + "".join(_tables()) + END + rest.split(END)[1]
+
+
+def _tables() -> Iterator[str]:
+    part = None
+    for option in options_of(FitSettings):
+        if option.part != part:
+            part = option.part
+            yield f"\n### {TITLES[part]}\n\n| option | value | default | what it does |\n| --- | --- | --- | --- |\n"
+        text, _, default = option.help.partition(" Default: ")
+        shown = default.rstrip(".") if default else _value(option.default)
+        yield f"| `{option.name}` | {_values(option)} | {shown} | {text.replace('``', '`')} |\n"
+    yield "\n"
+
+
+def _values(option: Option) -> str:
+    kinds = [kind for kind in _kinds(option.type) if kind is not type(None)]
+    if get_origin(kinds[0]) is Literal:
+        return ", ".join(f"`{choice}`" for choice in get_args(kinds[0]))
+    names: dict[Any, str] = {int: "whole number", float: "number", bool: "true or false", str: "text", Path: "path"}
+    name = names.get(get_origin(kinds[0]) or kinds[0])
+    if name is None:
+        name = f"{option.repeated.metavar.lower()}s" if option.repeated else "only in Python"
+        name = "`name: value` pairs" if "Mapping" in str(kinds[0]) else name
+    return f"{name}, {option.range}" if option.range else name
+
+
+def _value(value: Any) -> str:
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _annotation(kind: Any) -> str:
+    return f'"{kind}"' if isinstance(kind, str) else " | ".join(_name(one) for one in _kinds(kind))
+
+
+def _name(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return "Literal[" + ", ".join(f'"{choice}"' for choice in get_args(kind)) + "]"
+    if get_args(kind):
+        return f"{get_origin(kind).__name__}[{', '.join(map(_name, get_args(kind)))}]"
+    return "None" if kind is type(None) else str(kind.__name__)
+
+
+def _kinds(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in (typing.Union, type(int | None)) else (kind,)
+
+
+if __name__ == "__main__":
+    STUB.write_text(stub())
+    PAGE.write_text(page(PAGE.read_text()))
