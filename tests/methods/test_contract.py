@@ -98,15 +98,15 @@ def test_a_map_head_of_another_shape_is_refused():
 
 def test_a_method_for_maps_is_fitted_saved_and_measured(tmp_path, registered):
     images, data = pictures(24)
-    cache = FeatureCache(tmp_path / "cache")
+    splits, cache = split_folder(data), FeatureCache(tmp_path / "cache")
     options = {"method": "test-triplets", "bits": 8, "backbone": "convnet-small", "finetune": False}
-    model = fit(data, **options, cache=cache, progress=False)
+    model = fit(splits.train, **options, cache=cache, progress=False)
     backbone = model.towers["image"].backbone
     assert (backbone.name, backbone.feature_dim) == ("map:convnet-small", 384 * 16)
     again = HashModel.from_pretrained(model.save_pretrained(tmp_path / "model"))
     assert again.fingerprint == model.fingerprint
     assert np.array_equal(again.encode(images), model.encode(images))
-    report = evaluation.evaluate(again, split_folder(data), metric_names=["map@all"], cache=cache)
+    report = evaluation.evaluate(again, splits, metric_names=["map@all"], cache=cache)
     assert {"test-triplets", "itq", "features (cosine)"} <= {row.name for row in report.rows}
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from kinbits.errors import UsageError
+
 _WHOLE = re.compile(r"[-+]?[0-9]{1,4000}")
 
 
@@ -31,3 +33,21 @@ def number(text: str) -> float:
     if not text.isascii() or "_" in text:
         raise ValueError(f"'{text}' is no number")
     return float(text)
+
+
+def check_at_least(low: float, **values: float) -> None:
+    """Refuse the first value that is below a limit, or not a number.
+
+    Args:
+        low: The smallest allowed value.
+        values: The values, by the names of their parameters.
+
+    Raises:
+        UsageError: If a value is too small; the message names only that one.
+
+    Example:
+        >>> check_at_least(0, margin=0.5, weight=0.0)
+    """
+    for name, value in values.items():
+        if not value >= low:
+            raise UsageError(f"{name} is {value}; it must be at least {low:g}")

@@ -1,12 +1,14 @@
 from .base import Batch, Method, Optimizer, Recipe, Spec, TrainSet
 from .blocks.ema import ema_copy, frozen_copy, update_ema
-from .blocks.projector import Projector
 from .blocks.semantic import semantic_centres
+from .blocks.views import Projector
 from .catalogue import MethodInfo, Parameter, parameters
+from .hash_loss import HashLoss
 from .registry import build_method, check_fit, describe_method, get_method, list_methods, needs_labels, register
 
 __all__ = [
     "Batch",
+    "HashLoss",
     "Method",
     "MethodInfo",
     "Optimizer",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from kinbits.errors import DataError, UsageError
 from kinbits.heads import SpatialAttention
 from kinbits.methods.base import Batch, Method, Optimizer, Recipe, Spec, TrainSet, full_precision
+from kinbits.methods.blocks.groups import triplets
 from kinbits.methods.registry import register
 
 
@@ -110,30 +110,3 @@ class Ath(Method):
         unit = 4 if self.distance == "bits" else self.spec.bits
         further = ((anchor - negative).square() - (anchor - positive).square()).sum(1) / unit
         return F.relu(self.margin - further).mean()
-
-
-def triplets(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw a positive and a negative for every row whose class has another row.
-
-    Args:
-        labels: int64 ``(n,)``, negative for unlabelled rows, which are never drawn.
-        rng: Where randomness comes from.
-
-    Returns:
-        int64 ``(m, 3)``: anchor, positive, negative. Memory and time grow with n.
-
-    Raises:
-        DataError: No triplet exists.
-    """
-    order = np.argsort(labels, kind="stable")
-    order = order[labels[order] >= 0]  # the rows, class by class
-    _, first, member, size = np.unique(labels[order], return_index=True, return_inverse=True, return_counts=True)
-    if len(first) < 2 or size.max() < 2:
-        raise DataError("no triplet can be drawn: give at least two classes, and one of them at least two images")
-    place = np.flatnonzero(size[member] > 1)
-    start, count = first[member[place]], size[member[place]]
-    positive = start + (place - start + rng.integers(1, count)) % count
-    negative = rng.integers(0, len(order) - count)
-    negative += count * (negative >= start)  # step over the anchor's own class
-    drawn: np.ndarray = order[np.stack([place, positive, negative], axis=1)]
-    return drawn

@@ -12,8 +12,7 @@ from torch import Tensor
 from kinbits.errors import UsageError
 from kinbits.heads import Linear
 from kinbits.methods.base import Batch, Recipe, Spec, TrainSet
-from kinbits.methods.blocks.projector import Projector
-from kinbits.methods.blocks.views import TwoViews
+from kinbits.methods.blocks.views import Projector, TwoViews
 from kinbits.methods.registry import register
 
 

@@ -16,6 +16,7 @@ from kinbits._util import Modality
 from kinbits.data import LabelSpace, Pairs, pairs_from_labels
 from kinbits.errors import DataError, UsageError
 from kinbits.heads import Decoder, Head
+from kinbits.methods.blocks.labels import similar
 
 
 @dataclass(frozen=True)
@@ -141,26 +142,6 @@ class Batch:
         return similar(self.require_labels(), self.require_labels())
 
 
-def similar(a: Tensor, b: Tensor) -> Tensor:
-    """Tell which pairs share a label.
-
-    Args:
-        a: int64 ``(n,)`` or multi-hot ``(n, C)``.
-        b: The same form, ``(m,)`` or ``(m, C)``.
-
-    Returns:
-        float 0/1 ``(n, m)``; an unlabelled row shares with none, not even with itself.
-    """
-    if a.ndim == 1:
-        return ((a[:, None] == b[None, :]) & (a >= 0)[:, None]).float()
-    return (a.float() @ b.float().T > 0).float()
-
-
-def labelled(labels: Tensor) -> Tensor:
-    """Tell which rows have a label, bool ``(n,)``; the labels are int64 ``(n,)`` or multi-hot ``(n, C)``."""
-    return labels >= 0 if labels.ndim == 1 else (labels > 0).any(1)
-
-
 def full_precision(like: Tensor) -> torch.autocast:
     """Return a context without mixed precision: sums over pairs and cosines need all their digits."""
     return torch.autocast(like.device.type, enabled=False)
@@ -258,6 +239,8 @@ class Method(nn.Module):
         drop_last: Whether a smaller last batch is dropped.
         can_pretrain: Whether the method learns without labels through any head that replaces its own. It can then
             pre-train a backbone, or the head of another method.
+        standalone_loss: Whether `loss` reads nothing but the logits and the labels of a batch. `HashLoss` then offers
+            it without the trainer.
         recipe: Default training settings.
         ema_decay: If set and the backbone is trained, a copy w' of its weights w is updated after each step:
             w' <- ema_decay w' + (1 - ema_decay) w. ``batch.reference_features`` are the copy's features. The copy
@@ -278,6 +261,7 @@ class Method(nn.Module):
     reads_maps: ClassVar[bool] = False
     drop_last: ClassVar[bool] = False
     can_pretrain: ClassVar[bool] = False
+    standalone_loss: ClassVar[bool] = False
     recipe: ClassVar[Recipe] = Recipe()
     ema_decay: float | None = None
     params: Mapping[str, Any] = MappingProxyType({})

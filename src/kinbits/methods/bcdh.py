@@ -13,8 +13,8 @@ from kinbits.data import Pairs
 from kinbits.errors import DataError, UsageError
 from kinbits.heads import Linear, Mlp
 from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
-from kinbits.methods.blocks.pair_groups import Pool, draw_pairs, given_negatives, mined_negatives
-from kinbits.methods.blocks.signs import signs
+from kinbits.methods.blocks.binary import signs
+from kinbits.methods.blocks.groups import Pool, draw_pairs, given_negatives, mined_negatives
 from kinbits.methods.registry import register
 
 PHASES = (0.0, 0.1, 1 / 3, 1.0)

@@ -12,7 +12,7 @@ from torch import Tensor
 from kinbits.errors import UsageError
 from kinbits.heads import Mlp
 from kinbits.methods.base import Batch, Recipe, Spec
-from kinbits.methods.blocks.signs import signs, straight_through
+from kinbits.methods.blocks.binary import signs, straight_through
 from kinbits.methods.blocks.views import TwoViews
 from kinbits.methods.registry import register
 

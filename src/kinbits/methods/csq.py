@@ -11,8 +11,9 @@ from torch import Tensor
 
 from kinbits.errors import UsageError
 from kinbits.heads import Linear
-from kinbits.methods.base import Batch, Method, Recipe, Spec, labelled
-from kinbits.methods.blocks.centres import hash_centres
+from kinbits.methods.base import Batch, Method, Recipe, Spec
+from kinbits.methods.blocks.labels import labelled
+from kinbits.methods.blocks.targets import hash_centres
 from kinbits.methods.registry import register
 
 
@@ -46,6 +47,7 @@ class Csq(Method):
     Efficient Image and Video Retrieval", CVPR 2020.
     """
 
+    standalone_loss = True
     recipe = Recipe(epochs=60, batch_size=64, lr=1e-3, weight_decay=5e-4, schedule="cosine")
     centres: Tensor
     tie: Tensor

@@ -48,6 +48,7 @@ class Dch(Method):
     Reference: Y. Cao, M. Long, B. Liu, J. Wang, "Deep Cauchy Hashing for Hamming Space Retrieval", CVPR 2018.
     """
 
+    standalone_loss = True
     recipe = Recipe(epochs=20, batch_size=128, lr=1e-3, weight_decay=5e-4, schedule="step")
 
     def __init__(

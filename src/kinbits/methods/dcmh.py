@@ -12,10 +12,10 @@ from kinbits._util import Modality
 from kinbits.errors import UsageError
 from kinbits.heads import Head, Linear, Mlp
 from kinbits.methods.base import Batch, Method, Optimizer, Recipe, Spec, TrainSet, full_precision
-from kinbits.methods.blocks.discrete import labels_of
-from kinbits.methods.blocks.pairwise import likelihood, pairs_between, partners
-from kinbits.methods.blocks.signs import signs
-from kinbits.methods.blocks.texts import has_text
+from kinbits.methods.blocks.binary import signs
+from kinbits.methods.blocks.discrete import training_labels
+from kinbits.methods.blocks.labels import has_text
+from kinbits.methods.blocks.pairwise import draw_partners, pair_nll, pairs_between
 from kinbits.methods.registry import register
 
 
@@ -36,7 +36,7 @@ class Dcmh(Method):
     an epoch visits every row, not batches drawn independently. F and G start from the untrained networks. Adam
     instead of plain SGD. In the sum F^T 1, which is to vanish, rows outside the batch are taken to have moved since
     they were written as those of the batch have; as they were written, a step would see nothing of what it does to
-    them, and the sum would swing ever wider. With more rows than ``partners``, a step draws that many of the other
+    them, and the sum would swing ever wider. With more rows than ``draw_partners``, a step draws that many of the other
     modality (the same mean in expectation) and keeps running sums for the balance, so that its cost does not grow with
     n. A text vector of zeros counts as missing: B then follows the image alone. The authors' MATLAB leaves sign(0) at
     0; here it is +1.
@@ -95,7 +95,7 @@ class Dcmh(Method):
 
     def start_epoch(self, epoch: int, train: TrainSet) -> None:
         """Take the labels of all rows, and sum F and G anew."""
-        self._labels = labels_of(self, train)
+        self._labels = training_labels(self, train)
         self._sums = {"image": self.images.sum(0), "text": self.texts.sum(0)}
 
     def end_epoch(self, epoch: int, train: TrainSet) -> None:
@@ -135,9 +135,9 @@ class Dcmh(Method):
         own[rows] = now
         self._sums[modality] = known + now.sum(0)
         total = known + moved + logits.sum(0)
-        columns = partners(self.spec.n_train, self.partners, logits.device)
+        columns = draw_partners(self.spec.n_train, self.partners, logits.device)
         pairs = pairs_between(labels, self._labels[columns], rows, columns, self_pairs=True)
-        values = likelihood(logits @ other[columns].T / 2, pairs.same)
+        values = pair_nll(logits @ other[columns].T / 2, pairs.same)
         if self.weighted:
             values = pairs.weights * values
         area = self.spec.n_train * len(rows)

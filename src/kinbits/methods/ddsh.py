@@ -11,9 +11,16 @@ from torch import Tensor
 from kinbits._util import cumcount
 from kinbits.errors import UsageError
 from kinbits.heads import Linear
-from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet, labelled, similar
-from kinbits.methods.blocks.binary_quadratic import balanced_minimum, flipped_minimum
-from kinbits.methods.blocks.discrete import CodeSums, labelled_rows, labels_of, soft_ratio
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods.blocks.discrete import (
+    CodeSums,
+    balanced_minimum,
+    flipped_minimum,
+    labelled_rows,
+    similarity_ratio,
+    training_labels,
+)
+from kinbits.methods.blocks.labels import labelled, similar
 from kinbits.methods.registry import register
 
 ROWS_PER_CLASS = 10
@@ -64,9 +71,7 @@ class Ddsh(Method):
         super().__init__(spec)
         m = samples or max(2, min(100, spec.n_train // 5))
         if not 2 <= m < spec.n_train or inner < 1:
-            raise UsageError(
-                f"samples {m} of {spec.n_train} rows, inner {inner}: need 2 <= samples < rows, inner >= 1"
-            )
+            raise UsageError(f"samples {m} of {spec.n_train} rows, inner {inner}: need 2 <= samples < rows, inner >= 1")
         self.inner, self.soft, self.refine = inner, soft, refine
         self.head = Linear(spec.feature_dim, spec.bits, std=0.01)
         flips = torch.from_numpy(spec.rng.integers(0, 2, (spec.n_train, spec.bits), dtype="int8"))
@@ -77,7 +82,7 @@ class Ddsh(Method):
 
     def epoch_rows(self, epoch: int, train: TrainSet) -> Tensor:
         """Return Gamma, the labelled rows outside the sample; draw a new sample at the start of a round."""
-        labels = labels_of(self, train)
+        labels = training_labels(self, train)
         if epoch % self.inner == 0:
             self._draw(labels, train.rng)
         return self._rest(labels).nonzero().flatten()
@@ -92,7 +97,7 @@ class Ddsh(Method):
             rows = rng.choice(rows, count, replace=False)
         self.sample.fill_(self.spec.n_train)
         self.sample[:count] = torch.from_numpy(rows).to(self.sample.device).sort().values
-        self.ratio.fill_(soft_ratio(labels, self._omega, self.spec.classes) if self.soft else 1.0)
+        self.ratio.fill_(similarity_ratio(labels, self._omega, self.spec.classes) if self.soft else 1.0)
 
     @property
     def _omega(self) -> Tensor:
@@ -107,7 +112,7 @@ class Ddsh(Method):
     @torch.no_grad()
     def start_epoch(self, epoch: int, train: TrainSet) -> None:
         """Solve for the codes of Omega, with those of Gamma as the last pass left them."""
-        labels = labels_of(self, train)
+        labels = training_labels(self, train)
         omega, K, r = self._omega, self.spec.bits, float(self.ratio)
         sums = CodeSums(labels, self.codes, self._rest(labels), self.spec.classes)
         targets = self._targets = labels[omega]

@@ -12,7 +12,7 @@ from torch import Tensor
 from kinbits.errors import UsageError
 from kinbits.heads import LinearBatchNorm
 from kinbits.methods.base import Batch, Method, Recipe, Spec
-from kinbits.methods.blocks.pairwise import likelihood, pairs_within
+from kinbits.methods.blocks.pairwise import pair_nll, pairs_within
 from kinbits.methods.registry import register
 
 
@@ -43,6 +43,7 @@ class Dhn(Method):
     2016.
     """
 
+    standalone_loss = True
     recipe = Recipe(epochs=60, batch_size=128, lr=1e-3, weight_decay=5e-4, schedule="step")
 
     def __init__(
@@ -64,7 +65,7 @@ class Dhn(Method):
         """Return the likelihood of the batch's pairs, and the pull to -1 and +1."""
         codes = torch.tanh(logits) if self.tanh else logits
         pairs = pairs_within(batch.require_labels(), self.self_pairs)
-        values = likelihood(codes @ codes.T / 2, pairs.same)
+        values = pair_nll(codes @ codes.T / 2, pairs.same)
         if self.weighted:
             values = pairs.weights * values
         return {"likelihood": pairs.mean(values), "quantization": self.quantization * log_cosh(codes.abs() - 1).mean()}

@@ -8,16 +8,22 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from kinbits._util import check_at_least
 from kinbits.errors import DataError, UsageError
 from kinbits.heads import Linear, Mlp, build_head
 from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
-from kinbits.methods.blocks.distances import Bell, Distances
-from kinbits.methods.blocks.distilling import Distilled, Probability, Rule, noisy_sample
-from kinbits.methods.blocks.neighbours import nearest_points
-from kinbits.methods.blocks.pairwise import likelihood
-from kinbits.methods.blocks.ranges import at_least
-from kinbits.methods.blocks.signs import signs
-from kinbits.methods.blocks.similarity_graph import neighbour_pairs, packed, signs_among, unpacked, usual_neighbours
+from kinbits.methods.blocks.binary import signs
+from kinbits.methods.blocks.distances import FeatureDistances, SplitNormal
+from kinbits.methods.blocks.distilling import DistilledLabels, Probability, Rule, noisy_sample
+from kinbits.methods.blocks.graphs import (
+    default_neighbours,
+    nearest_points,
+    neighbour_pairs,
+    pack_graph,
+    pair_signs,
+    unpack_graph,
+)
+from kinbits.methods.blocks.pairwise import pair_nll
 from kinbits.methods.registry import register
 
 LOOKS, LOOKED_AT = 20, 100
@@ -95,7 +101,7 @@ class DistillHash(Method):
         hidden: int = 0,
     ) -> None:
         super().__init__(spec)
-        at_least(0, similar=similar, neighbours=neighbours, quantization=quantization, hidden=hidden)
+        check_at_least(0, similar=similar, neighbours=neighbours, quantization=quantization, hidden=hidden)
         if not 0 < first <= 1:
             raise UsageError(f"first is {first}; it is a share of the epochs, more than 0 and at most 1")
         chosen: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -108,13 +114,13 @@ class DistillHash(Method):
             if value not in allowed:
                 raise UsageError(f"{name} is '{value}'; use one of {', '.join(allowed)}")
         self.init, self.first = init, first
-        self.similar = similar or min(usual_neighbours(spec.n_train), max(1, spec.n_train // 3))
+        self.similar = similar or min(default_neighbours(spec.n_train), max(1, spec.n_train // 3))
         self.neighbours = neighbours or min(USUAL, max(1, spec.n_train // 2))
         self.kind, self.balance_pairs, self.quantization = loss, balance_pairs, quantization
         wide = spec.feature_dim, spec.bits
         self.head = Mlp(*wide, hidden=hidden) if hidden else Linear(*wide)
-        self.distances = Distances(spec.feature_dim, centre=centre)
-        self.distilled = Distilled(spec.n_train, spec.bits, self.neighbours, probability, rule)
+        self.distances = FeatureDistances(spec.feature_dim, centre=centre)
+        self.distilled = DistilledLabels(spec.n_train, spec.bits, self.neighbours, probability, rule)
         self.register_buffer("kept", torch.zeros(2))
         self.pairs: Any = None
 
@@ -133,7 +139,7 @@ class DistillHash(Method):
         near = nearest_points(lambda: self.distances.units(train), n, max(self.similar, self.neighbours) + 1)
         self.distilled.near.copy_(torch.from_numpy(near[:, 1 : self.neighbours + 1]))
         if self.init == "ssdh":
-            bell = Bell.of(self.distances.sample(train, self.spec.rng))
+            bell = SplitNormal.fit(self.distances.sample(train, self.spec.rng))
             self.pairs = self.distances.nearer(train, bell.mode - 2 * bell.left)
         else:
             self.pairs = neighbour_pairs(near[:, : self.similar + 1], 1, "nn")
@@ -169,10 +175,10 @@ class DistillHash(Method):
         if not self.distilled.ready:
             if self.pairs is None:
                 raise UsageError("method 'distillhash' needs its neighbours; call prepare first")
-            return {"noisy": (products / self.spec.bits - signs_among(self.pairs, batch.rows)).square().mean()}
+            return {"noisy": (products / self.spec.bits - pair_signs(self.pairs, batch.rows)).square().mean()}
         known = self.distilled.among(batch.rows)
         if self.kind == "nll":
-            values = likelihood(products / 2, (known > 0).float())
+            values = pair_nll(products / 2, (known > 0).float())
         else:
             values = (products / self.spec.bits - known).square()
         lost = (signs(codes) - codes).square().mean()
@@ -187,8 +193,8 @@ class DistillHash(Method):
 
     def get_extra_state(self) -> Tensor:
         """Return the noisy pairs for the checkpoint."""
-        return packed(self.pairs)
+        return pack_graph(self.pairs)
 
     def set_extra_state(self, state: Tensor) -> None:
         """Put the noisy pairs of a checkpoint back."""
-        self.pairs = unpacked(state, self.spec.n_train)
+        self.pairs = unpack_graph(state, self.spec.n_train)

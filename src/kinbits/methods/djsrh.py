@@ -14,7 +14,7 @@ from kinbits._util import Modality
 from kinbits.errors import UsageError
 from kinbits.heads import Head, Linear, Mlp
 from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
-from kinbits.methods.blocks.texts import has_text
+from kinbits.methods.blocks.labels import has_text
 from kinbits.methods.registry import register
 
 RANGES = ("auto", "nonnegative", "signed")

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from kinbits.errors import UsageError
 from kinbits.heads import Linear
-from kinbits.methods.base import Batch, Method, Optimizer, Recipe, Spec, TrainSet, labelled
+from kinbits.methods.base import Batch, Method, Optimizer, Recipe, Spec, TrainSet
+from kinbits.methods.blocks.binary import signs
 from kinbits.methods.blocks.ema import ema_copy, update_ema
-from kinbits.methods.blocks.pairwise import balance, likelihood
-from kinbits.methods.blocks.signs import signs
+from kinbits.methods.blocks.labels import labelled
+from kinbits.methods.blocks.pairwise import balanced_weights, pair_nll
 from kinbits.methods.registry import register
 
 Base = Literal["squared", "likelihood"]
@@ -80,9 +81,7 @@ class Dmuh(Method):
     ) -> None:
         super().__init__(spec)
         if not 0 <= ema_decay < 1 or not 0 <= warmup <= 1:
-            raise UsageError(
-                f"ema_decay {ema_decay}, warmup {warmup}: need ema_decay from 0 to below 1, warmup 0 to 1"
-            )
+            raise UsageError(f"ema_decay {ema_decay}, warmup {warmup}: need ema_decay from 0 to below 1, warmup 0 to 1")
         if min(beta, eta, penalty) < 0 or ramp < 1:
             raise UsageError(
                 f"beta {beta}, eta {eta}, penalty {penalty}, ramp {ramp}: need beta, eta, penalty >= 0 and ramp >= 1"
@@ -162,7 +161,7 @@ def pair_loss(u: Tensor, same: Tensor, weights: Tensor, base: Base) -> Tensor:
     pairs, alike = counted.sum(), (same * counted).sum()
     products = u @ u.T
     if base == "likelihood":
-        values = balance(same, counted) * likelihood(products / 2, same)
+        values = balanced_weights(same, counted) * pair_nll(products / 2, same)
     else:
         other = pairs - alike
         target = torch.where(same > 0, 1.0, -alike / other.clamp_min(1))

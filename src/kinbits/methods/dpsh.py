@@ -10,9 +10,9 @@ from torch import Tensor
 from kinbits.errors import UsageError
 from kinbits.heads import LinearBatchNorm
 from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
-from kinbits.methods.blocks.discrete import labels_of
-from kinbits.methods.blocks.pairwise import likelihood, pairs_between, partners
-from kinbits.methods.blocks.signs import signs
+from kinbits.methods.blocks.binary import signs
+from kinbits.methods.blocks.discrete import training_labels
+from kinbits.methods.blocks.pairwise import draw_partners, pair_nll, pairs_between
 from kinbits.methods.registry import register
 
 
@@ -29,7 +29,7 @@ class Dpsh(Method):
     scale; 0.1 is the value of third-party code. A batch-normalised head, since a plain linear one collapses on
     features that are not centred. The memory starts from the untrained network instead of zeros, with which unseen
     rows would teach nothing. Self pairs are left out; unlabelled rows are in no pair. With more rows than
-    ``partners`` each step draws that many from the memory: the same mean in expectation, and time and memory of a
+    ``draw_partners`` each step draws that many from the memory: the same mean in expectation, and time and memory of a
     step that do not grow with n.
 
     Args:
@@ -69,16 +69,16 @@ class Dpsh(Method):
 
     def start_epoch(self, epoch: int, train: TrainSet) -> None:
         """Take the labels of all rows."""
-        self._labels = labels_of(self, train)
+        self._labels = training_labels(self, train)
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the likelihood of the batch's pairs with all rows, and the pull to the signs."""
         if self._labels is None:
             raise UsageError("method 'dpsh' compares with the whole training set; call start_epoch first")
         self.latest[batch.rows] = logits.detach()
-        others = partners(self.spec.n_train, self.partners, logits.device)
+        others = draw_partners(self.spec.n_train, self.partners, logits.device)
         pairs = pairs_between(batch.require_labels(), self._labels[others], batch.rows, others, self.self_pairs)
-        values = likelihood(logits @ self.latest[others].T / 2, pairs.same)
+        values = pair_nll(logits @ self.latest[others].T / 2, pairs.same)
         if self.weighted:
             values = pairs.weights * values
         return {"likelihood": pairs.mean(values), "quantization": self.eta * (logits - signs(logits)).square().mean()}

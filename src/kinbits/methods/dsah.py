@@ -12,16 +12,16 @@ from torch import Tensor
 from kinbits.errors import DataError, UsageError
 from kinbits.heads import Mlp
 from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
-from kinbits.methods.blocks.neighbours import nearest
-from kinbits.methods.blocks.signs import signs
-from kinbits.methods.blocks.similarity_graph import (
+from kinbits.methods.blocks.binary import signs
+from kinbits.methods.blocks.graphs import (
     FULL,
-    grown_pairs,
+    add_similar_pairs,
+    default_neighbours,
+    nearest_rows,
     neighbour_pairs,
-    packed,
-    signs_among,
-    unpacked,
-    usual_neighbours,
+    pack_graph,
+    pair_signs,
+    unpack_graph,
 )
 from kinbits.methods.registry import register
 
@@ -109,14 +109,14 @@ class Dsah(Method):
     def prepare(self, train: TrainSet) -> None:
         """Build the first graph."""
         n = len(train)
-        first = self.neighbours or usual_neighbours(n)
+        first = self.neighbours or default_neighbours(n)
         second = self.second or first
         if max(first, second) >= n:
             raise DataError(
                 f"neighbours is {first} and second is {second}, of {n} images; give at most {n - 1}, or 0 to let the "
                 f"number of images choose"
             )
-        self.pairs = neighbour_pairs(nearest(train, first + 1), second, self.init)
+        self.pairs = neighbour_pairs(nearest_rows(train, first + 1), second, self.init)
         if self.pairs.nnz < 2 * n:
             raise DataError(
                 f"'{self.init}' leaves {self.pairs.nnz / n - 1:.2f} similar images per image, too few to "
@@ -128,7 +128,7 @@ class Dsah(Method):
         """Let the graph grow."""
         if self.every and (epoch + 1) % self.every == 0:
             codes, limit = torch.tanh(self.outputs(train)), min(2 * self.pairs.nnz, FULL * len(train) ** 2)
-            self.pairs = grown_pairs(self.pairs, codes, self.strictness, limit, diagonal=self.diagonal)
+            self.pairs = add_similar_pairs(self.pairs, codes, self.strictness, limit, diagonal=self.diagonal)
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the weighted fit of the cosines, and the quantization."""
@@ -150,12 +150,12 @@ class Dsah(Method):
         """Return W among some rows, float -1/+1 ``(b, b)``."""
         if self.pairs is None:
             raise UsageError("method 'dsah' needs its graph; call prepare first")
-        return signs_among(self.pairs, rows)
+        return pair_signs(self.pairs, rows)
 
     def get_extra_state(self) -> Tensor:
         """Return the graph for the checkpoint."""
-        return packed(self.pairs)
+        return pack_graph(self.pairs)
 
     def set_extra_state(self, state: Tensor) -> None:
         """Put the graph of a checkpoint back."""
-        self.pairs = unpacked(state, self.spec.n_train)
+        self.pairs = unpack_graph(state, self.spec.n_train)

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from kinbits.errors import UsageError
 from kinbits.heads import Linear
-from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet, labelled
-from kinbits.methods.blocks.discrete import chunks, labelled_rows, labels_of, sweep
-from kinbits.methods.blocks.pairwise import likelihood, pairs_between, partners
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods.blocks.discrete import labelled_rows, row_chunks, sweep_bits, training_labels
+from kinbits.methods.blocks.labels import labelled
+from kinbits.methods.blocks.pairwise import draw_partners, pair_nll, pairs_between
 from kinbits.methods.registry import register
 
 
@@ -30,7 +31,7 @@ class Dsdh(Method):
 
         P = W Y + (eta / mu) U^T        D_k <- sign(P_k - D_rest^T W_rest w_k)        w_k the k-th row of W
 
-    Differences: recorded outputs start from one pass over the set instead of from 0; beyond ``partners`` rows each
+    Differences: recorded outputs start from one pass over the set instead of from 0; beyond ``draw_partners`` rows each
     batch is compared with a fresh draw of them, which keeps a step at O(b partners K) and the mean unbiased. A
     row is no pair with itself unless ``self_pairs``, unlabelled rows are in no pair and take the network's
     signs, sets of labels are rows of Y that sum to 1. Since the terms are means here, the paper's eta = 55 has
@@ -80,7 +81,7 @@ class Dsdh(Method):
 
     def prepare(self, train: TrainSet) -> None:
         """Record the outputs of all rows, and start the codes from their signs."""
-        labels = labels_of(self, train)
+        labels = training_labels(self, train)
         labelled_rows(self, labels)
         self.recorded.copy_(self.outputs(train))
         self.codes.copy_(torch.where(self.recorded >= 0, 1, -1))
@@ -88,36 +89,36 @@ class Dsdh(Method):
 
     def start_epoch(self, epoch: int, train: TrainSet) -> None:
         """Take the labels that batches are compared with."""
-        self._labels = labels_of(self, train)
+        self._labels = training_labels(self, train)
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the likelihood of the batch's pairs with recorded rows, and the distance to the discrete codes."""
         if self._labels is None:
             raise UsageError("method 'dsdh' compares with the whole training set; call start_epoch first")
         self.recorded[batch.rows] = logits.detach().to(self.recorded)
-        rows = partners(self.spec.n_train, self.partners, logits.device)
+        rows = draw_partners(self.spec.n_train, self.partners, logits.device)
         pairs = pairs_between(batch.require_labels(), self._labels[rows], batch.rows, rows, self.self_pairs)
         known = labelled(batch.require_labels())
         apart = (self.codes[batch.rows] - logits).square().mean(1)
         return {
-            "likelihood": pairs.mean(likelihood(logits @ self.recorded[rows].T / 2, pairs.same)),
+            "likelihood": pairs.mean(pair_nll(logits @ self.recorded[rows].T / 2, pairs.same)),
             "quantization": self.eta * (known * apart).sum() / known.sum().clamp_min(1),
         }
 
     def end_epoch(self, epoch: int, train: TrainSet) -> None:
         """Solve for the classifier, then sweep over the codes."""
-        self._alternate(labels_of(self, train))
+        self._alternate(training_labels(self, train))
 
     @torch.no_grad()
     def _alternate(self, labels: Tensor) -> None:
         """Fit the classifier to the codes, then the codes to the classifier and to the recorded outputs."""
         self.classifier.copy_(self._ridge(labels))
         G = self.mu * self.classifier @ self.classifier.T
-        for part in chunks(len(labels)):
+        for part in row_chunks(len(labels)):
             U, V = self.recorded[part], self.codes[part].float()
             Q = -2 * (self.mu * self._pulled(labels[part]) + self.eta * U)
             for _ in range(self.sweeps):
-                V = sweep(V, G, Q)
+                V = sweep_bits(V, G, Q)
             signs = torch.where(U >= 0, 1, -1)
             self.codes[part] = torch.where(labelled(labels[part])[:, None], V.to(torch.int8), signs)
 
@@ -125,7 +126,7 @@ class Dsdh(Method):
         """Return the W that fits the labels best, float ``(K, C)``."""
         K, device = self.spec.bits, self.codes.device
         gram, moments = torch.zeros(K, K, device=device), torch.zeros(self.spec.classes, K, device=device)
-        for part in chunks(len(labels)):
+        for part in row_chunks(len(labels)):
             y = labels[part]
             D = self.codes[part].float() * labelled(y)[:, None]
             gram += D.T @ D

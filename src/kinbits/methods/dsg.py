@@ -9,12 +9,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from kinbits._util import check_at_least
 from kinbits.errors import UsageError
 from kinbits.heads import Linear, Mlp
 from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
-from kinbits.methods.blocks.clusters import Kind, cluster
-from kinbits.methods.blocks.distances import Bell, Distances
-from kinbits.methods.blocks.ranges import at_least
+from kinbits.methods.blocks.clusters import Kind, cluster_rows
+from kinbits.methods.blocks.distances import FeatureDistances, SplitNormal
 from kinbits.methods.registry import register
 
 FEW, MANY = 0.005, 0.15
@@ -45,7 +45,7 @@ class Dsg(Method):
             0.1, which fits VGG16 features only.
         positives: Share of similar pairs before clusters have their say.
         clusters: 0 chooses 70, as the group's code for CIFAR-10, but fewer under 20 rows a cluster.
-        clustering: ``"kmeans"``, or ``"spectral"`` as in CIMON, see `cluster`.
+        clustering: ``"kmeans"``, or ``"spectral"`` as in CIMON, see `cluster_rows`.
         centre: Take distances from the mean of the features. The group uses features before a ReLU, which have
             both signs; those of many backbones are all positive, and their centred neighbours are purer.
         confidence: Power of a in the weights; the published one is 1, which leaves pairs just beyond t without weight
@@ -78,7 +78,7 @@ class Dsg(Method):
         hidden: int = 0,
     ) -> None:
         super().__init__(spec)
-        at_least(0, clusters=clusters, confidence=confidence, hidden=hidden)
+        check_at_least(0, clusters=clusters, confidence=confidence, hidden=hidden)
         if not 0 <= threshold < 2:
             raise UsageError(f"threshold is {threshold}; it must be at least 0 and less than 2")
         if not 0 < positives < 1:
@@ -89,7 +89,7 @@ class Dsg(Method):
         self.confidence, self.distill, self.exact = confidence, distill, exact
         wide = spec.feature_dim, spec.bits
         self.head = Mlp(*wide, hidden=hidden) if hidden else Linear(*wide)
-        self.distances = Distances(spec.feature_dim, centre=centre)
+        self.distances = FeatureDistances(spec.feature_dim, centre=centre)
         self.register_buffer("cluster_of", torch.zeros(spec.n_train, dtype=torch.int64))
         self.register_buffer("shape", torch.zeros(4, dtype=torch.float64))
 
@@ -105,11 +105,11 @@ class Dsg(Method):
                 f"and leave threshold out",
                 stacklevel=2,
             )
-        bell = Bell.of(some)
+        bell = SplitNormal.fit(some)
         self.shape.copy_(torch.tensor([t, bell.mode, bell.left, bell.right]))
         if self.distill:
             count = self.clusters or max(2, min(70, len(train) // 20))
-            found = cluster(
+            found = cluster_rows(
                 lambda rows: self.distances.units(train, rows), len(train), count, self.clustering, self.spec.rng
             )
             self.cluster_of.copy_(torch.from_numpy(found))
@@ -127,7 +127,7 @@ class Dsg(Method):
         t, *bell = self.shape.tolist()
         near = distances <= t
         signs = near.float() * 2 - 1
-        weights = Bell(*bell).confidence(distances, t, exact=self.exact) ** self.confidence
+        weights = SplitNormal(*bell).confidence(distances, t, exact=self.exact) ** self.confidence
         if self.distill:
             weights = weights * (near == (clusters[:, None] == clusters))
         return signs.fill_diagonal_(1), weights.fill_diagonal_(1)

@@ -39,6 +39,7 @@ class Dsh(Method):
     Reference: H. Liu, R. Wang, S. Shan, X. Chen, "Deep Supervised Hashing for Fast Image Retrieval", CVPR 2016.
     """
 
+    standalone_loss = True
     recipe = Recipe(epochs=60, batch_size=128, lr=3e-3, weight_decay=5e-4, schedule="step")
 
     def __init__(self, spec: Spec, *, margin: float = 0.0, alpha: float = 0.01, self_pairs: bool = False) -> None:

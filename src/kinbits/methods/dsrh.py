@@ -9,8 +9,9 @@ from torch import Tensor
 
 from kinbits.errors import DataError, UsageError
 from kinbits.heads import Linear
-from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet, labelled
-from kinbits.methods.blocks.lists import LabelLists
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods.blocks.groups import LabelLists
+from kinbits.methods.blocks.labels import labelled, shared_labels
 from kinbits.methods.registry import register
 
 CELLS = 1 << 23
@@ -52,6 +53,7 @@ class Dsrh(Method):
     Retrieval", CVPR 2015.
     """
 
+    standalone_loss = True
     recipe = Recipe(epochs=20, batch_size=64, lr=1e-3, weight_decay=1e-4, schedule="step")
 
     def __init__(
@@ -88,7 +90,7 @@ class Dsrh(Method):
         h = torch.tanh(logits / 2)
         known = labelled(batch.require_labels())
         counted = (batch.rows[:, None] != batch.rows[None, :]) & known[:, None] & known[None, :]
-        levels = shared(batch.require_labels())
+        levels = shared_labels(batch.require_labels())
         if self.cap:
             levels = levels.clamp_max(self.cap)
         distance = (self.spec.bits - h @ h.T) / 2
@@ -98,14 +100,6 @@ class Dsrh(Method):
             "ranking": scale * total / max(triples, 1),
             "balance": self.balance / 2 * h.mean(0).square().sum(),
         }
-
-
-def shared(labels: Tensor) -> Tensor:
-    """Return how many labels rows share, float ``(b, b)``, of int64 ``(b,)`` or multi-hot ``(b, C)``."""
-    if labels.ndim == 1:
-        return (labels[:, None] == labels[None, :]).float()
-    sets = (labels > 0).float()
-    return sets @ sets.T
 
 
 def list_loss(

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from kinbits.errors import UsageError
 from kinbits.heads import LinearBatchNorm
-from kinbits.methods.base import Batch, Method, Recipe, Spec, labelled
-from kinbits.methods.blocks.signs import quantization_error, signs, straight_through
+from kinbits.methods.base import Batch, Method, Recipe, Spec
+from kinbits.methods.blocks.binary import quantization_error, signs, straight_through
+from kinbits.methods.blocks.labels import labelled
 from kinbits.methods.registry import register
 
 
@@ -38,6 +39,7 @@ class GreedyHash(Method):
     CNN", NeurIPS 2018.
     """
 
+    standalone_loss = True
     recipe = Recipe(epochs=20, batch_size=128, lr=3e-3, weight_decay=5e-4, schedule="step")
 
     def __init__(self, spec: Spec, *, alpha: float = 0.1, power: float = 3.0) -> None:

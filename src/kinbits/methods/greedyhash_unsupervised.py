@@ -11,8 +11,8 @@ from torch import Tensor
 from kinbits.errors import UsageError
 from kinbits.heads import Mlp
 from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
-from kinbits.methods.blocks.cosines import cosine_misfit
-from kinbits.methods.blocks.signs import quantization_error, signs, straight_through
+from kinbits.methods.blocks.binary import quantization_error, signs, straight_through
+from kinbits.methods.blocks.pairwise import cosine_misfit
 from kinbits.methods.registry import register
 
 

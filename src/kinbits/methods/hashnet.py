@@ -11,7 +11,7 @@ from torch import Tensor
 from kinbits.errors import UsageError
 from kinbits.heads import Linear
 from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
-from kinbits.methods.blocks.pairwise import likelihood, pairs_within
+from kinbits.methods.blocks.pairwise import pair_nll, pairs_within
 from kinbits.methods.registry import register
 
 
@@ -41,6 +41,7 @@ class HashNet(Method):
     2017.
     """
 
+    standalone_loss = True
     recipe = Recipe(epochs=60, batch_size=128, lr=1e-3, weight_decay=5e-4, schedule="step")
     beta: Tensor
 
@@ -60,5 +61,5 @@ class HashNet(Method):
         """Return the weighted likelihood of the batch's pairs."""
         codes = torch.tanh(self.beta * logits.float())
         pairs = pairs_within(batch.require_labels(), self.self_pairs)
-        values = likelihood(self.alpha * codes @ codes.T, pairs.same)
+        values = pair_nll(self.alpha * codes @ codes.T, pairs.same)
         return {"likelihood": pairs.mean(pairs.weights * values)}

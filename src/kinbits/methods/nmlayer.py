@@ -11,8 +11,16 @@ from torch import Tensor, nn
 
 from kinbits.errors import DataError, UsageError
 from kinbits.heads import Merged
-from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet, labelled, similar
-from kinbits.methods.blocks.merging import Score, dead_first, lengths, matching, merge_matrix, scores
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods.blocks.labels import labelled, similar
+from kinbits.methods.blocks.merging import (
+    Score,
+    code_lengths,
+    constant_bits_first,
+    greedy_matching,
+    merge_matrix,
+    redundancy_scores,
+)
 from kinbits.methods.blocks.wrapping import build_base
 from kinbits.methods.registry import register
 
@@ -85,7 +93,7 @@ class NmLayer(Method):
         if score not in ("redundancy", "correlation", "random"):
             raise UsageError(f"score is '{score}'; use redundancy, correlation or random")
         self.first, self.active, self.score, self.sample = first, active, score, sample
-        self.lengths = lengths(start or 2 * spec.bits, spec.bits, layers)
+        self.lengths = code_lengths(start or 2 * spec.bits, spec.bits, layers)
         bases = [build_base(base, replace(spec, bits=length), self.name) for length in self.lengths]
         self.head = Merged(spec.feature_dim, spec.bits, bases[0].head.config())
         self.head.layers = bases[0].head
@@ -137,7 +145,7 @@ class NmLayer(Method):
                 return
             codes, same = self._sample(train)
             K = codes.shape[1]
-            self.graph[:K, :K] += scores(self.score, codes, same, train.rng)
+            self.graph[:K, :K] += redundancy_scores(self.score, codes, same, train.rng)
             if epoch + 1 < due:
                 return
             self._freeze(codes)
@@ -152,7 +160,7 @@ class NmLayer(Method):
     def _freeze(self, codes: Tensor) -> None:
         """Merge the pairs of highest score."""
         K, wanted = codes.shape[1], self.lengths[self.stage + 1]
-        pairs = matching(dead_first(self.graph[:K, :K], codes), K - wanted)
+        pairs = greedy_matching(constant_bits_first(self.graph[:K, :K], codes), K - wanted)
         self.head.merge = self.head.merge @ merge_matrix(pairs, codes)
         self.graph.zero_()
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from kinbits.errors import UsageError
 from kinbits.heads import LinearBatchNorm
 from kinbits.methods.base import Batch, Method, Recipe, Spec
-from kinbits.methods.blocks.signs import signs
+from kinbits.methods.blocks.binary import signs
 from kinbits.methods.blocks.targets import binary_targets
 from kinbits.methods.registry import register
 
@@ -49,6 +49,7 @@ class OrthoHash(Method):
     Hashing with a Single Cosine Similarity based Learning Objective", NeurIPS 2021, eq. 4.
     """
 
+    standalone_loss = True
     recipe = Recipe(epochs=20, batch_size=256, lr=1e-3, weight_decay=5e-4, schedule="step")
     targets: Tensor
 

@@ -8,13 +8,13 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from kinbits._util import check_at_least
 from kinbits.errors import DataError, UsageError
 from kinbits.heads import Decoder, Mlp, moments
 from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
-from kinbits.methods.blocks.neighbours import nearest
-from kinbits.methods.blocks.ranges import at_least
-from kinbits.methods.blocks.ranks import listwise, neighbours_within, pairwise
-from kinbits.methods.blocks.signs import signs, straight_through
+from kinbits.methods.blocks.binary import signs, straight_through
+from kinbits.methods.blocks.graphs import nearest_rows
+from kinbits.methods.blocks.ranking import listwise_loss, neighbours_within, pairwise_hinge
 from kinbits.methods.registry import register
 
 GROUP = 4
@@ -80,9 +80,9 @@ class RankHash(Method):
         hidden: int = 0,
     ) -> None:
         super().__init__(spec)
-        at_least(1, targets=targets)
-        at_least(0, temperature=temperature, margin=margin, reconstruction=reconstruction)
-        at_least(0, balance=balance, neighbours=neighbours, hidden=hidden)
+        check_at_least(1, targets=targets)
+        check_at_least(0, temperature=temperature, margin=margin, reconstruction=reconstruction)
+        check_at_least(0, balance=balance, neighbours=neighbours, hidden=hidden)
         if 0 < neighbours < GROUP - 1:
             raise UsageError(f"neighbours is {neighbours}; give at least {GROUP - 1}, or 0 for random batches")
         if rank not in ("listwise", "pairwise", "none"):
@@ -107,7 +107,7 @@ class RankHash(Method):
             require_varied(train)
         self.variance.fill_(moments(map(self.head.standard, train.chunks()), self.spec.feature_dim)[1])
         if len(self.near):
-            self.near.copy_(torch.from_numpy(nearest(train, self.near.shape[1] + 1)[:, 1:]))
+            self.near.copy_(torch.from_numpy(nearest_rows(train, self.near.shape[1] + 1)[:, 1:]))
 
     def epoch_rows(self, epoch: int, train: TrainSet) -> Tensor | None:
         """Draw seeds, each with some of its neighbours; as many rows as there are."""
@@ -138,8 +138,8 @@ class RankHash(Method):
         near, others = neighbours_within(points, self.targets)
         hamming = (codes.shape[1] - codes @ codes.T) / 2
         if self.rank == "listwise":
-            return listwise(hamming, near, others, self.temperature)
-        return pairwise(hamming, near, others, self.margin, self.targets)
+            return listwise_loss(hamming, near, others, self.temperature)
+        return pairwise_hinge(hamming, near, others, self.margin, self.targets)
 
 
 def require_varied(train: TrainSet) -> None:

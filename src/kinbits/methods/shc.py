@@ -51,6 +51,7 @@ class Shc(Csq):
     """
 
     recipe = Recipe(epochs=60, batch_size=64, lr=1e-3, weight_decay=5e-4, schedule="cosine")
+    standalone_loss = False  # the centres come from a classifier of the features
     similarity: Tensor
 
     def __init__(

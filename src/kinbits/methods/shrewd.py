@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from kinbits.errors import UsageError
 from kinbits.heads import Linear
-from kinbits.methods.base import Batch, Method, Recipe, Spec, labelled
-from kinbits.methods.blocks.label_distances import label_distances
+from kinbits.methods.base import Batch, Method, Recipe, Spec
+from kinbits.methods.blocks.labels import labelled
+from kinbits.methods.blocks.semantic import label_distances
 from kinbits.methods.registry import register
 
 TINY = 1e-8
@@ -59,6 +60,7 @@ class Shrewd(Method):
     divergence", 2020.
     """
 
+    standalone_loss = True
     recipe = Recipe(epochs=40, batch_size=128, lr=3e-3, weight_decay=5e-4, schedule="cosine")
     distances: Tensor
 

@@ -37,6 +37,7 @@ class Ssdh(LatentClassifier):
     Neural Networks", TPAMI 2018.
     """
 
+    standalone_loss = True
     recipe = Recipe(epochs=20, batch_size=128, lr=1e-3, weight_decay=5e-4, schedule="step")
 
     def __init__(self, spec: Spec, *, beta: float = 0.5, gamma: float = 0.5) -> None:

@@ -11,13 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kinbits._util import Modality
+from kinbits._util import Modality, check_at_least
 from kinbits.errors import DataError, UsageError
 from kinbits.heads import Head, Mlp
 from kinbits.methods.base import Batch, Method, Optimizer, Recipe, Spec, TrainSet, full_precision
-from kinbits.methods.blocks.neighbours import nearest, nearest_points
-from kinbits.methods.blocks.ranges import at_least
-from kinbits.methods.blocks.texts import has_text
+from kinbits.methods.blocks.graphs import nearest_points, nearest_rows
+from kinbits.methods.blocks.labels import has_text
 from kinbits.methods.registry import register
 
 DIRECTIONS: tuple[tuple[Modality, Modality], ...] = (("image", "text"), ("text", "image"))
@@ -89,8 +88,8 @@ class Ugach(Method):
         std: float = 0.1,
     ) -> None:
         super().__init__(spec)
-        at_least(1, kappa=kappa, negatives=negatives, hidden=hidden)
-        at_least(0, margin=margin, pairs_only=pairs_only, std=std)
+        check_at_least(1, kappa=kappa, negatives=negatives, hidden=hidden)
+        check_at_least(0, margin=margin, pairs_only=pairs_only, std=std)
         if pool <= negatives:
             raise UsageError(f"pool is {pool}; it must be greater than negatives, {negatives}")
         if policy_norm not in ("selected", "pool"):
@@ -129,7 +128,7 @@ class Ugach(Method):
             )
         self.told.copy_(torch.cat([has_text(chunk) for chunk in train.chunks("text")]))
         if self.kappa > 1:
-            graph, degree = union(nearest(train, self.kappa), self._by_text(train))
+            graph, degree = union(nearest_rows(train, self.kappa), self._by_text(train))
             self.graph.copy_(torch.from_numpy(graph))
             self.degree.copy_(torch.from_numpy(degree))
         if self.generator:

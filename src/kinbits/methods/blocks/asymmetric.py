@@ -9,8 +9,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kinbits.errors import UsageError
-from kinbits.methods.base import Batch, Method, Spec, TrainSet, labelled
-from kinbits.methods.blocks.discrete import CodeSums, chunks, labelled_rows, labels_of, over_alike, soft_ratio, sweep
+from kinbits.methods.base import Batch, Method, Spec, TrainSet
+from kinbits.methods.blocks.discrete import (
+    CodeSums,
+    labelled_rows,
+    row_chunks,
+    similarity_ratio,
+    sum_over_similar,
+    sweep_bits,
+    training_labels,
+)
+from kinbits.methods.blocks.labels import labelled
 
 
 class Asymmetric(Method):
@@ -67,18 +76,18 @@ class Asymmetric(Method):
 
     def _draw(self, train: TrainSet) -> None:
         """Draw Omega among the labelled rows, in order, and take the share of similar pairs."""
-        labels = labels_of(self, train)
+        labels = training_labels(self, train)
         rows = labelled_rows(self, labels)
         drawn = train.rng.choice(rows, min(len(self.queries), len(rows)), replace=False)
         omega = torch.from_numpy(drawn).to(labels.device).sort().values
         self.queries.fill_(self.spec.n_train)
         self.queries[: len(omega)] = omega
         self.recorded.zero_()
-        self.ratio.fill_(soft_ratio(labels, omega, self.spec.classes) if self.soft else 1.0)
+        self.ratio.fill_(similarity_ratio(labels, omega, self.spec.classes) if self.soft else 1.0)
 
     def start_epoch(self, epoch: int, train: TrainSet) -> None:
         """Sum up what the loss needs of the fixed codes: V^T V, sum V and n, and sums by class."""
-        labels = labels_of(self, train)
+        labels = training_labels(self, train)
         self._known = CodeSums(labels, self.database, labelled(labels), self.spec.classes)
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
@@ -103,8 +112,8 @@ class Asymmetric(Method):
         """Sweep over the columns of V at the end of a round."""
         if (epoch + 1) % self.inner:
             return
-        labels = labels_of(self, train)
-        for part in chunks(self.spec.n_train):
+        labels = training_labels(self, train)
+        for part in row_chunks(self.spec.n_train):
             self._sweep(part, labels)
         unknown = ~labelled(labels)
         if unknown.any():
@@ -119,11 +128,11 @@ class Asymmetric(Method):
         """Minimise J over one column after another, for the rows of one chunk."""
         omega = self.queries[self.queries < self.spec.n_train]
         U, r = self.recorded[: len(omega)], self.ratio
-        near = over_alike(labels[part], labels[omega], F.pad(U, (0, 1), value=1.0), self.spec.classes)
+        near = sum_over_similar(labels[part], labels[omega], F.pad(U, (0, 1), value=1.0), self.spec.classes)
         Q = -2 * self.spec.bits * ((1 + r) * near[:, :-1] - r * U.sum(0))
         here = (omega >= part.start) & (omega < part.stop)
         Q[omega[here] - part.start] -= 2 * self.gamma * U[here]
-        V = sweep(self.database[part].float(), U.T @ U, Q).to(torch.int8)
+        V = sweep_bits(self.database[part].float(), U.T @ U, Q).to(torch.int8)
         self.database[part] = torch.where(near[:, -1:] > 0, V, self.database[part])
 
     def _record(self, rows: Tensor, u: Tensor) -> None:

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from kinbits.errors import DataError
-from kinbits.methods.blocks.neighbours import nearest_points
+from kinbits.methods.blocks.graphs import nearest_points
 
 Kind = Literal["kmeans", "spectral"]
 Points = Callable[[np.ndarray | None], Iterable[Tensor]]
 PER_CLUSTER, SPECTRAL_ROWS, LINKS = 256, 5_000, 10
 
 
-def cluster(points: Points, n: int, count: int, kind: Kind, rng: np.random.Generator) -> np.ndarray:
+def cluster_rows(points: Points, n: int, count: int, kind: Kind, rng: np.random.Generator) -> np.ndarray:
     """Put n points into clusters.
 
     k-means learns its centres on 256 points a cluster, and each point goes to the nearest centre: O(n count d) time.

@@ -1,7 +1,8 @@
-"""Codes of a whole training set as free variables: a round's sample, sums of codes by label, sweeps over the bits."""
+"""Codes of a whole training set as free variables: sums by label, sweeps over bits, binary quadratic problems."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,18 +10,19 @@ import torch
 from torch import Tensor
 
 from kinbits.errors import DataError
-from kinbits.methods.base import Method, TrainSet, labelled, similar
+from kinbits.methods.base import Method, TrainSet
+from kinbits.methods.blocks.labels import labelled, similar
 
 CHUNK = 4096
 
 
-def chunks(n: int) -> Iterator[slice]:
+def row_chunks(n: int) -> Iterator[slice]:
     """Yield slices of at most 4,096 rows that cover n rows in order."""
     for start in range(0, n, CHUNK):
         yield slice(start, min(start + CHUNK, n))
 
 
-def labels_of(method: Method, train: TrainSet) -> Tensor:
+def training_labels(method: Method, train: TrainSet) -> Tensor:
     """Return the labels of all rows that the method keeps codes of.
 
     Raises:
@@ -46,7 +48,7 @@ def labelled_rows(method: Method, labels: Tensor, least: int = 1) -> np.ndarray:
     return rows
 
 
-def over_alike(labels: Tensor, others: Tensor, values: Tensor, classes: int) -> Tensor:
+def sum_over_similar(labels: Tensor, others: Tensor, values: Tensor, classes: int) -> Tensor:
     """Sum up, for every row, the values of the others that share a label with it.
 
     Args:
@@ -69,10 +71,11 @@ def _by_class(labels: Tensor, values: Tensor, classes: int) -> Tensor:
     return table.index_add_(0, labels % (classes + 1), values)
 
 
-def soft_ratio(labels: Tensor, sample: Tensor, classes: int) -> float:
+def similarity_ratio(labels: Tensor, sample: Tensor, classes: int) -> float:
     """Return r = similar / other pairs between the labelled rows and a sample of them; 1 if one kind is missing."""
     one = torch.ones(len(sample), 1, device=labels.device)
-    alike = sum(float(over_alike(labels[part], labels[sample], one, classes).sum()) for part in chunks(len(labels)))
+    parts = row_chunks(len(labels))
+    alike = sum(float(sum_over_similar(labels[part], labels[sample], one, classes).sum()) for part in parts)
     other = len(sample) * float(labelled(labels).sum()) - alike
     return alike / other if alike and other else 1.0
 
@@ -95,7 +98,7 @@ class CodeSums:
         width = codes.shape[1] + 1
         self.gram = torch.zeros(width, width, device=codes.device)
         self._table = torch.zeros(classes + 1, width, device=codes.device)
-        for part in chunks(len(codes)):
+        for part in row_chunks(len(codes)):
             values = self._values(part)
             self.gram += values.T @ values
             if labels.ndim == 1:
@@ -106,7 +109,7 @@ class CodeSums:
         if labels.ndim == 1:
             return self._table[labels % (self._classes + 1)] * labelled(labels)[:, None]
         near = torch.zeros(len(labels), len(self.gram), device=labels.device)
-        for part in chunks(len(self._codes)):
+        for part in row_chunks(len(self._codes)):
             near += similar(labels, self._labels[part]) @ self._values(part)
         return near
 
@@ -115,7 +118,7 @@ class CodeSums:
         return ones * self._counts[part, None]
 
 
-def sweep(V: Tensor, G: Tensor, Q: Tensor) -> Tensor:
+def sweep_bits(V: Tensor, G: Tensor, Q: Tensor) -> Tensor:
     """Lower tr(V G V^T) + sum(Q * V) over codes, one column after another, each to its exact minimiser.
 
     Args:
@@ -127,3 +130,55 @@ def sweep(V: Tensor, G: Tensor, Q: Tensor) -> Tensor:
         slope = 2 * (V @ G[:, k] - V[:, k] * G[k, k]) + Q[:, k]
         V[:, k] = torch.where(slope == 0, V[:, k], -slope.sign())
     return V
+
+
+def balanced_minimum(Q: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Return the best of m + 1 codes that each have exactly round((m + 1) / 2) - 1 values of +1.
+
+    With x = (b + 1) / 2, f is x^T 4Q x + q^T x up to a constant, q = 2p - 4 Q 1. Behind x stands a dummy, always 1,
+    whose products with the others are q / 2. The columns of a Cholesky factor of lambda I minus these products are
+    points whose squared distances are 2 lambda + 2 times the product, and a set of H points around its mean has
+    squared distances (H - 1) lambda + (f - const) / H. So neither lambda nor the factor is needed: each candidate
+    is a point, the dummy, and the points with the smallest products with it; equal ones by their nearness to the dummy.
+
+    Args:
+        Q: Symmetric with a zero diagonal, float64 ``(m, m)``.
+        p: float64 ``(m,)``.
+
+    Returns:
+        float64 ``(m,)`` of -1 and +1. Reference: W.-C. Kang, W.-J. Li, Z.-H. Zhou, "Column Sampling based Discrete
+        Supervised Hashing", AAAI 2016.
+    """
+    m = len(p)
+    q = 2 * p - 4 * Q.sum(1)
+    products = np.concatenate([4 * Q, q[None] / 2])
+    np.fill_diagonal(products[:m], -np.inf)  # a point is nearest to itself
+    order = np.argsort(q, kind="stable")
+    near = order[np.argsort(products[:, order], axis=1, kind="stable")]
+    chosen = np.zeros((m + 1, m))
+    np.put_along_axis(chosen, near[:, : math.floor((m + 1) / 2 + 0.5) - 1], 1.0, axis=1)
+    values = ((chosen @ (4 * Q)) * chosen).sum(1) + chosen @ q
+    return np.asarray(2 * chosen[values.argmin()] - 1)
+
+
+def flipped_minimum(Q: np.ndarray, p: np.ndarray, starts: list[np.ndarray]) -> np.ndarray:
+    """Take the best start and flip the value that lowers f most until no flip does.
+
+    Args:
+        Q: Symmetric with a zero diagonal, float64 ``(m, m)``.
+        p: float64 ``(m,)``.
+        starts: Codes of -1 and +1, ``(m,)`` each.
+
+    Returns:
+        float64 ``(m,)`` with f no larger than at any start.
+    """
+    b = min(starts, key=lambda start: float(start @ (Q @ start + p))).copy()
+    slope = 2 * Q @ b + p
+    least = 1e-9 * max(np.abs(slope).max(), np.abs(p).max(), 1.0)
+    while True:
+        gains = b * slope
+        i = int(gains.argmax())
+        if gains[i] <= least:
+            return b
+        b[i] = -b[i]
+        slope += 4 * b[i] * Q[:, i]

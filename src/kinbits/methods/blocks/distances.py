@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from kinbits.errors import DataError
 from kinbits.methods.base import Batch, TrainSet
-from kinbits.methods.blocks.similarity_graph import FULL, blocks, closed
+from kinbits.methods.blocks.graphs import FULL, row_blocks, symmetric_pairs
 
 SAMPLE, CHUNK = 5000, 8192
 BINS, NARROW = 200, 1e-3
 
 
-class Distances(nn.Module):
+class FeatureDistances(nn.Module):
     """Cosine distances 1 - cos between training rows.
 
     With a frozen backbone only the mean of the features is kept. With one that is trained along, the unit features
@@ -97,11 +97,11 @@ class Distances(nn.Module):
         """
         unit = torch.cat(list(self.units(train)))
         n = len(unit)
-        parts = [sp.csr_array((1 - unit[rows] @ unit.T < threshold).cpu().numpy()) for rows in blocks(n)]
+        parts = [sp.csr_array((1 - unit[rows] @ unit.T < threshold).cpu().numpy()) for rows in row_blocks(n)]
         count = sum(part.nnz for part in parts)
         if not n < count <= FULL * n**2:
             raise DataError(f"{count - n} pairs of {n} images are nearer than {threshold:.3f}; use init='knn'")
-        return closed(sp.vstack(parts))
+        return symmetric_pairs(sp.vstack(parts))
 
     def _unit(self, features: Tensor) -> Tensor:
         return F.normalize(features.float() - self.mean, dim=1)
@@ -116,7 +116,7 @@ class Distances(nn.Module):
 
 
 @dataclass(frozen=True)
-class Bell:
+class SplitNormal:
     """A histogram of distances as two half bells that meet at its mode.
 
     Attributes:
@@ -130,7 +130,7 @@ class Bell:
     right: float
 
     @classmethod
-    def of(cls, distances: Tensor) -> Bell:
+    def fit(cls, distances: Tensor) -> SplitNormal:
         """Fit the two halves; where a side holds under 1 % of the distances, the median stands for the mode."""
         counts = torch.histc(distances.float(), BINS, 0, 2)
         mode = int(counts.argmax()) * 2 / BINS

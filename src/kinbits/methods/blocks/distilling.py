@@ -15,7 +15,7 @@ Rule = Literal["neighbours", "self"]
 DRAWN, STRONG = 100_000, 1e6
 
 
-def certain(p: Tensor, low: Tensor, high: Tensor) -> Tensor:
+def certain_labels(p: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Return the labels that noisy ones cannot have hidden, +1, -1 or 0 for unknown, float of p's shape.
 
     Args:
@@ -26,7 +26,7 @@ def certain(p: Tensor, low: Tensor, high: Tensor) -> Tensor:
     return (p > (1 + low) / 2).float() - (p < high / 2).float()
 
 
-class Distilled(nn.Module):
+class DistilledLabels(nn.Module):
     """Labels of all pairs of n rows as a function of codes of a first network and lists of neighbours.
 
     Args:
@@ -91,7 +91,7 @@ class Distilled(nn.Module):
         else:
             length = near.square().sum(2)
             low, high = length.amin(1).expand(b, b), length.amax(1).expand(b, b)
-        found = certain(self.probability(own @ own.T), self.probability(low), self.probability(high))
+        found = certain_labels(self.probability(own @ own.T), self.probability(low), self.probability(high))
         return torch.where(found == found.T, found, 0.0).fill_diagonal_(0)
 
 

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinbits.errors import UsageError
-from kinbits.methods.base import Batch, Method, Spec, TrainSet, labelled
+from kinbits.methods.base import Batch, Method, Spec, TrainSet
+from kinbits.methods.blocks.labels import labelled
 
 
 class LatentClassifier(Method):
@@ -17,8 +18,8 @@ class LatentClassifier(Method):
 
     Args:
         spec: The task.
-        beta: Weight of `spread`, which is maximised; at least 0.
-        gamma: Weight of `firing`, which is minimised; at least 0.
+        beta: Weight of `saturation`, which is maximised; at least 0.
+        gamma: Weight of `imbalance`, which is minimised; at least 0.
     """
 
     def __init__(self, spec: Spec, beta: float, gamma: float) -> None:
@@ -46,15 +47,15 @@ class LatentClassifier(Method):
         known = labelled(batch.require_labels())
         activations = torch.sigmoid(logits[known])
         terms = {
-            "classification": classification(self.classifier(activations), batch.require_labels()[known]),
-            "quantization": -self.beta * spread(activations),
+            "classification": label_cross_entropy(self.classifier(activations), batch.require_labels()[known]),
+            "quantization": -self.beta * saturation(activations),
         }
         if self.gamma:
-            terms["balance"] = self.gamma * firing(activations)
+            terms["balance"] = self.gamma * imbalance(activations)
         return terms
 
 
-def classification(scores: Tensor, labels: Tensor) -> Tensor:
+def label_cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
     """Return E1, the mean over rows of the cross-entropy, or of the sum over labels of the binary one.
 
     Args:
@@ -68,11 +69,11 @@ def classification(scores: Tensor, labels: Tensor) -> Tensor:
     return total / max(len(scores), 1)
 
 
-def spread(activations: Tensor) -> Tensor:
+def saturation(activations: Tensor) -> Tensor:
     """Return E2 = mean (a_ik - 1/2)^2, from 0 to 1/4, of activations ``(n, K)``; 0 without rows."""
     return (activations - 0.5).square().sum() / max(activations.numel(), 1)
 
 
-def firing(activations: Tensor) -> Tensor:
+def imbalance(activations: Tensor) -> Tensor:
     """Return E3 = mean_i (mean_k a_ik - 1/2)^2 of activations ``(n, K)``: 0 where half of each row's bits fire."""
     return (activations.mean(1) - 0.5).square().sum() / max(len(activations), 1)

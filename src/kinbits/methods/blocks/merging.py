@@ -14,7 +14,7 @@ from kinbits.errors import UsageError
 Score = Literal["redundancy", "correlation", "random"]
 
 
-def lengths(start: int, bits: int, layers: int) -> list[int]:
+def code_lengths(start: int, bits: int, layers: int) -> list[int]:
     """Return K_0 > ... > K_T in equal steps.
 
     Raises:
@@ -34,7 +34,7 @@ def lengths(start: int, bits: int, layers: int) -> list[int]:
     return found
 
 
-def scores(kind: Score, codes: Tensor, same: Tensor, rng: np.random.Generator) -> Tensor:
+def redundancy_scores(kind: Score, codes: Tensor, same: Tensor, rng: np.random.Generator) -> Tensor:
     """Return how redundant each pair of bits is on one sample, ``(K, K)``.
 
     Args:
@@ -47,7 +47,7 @@ def scores(kind: Score, codes: Tensor, same: Tensor, rng: np.random.Generator) -
         return torch.from_numpy(rng.random((codes.shape[1], codes.shape[1]))).to(codes)
     table = importance(codes, same)[1]
     if kind == "correlation" or not table.any():  # all pairs of one kind: labels tell nothing
-        return correlation(codes).abs()
+        return bit_correlation(codes).abs()
     return table
 
 
@@ -86,7 +86,7 @@ def importance(codes: Tensor, same: Tensor) -> tuple[Tensor, Tensor]:
     return alone / pairs, (table / pairs).fill_diagonal_(0)
 
 
-def correlation(codes: Tensor) -> Tensor:
+def bit_correlation(codes: Tensor) -> Tensor:
     """Return the correlation of bits, ``(K, K)``; 1 with a bit that never changes, where it is not defined."""
     centred = codes - codes.mean(0)
     norms = centred.norm(dim=0)
@@ -95,13 +95,13 @@ def correlation(codes: Tensor) -> Tensor:
     return torch.where(constant[:, None] | constant[None, :], 1.0, values)
 
 
-def dead_first(table: Tensor, codes: Tensor) -> Tensor:
+def constant_bits_first(table: Tensor, codes: Tensor) -> Tensor:
     """Return the scores with those of bits that never change raised above all others."""
     dead = (codes == codes[:1]).all(0)
     return torch.where(dead[:, None] | dead[None, :], torch.inf, table)
 
 
-def matching(table: Tensor, count: int) -> list[tuple[int, int]]:
+def greedy_matching(table: Tensor, count: int) -> list[tuple[int, int]]:
     """Choose the pairs with the highest scores, each bit in one pair at most.
 
     Args:
@@ -138,7 +138,7 @@ def merge_matrix(pairs: list[tuple[int, int]], codes: Tensor) -> Tensor:
     kept = [bit for bit in range(K) if bit not in merged]
     matrix = codes.new_zeros(K, K - len(pairs))
     matrix[kept, range(len(kept))] = 1.0
-    signs, live = correlation(codes), (codes != codes[:1]).any(0)
+    signs, live = bit_correlation(codes), (codes != codes[:1]).any(0)
     for column, (k, n) in enumerate(pairs, len(kept)):
         matrix[k, column], matrix[n, column] = 0.5, -0.5 if signs[k, n] < 0 else 0.5
         if live[k] != live[n]:

@@ -1,4 +1,4 @@
-"""What losses over labelled pairs share: which pairs count, what they weigh, and their likelihood."""
+"""Losses over the pairs of a batch: which pairs count, their weights, their likelihood, and the fit of cosines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kinbits.methods.base import labelled, similar
+from kinbits.methods.blocks.labels import labelled, similar
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class LabelledPairs:
     @property
     def weights(self) -> Tensor:
         """HashNet's weights, float ``(b, m)``: rare kinds of pairs count as much, by the overlap of their labels."""
-        return balance(self.same, self.counted) * self.overlap
+        return balanced_weights(self.same, self.counted) * self.overlap
 
     def mean(self, values: Tensor) -> Tensor:
         """Return the mean of values ``(b, m)`` over the pairs that count; 0 without any."""
@@ -63,12 +63,12 @@ def pairs_between(one: Tensor, two: Tensor, rows: Tensor, columns: Tensor, self_
     return LabelledPairs(same, counted, _overlap(one, two, same))
 
 
-def likelihood(theta: Tensor, same: Tensor) -> Tensor:
+def pair_nll(theta: Tensor, same: Tensor) -> Tensor:
     """Return -log P(same) with P(similar) = sigmoid(theta), pair by pair; finite for any theta."""
     return F.softplus(theta) - same * theta
 
 
-def balance(same: Tensor, counted: Tensor) -> Tensor:
+def balanced_weights(same: Tensor, counted: Tensor) -> Tensor:
     """Weigh similar and other pairs inversely to their number, float ``(b, m)``; 1 if one kind is missing."""
     positives = (same * counted).sum()
     negatives = counted.sum() - positives
@@ -87,6 +87,21 @@ def _overlap(one: Tensor, two: Tensor, same: Tensor) -> Tensor:
     return torch.where(same > 0, shared / (sizes - shared).clamp_min(1), 1.0)
 
 
-def partners(n: int, most: int, device: torch.device) -> Tensor:
+def draw_partners(n: int, most: int, device: torch.device) -> Tensor:
     """Return the rows that a step compares with, int64: all of n, or a fresh draw of ``most`` where there are more."""
     return torch.arange(n, device=device) if n <= most else torch.randint(n, (most,), device=device)
+
+
+def cosine_misfit(codes: Tensor, features: Tensor) -> Tensor:
+    """Return mean_i (cos(b_i, b_j) - cos(f_i, f_j))^2, where j is half a batch further than i, in a circle.
+
+    With an even number of rows these are the pairs of the first half with the second; with an odd one no row is left
+    out, and each takes part twice.
+
+    Args:
+        codes: float ``(n, bits)``.
+        features: float ``(n, d)``; no gradient goes into them.
+    """
+    step = len(codes) // 2
+    wanted = F.cosine_similarity(features, features.roll(step, 0)).detach()
+    return (F.cosine_similarity(codes, codes.roll(step, 0)) - wanted).square().mean()

@@ -1,14 +1,16 @@
-"""Binary target codes for classes, far from one another, generated without a loop over pairs."""
+"""Binary target codes of classes, far from one another: targets of OrthoHash, hash centres of CSQ."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 from scipy.linalg import hadamard
 
-from kinbits.errors import UsageError
+from kinbits import hamming
+from kinbits.errors import UsageError, unknown_name
 
 FIRST_THRESHOLD, LAST_THRESHOLD, STEP, TRIES = 0.61, 0.2, 0.01, 2_000
 
@@ -37,7 +39,7 @@ def binary_targets(
     Raises:
         UsageError: There are more classes than codes, or the kind does not exist for these sizes.
     """
-    check_room(classes, bits)
+    check_enough_codes(classes, bits)
     orthogonal = hadamard_fits(classes, bits)
     if kind == "auto":
         kind = "hadamard" if orthogonal else "maxhd" if classes <= 2_000 else "bernoulli"
@@ -52,7 +54,7 @@ def binary_targets(
     return _apart(classes, bits, rng) if kind == "maxhd" else distinct(classes, lambda n: coins(n, bits, rng))
 
 
-def check_room(classes: int, bits: int) -> None:
+def check_enough_codes(classes: int, bits: int) -> None:
     """Refuse more classes than there are codes."""
     if classes > 2 ** min(bits, 62):
         raise UsageError(f"{classes} classes need more than {bits} bits: there are only {2**bits} codes")
@@ -101,3 +103,81 @@ def _nearest(tries: np.ndarray, rows: np.ndarray) -> np.ndarray:
     if not len(rows):
         return np.full(len(tries), np.inf)
     return np.asarray((rows.shape[1] - (tries @ rows.T).max(1)) / 2)
+
+
+REDRAWS, PAIRS = 200, 20_000_000  # sets that are compared; pairs of centres that may be measured for it
+_KINDS = ("hadamard", "balanced", "bernoulli")
+Kind = Literal["auto", "hadamard", "balanced", "bernoulli"]
+
+
+def hash_centres(classes: int, bits: int, rng: np.random.Generator, *, kind: Kind = "auto") -> np.ndarray:
+    """Draw one centre per class.
+
+    Args:
+        classes: Number C of centres, at most 2^bits.
+        bits: Length K of each, odd ones too.
+        rng: Where randomness comes from.
+        kind: ``"hadamard"``: rows of a Hadamard matrix in random order, and their negatives once these are used up; all
+            distances are K/2 or K; for K a power of two and C <= 2K. Half of the rows change their sign, which
+            changes no distance between them but gives the matrix's constant first column both values.
+            ``"balanced"``: K/2 random places of each centre are -1, for odd K one more in half of the centres; of up
+            to 200 such sets the one with the largest smallest distance, then the largest mean, is taken; fewer sets
+            are compared where classes are many, so that 10^5 of them take seconds. ``"bernoulli"``: fair coins.
+            ``"auto"``: Hadamard where it exists, else balanced unless more than half of the balanced codes would be
+            needed, else coins.
+
+    Returns:
+        int8 ``(classes, bits)`` of -1 and +1, no two rows equal.
+
+    Raises:
+        UsageError: There are more classes than codes, or the kind does not exist for these sizes.
+    """
+    check_enough_codes(classes, bits)
+    fits, balanced = hadamard_fits(classes, bits), math.comb(bits, bits // 2) << (bits % 2)
+    if kind == "auto":
+        kind = "hadamard" if fits else "balanced" if 2 * classes <= balanced else "bernoulli"
+    if kind not in _KINDS:
+        raise unknown_name("kind of centres", kind, ["auto", *_KINDS])
+    if kind == "hadamard":
+        if not fits:
+            raise UsageError(
+                f"{classes} centres of {bits} bits: hadamard needs bits a power of two and at most twice as many "
+                f"classes; use balanced"
+            )
+        return _hadamard(classes, bits, rng)
+    if kind == "bernoulli":
+        return distinct(classes, lambda n: coins(n, bits, rng))
+    if classes > balanced:
+        raise UsageError(f"{classes} centres: only {balanced} codes of {bits} bits are balanced; use bernoulli")
+    tries = min(REDRAWS, max(1, PAIRS // classes**2))
+    sets = (distinct(classes, lambda n: _balanced(n, bits, rng)) for _ in range(tries))
+    return max(sets, key=min_and_mean_distance) if tries > 1 else next(sets)
+
+
+def min_and_mean_distance(centres: np.ndarray) -> tuple[int, float]:
+    """Return the smallest and the mean Hamming distance of two centres; no array of all pairs.
+
+    Args:
+        centres: -1 and +1, int8 ``(C, K)``.
+    """
+    count, bits = centres.shape
+    if count < 2:
+        return bits, float(bits)
+    codes = hamming.pack(centres > 0)
+    smallest = int(hamming.topk(codes, codes, 2)[0][:, 1].min())
+    # the inner products of all pairs add up to the square of the sum
+    products = float((centres.sum(0, dtype=np.int64) ** 2).sum() - count * bits)
+    return smallest, (bits - products / (count * (count - 1))) / 2
+
+
+def _hadamard(classes: int, bits: int, rng: np.random.Generator) -> np.ndarray:
+    rows = hadamard(bits).astype(np.int8)[rng.permutation(bits)]
+    rows[::2] *= -1
+    return np.asarray(np.concatenate([rows, -rows])[:classes])
+
+
+def _balanced(count: int, bits: int, rng: np.random.Generator) -> np.ndarray:
+    """Put -1 at half of the places of each row; where K is odd, at one more in half of the rows."""
+    negative = bits // 2 + (np.arange(count) % 2) * (bits % 2)
+    rows = np.where(np.arange(bits) < negative[:, None], -1, 1).astype(np.int8)
+    return np.asarray(rng.permuted(rows, axis=1))

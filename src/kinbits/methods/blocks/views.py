@@ -1,4 +1,4 @@
-"""What methods that learn from two random views of each image share."""
+"""Methods that learn from two random views of each image: their base class, and a projector for pre-training."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from kinbits.errors import DataError, UsageError
+from kinbits.heads import Head
 from kinbits.methods.base import Batch, Method, Optimizer, Spec, full_precision
 
 
@@ -54,3 +55,26 @@ class TwoViews(Method):
             raise UsageError(f"{len(logits)} rows of logits for {len(batch)} images; give both views, stacked")
         one, two = logits.chunk(2)
         return one, two
+
+
+WIDTH = 512
+
+
+class Projector(Head):
+    """Three linear layers with batch norm and ReLU between them; stands in for a hash head while a backbone learns.
+
+    It is dropped afterwards, so no saved model holds one.
+
+    Args:
+        features: Length of one feature vector.
+        width: Length of the hidden layers and of the output.
+    """
+
+    def __init__(self, features: int, width: int = WIDTH) -> None:
+        super().__init__(features, width)
+        hidden = (*_layer(features, width), *_layer(width, width))
+        self.layers = nn.Sequential(*hidden, nn.Linear(width, width, bias=False))
+
+
+def _layer(inputs: int, outputs: int) -> list[nn.Module]:
+    return [nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU()]

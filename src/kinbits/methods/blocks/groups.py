@@ -1,4 +1,4 @@
-"""Groups for losses on pairs: a query, a row similar to it, and rows that are not."""
+"""Groups of training rows that stay together in a batch: pairs with negatives, lists by shared labels, triplets."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from kinbits.data import Pairs
+from kinbits.errors import DataError
 
 CELLS = 1 << 23
+LIST_CELLS, LIST_TRIES = 1 << 22, 16
 
 
 @dataclass(frozen=True)
@@ -107,3 +109,95 @@ def _nearest_of_each(distances: Tensor, clusters: Tensor, apart: Tensor, count: 
     best = best.scatter_reduce(1, clusters.expand(len(packed), -1), packed, "amin")
     best = best.masked_fill(~apart, none).topk(min(count, apart.shape[1]), largest=False).values
     return torch.where(best == none, -1, best & 0xFFFFFFFF)
+
+
+class LabelLists:
+    """An inverted index from labels to rows: as many numbers as there are labels on all rows, never n x n.
+
+    Args:
+        labels: int64 ``(n,)``, negative where there is none, or multi-hot ``(n, C)``.
+    """
+
+    def __init__(self, labels: Tensor) -> None:
+        labels = labels.cpu()
+        self.sets = labels > 0 if labels.ndim == 2 else None
+        if self.sets is None:
+            rows = (labels >= 0).nonzero()[:, 0].numpy()
+            self.tags = labels.numpy()[rows]
+        else:
+            rows, self.tags = (found.numpy() for found in self.sets.nonzero().T)
+        self.anchors, self.sizes = np.unique(rows, return_counts=True)
+        self.first = np.cumsum(self.sizes) - self.sizes  # where an anchor's labels begin in self.tags
+        self.by_tag = rows[np.argsort(self.tags, kind="stable")]
+        self.counts = np.bincount(self.tags)
+        self.starts = np.cumsum(self.counts) - self.counts
+
+    def draw(self, groups: int, size: int, rng: np.random.Generator) -> Tensor:
+        """Draw anchors, each with a list in which every number of shared labels is as likely.
+
+        For each place in a list a number of labels, from 1 to all of the anchor's, is drawn, and of 16 rows that are
+        found through the anchor's labels the one that comes nearest to it is taken, each row once. Where they run out,
+        any labelled row is taken.
+
+        Args:
+            groups: How many anchors; none comes twice before all came once.
+            size: Rows of a group, the anchor first; at least 2.
+            rng: Where randomness comes from.
+
+        Returns:
+            Row numbers, int64 ``(groups, size)``.
+        """
+        rounds = [rng.permutation(len(self.anchors)) for _ in range(-(-groups // len(self.anchors)))]
+        order = np.concatenate(rounds)[:groups]
+        width = 1 if self.sets is None else self.sets.shape[1]
+        step = max(1, LIST_CELLS // (LIST_TRIES * width))
+        parts = [self._lists(order[start : start + step], size, rng) for start in range(0, groups, step)]
+        return torch.from_numpy(np.concatenate(parts))
+
+    def _lists(self, anchors: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw the lists of some anchors, numbered as in ``self.anchors``."""
+        sizes, own, every = self.sizes[anchors, None], self.anchors[anchors], np.arange(len(anchors))
+        tags = self.tags[self.first[anchors, None] + rng.integers(0, sizes, (len(anchors), LIST_TRIES))]
+        tries = self.by_tag[self.starts[tags] + rng.integers(0, self.counts[tags])]
+        shared = np.where(tries == own[:, None], -np.inf, self._shared(own, tries))
+        group = [own]
+        for _ in range(size - 1):
+            miss = np.abs(shared - rng.integers(1, sizes + 1))
+            best = miss.argmin(1)
+            row, found = tries[every, best], np.isfinite(miss[every, best])
+            group.append(np.where(found, row, rng.choice(self.anchors, len(own))))
+            shared = np.where(tries == row[:, None], -np.inf, shared)
+        return np.stack(group, 1)
+
+    def _shared(self, own: np.ndarray, tries: np.ndarray) -> np.ndarray:
+        """Return how many labels rows share with their anchor, float ``(m, LIST_TRIES)``."""
+        if self.sets is None:
+            return np.ones(tries.shape)  # found through the one label that there is
+        return (self.sets[own][:, None] & self.sets[tries]).sum(2).numpy()
+
+
+def triplets(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw a positive and a negative for every row whose class has another row.
+
+    Args:
+        labels: int64 ``(n,)``, negative for unlabelled rows, which are never drawn.
+        rng: Where randomness comes from.
+
+    Returns:
+        int64 ``(m, 3)``: anchor, positive, negative. Memory and time grow with n.
+
+    Raises:
+        DataError: No triplet exists.
+    """
+    order = np.argsort(labels, kind="stable")
+    order = order[labels[order] >= 0]  # the rows, class by class
+    _, first, member, size = np.unique(labels[order], return_index=True, return_inverse=True, return_counts=True)
+    if len(first) < 2 or size.max() < 2:
+        raise DataError("no triplet can be drawn: give at least two classes, and one of them at least two images")
+    place = np.flatnonzero(size[member] > 1)
+    start, count = first[member[place]], size[member[place]]
+    positive = start + (place - start + rng.integers(1, count)) % count
+    negative = rng.integers(0, len(order) - count)
+    negative += count * (negative >= start)  # step over the anchor's own class
+    drawn: np.ndarray = order[np.stack([place, positive, negative], axis=1)]
+    return drawn

@@ -30,7 +30,7 @@ def neighbours_within(points: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return torch.zeros_like(others).scatter(1, found, True) & others, others
 
 
-def listwise(hamming: Tensor, near: Tensor, others: Tensor, temperature: float) -> Tensor:
+def listwise_loss(hamming: Tensor, near: Tensor, others: Tensor, temperature: float) -> Tensor:
     """Return the cross-entropy of each row's ranking, float ``(b,)``.
 
     Args:
@@ -44,7 +44,7 @@ def listwise(hamming: Tensor, near: Tensor, others: Tensor, temperature: float) 
     return -(wanted * F.log_softmax(scores, dim=1)).sum(1)
 
 
-def pairwise(hamming: Tensor, near: Tensor, others: Tensor, margin: float, count: int) -> Tensor:
+def pairwise_hinge(hamming: Tensor, near: Tensor, others: Tensor, margin: float, count: int) -> Tensor:
     """Return the mean hinge of each row's drawn pairs, one near and one not, float ``(b,)``.
 
     Args:

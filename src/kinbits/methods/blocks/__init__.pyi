@@ -1,0 +1,90 @@
+from .asymmetric import Asymmetric
+from .binary import quantization_error, signs, straight_through
+from .clusters import cluster_rows
+from .discrete import CodeSums, balanced_minimum, flipped_minimum, similarity_ratio, sum_over_similar, sweep_bits
+from .distances import FeatureDistances, SplitNormal
+from .distilling import DistilledLabels, certain_labels
+from .ema import ema_copy, frozen_copy, update_ema
+from .graphs import add_similar_pairs, nearest_points, nearest_rows, neighbour_pairs, pair_signs
+from .groups import LabelLists, Pool, draw_pairs, given_negatives, mined_negatives, triplets
+from .labels import has_text, labelled, shared_labels, similar
+from .latent import LatentClassifier, imbalance, label_cross_entropy, saturation
+from .merging import bit_correlation, greedy_matching, importance, merge_matrix, redundancy_scores
+from .pairwise import (
+    LabelledPairs,
+    balanced_weights,
+    cosine_misfit,
+    draw_partners,
+    pair_nll,
+    pairs_between,
+    pairs_within,
+)
+from .projection import Projection, random_rotation
+from .ranking import listwise_loss, neighbours_within, pairwise_hinge
+from .semantic import label_distances, semantic_centres
+from .targets import binary_targets, hash_centres, min_and_mean_distance
+from .views import Projector, TwoViews
+
+__all__ = [
+    "Asymmetric",
+    "CodeSums",
+    "DistilledLabels",
+    "FeatureDistances",
+    "LabelLists",
+    "LabelledPairs",
+    "LatentClassifier",
+    "Pool",
+    "Projection",
+    "Projector",
+    "SplitNormal",
+    "TwoViews",
+    "add_similar_pairs",
+    "balanced_minimum",
+    "balanced_weights",
+    "binary_targets",
+    "bit_correlation",
+    "certain_labels",
+    "cluster_rows",
+    "cosine_misfit",
+    "draw_pairs",
+    "draw_partners",
+    "ema_copy",
+    "flipped_minimum",
+    "frozen_copy",
+    "given_negatives",
+    "greedy_matching",
+    "has_text",
+    "hash_centres",
+    "imbalance",
+    "importance",
+    "label_cross_entropy",
+    "label_distances",
+    "labelled",
+    "listwise_loss",
+    "merge_matrix",
+    "min_and_mean_distance",
+    "mined_negatives",
+    "nearest_points",
+    "nearest_rows",
+    "neighbour_pairs",
+    "neighbours_within",
+    "pair_nll",
+    "pair_signs",
+    "pairs_between",
+    "pairs_within",
+    "pairwise_hinge",
+    "quantization_error",
+    "random_rotation",
+    "redundancy_scores",
+    "saturation",
+    "semantic_centres",
+    "shared_labels",
+    "signs",
+    "similar",
+    "similarity_ratio",
+    "straight_through",
+    "sum_over_similar",
+    "sweep_bits",
+    "triplets",
+    "update_ema",
+]
