@@ -27,6 +27,7 @@ FLOORS = [
     "encoding",
     "index",
     "fitting",
+    "sklearn",
     "evaluation",
     "bench",
     "testing",

@@ -13,6 +13,7 @@ from . import (
     methods,
     metrics,
     model,
+    sklearn,
     testing,
     training,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "metrics",
     "model",
     "open_dataset",
+    "sklearn",
     "testing",
     "training",
 ]
