@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kinbits.bench.provenance import provenance
+from kinbits.bench import provenance
 
 RESULTS = Path(__file__).parent.parent / "results"
 

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import argparse
 
-import numpy as np
 from _runs import Clock, Table
 
 import kinbits
 from kinbits import metrics
 from kinbits.data import FeatureCache
-from kinbits.evaluation import cosine_block
 
 PROTOCOL = "cifar10-1k-5k-54k"
 METRICS = ["map@all", "map@1000", "precision@100", "precision@r2"]
@@ -78,7 +76,7 @@ def uncompressed(table: Table, name: str, chosen: dict, splits, relevance, cache
     model = kinbits.fit(splits.train, method="lsh", bits=32, cache=cache, **chosen)
     query, database = (model.encode(part, output="features", cache=cache) for part in (splits.query, splits.database))
     with Clock() as clock:
-        result = metrics.evaluate_scores(cosine_block(query, database), relevance, METRICS[:-1])
+        result = metrics.evaluate_scores(metrics.cosine_scores(query, database), relevance, METRICS[:-1])
     values = {**result, "precision@r2": float("nan")}
     table.add(run, values, clock.seconds, {}, splits.protocol.checksum)
 

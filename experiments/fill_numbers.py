@@ -14,11 +14,11 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from kinbits.bench import Comparison
-from kinbits.evaluation import METRICS
+from kinbits.data import DEFAULT_METRICS
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"(<!-- numbers(?:: (?P<asked>[^>]*))? -->\n).*?(<!-- /numbers -->)", re.DOTALL)
-BESIDE = ("itq", "cca", "features (cosine)")  # stand beside every method on its page
+COMPARED = ("itq", "cca", "features (cosine)")  # on the page of every method
 CONSTANT = {"backbone": "efficientnet_lite0", "direction": "image to image"}
 Row = dict[str, str]
 
@@ -47,28 +47,28 @@ def filled(block: re.Match[str], page: str) -> str:
 
 
 def one_result(name: str, *shown: str, methods: Collection[str] = ()) -> Iterable[str]:
-    """Yield the tables of one file of results, for the metrics and methods named; with no metric, those of its script."""
+    """Yield the tables of a file of results for some metrics and methods; with no metric, those of its script."""
     if not shown:
         written = ROOT / "results" / f"{name}.md"
         yield written.read_text() if written.exists() else "Not measured yet."
         return
     rows = [row for row in read(f"{name}.csv") if not methods or row["method"] in methods]
     for metric in shown:
-        for comparison in Comparison.all(rows, metric):
+        for comparison in Comparison.from_rows(rows, metric):
             yield comparison.markdown()
             yield ""
 
 
 def one_method(name: str) -> Iterable[str]:
-    """Yield one method's tables: its own runs, variants too, with ITQ and the uncompressed features beside."""
+    """Yield one method's tables: its own trials, variants too, with ITQ and the uncompressed features."""
     found = False
     for path in sorted((ROOT / "results").glob("*.csv")):
         rows = read(path.name)
         if not rows or not {"protocol", "map@all"} <= set(rows[0]) or "class" in rows[0]:
             continue  # no runs of methods on a protocol, or runs cut into classes
-        kept = [row for row in rows if row["method"] in BESIDE or named(row["method"]) == name]
+        kept = [row for row in rows if row["method"] in COMPARED or named(row["method"]) == name]
         for metric in ["map@all", *own_metrics(rows)]:
-            for comparison in Comparison.all(kept, metric):
+            for comparison in Comparison.from_rows(kept, metric):
                 if any(named(method) == name for method, _ in comparison.rows):
                     found = True
                     yield comparison.markdown()
@@ -79,14 +79,14 @@ def one_method(name: str) -> Iterable[str]:
 
 def named(label: str) -> str:
     """Return the method that a label belongs to: ``csq`` of ``csq (no penalty)``."""
-    return label if label in BESIDE else label.partition(" ")[0]
+    return label if label in COMPARED else label.partition(" ")[0]
 
 
 def own_metrics(rows: list[Row]) -> list[str]:
     """Return the metrics that an experiment measures beyond those of every experiment."""
     columns = list(rows[0])
     between = columns[columns.index("seed") + 1 : columns.index("seconds")]
-    return [name for name in between if name not in METRICS]
+    return [name for name in between if name not in DEFAULT_METRICS]
 
 
 def read(name: str) -> list[Row]:

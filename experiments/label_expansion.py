@@ -58,9 +58,7 @@ def measure(table: Table, run: dict, fraction: float, how: dict, splits) -> None
     named = {"method": run["hashing"], "bits": run["bits"], "seed": run["seed"], "labels_fraction": fraction}
     with Clock() as clock:
         model = kinbits.fit(splits.train, **named, **fixed, **how)
-    queries, database = (
-        model.encode(part, cache=cache) for part in (splits.query, splits.database)
-    )
+    queries, database = (model.encode(part, cache=cache) for part in (splits.query, splits.database))
     relevance = metrics.LabelRelevance(splits.query.labels, splits.database.labels)
     found = metrics.evaluate(queries, database, relevance, ["map@all"])["map@all"]
     right = guesses_right(model.labels, splits.train)
@@ -71,7 +69,7 @@ def measure(table: Table, run: dict, fraction: float, how: dict, splits) -> None
 
 def guesses_right(learned, train) -> np.ndarray:
     """Tell of each guess whether it is the label that was hidden, bool ``(g,)``."""
-    truth = {str(one): train.space.names[label] for one, label in zip(train.ids, train.labels, strict=True)}
+    truth = {str(one): train.label_space.names[label] for one, label in zip(train.ids, train.labels, strict=True)}
     guesses = [row for row in learned.to_pylist() if row["source"] == "pseudo"]
     return np.array([truth[row["id"]] == row["label"] for row in guesses], bool)
 

@@ -17,7 +17,7 @@ from _runs import RESULTS, Clock, Table, summary
 
 import kinbits
 from kinbits import metrics
-from kinbits.bench import Experiment
+from kinbits.bench import Experiment, Trial
 from kinbits.data import FeatureCache
 
 FIELDS = ["protocol", "method", "bits", "seed", "class", "train"]
@@ -32,40 +32,40 @@ def main() -> None:
     options = parser.parse_args()
     experiment = Experiment.from_file(Path(__file__).with_name("medical.yaml"))
     table, cache = Table("medical-classes.csv", FIELDS, [METRIC]), FeatureCache()
-    for run in experiment.runs():
-        known = {"protocol": run.protocol, "method": run.entry.label, "bits": run.bits, "seed": run.seed}
-        chosen = run.bits in options.bits and (options.seeds is None or run.seed in options.seeds)
+    for trial in experiment.trials():
+        known = {"protocol": trial.protocol, "method": trial.entry.label, "bits": trial.bits, "seed": trial.seed}
+        chosen = trial.bits in options.bits and (options.seeds is None or trial.seed in options.seeds)
         if chosen and not table.has(**known, **{"class": MEAN}):
-            measure(table, run, known, cache)
+            measure(table, trial, known, cache)
             write_markdown(table)
 
 
-def measure(table: Table, run, known: dict, cache: FeatureCache) -> None:
+def measure(table: Table, trial: Trial, known: dict, cache: FeatureCache) -> None:
     """Fit one model and add a row per class."""
-    splits = kinbits.load_protocol(run.protocol)
+    splits = kinbits.load_protocol(trial.protocol)
     with Clock() as clock:
         model = kinbits.fit(
             splits.train,
-            method=run.entry.method,
-            bits=run.bits,
-            backbone=run.backbone,
-            image_size=run.image_size,
-            params=dict(run.entry.params),
+            method=trial.entry.method,
+            bits=trial.bits,
+            backbone=trial.backbone,
+            image_size=trial.image_size,
+            params=dict(trial.entry.params),
             cache=cache,
-            seed=run.seed,
+            seed=trial.seed,
             progress=False,
-            **run.training,
+            **trial.training,
         )
     parts = (splits.query, splits.database)
     queries, database = (model.encode(part, cache=cache) for part in parts)
     relevance = metrics.LabelRelevance(splits.query.labels, splits.database.labels)
     each = metrics.evaluate(queries, database, relevance, [METRIC]).per_query[METRIC]
-    shares = np.bincount(splits.train.labels, minlength=splits.train.space.classes) / len(splits.train)
+    shares = np.bincount(splits.train.labels, minlength=splits.train.label_space.classes) / len(splits.train)
     found = {c: float(np.nanmean(each[splits.query.labels == c])) for c in np.unique(splits.query.labels)}
-    rows = [(splits.train.space.names[c], f"{shares[c]:.3f}", value) for c, value in found.items()]
+    rows = [(splits.train.label_space.names[c], f"{shares[c]:.3f}", value) for c, value in found.items()]
     for name, share, value in [*rows, (MEAN, "1.000", float(np.mean(list(found.values()))))]:
         named = {**known, "class": name, "train": share}
-        table.add(named, {METRIC: value}, clock.seconds, run.entry.params, splits.protocol.checksum)
+        table.add(named, {METRIC: value}, clock.seconds, trial.entry.params, splits.protocol.checksum)
 
 
 def write_markdown(table: Table) -> None:

@@ -47,7 +47,7 @@ def measure(method: str, bits: int) -> None:
     import numpy as np
 
     import kinbits
-    from kinbits.bench.provenance import provenance
+    from kinbits.bench import provenance
     from kinbits.data import FeatureCache
 
     cache, splits = FeatureCache(), kinbits.load_protocol(PROTOCOL)

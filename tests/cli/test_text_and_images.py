@@ -217,7 +217,7 @@ def test_partners_need_a_model_that_reads_text(run, album, crossing):
     settings = ["--method", "itq", "--bits", "4", "--backbone", "convnet-small", "--frozen"]
     assert run("fit", "folder:album", "-o", "blind", *settings).code == 0
     assert "this model reads no text" in run("evaluate", "blind", "album").error
-    ended = run("evaluate", crossing, "folder:album", "--beside", "blind", "--no-baselines", "--json")
+    ended = run("evaluate", crossing, "folder:album", "--compare", "blind", "--no-baselines", "--json")
     told = json.loads(ended.out)
     assert [row["name"] for row in told["rows"]] == ["djsrh, 16 bits, image to text", "djsrh, 16 bits, text to image"]
     assert "itq, 4 bits left out: it reads no text" in told["notes"]
@@ -225,7 +225,7 @@ def test_partners_need_a_model_that_reads_text(run, album, crossing):
 
 def test_every_model_that_reads_text_has_its_directions(run, shop, crossing, tiny, tmp_path):
     other = kinbits.fit(shop, method="cca", bits=4, progress=False, cache=None, **tiny).save_pretrained(tmp_path / "other")
-    ended = run("evaluate", crossing, shop, "--beside", other, "--no-baselines", "--metric", "map@all", "--json")
+    ended = run("evaluate", crossing, shop, "--compare", other, "--no-baselines", "--metric", "map@all", "--json")
     ways = ("image to text", "text to image", "text to text")
     names = ("djsrh, 16 bits", "cca, 4 bits")
     expected = [f"{name}, image to image" for name in names] + [f"{name}, {way}" for name in names for way in ways]

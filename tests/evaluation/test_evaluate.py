@@ -10,7 +10,6 @@ from PIL import Image
 import kinbits
 from kinbits import DataError, UsageError, metrics
 from kinbits.data import GroundTruth, LabelSpace, split_folder
-from kinbits.evaluation.report.page import page
 
 WIDTH, CLASSES = 32, 4
 
@@ -54,6 +53,19 @@ def test_a_report_prints_within_80_columns_and_becomes_json(report):
     assert told["protocol"] == "folder"
     assert told["rows"][0]["values"].keys() == {"map@all", "map@1000", "precision@100", "precision@r2"}
     assert told["fingerprint"] == report[1].fingerprint
+
+
+def test_a_report_is_one_line_in_a_list_and_a_table_in_a_notebook(report):
+    shown = report[0]
+    own = shown.rows[0].values
+    assert repr(shown) == (
+        f"Report(folder: orthohash, map@all={own['map@all']:.4f}, map@1000={own['map@1000']:.4f}, "
+        f"precision@100={own['precision@100']:.4f}, precision@r2={own['precision@r2']:.4f}; 6 rows)"
+    )
+    text = shown._repr_html_()
+    assert f"<td>{own['map@all']:.4f}<small>" in text
+    assert text.count("<tr") == 1 + len(shown.rows)
+    assert "expected value" in text
 
 
 def test_each_class_has_its_numbers_and_intervals(report):
@@ -186,7 +198,7 @@ def test_a_protocols_own_metrics_are_measured_unless_others_are_asked_for(report
 
 
 @pytest.mark.parametrize("difficulty", ["easy", "medium", "hard", None])
-def test_the_difficulty_says_which_listed_answers_count(report, difficulty):
+def test_the_difficulty_says_which_listed_answers_count(report, difficulty, tmp_path):
     _, model, data = report
     queries, items = len(data.query), len(data.database)
     easy, hard, junk = ([[(place + query) % items] for query in range(queries)] for place in (0, 7, 20))
@@ -200,7 +212,7 @@ def test_the_difficulty_says_which_listed_answers_count(report, difficulty):
     expected = metrics.evaluate(*codes, metrics.ListRelevance(relevant, items, junk=left_out), ["map-revisited"])
     assert shown.rows[0].values == dict(expected)
     assert shown.facts["difficulty"] == (difficulty or "medium")
-    assert f"on folder ({difficulty or 'medium'})" in page(shown)
+    assert f"on folder ({difficulty or 'medium'})" in shown.html(tmp_path / "page.html").read_text()
 
 
 def test_a_difficulty_is_refused_where_answers_are_not_graded(report):

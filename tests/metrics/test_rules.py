@@ -15,7 +15,6 @@ from kinbits.metrics import (
     evaluate_scores,
     parse_metric,
     precision_recall_curve,
-    ranking,
 )
 
 ZERO, FAR = np.zeros((1, 1), np.uint8), np.full((1, 1), 255, np.uint8)
@@ -96,14 +95,13 @@ def test_xor_mask_and_bit_order_do_not_change_the_numbers():
     assert dict(evaluate(queries[:, ::-1], codes[:, ::-1], relevance, names)) == expected
 
 
-def test_blocks_of_queries_do_not_change_the_numbers(monkeypatch):
+def test_blocks_of_queries_do_not_change_the_numbers():
     queries, codes, relevance = random_case()
     names = ["map@all", "precision@r2"]
     whole = dict(evaluate(queries, codes, relevance, names))
     curve = precision_recall_curve(queries, codes, relevance, by="rank")
-    monkeypatch.setattr(ranking, "_CELLS", 3000)
-    assert dict(evaluate(queries, codes, relevance, names)) == pytest.approx(whole)
-    blocked = precision_recall_curve(queries, codes, relevance, by="rank")
+    assert dict(evaluate(queries, codes, relevance, names, cells=3000)) == pytest.approx(whole)
+    blocked = precision_recall_curve(queries, codes, relevance, by="rank", cells=3000)
     np.testing.assert_allclose(blocked.precision, curve.precision)
 
 

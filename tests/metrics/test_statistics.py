@@ -7,8 +7,7 @@ import pytest
 
 from kinbits import hamming
 from kinbits.errors import DataError, PlatformError, UsageError
-from kinbits.metrics import code_statistics
-from kinbits.metrics.statistics import pair_stats
+from kinbits.metrics import code_statistics, plot_statistics
 
 SHEET = hamming.pack(np.array([[1, 1, -1, 1], [1, -1, -1, -1], [1, 1, 1, -1], [1, -1, 1, 1]]) > 0)
 LOGITS = np.array([[0.9, 0.8, -0.7, 0.6], [1.1, -0.5, -0.9, -0.2], [0.7, 0.9, 0.4, -1.2], [0.8, -0.6, 0.5, 0.9]])
@@ -70,19 +69,20 @@ def test_correlations_equal_those_of_numpy():
     assert found.correlation == pytest.approx(np.abs(expected[~np.eye(12, dtype=bool)]).mean())
 
 
-def test_drawn_pairs_agree_with_all_pairs(monkeypatch):
+def test_drawn_pairs_agree_with_all_pairs():
     codes, labels = random_codes(2000)
     exact = code_statistics(codes, 12, labels)
-    monkeypatch.setattr(pair_stats, "EXACT", 1000)
-    monkeypatch.setattr(pair_stats, "SAMPLE", 1 << 20)
-    drawn = code_statistics(codes, 12, labels)
+    few = {"exact_items": 1000, "drawn_pairs": 1_500_000}
+    drawn = code_statistics(codes, 12, labels, **few)
     assert drawn.sampled
+    assert drawn.within.sum() + drawn.between.sum() == 1_500_000
+    assert str(drawn).endswith("from 1,500,000 drawn pairs")
     assert not exact.sampled
     for name in ("mean_distance", "distance_within", "distance_between", "separation", "effective_bits"):
         assert getattr(drawn, name) == pytest.approx(getattr(exact, name), rel=0.02), name
     assert drawn.collision_within == exact.collision_within
     multi = np.eye(4, dtype=int)[labels]
-    assert code_statistics(codes, 12, multi).collision_within == pytest.approx(exact.collision_within, rel=0.1)
+    assert code_statistics(codes, 12, multi, **few).collision_within == pytest.approx(exact.collision_within, rel=0.1)
 
 
 def test_effective_bits_count_copies_once():
@@ -135,12 +135,12 @@ def test_the_table_fits_a_terminal_and_the_rest_is_json():
 def test_a_plot_is_written_and_a_bad_place_is_named(tmp_path):
     codes, labels = random_codes()
     for found in (code_statistics(codes, 12, labels), code_statistics(SHEET, 4)):
-        assert found.plot(tmp_path / "s.png").stat().st_size > 10_000
+        assert plot_statistics(found, tmp_path / "s.png").stat().st_size > 10_000
     with pytest.raises(PlatformError, match=r"nowhere/s\.png cannot be written"):
-        found.plot(tmp_path / "nowhere" / "s.png")
+        plot_statistics(found, tmp_path / "nowhere" / "s.png")
     for name in ("s.doc", "s", "s.pngx"):
         with pytest.raises(UsageError, match=f"'{name}' names no format of a plot; end it in .png"):
-            found.plot(tmp_path / name)
+            plot_statistics(found, tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["s.png"]
 
 

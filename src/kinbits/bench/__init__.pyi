@@ -1,7 +1,9 @@
-from .comparison import Cell, Comparison, document, page
-from .experiment import Experiment, Run
+from .comparison import Cell, Comparison
+from .experiment import Experiment, Trial
+from .origin import provenance
 from .results import Results
-from .runner import Failure, bench
+from .runner import Failure, accept_code, bench
+from .tables import write_tables
 
 __all__ = [
     "Cell",
@@ -9,8 +11,9 @@ __all__ = [
     "Experiment",
     "Failure",
     "Results",
-    "Run",
+    "Trial",
+    "accept_code",
     "bench",
-    "document",
-    "page",
+    "provenance",
+    "write_tables",
 ]

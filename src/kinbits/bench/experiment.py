@@ -1,28 +1,27 @@
-"""What an experiment file says, and the runs that follow from it."""
+"""What an experiment file says, and the trials that follow from it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from itertools import product
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from kinbits._util import one_line, read_regular, typed
+from kinbits._util import one_line, read_options, read_regular, typed
 from kinbits.bench.sources import is_file, source_digest
+from kinbits.data import DEFAULT_METRICS
 from kinbits.errors import UsageError, unknown_name
-from kinbits.evaluation import ACROSS, BASELINES, METRICS
-from kinbits.fitting import FewLabels
-from kinbits.labelling import list_expansions
+from kinbits.evaluation import BASELINES, CROSS_MODAL_BASELINE, UNCOMPRESSED
+from kinbits.fitting import SupervisionSettings
 from kinbits.methods import get_method, parameters
 from kinbits.metrics import parse_metric
-from kinbits.training import Training
+from kinbits.training import TrainingSettings
 
-FEATURES = "features (cosine)"
-_ABOUT_LABELS = ("labels_fraction", "label_expansion", "expansion_params")
-_NOT_SET_HERE = ("seed", "checkpoints", "resume", "progress", "devices", "accelerator")
+_OF_A_TRIAL = ("seed", "checkpoints", "resume", "progress", "devices", "accelerator")  # not of an experiment
+_OF_DATA = ("pairs", "min_shared", "min_overlap")
 
 
 @dataclass(frozen=True)
@@ -34,28 +33,19 @@ class Entry:
         label: What tables call it.
         params: Its hyper-parameters.
         training: Training settings of this method alone; they win over those of the experiment.
-        labels_fraction: Share of the labels that is kept; None keeps all.
-        label_expansion: What guesses labels for the other images; None leaves them out.
-        expansion_params: Its hyper-parameters.
+        supervision: Options of `kinbits.fitting.SupervisionSettings`, as far as they are given.
     """
 
     method: str
     label: str
     params: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
-    labels_fraction: float | None = None
-    label_expansion: str | None = None
-    expansion_params: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def about_labels(self) -> dict[str, Any]:
-        """What is asked about labels, without what is not."""
-        return {name: value for name in _ABOUT_LABELS if (value := getattr(self, name))}
+    supervision: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Run:
-    """One line of work: fit one model, measure it.
+class Trial:
+    """One model to fit and to measure.
 
     Attributes:
         protocol: Name of the protocol.
@@ -81,29 +71,28 @@ class Run:
 
     @property
     def config(self) -> str:
-        """What tells this run from others: hashes over its settings and over the code of its method."""
+        """What tells this trial from others: hashes over its settings and over the code of its method."""
         return f"{self.settings}-{self.source}" if self.source else self.settings
 
     @property
     def source(self) -> str:
         """Hash over the code of the method and of what it uses by name; empty where nothing is learned."""
-        if self.entry.method == FEATURES:
+        if self.entry.method == UNCOMPRESSED:
             return ""
-        inner = {"pretrain": self.training.get("pretrain"), "expansion": self.entry.label_expansion}
+        inner = {"pretrain": self.training.get("pretrain"), "expansion": self.entry.supervision.get("label_expansion")}
         return source_digest(self.entry.method, self.entry.params, **inner)
 
     @property
     def settings(self) -> str:
         """Hash over all settings that may change the numbers, 12 hex digits; the label is not part of it."""
-        told = asdict(self)
-        for name in ("label", *_ABOUT_LABELS):
-            del told["entry"][name]
-        told["entry"] |= self.entry.about_labels  # runs that ask nothing keep the hash of before there were such things
-        return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:12]
+        hashed = asdict(self)
+        del hashed["entry"]["label"]
+        hashed["entry"] |= hashed["entry"].pop("supervision")  # an entry without these options keeps its old hash
+        return hashlib.sha256(json.dumps(hashed, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
     @property
     def configs(self) -> set[str]:
-        """The values of ``config`` in rows of this run.
+        """The values of ``config`` in rows of this trial.
 
         Rows of built-in methods from before the code was noted hold the settings alone; they stay, with their commit.
         """
@@ -137,7 +126,7 @@ class Experiment:
     methods: tuple[Entry, ...]
     bits: tuple[int, ...] = (64,)
     seeds: tuple[int, ...] = (0,)
-    metrics: tuple[str, ...] = METRICS
+    metrics: tuple[str, ...] = DEFAULT_METRICS
     backbones: tuple[str | None, ...] = (None,)
     image_size: int | None = None
     finetune: bool | None = None
@@ -192,25 +181,26 @@ class Experiment:
         made._check()
         return made
 
-    def runs(self) -> Iterator[Run]:
-        """Yield all runs; what is cheap and stands beside the rest comes first."""
+    def trials(self) -> Iterator[Trial]:
+        """Yield all trials, the cheap baselines first."""
         for protocol, backbone in product(self.protocols, self.backbones):
             if self.baselines:
-                yield self._run(protocol, backbone, Entry(FEATURES, FEATURES), None, 0)
+                yield self._trial(protocol, backbone, Entry(UNCOMPRESSED, UNCOMPRESSED), None, 0)
             for entry in self._entries():
                 for bits, seed in product(self.bits, self.seeds):
-                    yield self._run(protocol, backbone, entry, bits, seed)
+                    yield self._trial(protocol, backbone, entry, bits, seed)
 
     def _entries(self) -> list[Entry]:
         own = [entry.method for entry in self.methods]
-        across = (ACROSS,) if any(get_method(name).reads_text for name in own if name != FEATURES) else ()
-        beside = [Entry(name, name) for name in (*BASELINES, *across) if self.baselines and name not in own]
-        return [*beside, *self.methods]
+        reads_text = any(get_method(name).reads_text for name in own if name != UNCOMPRESSED)
+        names = (*BASELINES, *((CROSS_MODAL_BASELINE,) if reads_text else ()))
+        baselines = [Entry(name, name) for name in names if self.baselines and name not in own]
+        return [*baselines, *self.methods]
 
-    def _run(self, protocol: str, backbone: str | None, entry: Entry, bits: int | None, seed: int) -> Run:
+    def _trial(self, protocol: str, backbone: str | None, entry: Entry, bits: int | None, seed: int) -> Trial:
         training = {**self.training, **entry.training}
         metrics = self.metrics if bits is not None else tuple(m for m in self.metrics if _ranks(m))
-        return Run(protocol, backbone, self.image_size, self.finetune, entry, bits, seed, training, metrics)
+        return Trial(protocol, backbone, self.image_size, self.finetune, entry, bits, seed, training, metrics)
 
     def _check(self) -> None:
         for kind, values in (("bits", self.bits), ("seeds", self.seeds)):
@@ -238,26 +228,21 @@ def _entry(given: Any) -> Entry:
     if not isinstance(given, dict) or "method" not in given:
         raise UsageError(f"method {given!r} cannot be read; write a name, or `method:` with `params:` below")
     given = {str(key).replace("-", "_"): value for key, value in given.items()}
-    known = [one.name for one in fields(Entry)]
-    for key in given:
-        if key not in known:
-            raise unknown_name("key of a method", key, [name.replace("_", "-") for name in known])
-    for name in ("params", "training", "expansion_params"):
-        given[name] = given.get(name) or {}
+    about = {name: given.pop(name) for name in list(given) if name not in ("method", "label", "params", "training")}
+    supervision = read_options(SupervisionSettings, about, "key of a method", but=_OF_DATA)
     label = given.pop("label", None)
-    given = _typed({"label": "" if label is None else str(label), **given}, Entry)
+    given = {"label": "" if label is None else str(label), **given}
+    given = _typed(given | {name: given.get(name) or {} for name in ("params", "training")}, Entry)
     found = get_method(given["method"])
     names = [one.name for one in parameters(found)]
     for name in given["params"]:
         if name not in names:
             raise unknown_name(f"parameter of method '{found.name}'", str(name), names or ["(it has none)"])
     params = _typed(given["params"], found.__init__)
-    entry = Entry(**{**given, "params": params, "training": _training(given["training"])})
-    if entry.label_expansion is None and entry.expansion_params:  # in the words of the file
-        raise UsageError(f"expansion-params need a label-expansion: {' or '.join(list_expansions())}")
-    FewLabels(entry.labels_fraction, entry.label_expansion, entry.expansion_params).check()
-    told = ", ".join(f"{name}={value}" for name, value in {**params, **entry.about_labels}.items())
-    return replace(entry, label=entry.label or (f"{found.name} ({told})" if told else found.name))
+    supervision = {name: value for name, value in supervision.items() if value}
+    given_options = ", ".join(f"{name}={value}" for name, value in {**params, **supervision}.items())
+    made = f"{found.name} ({given_options})" if given_options else found.name
+    return Entry(given["method"], given["label"] or made, params, _training(given["training"]), supervision)
 
 
 def _typed(given: Mapping[str, Any], owner: Any, but: Sequence[str] = ()) -> dict[str, Any]:
@@ -266,19 +251,8 @@ def _typed(given: Mapping[str, Any], owner: Any, but: Sequence[str] = ()) -> dic
     return {name: value if name in but else typed(value, hints[name], name) for name, value in given.items()}
 
 
-def _training(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Read training settings.
-
-    Raises:
-        UsageError: A name is unknown, or a value cannot be used.
-    """
-    known = [one.name for one in fields(Training) if one.name not in _NOT_SET_HERE]
-    for name in settings:
-        if name not in known:
-            raise unknown_name("training setting", str(name), known)
-    read = _typed(settings, Training)
-    Training(**read)
-    return read
+def _training(given: Mapping[str, Any]) -> dict[str, Any]:
+    return read_options(TrainingSettings, given, "training setting", but=_OF_A_TRIAL)
 
 
 def _ranks(metric: str) -> bool:

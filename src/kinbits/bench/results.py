@@ -1,4 +1,4 @@
-"""The file of results: one CSV row per run, appended when the run is done."""
+"""The file of results: CSV rows, appended when a trial is done."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 
-from kinbits._util import check_parent
-from kinbits.bench.experiment import Run
+from kinbits._util import check_parent, write_text
+from kinbits.bench.experiment import Trial
 from kinbits.errors import ArtefactError, platform_error
 
 IDENTITY = ("protocol", "backbone", "direction", "method", "bits", "seed")
@@ -17,15 +17,15 @@ RECORD = ("seconds", "peak_mb", "config", "split_checksum", "version", "commit",
 
 
 class Results:
-    """Rows of one experiment, on disk after every run.
+    """Rows of one experiment, on disk after every trial.
 
     Args:
         path: The CSV file; it need not exist.
         metrics: Names of the measured columns.
 
     Raises:
-        ArtefactError: The file holds other columns.
-        PlatformError: The folder cannot be written.
+        ArtefactError: If the file holds other columns.
+        PlatformError: If the folder cannot be written.
     """
 
     def __init__(self, path: Path, metrics: Sequence[str]) -> None:
@@ -36,13 +36,41 @@ class Results:
         if path.exists():
             self._read()
 
-    def done(self, run: Run, checksum: str) -> bool:
-        """Tell whether a run is here, and was made with this very code of its method on this very split."""
-        configs = run.configs
+    def done(self, trial: Trial, checksum: str) -> bool:
+        """Tell whether a trial is here, and was made with this very code of its method on this very split."""
+        configs = trial.configs
         return any(row["config"] in configs and row["split_checksum"] == checksum for row in self.rows)
 
+    def accept(self, trial: Trial, checksum: str) -> bool:
+        """Let the last rows of a trial count as done, although the code of its method has changed since.
+
+        Returns:
+            Whether there are rows to accept: of a trial that is not done, with its settings, on this split.
+        """
+        rows = [row for row in self.rows if row["config"].partition("-")[0] == trial.settings]
+        rows = [row for row in rows if row["split_checksum"] == checksum]
+        if not rows or self.done(trial, checksum):
+            return False
+        last = rows[-1]["config"]
+        for row in rows:
+            if row["config"] == last:
+                row["config"] = trial.config
+        return True
+
+    def save(self) -> None:
+        """Write all rows anew.
+
+        Raises:
+            PlatformError: If the file cannot be written.
+        """
+        text = StringIO(newline="")
+        writer = csv.DictWriter(text, self.columns)
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text(self.path, text.getvalue())
+
     def add(self, rows: Sequence[Mapping[str, object]]) -> None:
-        """Append the rows of one run: all of them or, where the machine fails, none that is counted as done."""
+        """Append the rows of one trial: all of them or, where the machine fails, none that counts as done."""
         texts = [{name: str(row.get(name, "")) for name in self.columns} for row in rows]
         fresh = not self.path.exists()
         try:
@@ -65,7 +93,7 @@ class Results:
 
     def _read(self) -> None:
         text = self.path.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]  # the last line of a killed run has no end
+        whole = text[: text.rfind("\n") + 1]  # the last line of a killed process has no end
         reader = csv.DictReader(StringIO(whole, newline=""))
         if list(reader.fieldnames or []) != self.columns:
             raise ArtefactError(

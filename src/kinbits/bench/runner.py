@@ -1,4 +1,4 @@
-"""Work through an experiment: skip what is done, write down what gets done, go on after a failure."""
+"""Work through an experiment: skip what is done, record what gets done, go on after a failure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kinbits.bench.experiment import Experiment, Run
+from kinbits.bench.experiment import Experiment, Trial
 from kinbits.bench.measure import measure, splits_of
 from kinbits.bench.results import Results
 from kinbits.errors import KinbitsError, UsageError
@@ -21,49 +21,49 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Failure:
-    """A run that could not be done.
+    """A trial that failed.
 
     Attributes:
-        run: Which one.
+        trial: Which one.
         reason: Why, in one line.
     """
 
-    run: Run
+    trial: Trial
     reason: str
 
 
 def bench(
     experiment: Experiment, results: Path, *, jobs: int = 1, tell: Tell = lambda line: None
 ) -> tuple[Results, list[Failure]]:
-    """Make every run of an experiment that is not in its results yet.
+    """Run every trial of an experiment that is not in its results yet.
 
-    Each run's row is on disk before the next one begins, so the work can be stopped at any time and taken up again.
-    A run that fails is reported, and the others are made.
+    The rows of a trial are on disk before the next one begins, so the work can be stopped at any time and taken up
+    again. A trial that fails is reported, and the others go on.
 
     Args:
         experiment: What to run.
         results: The CSV file, new or of the same experiment.
-        jobs: Runs made at the same time, each in a process with its share of the processors.
-        tell: Called with a line for each run.
+        jobs: Trials at the same time, each in a process with its share of the processors.
+        tell: Called with a line for each trial.
 
     Returns:
-        All results, and the runs that failed.
+        All results, and the trials that failed.
 
     Raises:
-        UsageError: ``jobs`` is below 1.
-        DataError: A protocol's data are missing.
+        UsageError: If ``jobs`` is below 1.
+        DataError: If a protocol's data are missing.
     """
     if jobs < 1:
         raise UsageError(f"jobs={jobs}: give 1 or more")
     kept = Results(results, experiment.metrics)
-    runs = list(experiment.runs())
-    left = [run for run in runs if not kept.done(run, splits_of(run.protocol).protocol.checksum)]
-    tell(f"{len(runs)} runs, {len(runs) - len(left)} of them done before")
+    trials = list(experiment.trials())
+    left = [trial for trial in trials if not kept.done(trial, splits_of(trial.protocol).protocol.checksum)]
+    tell(f"{len(trials)} trials, {len(trials) - len(left)} of them done before")
     failures: list[Failure] = []
-    for number, (run, rows, reason) in enumerate(_made(left, jobs), 1):
-        place = f"[{number}/{len(left)}] {run}"
+    for number, (trial, rows, reason) in enumerate(_outcomes(left, jobs), 1):
+        place = f"[{number}/{len(left)}] {trial}"
         if reason is not None:
-            failures.append(Failure(run, reason))
+            failures.append(Failure(trial, reason))
             tell(f"{place}: FAILED: {reason}")
             continue
         kept.add(rows)
@@ -72,17 +72,40 @@ def bench(
     return kept, failures
 
 
-Made = tuple[Run, Sequence[dict[str, Any]], str | None]
+def accept_code(experiment: Experiment, results: Path) -> int:
+    """Let rows count although the code of their methods has changed, such as by a new name.
+
+    A trial is repeated when the code of its method has changed. Whoever knows that a change alters no number can accept
+    it instead. The rows then hold the new code's hash, and still the commit that they were made with.
+
+    Args:
+        experiment: What the rows belong to.
+        results: The CSV file; it is written anew.
+
+    Returns:
+        The number of trials whose last rows were accepted.
+
+    Raises:
+        PlatformError: If the file cannot be written.
+    """
+    kept = Results(results, experiment.metrics)
+    accepted = sum(kept.accept(trial, splits_of(trial.protocol).protocol.checksum) for trial in experiment.trials())
+    if accepted:
+        kept.save()
+    return accepted
 
 
-def _made(runs: Sequence[Run], jobs: int) -> Iterator[Made]:
+Outcome = tuple[Trial, Sequence[dict[str, Any]], str | None]
+
+
+def _outcomes(trials: Sequence[Trial], jobs: int) -> Iterator[Outcome]:
     if jobs == 1:
-        yield from map(_attempt, runs)
+        yield from map(_attempt, trials)
         return
     threads = max(1, len(os.sched_getaffinity(0)) // jobs)
     context = multiprocessing.get_context("spawn")  # a forked child of a process with threads may hang
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_use_threads, initargs=(threads,)) as pool:
-        waiting: set[Future[Made]] = {pool.submit(_attempt, run) for run in runs}
+        waiting: set[Future[Outcome]] = {pool.submit(_attempt, trial) for trial in trials}
         try:
             while waiting:
                 finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
@@ -91,16 +114,16 @@ def _made(runs: Sequence[Run], jobs: int) -> Iterator[Made]:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _attempt(run: Run) -> Made:
+def _attempt(trial: Trial) -> Outcome:
     try:
-        return run, measure(run), None
+        return trial, measure(trial), None
     except KinbitsError as error:
-        return run, [], str(error)
+        return trial, [], str(error)
     except MemoryError:
-        return run, [], "out of memory; use fewer jobs or a smaller batch_size"
-    except Exception as error:  # a fault in one method must not cost the night's other runs
-        print(f"{run}: {type(error).__name__}", file=sys.stderr)
-        return run, [], f"{type(error).__name__}: {error}"
+        return trial, [], "out of memory; use fewer jobs or a smaller batch_size"
+    except Exception as error:  # a fault in one method must not cost the night's other trials
+        print(f"{trial}: {type(error).__name__}", file=sys.stderr)
+        return trial, [], f"{type(error).__name__}: {error}"
 
 
 def _use_threads(count: int) -> None:

@@ -1,8 +1,7 @@
-"""kinbits evaluate: numbers for a model, with baselines beside them."""
+"""kinbits evaluate: numbers for a model and for baselines on the same features."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -10,14 +9,12 @@ import typer
 
 from kinbits._util import write_text
 from kinbits.cli.app import app
-from kinbits.cli.output import JsonFlag, console, facts, note, print_json, warn
-from kinbits.cli.source import PARTS, IdColumn, ImageColumn, LabelColumn, NoLabels, Source, TextColumn, writable_folder
+from kinbits.cli.output import JsonFlag, console, facts, note, print_json
+from kinbits.cli.source import IdColumn, ImageColumn, LabelColumn, NoLabels, Source, TextColumn, writable_folder
 from kinbits.errors import PlatformError
 
 if TYPE_CHECKING:
-    from kinbits.data import Dataset, Splits
     from kinbits.evaluation import Report
-    from kinbits.model import HashModel
 
 REPORT, PAGE, CURVES = "report.json", "report.html", "pr-curves.png"
 
@@ -60,18 +57,20 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    beside: Annotated[
+    compare: Annotated[
         list[Path] | None,
-        typer.Option("--beside", metavar="MODEL", help="Another model to compare with; repeat for more."),
+        typer.Option("--compare", metavar="MODEL", help="Another model to compare with; repeat for more."),
     ] = None,
-    baselines: Annotated[bool, typer.Option("--baselines/--no-baselines", help="Training-free methods beside.")] = True,
+    baselines: Annotated[
+        bool, typer.Option("--baselines/--no-baselines", help="Measure methods that need no training too.")
+    ] = True,
     database_codes: Annotated[
         str,
         typer.Option(
             help="`encoded`, or `learned`: as training gave them to its own images (adsh, exchnet).", metavar="CODES"
         ),
     ] = "encoded",
-    seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     label_column: LabelColumn = None,
     text_column: TextColumn = None,
     id_column: IdColumn = None,
@@ -94,34 +93,24 @@ def evaluate(
         writable_folder(output)
     loaded = HashModel.from_pretrained(model)
     source = Source(protocol, label_column, text_column, image_column, id_column, no_labels)
-    splits = source.splits(seed)
-    others = [HashModel.from_pretrained(path) for path in beside or []]
-    models = zip([model, *(beside or [])], [loaded, *others], strict=True)
-    leaks = {path: leak for path, one in models if (leak := _leak(path, one, source, splits))}
-    for leak in leaks.values():
-        warn(leak)
     report = measure(
         loaded,
-        splits,
+        source.splits(seed),
         metric_names=metric or None,
         at=at or (),
         difficulty=cast(Any, difficulty),
         baselines=baselines,
-        beside=others,
+        compare_with=[HashModel.from_pretrained(path) for path in compare or []],
         details=output is not None,
         database_codes=cast(Any, database_codes),
         progress=True,
     )
-    report = replace(report, notes=[*report.notes, *leaks.values()])
-    if model in leaks:  # a card or a radius for searches must not rest on what the model has seen
-        note(f"{model} does not keep these numbers")
-    else:
-        _record(model, report)
+    _record(model, report)
     files = write_report(report, output) if output is not None else []
     if as_json:
         print_json(report.to_dict())
         return
-    console().print(report.tables())
+    console().print(report.table())
     facts({"written": "\n".join(map(str, files))})
 
 
@@ -133,39 +122,11 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     return [folder / PAGE, folder / REPORT, folder / CURVES]
 
 
-def _leak(path: Path, model: HashModel, source: Source, splits: Splits) -> str:
-    """Return a warning where a model has learned from the queries, so that its numbers are too good; else nothing."""
-    if splits.protocol.name != "folder" or _learned(model, splits.train):
-        return ""
-    whole = _whole(source)
-    told = f"all of {whole.name}, the queries among them" if _learned(model, whole.open("database")) else ""
-    if not told and _learned(model, splits.query):
-        told = "the queries"
-    if not told and splits.protocol.seed and _learned(model, whole.splits(0).train):
-        told = f"the training part of seed 0, which holds queries of seed {splits.protocol.seed}"
-    if not told:
-        return ""
-    advice = f"fit on folder:{whole.name} and evaluate with seed 0"
-    return f"{path} was trained on {told}, so its numbers are too good; {advice}"
-
-
-def _learned(model: HashModel, part: Dataset) -> bool:
-    """Whether a model was trained on exactly these images, with whatever texts; older records know both together."""
-    own = model.training
-    return own.get("images_fingerprint") == part.items.fingerprint or own.get("data_fingerprint") == part.fingerprint
-
-
-def _whole(source: Source) -> Source:
-    """Return the source that `folder:PATH` splits."""
-    if not source.name.startswith("folder:"):
-        return source
-    name = source.name.removeprefix("folder:")
-    stem, _, last = name.rpartition(":")
-    return replace(source, name=stem if last in PARTS else name)
-
-
 def _record(folder: Path, report: Report) -> None:
-    """Keep the model's own numbers in its folder, where it can be written."""
+    """Keep the model's own numbers in its folder, where they may be kept and it can be written."""
+    if report.trained_on_queries:
+        note(f"{folder} does not keep these numbers")
+        return
     try:
         report.record(folder)
     except PlatformError as error:

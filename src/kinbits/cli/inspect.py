@@ -84,7 +84,9 @@ def inspect(
         known = _of_model(source, Source(data, label_column))
     found = known.statistics()
     if plot is not None:
-        found.plot(plot)
+        from kinbits.metrics import plot_statistics
+
+        plot_statistics(found, plot)
     if as_json:
         print_json(found.to_dict())
         return
@@ -121,7 +123,7 @@ def _of_index(folder: Path, label: str | None) -> _Known:
     for segment in opened._state.segments:
         segment.require_whole(opened.bits)
         codes.append(segment.codes[segment.living(0, segment.rows)])
-        labels += [value for (value,) in segment.plain_values([name])]
+        labels += [value for (value,) in segment.column_values([name])]
     if not codes:
         raise DataError(f"the index {folder} is empty; statistics need 2 codes or more")
     return _Known(np.concatenate(codes), opened.bits, _numbers(labels))

@@ -1,16 +1,26 @@
-from .baselines import ACROSS, BASELINES, cosine_block
-from .evaluator import METRICS, evaluate
-from .relevance import judged
+from .baselines import UNCOMPRESSED, rank_features
+from .directions import CROSS_MODAL, IMAGE_TO_IMAGE, Direction
+from .evaluator import evaluate
+from .leakage import leakage
+from .relevance import relevance_of
 from .report.report import Report
-from .report.row import Row
+from .row import Row
+from .searches import Search, Searches
+from .training_free import BASELINES, CROSS_MODAL_BASELINE
 
 __all__ = [
-    "ACROSS",
     "BASELINES",
-    "METRICS",
+    "CROSS_MODAL",
+    "CROSS_MODAL_BASELINE",
+    "IMAGE_TO_IMAGE",
+    "UNCOMPRESSED",
+    "Direction",
     "Report",
     "Row",
-    "cosine_block",
+    "Search",
+    "Searches",
     "evaluate",
-    "judged",
+    "leakage",
+    "rank_features",
+    "relevance_of",
 ]

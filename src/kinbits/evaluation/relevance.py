@@ -7,7 +7,7 @@ from kinbits.errors import DataError, UsageError, unknown_name
 from kinbits.metrics import GradedRelevance, HierarchyRelevance, LabelRelevance, ListRelevance
 
 
-def judged(
+def relevance_of(
     splits: Splits,
     queries: Dataset | None = None,
     items: Dataset | None = None,
@@ -16,17 +16,17 @@ def judged(
 ) -> GradedRelevance:
     """Return the relevance that a protocol defines.
 
-    Where it lists what answers each query, the lists count, without junk; else labels do. A tree of classes adds how
-    near two classes stand, which `hp` and `mahp` count; what is relevant stays the same class.
+    Lists of answers count where the protocol has them, without junk; labels count otherwise. With a tree of classes,
+    `hp` and `mahp` also count how near two classes are. Relevant is still the same class.
 
     Args:
         splits: The protocol.
-        queries: Its queries, or those of them that could be read.
-        items: Its database, or the readable part of it.
-        difficulty: Which of the listed answers count, see `GroundTruth`; of no matter where labels do.
+        queries: Its queries or some of them; None for all.
+        items: Its database or a part of it; None for all.
+        difficulty: Which of the listed answers count, see `GroundTruth`. Labels have no difficulty.
 
     Raises:
-        DataError: There are neither labels nor lists.
+        DataError: If there are neither labels nor lists.
     """
     queries, items = queries or splits.query, items or splits.database
     if splits.ground_truth is not None:
@@ -35,7 +35,7 @@ def judged(
         return ListRelevance(positives, len(items), junk=junk)
     if queries.labels is None or items.labels is None:
         raise DataError(f"protocol {splits.protocol.name} has no labels, so nothing says which images are relevant")
-    space = queries.space
+    space = queries.label_space
     labelled = queries.labels.ndim == 1 and min(queries.labels.min(initial=0), items.labels.min(initial=0)) >= 0
     if space is not None and space.parents is not None and labelled:
         return HierarchyRelevance(queries.labels, items.labels, space.parents, space.classes)
@@ -43,13 +43,17 @@ def judged(
 
 
 def chosen_difficulty(splits: Splits, asked: Difficulty | None) -> Difficulty | None:
-    """Return which grading of its answers a protocol is measured by: the one asked for, else medium.
+    """Return the difficulty by which a protocol's answers are measured: the one asked for, or medium.
+
+    Args:
+        splits: The protocol.
+        asked: The difficulty that was asked for, or None.
 
     Returns:
-        None where the answers have no grades.
+        The difficulty; None where the answers have no grades.
 
     Raises:
-        UsageError: For an unknown difficulty, or one of answers without grades.
+        UsageError: If the difficulty is unknown, or the answers have no grades.
     """
     if asked not in (None, *DIFFICULTIES):
         raise unknown_name("difficulty", str(asked), DIFFICULTIES)

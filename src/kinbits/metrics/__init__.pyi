@@ -1,4 +1,5 @@
 from .classes import ClassResult, by_class
+from .cosine import cosine_scores
 from .curve import PrecisionRecallCurve, precision_recall_curve
 from .hierarchy import HierarchyRelevance, class_similarity
 from .legacy import LegacyDefinition, legacy_definitions
@@ -9,8 +10,9 @@ from .ranking import ScoreBlock, evaluate, evaluate_scores
 from .relevance import GradedRelevance, LabelRelevance, MatrixRelevance, Relevance
 from .result import RankingResult, Ties
 from .significance import PairedTest, compare
-from .statistics.summary import CodeStatistics, code_statistics
-from .statistics.text import lines
+from .statistics.plot import plot_statistics
+from .statistics.summary import code_statistics
+from .statistics.values import CodeStatistics
 
 __all__ = [
     "ClassResult",
@@ -34,12 +36,13 @@ __all__ = [
     "class_similarity",
     "code_statistics",
     "compare",
+    "cosine_scores",
     "evaluate",
     "evaluate_scores",
     "legacy_definitions",
-    "lines",
     "operating_point",
     "parse_metric",
     "parse_target",
+    "plot_statistics",
     "precision_recall_curve",
 ]

@@ -60,8 +60,8 @@ def by_class(
         The classes that have a query, in the order of their numbers.
 
     Raises:
-        UsageError: if a number is out of range.
-        DataError: if the labels are not those of the result's queries.
+        UsageError: If a number is out of range.
+        DataError: If the labels are not those of the result's queries.
 
     Example:
         >>> import numpy as np

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from kinbits.errors import DataError, UsageError
 from kinbits.metrics.groups import Counts, Floats, Groups, ratio
 from kinbits.metrics.precision import hits_at
-from kinbits.metrics.ranking import checked, code_blocks
+from kinbits.metrics.ranking import CELLS, checked, code_blocks
 from kinbits.metrics.relevance import Relevance
 from kinbits.metrics.result import Ties
 
@@ -48,6 +48,7 @@ def precision_recall_curve(
     ties: Ties = "expected",
     seed: int = 0,
     threads: int | None = None,
+    cells: int = CELLS,
 ) -> PrecisionRecallCurve:
     """Draw precision against recall, averaged over the queries that have a relevant item.
 
@@ -62,10 +63,11 @@ def precision_recall_curve(
         ties: Order inside ties, for ``by="rank"``; as in `evaluate`.
         seed: For ``ties="random"``.
         threads: How many to use; as in `evaluate`.
+        cells: Numbers held at one time; as in `evaluate`.
 
     Raises:
-        UsageError: for another ``by`` or ``average``, or a list length below 1.
-        DataError: if the arrays do not fit, or no query has a relevant item.
+        UsageError: If ``by`` or ``average`` is another one, or a list length is below 1.
+        DataError: If the arrays do not fit, or no query has a relevant item.
     """
     if by not in ("radius", "rank"):
         raise UsageError(f"by='{by}' is unknown; choose radius or rank")
@@ -74,7 +76,7 @@ def precision_recall_curve(
     lengths = _ranks(ranks, relevance.database)
     codes = checked(query_codes, database_codes, relevance)
     hits, items, relevant = [], [], []
-    for block in code_blocks(*codes, ties, seed, threads):
+    for block in code_blocks(*codes, ties, seed, threads, cells):
         kept = block.groups.all_relevant > 0
         found, taken = _by_radius(block.near) if by == "radius" else _by_rank(block.groups, lengths)
         hits.append(found[kept])

@@ -32,8 +32,8 @@ class HierarchyRelevance(GroupedRelevance):
             ``"wu-palmer"``: 2 depth(lcs) / (depth(a) + depth(b)), the root having depth 1 (Wu and Palmer, ACL 1994).
 
     Raises:
-        DataError: if a label is no class of the tree, or items have several labels.
-        UsageError: for a tree with a cycle or with a node below a class, or an unknown similarity.
+        DataError: If a label is no class of the tree, or items have several labels.
+        UsageError: If the tree has a cycle or a node below a class, or the similarity is unknown.
 
     Example:
         >>> from kinbits.metrics import HierarchyRelevance
@@ -77,7 +77,7 @@ def class_similarity(parents: Sequence[int], classes: int, rule: Similarity = "h
     """Return the similarity of every two classes of a tree, float64 ``(C, C)``; arguments as above.
 
     Raises:
-        UsageError: if the tree has a cycle, a node that does not exist, or a node below a class.
+        UsageError: If the tree has a cycle, a node that does not exist, or a node below a class.
     """
     if not 0 < classes <= len(parents):
         raise UsageError(f"a tree of {len(parents)} nodes cannot have {classes} classes; the classes come first")

@@ -64,8 +64,8 @@ def evaluate_legacy(
     """Compute mAP as a project's code does.
 
     Raises:
-        UsageError: for an unknown definition, or a metric other than mAP.
-        DataError: if every query is dropped.
+        UsageError: If the definition is unknown, or a metric is another than mAP.
+        DataError: If every query is dropped.
     """
     known = {definition.name: definition for definition in _DEFINITIONS}
     if name not in known:

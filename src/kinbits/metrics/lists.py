@@ -59,7 +59,7 @@ class ListRelevance(_Listed):
         junk: For each query, rows that are taken out of the ranking, such as the query itself; None for none.
 
     Raises:
-        DataError: if a row is no database row, or both relevant and junk.
+        DataError: If a row is no database row, or both relevant and junk.
 
     Example:
         >>> from kinbits.metrics import ListRelevance
@@ -90,7 +90,7 @@ class NeighbourRelevance(_Listed):
         database: How many database items there are.
 
     Raises:
-        DataError: if a row is no database row, or named twice for a query.
+        DataError: If a row is no database row, or named twice for a query.
     """
 
     def __init__(self, neighbours: ArrayLike, database: int) -> None:

@@ -49,7 +49,7 @@ def parse_metric(name: str) -> Metric:
     | ``map-revisited`` | of revisited Oxford and Paris: trapezoid rule |
 
     Raises:
-        UsageError: for any other name, with what is allowed.
+        UsageError: If the name is none of these.
     """
     match = re.fullmatch(r"([a-z0-9-]+?)(?:@(all|r?\d+))?(?:/([a-z]+))?", name.strip().lower())
     if match is None:

@@ -46,7 +46,7 @@ def parse_target(text: str) -> Target:
     """Read a target such as ``precision=0.95``.
 
     Raises:
-        UsageError: for anything else, with what is allowed.
+        UsageError: If the text is no target.
     """
     measure, equals, number = (part.strip() for part in text.lower().partition("="))
     if not equals:
@@ -142,8 +142,8 @@ def operating_point(
         threads: How many to use; as in `evaluate`.
 
     Raises:
-        UsageError: if the target cannot be read, or a number is out of range.
-        DataError: if the arrays do not fit, there are fewer than 2 queries, or the queries that choose have no relevant
+        UsageError: If the target cannot be read, or a number is out of range.
+        DataError: If the arrays do not fit, there are fewer than 2 queries, or the queries that choose have no relevant
             item.
 
     Example:
@@ -182,7 +182,7 @@ def halves(queries: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64
     """Return the rows that choose and the rows that measure, each in order.
 
     Raises:
-        DataError: There are fewer than 2.
+        DataError: If there are fewer than 2.
     """
     if queries < 2:
         raise DataError("one query cannot be halved; an operating point needs 2 queries or more, better some hundred")

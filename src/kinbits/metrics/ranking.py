@@ -22,7 +22,7 @@ from kinbits.metrics.result import RankingResult, Ties
 
 ScoreBlock = Callable[[int, int], NDArray[np.floating]]
 
-_CELLS = 1 << 23  # numbers held at one time: bounds the memory
+CELLS = 1 << 23  # bounds the memory to some 100 MB
 _SCORE_STEP = 1e-6  # scores nearer than this are a tie: floats from matrix products differ by rounding
 
 
@@ -36,6 +36,7 @@ def evaluate(
     seed: int = 0,
     legacy: str | None = None,
     threads: int | None = None,
+    cells: int = CELLS,
 ) -> RankingResult:
     """Measure how well Hamming distance ranks the database for each query.
 
@@ -50,13 +51,14 @@ def evaluate(
         legacy: Compute ``map`` as published code does, to compare with a paper's table: a name of
             `legacy_definitions`. That code's own order of ties then holds, and ``ties`` may not be given.
         threads: How many to use; as many as `kinbits.hamming.threads` says if not given.
+        cells: Numbers held at one time: bounds the memory, and changes no result.
 
     Returns:
         A mapping of name to mean over the queries that have a relevant item.
 
     Raises:
-        UsageError: for a name or rule that is unknown, or a metric that needs another kind of relevance.
-        DataError: if the arrays do not fit, are empty, or no query has a relevant item.
+        UsageError: If a name or rule is unknown, or a metric needs another kind of relevance.
+        DataError: If the arrays do not fit, are empty, or no query has a relevant item.
 
     Example:
         >>> import numpy as np
@@ -70,7 +72,7 @@ def evaluate(
         if ties != "expected":
             raise UsageError(f"legacy='{legacy}' has an order of ties of its own; leave ties='{ties}' out")
         return evaluate_legacy(queries, database, worth, parse_metrics(metrics), legacy)
-    return _evaluate(code_blocks(queries, database, worth, ties, seed, threads), worth, metrics, ties)
+    return _evaluate(code_blocks(queries, database, worth, ties, seed, threads, cells), worth, metrics, ties)
 
 
 def evaluate_scores(
@@ -92,8 +94,8 @@ def evaluate_scores(
         seed: As in `evaluate`.
 
     Raises:
-        UsageError: for a name or rule that is unknown, or a metric within a radius.
-        DataError: if the scores do not fit or hold NaN, or no query has a relevant item.
+        UsageError: If a name or rule is unknown, or a metric is within a radius.
+        DataError: If the scores do not fit or hold NaN, or no query has a relevant item.
     """
     within = [metric.name for metric in parse_metrics(metrics) if metric.radius is not None]
     if within:
@@ -128,7 +130,7 @@ def checked(
     """Return codes and relevance that fit each other.
 
     Raises:
-        DataError: if they do not, or one is empty.
+        DataError: If they do not, or one is empty.
     """
     queries = hamming.check_codes(query_codes, name="query codes")
     database = hamming.check_codes(database_codes, name="database codes")
@@ -144,15 +146,21 @@ def checked(
 
 
 def code_blocks(
-    queries: Codes, database: Codes, relevance: GradedRelevance, ties: str, seed: int, threads: int | None
+    queries: Codes,
+    database: Codes,
+    relevance: GradedRelevance,
+    ties: str,
+    seed: int,
+    threads: int | None,
+    cells: int = CELLS,
 ) -> Iterator[Block]:
-    """Yield blocks of queries, ranked by Hamming distance."""
+    """Yield blocks of queries, ranked by Hamming distance; about ``cells`` numbers are held at one time."""
     check_ties(ties)
     scale = relevance.scale
     count = relevance.counter(queries, database, threads)
-    cells = max(relevance.cells, 4 * len(scale.grades) * (8 * database.shape[1] + 1))
     strict = ties in ("stable", "random")
-    for rows in _blocks(len(queries), 8 * len(database) if strict else cells):
+    counted = max(relevance.cells, 4 * len(scale.grades) * (8 * database.shape[1] + 1))
+    for rows in _blocks(len(queries), 8 * len(database) if strict else counted, cells):
         if strict:
             levels = relevance.levels(rows.start, rows.stop)
             near = hamming.distances(queries[rows], database)
@@ -209,8 +217,8 @@ def _measure(metric: Metric, block: Block) -> Floats:
     return measure(block.groups, metric.k)
 
 
-def _blocks(queries: int, cells: int) -> Iterator[slice]:
-    step = max(1, _CELLS // max(1, cells))
+def _blocks(queries: int, per_query: int, cells: int = CELLS) -> Iterator[slice]:
+    step = max(1, cells // max(1, per_query))
     for start in range(0, queries, step):
         yield slice(start, min(start + step, queries))
 

@@ -116,7 +116,7 @@ class LabelRelevance(GroupedRelevance):
         database_labels: The same for the database, ``(n,)`` or ``(n, C)``.
 
     Raises:
-        DataError: if the two are not labels of one kind.
+        DataError: If the two are not labels of one kind.
 
     Example:
         >>> from kinbits.metrics import LabelRelevance
@@ -154,7 +154,7 @@ class MatrixRelevance(GradedRelevance):
         matrix: bool ``(q, n)``.
 
     Raises:
-        DataError: if the array is of another dtype or dimension.
+        DataError: If the array is of another dtype or dimension.
     """
 
     def __init__(self, matrix: ArrayLike) -> None:
@@ -204,7 +204,7 @@ def checked_labels(query_labels: ArrayLike, database_labels: ArrayLike) -> tuple
     """Return the labels of queries and database, both class numbers ``(n,)`` or both multi-hot ``(n, C)``.
 
     Raises:
-        DataError: if they are anything else.
+        DataError: If they are anything else.
     """
     query, database = np.asarray(query_labels), np.asarray(database_labels)
     for labels in (query, database):

@@ -54,7 +54,7 @@ class RankingResult(Mapping[str, float]):
         """Return a metric's values of the queries that count, float64 ``(m,)``.
 
         Raises:
-            UsageError: if the metric was not measured.
+            UsageError: If the metric was not measured.
         """
         if name not in self.per_query:
             raise unknown_name("metric of this result", name, self.per_query)
@@ -74,7 +74,7 @@ class RankingResult(Mapping[str, float]):
             seed: Of the draws.
 
         Raises:
-            UsageError: if the metric was not measured, or a number is out of range.
+            UsageError: If the metric was not measured, or a number is out of range.
         """
         check_bootstrap(level, samples)
         return percentiles(resampled_means(self.counted(name), samples, seed), level)

@@ -60,8 +60,8 @@ def compare(
         seed: Of both.
 
     Raises:
-        UsageError: if the metric was not measured in both, or a number is out of range.
-        DataError: if the two do not count the same queries.
+        UsageError: If the metric was not measured in both, or a number is out of range.
+        DataError: If the two do not count the same queries.
 
     Example:
         >>> import numpy as np

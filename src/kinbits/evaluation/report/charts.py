@@ -1,4 +1,4 @@
-"""Charts as SVG text that stands inside an HTML page: no file, no font, no script from elsewhere."""
+"""Charts as SVG text that is part of an HTML page: no file, no font, no script from elsewhere."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from io import StringIO
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
-from kinbits.evaluation.report.row import Row
+from kinbits.evaluation.row import Row
 
 Points = Sequence[tuple[float, float]]
 
 
-def precision_recall(rows: Sequence[Row]) -> str:
+def precision_recall(rows: Sequence[Row]) -> Markup:
     """Draw precision against recall, one curve per row that has one; the first, the model's, is the thick one."""
 
     def draw(axes: Any) -> None:
@@ -25,7 +26,7 @@ def precision_recall(rows: Sequence[Row]) -> str:
     return _svg(draw, "Precision against recall, by rank")
 
 
-def precision_by_radius(rows: Sequence[Row]) -> str:
+def precision_by_radius(rows: Sequence[Row]) -> Markup:
     """Draw precision within each Hamming radius."""
 
     def draw(axes: Any) -> None:
@@ -35,7 +36,7 @@ def precision_by_radius(rows: Sequence[Row]) -> str:
     return _svg(draw, "Precision within a Hamming radius")
 
 
-def bits_against(metric: str, points: Mapping[str, Points]) -> str:
+def bits_against(metric: str, points: Mapping[str, Points]) -> Markup:
     """Draw a metric against the code length, one line per method."""
 
     def draw(axes: Any) -> None:
@@ -49,7 +50,7 @@ def bits_against(metric: str, points: Mapping[str, Points]) -> str:
     return _svg(draw, f"{metric} against code length")
 
 
-def distance_histogram(within: NDArray[np.int64], between: NDArray[np.int64]) -> str:
+def distance_histogram(within: NDArray[np.int64], between: NDArray[np.int64]) -> Markup:
     """Draw how far apart items are, as shares of the pairs of one class and of all others (or of all pairs)."""
     names = ("same class", "different classes") if within.sum() else ("", "all pairs")
 
@@ -70,7 +71,7 @@ def _lines(axes: Any, lines: Mapping[str, Points], marker: str = "") -> None:
     axes.legend(frameon=False, fontsize=9)
 
 
-def _svg(draw: Callable[[Any], None], title: str) -> str:
+def _svg(draw: Callable[[Any], None], title: str) -> Markup:
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -89,7 +90,7 @@ def _svg(draw: Callable[[Any], None], title: str) -> str:
     drawn = file.getvalue()[file.getvalue().index("<svg") :]
     drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.S)  # it names documents on the web
     named = f'<svg role="img" aria-label="{title}"'
-    return _own_ids(drawn.replace("<svg", named, 1), title)
+    return Markup(_own_ids(drawn.replace("<svg", named, 1), title))  # matplotlib escapes the names in it
 
 
 def _own_ids(drawn: str, title: str) -> str:

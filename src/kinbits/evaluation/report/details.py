@@ -1,31 +1,42 @@
-"""Gather what a report page shows beside the numbers."""
+"""What a report page shows besides the numbers: examples, confused classes, statistics of the codes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from kinbits import hamming, metrics
-from kinbits.data import Dataset
-from kinbits.evaluation.report.examples import NEIGHBOURS, confusion, examples
-from kinbits.evaluation.report.page import Details
+from kinbits.evaluation.report.examples import NEIGHBOURS, Confusion, Example, confusion, examples
+from kinbits.evaluation.searches import Search
 
 
-def gather(
-    queries: Dataset,
-    items: Dataset,
-    codes: tuple[hamming.Codes, hamming.Codes],
-    bits: int,
-    relevance: metrics.Relevance,
-) -> Details:
+@dataclass(frozen=True)
+class Details:
+    """What a page shows besides the tables of numbers.
+
+    Attributes:
+        best: Queries with the highest average precision.
+        worst: Queries with the lowest.
+        confusion: Classes among the first ten hits; None for several labels per item.
+        statistics: Of the database's codes.
+    """
+
+    best: Sequence[Example]
+    worst: Sequence[Example]
+    confusion: Confusion | None
+    statistics: metrics.CodeStatistics
+
+
+def details_of(search: Search, bits: int) -> Details:
     """Choose examples, count confusions, and measure the codes.
 
     Args:
-        queries: What was searched with.
-        items: What was searched in.
-        codes: Of both, uint8 ``(q, w)`` and ``(n, w)``.
+        search: The search of the report's first row.
         bits: Code length.
-        relevance: Which items are relevant to which query.
     """
-    scores = metrics.evaluate(*codes, relevance, ["map@all"]).per_query["map@all"]
-    best, worst = examples(queries, items, codes, scores, relevance)
+    queries, items, codes = search.queries, search.items, search.codes
+    scores = metrics.evaluate(*codes, search.relevance, ["map@all"]).per_query["map@all"]
+    best, worst = examples(queries, items, codes, scores, search.relevance)
     _, nearest = hamming.topk(*codes, NEIGHBOURS)
-    found = metrics.code_statistics(codes[1], bits, items.labels, queries=codes[0])
-    return Details(best, worst, confusion(queries, items, nearest), found)
+    statistics = metrics.code_statistics(codes[1], bits, items.labels, queries=codes[0])
+    return Details(best, worst, confusion(queries, items, nearest), statistics)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kinbits._util import save_figure
-from kinbits.evaluation.report.row import Row
+from kinbits.evaluation.row import Row
 
 
 def plot_curves(rows: Sequence[Row], title: str, path: str | Path) -> Path:

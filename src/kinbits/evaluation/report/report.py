@@ -1,48 +1,29 @@
-"""The result of an evaluation: a table for the terminal, JSON for programs, a plot for people."""
+"""The result of an evaluation: a table for the terminal, JSON for programs, a page and a plot for people."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kinbits._util import full_path, printable, write_text
-from kinbits.evaluation.report.page import Details, page
+from kinbits._util import full_path, write_text
+from kinbits.errors import UsageError
+from kinbits.evaluation.report.numbers import Numbers
+from kinbits.evaluation.report.page import page, summary_table
 from kinbits.evaluation.report.plot import plot_curves
-from kinbits.evaluation.report.row import Row
-from kinbits.metrics import ClassResult, OperatingPoint
-from kinbits.model import KEY, with_measured
-
-if TYPE_CHECKING:
-    from kinbits.model import HashModel
+from kinbits.evaluation.report.tables import metrics_table, operating_points_table
+from kinbits.evaluation.row import Row
+from kinbits.model import KEY, HashModel, append_metrics, with_measured
 
 
-@dataclass(frozen=True)
-class Report:
-    """Numbers of a model and what stands beside it. The first row is the model.
+@dataclass(frozen=True, repr=False)
+class Report(Numbers):
+    """Numbers of a model and of what it is compared with. Prints as a table, and is one in a notebook.
 
-    Attributes:
-        protocol: Name of the protocol.
-        facts: Sizes, checksum, relevance rule (and difficulty), bits, method, backbone, fingerprint.
-        metrics: Metric names in the order of the columns.
-        rows: The model first.
-        skipped: Images that could not be read, with reasons.
-        details: Examples, confusion and code statistics of the model; None where they were not asked for.
-        notes: What is missing beside the model, and why, a sentence each.
-        classes: Metrics of the first row for the queries of each class; empty where they have no labels.
+    ``report["itq"]`` is the row of that name; the first row is the model. `Numbers` lists the fields.
     """
-
-    protocol: str
-    facts: Mapping[str, Any]
-    metrics: Sequence[str]
-    rows: Sequence[Row]
-    skipped: Sequence[Mapping[str, str]] = ()
-    details: Details | None = None
-    notes: Sequence[str] = ()
-    classes: Sequence[ClassResult] = ()
 
     def __getitem__(self, name: str) -> Row:
         for row in self.rows:
@@ -50,56 +31,27 @@ class Report:
                 return row
         raise KeyError(name)
 
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value:.4f}" for name, value in self.rows[0].values.items())
+        return f"Report({self.name}: {self.rows[0].name}, {values}; {len(self.rows)} rows)"
+
     def __str__(self) -> str:
         from rich.console import Console
 
         text = StringIO()
-        Console(file=text, width=80).print(self.tables())
+        Console(file=text, width=80).print(self.table())
         return text.getvalue().rstrip("\n")
 
+    def _repr_html_(self) -> str:
+        return summary_table(self)
+
     def table(self) -> Any:
-        """Return a `rich` table, at most 80 columns wide for four metrics."""
-        from rich.table import Table
-        from rich.text import Text
-
-        facts = self.facts
-        sizes = f"{facts['queries']:,} queries, {facts['database']:,} in the database, {facts['bits']} bits"
-        title = Text(printable(f"{self.name}: {sizes}"))
-        table = Table(title=title, title_justify="left", caption=self.caption, caption_justify="left")
-        table.add_column("", overflow="fold")
-        for name in self.metrics:
-            table.add_column(name.replace("@", "\n@"), justify="right", no_wrap=True)
-        for number, row in enumerate(self.rows):
-            cells = (f"{row.values[name]:.4f}" if name in row.values else "-" for name in self.metrics)
-            own = number == 0
-            table.add_row(Text(printable(row.name)), *cells, style="bold" if own else None, end_section=own)
-        return table
-
-    def tables(self) -> Any:
-        """Return what a terminal shows: `table`, and that of the operating points where some were asked for."""
+        """Return what a terminal shows, for `rich`: the metrics, and the operating points where some were asked for."""
         from rich.console import Group
 
         if not self.rows[0].operating_points:
-            return self.table()
-        return Group(self.table(), "", self.operating_points())
-
-    def operating_points(self) -> Any:
-        """Return a `rich` table of the radius that meets each target, at most 80 columns wide."""
-        from rich.table import Table
-        from rich.text import Text
-
-        first = self.rows[0].operating_points[0]
-        table = Table(title="Operating points", title_justify="left", caption=_halves(first), caption_justify="left")
-        table.add_column("", overflow="fold")
-        for name in ("radius", "precision", "recall", "pairs"):
-            table.add_column(name, justify="right", no_wrap=True)
-        for place, target in enumerate(point.target for point in self.rows[0].operating_points):
-            table.add_row(Text(target, "bold"))
-            for row in self.rows:
-                if row.operating_points:
-                    table.add_row(Text(printable(f"  {row.name}")), *_cells(row.operating_points[place]))
-            table.add_section()
-        return table
+            return metrics_table(self)
+        return Group(metrics_table(self), "", operating_points_table(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON types."""
@@ -123,11 +75,15 @@ class Report:
             model: The model, or its folder, whose ``metrics.json`` is written.
 
         Raises:
-            ArtefactError: The file is damaged.
-            PlatformError: It cannot be written.
+            UsageError: If the model was trained on the queries: a model card or a radius must not rest on that.
+            ArtefactError: If the file is damaged.
+            PlatformError: If it cannot be written.
         """
-        from kinbits.model import append_metrics
-
+        if self.trained_on_queries:
+            raise UsageError(
+                f"the model was trained on queries of {self.name}, so these numbers are not kept with it; fit on the "
+                f"training part of the split, and evaluate that model"
+            )
         row = self.rows[0]
         points = {point.target: asdict(point) for point in row.operating_points}
         measured = {**row.values, **({KEY: points} if points else {})}
@@ -140,7 +96,7 @@ class Report:
         """Write a page with everything on it, which needs no other file and no network.
 
         Raises:
-            PlatformError: The file cannot be written.
+            PlatformError: If the file cannot be written, or jinja2 or matplotlib is missing.
         """
         path = full_path(path)
         write_text(path, page(self))
@@ -150,49 +106,8 @@ class Report:
         """Write the precision-recall curves as a picture, in the format that the ending of the path names.
 
         Raises:
-            UsageError: The ending names no format.
-            PlatformError: The file cannot be written.
+            UsageError: If the ending names no format.
+            PlatformError: If the file cannot be written, or matplotlib is missing.
         """
         title = f"{self.name}, {self.facts['bits']} bits, {self.facts['backbone']}"
         return plot_curves(self.rows, title, path)
-
-    @property
-    def name(self) -> str:
-        """Name of the protocol, with the difficulty where its answers are graded."""
-        difficulty = self.facts.get("difficulty")
-        return f"{self.protocol} ({difficulty})" if difficulty else self.protocol
-
-    @property
-    def caption(self) -> str:
-        """What is to be known about the numbers, in a line."""
-        lines = ["ties count with their expected value"]
-        excluded = self.rows[0].excluded
-        if excluded:
-            lines.append(f"{excluded} queries have no relevant item and are left out")
-        if self.skipped:
-            lines.append(f"{len(self.skipped)} unreadable images skipped")
-        balls = {name: share for name, share in self.rows[0].empty_balls.items() if share}
-        lines += [f"{share:.0%} of the queries have an empty ball ({name})" for name, share in balls.items()]
-        return "; ".join([*lines, *self.notes])
-
-
-def _halves(point: OperatingPoint) -> str:
-    return (
-        f"radius chosen on {point.chosen_on:,} queries, all else measured on the other {point.queries:,} (halves by "
-        f"seed {point.seed}), over all pairs within the radius; 95 % intervals below"
-    )
-
-
-def _cells(point: OperatingPoint) -> list[Any]:
-    if point.radius is None:
-        return ["none", f"highest {point.chosen_value:.4f}"]
-    measured = ((point.precision, point.precision_interval), (point.recall, point.recall_interval))
-    return [str(point.radius), *(_measured(*one) for one in measured), f"{point.pairs:,}"]
-
-
-def _measured(value: float | None, interval: tuple[float, float] | None) -> Any:
-    from rich.text import Text
-
-    if value is None or interval is None:
-        return "-"
-    return Text.assemble(f"{value:.4f}\n", (f"{interval[0]:.3f} to {interval[1]:.3f}", "dim"))

@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 from kinbits.metrics.groups import Counts, Floats
 from kinbits.metrics.relevance import Codes, LabelRelevance
 
-EXACT = 20_000  # codes up to which all pairs are looked at
-SAMPLE = 10_000_000  # pairs drawn of more codes
 _BLOCK = 1 << 10
-_DRAWN = 1 << 20
+_DRAWN = 1 << 20  # pairs drawn at one time
 _ONES = np.array([bin(byte).count("1") for byte in range(256)], np.uint16)
 Labels = NDArray[Any]
 
@@ -39,10 +37,25 @@ class PairCounts:
         return self.within + self.between
 
 
-def count_pairs(codes: Codes, labels: Labels | None, seed: int) -> PairCounts:
+@dataclass(frozen=True)
+class PairSample:
+    """Which pairs are looked at.
+
+    Attributes:
+        exact_items: Largest number of codes of which all pairs are.
+        drawn_pairs: Pairs that are drawn of more codes, with replacement.
+        seed: Of the draw.
+    """
+
+    exact_items: int
+    drawn_pairs: int
+    seed: int
+
+
+def count_pairs(codes: Codes, labels: Labels | None, sample: PairSample) -> PairCounts:
     """Count pairs by distance; without labels, all are ``between``."""
     known = np.zeros(len(codes), np.int64) - 1 if labels is None else labels
-    return _all(codes, known) if len(codes) <= EXACT else _drawn(codes, known, seed)
+    return _all(codes, known) if len(codes) <= sample.exact_items else _drawn(codes, known, sample)
 
 
 def _all(codes: Codes, labels: Labels) -> PairCounts:
@@ -58,12 +71,13 @@ def _all(codes: Codes, labels: Labels) -> PairCounts:
     return PairCounts(found[1] // 2, found[0] // 2, sampled=False)
 
 
-def _drawn(codes: Codes, labels: Labels, seed: int) -> PairCounts:
-    rng = np.random.default_rng(seed)
+def _drawn(codes: Codes, labels: Labels, sample: PairSample) -> PairCounts:
+    rng = np.random.default_rng(sample.seed)
     found = np.zeros((2, 8 * codes.shape[1] + 1), np.int64)
-    for _ in range(0, SAMPLE, _DRAWN):
-        one = rng.integers(0, len(codes), _DRAWN)
-        two = (one + rng.integers(1, len(codes), _DRAWN)) % len(codes)  # never the same one
+    for start in range(0, sample.drawn_pairs, _DRAWN):
+        size = min(_DRAWN, sample.drawn_pairs - start)
+        one = rng.integers(0, len(codes), size)
+        two = (one + rng.integers(1, len(codes), size)) % len(codes)  # never the same one
         near = _ONES[codes[one] ^ codes[two]].sum(axis=1)
         same = _same(labels[one], labels[two])
         for kind in (False, True):

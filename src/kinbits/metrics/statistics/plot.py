@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from kinbits._util import save_figure
 from kinbits.errors import PlatformError
 from kinbits.metrics.groups import Counts
-
-if TYPE_CHECKING:
-    from kinbits.metrics.statistics.summary import CodeStatistics
+from kinbits.metrics.statistics.values import CodeStatistics
 
 _WITHIN, _BETWEEN = "#1b7f5c", "#c2553a"
 
 
-def plot_statistics(found: CodeStatistics, path: Path) -> Path:
+def plot_statistics(found: CodeStatistics, path: str | Path) -> Path:
     """Draw distances of pairs, the balance of each bit, and the correlations of bits.
 
+    Args:
+        found: What to draw.
+        path: The file; its ending names the format, e.g. ``.png``.
+
+    Returns:
+        The absolute path.
+
     Raises:
-        UsageError: if the ending of the path names no format.
-        PlatformError: if matplotlib is missing or the file cannot be written.
+        UsageError: If the ending of the path names no format.
+        PlatformError: If matplotlib is missing or the file cannot be written.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg

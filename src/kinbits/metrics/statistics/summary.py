@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,97 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from kinbits import hamming
 from kinbits.errors import DataError
-from kinbits.metrics.groups import Counts, Floats
 from kinbits.metrics.relevance import Codes, checked_labels
 from kinbits.metrics.statistics import pair_stats as pairs
 from kinbits.metrics.statistics.bits import Bits
 from kinbits.metrics.statistics.pair_stats import share
+from kinbits.metrics.statistics.values import CodeStatistics
 
 _QUERIES = 1000  # of the codes themselves, where no queries are given
 _BALL = 2
-_ARRAYS = ("bit_shares", "bit_correlations", "within", "between")
-
-
-@dataclass(frozen=True)
-class CodeStatistics:
-    """Statistics of a set of codes; prints as a table. What needs labels or logits is None without them.
-
-    Attributes:
-        bits: Code length K.
-        items: Number of codes n.
-        distinct: Number of distinct codes.
-        dead_bits: Bits that are the same in all codes.
-        imbalance: Mean of abs(2p - 1) over bits, p being the share of ones; 0 is balanced.
-        entropy: Mean entropy of a bit, at most 1.
-        correlation: Mean absolute correlation of two bits, dead ones left out.
-        dependence: Squared Frobenius norm of B^T B / n - I, for B of -1 and +1.
-        effective_bits: p (1 - p) / var, with mean p and variance of the distances of pairs, as shares of K: as many
-            independent fair bits would spread distances as widely (Daugman, How iris recognition works, 2004, his
-            "degrees of freedom").
-        mean_distance: Mean distance of two codes.
-        sampled: Whether distances of pairs come from drawn pairs rather than all.
-        tie_size: Items at the distance of a random item from a query, itself counted: the mean size of its tie.
-        distances_used: Mean number of different distances from a query.
-        empty_balls: Share of queries with nothing within radius 2.
-        distance_within: Mean distance of two items of one class, or that share a label.
-        distance_between: The same of other pairs.
-        separation: d', the difference of the two in units of their root mean variance.
-        collision_within: Share of pairs of one class that have equal codes.
-        collision_between: The same of other pairs.
-        quantization_error: Mean of (u - sign u)^2 over logits u.
-        quantization_cosine: Mean cosine of u and sign u; free of scale.
-        bit_shares: Share of ones of each bit, float64 ``(K,)``.
-        bit_correlations: Correlation of every two bits, float64 ``(K, K)``.
-        within: Pairs of one class by distance, int64 ``(K + 1,)``.
-        between: Other pairs by distance, int64 ``(K + 1,)``; all pairs where there are no labels.
-    """
-
-    bits: int
-    items: int
-    distinct: int
-    dead_bits: int
-    imbalance: float
-    entropy: float
-    correlation: float
-    dependence: float
-    effective_bits: float
-    mean_distance: float
-    sampled: bool
-    tie_size: float
-    distances_used: float
-    empty_balls: float
-    distance_within: float | None = None
-    distance_between: float | None = None
-    separation: float | None = None
-    collision_within: float | None = None
-    collision_between: float | None = None
-    quantization_error: float | None = None
-    quantization_cosine: float | None = None
-    bit_shares: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
-    bit_correlations: Floats = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
-    within: Counts = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
-    between: Counts = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
-
-    def __str__(self) -> str:
-        from kinbits.metrics.statistics.text import as_text
-
-        return as_text(self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything but the correlations of single bits as JSON types."""
-        found = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in _ARRAYS}
-        arrays = {name: getattr(self, name).tolist() for name in _ARRAYS if name != "bit_correlations"}
-        return {**found, **arrays}
-
-    def plot(self, path: str | Path) -> Path:
-        """Draw distances within and between classes, bits and their correlations, as a PNG or what the name says.
-
-        Raises:
-            PlatformError: if matplotlib is missing or the file cannot be written.
-        """
-        from kinbits.metrics.statistics.plot import plot_statistics
-
-        return plot_statistics(self, Path(path))
 
 
 def code_statistics(
@@ -112,11 +27,13 @@ def code_statistics(
     *,
     queries: ArrayLike | None = None,
     seed: int = 0,
+    exact_items: int = 20_000,
+    drawn_pairs: int = 10_000_000,
 ) -> CodeStatistics:
     """Describe a set of codes.
 
-    All pairs are looked at up to 20,000 codes; of more, 10^7 pairs are drawn. Collisions of single-label items are
-    exact at any size.
+    Distances are those of all pairs up to `exact_items` codes, and of `drawn_pairs` random pairs of more codes.
+    Collisions of single-label items are exact at any size.
 
     Args:
         codes: uint8 ``(n, w)``, packed.
@@ -127,10 +44,12 @@ def code_statistics(
         queries: Codes uint8 ``(q, w)`` for tie sizes and empty balls; if not given, 1,000 of the codes, each without
             itself.
         seed: For what is drawn.
+        exact_items: Largest number of codes of which all pairs are looked at.
+        drawn_pairs: Number of pairs that are drawn of more codes.
 
     Raises:
-        UsageError: if ``bits`` is no code length.
-        DataError: if arrays do not fit each other, there are fewer than 2 codes, or logits hold NaN.
+        UsageError: If ``bits`` is no code length.
+        DataError: If arrays do not fit each other, there are fewer than 2 codes, or logits hold NaN.
 
     Example:
         >>> import numpy as np
@@ -146,7 +65,8 @@ def code_statistics(
     code_of, distinct = _numbered(packed)
     if bits % 8 and (packed[:, -1] & (0xFF >> bits % 8)).any():
         raise DataError(f"some codes have bits set behind the first {bits}; give the length they were packed with")
-    counts = pairs.count_pairs(packed, known, seed)
+    sample = pairs.PairSample(exact_items, drawn_pairs, seed)
+    counts = pairs.count_pairs(packed, known, sample)
     found = Bits.of(packed, bits)
     return CodeStatistics(
         bits=bits,
@@ -161,7 +81,7 @@ def code_statistics(
         mean_distance=pairs.mean_and_deviation(counts.all)[0],
         sampled=counts.sampled,
         **_ties(packed, queries, seed),
-        **({} if known is None else _classes(packed, code_of, known, counts, seed)),
+        **({} if known is None else _classes(packed, code_of, known, counts, sample)),
         **({} if logits is None else _quantization(logits, len(packed), bits)),
         bit_shares=found.share,
         bit_correlations=found.correlations,
@@ -215,13 +135,17 @@ def _ties(codes: Codes, queries: ArrayLike | None, seed: int) -> dict[str, float
 
 
 def _classes(
-    codes: Codes, code_of: NDArray[np.integer], labels: NDArray[Any], counts: pairs.PairCounts, seed: int
+    codes: Codes,
+    code_of: NDArray[np.integer],
+    labels: NDArray[Any],
+    counts: pairs.PairCounts,
+    sample: pairs.PairSample,
 ) -> dict[str, float]:
     """Measure pairs of one class against other pairs, of labelled items only."""
     labelled = labels >= 0 if labels.ndim == 1 else labels.any(axis=1)
     if not labelled.all():
         codes, code_of, labels = codes[labelled], code_of[labelled], labels[labelled]
-        counts = pairs.count_pairs(codes, labels, seed)
+        counts = pairs.count_pairs(codes, labels, sample)
     inside, inside_deviation = pairs.mean_and_deviation(counts.within)
     outside, outside_deviation = pairs.mean_and_deviation(counts.between)
     if labels.ndim == 1:

@@ -1,0 +1,47 @@
+"""Tables of an experiment as files, in Markdown and HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kinbits._util import render, write_text
+from kinbits.bench.comparison import Comparison
+from kinbits.bench.experiment import Experiment
+from kinbits.bench.results import Results
+
+_PAGE = Path(__file__).with_name("tables.html.j2")
+_NOTE = "Ties count with their expected value. Made by `kinbits bench {name}.yaml`; {file} has one row per trial."
+
+
+def write_tables(experiment: Experiment, results: Results, name: str) -> list[Path]:
+    """Write the tables next to the CSV file, as ``.md`` and ``.html``.
+
+    Args:
+        experiment: What was run; its first metric is shown.
+        results: Its rows.
+        name: Name of the experiment's file, without the ending.
+
+    Returns:
+        The two paths.
+
+    Raises:
+        PlatformError: If a file cannot be written.
+    """
+    title, note = experiment.title or name, _NOTE.format(name=name, file=results.path.name)
+    found = Comparison.from_rows(results, experiment.metrics[0])
+    texts = {".md": markdown(title, found, note), ".html": html(title, found, note.replace("`", ""))}
+    paths = [results.path.with_suffix(suffix) for suffix in texts]
+    for path, text in zip(paths, texts.values(), strict=True):
+        write_text(path, text)
+    return paths
+
+
+def markdown(title: str, comparisons: Sequence[Comparison], note: str) -> str:
+    """Return all tables as Markdown."""
+    return "\n\n".join([f"# {title}", note, *(one.markdown() for one in comparisons)]) + "\n"
+
+
+def html(title: str, comparisons: Sequence[Comparison], note: str) -> str:
+    """Return a page with all tables, which needs no other file; pointing at a cell shows its seeds."""
+    return render(_PAGE, title=title, comparisons=comparisons, note=note)
