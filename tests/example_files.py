@@ -14,7 +14,7 @@ from PIL import Image
 
 CLASSES = ("cat", "dog", "horse")
 PARENTS, PARENT_OF = ("pet", "farm animal"), (0, 0, 1)
-IMAGES = 18  # of each class
+IMAGES = 12  # of each class
 DATA = Path(os.environ.get("KINBITS_DATA", ""))
 EMOJI, SCENE = DATA / "twemoji.parquet", DATA / "sfm_sacre_coeur.parquet"
 GROUPS = {"animal-mammal", "food-fruit", "food-vegetable", "food-sweet"}  # of the emoji that are written
@@ -69,7 +69,7 @@ def _tables(folder: Path) -> None:
     prices = [(path.removeprefix("photos/"), 10 + row, row % 5) for row, (path, _) in enumerate(_photos())]
     _csv(folder / "prices.csv", ("id", "price", "stock"), prices)
     paths = [path.removeprefix("photos/") for path, _ in _photos()]
-    pairs = [(paths[row], paths[row + 1], 1) for row in range(0, 16, 2)] + [(paths[0], paths[20], 0)]
+    pairs = [(paths[row], paths[row + 1], 1) for row in range(0, 10, 2)] + [(paths[0], paths[20], 0)]
     _csv(folder / "pairs.csv", ("path_a", "path_b", "label"), pairs)
     _csv(folder / "clusters.csv", ("path", "cluster"), [(path, path.split("/")[0]) for path in paths])
     few = [(*item[:2], item[2] if row % 3 == 0 else "") for row, item in enumerate(items)]
