@@ -20,10 +20,10 @@ from _bench import Seconds, arguments, machine, median, publish, say, speedup, t
 
 from kinbits import hamming
 from kinbits.hamming import torch_search
+from kinbits.hamming.torch_search import Tuning
 
 _CPU_PAIRS = 2 * 10**9  # that one run of a CPU engine may take
 _K = 100
-_CHOICE = torch_search._PRODUCT_FROM  # before it is changed to force a way
 _HEADER = ["bits", "codes", "queries", "popcount, 1e9/s", "product, 1e9/s", "chosen", "x kernel", "x faiss, CPU"]
 
 
@@ -53,7 +53,7 @@ def _rows(given: argparse.Namespace) -> Iterator[list[object]]:
 def _compare(codes: torch.Tensor, queries: torch.Tensor) -> Iterator[object]:
     """Yield both rates in billions of pairs per second, the way that is chosen, and two ratios for the faster way."""
     n, few = len(codes), codes[: max(1000, _CPU_PAIRS // len(queries))].cpu().numpy()
-    chosen = "product" if len(queries) >= _CHOICE.get(codes.device.type, n + 1) else "popcount"
+    chosen = "product" if len(queries) >= Tuning().product_queries.get(codes.device.type, n + 1) else "popcount"
     ways = {"popcount": {}, "product": {codes.device.type: 1}}
     _must_agree(ways, queries, codes[: len(few)], few)
     runs: dict[str, Callable[[], object]] = {way: partial(_search, ways[way], queries, codes) for way in ways}
@@ -70,8 +70,7 @@ def _ratio(seconds: Seconds, name: str, more: float) -> float:
 
 
 def _search(way: dict[str, int], queries: torch.Tensor, codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    torch_search._PRODUCT_FROM = way
-    found = torch_search.topk(queries, codes, _K)
+    found = torch_search.topk(queries, codes, _K, tuning=Tuning(product_queries=way))
     if codes.is_cuda:
         torch.cuda.synchronize()
     return found

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinbits import hamming
-from kinbits.hamming import MultiIndex, near_duplicates
+from kinbits.hamming import MultiIndex, mih_arrays, near_duplicates
 
 
 def make_codes(seed, rows, bits, centres):
@@ -77,7 +77,7 @@ def test_one_huge_group_streams_its_pairs_without_holding_them(monkeypatch):
     first, second, distances = next(stream)
     assert first.dtype == second.dtype == np.int64
     assert distances.dtype == np.int32
-    assert len(first) == near_duplicates._CHUNK
+    assert len(first) == near_duplicates.CHUNK
     assert not first[:999_999].any()
     np.testing.assert_array_equal(second[:999_999], np.arange(1, 1_000_000))
     assert (first[999_999], second[999_999]) == (1, 2)
@@ -85,21 +85,22 @@ def test_one_huge_group_streams_its_pairs_without_holding_them(monkeypatch):
     assert following[0][0] * 1_000_000 + following[1][0] == first[-1] * 1_000_000 + second[-1] + 1
 
 
-def test_chunks_are_cut_anywhere_without_losing_or_doubling_a_pair(monkeypatch):
+def test_chunks_are_cut_anywhere_without_losing_or_doubling_a_pair():
     codes = make_codes(3, 200, 24, 4)
     expected = expected_pairs(codes, 2)
     for room in (1, 7, 64):
-        monkeypatch.setattr(near_duplicates, "_CHUNK", room)
-        chunks = list(MultiIndex.from_codes(codes).pairs(2))
+        chunks = list(MultiIndex.from_codes(codes).pairs(2, chunk=room))
         assert max(len(chunk[0]) for chunk in chunks) <= room
         assert found_pairs(chunks) == expected
 
 
-def test_blocks_shrink_where_many_groups_are_near_each_other(monkeypatch):
-    monkeypatch.setattr(near_duplicates, "_GROUP_PAIRS", 8)
-    monkeypatch.setattr(near_duplicates, "_FIRST_BLOCK", 16)
+def test_blocks_shrink_where_many_groups_are_near_each_other():
     codes = make_codes(4, 200, 32, 2)
-    assert found_pairs(MultiIndex.from_codes(codes).pairs(8)) == expected_pairs(codes, 8)
+    groups = mih_arrays.group(codes, threads=1)
+    native = groups.native()
+    mih_arrays.fill_tables(native, groups, 32, 3, 1)
+    chunks = near_duplicates.pair_stream(native, len(groups.unique), 8, 1, group_pairs=8, first_block=16)
+    assert found_pairs(chunks) == expected_pairs(codes, 8)
 
 
 def test_a_filter_that_allows_nothing_has_no_pairs():

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from kinbits import hamming
 from kinbits.errors import DataError, UsageError
 from kinbits.hamming import torch_search
+from kinbits.hamming.torch_search import Tuning
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"))]
 WAYS = {"popcount": {}, "product": {"cpu": 1, "cuda": 1}}
@@ -34,28 +35,25 @@ def assert_all_same(found, expected):
 
 
 @pytest.fixture(params=WAYS)
-def small_chunks(request, monkeypatch):
+def small_chunks(request):
     """Let a few rows already cross every border between chunks, and force one way of measuring."""
-    monkeypatch.setattr(torch_search, "_PRODUCT_FROM", WAYS[request.param])
-    monkeypatch.setattr(torch_search, "_CHUNK", 1000)
-    monkeypatch.setattr(torch_search, "_FIRST", 20)
-    monkeypatch.setattr(torch_search, "_GROWTH", 2)
+    return {"tuning": Tuning(chunk_bytes=1000, first_pairs=20, growth=2, product_queries=WAYS[request.param])}
 
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 7, 8, 9, 16, 17, 31, 32, 64, 128, 129])
-def test_every_width_is_measured_and_searched_like_the_kernel(width, way, device, monkeypatch):
-    monkeypatch.setattr(torch_search, "_PRODUCT_FROM", WAYS[way])
+def test_every_width_is_measured_and_searched_like_the_kernel(width, way, device):
+    forced = {"tuning": Tuning(product_queries=WAYS[way])}
     codes, queries = random_codes(0, 5000, width), random_codes(1, 3, width)
     queries[0], codes[7] = 0, 255  # as far apart as can be
     held = tensor(codes, device)
     np.testing.assert_array_equal(
-        torch_search.distances(queries, held).cpu().numpy(), hamming.distances(queries, codes)
+        torch_search.distances(queries, held, **forced).cpu().numpy(), hamming.distances(queries, codes)
     )
-    assert_same(torch_search.topk(queries, held, 20), hamming.topk(queries, codes, 20))
+    assert_same(torch_search.topk(queries, held, 20, **forced), hamming.topk(queries, codes, 20))
     radius = 4 * width - 2
-    assert_all_same(torch_search.within(queries, held, radius), hamming.within(queries, codes, radius))
+    assert_all_same(torch_search.within(queries, held, radius, **forced), hamming.within(queries, codes, radius))
 
 
 @settings(max_examples=60, deadline=None)
@@ -94,11 +92,12 @@ def test_answers_do_not_depend_on_where_chunks_end(order, small_chunks):
     ]
     allow = np.random.default_rng(4).random(300) < 0.7
     for k in (1, 5, 40, 299, 500):
-        assert_same(torch_search.topk(queries, tensor(codes), k), hamming.topk(queries, codes, k))
-        filtered = torch_search.topk(queries, tensor(codes), k, tensor(allow))
+        assert_same(torch_search.topk(queries, tensor(codes), k, **small_chunks), hamming.topk(queries, codes, k))
+        filtered = torch_search.topk(queries, tensor(codes), k, tensor(allow), **small_chunks)
         assert_same(filtered, hamming.topk(queries, codes, k, allow=allow))
     for radius in (0, 3, 16, 1000):
-        assert_all_same(torch_search.within(queries, tensor(codes), radius), hamming.within(queries, codes, radius))
+        found = torch_search.within(queries, tensor(codes), radius, **small_chunks)
+        assert_all_same(found, hamming.within(queries, codes, radius))
 
 
 def test_the_widest_code_does_not_overflow():

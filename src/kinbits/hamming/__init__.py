@@ -1,7 +1,7 @@
-"""Binary codes as arrays: pack, measure, search. Needs NumPy alone.
+"""Binary codes as arrays: pack, measure, search. Needs only NumPy.
 
 A code is a row of ``ceil(bits / 8)`` bytes: bit 1 where the logit is >= 0, most significant bit first
-(``numpy.packbits``), pad bits 0. The native kernel's results equal those of the NumPy reference beside it.
+(``numpy.packbits``), pad bits 0. The results of the native kernel equal those of ``kinbits.hamming.reference``.
 """
 
 from kinbits._util import open_door

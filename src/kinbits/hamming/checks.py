@@ -1,4 +1,4 @@
-"""What every search checks of what it is given: codes, their width, counts."""
+"""Checks of the arguments of a search: codes, their width, counts."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ MAX_WIDTH = 8191  # distances are 16 bits wide: 8 * 8191 is the last multiple of
 
 
 def code_width(bits: int) -> int:
-    """Return the bytes that one code of ``bits`` bits takes.
+    """Return the size in bytes of a code of ``bits`` bits.
 
     Raises:
-        UsageError: if ``bits`` is not an integer from 1 to 65,528.
+        UsageError: If ``bits`` is not an integer from 1 to 65,528.
     """
     is_integer = isinstance(bits, (int, np.integer)) and not isinstance(bits, bool)
     if not is_integer or not 1 <= bits <= 8 * MAX_WIDTH:
@@ -25,14 +25,14 @@ def code_width(bits: int) -> int:
 
 
 def check_codes(codes: ArrayLike, *, width: int | None = None, name: str = "codes") -> Codes:
-    """Return ``codes`` as C-contiguous uint8 ``(n, width)``, copied only if they are not so already.
+    """Return ``codes`` as C-contiguous uint8 ``(n, width)``, copied only if necessary.
 
     Raises:
-        DataError: for another dtype, dimension or width.
+        DataError: If dtype, dimension or width do not fit.
     """
     array = np.asarray(codes)
     if array.dtype != np.uint8:
-        raise DataError(f"{name} are {array.dtype}; packed codes are uint8 (see kinbits.hamming.pack)")
+        raise DataError(f"{name} are {array.dtype}; packed codes are uint8, see kinbits.hamming.pack")
     if array.ndim != 2:
         raise DataError(f"{name} have the shape {array.shape}; give (n, bytes), one row per code")
     if not 1 <= array.shape[1] <= MAX_WIDTH:
@@ -43,7 +43,7 @@ def check_codes(codes: ArrayLike, *, width: int | None = None, name: str = "code
 
 
 def check_pair(queries: ArrayLike, codes: ArrayLike) -> tuple[Codes, Codes]:
-    """Check codes and queries of one common width."""
+    """Check queries and codes, which must have the same width."""
     checked = check_codes(codes)
     return check_codes(queries, width=checked.shape[1], name="queries"), checked
 
@@ -52,7 +52,7 @@ def check_count(value: int, name: str) -> int:
     """Return a count or radius as int.
 
     Raises:
-        UsageError: if it is negative or no integer.
+        UsageError: If it is negative or no integer.
     """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
         raise UsageError(f"{name}={value!r}: give a whole number, 0 or more")

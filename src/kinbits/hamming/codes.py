@@ -13,10 +13,10 @@ from kinbits.hamming.checks import Codes, check_codes, check_pair, code_width
 
 
 def simd() -> str:
-    """Name the instruction set that the kernel uses: KINBITS_SIMD, or the best that this processor has.
+    """Return the instruction set of the kernel: KINBITS_SIMD, or the best of this processor.
 
     Raises:
-        UsageError: if KINBITS_SIMD names none that this processor has.
+        UsageError: If this processor lacks the instruction set in KINBITS_SIMD.
     """
     try:
         return _native.simd()
@@ -28,13 +28,13 @@ def pack(bits: ArrayLike) -> Codes:
     """Pack one bit per element into bytes, most significant first; pad bits are 0.
 
     Args:
-        bits: bool ``(n, K)``; or floats ``(n, K)``, logits, of which those ``>= 0`` become 1.
+        bits: bool ``(n, K)``, or logits as floats ``(n, K)``: a logit ``>= 0`` becomes 1.
 
     Returns:
         uint8 ``(n, ceil(K / 8))``, the layout of ``numpy.packbits``.
 
     Raises:
-        DataError: if the array is not two-dimensional, neither bool nor float, or holds NaN.
+        DataError: If the array is not two-dimensional, neither bool nor float, or holds NaN.
 
     Example:
         >>> import numpy as np
@@ -44,7 +44,7 @@ def pack(bits: ArrayLike) -> Codes:
     """
     array = np.asarray(bits)
     if array.ndim != 2:
-        raise DataError(f"pack() needs an array (n, bits); this one has the shape {array.shape}")
+        raise DataError(f"pack() takes an array of shape (n, bits), not {array.shape}")
     code_width(array.shape[1])
     if array.dtype != np.bool_:
         array = _signs(array)
@@ -53,24 +53,24 @@ def pack(bits: ArrayLike) -> Codes:
 
 def _signs(logits: NDArray[Any]) -> NDArray[np.bool_]:
     if not np.issubdtype(logits.dtype, np.floating):  # 0/1 and -1/+1 integers would need different rules
-        raise DataError(f"pack() takes bool bits or float logits, not {logits.dtype}; say e.g. bits == 1")
+        raise DataError(f"pack() takes bool bits or float logits, not {logits.dtype}; pass e.g. bits == 1")
     if np.isnan(logits).any():
-        raise DataError("pack() was given NaN; find out where the logits come from")
+        raise DataError("the logits contain NaN; check the model that computed them")
     return logits >= 0
 
 
 def unpack(codes: ArrayLike, bits: int) -> NDArray[np.bool_]:
-    """Undo `pack`: uint8 ``(n, ceil(bits / 8))`` to bool ``(n, bits)``.
+    """Unpack codes, uint8 ``(n, ceil(bits / 8))``, into bool ``(n, bits)``; the inverse of `pack`.
 
     Raises:
-        DataError: if the codes are not packed codes of this many bits.
+        DataError: If the codes are not packed codes of ``bits`` bits.
     """
     checked = check_codes(codes, width=code_width(bits))
     return np.unpackbits(checked, axis=1, count=bits).astype(np.bool_)
 
 
 def on_gpu(codes: Any) -> Any:
-    """Return the module that searches a tensor on a GPU, if the codes are one; None for all else."""
+    """Return the module that searches tensors on a GPU if the codes are one, else None."""
     if not getattr(codes, "is_cuda", False):
         return None
     from kinbits.hamming import torch_search
@@ -79,17 +79,17 @@ def on_gpu(codes: Any) -> Any:
 
 
 def distances(queries: ArrayLike, codes: ArrayLike) -> NDArray[np.uint16]:
-    """Count the differing bits of every pair of a query and a code.
+    """Return the Hamming distance of every query to every code.
 
     Args:
         queries: uint8 ``(q, w)``, packed.
         codes: uint8 ``(n, w)``, packed. Memory-mapped arrays are read in place.
 
     Returns:
-        uint16 ``(q, n)``; for codes in a tensor of torch on a CUDA device a tensor there, int32.
+        uint16 ``(q, n)``; an int32 tensor on the same device if the codes are a torch tensor on a CUDA device.
 
     Raises:
-        DataError: if dtype, dimension or width do not fit.
+        DataError: If dtype, dimension or width do not fit.
 
     Example:
         >>> import numpy as np
@@ -101,7 +101,7 @@ def distances(queries: ArrayLike, codes: ArrayLike) -> NDArray[np.uint16]:
         found: NDArray[np.uint16] = gpu.distances(queries, codes)
         return found
     q, c = check_pair(queries, codes)
-    simd()  # raises where the kernel could not
+    simd()  # raises a readable error if KINBITS_SIMD is wrong
     out = np.empty((len(q), len(c)), dtype=np.uint16)
     _native.distances(q, c, out)
     return out
@@ -110,7 +110,7 @@ def distances(queries: ArrayLike, codes: ArrayLike) -> NDArray[np.uint16]:
 def histograms(
     queries: ArrayLike, codes: ArrayLike, relevant: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Count, for each query, all items and the relevant items at every distance, in one pass.
+    """Count all items and the relevant items at every distance from each query, in one pass.
 
     Args:
         queries: uint8 ``(q, w)``, packed.
@@ -121,13 +121,13 @@ def histograms(
         Counts of all items and of relevant items, int64 ``(q, 8 w + 1)`` each; column d is distance d.
 
     Raises:
-        DataError: if dtype or shape do not fit.
+        DataError: If dtype or shape do not fit.
     """
     q, c = check_pair(queries, codes)
     flags: NDArray[Any] = np.asarray(relevant)
     if flags.dtype != np.bool_ or flags.shape != (len(q), len(c)):
-        raise DataError(f"relevance is {flags.dtype} {flags.shape}; it must be bool {(len(q), len(c))}")
-    simd()  # raises where the kernel could not
+        raise DataError(f"relevant is {flags.dtype} {flags.shape}; it must be bool {(len(q), len(c))}")
+    simd()  # raises a readable error if KINBITS_SIMD is wrong
     counts = np.zeros((len(q), 8 * c.shape[1] + 1, 2), dtype=np.int64)
     _native.histograms(q, c, np.ascontiguousarray(flags), counts)
     return counts.sum(axis=2), np.ascontiguousarray(counts[:, :, 1])

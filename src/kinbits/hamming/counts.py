@@ -1,4 +1,4 @@
-"""Items counted by distance and by what they are worth to a query."""
+"""Counts of items by distance and by level of relevance."""
 
 from __future__ import annotations
 
@@ -21,24 +21,23 @@ def tally(
     count: int | None = None,
     threads: int | None = None,
 ) -> NDArray[np.int64]:
-    """Count codes by level and distance, where codes of one kind stand together and share their level.
+    """Count codes by level of relevance and by distance, for codes that are sorted into runs.
 
-    What a code is worth to a query, its level, is then known for whole runs of codes, e.g. of one class, and no
-    array of all pairs is needed.
+    All codes of a run, e.g. of one class, have the same level for a query. So no array of all pairs is needed.
 
     Args:
         queries: uint8 ``(q, w)``, packed.
-        codes: uint8 ``(n, w)``, packed, in runs of codes of one kind.
-        ends: The row behind each run, ascending, the last one n; int64 ``(runs,)``. Runs may be empty.
+        codes: uint8 ``(n, w)``, packed, sorted into runs.
+        ends: End of each run, exclusive and ascending, int64 ``(runs,)``; the last one is n. Runs may be empty.
         levels: The level of each run for each query, uint16 ``(q, runs)``.
-        count: How many levels there are; as many as ``levels`` needs if not given.
-        threads: How many to use; as many as `kinbits.hamming.threads` says if not given.
+        count: Number of levels; by default the largest in ``levels`` plus one.
+        threads: Number of threads; by default `kinbits.hamming.threads`.
 
     Returns:
-        int64 ``(q, levels, 8 w + 1)``: how many codes of a level lie at each distance.
+        Number of codes of each level at each distance, int64 ``(q, levels, 8 w + 1)``.
 
     Raises:
-        DataError: if dtype, dimension or width do not fit.
+        DataError: If dtype, dimension or width do not fit.
 
     Example:
         >>> import numpy as np
@@ -52,11 +51,14 @@ def tally(
     borders, worth = np.ascontiguousarray(ends, np.int64), np.ascontiguousarray(levels, np.uint16)
     fits = borders.ndim == 1 and worth.shape == (len(q), len(borders)) and np.all(np.diff(borders, prepend=0) >= 0)
     if not fits or int(borders.max(initial=0)) != len(c):
-        raise DataError(f"runs end at {borders} with levels {worth.shape}; {len(q)} queries, {len(c)} codes")
-    simd()  # raises where the kernel could not
+        raise DataError(
+            f"ends are {borders} and levels have the shape {worth.shape}; give ascending ends, the last one {len(c)}, "
+            f"and levels of shape ({len(q)}, {len(borders)})"
+        )
+    simd()  # raises a readable error if KINBITS_SIMD is wrong
     top = int(worth.max(initial=0)) + 1
     if count is not None and count < top:
-        raise DataError(f"there are levels up to {top - 1}, but count={count}")
+        raise DataError(f"levels go up to {top - 1}; count={count} must be larger")
     counts = np.zeros((len(q), count or top, 8 * c.shape[1] + 1), dtype=np.int64)
     _native.tally(q, c, borders, worth, counts, thread_count(threads))
     return counts

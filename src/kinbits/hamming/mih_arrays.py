@@ -1,4 +1,4 @@
-"""The arrays of a multi-index: how they are made from codes, and whether they fit together."""
+"""The arrays of a multi-index: their construction from codes, and checks that they fit together."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from kinbits.hamming.strategy import LONGEST_SUBSTRING, budget, substring_bits
 FORMAT = 1
 MOST_ROWS = 2**32 - 2  # rows are 32 bits wide, and one value is special
 _SAMPLES = 16
-_TRACED_ROWS = 10_000  # neighbours that a sample query looks for
+_TRACED_ROWS = 10_000  # neighbours of a sample query
 _FLIPPED = 1 / 32  # bits flipped in every other sample query
 _NAMES = {"layout", "unique", "starts", "rows", "offsets", "entries", "samples"}
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Equal codes, found once.
+    """Rows grouped by code.
 
     Attributes:
         width: Bytes of a code.
         unique: The distinct codes, ascending: uint64 ``(u,)`` with the first bit on top, for codes of up to 8 bytes;
             uint8 ``(u, width)`` for wider ones.
-        starts: uint32 ``(u + 1,)``: where the rows of each begin; empty if every code is distinct.
-        rows: uint32 ``(n,)``: the rows in this order, ascending in each group.
-        total: Rows of the index; more than ``len(rows)`` if some are left out.
+        starts: uint32 ``(u + 1,)``: start of the rows of each code; empty if all codes are distinct.
+        rows: uint32 ``(n,)``: the rows in the order of their codes, ascending in each group.
+        total: Number of rows of the index; more than ``len(rows)`` if a filter leaves some out.
     """
 
     width: int
@@ -49,7 +49,7 @@ class Groups:
         return _native.MultiIndex(wide, keys, self.starts, self.rows, self.total)
 
     def only(self, allow: NDArray[np.bool_]) -> Groups:
-        """Return the groups with the allowed rows alone; some may be empty."""
+        """Return the groups with only the allowed rows; some may be empty."""
         kept = allow[self.rows]
         before = np.zeros(len(kept) + 1, np.uint32)
         np.cumsum(kept, out=before[1:])
@@ -61,7 +61,7 @@ def group(codes: Codes, threads: int) -> Groups:
     """Order the rows by code, and find the distinct codes."""
     n, width = codes.shape
     if n > MOST_ROWS:
-        raise DataError(f"{n:,} codes: one multi-index holds up to {MOST_ROWS:,}; split the codes into several")
+        raise DataError(f"{n:,} codes: a multi-index holds at most {MOST_ROWS:,}; split the codes")
     keys, rows = np.empty(n, np.uint64), np.empty(n, np.uint32)
     scratch = np.empty((n + 1, 2), np.uint64)
     distinct = _native.group_rows(codes, keys, rows, scratch, threads)
@@ -77,7 +77,7 @@ def group(codes: Codes, threads: int) -> Groups:
 
 
 def used_bits(codes: Codes) -> int:
-    """Return the bits of the codes without the last ones that are 0 in all: pad bits tell nothing apart."""
+    """Return the number of bits without trailing bits that are 0 in all codes, such as pad bits."""
     last = int(np.bitwise_or.reduce(codes[:, -1], initial=0))
     pad = 7 if last == 0 else (last & -last).bit_length() - 1
     return int(8 * codes.shape[1] - pad)
@@ -86,7 +86,7 @@ def used_bits(codes: Codes) -> int:
 def fill_tables(
     native: _native.MultiIndex, groups: Groups, bits: int, substrings: int, threads: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
-    """Give the kernel's view tables of so many substrings; return their offsets and entries."""
+    """Build substring tables in the kernel's view, and return their offsets and entries."""
     offsets = np.empty(_offsets(bits, substrings), np.uint32)
     entries = np.empty(_entries(groups.width, len(groups.unique), bits, substrings), np.uint8)
     native.fill_tables(bits, substrings, offsets, entries, threads)
@@ -94,7 +94,7 @@ def fill_tables(
 
 
 def sample(native: _native.MultiIndex, groups: Groups, codes: Codes, bits: int, threads: int) -> NDArray[np.int64]:
-    """Search for some rows of the index, each left out of its own search, and record what it costs.
+    """Search for some rows of the index, each without itself, and record the cost.
 
     Returns:
         int64 ``(samples, radii, 3)``: rows within each radius, probes and entries up to it; -1 where given up.
@@ -114,13 +114,13 @@ def sample(native: _native.MultiIndex, groups: Groups, codes: Codes, bits: int, 
 
 
 def checked(codes: Codes, arrays: Mapping[str, NDArray[Any]]) -> tuple[Groups, int, int]:
-    """Check that arrays fit the codes and each other, without a pass over them.
+    """Check that the arrays fit the codes and each other, without reading them through.
 
     Returns:
         The groups, the bits that the substrings cover, and the number of substrings.
 
     Raises:
-        DataError: if anything does not fit.
+        DataError: If an array does not fit.
     """
     _require(set(arrays) == _NAMES, f"has the arrays {sorted(arrays)}, but needs {sorted(_NAMES)}")
     n, width = codes.shape
@@ -145,7 +145,7 @@ def checked(codes: Codes, arrays: Mapping[str, NDArray[Any]]) -> tuple[Groups, i
 
 
 def _check_ends(groups: Groups, offsets: NDArray[np.uint32], bits: int, substrings: int) -> None:
-    """Check what cheaply can be: that the positions begin at 0, and end at the end."""
+    """Check that positions begin at 0 and end at the number of rows."""
     if len(groups.starts):
         ends = int(groups.starts[0]), int(groups.starts[-1])
         _require(ends == (0, len(groups.rows)), f"has groups from {ends[0]} to {ends[1]} of {len(groups.rows)} rows")
@@ -161,7 +161,7 @@ def _offsets(bits: int, substrings: int) -> int:
 
 
 def _entries(width: int, distinct: int, bits: int, substrings: int) -> tuple[int, int]:
-    """Return the shape of the entries: one row per table but the first, and some bytes that are only read along."""
+    """Return the shape of the entries: one row per table except the first, plus padding that the kernel reads."""
     stride = (8 * width - bits // substrings + 7) // 8 if width <= 8 else 8
     return substrings - 1, distinct * stride + 56
 
@@ -173,4 +173,4 @@ def _like(name: str, array: NDArray[Any], dtype: type, shape: tuple[int, ...]) -
 
 def _require(fits: bool, what: str) -> None:
     if not fits:
-        raise DataError(f"this multi-index {what}; build it anew from the codes (MultiIndex.from_codes)")
+        raise DataError(f"this multi-index {what}; build it again with MultiIndex.from_codes")

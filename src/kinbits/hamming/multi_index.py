@@ -1,4 +1,4 @@
-"""Exact search below linear time: multi-index hashing over packed codes, with equal codes grouped."""
+"""Exact search in sublinear time: multi-index hashing over packed codes, with equal codes grouped."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from kinbits.hamming import strategy as strategy_module
 from kinbits.hamming._native import MultiIndex as NativeIndex
 from kinbits.hamming.checks import Codes, check_codes, check_count
 from kinbits.hamming.mih_arrays import FORMAT, Groups, checked, fill_tables, group, sample, used_bits
-from kinbits.hamming.near_duplicates import Pairs, pair_stream
+from kinbits.hamming.near_duplicates import CHUNK, Pairs, pair_stream
 from kinbits.hamming.search import Allow, Found, check_allow, thread_count, topk, within
 from kinbits.hamming.strategy import Explanation
 
 _STRATEGIES = ("auto", "scan", "grouped", "multi-index")
-_ALL = np.empty(0, np.uint8)  # stands for a filter that lets everything pass
+_ALL = np.empty(0, np.uint8)  # a filter that allows all rows
 
 
 class MultiIndex:
     """Substring tables over packed codes, for exact k-nearest and radius search, and for all pairs within a radius.
 
     If two codes differ in at most ``r`` bits, then of ``m`` disjoint substrings at least one differs in at most
-    ``r // m``: looking up all near values of every substring finds all near codes (Norouzi, Punjani, Fleet: Fast
+    ``r // m``. So looking up all near values of every substring finds all near codes (Norouzi, Punjani, Fleet: Fast
     Exact Search in Hamming Space with Multi-Index Hashing, TPAMI 2014, propositions 1 and 2). Here each substring has
-    a reach of its own; all codes within ``sum(reach + 1) - 1`` bits are then found.
+    its own radius; this finds all codes within ``sum(radius + 1) - 1`` bits.
 
-    Equal codes are grouped once and searched as one. The answers equal those of `topk` and `within`, whatever the
-    strategy and the number of threads.
+    Equal codes are searched once. The results equal those of `topk` and `within` with every strategy and any number of
+    threads.
 
     Example:
         >>> import numpy as np
@@ -43,7 +43,7 @@ class MultiIndex:
     """
 
     def __init__(self, codes: Codes, groups: Groups, native: NativeIndex, arrays: dict[str, NDArray[Any]]):
-        """Take finished parts; use `from_codes` or `from_arrays`."""
+        """Not for users: use `from_codes` or `from_arrays`."""
         self._codes = codes
         self._groups = groups
         self._native = native
@@ -55,18 +55,18 @@ class MultiIndex:
     def from_codes(cls, codes: ArrayLike, *, substrings: int | None = None, threads: int | None = None) -> MultiIndex:
         """Group the codes and build the tables.
 
-        For n distinct 64-bit codes it takes 12 bytes per code, and 5 to 7 more for every substring after the first: 24
-        together for 10^8 codes. Wider codes take 4 bytes, a copy of the distinct ones, and 8 for every substring after
-        the first. While building it takes 16 to 32 bytes per code more.
+        Distinct 64-bit codes take 12 bytes per code, and 5 to 7 for every substring after the first: 24 bytes per code
+        for 10^8 codes. Wider codes take 4 bytes per code, a copy of the distinct codes, and 8 bytes for every substring
+        after the first. Building takes another 16 to 32 bytes per code.
 
         Args:
-            codes: uint8 ``(n, w)``, packed; may be a memory map. They are read again by ``strategy="scan"``.
-            substrings: How many; by default chosen from the number of distinct codes and their bits.
-            threads: How many build; by default as many as this process may use.
+            codes: uint8 ``(n, w)``, packed; may be a memory map. ``strategy="scan"`` reads them.
+            substrings: Number of substrings; by default chosen by the number of distinct codes and their bits.
+            threads: Number of threads; by default `threads`.
 
         Raises:
-            UsageError: if so many substrings would be longer than 24 bits, or shorter than one.
-            DataError: if the codes are no packed codes, or more than 4,294,967,294.
+            UsageError: If ``substrings`` makes them longer than 24 bits, or shorter than one.
+            DataError: If the codes are not packed codes, or more than 4,294,967,294.
         """
         c = check_codes(codes)
         count = thread_count(threads)
@@ -77,7 +77,7 @@ class MultiIndex:
             bits = used_bits(c)
             if not -(-bits // strategy_module.LONGEST_SUBSTRING) <= check_count(substrings, "substrings") <= bits:
                 least = -(-bits // strategy_module.LONGEST_SUBSTRING)
-                raise UsageError(f"substrings={substrings}: codes of {bits} bits take {least} to {bits}")
+                raise UsageError(f"substrings={substrings}: give {least} to {bits} for codes of {bits} bits")
         native = groups.native()
         offsets, entries = fill_tables(native, groups, bits, m, count)
         layout = np.array([FORMAT, *c.shape, len(groups.unique), bits, m], np.int64)
@@ -94,15 +94,15 @@ class MultiIndex:
 
     @classmethod
     def from_arrays(cls, codes: ArrayLike, arrays: Mapping[str, NDArray[Any]]) -> MultiIndex:
-        """Take up the arrays of an index over the same codes; both may be memory maps, and are not read through.
+        """Make an index of its saved arrays and its codes; both may be memory maps, which are not read through.
 
         Args:
-            codes: uint8 ``(n, w)``, the codes that the index was built from.
-            arrays: What `arrays` returned.
+            codes: uint8 ``(n, w)``, the codes of which the index was built.
+            arrays: Result of `arrays`.
 
         Raises:
-            DataError: if names, dtypes, shapes or ends do not fit. Damage that cannot be seen at the ends raises
-                `ArtefactError` when a search meets it, or changes answers: check the files' checksums.
+            DataError: If names, dtypes, shapes or ends do not fit. Other damage raises `ArtefactError` in a search, or
+                changes results: compare the checksums of the files first.
         """
         c = check_codes(codes)
         own = {name: np.asarray(array) for name, array in arrays.items()}
@@ -112,7 +112,7 @@ class MultiIndex:
         return cls(c, groups, native, own)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return everything but the codes, by name, to be saved as it is and given to `from_arrays`."""
+        """Return all arrays except the codes by name, to be saved and passed to `from_arrays`."""
         return dict(self._arrays)
 
     def __len__(self) -> int:
@@ -132,19 +132,19 @@ class MultiIndex:
 
         Args:
             queries: uint8 ``(q, w)``, packed.
-            k: How many; where fewer codes are allowed, all of these are returned.
-            allow: bool ``(n,)``, or such a mask packed by ``numpy.packbits(mask, bitorder="little")``: only rows that
-                are True can be found. None allows all.
+            k: Number of codes per query; if fewer are allowed, all of them.
+            allow: Rows that may be found: bool ``(n,)``, or the same packed by
+                ``numpy.packbits(mask, bitorder="little")``. None allows all.
             strategy: ``"auto"``, or ``"scan"``, ``"grouped"``, ``"multi-index"``; see `explain`.
-            threads: How many search at a time; by default as many as this process may use.
+            threads: Number of threads; by default `threads`.
 
         Returns:
             Distances int32 ``(q, k')`` and rows int64 ``(q, k')``, ``k' = min(k, allowed rows)``.
 
         Raises:
-            UsageError: if ``k``, ``threads`` or ``strategy`` are impossible.
-            DataError: if dtype, dimension or width do not fit.
-            ArtefactError: if the arrays turn out to be damaged.
+            UsageError: If ``k``, ``threads`` or ``strategy`` is invalid.
+            DataError: If dtype, dimension or width do not fit.
+            ArtefactError: If the arrays are damaged.
         """
         wanted, count = check_count(k, "k"), thread_count(threads)
         q = check_codes(queries, width=self._codes.shape[1], name="queries")
@@ -155,7 +155,7 @@ class MultiIndex:
             return topk(q, self._codes, wanted, allow=passed if len(passed) else None, threads=count)
         near, rows = np.empty((len(q), limit), np.int32), np.empty((len(q), limit), np.int64)
         if limit:
-            with _Undamaged():
+            with _DamageErrors():
                 budget = self._budget(chosen, strategy)
                 self._native.search(q, limit, 8 * q.shape[1], passed, budget, count, near, rows)
         return near, rows
@@ -174,8 +174,8 @@ class MultiIndex:
 
         Args:
             queries: uint8 ``(q, w)``, packed.
-            radius: Largest distance that counts, in bits; 0 finds equal codes.
-            limit: At most so many, the nearest, for each query; None for all.
+            radius: Maximum distance in bits; 0 finds equal codes.
+            limit: Maximum number of codes per query, nearest first; None for all.
             allow: As in `topk`.
             strategy: As in `topk`.
             threads: As in `topk`.
@@ -184,69 +184,71 @@ class MultiIndex:
             One pair per query: distances int32 and rows int64, of the same length.
 
         Raises:
-            UsageError: if ``radius``, ``limit``, ``threads`` or ``strategy`` are impossible.
-            DataError: if dtype, dimension or width do not fit.
-            ArtefactError: if the arrays turn out to be damaged.
+            UsageError: If ``radius``, ``limit``, ``threads`` or ``strategy`` is invalid.
+            DataError: If dtype, dimension or width do not fit.
+            ArtefactError: If the arrays are damaged.
         """
-        reach = min(check_count(radius, "radius"), 8 * self._codes.shape[1])
+        radius = min(check_count(radius, "radius"), 8 * self._codes.shape[1])
         most = len(self) if limit is None else min(check_count(limit, "limit"), len(self))
         count = thread_count(threads)
         q = check_codes(queries, width=self._codes.shape[1], name="queries")
         passed = self._packed(allow)
-        chosen = self._chosen(strategy, np.inf if limit is None else most, reach, passed, len(q))
+        chosen = self._chosen(strategy, np.inf if limit is None else most, radius, passed, len(q))
         if chosen == "scan":
             kept = passed if len(passed) else None
-            return within(q, self._codes, reach, limit=most, allow=kept, threads=count)
-        with _Undamaged():
+            return within(q, self._codes, radius, limit=most, allow=kept, threads=count)
+        with _DamageErrors():
             budget = self._budget(chosen, strategy)
-            near, rows, counts = self._native.within(q, most, reach, passed, budget, count)
+            near, rows, counts = self._native.within(q, most, radius, passed, budget, count)
         ends = np.cumsum(counts)[:-1]
         return list(zip(np.split(near, ends), np.split(rows, ends), strict=True)) if len(q) else []
 
-    def pairs(self, radius: int, *, allow: Allow | None = None, threads: int | None = None) -> Iterator[Pairs]:
+    def pairs(
+        self, radius: int, *, allow: Allow | None = None, chunk: int = CHUNK, threads: int | None = None
+    ) -> Iterator[Pairs]:
         """Find all pairs of rows whose codes differ in at most ``radius`` bits, each once.
 
-        The pairs come in chunks of about a million at most, ordered by the smaller code of the two, then by the larger
-        one (codes compare as byte strings), then by the row of each: the same order for every number of threads.
+        Pairs are ordered by the smaller code of the two, then by the larger one (codes compare as byte strings), then
+        by their rows. The order is the same for every number of threads.
 
         Args:
-            radius: Largest distance that counts, in bits; 0 finds equal codes.
-            allow: As in `topk`: both rows of a pair are allowed.
-            threads: How many search at a time; by default as many as this process may use.
+            radius: Maximum distance in bits; 0 finds equal codes.
+            allow: As in `topk`, for both rows of a pair.
+            chunk: Maximum number of pairs in a chunk.
+            threads: Number of threads; by default `threads`.
 
         Returns:
             An iterator over first rows int64 ``(c,)``, second rows int64 ``(c,)``, ``first < second``, and distances
-            int32 ``(c,)``. It searches as it is asked on: memory stays bounded however many pairs there are.
+            int32 ``(c,)``. It searches while it is consumed, so memory stays bounded.
 
         Raises:
-            UsageError: if ``radius`` or ``threads`` are impossible.
-            DataError: if ``allow`` does not fit.
-            ArtefactError: if the arrays turn out to be damaged.
+            UsageError: If ``radius``, ``chunk`` or ``threads`` is invalid.
+            DataError: If ``allow`` does not fit.
+            ArtefactError: If the arrays are damaged.
         """
-        reach, count = min(check_count(radius, "radius"), 8 * self._codes.shape[1]), thread_count(threads)
+        most, count = min(check_count(radius, "radius"), 8 * self._codes.shape[1]), thread_count(threads)
         mask = self._mask(self._packed(allow))
-        return self._pairs(reach, mask, count)
+        return self._pairs(most, mask, count, max(1, check_count(chunk, "chunk")))
 
     def explain(self, k: int | None = None, radius: int | None = None, queries: int = 1) -> Explanation:
-        """Tell which strategy ``"auto"`` takes for a search, and why.
+        """Explain which strategy ``"auto"`` chooses for a search.
 
-        Sample queries were searched when the index was built: rows of the index, each left out of its own search, half
-        of them with a few bits flipped. What they cost is compared with a pass over all codes, and one over the
-        distinct codes.
+        When the index is built, it searches for sample queries: rows of the index, each without itself, half of them
+        with a few bits flipped. Their cost is compared with a pass over all codes, and one over the distinct codes.
 
         Args:
-            k: Rows wanted; None for no limit.
-            radius: Largest distance wanted; None for no limit.
-            queries: How many are asked together.
+            k: Maximum number of hits; None for no limit.
+            radius: Maximum distance in bits; None for no limit.
+            queries: Number of queries in one call.
 
         Raises:
-            UsageError: if both k and radius are None, or one is negative.
+            UsageError: If k and radius are both None, or one is negative.
         """
         if k is None and radius is None:
-            raise UsageError("explain() was given neither k nor radius: give the one that you search with, or both")
+            raise UsageError("explain() needs k, radius or both; pass those of your search")
         wanted = np.inf if k is None else min(check_count(k, "k"), len(self))
-        reach = np.inf if radius is None else check_count(radius, "radius")
-        return self._explain(wanted, reach, check_count(queries, "queries"))
+        limit = np.inf if radius is None else check_count(radius, "radius")
+        return self._explain(wanted, limit, check_count(queries, "queries"))
 
     def _weigh(self, k: float, radius: float, queries: int, filtered: bool = False) -> Explanation:
         return strategy_module.explanation(
@@ -267,12 +269,12 @@ class MultiIndex:
             raise unknown_name("strategy", strategy, _STRATEGIES)
         if strategy != "auto":
             return strategy
-        queries = min(queries, strategy_module.BATCH)  # more make no difference
-        share = _share(passed)  # to find k allowed rows, a search meets this many times as many
+        queries = min(queries, strategy_module.BATCH)  # more queries make no difference
+        share = _share(passed)  # a search meets k / share rows until k are allowed
         return self._explain(k / share if share else np.inf, radius, queries, bool(len(passed))).strategy
 
     def _budget(self, chosen: str, strategy: str) -> float:
-        """Return the nanoseconds that a query may spend on the tables."""
+        """Return the nanoseconds that a query may spend in the tables."""
         if chosen == "grouped":
             return 0.0
         if strategy == "auto":
@@ -280,7 +282,7 @@ class MultiIndex:
         return float(np.inf)
 
     def _packed(self, allow: Allow | None) -> NDArray[np.uint8]:
-        """Return a filter as a bitmap; an empty one, if everything is allowed."""
+        """Return a filter as a bitmap; an empty one if all rows are allowed."""
         bitmap = check_allow(allow, len(self))
         return _ALL if bitmap is None else bitmap
 
@@ -288,7 +290,7 @@ class MultiIndex:
         return np.unpackbits(packed, count=len(self), bitorder="little").view(np.bool_) if len(packed) else None
 
     def _allowed(self, packed: NDArray[np.uint8], k: int) -> int:
-        """Return min(k, allowed rows), without counting on where the first ones are enough."""
+        """Return min(k, allowed rows); counting stops at k."""
         if not len(packed):
             return min(k, len(self))
         found, step = 0, 1 << 16
@@ -299,13 +301,14 @@ class MultiIndex:
             found += int(np.unpackbits(packed[begin : begin + step], count=count, bitorder="little").sum())
         return min(k, found)
 
-    def _pairs(self, radius: int, mask: NDArray[np.bool_] | None, threads: int) -> Iterator[Pairs]:
-        with _Undamaged():
+    def _pairs(self, radius: int, mask: NDArray[np.bool_] | None, threads: int, chunk: int) -> Iterator[Pairs]:
+        with _DamageErrors():
             groups = self._groups if mask is None else self._groups.only(mask)
-            yield from pair_stream(self._pair_index(groups, radius, threads), len(groups.unique), radius, threads)
+            native = self._pair_index(groups, radius, threads)
+            yield from pair_stream(native, len(groups.unique), radius, threads, chunk=chunk)
 
     def _pair_index(self, groups: Groups, radius: int, threads: int) -> NativeIndex:
-        """Return the kernel's view with the index's own tables, or with others where these pay for the radius."""
+        """Return the kernel's view with the index's own tables, or with new ones if these pay off for the radius."""
         native, distinct = groups.native(), len(groups.unique)
         best = strategy_module.choose_substrings(distinct, self._bits, radius)
         costs = [strategy_module.radius_cost(distinct, self._bits, m, radius) for m in (self._substrings, best)]
@@ -316,8 +319,8 @@ class MultiIndex:
         return native
 
 
-class _Undamaged:
-    """Turns the kernel's complaint about contradicting arrays into an error that says what to do."""
+class _DamageErrors:
+    """Turns the kernel's error for contradicting arrays into one that says what to do."""
 
     def __enter__(self) -> None:
         return None
@@ -326,10 +329,10 @@ class _Undamaged:
         if kind is ValueError:
             raise ArtefactError(
                 "the arrays of this multi-index contradict each other: its file is damaged, or belongs to other codes; "
-                "build it anew from the codes (MultiIndex.from_codes)"
+                "build it again with MultiIndex.from_codes"
             ) from error
 
 
 def _share(packed: NDArray[np.uint8]) -> float:
-    """Return which share of the rows a filter lets pass, about."""
+    """Estimate the share of rows that a filter allows."""
     return float(np.unpackbits(packed[:: max(1, len(packed) // 4096)]).mean()) if len(packed) else 1.0

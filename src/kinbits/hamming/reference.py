@@ -1,4 +1,4 @@
-"""The kernel's results in plain NumPy: slow, short, and what the native paths are tested against."""
+"""The kernel in plain NumPy: slow and short. Tests compare the native code with it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _ONES = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.uint16)
 
 
 def distances(queries: NDArray[np.uint8], codes: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """Count the differing bits of every pair: ``(q, w)`` and ``(n, w)`` to ``(q, n)``."""
+    """Return the distance of every query ``(q, w)`` to every code ``(n, w)``, ``(q, n)``."""
     differing: NDArray[np.uint16] = _ONES[queries[:, None, :] ^ codes[None, :, :]]
     counts: NDArray[np.uint16] = differing.sum(axis=2, dtype=np.uint16)
     return counts
@@ -18,7 +18,7 @@ def distances(queries: NDArray[np.uint8], codes: NDArray[np.uint8]) -> NDArray[n
 def histograms(
     queries: NDArray[np.uint8], codes: NDArray[np.uint8], relevant: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Count all items, and the relevant ones, at every distance: two arrays ``(q, 8 w + 1)``."""
+    """Count all items and the relevant items at every distance: two arrays ``(q, 8 w + 1)``."""
     levels = 8 * codes.shape[1] + 1
     total = np.zeros((len(queries), levels), dtype=np.int64)
     hits = np.zeros_like(total)
@@ -45,7 +45,7 @@ def nearest(
     radius: int,
     allow: NDArray[np.bool_] | None = None,
 ) -> list[tuple[NDArray[np.int32], NDArray[np.int64]]]:
-    """Return, per query, distances and rows of the ``limit`` nearest allowed codes within a radius."""
+    """Return distances and rows of the ``limit`` nearest allowed codes within a radius, per query."""
     found = []
     for row in distances(queries, codes):
         kept = np.flatnonzero((row <= radius) & (True if allow is None else allow))

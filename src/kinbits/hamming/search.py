@@ -29,19 +29,19 @@ def topk(
 
     Args:
         queries: uint8 ``(q, w)``, packed.
-        codes: uint8 ``(n, w)``, packed. Memory-mapped arrays are read in place. A tensor of torch on a CUDA
-            device is searched there; the answers are tensors then.
-        k: How many; where fewer codes are allowed, all of these are returned.
-        allow: Only these rows can be found: bool ``(n,)``, or the same packed into uint8 ``(ceil(n / 8),)`` by
-            ``numpy.packbits(..., bitorder="little")``. None allows all.
-        threads: How many to use; as many as `threads` says if not given. Results do not depend on it.
+        codes: uint8 ``(n, w)``, packed. Memory-mapped arrays are read in place. A torch tensor on a
+            CUDA device is searched on that device; the results are then tensors.
+        k: Number of codes per query; if fewer are allowed, all of them.
+        allow: Rows that may be found: bool ``(n,)``, or the same packed by ``numpy.packbits(...,
+            bitorder="little")`` into uint8 ``(ceil(n / 8),)``. None allows all.
+        threads: Number of threads; by default `threads`. Results do not depend on it.
 
     Returns:
         Distances int32 ``(q, k')`` and rows int64 ``(q, k')``, ``k' = min(k, allowed rows)``.
 
     Raises:
-        UsageError: if ``k`` is negative or no integer.
-        DataError: if dtype, dimension or width do not fit.
+        UsageError: If ``k`` is negative or no integer.
+        DataError: If dtype, dimension or width do not fit.
 
     Example:
         >>> import numpy as np
@@ -56,7 +56,7 @@ def topk(
     limit = check_count(k, "k")
     q, c = check_pair(queries, codes)
     _, near, rows = _search(q, c, limit, 8 * c.shape[1], allow, threads)
-    found = len(rows) // len(q) if len(q) else min(limit, _allowed(allow, len(c)))  # as many for each
+    found = len(rows) // len(q) if len(q) else min(limit, _allowed(allow, len(c)))  # the same number for each
     return near.reshape(len(q), found), rows.reshape(len(q), found)
 
 
@@ -74,34 +74,34 @@ def within(
     Args:
         queries: uint8 ``(q, w)``, packed.
         codes: uint8 ``(n, w)``, packed; see `topk`.
-        radius: Largest distance that counts, in bits; 0 finds equal codes.
-        limit: At most so many per query, the nearest; None for all.
-        allow: Only these rows can be found; see `topk`.
-        threads: How many to use; see `topk`.
+        radius: Maximum distance in bits; 0 finds equal codes.
+        limit: Maximum number of codes per query, nearest first; None for all.
+        allow: Rows that may be found; see `topk`.
+        threads: Number of threads; see `topk`.
 
     Returns:
         One pair per query: distances int32 and rows int64, of the same length.
 
     Raises:
-        UsageError: if ``radius`` or ``limit`` is negative or no integer.
-        DataError: if dtype, dimension or width do not fit.
+        UsageError: If ``radius`` or ``limit`` is negative or no integer.
+        DataError: If dtype, dimension or width do not fit.
     """
     if gpu := on_gpu(codes):
         found: list[tuple[Distances, Rows]] = gpu.within(queries, codes, radius, limit, allow)
         return found
-    reach = check_count(radius, "radius")
+    limited_radius = check_count(radius, "radius")
     most = _UNLIMITED if limit is None else check_count(limit, "limit")
     q, c = check_pair(queries, codes)
-    counts, near, rows = _search(q, c, most, min(reach, 8 * c.shape[1]), allow, threads)
+    counts, near, rows = _search(q, c, most, min(limited_radius, 8 * c.shape[1]), allow, threads)
     ends = np.cumsum(counts)
     return list(zip(np.split(near, ends[:-1]), np.split(rows, ends[:-1]), strict=True)) if len(q) else []
 
 
 def threads() -> int:
-    """Return how many threads a search uses: KINBITS_THREADS, or the processors this process may use.
+    """Return the number of threads of a search: KINBITS_THREADS, or the processors that this process may use.
 
     Raises:
-        UsageError: if KINBITS_THREADS is no positive whole number.
+        UsageError: If KINBITS_THREADS is not a positive integer.
     """
     given = os.environ.get("KINBITS_THREADS")
     if not given:
@@ -115,7 +115,7 @@ def check_allow(allow: Any, rows: int) -> NDArray[np.uint8] | None:
     """Return a filter as the bitmap that the kernel reads: bit ``i % 8`` of byte ``i // 8`` is row i.
 
     Raises:
-        DataError: if it is neither bool ``(n,)`` nor uint8 ``(ceil(n / 8),)``.
+        DataError: If it is neither bool ``(n,)`` nor uint8 ``(ceil(n / 8),)``.
     """
     if allow is None:
         return None
@@ -131,7 +131,7 @@ def check_allow(allow: Any, rows: int) -> NDArray[np.uint8] | None:
 
 
 def _allowed(allow: Allow | None, rows: int) -> int:
-    """Count the rows that a filter lets pass."""
+    """Count the allowed rows."""
     bitmap = check_allow(allow, rows)
     return rows if bitmap is None else int(np.unpackbits(bitmap, count=rows, bitorder="little").sum())
 
@@ -140,19 +140,19 @@ def thread_count(given: int | None) -> int:
     """Return the number of threads to use.
 
     Raises:
-        UsageError: if it is no positive whole number.
+        UsageError: If it is not a positive integer.
     """
     if given is None:
         return threads()
     if check_count(given, "threads") < 1:
-        raise UsageError("threads=0: give 1 or more, or None for all processors")
+        raise UsageError("threads=0: give a whole number, 1 or more, or None for all processors")
     return min(int(given), _MOST_THREADS)
 
 
 def _search(
     queries: Codes, codes: Codes, limit: int, radius: int, allow: Allow | None, count: int | None
 ) -> tuple[NDArray[np.int64], Distances, Rows]:
-    """Return hits per query, and distances and rows of all queries, one behind the other."""
-    simd()  # raises where the kernel could not
+    """Return the number of hits per query, and the concatenated distances and rows of all queries."""
+    simd()  # raises a readable error if KINBITS_SIMD is wrong
     bitmap = check_allow(allow, len(codes))
     return _native.search(queries, codes, min(limit, _UNLIMITED), radius, bitmap, thread_count(count))

@@ -1,4 +1,4 @@
-"""What a search is going to cost, by scan, by scan of the distinct codes, and by multi-index; and which to take."""
+"""Expected costs of a search by scan, by scan of the distinct codes, and by multi-index; the cheapest is chosen."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# Nanoseconds of one thread per step; the kernel's search counts with the same ones.
+# Nanoseconds of one thread per step; the kernel uses the same numbers.
 PROBE_NS = 20.0
 ENTRY_NS = 1.0
 WORD_NS = 0.5  # eight bytes of a code, read from memory for one query
-BATCH_WORD_NS = 0.12  # the same where many queries share one pass over the codes
-GROUP_NS = 50.0  # a group looked up, to count those of its rows that a filter lets pass
-ROW_NS = 1.5  # a row of it asked for
-TABLE_NS = 30.0  # to put a code into a table
-BATCH = 16  # queries from which on a pass counts as shared
+BATCH_WORD_NS = 0.12  # the same if many queries share one pass over the codes
+GROUP_NS = 50.0  # look up a group to count its allowed rows
+ROW_NS = 1.5  # check one row of a group
+TABLE_NS = 30.0  # insert a code into a table
+BATCH = 16  # minimum number of queries that share a pass
 LONGEST_SUBSTRING = 24  # bits; the offsets of one table then take 64 MiB
-MOST_TABLES = 32  # longer codes are searched by their first bits: what is within a radius is so in these bits too
+MOST_TABLES = 32  # longer codes are searched by their first bits, whose distance is never larger
 _REASONS = {
-    "scan": "one pass over all codes costs least",
-    "grouped": "one pass over the distinct codes costs least",
-    "multi-index": "probing the substring tables costs least",
+    "scan": "a pass over all codes is cheapest",
+    "grouped": "a pass over the distinct codes is cheapest",
+    "multi-index": "probing the substring tables is cheapest",
 }
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Which strategy ``"auto"`` takes for a search, and the numbers that speak for it.
+    """The strategy that ``"auto"`` chooses for a search, and the expected costs.
 
     Attributes:
         strategy: ``"scan"``, ``"grouped"`` or ``"multi-index"``.
-        reason: Why, in one sentence.
-        rows: Codes in the index.
-        distinct: Different codes among them.
-        bits: Bits that the substrings cover together.
-        substrings: Substring tables.
-        probes: Buckets that a query is expected to look into; None if the sample queries did not get so far.
-        entries: Codes that it is expected to find there; None as above.
+        reason: Reason for the choice.
+        rows: Number of codes.
+        distinct: Number of distinct codes.
+        bits: Number of bits that the substrings cover together.
+        substrings: Number of substring tables.
+        probes: Expected number of buckets that a query looks up; None if no sample query got that far.
+        entries: Expected number of codes in these buckets; None if no sample query got that far.
         scan_ms: Expected time of one query by scan, in milliseconds of one thread.
         grouped_ms: The same by scan of the distinct codes.
         multi_index_ms: The same by multi-index.
@@ -59,7 +59,9 @@ class Explanation:
 
     def __str__(self) -> str:
         effort = (
-            "more than a scan" if self.probes is None else f"{self.probes:,.0f} probes, {self.entries:,.0f} entries"
+            "costs more than a scan"
+            if self.probes is None
+            else f"{self.probes:,.0f} probes, {self.entries:,.0f} entries"
         )
         return (
             f"{self.strategy}: {self.reason}\n"
@@ -82,20 +84,20 @@ def explanation(
     queries: int,
     filtered: bool = False,
 ) -> Explanation:
-    """Choose by the expected cost.
+    """Choose the strategy with the smallest expected cost.
 
     Args:
-        rows: Codes in the index.
-        distinct: Different codes among them.
+        rows: Number of codes.
+        distinct: Number of distinct codes.
         width: Bytes of a code.
         bits: Bits that the substrings cover.
-        substrings: Their number.
-        samples: int64 ``(samples, radii, 3)``: rows within each radius, and probes and entries up to it; -1 where the
+        substrings: Number of substrings.
+        samples: Rows within each radius, and probes and entries up to it, int64 ``(samples, radii, 3)``; -1 after the
             sample query was given up.
-        k: Rows wanted; infinite if there is no limit. Under a filter: as many rows as must be met to find k allowed.
-        radius: Largest distance wanted; infinite if there is none.
-        queries: How many are asked together.
-        filtered: Whether rows of the groups have to be asked for one by one.
+        k: Maximum number of hits; infinite without a limit. With a filter: expected rows until k allowed ones are met.
+        radius: Maximum distance; infinite without a limit.
+        queries: Number of queries in one call.
+        filtered: Whether rows of groups are checked one by one.
     """
     words = (width + 7) // 8
     counting = _counting(rows, distinct, k) if filtered else 0.0
@@ -124,12 +126,12 @@ def explanation(
 
 
 def budget(distinct: int, width: int) -> float:
-    """Return the nanoseconds after which a query gives the tables up and scans the distinct codes."""
+    """Return the nanoseconds after which a query leaves the tables and scans the distinct codes."""
     return 0.5 * distinct * ((width + 7) // 8) * WORD_NS
 
 
 def _counting(rows: int, distinct: int, k: float) -> float:
-    """Return the nanoseconds to count allowed rows, in about as many groups as a falling bound lets in."""
+    """Return the expected nanoseconds to count allowed rows in the groups below a falling bound."""
     met = min(distinct, k * (1 + math.log(max(1.0, distinct / k)))) if 0 < k < math.inf else distinct
     asked = min(rows, met * min(k, rows / max(1, distinct)))
     return met * GROUP_NS + asked * ROW_NS
@@ -138,7 +140,7 @@ def _counting(rows: int, distinct: int, k: float) -> float:
 def _effort(
     samples: NDArray[np.int64], k: float, radius: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Return each sample's probes and entries up to the radius that ends the search, and whether it got there."""
+    """Return the probes and entries of each sample until its search ends, and whether it ended."""
     if not len(samples):
         return np.zeros(1, np.int64), np.zeros(1, np.int64), np.ones(1, np.bool_)
     known = samples[:, :, 1] >= 0
@@ -150,7 +152,7 @@ def _effort(
 
 
 def substring_bits(bits: int, substrings: int) -> list[int]:
-    """Return the lengths of the substrings: as equal as can be, the first ones longer."""
+    """Return the lengths of the substrings, which differ by at most one bit; longer ones come first."""
     return [bits // substrings + (i < bits % substrings) for i in range(substrings)]
 
 
@@ -174,18 +176,18 @@ def radius_cost(distinct: int, bits: int, substrings: int, radius: int) -> float
 
 
 def covered_bits(bits: int, distinct: int) -> int:
-    """Return how many of the bits the substrings of a new index cover."""
+    """Return the number of bits that the substrings of a new index cover."""
     return min(bits, MOST_TABLES * _longest(distinct))
 
 
 def choose_substrings(distinct: int, bits: int, radius: int | None = None) -> int:
-    """Return the number of substrings that makes a search cheapest.
+    """Return the number of substrings with the smallest expected cost of a search.
 
     Args:
-        distinct: Different codes.
-        bits: Bits to be covered.
-        radius: Distance up to which it searches; by default that of 100 neighbours in codes spread evenly. Real codes
-            lie closer together: a quarter of the bits at most.
+        distinct: Number of distinct codes.
+        bits: Number of bits to cover.
+        radius: Radius of the search; by default that of 100 neighbours in evenly spread codes, but at most a quarter
+            of the bits, because real codes are closer together.
     """
     if radius is None:
         radius = min(_even_radius(distinct, bits, 100), max(1, bits // 4))
@@ -194,12 +196,12 @@ def choose_substrings(distinct: int, bits: int, radius: int | None = None) -> in
 
 
 def _longest(distinct: int) -> int:
-    """Return the most bits that a substring may have: as many buckets as codes, about."""
+    """Return the maximum length of a substring, which gives about as many buckets as codes."""
     return min(LONGEST_SUBSTRING, max(4, distinct.bit_length() + 1))
 
 
 def _even_radius(distinct: int, bits: int, k: int) -> int:
-    """Return the distance within which k of so many evenly spread codes are expected."""
+    """Return the radius within which k of ``distinct`` evenly spread codes are expected."""
     wanted, ball = min(k, distinct) * 2**bits, 0
     for radius in range(bits + 1):
         ball += math.comb(bits, radius)

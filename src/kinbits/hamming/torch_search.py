@@ -1,11 +1,12 @@
-"""Exact search over codes that lie in a torch tensor, made for CUDA: answers equal the kernel's, ties included.
+"""Exact search over codes in a torch tensor, for CUDA; results equal those of the kernel, ties included.
 
-Imported only when such a tensor is given, so that ``kinbits.hamming`` needs no torch.
+Imported only for such a tensor, so that ``kinbits.hamming`` needs no torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -20,31 +21,51 @@ Mask = Tensor | NDArray[np.bool_] | NDArray[np.uint8]
 Measure = Callable[[Tensor], Tensor]  # uint8 codes (m, w) to their distances (q, m)
 Hits = tuple[Tensor, Tensor, Tensor]  # query, distance and row of each, int64
 
-_CHUNK = 1 << 28  # bytes of the largest temporary, of which about four exist at one time
-_FIRST = 1 << 20  # pairs in the first chunk: few, since all are sorted; the bound then falls, and chunks grow
-_GROWTH = 8
-# From so many queries on, a product of +-1 matrices replaces XOR and popcount: tensor cores make it nearly free once
-# the codes are spread out, which moves about as many bytes as counting bits for a few queries does. An estimate;
-# benchmarks/bench_gpu.py prints both ways. A CPU has nothing to win by it.
-_PRODUCT_FROM = {"cuda": 8}
-_PRODUCT_WIDTH = 128  # bytes: half precision is exact for whole and half numbers up to 1,024
+_PRODUCT_WIDTH = 128  # bytes: half precision is exact for multiples of 0.5 up to 1,024
 
 
-def topk(queries: Array, codes: Tensor, k: int, allow: Mask | None = None) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True)
+class Tuning:
+    """Sizes that decide how a search runs; results do not depend on them.
+
+    With many queries, a product of +-1 matrices replaces XOR and popcount: on tensor cores it costs little more than
+    spreading out the codes. ``benchmarks/bench_gpu.py`` measures both. A CPU gains nothing by it.
+
+    Attributes:
+        chunk_bytes: Bytes of the largest temporary; about four exist at a time.
+        first_pairs: Pairs in the first chunk. It is small, because all its pairs are sorted; the bound then falls.
+        growth: Factor by which chunks grow.
+        product_queries: Minimum number of queries for the matrix product, by type of device.
+    """
+
+    chunk_bytes: int = 1 << 28
+    first_pairs: int = 1 << 20
+    growth: int = 8
+    product_queries: Mapping[str, int] = field(default_factory=lambda: {"cuda": 8})
+
+
+DEFAULT = Tuning()
+
+
+def topk(
+    queries: Array, codes: Tensor, k: int, allow: Mask | None = None, tuning: Tuning = DEFAULT
+) -> tuple[Tensor, Tensor]:
     """Find the k nearest codes of each query, ordered by distance, then by row.
 
     Args:
-        queries: uint8 ``(q, w)``, packed; NumPy arrays and tensors elsewhere are copied to the codes' device.
+        queries: uint8 ``(q, w)``, packed; a NumPy array, or a tensor on any device.
         codes: uint8 ``(n, w)``, packed.
-        k: How many; where fewer codes are allowed, all of these are returned.
-        allow: bool ``(n,)``, or its bits uint8 ``(ceil(n / 8),)``, least significant first. None allows all.
+        k: Number of codes per query; if fewer are allowed, all of them.
+        allow: Rows that may be found: bool ``(n,)``, or its bits uint8 ``(ceil(n / 8),)``, least significant first.
+            None allows all.
+        tuning: Sizes of chunks.
 
     Returns:
         Distances int32 ``(q, k')`` and rows int64 ``(q, k')`` on the codes' device, ``k' = min(k, allowed rows)``.
 
     Raises:
-        UsageError: if ``k`` is negative or no integer.
-        DataError: if dtype, dimension or width do not fit.
+        UsageError: If ``k`` is negative or no integer.
+        DataError: If dtype, dimension or width do not fit.
     """
     limit = check_count(k, "k")
     q, c, mask = _prepare(queries, codes, allow)
@@ -52,67 +73,75 @@ def topk(queries: Array, codes: Tensor, k: int, allow: Mask | None = None) -> tu
     near = torch.empty(len(q), limit, dtype=torch.int32, device=c.device)
     at = torch.empty(len(q), limit, dtype=torch.int64, device=c.device)
     for start, block in _query_blocks(q) if limit else ():
-        _, distance, row = _search(block, c, limit, 8 * c.shape[1], mask)
+        _, distance, row = _search(block, c, limit, 8 * c.shape[1], mask, tuning)
         near[start : start + len(block)] = distance.view(-1, limit)
         at[start : start + len(block)] = row.view(-1, limit)
     return near, at
 
 
 def within(
-    queries: Array, codes: Tensor, radius: int, limit: int | None = None, allow: Mask | None = None
+    queries: Array,
+    codes: Tensor,
+    radius: int,
+    limit: int | None = None,
+    allow: Mask | None = None,
+    tuning: Tuning = DEFAULT,
 ) -> list[tuple[Tensor, Tensor]]:
     """Find all codes within a Hamming radius of each query, ordered by distance, then by row.
 
     Args:
-        queries: uint8 ``(q, w)``, packed; NumPy arrays and tensors elsewhere are copied to the codes' device.
+        queries: uint8 ``(q, w)``, packed; a NumPy array, or a tensor on any device.
         codes: uint8 ``(n, w)``, packed.
-        radius: Largest distance that counts, in bits; 0 finds equal codes.
-        limit: At most so many for each query, the nearest; None for all.
-        allow: bool ``(n,)``, or its bits uint8 ``(ceil(n / 8),)``, least significant first. None allows all.
+        radius: Maximum distance in bits; 0 finds equal codes.
+        limit: Maximum number of codes per query, nearest first; None for all.
+        allow: Rows that may be found: bool ``(n,)``, or its bits uint8 ``(ceil(n / 8),)``, least significant first.
+            None allows all.
+        tuning: Sizes of chunks.
 
     Returns:
         One pair per query, on the codes' device: distances int32 and rows int64, of the same length.
 
     Raises:
-        UsageError: if ``radius`` or ``limit`` is negative or no integer.
-        DataError: if dtype, dimension or width do not fit.
+        UsageError: If ``radius`` or ``limit`` is negative or no integer.
+        DataError: If dtype, dimension or width do not fit.
     """
-    reach = check_count(radius, "radius")
+    limited_radius = check_count(radius, "radius")
     most = None if limit is None else check_count(limit, "limit")
     q, c, mask = _prepare(queries, codes, allow)
     most = len(c) if most is None else min(most, len(c))
     found: list[tuple[Tensor, Tensor]] = []
     for _, block in _query_blocks(q):
-        query, distance, row = _search(block, c, most, min(reach, 8 * c.shape[1]), mask)
+        query, distance, row = _search(block, c, most, min(limited_radius, 8 * c.shape[1]), mask, tuning)
         counts = torch.bincount(query, minlength=len(block)).tolist()
         found += zip(torch.split(distance.to(torch.int32), counts), torch.split(row, counts), strict=True)
     return found
 
 
-def distances(queries: Array, codes: Tensor) -> Tensor:
-    """Count the differing bits of every pair of a query and a code.
+def distances(queries: Array, codes: Tensor, tuning: Tuning = DEFAULT) -> Tensor:
+    """Return the Hamming distance of every query to every code.
 
     Args:
-        queries: uint8 ``(q, w)``, packed; NumPy arrays and tensors elsewhere are copied to the codes' device.
+        queries: uint8 ``(q, w)``, packed; a NumPy array, or a tensor on any device.
         codes: uint8 ``(n, w)``, packed.
+        tuning: Sizes of chunks.
 
     Returns:
-        int32 ``(q, n)`` on the codes' device (torch can do next to nothing with uint16).
+        int32 ``(q, n)`` on the device of the codes, because torch supports hardly any operation on uint16.
 
     Raises:
-        DataError: if dtype, dimension or width do not fit.
+        DataError: If dtype, dimension or width do not fit.
     """
     q, c, _ = _prepare(queries, codes, None)
     out = torch.empty(len(q), len(c), dtype=torch.int32, device=c.device)
     for first, block in _query_blocks(q):
-        measure, rows = _measure(block)
+        measure, rows = _measure(block, tuning)
         for start in range(0, len(c), rows):
             out[first : first + len(block), start : start + rows] = measure(c[start : start + rows])
     return out
 
 
 def _prepare(queries: Array, codes: Tensor, allow: Mask | None) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Check the arguments, and bring them all to the device of the codes."""
+    """Check the arguments, and move them to the device of the codes."""
     _check(codes, "codes")
     q = queries if isinstance(queries, Tensor) else torch.from_numpy(check_codes(queries, name="queries").copy())
     _check(q, "queries")
@@ -123,7 +152,7 @@ def _prepare(queries: Array, codes: Tensor, allow: Mask | None) -> tuple[Tensor,
 
 def _check(codes: Tensor, name: str) -> None:
     if codes.dtype != torch.uint8:
-        raise DataError(f"{name} are {codes.dtype}; packed codes are uint8 (see kinbits.hamming.pack)")
+        raise DataError(f"{name} are {codes.dtype}; packed codes are uint8, see kinbits.hamming.pack")
     if codes.ndim != 2:
         raise DataError(f"{name} have the shape {tuple(codes.shape)}; give (n, bytes), one row per code")
     if not 1 <= codes.shape[1] <= MAX_WIDTH:
@@ -131,7 +160,7 @@ def _check(codes: Tensor, name: str) -> None:
 
 
 def _mask(allow: Mask, n: int, device: torch.device) -> Tensor:
-    """Bring the allowed rows to the device as bool ``(n,)``."""
+    """Move the allowed rows to the device as bool ``(n,)``."""
     given = str(allow.dtype).removeprefix("torch."), tuple(allow.shape)
     if given not in (("bool", (n,)), ("uint8", ((n + 7) // 8,))):
         raise DataError(f"allow is {given[0]} {given[1]}; it must be bool ({n},), or its bits uint8 ({(n + 7) // 8},)")
@@ -143,17 +172,17 @@ def _mask(allow: Mask, n: int, device: torch.device) -> Tensor:
 
 
 def _query_blocks(queries: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Yield blocks of queries, and where they start; small enough that a chunk still holds many rows."""
+    """Yield blocks of queries and their first rows; blocks are small enough for chunks of many codes."""
     step = max(1, min(1024, (1 << 15) // queries.shape[1]))
     for start in range(0, len(queries), step):
         yield start, queries[start : start + step]
 
 
-def _search(queries: Tensor, codes: Tensor, k: int, radius: int, allow: Tensor | None) -> Hits:
+def _search(queries: Tensor, codes: Tensor, k: int, radius: int, allow: Tensor | None, tuning: Tuning) -> Hits:
     """Find at most k codes within the radius of each query, ordered by query, distance and row."""
     nearest = _Nearest(len(queries), k, radius, codes.device)
-    measure, most_rows = _measure(queries)
-    start, rows = 0, min(max(1, _FIRST // len(queries)), most_rows)
+    measure, most_rows = _measure(queries, tuning)
+    start, rows = 0, min(max(1, tuning.first_pairs // len(queries)), most_rows)
     while start < len(codes):
         chunk = codes[start : start + rows]
         if allow is None:
@@ -161,12 +190,12 @@ def _search(queries: Tensor, codes: Tensor, k: int, radius: int, allow: Tensor |
         else:
             kept = allow[start : start + rows].nonzero().flatten()
             nearest.add(measure(chunk[kept]), start, kept)
-        start, rows = start + rows, min(rows * _GROWTH, most_rows)
+        start, rows = start + rows, min(rows * tuning.growth, most_rows)
     return nearest.merged()
 
 
 class _Nearest:
-    """The k nearest so far of some queries. Rows come in ascending order: a later row loses every tie."""
+    """The k nearest codes so far of some queries. Rows arrive in ascending order, so a later row loses every tie."""
 
     def __init__(self, queries: int, k: int, radius: int, device: torch.device) -> None:
         self.k = k
@@ -177,17 +206,17 @@ class _Nearest:
         self.bound = torch.full((queries,), radius + 1 if k else 0, device=device)  # distances below may still enter
 
     def add(self, distances: Tensor, start: int, kept: Tensor | None) -> None:
-        """Take what is nearer than the bound; ``kept`` holds the row of each column, counted from ``start``."""
+        """Add the codes that are nearer than the bound; ``kept`` is the row of each column, relative to ``start``."""
         query, column = (distances < self.bound[:, None].to(distances.dtype)).nonzero(as_tuple=True)
         row = column if kept is None else kept[column]
         self.pending.append((query, distances[query, column].long(), row + start))
-        # merging costs as much as what was found before, so it waits until as much is new
+        # merging costs as much as all earlier hits, so wait until there are as many new ones
         if sum(len(hits[0]) for hits in self.pending) > len(self.best[0]):
             self.best = self.merged()
             self._lower_bound()
 
     def merged(self) -> Hits:
-        """Return best and pending hits in order, cut at k for each query."""
+        """Return the k best of all hits of each query, in order."""
         query, distance, row = (torch.cat(parts) for parts in zip(self.best, *self.pending, strict=True))
         self.pending = []
         order = torch.argsort(query * self.levels + distance, stable=True)  # rows ascend already, and stay so in a tie
@@ -198,19 +227,20 @@ class _Nearest:
         return query[near], distance[order], row[order]
 
     def _lower_bound(self) -> None:
-        """Let the k-th distance of each query that has k hits be its bound."""
+        """Set the bound of each query with k hits to its k-th distance."""
         query, distance, _ = self.best
         ends = torch.searchsorted(query, torch.arange(len(self.bound), device=query.device), right=True)
         full = torch.bincount(query, minlength=len(self.bound)) == self.k
         self.bound[full] = distance[ends[full] - 1]
 
 
-def _measure(queries: Tensor) -> tuple[Measure, int]:
-    """Choose how to measure distances from these queries, and for how many codes at one time."""
+def _measure(queries: Tensor, tuning: Tuning) -> tuple[Measure, int]:
+    """Choose how distances are computed, and the number of codes in a chunk."""
     width = queries.shape[1]
-    if width <= _PRODUCT_WIDTH and len(queries) >= _PRODUCT_FROM.get(queries.device.type, len(queries) + 1):
-        return _by_product(queries), max(1, _CHUNK // (2 * max(len(queries), 8 * width)))
-    return _by_popcount(queries), max(1, _CHUNK // (8 * len(queries) * ((width + 7) // 8)))
+    enough = tuning.product_queries.get(queries.device.type)
+    if width <= _PRODUCT_WIDTH and enough is not None and len(queries) >= enough:
+        return _by_product(queries), max(1, tuning.chunk_bytes // (2 * max(len(queries), 8 * width)))
+    return _by_popcount(queries), max(1, tuning.chunk_bytes // (8 * len(queries) * ((width + 7) // 8)))
 
 
 def _by_popcount(queries: Tensor) -> Measure:
@@ -219,7 +249,7 @@ def _by_popcount(queries: Tensor) -> Measure:
 
 
 def _words(codes: Tensor) -> Tensor:
-    """Copy bytes ``(n, w)`` into int64 words ``(n, ceil(w / 8))``; a copy, since the bytes may lie unaligned."""
+    """Copy bytes ``(n, w)`` into int64 words ``(n, ceil(w / 8))``; a copy, since the bytes may be unaligned."""
     n, width = codes.shape
     padded = codes.new_zeros(n, (width + 7) // 8 * 8)
     padded[:, :width] = codes
@@ -229,7 +259,7 @@ def _words(codes: Tensor) -> Tensor:
 def _popcount(x: Tensor) -> Tensor:
     """Count the one bits of each word, in place (Warren, Hacker's Delight, section 5-1).
 
-    The words are signed: each mask also clears the copies of the sign that a shift brings in.
+    The words are signed: each mask also clears the copies of the sign bit after a shift.
     """
     x -= x >> 1 & 0x5555555555555555
     x = (x & 0x3333333333333333).add_(x >> 2 & 0x3333333333333333)
@@ -238,7 +268,7 @@ def _popcount(x: Tensor) -> Tensor:
 
 
 def _by_product(queries: Tensor) -> Measure:
-    """Measure by ``distance = (8 w - q . c) / 2`` over codes spread out to -1 and +1."""
+    """Compute ``distance = (8 w - q . c) / 2`` with the bits as -1 and +1."""
     bits = torch.arange(256, device=queries.device)[:, None] >> torch.arange(8, device=queries.device) & 1
     signs = (2 * bits - 1).to(torch.half)
 
