@@ -37,7 +37,7 @@ def check_parent(path: Path, what: str) -> None:
         what: What to choose instead, for the remedy.
 
     Raises:
-        PlatformError: The folder cannot be made or written.
+        PlatformError: If the folder cannot be made or written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY, folder:
         The descriptor, to be closed by the caller.
 
     Raises:
-        OSError: It cannot be opened, or is no regular file.
+        OSError: If it cannot be opened, or is no regular file.
     """
     strange = OSError(errno.EINVAL, "not a regular file", os.fspath(path))
     try:
@@ -93,9 +93,9 @@ def folder_aside(target: Path, *, replace: bool = False) -> Iterator[Path]:
         replace: Take the place of a folder that holds something.
 
     Raises:
-        FileExistsError: Something is there, and ``replace`` is False.
-        PlatformError: It is in place, but the system cannot say that this is on disk.
-        OSError: The system refuses.
+        FileExistsError: If something is there, and ``replace`` is False.
+        PlatformError: If it is in place, but the system cannot say that this is on disk.
+        OSError: If the system refuses.
     """
     target = Path(os.path.realpath(target))
     aside, lock = _make_aside(target.parent, f".{target.name}.", ".part", Path.mkdir)
@@ -118,7 +118,7 @@ def file_aside(target: Path) -> Iterator[Path]:
     the same target.
 
     Raises:
-        OSError: The system refuses.
+        OSError: If the system refuses.
     """
     target = Path(os.path.realpath(target))
     aside, lock = _make_aside(target.parent, f".{target.stem}.", f".part{target.suffix}", _touch)
@@ -137,7 +137,7 @@ def write_text(target: Path, text: str) -> None:
     """Write a small text file in UTF-8, complete or not at all.
 
     Raises:
-        PlatformError: The system refuses.
+        PlatformError: If the system refuses.
     """
     try:
         with file_aside(target) as aside:
@@ -150,7 +150,7 @@ def settle(target: Path) -> None:
     """Wait until a name that was put in place is on disk.
 
     Raises:
-        PlatformError: The system cannot say so; the change is made all the same.
+        PlatformError: If the system cannot say so; the change is made all the same.
     """
     try:
         sync_folder(target.parent)

@@ -33,7 +33,7 @@ def nearest(read: Read, n: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         their squared distances, float32 ``(n, count)``.
 
     Raises:
-        UsageError: ``count`` is not in 1..n.
+        UsageError: If ``count`` is not in 1..n.
     """
     if not 0 < count <= n:
         raise UsageError(f"{count} neighbours of {n} points; give 1 to {n}")

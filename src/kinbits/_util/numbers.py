@@ -13,7 +13,7 @@ def whole_number(text: str) -> int:
     """Read a whole number.
 
     Raises:
-        ValueError: It is none, or written otherwise, e.g. ``1_0``.
+        ValueError: If it is none, or written otherwise, e.g. ``1_0``.
 
     Example:
         >>> whole_number("-12")
@@ -28,7 +28,7 @@ def number(text: str) -> float:
     """Read a number, which may be ``inf`` or ``nan``.
 
     Raises:
-        ValueError: It is none, or written otherwise, e.g. ``1_0``.
+        ValueError: If it is none, or written otherwise, e.g. ``1_0``.
     """
     if not text.isascii() or "_" in text:
         raise ValueError(f"'{text}' is no number")

@@ -20,8 +20,8 @@ def save_figure(figure: Any, path: str | Path) -> Path:
         The absolute path.
 
     Raises:
-        UsageError: The ending names no format.
-        PlatformError: The file cannot be written.
+        UsageError: If the ending names no format.
+        PlatformError: If the file cannot be written.
     """
     path = full_path(path)
     known = figure.canvas.get_supported_filetypes()

@@ -34,7 +34,7 @@ def typed(value: Any, hint: Any, name: str) -> Any:
         name: Of the setting, for the error.
 
     Raises:
-        UsageError: The value has another type.
+        UsageError: If the value has another type.
 
     Example:
         >>> typed("1e-3", float | None, "lr")
@@ -58,7 +58,7 @@ def check_types(settings: Any) -> None:
     """Refuse fields of a dataclass whose values have another type than the one declared.
 
     Raises:
-        UsageError: It names the first of them.
+        UsageError: If it names the first of them.
     """
     for name, hint in get_type_hints(type(settings)).items():
         value = getattr(settings, name)

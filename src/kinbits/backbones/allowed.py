@@ -56,7 +56,7 @@ def allowed_config(fields: Any, families: frozenset[str]) -> dict[str, Any]:
         A copy without what says nothing about the architecture.
 
     Raises:
-        ArtefactError: The family, a field, or the size of a number is not allowed.
+        ArtefactError: If the family, a field, or the size of a number is not allowed.
     """
     given = fields.get("model_type") if isinstance(fields, dict) else fields
     if not isinstance(fields, dict) or not isinstance(given, str) or given not in families:
@@ -104,7 +104,7 @@ def allowed_timm(arch: Any, options: Any) -> tuple[str, dict[str, int]]:
         Both, as they were given.
 
     Raises:
-        ArtefactError: The name is a path or an address, or an option is not ``img_size``.
+        ArtefactError: If the name is a path or an address, or an option is not ``img_size``.
     """
     if not isinstance(arch, str) or not _TIMM_NAME.fullmatch(arch):
         raise ArtefactError(

@@ -37,7 +37,7 @@ class Preprocessing:
     Normalisation is not applied here: ``mean`` and ``std`` (of pixels in [0, 1]) are used inside the
     backbone, so that bytes, the smallest form, are what travels between processes and into the graph.
 
-    Args:
+    Attributes:
         size: Side of the square in pixels.
         mean: Mean per channel, subtracted inside the backbone.
         std: Deviation per channel, divided by inside the backbone.
@@ -122,7 +122,7 @@ class Preprocessing:
         """Build from what :meth:`to_dict` returned.
 
         Raises:
-            ArtefactError: A field is unknown or missing.
+            ArtefactError: If a field is unknown or missing.
         """
         try:
             return cls(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
@@ -204,7 +204,7 @@ class Backbone(nn.Module, ABC):
         """Return the last feature map ``(n, c, h, w)`` of a batch of images ``(n, 3, s, s)`` in [0, 1].
 
         Raises:
-            UsageError: This backbone has none.
+            UsageError: If this backbone has none.
         """
         raise UsageError(f"backbone '{self.name}' has no feature map; use its pooled features")
 
@@ -217,7 +217,7 @@ class Backbone(nn.Module, ABC):
         """Turn texts into the tensors that :meth:`forward` takes.
 
         Raises:
-            UsageError: This backbone does not read text.
+            UsageError: If this backbone does not read text.
         """
         raise UsageError(f"backbone '{self.name}' reads {self.modality} data, not text; use 'minilm' or 'hf-text:NAME'")
 

@@ -21,8 +21,8 @@ def check_bundled(folder: Path, digests: Mapping[str, str], package: str) -> Non
         package: Name and version for pip.
 
     Raises:
-        ArtefactError: A file is not the one that was published.
-        PlatformError: A file cannot be read.
+        ArtefactError: If a file is not the one that was published.
+        PlatformError: If a file cannot be read.
     """
     remedy = f"run: pip install --force-reinstall --no-deps {package}"
     for name, expected in digests.items():

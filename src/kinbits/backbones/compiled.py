@@ -54,7 +54,7 @@ def fast_forward(backbone: Backbone, *, threads: int | None = None, engine: Engi
         child may not, and makes its own.
 
     Raises:
-        UsageError: Unknown engine, or threads below 1.
+        UsageError: If the engine is unknown, or threads are below 1.
 
     Example:
         >>> from kinbits.backbones import load_backbone

@@ -56,7 +56,7 @@ def vit_from_timm(
         The folder.
 
     Raises:
-        ArtefactError: The tensors are not those of a plain ViT.
+        ArtefactError: If the tensors are not those of a plain ViT.
     """
     from safetensors.torch import load_file, save_file
 

@@ -28,7 +28,7 @@ _AHEAD = 3  # batches that are decoded before they are needed: bounds the memory
 class View:
     """One augmented view of every image, the same again for the same three values.
 
-    Args:
+    Attributes:
         augmentation: A name for ``kinbits.data.transforms.augmentation``, e.g. ``"two_view"``.
         seed: Seed of the run.
         number: Which of the K views.
@@ -88,8 +88,8 @@ def extract(
             while the backbone lives and its weights stay as they are.
 
     Raises:
-        DataError: The data lack what the backbone reads, or vectors of another width.
-        PlatformError: The cache cannot be written.
+        DataError: If the data lack what the backbone reads, or vectors of another width.
+        PlatformError: If the cache cannot be written.
     """
     _check(dataset, backbone, view)
     if backbone.modality == "vector":

@@ -24,7 +24,7 @@ class FeatureMap(Backbone):
         inner: An image backbone with a `map_shape`.
 
     Raises:
-        UsageError: The backbone has no feature map.
+        UsageError: If the backbone has no feature map.
 
     Example:
         >>> load_backbone("map:convnet-small").feature_dim

@@ -54,7 +54,7 @@ def read_json(source: str, name: str) -> dict[str, Any]:
     """Return a JSON file that is published with the weights, ``{}`` if there is none.
 
     Raises:
-        ArtefactError: The file is no JSON object.
+        ArtefactError: If the file is no JSON object.
     """
     path = side_file(source, name)
     if path is None:
@@ -146,8 +146,8 @@ def pretrained(model_class: Any, source: str, config: Any) -> tuple[Any, list[st
         The float32 model in evaluation mode, and the names of the weights that were not in the file.
 
     Raises:
-        ArtefactError: The weights cannot be loaded, or belong to an adapter for another model.
-        PlatformError: They cannot be downloaded.
+        ArtefactError: If the weights cannot be loaded, or belong to an adapter for another model.
+        PlatformError: If they cannot be downloaded.
     """
     local = os.path.isdir(source)
     if side_file(source, "adapter_config.json") is not None:
@@ -169,8 +169,8 @@ def read_config(source: str, families: frozenset[str]) -> Any:
     """Return the transformers configuration of a hub name or folder.
 
     Raises:
-        ArtefactError: The folder is missing, or the configuration is damaged or not allowed.
-        PlatformError: It cannot be downloaded.
+        ArtefactError: If the folder is missing, or the configuration is damaged or not allowed.
+        PlatformError: If it cannot be downloaded.
     """
     if source.startswith((".", "/", "~")) and not os.path.isdir(os.path.expanduser(source)):
         raise ArtefactError(f"there is no model folder '{source}'; give an existing folder or a hub name")
@@ -196,7 +196,7 @@ def config_object(fields: dict[str, Any], families: frozenset[str]) -> Any:
     """Return the transformers configuration object of :func:`plain_config`'s fields.
 
     Raises:
-        ArtefactError: They are damaged, not allowed, or of a family that is not known here.
+        ArtefactError: If they are damaged, not allowed, or of a family that is not known here.
     """
     rest = allowed_config(fields, families)
     try:

@@ -52,7 +52,7 @@ class IdentityBackbone(Backbone):
         """Return the vectors ``(n, d)`` unchanged.
 
         Raises:
-            UsageError: The vectors have another width.
+            UsageError: If the vectors have another width.
         """
         if x.shape[-1] != self.feature_dim:
             raise UsageError(f"vectors of width {x.shape[-1]} given; the model takes width {self.feature_dim}")

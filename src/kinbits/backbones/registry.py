@@ -20,7 +20,7 @@ def register_backbone(key: str) -> Callable[[B], B]:
         key: ``"efficientnet_lite0"`` (one backbone) or ``"hf:"`` (``hf:NAME`` for any NAME).
 
     Raises:
-        UsageError: The name is taken by another class.
+        UsageError: If the name is taken by another class.
     """
 
     def add(cls: B) -> B:
@@ -47,7 +47,7 @@ def backbone_class(name: str) -> type[Backbone]:
     """Return the class that a name belongs to, without loading anything.
 
     Raises:
-        UsageError: No backbone has this name.
+        UsageError: If no backbone has this name.
     """
     family, colon, _ = name.partition(":")
     try:
@@ -60,7 +60,7 @@ def require_modality(name: str, reads: Modality) -> None:
     """Refuse a backbone that reads another kind of data, without loading anything.
 
     Raises:
-        UsageError: It does, or no backbone has this name; the message lists those that read this kind.
+        UsageError: If it does, or no backbone has this name; the message lists those that read this kind.
     """
     found = backbone_class(name).modality
     if found != reads:
@@ -78,9 +78,9 @@ def load_backbone(name: str, *, size: int | None = None, dim: int | None = None)
         dim: Width of the vectors; required by ``"features"`` (data that already are vectors), only there.
 
     Raises:
-        UsageError: Unknown name, or a size or width where none applies.
-        PlatformError: The weights cannot be downloaded, or an optional package is missing.
-        ArtefactError: The weights are damaged or of a kind that we do not load.
+        UsageError: If the name is unknown, or a size or width does not apply.
+        PlatformError: If the weights cannot be downloaded, or an optional package is missing.
+        ArtefactError: If the weights are damaged or of a kind that we do not load.
 
     Example:
         >>> load_backbone("convnet-small").feature_dim
@@ -113,7 +113,7 @@ def build_backbone(config: dict[str, Any]) -> Backbone:
         config: What ``Backbone.config()`` returned, also after a trip through JSON.
 
     Raises:
-        ArtefactError: The configuration is damaged or of a backbone that is not installed.
+        ArtefactError: If the configuration is damaged or of a backbone that is not installed.
     """
     key = config.get("backbone")
     if not isinstance(key, str) or key not in _classes():

@@ -28,7 +28,7 @@ def sealed() -> Iterator[None]:
     let through. Other threads are not touched.
 
     Raises:
-        ArtefactError: The code reached for the network or for a pickle.
+        ArtefactError: If the code reached for the network or for a pickle.
     """
     _install()
     outer, _here.closed = getattr(_here, "closed", False), True

@@ -68,7 +68,7 @@ class FeatureCache:
             dim: Width of a row.
 
         Raises:
-            PlatformError: The entry exists but cannot be read.
+            PlatformError: If the entry exists but cannot be read.
         """
         identity = {"format": _FORMAT, "n": n, "dim": dim, "chunk": self.chunk, "key": dict(key)}
         text = json.dumps(identity, sort_keys=True)
@@ -104,7 +104,7 @@ class CachedFeatures:
             progress: Called with (rows done, n) at the start and after each chunk.
 
         Raises:
-            PlatformError: The folder cannot be written, or the disk is full.
+            PlatformError: If the folder cannot be written, or the disk is full.
         """
         if not self.complete:
             with self._locked():

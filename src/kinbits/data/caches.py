@@ -37,7 +37,7 @@ def cache_use() -> list[CacheUse]:
     """Measure what the cache folder holds, by kind.
 
     Raises:
-        PlatformError: The folder cannot be read.
+        PlatformError: If the folder cannot be read.
     """
     return [_measured(name) for name in KINDS]
 
@@ -52,7 +52,7 @@ def clear_cache(names: Sequence[str] = tuple(KINDS)) -> int:
         Bytes that were freed on disk.
 
     Raises:
-        PlatformError: Something cannot be removed.
+        PlatformError: If something cannot be removed.
     """
     before = sum(_measured(name).size for name in names)
     for name in names:

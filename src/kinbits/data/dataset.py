@@ -28,7 +28,7 @@ RESERVED = ("id", "distance")
 class Skipped:
     """One item that was left out.
 
-    Args:
+    Attributes:
         id: The source's own name of it.
         reason: Why, in a few words.
     """
@@ -41,7 +41,7 @@ class Skipped:
 class Dataset:
     """A collection of images or vectors; immutable, and cheap to cut into parts.
 
-    Args:
+    Attributes:
         items: The store of the n images or vectors.
         ids: The source's own names, str ``(n,)`` or int64 ``(n,)``, unique.
         labels: int64 ``(n,)`` with -1 for unlabelled, or multi-hot uint8 ``(n, C)``; None without labels.
@@ -58,7 +58,7 @@ class Dataset:
         root: Folder that relative paths among the ids and columns start from; None where there is none.
 
     Raises:
-        DataError: Lengths differ, or ids are not unique.
+        DataError: If lengths differ, or ids are not unique.
     """
 
     items: Items
@@ -121,7 +121,7 @@ class Dataset:
         """Decode one row to a Pillow RGB image.
 
         Raises:
-            BadImage: It cannot be decoded.
+            BadImage: If it cannot be decoded.
         """
         return self.items.image(row)
 
@@ -218,7 +218,7 @@ def readable(dataset: Dataset, threads: int | None = None) -> Dataset:
         The readable rows; the others are listed in ``skipped``.
 
     Raises:
-        DataError: No image is readable.
+        DataError: If no image is readable.
     """
     if dataset.kind == "vector":
         return dataset

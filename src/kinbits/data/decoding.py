@@ -54,7 +54,7 @@ def decode(source: bytes | str | os.PathLike[str] | Image.Image | np.ndarray) ->
             ``(h, w, 3)`` or ``(h, w, 4)`` of uint8, uint16, bool or float.
 
     Raises:
-        BadImage: The image is missing, empty, truncated, no image, or larger than 2^27 pixels (2^26 in WebP and
+        BadImage: If the image is missing, empty, truncated, no image, or larger than 2^27 pixels (2^26 in WebP and
             JPEG 2000). At these limits decoding takes 0.5 to 1.2 GB of memory, and 1.6 GB in JPEG 2000.
 
     Example:

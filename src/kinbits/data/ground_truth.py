@@ -31,14 +31,14 @@ class GroundTruth:
 
     A list without gradings (Google Landmarks v2) has only ``easy`` rows, so that easy and medium are the same.
 
-    Args:
+    Attributes:
         easy: For each query, int64 rows of the database that are clearly relevant.
         hard: For each query, int64 rows that are relevant and difficult.
         junk: For each query, int64 rows that are neither relevant nor irrelevant.
         database: Number of database rows; every row number is below it.
 
     Raises:
-        DataError: Lists of different length, a row number out of range, or a row listed twice for one query.
+        DataError: If lists differ in length, a row number is out of range, or a row is listed twice for one query.
 
     Example:
         >>> truth = GroundTruth.of([[0, 2]], [[3]], [[1]], database=5)
@@ -87,7 +87,7 @@ class GroundTruth:
             difficulty: One of the gradings above.
 
         Raises:
-            UsageError: Another word.
+            UsageError: If the word is another.
         """
         if difficulty == "easy":
             return self.easy, _joined(self.junk, self.hard)

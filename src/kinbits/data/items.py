@@ -118,8 +118,8 @@ class Items(ABC):
         """Decode one row to a Pillow RGB image.
 
         Raises:
-            BadImage: It cannot be decoded.
-            UsageError: The rows are vectors.
+            BadImage: If it cannot be decoded.
+            UsageError: If the rows are vectors.
         """
         return decode(self._encoded(int(self.rows[row])))
 
@@ -128,7 +128,7 @@ class Items(ABC):
         """The vectors, float ``(n, d)``.
 
         Raises:
-            UsageError: The rows are images.
+            UsageError: If the rows are images.
         """
         raise UsageError("this data set holds images, not vectors; compute features with a backbone first")
 
@@ -192,7 +192,7 @@ class CroppedItems(PathItems):
         """Decode one row and cut its rectangle out, which is clipped to the image.
 
         Raises:
-            BadImage: It cannot be decoded, or the rectangle lies outside.
+            BadImage: If it cannot be decoded, or the rectangle lies outside.
         """
         whole, box = super().image(row), self._boxes[self.rows[row]]
         if np.isnan(box).any():
@@ -277,7 +277,7 @@ class VectorItems(Items):
         """Refuse: there are no pixels.
 
         Raises:
-            UsageError: Always.
+            UsageError: If it is called: vectors have no pixels.
         """
         raise UsageError("this data set holds vectors, not images; use the backbone 'features'")
 

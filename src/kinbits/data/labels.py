@@ -20,14 +20,14 @@ class LabelSpace:
     the inner nodes C..C+P-1, whose names are ``parent_names``. ``parents[i]`` is the node above node i, or -1
     when that is the root (which has no number).
 
-    Args:
+    Attributes:
         names: Class names; the place is the label. C of them.
         multi: Whether an item carries any number of labels (multi-hot rows) and not exactly one.
         parents: Node above each of the C + P nodes, -1 for the root; None without a hierarchy.
         parent_names: Names of the P inner nodes.
 
     Raises:
-        UsageError: The tree has the wrong length, a cycle, or a class as an inner node.
+        UsageError: If the tree has the wrong length, a cycle, or a class as an inner node.
 
     Example:
         >>> space = LabelSpace.with_levels(("cat", "dog", "car"), [((0, 0, 1), ("animal", "vehicle"))])
@@ -61,7 +61,7 @@ class LabelSpace:
             multi: As in the class.
 
         Raises:
-            UsageError: A table does not fit the level below it.
+            UsageError: If a table does not fit the level below it.
         """
         parents: list[int] = []
         parent_names: list[str] = []

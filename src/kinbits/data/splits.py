@@ -17,7 +17,7 @@ from kinbits.errors import DataError, UsageError
 class SplitRows:
     """Rows of a collection, one array a part.
 
-    Args:
+    Attributes:
         train: int64 rows to learn from.
         query: int64 rows to search with.
         database: int64 rows to search in.
@@ -74,7 +74,7 @@ def draw_per_class(draw: Draw, labels: np.ndarray, rows: np.ndarray, counts: Ite
         One array for each count, and the rest as the last.
 
     Raises:
-        DataError: A class has too few rows.
+        DataError: If a class has too few rows.
     """
     ends = np.cumsum([0, *counts])
     parts: list[list[np.ndarray]] = [[] for _ in range(len(ends))]
@@ -125,8 +125,8 @@ def draw_shares(
         The parts, and the rows without a label, which are in none.
 
     Raises:
-        DataError: No labels, one class only, or too few images.
-        UsageError: A share or number is out of range.
+        DataError: If no labels, one class only, or too few images.
+        UsageError: If a share or number is out of range.
     """
     _check_share("query", query)
     _check_share("train", train)
@@ -169,8 +169,8 @@ def draw_pairs(
         The parts with their ground truth, and the rows without a text, which are in none.
 
     Raises:
-        DataError: Fewer than three images have a text.
-        UsageError: A share or number is out of range.
+        DataError: If fewer than three images have a text.
+        UsageError: If a share or number is out of range.
     """
     _check_share("query", query)
     _check_share("train", train)

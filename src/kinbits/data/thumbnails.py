@@ -45,8 +45,8 @@ def contact_sheet(
         legend: Say what the colours mean.
 
     Raises:
-        UsageError: There are no rows.
-        PlatformError: The file cannot be written.
+        UsageError: If there are no rows.
+        PlatformError: If the file cannot be written.
     """
     if not rows or not any(rows):
         raise UsageError("a contact sheet needs at least one query")

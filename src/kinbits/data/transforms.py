@@ -17,7 +17,7 @@ def register_augmentation(name: str) -> Callable[[Maker], Maker]:
     """Register a function ``size -> module`` under a name for :func:`augmentation`.
 
     Raises:
-        UsageError: The name is taken.
+        UsageError: If the name is taken.
     """
 
     def add(make: Maker) -> Maker:
@@ -44,7 +44,7 @@ def augmentation(name: str, size: int) -> nn.Module:
         size: Side of the images in pixels.
 
     Raises:
-        UsageError: The name is unknown or the size is no positive number.
+        UsageError: If the name is unknown or the size is no positive number.
 
     Example:
         >>> views = augmentation("two_view", 32)

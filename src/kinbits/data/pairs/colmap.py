@@ -23,7 +23,7 @@ def find_models(folder: Path) -> list[Path]:
     """List the COLMAP models in a folder: itself, or folders at any depth below it.
 
     Raises:
-        DataError: There is none.
+        DataError: If there is none.
     """
     found = sorted({path.parent for kind in ("bin", "txt") for path in folder.rglob(f"images.{kind}")})
     if not found:
@@ -35,8 +35,8 @@ def read_model(folder: Path, limits: Covisible) -> NamedPairs:
     """Read a model with COLMAP's own reader, and pair images that see enough common points.
 
     Raises:
-        DataError: The model is damaged or incomplete.
-        PlatformError: pycolmap is not installed.
+        DataError: If the model is damaged or incomplete.
+        PlatformError: If pycolmap is not installed.
     """
     try:
         import pycolmap

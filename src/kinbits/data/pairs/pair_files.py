@@ -60,7 +60,7 @@ class Covisible:
 class NamedPairs:
     """Pairs and clusters as a source names them.
 
-    Args:
+    Attributes:
         source: What to call the source.
         a: One image of each pair.
         b: The other.
@@ -87,7 +87,7 @@ def read_pair_file(path: Path, limits: Covisible) -> NamedPairs:
         limits: What makes a pair similar, for tables of common points.
 
     Raises:
-        DataError: It is no such table, or a value is out of range.
+        DataError: If it is no such table, or a value is out of range.
     """
     columns = _table(path)
     a, b, one, cluster = (_first(columns, names) for names in (A, B, ONE, CLUSTER))

@@ -25,7 +25,7 @@ SHOWN = 3
 class Pairs:
     """What is known of n rows: pairs that are similar or not, and clusters whose rows are never similar.
 
-    Args:
+    Attributes:
         a: One row of each pair, int64 ``(p,)``.
         b: The other row, int64 ``(p,)``.
         similar: Whether the two belong together, bool ``(p,)``.
@@ -35,7 +35,7 @@ class Pairs:
             they share none. None: any two are.
 
     Raises:
-        DataError: A pair holds one row twice, or rows that are not there.
+        DataError: If a pair holds one row twice, or rows that are not there.
     """
 
     a: np.ndarray
@@ -154,9 +154,9 @@ def open_pairs(
         unknown: Whether names that the collection lacks are an error, or are skipped.
 
     Raises:
-        DataError: A source is missing or damaged, names unknown images, or contradicts itself.
-        UsageError: A threshold is out of range.
-        PlatformError: A COLMAP model is given, and pycolmap is not installed.
+        DataError: If a source is missing or damaged, names unknown images, or contradicts itself.
+        UsageError: If a threshold is out of range.
+        PlatformError: If a COLMAP model is given, and pycolmap is not installed.
     """
     limits = Covisible(min_shared, min_overlap, max_overlap, most, longest_track)
     sources = [source] if isinstance(source, (str, os.PathLike)) else source
@@ -175,7 +175,7 @@ def as_pairs(given: Any, dataset: Dataset, **limits: Any) -> Pairs:
         limits: Other arguments of `open_pairs`.
 
     Raises:
-        DataError: They are of another number of rows, or cannot be read.
+        DataError: If they are of another number of rows, or cannot be read.
     """
     if not isinstance(given, Pairs):
         return open_pairs(given, dataset, **limits)

@@ -31,7 +31,7 @@ PARTS = ("train", "query", "database")
 class Protocol:
     """What is compared with what, so that two numbers mean the same.
 
-    Args:
+    Attributes:
         name: The name that `load_protocol` takes.
         version: Goes up whenever the definition changes.
         summary: One line: where the rows come from.
@@ -114,7 +114,7 @@ class Protocol:
 class Splits:
     """The three parts of a protocol.
 
-    Args:
+    Attributes:
         train: What is learned from; may be empty where a protocol only measures.
         query: What is searched with.
         database: What is searched in.

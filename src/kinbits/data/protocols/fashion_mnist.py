@@ -42,7 +42,7 @@ def open_fashion_mnist(folders: Sequence[Path]) -> Dataset:
         folders: Each is looked at for a folder ``fashion-mnist``, before the Debian package's own place.
 
     Raises:
-        DataError: The files are nowhere and the hub cannot be reached, or they are damaged.
+        DataError: If the files are nowhere and the hub cannot be reached, or they are damaged.
     """
     places = [*(folder / "fashion-mnist" for folder in folders), PACKAGE_FOLDER]
     found = next((place for place in places if _path(place, "train", "images").is_file()), None)
@@ -71,7 +71,7 @@ def read_idx(path: Path) -> np.ndarray:
         uint8 array of the shape in the header.
 
     Raises:
-        DataError: The file is damaged or of another type.
+        DataError: If the file is damaged or of another type.
     """
     try:
         data = gzip.decompress(path.read_bytes())

@@ -23,7 +23,7 @@ from kinbits.errors import DataError
 class Landmarks:
     """What ``gnd_roxford5k`` or ``gnd_rparis6k`` says.
 
-    Args:
+    Attributes:
         queries: Names of the q query photos, without extension.
         database: Names of the database photos.
         boxes: float64 ``(q, 4)``: left, top, right, bottom of the part of the photo that is searched with.
@@ -46,7 +46,7 @@ def read_revisited(path: Path) -> Landmarks:
     The row numbers of the ``.mat`` file start at 1, those of the others at 0.
 
     Raises:
-        DataError: The file is damaged, or lacks what it should hold.
+        DataError: If the file is damaged, or lacks what it should hold.
     """
     readers = {".pkl": read_pickle, ".mat": _from_mat, ".json": _json}
     try:
@@ -61,7 +61,7 @@ def read_landmarks(path: Path) -> tuple[list[str], list[int]]:
     """Read ``train_clean.csv``: lines ``landmark_id,image image ...``; returns the images and each one's landmark.
 
     Raises:
-        DataError: Another header, or a landmark that is no whole number.
+        DataError: If the header is another, or a landmark is no whole number.
     """
     images: list[str] = []
     landmarks: list[int] = []
@@ -78,7 +78,7 @@ def read_ids(path: Path) -> list[str]:
     """Read the first column of a CSV file with the header ``id``.
 
     Raises:
-        DataError: Another header.
+        DataError: If the header is another.
     """
     return [id for id, _ in _pairs(path, "id")]
 
@@ -91,7 +91,7 @@ def read_answers(path: Path) -> dict[str, list[str]]:
             ``{"query": ["image", ...]}``.
 
     Raises:
-        DataError: Another header, or no query with an answer.
+        DataError: If the header is another, or no query has an answer.
     """
     if path.suffix == ".json":
         found = {str(query): [str(image) for image in images] for query, images in _json(path).items()}

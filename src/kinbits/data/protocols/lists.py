@@ -42,7 +42,7 @@ def open_lists(folder: Path, *, train_in_database: bool = False) -> tuple[Datase
         train_in_database: Add the train rows to the database where the list leaves them out.
 
     Raises:
-        DataError: A list or an image is missing, or the lists contradict each other.
+        DataError: If a list or an image is missing, or the lists contradict each other.
     """
     lists = {part: read_list(LIST_REQUIRED_FILES.file(folder, wanted)) for part, wanted in _wanted().items()}
     _check_widths(lists.values())

@@ -17,7 +17,7 @@ def official(data: Dataset, seed: int) -> tuple[Draw, np.ndarray, np.ndarray, np
     """Return the shuffler, the labels, and the rows of the official train and test parts.
 
     Raises:
-        DataError: No labels, or no column ``split``.
+        DataError: If there are no labels, or no column ``split``.
     """
     if data.labels is None:
         raise DataError(f"{data.name}: the data of this protocol have no labels; get the original files")
@@ -62,7 +62,7 @@ def column(data: Dataset, name: str) -> Sequence[object]:
     """Return a column of metadata.
 
     Raises:
-        DataError: There is none of that name.
+        DataError: If there is none of that name.
     """
     if name not in data.columns:
         raise DataError(f"{data.name}: no column '{name}', which this protocol needs; get the original files")

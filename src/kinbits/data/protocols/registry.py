@@ -28,7 +28,7 @@ def register_protocol(protocol: Protocol) -> Callable[[Builder], Builder]:
         protocol: The definition that the result is checked against.
 
     Raises:
-        UsageError: The name is taken.
+        UsageError: If the name is taken.
     """
 
     def keep(builder: Builder) -> Builder:
@@ -72,7 +72,7 @@ def find_protocol(name: str) -> Protocol:
         name: A name of `protocols`.
 
     Raises:
-        UsageError: No protocol has this name.
+        UsageError: If no protocol has this name.
     """
     if name in OPEN:
         return OPEN[name]
@@ -92,8 +92,8 @@ def load_protocol(name: str, *, data_dir: Folder = None, seed: int = 0) -> Split
             draws at all.
 
     Raises:
-        DataError: Files are missing, or differ from the definition.
-        UsageError: No protocol has this name.
+        DataError: If files are missing, or differ from the definition.
+        UsageError: If no protocol has this name.
 
     Example:
         >>> "fashion-mnist" in list_protocols()
@@ -121,7 +121,7 @@ def split_lists(folder: str | os.PathLike[str]) -> Splits:
             ``*_label.txt``. Images lie below it, or beside it.
 
     Raises:
-        DataError: A list or an image is missing, or the lists contradict each other.
+        DataError: If a list or an image is missing, or the lists contradict each other.
     """
     dataset, parts = open_lists(LIST_REQUIRED_FILES.find(folder))
     definition = replace(
@@ -160,8 +160,8 @@ def split_folder(
         train_in_database: Whether the train rows are also searched; otherwise no row is in two parts.
 
     Raises:
-        DataError: Neither labels nor texts, one class only, or too few images.
-        UsageError: A share or the seed is out of range.
+        DataError: If there are neither labels nor texts, one class only, or too few images.
+        UsageError: If a share or the seed is out of range.
     """
     paired = dataset.labels is None and bool(dataset.has_text.any())
     draw = draw_pairs if paired else draw_shares

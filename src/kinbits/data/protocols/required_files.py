@@ -18,7 +18,7 @@ OR = " | "
 class RequiredFiles:
     """The files of a protocol.
 
-    Args:
+    Attributes:
         names: Names of the folder (or of the one file) in a data folder, the best first.
         files: What must lie in that folder; alternatives stand in one text, separated by ``" | "``.
         get: What the files hold and where to get them.
@@ -37,7 +37,7 @@ class RequiredFiles:
             data_dir: A folder to look in first; may itself be the folder with the files.
 
         Raises:
-            DataError: There is none; says what is missing and where it is expected.
+            DataError: If there is none; says what is missing and where it is expected.
         """
         found = list(self._existing(data_dir))
         complete = next((path for path in found if not self._lacks(path)), None)
@@ -92,7 +92,7 @@ def check_images(paths: Sequence[str | Path], source: object) -> None:
     """Refuse a collection of which an image file is missing or empty: its numbers would be another's.
 
     Raises:
-        DataError: With the number of such files and the first of them.
+        DataError: If there are such files; the message counts them and names the first.
     """
     absent = [path for path in paths if not _holds_something(path)]
     if absent:
@@ -122,7 +122,7 @@ def find_data(names: Sequence[str], data_dir: Folder, layout: str) -> Path:
         layout: What the file must hold, for the error.
 
     Raises:
-        DataError: It lies in none of them.
+        DataError: If it lies in none of them.
     """
     return RequiredFiles(tuple(names), get=layout).find(data_dir)
 

@@ -26,7 +26,7 @@ def open_numpy(path: Path, options: Options) -> Dataset:
     """Open ``.npy`` (memory-mapped) or ``.npz`` (keys such as vectors or images, labels, ids, label_names).
 
     Raises:
-        DataError: The file is damaged, holds Python objects, or no fitting array.
+        DataError: If the file is damaged, holds Python objects, or no fitting array.
     """
     try:
         arrays = _load(path)
@@ -61,7 +61,7 @@ def open_array(
     Rows of vectors with values that are not finite as float32 are left out and listed.
 
     Raises:
-        DataError: Another shape or dtype, or no row is left.
+        DataError: If the shape or dtype is another, or no row is left.
     """
     refuse_masked(array, name)
     items = _items(array, name, identity)
@@ -80,7 +80,7 @@ def refuse_masked(array: np.ndarray, name: str) -> None:
     """Refuse an array with masked values: what lies behind a mask would be read as if it were there.
 
     Raises:
-        DataError: A value is masked.
+        DataError: If a value is masked.
     """
     if np.ma.is_masked(array):
         raise DataError(

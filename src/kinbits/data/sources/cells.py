@@ -24,7 +24,7 @@ def cells_of(column: Any, name: str) -> list[Any]:
         name: Of the column, for errors.
 
     Raises:
-        DataError: Its values have no Python value.
+        DataError: If its values have no Python value.
     """
     import pyarrow as pa
 
@@ -60,7 +60,7 @@ def id_array(cells: Sequence[Any], source: str) -> np.ndarray:
     """Turn cells into ids: int64 where all are whole numbers that fit, else text; bytes are UTF-8, or shown as hex.
 
     Raises:
-        DataError: A cell is missing, or no single value.
+        DataError: If a cell is missing, or no single value.
     """
     if all(type(cell) is int and cell in _INT64 for cell in cells):
         return np.array(cells, np.int64)
@@ -75,7 +75,7 @@ def ids_of_array(ids: np.ndarray, source: str) -> np.ndarray:
     """Read ids ``(n,)`` or ``(n, 1)`` of an array: int64 where they fit, else text.
 
     Raises:
-        DataError: Another shape, or a missing id.
+        DataError: If the shape is another, or an id is missing.
     """
     ids = ids[:, 0] if ids.ndim == 2 and ids.shape[1] == 1 else ids
     if ids.ndim != 1:
@@ -87,7 +87,7 @@ def texts_of(cells: Sequence[Any], source: str) -> tuple[str, ...]:
     """Turn cells into texts: a missing one is empty, several in one cell are joined by a blank.
 
     Raises:
-        DataError: A cell holds something that is no text.
+        DataError: If a cell holds something that is no text.
     """
     made = tuple(_joined(cell) for cell in cells)
     for row, text in enumerate(made):
@@ -142,7 +142,7 @@ def parse_json(text: str | bytes) -> Any:
     """Read JSON that somebody else wrote.
 
     Raises:
-        ValueError: It is none, or nested too deeply.
+        ValueError: If it is none, or nested too deeply.
     """
     try:
         return json.loads(text)

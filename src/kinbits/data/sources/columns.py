@@ -36,7 +36,7 @@ _SHOWN = 8
 class Options:
     """How to read a source; the keyword arguments of `open_dataset`, kept together.
 
-    Args:
+    Attributes:
         image_column: Column of image bytes or paths.
         label_column: Column of labels, or several columns of 0/1, one a label.
         text_column: Column of texts.
@@ -74,7 +74,7 @@ def pick(given: str | None, guesses: Sequence[str], columns: Sequence[str]) -> s
     """Return the column that was asked for, else the first guess that exists (case ignored), else None.
 
     Raises:
-        UsageError: The column that was asked for does not exist.
+        UsageError: If the column that was asked for does not exist.
     """
     if given is not None:
         if given not in columns:
@@ -104,7 +104,7 @@ def to_labels(values: Sequence[Any], options: Options, source: str) -> tuple[np.
         source: Named in errors.
 
     Raises:
-        DataError: A cell holds something else, numbers and names are mixed, or a label is not among ``label_names``.
+        DataError: If a cell holds something else, numbers and names are mixed, or a label is not among ``label_names``.
     """
     cells = [_clean(value) for value in values]
     if _are_multi_hot(cells):
@@ -136,7 +136,7 @@ def from_multi_hot(rows: np.ndarray, names: Sequence[str] | None, source: str) -
         source: Named in errors.
 
     Raises:
-        DataError: Other values than 0 and 1, or the wrong number of names.
+        DataError: If a value is neither 0 nor 1, or the number of names is wrong.
     """
     strange = ~np.isin(rows, (0, 1))
     if strange.any():
@@ -159,7 +159,7 @@ def label_array(labels: Any, options: Options, source: str) -> tuple[np.ndarray 
         The labels and what they mean; None twice where none are given, or ``labels=False``.
 
     Raises:
-        DataError: As `to_labels` and `from_multi_hot`.
+        DataError: If `to_labels` or `from_multi_hot` refuses the values.
     """
     if labels is None or labels is False:
         return None, None
@@ -179,8 +179,8 @@ def given_texts(options: Options, source: str) -> tuple[str, ...] | None:
     """Return the texts that are given together with a source without columns; None where there are none.
 
     Raises:
-        UsageError: They have no order.
-        DataError: One is no text.
+        UsageError: If they have no order.
+        DataError: If one is no text.
     """
     if options.texts is None:
         return None
@@ -192,7 +192,7 @@ def require_order(values: Any, what: str, source: str) -> None:
     """Refuse values that go with no item: those of a set have no order, a mapping yields its keys, a text its letters.
 
     Raises:
-        UsageError: They are one of these.
+        UsageError: If they are one of these.
     """
     if isinstance(values, (str, bytes, Set, Mapping)):
         raise UsageError(f"{source}: {what} are a {type(values).__name__}; give a list, one of them for each item")
@@ -256,7 +256,7 @@ def _check_cells(cells: Sequence[Any], source: str) -> bool:
     """Refuse what is no label, by its row; return whether the labels are numbers.
 
     Raises:
-        DataError: A cell holds neither a whole number nor a name, or both occur.
+        DataError: If a cell holds neither a whole number nor a name, or both occur.
     """
     kinds: set[type] = set()
     for row, cell in enumerate(cells):

@@ -31,8 +31,8 @@ def mapped_copy(paths: Sequence[Path]) -> tuple[Any, str]:
         The memory-mapped `pyarrow.Table`, and the identity of what it holds.
 
     Raises:
-        DataError: A file is no readable table, another table than the first, or was changed meanwhile.
-        PlatformError: The cache folder cannot be written.
+        DataError: If a file is no readable table, another table than the first, or was changed meanwhile.
+        PlatformError: If the cache folder cannot be written.
     """
     identity = identity_of(paths)
     home = cache_folder("arrow") / digest(*(str(path.absolute()) for path in paths))[:32]

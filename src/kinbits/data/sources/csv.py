@@ -28,7 +28,7 @@ def read_csv(path: Path) -> Any:
         A `pyarrow.Table` whose columns are all strings.
 
     Raises:
-        DataError: The file is no UTF-8 table, or two columns have one name.
+        DataError: If the file is no UTF-8 table, or two columns have one name.
     """
     import pyarrow as pa
     from pyarrow import csv as arrow
@@ -90,7 +90,7 @@ def require_distinct(names: Sequence[str], source: str) -> None:
     """Refuse a table in which a column's name says not which column is meant.
 
     Raises:
-        DataError: Two columns have one name.
+        DataError: If two columns have one name.
     """
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:

@@ -69,7 +69,7 @@ def open_folder(folder: Path, options: Options) -> Dataset:
     the texts.
 
     Raises:
-        DataError: No image lies in the folder.
+        DataError: If no image lies in the folder.
     """
     found = _walk(folder)
     names = found.files
@@ -104,7 +104,7 @@ def require_file(path: Path, remedy: str) -> None:
     """Refuse what is no file; a pipe or a device could keep the reader waiting for ever.
 
     Raises:
-        DataError: Nothing is there, or something else.
+        DataError: If nothing is there, or something else.
     """
     if path.is_file():
         return
@@ -117,7 +117,7 @@ def open_paths(paths: Sequence[str | os.PathLike[str]], options: Options, name: 
     """Open a list of image files.
 
     Raises:
-        DataError: None of the files exists.
+        DataError: If none of the files exists.
     """
     root = Path(options.root) if options.root is not None else Path()
     names = [_path_text(row, path, name) for row, path in enumerate(paths)]
@@ -147,7 +147,7 @@ def open_list(path: Path, options: Options) -> Dataset:
     single-label set.
 
     Raises:
-        DataError: A line has another number of labels than the first, or no file exists.
+        DataError: If a line has another number of labels than the first, or no file exists.
     """
     split = [_cut_line(line) for line in _list_lines(path)]
     if not split:
@@ -170,7 +170,7 @@ def drop_missing(data: Dataset, source: str) -> Dataset:
     """Leave out the rows whose file is missing or empty.
 
     Raises:
-        DataError: Nothing is left.
+        DataError: If nothing is left.
     """
     assert isinstance(data.items, PathItems)
     faults = {row: fault for row in range(len(data)) if (fault := _fault(data.items.path(row))) is not None}
@@ -184,7 +184,7 @@ def read_text(path: Path) -> str:
     """Read a text file as UTF-8, with or without a byte-order mark.
 
     Raises:
-        DataError: It is no UTF-8 text.
+        DataError: If it is no UTF-8 text.
     """
     try:
         return path.read_text(encoding="utf-8-sig")

@@ -61,8 +61,8 @@ def as_dataset(items: Any) -> Dataset:
             `kinbits.open_dataset` takes.
 
     Raises:
-        UsageError: The object is none of these, or an array whose axes have two meanings.
-        DataError: A vector is not finite in float32.
+        UsageError: If the object is none of these, or an array whose axes have two meanings.
+        DataError: If a vector is not finite in float32.
     """
     if isinstance(items, Dataset):
         return items
@@ -93,7 +93,7 @@ def require_finite(vectors: np.ndarray, start: int = 0) -> None:
         start: Number of the first row.
 
     Raises:
-        DataError: Naming the first such row.
+        DataError: If there is such a row; the message names the first.
     """
     bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(bad):
@@ -107,8 +107,8 @@ def as_texts(texts: Sequence[str] | str) -> Dataset:
     """Return a Dataset of one text, or of several.
 
     Raises:
-        UsageError: They are neither a text nor a list of texts.
-        DataError: One is empty, or no text.
+        UsageError: If they are neither a text nor a list of texts.
+        DataError: If one is empty, or no text.
     """
     if isinstance(texts, str):
         texts = [texts]

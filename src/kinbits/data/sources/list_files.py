@@ -17,7 +17,7 @@ from kinbits.errors import DataError
 class ListFile:
     """What a list says.
 
-    Args:
+    Attributes:
         path: Where it was read from.
         images: Paths as they are written, with forward slashes, n of them.
         labels: Whole numbers ``(n, C)`` as they are written; ``(n, 0)`` for a list of paths alone.
@@ -39,7 +39,7 @@ def read_list(path: Path) -> ListFile:
     A list ``NAME_img.txt`` goes with ``NAME_label.txt`` in the same folder. Paths hold no blanks.
 
     Raises:
-        DataError: The file is missing or empty, the lines have different numbers of labels, a label is no whole number,
+        DataError: If the file is missing or empty, the lines differ in their number of labels, a label is no whole number,
             or the two files have different lengths.
     """
     lines = _lines(path)
@@ -60,7 +60,7 @@ def read_keyed(path: Path) -> dict[str, str]:
     """Read ``key value`` lines, as CUB-200-2011 and Clothing1M write them; the value is the rest of the line.
 
     Raises:
-        DataError: A line has no value, or a key occurs twice.
+        DataError: If a line has no value, or a key occurs twice.
     """
     pairs = [row.split(None, 1) for row in _lines(path)]
     short = next((number for number, pair in enumerate(pairs, 1) if len(pair) < 2), None)
@@ -76,7 +76,7 @@ def read_lines(path: Path) -> list[str]:
     """Read the lines of a text file, without blanks around them and without empty ones.
 
     Raises:
-        DataError: The file is missing, empty, or no text.
+        DataError: If the file is missing, empty, or no text.
     """
     return [line.strip() for line in _lines(path)]
 

@@ -21,8 +21,8 @@ def read_mat(path: Path) -> dict[str, np.ndarray]:
     """Read the variables of a ``.mat`` file of version 4 to 7.2.
 
     Raises:
-        DataError: It is damaged, of version 7.3, or holds more than 1 GiB when it is decompressed.
-        PlatformError: It cannot be opened.
+        DataError: If it is damaged, of version 7.3, or holds more than 1 GiB when it is decompressed.
+        PlatformError: If it cannot be opened.
     """
     from scipy.io import loadmat
 
@@ -45,7 +45,7 @@ def _inflated(data: bytes) -> bytes:
     """Decompress the variables of a version 5 file, so that a small one cannot become many gigabytes.
 
     Raises:
-        ValueError: They are larger than `MAX_BYTES`.
+        ValueError: If they are larger than `MAX_BYTES`.
     """
     order = {b"IM": "<", b"MI": ">"}.get(data[126:128])
     if order is None or struct.unpack(order + "H", data[124:126])[0] != _VERSION_5:
@@ -71,7 +71,7 @@ def variable(mat: dict[str, np.ndarray], names: tuple[str, ...], path: Path) -> 
     """Return the first of the variables that exists.
 
     Raises:
-        DataError: The file has none of them.
+        DataError: If the file has none of them.
     """
     for name in names:
         if name in mat:

@@ -26,8 +26,8 @@ def read_metadata(path: Path, id_column: str | None, texts: Collection[str]) -> 
         The ids as text, and the other columns by name.
 
     Raises:
-        UsageError: The file is of another kind, or there is no such column.
-        DataError: It cannot be read, or an id is missing or occurs twice.
+        UsageError: If the file is of another kind, or there is no such column.
+        DataError: If it cannot be read, or an id is missing or occurs twice.
     """
     readers = {".csv": _from_csv, ".tsv": _from_csv, ".parquet": _from_parquet, ".jsonl": _from_jsonl}
     read = readers.get(path.suffix.lower())

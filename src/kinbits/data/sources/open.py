@@ -62,8 +62,8 @@ def open_dataset(
         texts: One text an item, or a list of them, for arrays and lists of paths; None where there is none.
 
     Raises:
-        DataError: The source is missing, damaged, or holds no usable image.
-        UsageError: An option does not fit the source.
+        DataError: If the source is missing, damaged, or holds no usable image.
+        UsageError: If an option does not fit the source.
 
     Example:
         >>> data = open_dataset(np.zeros((2, 8, 8), np.uint8), labels=["cat", "dog"])

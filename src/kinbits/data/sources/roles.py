@@ -56,7 +56,7 @@ class Table:
             convert: Applied to the Arrow column first.
 
         Raises:
-            DataError: They have no Python value.
+            DataError: If they have no Python value.
         """
         column = convert(self.column(name))
         return cells_of(column if self.rows is None else column.take(self.rows), name)
@@ -98,8 +98,8 @@ class Roles:
         guesses: A few words for each guess.
 
     Raises:
-        UsageError: A column that was named does not exist.
-        DataError: A column that was named does not fit, or there is no image column.
+        UsageError: If a column that was named does not exist.
+        DataError: If a column that was named does not fit, or there is no image column.
     """
 
     def __init__(self, table: Table, options: Options) -> None:

@@ -38,9 +38,9 @@ def read_pickle(path: Path) -> Any:
         path: The file.
 
     Raises:
-        DataError: It names any other function or class, holds a set or a key that is no text, takes more than 5,000,000
+        DataError: If it names another function or class, holds a set or a key that is no text, takes more than 5,000,000
             steps, is damaged, or is larger than 1 GiB.
-        PlatformError: It cannot be opened.
+        PlatformError: If it cannot be opened.
     """
     try:
         size = path.stat().st_size

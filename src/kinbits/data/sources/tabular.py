@@ -30,7 +30,7 @@ def open_csv(path: Path, options: Options) -> Dataset:
     any other. The other columns become numbers where each of their values is one, see `typed`.
 
     Raises:
-        DataError: The table cannot be parsed, or has no usable image.
+        DataError: If the table cannot be parsed, or has no usable image.
     """
     return _from_arrow(Table(read_csv(path), str(path), text=True), {}, path, options, file_identity(path))
 
@@ -43,8 +43,8 @@ def open_parquet(paths: Sequence[Path], options: Options) -> Dataset:
     ``coarse_label_names`` and ``coarse_of_label``.
 
     Raises:
-        DataError: A file is damaged, two columns have one name, or there is no image column.
-        PlatformError: The cache folder cannot be written.
+        DataError: If a file is damaged, two columns have one name, or there is no image column.
+        PlatformError: If the cache folder cannot be written.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -66,7 +66,7 @@ def open_hub(name: str, options: Options) -> Dataset:
     """Open a `datasets` name, or a local folder that `datasets` reads or has saved.
 
     Raises:
-        DataError: It does not exist, or the hub cannot be reached.
+        DataError: If it does not exist, or the hub cannot be reached.
     """
     import datasets
 
@@ -87,8 +87,8 @@ def from_datasets(source: Any, options: Options, name: str = "datasets") -> Data
     """Wrap a `datasets.Dataset`, or a `DatasetDict`: one split, or all with a column ``split``.
 
     Raises:
-        DataError: There is no such split, or no image column.
-        UsageError: It is a streaming data set.
+        DataError: If there is no such split, or no image column.
+        UsageError: If it is a streaming data set.
     """
     import datasets
 
