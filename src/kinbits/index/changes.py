@@ -47,7 +47,7 @@ def matching(state: State, where: Expression | None) -> list[Rows]:
     """Return the living rows of each segment that meet a parsed filter.
 
     Raises:
-        UsageError: if it names a column that the index does not have, or compares it with a value of another type.
+        UsageError: If it names a column that the index does not have, or compares it with a value of another type.
         ArtefactError: naming a file that is damaged.
     """
     for segment in state.segments:
@@ -61,7 +61,7 @@ def updated_batch(state: State, ids: Ids, metadata: Any) -> Batch:
     """Return the items with these ids, with other values in some columns.
 
     Raises:
-        DataError: if an id is not in the index, or the columns do not fit.
+        DataError: If an id is not in the index, or the columns do not fit.
     """
     require_kind(ids, state.id_kind)
     origin, rows = state.locate(ids)
@@ -107,6 +107,8 @@ class Contents:
     next_id: int
     next_segment: int
     generation: int
+    model_folder: str | None
+    image_roots: tuple[str, ...]
     items: tuple[_Items, ...]
 
 

@@ -14,9 +14,10 @@ import numpy.ma
 import numpy.random  # noqa: F401
 
 from kinbits import hamming
-from kinbits.index.collection import Collection, PathLike
+from kinbits.index.collection import Collection
 from kinbits.index.filters.where import Where, parse_where
 from kinbits.index.hits import BatchHits, Hits
+from kinbits.index.opening import PathLike
 from kinbits.index.query.near_duplicates import IdPairs, pairs
 from kinbits.index.query.plan import Plan, plan
 from kinbits.index.query.request import SearchOptions, SearchRequest, check_limits
@@ -160,6 +161,8 @@ class Index(Collection):
             "items": len(state),
             "bits": state.bits,
             "fingerprint": state.fingerprint,
+            "model": state.model_folder,
+            "image_roots": list(state.image_roots),
             "ids": state.id_kind,
             "columns": state.columns,
             "column_types": state.column_kinds,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from kinbits import hamming
 from kinbits.data import Dataset
+from kinbits.encoding import CodesFile
 from kinbits.errors import ArtefactError, DataError, UsageError
 from kinbits.hamming import Codes
 from kinbits.index.store.columns import as_columns
@@ -55,7 +56,7 @@ def read_bits(bits: int | None, model: Encoder | None) -> int:
     """Return the code length of a new index.
 
     Raises:
-        UsageError: if there is none, or it is impossible.
+        UsageError: If there is none, or it is impossible.
     """
     if bits is None:
         if model is None:
@@ -67,15 +68,28 @@ def read_bits(bits: int | None, model: Encoder | None) -> int:
 
 def new_state(bits: int | None, model: Encoder | None) -> State:
     """Make the contents of an empty index; errors as in `read_bits`."""
-    return State(read_bits(bits, model), model.fingerprint if model else None)
+    return State(read_bits(bits, model), model.fingerprint if model else None, model_folder=folder_of(model))
+
+
+def folder_of(model: Encoder | None) -> str | None:
+    """Return the absolute path of a model's folder; None for a model that was not saved."""
+    folder = getattr(model, "folder", None)
+    return None if folder is None else os.fspath(folder)
+
+
+def state_of_codes(codes: CodesFile, bits: int | None) -> State:
+    """Make the contents of an empty index for codes from a file; errors as in `CodesFile.with_bits`."""
+    known = codes.with_bits(bits)
+    folder = None if codes.model is None else str(codes.model)
+    return State(read_bits(known.bits, None), known.fingerprint, model_folder=folder)
 
 
 def require_alike(state: State, other: Any) -> None:
     """Refuse to merge codes that mean different things.
 
     Raises:
-        UsageError: if the other is no index's state.
-        ArtefactError: if the length or the model differ.
+        UsageError: If the other is no index's state.
+        ArtefactError: If the length or the model differ.
     """
     if not isinstance(other, State):
         raise UsageError(f"merge() takes another index, not {type(other).__name__}; open it with Index.open")
@@ -93,7 +107,7 @@ def require_model(model: Encoder | None, state: State) -> None:
     """Refuse a model whose codes mean something else than those of the index.
 
     Raises:
-        ArtefactError: if the length or the fingerprint differ.
+        ArtefactError: If the length or the fingerprint differ.
     """
     if model is None:
         return
@@ -106,12 +120,28 @@ def require_model(model: Encoder | None, state: State) -> None:
         )
 
 
+def require_codes(codes: CodesFile, state: State) -> None:
+    """Refuse codes from a file that mean something else than those of the index.
+
+    Raises:
+        ArtefactError: If the length or the fingerprint differ.
+    """
+    if codes.with_bits(None if codes.bits else state.bits).bits != state.bits:
+        raise ArtefactError(f"{codes.name} holds {codes.bits}-bit codes, but the index holds {state.bits}-bit codes")
+    if None not in (state.fingerprint, codes.fingerprint) and codes.fingerprint != state.fingerprint:
+        theirs, ours = (str(one.fingerprint)[:12] for one in (codes, state))
+        raise ArtefactError(
+            f"the index was made with another model ({ours}) than {codes.name} ({theirs}); encode the items again with "
+            "the model of the index"
+        )
+
+
 def encode(items: Any, model: Encoder | None, bits: int, name: str) -> tuple[Codes, bool]:
     """Turn items into codes ``(n, w)``, and say whether a single item was given.
 
     Raises:
-        UsageError: if the items need a model and there is none.
-        DataError: if the codes are not packed codes of this many bits.
+        UsageError: If the items need a model and there is none.
+        DataError: If the codes are not packed codes of this many bits.
     """
     if are_codes(items, model, bits):
         single = items.ndim == 1
@@ -129,8 +159,8 @@ def encode_query(query: Any, text: Any, model: Encoder | None, bits: int) -> tup
     """Turn what a search asks for into codes ``(q, w)``, and say whether it is a single query.
 
     Raises:
-        UsageError: if both or neither are given, the query is a text file, or a model is needed and missing.
-        DataError: if the codes are not packed codes of this many bits.
+        UsageError: If both or neither are given, the query is a text file, or a model is needed and missing.
+        DataError: If the codes are not packed codes of this many bits.
     """
     if (query is None) == (text is None):
         raise UsageError("give a query or text=, one of the two")
@@ -159,11 +189,14 @@ def read_items(
     What cannot be read of a data set is left out, with its id and metadata, and a warning says so.
 
     Raises:
-        UsageError: if the items need a model and there is none, or for metadata of a type that cannot be stored.
-        DataError: if nothing can be read, the numbers do not fit, or ids or codes cannot be stored.
+        UsageError: If the items need a model and there is none, or for metadata of a type that cannot be stored.
+        DataError: If nothing can be read, the numbers do not fit, or ids or codes cannot be stored.
     """
     metadata = {} if metadata is None else metadata
-    if isinstance(items, Dataset):
+    if isinstance(items, CodesFile):
+        codes, rows = check_query(items.with_bits(bits).codes, bits, "codes"), np.ones(len(items), bool)
+        ids, metadata = items.ids if ids is None else ids, {**items.columns, **metadata}
+    elif isinstance(items, Dataset):
         codes, rows = _encode_readable(items, model, bits)
         ids, metadata = items.ids if ids is None else ids, {**items.metadata(), **metadata}
     else:
@@ -197,7 +230,7 @@ def _warn_of_skipped(dataset: Any, skipped: Sequence[Any]) -> None:
     """Name the first items that cannot be read.
 
     Raises:
-        DataError: if no other is left.
+        DataError: If no other is left.
     """
     reasons = "; ".join([f"{one.id}: {one.reason}" for one in skipped[:_NAMED]] + ["..."] * (len(skipped) > _NAMED))
     if len(skipped) == len(dataset.ids):
@@ -206,6 +239,12 @@ def _warn_of_skipped(dataset: Any, skipped: Sequence[Any]) -> None:
         )
     what = f"skipped {len(skipped):,} of {len(dataset.ids):,} {dataset.kind}s that cannot be read"
     warnings.warn(f"{dataset.name}: {what} ({reasons})", stacklevel=5)
+
+
+def roots_of(items: Any) -> list[str]:
+    """Return the folder that paths of images among the items start from, if there is one."""
+    root = items.root if isinstance(items, (CodesFile, Dataset)) else None
+    return [] if root is None else [os.fspath(root)]
 
 
 def make_batch(codes: Codes, ids: Ids | None, columns: dict[str, list[Any]], state: State) -> Batch:

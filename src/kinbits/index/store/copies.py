@@ -19,8 +19,8 @@ def save_copy(path: str | os.PathLike[str], state: State) -> None:
     """Write a state into a new folder: complete, or not at all.
 
     Raises:
-        UsageError: if an index or other files lie there.
-        PlatformError: if the folder cannot be written.
+        UsageError: If an index or other files lie there.
+        PlatformError: If the folder cannot be written.
     """
     target = full_path(path)
     with new_folder(target) as aside:
@@ -34,8 +34,8 @@ def new_folder(target: Path) -> Iterator[Path]:
     """Fill a folder beside its place; at the end it appears there in one step.
 
     Raises:
-        UsageError: if something lies there, also if it came there meanwhile.
-        PlatformError: if it cannot be written.
+        UsageError: If something lies there, also if it came there meanwhile.
+        PlatformError: If it cannot be written.
     """
     with platform_errors(target):
         _require_free(target)
@@ -50,8 +50,8 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 def _require_free(target: Path) -> None:
     if (target / manifest.NAME).exists():
-        raise UsageError(f"an index lies at {target} already; choose a new folder")
+        raise UsageError(f"an index lies at {target} already; add to it, or choose another folder")
     if target.is_dir() and not any(target.iterdir()):
         return
     if target.exists():
-        raise UsageError(f"{target} exists and is no empty folder; choose a new folder")
+        raise UsageError(f"{target} exists and is no empty folder; choose another folder for the index")

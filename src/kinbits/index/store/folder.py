@@ -23,6 +23,7 @@ from kinbits.hamming import MultiIndex
 from kinbits.index.store import manifest as manifest_module
 from kinbits.index.store.checked_array import CheckedArray, FileEntry, detect_truncation
 from kinbits.index.store.ids import Id, decode_ids
+from kinbits.index.store.links import Link
 from kinbits.index.store.lock import locked
 from kinbits.index.store.manifest import Manifest, SegmentEntry, file_name
 from kinbits.index.store.merge import Merge, SortedRun
@@ -34,6 +35,7 @@ from kinbits.index.store.state import State
 from kinbits.index.store.writer import Writer, file_checksum
 
 _LOCK = "lock"
+_COMMON = ("bits", "fingerprint", "id_kind", "next_id", "next_segment", "generation")  # of a state and its manifest
 _NEW = f"{manifest_module.NAME}.new"
 _OURS = re.compile(rf"\d{{6,}}\.(codes|ids|rows|(alive|tables)\.\d+)|{re.escape(_NEW)}")
 
@@ -62,8 +64,8 @@ class Folder:
         """Make the folder, which must be new or hold nothing of anybody else.
 
         Raises:
-            UsageError: if it is a file, or holds other files.
-            PlatformError: if it cannot be made.
+            UsageError: If it is a file, or holds other files.
+            PlatformError: If it cannot be made.
         """
         with platform_errors(self.path):
             if self.path.is_file():
@@ -84,7 +86,7 @@ class Folder:
             least_wait: Seconds to wait for another writer, where `wait` is shorter.
 
         Raises:
-            PlatformError: if another process or object is writing, or the folder is read-only.
+            PlatformError: If another process or object is writing, or the folder is read-only.
         """
         with platform_errors(self.path):
             folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -107,8 +109,8 @@ class Folder:
         Contents are compared, not generations: another index may have been moved to this place.
 
         Raises:
-            ArtefactError: if there is none.
-            PlatformError: if it cannot be read.
+            ArtefactError: If there is none.
+            PlatformError: If it cannot be read.
         """
         with self._opened() as folder_fd:
             return xxhash.xxh3_128_hexdigest(self._raw_manifest(folder_fd)) != self.stamp
@@ -124,7 +126,7 @@ class Folder:
             known: An earlier state, whose files are used again where they are still the same.
 
         Raises:
-            ArtefactError: if something is missing, damaged, or of another version.
+            ArtefactError: If something is missing, damaged, or of another version.
         """
         with self._opened() as folder_fd:
             return self._read(folder_fd, known)
@@ -149,13 +151,15 @@ class Folder:
                     raise ArtefactError(f"{missing} is missing; restore it from a backup") from None
             raw = newer
         self.stamp = xxhash.xxh3_128_hexdigest(raw)
-        return State(**_common(manifest), segments=segments)
+        model = None if manifest.model is None else manifest.model.find(self.path)
+        roots = tuple(link.find(self.path) for link in manifest.image_roots)
+        return State(**_common(manifest), segments=segments, model_folder=model, image_roots=roots)
 
     def build_segment(self, number: int, runs: Sequence[SortedRun]) -> Segment:
         """Join runs into a new segment's files, synced; call inside `writing`.
 
         Raises:
-            PlatformError: if the disk is full or the folder cannot be written.
+            PlatformError: If the disk is full or the folder cannot be written.
         """
         merge, bounds = Merge(runs, self.options.block_rows), []
         with (
@@ -186,7 +190,7 @@ class Folder:
         """Write the search tables of a segment, synced; call inside `writing`.
 
         Raises:
-            PlatformError: if the disk is full or the folder cannot be written.
+            PlatformError: If the disk is full or the folder cannot be written.
         """
         with detect_truncation():
             arrays = MultiIndex.from_codes(segment.codes).arrays()
@@ -206,11 +210,11 @@ class Folder:
             The state with all that was still in memory mapped from its file.
 
         Raises:
-            PlatformError: if the disk is full or the folder cannot be written; the old contents stay.
+            PlatformError: If the disk is full or the folder cannot be written; the old contents stay.
         """
         with platform_errors(self.path):
             state = replace(state, segments=tuple(map(self._with_deletions, state.segments)))
-            raw = Manifest(**_common(state), segments=tuple(map(_entry, state.segments))).to_json()
+            raw = self._manifest(state).to_json()
             manifest = self._parsed(raw)  # its own reader must take it, or the index would be lost
             with Writer(_NEW, self._folder_fd) as file:
                 file.append(np.frombuffer(raw, np.uint8))
@@ -221,6 +225,11 @@ class Folder:
         settle(self.path / manifest_module.NAME)
         self.stamp = xxhash.xxh3_128_hexdigest(raw)  # last: after an error, the next change reads what lies here
         return state
+
+    def _manifest(self, state: State) -> Manifest:
+        model = None if state.model_folder is None else Link.from_path(state.model_folder, self.path)
+        roots = tuple(Link.from_path(root, self.path) for root in state.image_roots)
+        return Manifest(**_common(state), segments=tuple(map(_entry, state.segments)), model=model, image_roots=roots)
 
     def check(self) -> None:
         """Compare every file with its checksum.
@@ -361,7 +370,7 @@ def _has_its_tables(segment: Segment) -> bool:
 
 
 def _common(source: State | Manifest) -> dict[str, Any]:
-    return {name: getattr(source, name) for name in State.__dataclass_fields__ if name != "segments"}
+    return {name: getattr(source, name) for name in _COMMON}
 
 
 def _readable(id_: Id) -> int | str:

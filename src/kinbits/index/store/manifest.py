@@ -18,6 +18,7 @@ from kinbits.errors import ArtefactError
 from kinbits.index.store import bitmap
 from kinbits.index.store.checked_array import FileEntry
 from kinbits.index.store.ids import MOST_BYTES
+from kinbits.index.store.links import Link
 from kinbits.index.store.search_tables import ArrayEntry, TablesEntry, behind
 
 FORMAT = "kinbits-index"
@@ -59,7 +60,12 @@ class SegmentEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """See `kinbits.index.store.state.State` for the fields."""
+    """See `kinbits.index.store.state.State` for the fields.
+
+    Attributes:
+        model: Folder of the model; None if not known.
+        image_roots: Folders that paths of images start from.
+    """
 
     bits: int
     fingerprint: str | None
@@ -68,6 +74,8 @@ class Manifest:
     next_segment: int
     generation: int
     segments: tuple[SegmentEntry, ...] = field(default=())
+    model: Link | None = None
+    image_roots: tuple[Link, ...] = ()
 
     def files(self) -> list[FileEntry]:
         """List every file that belongs to the index."""
@@ -87,12 +95,14 @@ class Manifest:
         """Read a manifest.
 
         Raises:
-            ArtefactError: if it is damaged, of another version, or no manifest of an index.
+            ArtefactError: If it is damaged, of another version, or no manifest of an index.
         """
         body = _parse(raw, origin)
         try:
             segments = tuple(_segment(entry) for entry in body.pop("segments"))
-            manifest = cls(segments=segments, **body)
+            model, roots = body.pop("model", None), body.pop("image_roots", ())
+            links = tuple(Link(**root) for root in roots)
+            manifest = cls(**body, segments=segments, model=model and Link(**model), image_roots=links)
             manifest._require_sense()
         except (KeyError, TypeError, ValueError, AttributeError):
             raise _damaged(origin) from None
@@ -107,6 +117,8 @@ class Manifest:
         for segment in self.segments:
             _require_segment(segment, width, str(self.id_kind))
             _require(self.id_kind == "str" or segment.last < self.next_id)  # type: ignore[operator]
+        links = [*self.image_roots, *([] if self.model is None else [self.model])]
+        _require(all(isinstance(path, str) for link in links for path in (link.relative, link.absolute)))
         numbers = [*(segment.number for segment in self.segments), self.next_segment]
         _require(all(first < second for first, second in pairwise(numbers)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -50,6 +50,8 @@ class State:
         next_segment: Number of the next segment.
         generation: Raised by every change.
         segments: In order of their numbers.
+        model_folder: Absolute path of the folder of the model; None if not known.
+        image_roots: Absolute paths of folders that paths of images start from, in the order of their items.
     """
 
     bits: int
@@ -59,6 +61,8 @@ class State:
     next_segment: int = 1
     generation: int = 0
     segments: tuple[Segment, ...] = ()
+    model_folder: str | None = None
+    image_roots: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return sum(map(len, self.segments))
@@ -101,6 +105,11 @@ class State:
             at = segment.locate(ids)
             origin[at >= 0], rows[at >= 0] = number, at[at >= 0]
         return origin, rows
+
+    def with_links(self, model_folder: str | None, image_roots: Iterable[str]) -> State:
+        """Note the folder of the model, where it is known, and further folders of images."""
+        roots = tuple(dict.fromkeys([*self.image_roots, *image_roots]))
+        return replace(self, model_folder=model_folder or self.model_folder, image_roots=roots)
 
     def require_untouched(self) -> None:
         """Compare files that another program has touched with their checksums again.
@@ -155,7 +164,7 @@ class State:
         """Check what holds inside and between segments.
 
         Raises:
-            ArtefactError: if it does not hold.
+            ArtefactError: If it does not hold.
         """
         for segment in self.segments:
             segment.check(self.bits)

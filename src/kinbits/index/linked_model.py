@@ -1,0 +1,82 @@
+"""The model of an index that is on disk: loaded when it is first needed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, cast
+
+from kinbits._util import full_path, lazy
+from kinbits.errors import ArtefactError
+from kinbits.index.items import Encoder
+from kinbits.index.store.state import State
+
+
+class LinkedModel:
+    """Stands for a saved model: an index of codes is opened and searched without PyTorch.
+
+    All that a model has besides its length and fingerprint is asked of the model itself, which is loaded then.
+
+    Attributes:
+        folder: Of the model.
+        bits: Code length.
+        fingerprint: Tells the model from others.
+    """
+
+    def __init__(self, folder: Path, bits: int, fingerprint: str) -> None:
+        self.folder, self.bits, self.fingerprint = folder, bits, fingerprint
+
+    @classmethod
+    def from_folder(cls, folder: str | os.PathLike[str]) -> LinkedModel:
+        """Describe a model folder.
+
+        Raises:
+            ArtefactError: If it holds no model.
+        """
+        from kinbits.model import describe_model
+
+        found = describe_model(folder)
+        return cls(full_path(folder), found.bits, found.fingerprint)
+
+    @lazy
+    def loaded(self) -> Any:
+        """The model.
+
+        Raises:
+            ArtefactError: If it is not where it was, is damaged, or is another one.
+        """
+        from kinbits.model import HashModel, describe_model
+
+        if not self.folder.exists():
+            raise ArtefactError(
+                f"the model of the index was at {self.folder}, which is gone; put it beside the index, or name its "
+                "folder when the index is opened"
+            )
+        found = describe_model(self.folder).fingerprint
+        if found != self.fingerprint:
+            raise ArtefactError(
+                f"the index was made with another model ({self.fingerprint[:12]}) than the one at {self.folder} "
+                f"({found[:12]}); open it with that model, or encode and index the items again"
+            )
+        return HashModel.from_pretrained(self.folder)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.loaded, name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LinkedModel, (self.folder, self.bits, self.fingerprint)
+
+
+def encoder_of(model: Encoder | str | os.PathLike[str] | None, state: State | None = None) -> Encoder | None:
+    """Return the model that was given, by itself or by its folder; else the one that the index refers to.
+
+    Raises:
+        ArtefactError: If a folder that was given holds no model.
+    """
+    if isinstance(model, (str, os.PathLike)):
+        return cast(Encoder, LinkedModel.from_folder(model))
+    if model is None and state is not None and state.model_folder is not None and state.fingerprint is not None:
+        return cast(Encoder, LinkedModel(Path(state.model_folder), state.bits, state.fingerprint))
+    return model

@@ -1,0 +1,200 @@
+"""How an index is made, opened, and sent to another process."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from kinbits._util import full_path
+from kinbits.encoding import CodesFile
+from kinbits.errors import UsageError
+from kinbits.index.changes import Change, Contents, contents_of, reopen, state_of
+from kinbits.index.items import Encoder, Metadata, new_state, require_model, state_of_codes
+from kinbits.index.linked_model import LinkedModel, encoder_of
+from kinbits.index.store.copies import new_folder
+from kinbits.index.store.folder import Folder
+from kinbits.index.store.lock import ChangeLock
+from kinbits.index.store.memory import MemoryBuilder
+from kinbits.index.store.options import DEFAULT, IndexOptions
+from kinbits.index.store.state import SegmentBuilder, State
+
+PathLike = str | os.PathLike[str]
+S = TypeVar("S", bound="StoredIndex")
+_CREATION = 5.0  # seconds to wait for another process that makes the same index
+
+
+class StoredIndex(ABC):
+    """The part of an `Index` that makes and opens it; see there."""
+
+    def __init__(
+        self, state: State, folder: Folder | None, model: Encoder | None, options: IndexOptions = DEFAULT
+    ) -> None:
+        """Not for users: see `create` and `open`."""
+        require_model(model, state)
+        self._state = state
+        self._folder = folder
+        self._builder: SegmentBuilder = MemoryBuilder(options) if folder is None else folder
+        self._model = model
+        self._changing = ChangeLock()
+        self.last_change: Change | None = None
+
+    @classmethod
+    def create(
+        cls,
+        path: PathLike | None = None,
+        items: Any = None,
+        ids: Any = None,
+        metadata: Metadata | None = None,
+        *,
+        bits: int | None = None,
+        model: Encoder | PathLike | None = None,
+        exist_ok: bool = False,
+        wait: float = 0.0,
+        options: IndexOptions = DEFAULT,
+    ) -> Self:
+        """Make an index, empty or with items; with items, the folder appears complete, in one step.
+
+        Args:
+            path: A folder that is new or empty; None keeps the index in memory.
+            items: As for `add`. A `kinbits.encoding.CodesFile` brings length and model, too.
+            ids: As for `add`.
+            metadata: As for `add`.
+            bits: Code length; may be left out if a model is given.
+            model: Encodes what is not codes yet: a `kinbits.HashModel`, or the folder of one, which is loaded when it
+                is first needed. The index remembers its fingerprint, and its folder if it was saved.
+            exist_ok: Open an index that lies at ``path`` already, if it has the same length and model; without items.
+            wait: Seconds that a change waits for another writer; 0 refuses at once.
+            options: Sizes of segments and blocks.
+
+        Raises:
+            UsageError: If the length is missing or impossible, or the folder holds something.
+            ArtefactError: If the model does not fit ``bits`` or the existing index.
+            PlatformError: If the folder cannot be written.
+        """
+        encoder = encoder_of(model)
+        state = (
+            state_of_codes(items, bits)
+            if encoder is None and isinstance(items, CodesFile)
+            else new_state(bits, encoder)
+        )
+        require_model(encoder, state)
+        if path is None:
+            made = cls(state, None, encoder, options)
+            return made if items is None else made.add(items, ids, metadata)
+        if items is not None:
+            return cls._built(full_path(path), state, (items, ids, metadata), encoder, exist_ok, wait, options)
+        folder = Folder(path, wait, options)
+        if not folder.exists():
+            folder.create()
+            with folder.writing(least_wait=_CREATION):
+                if not folder.exists():  # nobody else was first
+                    return cls(folder.commit(state), folder, encoder)
+        return _existing(cls.open(path, model=encoder, wait=wait, options=options), state, exist_ok)
+
+    @classmethod
+    def _built(
+        cls,
+        path: Path,
+        state: State,
+        items: tuple[Any, Any, Any],
+        model: Encoder | None,
+        exist_ok: bool,
+        wait: float,
+        options: IndexOptions,
+    ) -> Self:
+        """Make an index with items aside, and move it into its place: the first of two processes wins."""
+        if exist_ok:
+            raise UsageError("exist_ok opens an index that is there, and items make a new one; add them after opening")
+        with new_folder(path) as aside:
+            folder = Folder(aside, options=options)
+            with folder.writing():
+                committed = folder.commit(state)
+            built = cls(committed, folder, model).add(*items)
+        made = cls.open(path, model, wait=wait, options=options)
+        made.last_change = built.last_change
+        return made
+
+    @classmethod
+    def open(
+        cls,
+        path: PathLike,
+        model: Encoder | PathLike | None = None,
+        *,
+        wait: float = 0.0,
+        options: IndexOptions = DEFAULT,
+    ) -> Self:
+        """Open an index in a folder; takes milliseconds at any size, since large files are mapped and not read.
+
+        Args:
+            path: The folder.
+            model: Encodes queries and items: the model that the index was made with, or its folder. May be left out
+                where the index knows that folder. It is found after index and model have moved together, and
+                beside the index, and is loaded when it is first needed.
+            wait: Seconds that a change waits for another writer; 0 refuses at once.
+            options: Sizes of segments and blocks.
+
+        Raises:
+            ArtefactError: If there is none, files are missing or cut short, it has another format version, or
+                it was made with another model.
+        """
+        folder = Folder(path, wait, options)
+        state = folder.read()
+        return cls(state, folder, encoder_of(model, state))
+
+    @property
+    def model(self) -> Any:
+        """The model that makes the codes, loaded if need be; None if the index knows of none.
+
+        Raises:
+            ArtefactError: If it is not where it was, is damaged, or is another one.
+        """
+        return self._model.loaded if isinstance(self._model, LinkedModel) else self._model
+
+    @property
+    def bits(self) -> int:
+        """Code length."""
+        return self._state.bits
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Fingerprint of the model that makes the codes; None if the index was created without one."""
+        return self._state.fingerprint
+
+    @property
+    def stamp(self) -> str:
+        """Digest of what lies on disk, hex; changes with every change. Empty in memory."""
+        return "" if self._folder is None else self._folder.stamp
+
+    def __len__(self) -> int:
+        return len(self._state)
+
+    @abstractmethod
+    def add(self, items: Any, ids: Any = None, metadata: Metadata | None = None, *, upsert: bool = False) -> Self:
+        """Add items."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._folder is not None:
+            return reopen, (
+                type(self),
+                self._folder.path,
+                self._model,
+                {"wait": self._folder.wait, "options": self._folder.options},
+            )
+        return _in_memory, (type(self), contents_of(self._state), self._model, self._builder.options)
+
+
+def _in_memory(
+    kind: type[StoredIndex], contents: Contents, model: Encoder | None, options: IndexOptions
+) -> StoredIndex:
+    return kind(state_of(contents), None, model, options)
+
+
+def _existing(index: S, wanted: State, exist_ok: bool) -> S:
+    place = index._folder.path if index._folder is not None else None
+    if not exist_ok:
+        raise UsageError(f"an index lies at {place} already; open it with Index.open, or pass exist_ok=True")
+    if index.bits != wanted.bits:
+        raise UsageError(f"the index at {place} holds {index.bits}-bit codes, not {wanted.bits}-bit codes")
+    return index
