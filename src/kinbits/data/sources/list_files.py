@@ -39,7 +39,7 @@ def read_list(path: Path) -> ListFile:
     A list ``NAME_img.txt`` goes with ``NAME_label.txt`` in the same folder. Paths hold no blanks.
 
     Raises:
-        DataError: If the file is missing or empty, the lines differ in their number of labels, a label is no whole number,
+        DataError: If the file is missing or empty, lines differ in their number of labels, a label is no whole number,
             or the two files have different lengths.
     """
     lines = _lines(path)

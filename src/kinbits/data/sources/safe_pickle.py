@@ -38,7 +38,7 @@ def read_pickle(path: Path) -> Any:
         path: The file.
 
     Raises:
-        DataError: If it names another function or class, holds a set or a key that is no text, takes more than 5,000,000
+        DataError: If it names another function or class, holds a set or a key that is no text, takes over 5,000,000
             steps, is damaged, or is larger than 1 GiB.
         PlatformError: If it cannot be opened.
     """
