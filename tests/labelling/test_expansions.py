@@ -52,15 +52,6 @@ def test_equal_rows_are_neighbours_of_each_other_and_never_of_themselves():
     assert (neighbours // 4 == np.arange(20)[:, None] // 4).all()
 
 
-def test_the_approximate_search_finds_nearly_all_neighbours(monkeypatch):
-    points = blobs(4000, 40)[0]
-    exact, _ = nearest(points, 10)
-    monkeypatch.setattr("kinbits._util.neighbours.EXACT_ROWS", 100)
-    found, _ = nearest(points, 10)
-    shared = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact, found, strict=True)])
-    assert shared > 0.95
-
-
 def test_the_symmetric_graph_is_the_one_of_the_formula():
     neighbours, _ = nearest(LINE, 2)
     links = np.zeros((5, 5), bool)

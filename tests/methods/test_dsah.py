@@ -9,12 +9,11 @@ import pytest
 import scipy.sparse as sp
 import torch
 from digits import batch_of, learn, resumed_and_whole, score, split, unlabelled_split
+from scipy.linalg import hadamard
 
 from kinbits import DataError, UsageError
-from kinbits._util import neighbours
 from kinbits.methods import Spec, build_method
-from kinbits.methods.blocks import add_similar_pairs, nearest_rows, neighbour_pairs
-from kinbits.methods.blocks import graphs as pairs_module
+from kinbits.methods.blocks import GraphLimits, add_similar_pairs, nearest_points, nearest_rows, neighbour_pairs
 from kinbits.methods.blocks.graphs import symmetric_pairs
 from kinbits.training import FeatureSet
 
@@ -105,7 +104,7 @@ def test_growth_in_the_worked_example():
     assert off_diagonal(add_similar_pairs(start, FOUR, 0.0, math.inf, diagonal=False)) == {(0, 1), (1, 2)}
 
 
-def test_growth_is_the_rule_pair_by_pair_in_blocks_of_any_size(monkeypatch):
+def test_growth_is_the_rule_pair_by_pair_in_blocks_of_any_size():
     codes = torch.tanh(torch.randn(23, 6, generator=torch.Generator().manual_seed(1)))
     start = graph(23, (0, 1), (4, 9), (20, 22), (7, 8))
     G = codes.double() @ codes.double().T
@@ -114,8 +113,8 @@ def test_growth_is_the_rule_pair_by_pair_in_blocks_of_any_size(monkeypatch):
     wanted = {(i, j) for i, j in itertools.combinations(range(23), 2) if start[i, j] or G[i, j] >= threshold}
     assert 4 < len(wanted) < 253
     for cells in (23, 100, 1 << 23):
-        monkeypatch.setattr(pairs_module, "CELLS", cells)
-        assert off_diagonal(add_similar_pairs(start, codes, -1.5, math.inf)) == wanted
+        limits = GraphLimits(cells=cells)
+        assert off_diagonal(add_similar_pairs(start, codes, -1.5, math.inf, limits=limits)) == wanted
 
 
 def test_growth_never_removes_and_infinite_strictness_never_adds():
@@ -124,28 +123,40 @@ def test_growth_never_removes_and_infinite_strictness_never_adds():
     assert off_diagonal(add_similar_pairs(start, codes, 0.0, math.inf)) >= {(0, 5), (3, 4)}
 
 
-def test_a_growth_beyond_its_limit_is_not_even_built(monkeypatch):
-    codes, start, seen = torch.ones(40, 8), graph(40, (0, 5)), []
-    monkeypatch.setattr(pairs_module, "CELLS", 40)  # a row at a time
-    inner = pairs_module._at_least
-    monkeypatch.setattr(pairs_module, "_at_least", lambda *a: seen.append(1) or inner(*a))
-    assert add_similar_pairs(start, codes, 0.0, 400) is start
-    assert len(seen) == 11  # ten rows are 400 pairs, the eleventh exceeds them
-    assert add_similar_pairs(start, codes, 0.0, 1600).nnz == 1600
+def test_a_growth_beyond_its_limit_is_not_even_built():
+    codes, start = CountsBlocks.of(torch.ones(40, 8)), graph(40, (0, 5))
+    row_by_row = GraphLimits(cells=40)
+    assert add_similar_pairs(start, codes, 0.0, 400, limits=row_by_row) is start
+    assert codes.read == 40 + 11  # the threshold reads all; then ten rows are 400 pairs, and the eleventh exceeds them
+    assert add_similar_pairs(start, codes, 0.0, 1600, limits=row_by_row).nnz == 1600
 
 
-def test_above_the_limit_the_best_pairs_of_each_row_are_kept(monkeypatch):
-    monkeypatch.setattr(pairs_module, "EXACT_ROWS", 10)
-    monkeypatch.setattr(pairs_module, "MOST", 60)
+class CountsBlocks(torch.Tensor):
+    """Codes that count how many blocks of rows were read."""
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # what is computed from them counts nothing
+
+    @classmethod
+    def of(cls, codes):
+        found = codes.as_subclass(cls)
+        found.read = 0
+        return found
+
+    def __getitem__(self, rows):
+        self.read += 1
+        return self.as_subclass(torch.Tensor)[rows]
+
+
+def test_above_the_limit_the_best_pairs_of_each_row_are_kept():
     codes = torch.randn(20, 8, generator=torch.Generator().manual_seed(0))
-    near = off_diagonal(add_similar_pairs(graph(20), codes, -100.0, math.inf))
+    limits = GraphLimits(exact_rows=10, pairs=60)
+    near = off_diagonal(add_similar_pairs(graph(20), codes, -100.0, math.inf, limits=limits))
     best = (codes @ codes.T).topk(3, dim=1).indices.tolist()
     assert near == {(min(i, j), max(i, j)) for i in range(20) for j in best[i] if i != j}
 
 
-def test_a_pair_costs_a_few_bytes_also_while_graphs_are_joined(monkeypatch):
+def test_a_pair_costs_a_few_bytes_also_while_graphs_are_joined():
     """Whole numbers for the entries and wide ones for their places took 13.5 GB for 50,000 images."""
-    monkeypatch.setattr(pairs_module, "CELLS", 1 << 16)
     rng = np.random.default_rng(0)
     near = np.stack([np.r_[i, rng.permutation(2000)[:199]] for i in range(2000)])
     codes = torch.tanh(torch.from_numpy(rng.normal(size=(2000, 16)).astype(np.float32)))
@@ -153,7 +164,7 @@ def test_a_pair_costs_a_few_bytes_also_while_graphs_are_joined(monkeypatch):
     first = neighbour_pairs(near, 0, "nn")
     built = tracemalloc.get_traced_memory()[1]
     tracemalloc.reset_peak()
-    grown = add_similar_pairs(first, codes, 0.5, np.inf)
+    grown = add_similar_pairs(first, codes, 0.5, np.inf, limits=GraphLimits(cells=1 << 16))
     joined = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert grown.nnz > 1.5 * first.nnz
@@ -178,15 +189,12 @@ def test_copies_of_one_image_find_themselves():
     assert (nearest_rows(FeatureSet(np.ones((9, 3), np.float32)), 2)[:, 0] == np.arange(9)).all()
 
 
-def test_beyond_many_rows_inverted_lists_find_nearly_all_and_fill_up_with_the_row_itself(monkeypatch):
-    points = np.random.default_rng(0).normal(size=(3000, 6)).astype(np.float32)
-    exact = nearest_rows(FeatureSet(points), 11)
-    monkeypatch.setattr(neighbours, "EXACT_ROWS", 100)
-    found = nearest_rows(FeatureSet(points), 11)
+def test_beyond_many_rows_inverted_lists_find_nearly_all_and_fill_up_with_the_row_itself():
+    points = torch.from_numpy(np.random.default_rng(0).normal(size=(3000, 6)).astype(np.float32))
+    exact, found = (nearest_points(lambda: [points], 3000, 11, **limits) for limits in ({}, {"exact_rows": 100}))
     assert (found[:, 0] == np.arange(3000)).all()
     assert np.mean([len(set(a) & set(b)) / 11 for a, b in zip(exact, found, strict=True)]) > 0.95
-    monkeypatch.setattr(neighbours, "LISTS_READ", 1)
-    short = nearest_rows(FeatureSet(points), 200)  # a list holds 14 on average
+    short = nearest_points(lambda: [points], 3000, 200, exact_rows=100, lists_read=1)  # a list holds 14 on average
     assert short.min() == 0
     assert (short[5] == 5).sum() > 100
 
@@ -233,14 +241,14 @@ def test_a_growth_that_would_fill_the_graph_is_left_out():
     assert kept.pairs.nnz == still.pairs.nnz <= grown.pairs.nnz
 
 
-def test_a_growth_that_would_more_than_double_the_graph_is_left_out(monkeypatch):
-    features = FeatureSet(np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32))
-    for more, taken in ((6, True), (7, False)):  # 12 entries at first, two more for each pair
-        method = make(graph(10, (0, 1)), every=1)
-        grown = graph(10, *[(0, j) for j in range(1, 2 + more)])
-        monkeypatch.setattr(pairs_module, "_at_least", lambda codes, rows, least, grown=grown: grown[rows])
-        method.end_epoch(0, features)
-        assert (method.pairs.nnz == grown.nnz) == taken
+@pytest.mark.parametrize(("groups", "grown"), [([4, 2, 1, 1, 1, 1], 24), ([4, 2, 2, 1, 1], 12)])
+def test_a_growth_that_would_more_than_double_the_graph_is_left_out(groups, grown):
+    """Equal codes are similar: 7 pairs double the 12 entries of the first graph, and 8 pairs exceed that."""
+    method = make(graph(10, (0, 1)), bits=8, every=1)
+    codes = torch.from_numpy(hadamard(8)[np.repeat(np.arange(len(groups)), groups)]).float()
+    method.outputs = lambda train: LARGE * codes
+    method.end_epoch(0, FeatureSet(np.zeros((10, 3), np.float32)))
+    assert method.pairs.nnz == grown
 
 
 def test_resuming_keeps_the_grown_graph(tmp_path):

@@ -12,8 +12,6 @@ from torch import nn
 from kinbits import DataError, UsageError
 from kinbits.methods import Spec, build_method
 from kinbits.methods.blocks import FeatureDistances, SplitNormal, cluster_rows
-from kinbits.methods.blocks import clusters as clusters_module
-from kinbits.methods.blocks import distances as distances_module
 from kinbits.training import FeatureSet, PixelSet, TrainingSettings, train
 
 H = torch.tensor([[1.0, 1, 1, 1], [1, 1, 1, -1], [-1, -1, 1, 1]])
@@ -122,17 +120,16 @@ def test_equal_distances_make_a_narrow_bell_not_a_division_by_zero():
     assert torch.isfinite(confidence).all()
 
 
-def test_a_sample_of_rows_gives_nearly_the_distances_of_all(monkeypatch):
+def test_a_sample_of_rows_gives_nearly_the_distances_of_all():
     images = blobs(600)
     distances = FeatureDistances(6, centre=True)
     data = FeatureSet(images)
     distances.prepare(data)
     whole = distances.sample(data, np.random.default_rng(0))
-    monkeypatch.setattr(distances_module, "SAMPLE", 200)
-    some = distances.sample(data, np.random.default_rng(0))
+    some = distances.sample(data, np.random.default_rng(0), most=200)
     assert (len(whole), len(some)) == (600 * 599 // 2, 200 * 199 // 2)
     assert float(some.quantile(0.05)) == pytest.approx(float(whole.quantile(0.05)), rel=0.1)
-    assert torch.equal(some, distances.sample(data, np.random.default_rng(0)))
+    assert torch.equal(some, distances.sample(data, np.random.default_rng(0), most=200))
 
 
 def test_the_threshold_makes_the_asked_share_of_pairs_similar():
@@ -144,15 +141,13 @@ def test_the_threshold_makes_the_asked_share_of_pairs_similar():
 
 
 @pytest.mark.parametrize("kind", ["kmeans", "spectral"])
-def test_clusters_are_found_on_a_sample_and_reach_every_row(kind, monkeypatch):
+def test_clusters_are_found_on_a_sample_and_reach_every_row(kind):
     images = blobs(300)
-    if kind == "spectral":
-        monkeypatch.setattr(clusters_module, "SPECTRAL_ROWS", 100)
     points = lambda rows: [torch.from_numpy(images if rows is None else images[rows])]  # noqa: E731
-    found = cluster_rows(points, 300, 3, kind, np.random.default_rng(0))
+    found = cluster_rows(points, 300, 3, kind, np.random.default_rng(0), spectral_rows=100)
     assert all(np.bincount(found[start::3], minlength=3).max() > 95 for start in range(3))
     assert len(np.unique(found)) == 3
-    assert np.array_equal(found, cluster_rows(points, 300, 3, kind, np.random.default_rng(0)))
+    assert np.array_equal(found, cluster_rows(points, 300, 3, kind, np.random.default_rng(0), spectral_rows=100))
 
 
 class Halved(nn.Module):

@@ -9,7 +9,7 @@ from digits import Network, Pixels, batch_of, codes, resumed_and_whole, split
 
 from kinbits import DataError, UsageError, metrics
 from kinbits.data import LabelSpace
-from kinbits.methods import Batch, Spec, build_method, dsrh
+from kinbits.methods import Batch, Spec, build_method
 from kinbits.methods.blocks import LabelLists, shared_labels
 from kinbits.methods.dsrh import list_loss
 from kinbits.training import FeatureSet, PixelSet, TrainingSettings, train
@@ -85,9 +85,7 @@ def naive(logits, labels, rows, *, margin, balance, weighted, cap):
 
 @pytest.mark.parametrize("weighted", [True, False])
 @pytest.mark.parametrize("cap", [0, 1])
-@pytest.mark.parametrize("cells", [dsrh.CELLS, 200])  # at once, and in blocks of two queries
-def test_loss_and_slopes_are_those_of_the_equation(weighted, cap, cells, monkeypatch):
-    monkeypatch.setattr(dsrh, "CELLS", cells)
+def test_loss_and_slopes_are_those_of_the_equation(weighted, cap):
     labels, rows = some_sets(), torch.tensor([0, 1, 2, 3, 4, 5, 6, 7, 1])  # one row comes twice
     logits = torch.randn(9, 6, generator=torch.Generator().manual_seed(1), requires_grad=True)
     options = {"margin": 1.5, "balance": 0.3, "weighted": weighted, "cap": cap}
@@ -96,6 +94,18 @@ def test_loss_and_slopes_are_those_of_the_equation(weighted, cap, cells, monkeyp
     assert float(loss.detach()) == pytest.approx(float(wanted.detach()), abs=1e-5)
     ours, theirs = (torch.autograd.grad(value, logits)[0] for value in (loss, wanted))
     assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+def test_blocks_of_queries_give_the_same_loss_and_slopes():
+    distance = torch.rand(9, 9, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    levels, counted = shared_labels(some_sets()), ~torch.eye(9, dtype=torch.bool)
+    (whole, triples), (parts, same) = (
+        list_loss(distance, levels, counted, 0.2, cells=cells) for cells in (1 << 23, 200)
+    )
+    assert triples == same > 0
+    assert float(whole.detach()) == pytest.approx(float(parts.detach()), rel=1e-5)
+    slopes = [torch.autograd.grad(value, distance)[0] for value in (whole, parts)]
+    assert torch.allclose(*slopes, atol=1e-5)
 
 
 def test_one_label_per_image_is_a_triplet_hinge():

@@ -16,7 +16,9 @@ PER_LIST = 50
 CHUNK = 4096
 
 
-def nearest(read: Read, n: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest(
+    read: Read, n: int, count: int, *, exact_rows: int = EXACT_ROWS, lists_read: int = LISTS_READ
+) -> tuple[np.ndarray, np.ndarray]:
     """Find each point's nearest points by Euclidean distance.
 
     Exact up to 200,000 points: O(n^2 d) time, 4nd bytes and the answer. Beyond by inverted lists (IVF, half precision,
@@ -27,6 +29,8 @@ def nearest(read: Read, n: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         read: Gives all points in order, in parts ``(c, d)`` of any float type; called once, or twice beyond 200,000.
         n: Number of points.
         count: Neighbours per point, 1 to n; the point itself is always one of them.
+        exact_rows: Largest n for the exact search.
+        lists_read: Number of lists that an approximate search reads for each point.
 
     Returns:
         int64 ``(n, count)``, the point itself first, then the others by distance, -1 where the lists held no more; and
@@ -37,7 +41,7 @@ def nearest(read: Read, n: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """
     if not 0 < count <= n:
         raise UsageError(f"{count} neighbours of {n} points; give 1 to {n}")
-    index = _exact(read) if n <= EXACT_ROWS else _listed(read, n)
+    index = _exact(read) if n <= exact_rows else _listed(read, n, lists_read)
     ids, distances = np.empty((n, count), np.int64), np.empty((n, count), np.float32)
     for start in range(0, n, CHUNK):
         own = np.arange(start, min(start + CHUNK, n))
@@ -66,7 +70,7 @@ def _exact(read: Read) -> Any:
     return index
 
 
-def _listed(read: Read, n: int) -> Any:
+def _listed(read: Read, n: int, lists_read: int) -> Any:
     import faiss
 
     lists = int(4 * n**0.5)
@@ -78,7 +82,7 @@ def _listed(read: Read, n: int) -> Any:
         start += len(part)
     points = np.concatenate(sample)
     index: Any = faiss.index_factory(points.shape[1], f"IVF{lists},SQfp16")
-    index.cp.niter, index.nprobe = 10, LISTS_READ
+    index.cp.niter, index.nprobe = 10, lists_read
     index.train(points)
     del sample, points
     for part in _centred(read):

@@ -14,8 +14,6 @@ from kinbits.methods.blocks.groups import LabelLists
 from kinbits.methods.blocks.labels import labelled, shared_labels
 from kinbits.methods.registry import register
 
-CELLS = 1 << 23
-
 
 @register("dsrh")
 class Dsrh(Method):
@@ -103,7 +101,7 @@ class Dsrh(Method):
 
 
 def list_loss(
-    distance: Tensor, levels: Tensor, counted: Tensor, margin: float, *, weighted: bool = True
+    distance: Tensor, levels: Tensor, counted: Tensor, margin: float, *, weighted: bool = True, cells: int = 1 << 23
 ) -> tuple[Tensor, int]:
     """Return the sum of L_q over queries, and how many (q, i, j) have r_i > r_j.
 
@@ -112,10 +110,11 @@ def list_loss(
         levels: r_i for each query, float ``(Q, M)``.
         counted: Which items are in a query's list, bool ``(Q, M)``.
         margin: In the unit of ``distance``.
-        weighted: Whether w_ij weighs, or 1 does.
+        weighted: Whether the weights w_ij are used, or 1.
+        cells: Numbers in one block of queries; it bounds the memory.
     """
     slopes, constant, triples = torch.empty_like(distance), torch.zeros_like(distance[0, 0]), 0
-    step = max(1, CELLS // max(distance.shape[1], 1) ** 2)
+    step = max(1, cells // max(distance.shape[1], 1) ** 2)
     with torch.no_grad():
         for start in range(0, len(distance), step):
             part = slice(start, start + step)

@@ -5,7 +5,7 @@ from .discrete import CodeSums, balanced_minimum, flipped_minimum, similarity_ra
 from .distances import FeatureDistances, SplitNormal
 from .distilling import DistilledLabels, certain_labels
 from .ema import ema_copy, frozen_copy, update_ema
-from .graphs import add_similar_pairs, nearest_points, nearest_rows, neighbour_pairs, pair_signs
+from .graphs import GraphLimits, add_similar_pairs, nearest_points, nearest_rows, neighbour_pairs, pair_signs
 from .groups import LabelLists, Pool, draw_pairs, given_negatives, mined_negatives, triplets
 from .labels import has_text, labelled, shared_labels, similar
 from .latent import LatentClassifier, imbalance, label_cross_entropy, saturation
@@ -30,6 +30,7 @@ __all__ = [
     "CodeSums",
     "DistilledLabels",
     "FeatureDistances",
+    "GraphLimits",
     "LabelLists",
     "LabelledPairs",
     "LatentClassifier",

@@ -18,7 +18,9 @@ Points = Callable[[np.ndarray | None], Iterable[Tensor]]
 PER_CLUSTER, SPECTRAL_ROWS, LINKS = 256, 5_000, 10
 
 
-def cluster_rows(points: Points, n: int, count: int, kind: Kind, rng: np.random.Generator) -> np.ndarray:
+def cluster_rows(
+    points: Points, n: int, count: int, kind: Kind, rng: np.random.Generator, *, spectral_rows: int = SPECTRAL_ROWS
+) -> np.ndarray:
     """Put n points into clusters.
 
     k-means learns its centres on 256 points a cluster, and each point goes to the nearest centre: O(n count d) time.
@@ -31,6 +33,7 @@ def cluster_rows(points: Points, n: int, count: int, kind: Kind, rng: np.random.
         count: Number of clusters, 2 to n - 1.
         kind: ``"kmeans"`` or ``"spectral"``.
         rng: Draws the sample and the first centres.
+        spectral_rows: Size of the sample for spectral clustering, but at least 10 points per cluster.
 
     Returns:
         Cluster numbers, int64 ``(n,)``.
@@ -41,7 +44,7 @@ def cluster_rows(points: Points, n: int, count: int, kind: Kind, rng: np.random.
     if not 2 <= count < n:
         fewer = f"clusters from 2 to {n - 1}" if n > 2 else "more images"
         raise DataError(f"{count} clusters of {n} training images; give {fewer}, some images for each cluster")
-    most = max(PER_CLUSTER * count, 10_000) if kind == "kmeans" else max(SPECTRAL_ROWS, 10 * count)
+    most = max(PER_CLUSTER * count, 10_000) if kind == "kmeans" else max(spectral_rows, 10 * count)
     rows = np.sort(rng.choice(n, min(n, most), replace=False))
     some = _array(points(rows))
     seed = int(rng.integers(1 << 30))

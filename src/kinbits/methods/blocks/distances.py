@@ -79,10 +79,10 @@ class FeatureDistances(nn.Module):
             unit = F.normalize(self.kept[batch.rows.cpu()].to(self.mean.device).float(), dim=1)
         return (1 - unit @ unit.T).clamp(0, 2)
 
-    def sample(self, train: TrainSet, rng: np.random.Generator) -> Tensor:
-        """Return the distances of all pairs of at most 5,000 rows, float ``(pairs,)``; the rows are drawn if more."""
+    def sample(self, train: TrainSet, rng: np.random.Generator, most: int = SAMPLE) -> Tensor:
+        """Return the distances of all pairs, float ``(pairs,)``; beyond ``most`` rows, those of a sample."""
         n = len(train)
-        rows = np.sort(rng.choice(n, SAMPLE, replace=False)) if n > SAMPLE else None
+        rows = np.sort(rng.choice(n, most, replace=False)) if n > most else None
         unit = torch.cat(list(self.units(train, rows)))
         first, second = torch.triu_indices(len(unit), len(unit), offset=1, device=unit.device)
         return (1 - unit @ unit.T).clamp(0, 2)[first, second]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -32,7 +33,9 @@ def nearest_rows(train: TrainSet, count: int, modality: Modality = "image") -> n
     return nearest_points(lambda: train.chunks(modality), len(train), count, f"{modality} features")
 
 
-def nearest_points(points: Callable[[], Iterable[Tensor]], n: int, count: int, what: str = "features") -> np.ndarray:
+def nearest_points(
+    points: Callable[[], Iterable[Tensor]], n: int, count: int, what: str = "features", **limits: int
+) -> np.ndarray:
     """Find each point's nearest points by Euclidean distance.
 
     Exact up to 200,000 points, O(n^2 d) time and 4nd bytes; beyond by inverted lists, O(n^1.5 d) time and 2nd bytes.
@@ -42,7 +45,8 @@ def nearest_points(points: Callable[[], Iterable[Tensor]], n: int, count: int, w
         points: Gives n points in order, in parts, float ``(c, d)`` each; called once, or twice beyond 200,000.
         n: Their number.
         count: Neighbours per point, 1 to n; the point itself is always one of them.
-        what: What errors call the points.
+        what: Name of the points in error messages.
+        limits: ``exact_rows`` and ``lists_read`` of the search, see `kinbits._util.neighbours`.
 
     Returns:
         int64 ``(n, count)``, the point itself first, and again where inverted lists held no other.
@@ -59,18 +63,34 @@ def nearest_points(points: Callable[[], Iterable[Tensor]], n: int, count: int, w
                 raise DataError(f"the {what} hold values that are not finite; remove those rows")
             yield part.float().cpu().numpy()
 
-    found = neighbours.nearest(read, n, count)[0]
+    found = neighbours.nearest(read, n, count, **limits)[0]
     return np.where(found < 0, found[:, :1], found)
 
 
-CELLS = 1 << 23
-EXACT_ROWS = 100_000
-MOST, FULL = 10**8, 0.3
+CELLS, MOST, FULL = 1 << 23, 10**8, 0.3
 
 
-def row_blocks(n: int) -> list[slice]:
+@dataclass(frozen=True)
+class GraphLimits:
+    """Limits that bound time and memory of `add_similar_pairs`.
+
+    Attributes:
+        cells: Numbers in one block of rows against all rows.
+        exact_rows: Largest number of rows for which all pairs above the threshold are taken.
+        pairs: Maximum number of new pairs for more rows: each row takes its best ``pairs / n``.
+    """
+
+    cells: int = CELLS
+    exact_rows: int = 100_000
+    pairs: int = MOST
+
+
+LIMITS = GraphLimits()
+
+
+def row_blocks(n: int, cells: int = CELLS) -> list[slice]:
     """Cut n rows so that a block of rows against all n stays near 8 million cells."""
-    size = max(1, CELLS // n)
+    size = max(1, cells // n)
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
@@ -154,25 +174,35 @@ def _both_ways(pairs: Any) -> Any:
     return pairs + pairs.T.tocsr()  # a sum of bools is "or", and keeps 5 bytes a pair
 
 
-def add_similar_pairs(pairs: Any, codes: Tensor, strictness: float, limit: float, *, diagonal: bool = True) -> Any:
-    """Add the pairs whose codes are at least as alike as those of the current pairs are on average.
+def add_similar_pairs(
+    pairs: Any,
+    codes: Tensor,
+    strictness: float,
+    limit: float,
+    *,
+    diagonal: bool = True,
+    limits: GraphLimits = LIMITS,
+) -> Any:
+    """Add the pairs whose codes are at least as similar as those of the current pairs are on average.
 
     Args:
         pairs: Sparse bool ``(n, n)``, symmetric, with its diagonal.
-        codes: float ``(n, bits)``; the inner product of two is their likeness G.
-        strictness: gamma; the threshold is the mean of G over the pairs plus gamma deviations (of a sample).
-        limit: How many pairs there may be in the end.
+        codes: float ``(n, bits)``; the inner product of two codes is their similarity G.
+        strictness: gamma; the threshold is the mean of G over the pairs plus gamma standard deviations (of a sample).
+        limit: Maximum number of entries of the result.
         diagonal: Whether a row and itself count in mean and deviation.
+        limits: What bounds time and memory.
 
     Returns:
-        The union of old and new pairs, or the old ones where it would exceed the limit, which is seen before it is
-        built. Above 100,000 rows at most 10^8 / n new ones are taken per row.
+        The union of old and new pairs, sparse bool ``(n, n)``. The old pairs where the union would exceed ``limit``;
+        the union is then not built.
     """
-    threshold = _threshold(pairs, codes, strictness, diagonal)
+    parts = row_blocks(len(codes), limits.cells)
+    threshold = _threshold(pairs, codes, parts, strictness, diagonal)
     joined: list[Any] = []
     count = 0
-    for rows in row_blocks(len(codes)):
-        new = _at_least(codes, rows, threshold)
+    for rows in parts:
+        new = _pairs_above(codes, rows, threshold, limits)
         count += new.nnz
         if count > limit:
             return pairs
@@ -183,9 +213,9 @@ def add_similar_pairs(pairs: Any, codes: Tensor, strictness: float, limit: float
     return grown if grown.nnz <= limit else pairs
 
 
-def _threshold(pairs: Any, codes: Tensor, strictness: float, diagonal: bool) -> float:
+def _threshold(pairs: Any, codes: Tensor, parts: list[slice], strictness: float, diagonal: bool) -> float:
     count, total, square = 0, 0.0, 0.0
-    for rows in row_blocks(len(codes)):
+    for rows in parts:
         own, other = pairs[rows].nonzero()
         keep = slice(None) if diagonal else own + rows.start != other
         places = torch.from_numpy(np.stack([own[keep], other[keep]]).astype(np.int64)).to(codes.device)
@@ -200,12 +230,12 @@ def _threshold(pairs: Any, codes: Tensor, strictness: float, diagonal: bool) -> 
     return mean + strictness * deviation if deviation else mean
 
 
-def _at_least(codes: Tensor, rows: slice, threshold: float) -> Any:
+def _pairs_above(codes: Tensor, rows: slice, threshold: float, limits: GraphLimits) -> Any:
     """Return the pairs of a block of rows with an inner product from the threshold up."""
     n = len(codes)
     likeness = codes[rows] @ codes.T
-    if n > EXACT_ROWS:
-        values, columns = likeness.topk(max(1, MOST // n), dim=1)
+    if n > limits.exact_rows:
+        values, columns = likeness.topk(max(1, limits.pairs // n), dim=1)
         hit = values >= threshold
         own, other = hit.nonzero()[:, 0], columns[hit]
     else:
