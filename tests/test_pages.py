@@ -16,13 +16,15 @@ from pathlib import Path
 import pytest
 from example_files import EMOJI, SCENE, write_examples
 from sybil import Document
-from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
+from sybil.evaluators.python import PythonEvaluator
+from sybil.parsers.markdown import CodeBlockParser
 
 from kinbits.cli import main
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+PRINTED = re.compile(r"\s*```text\n(.*?)```", re.DOTALL)  # a block of text right after one of Python
 SHELL = {"|", ">", "<", "&&", ";"}
 NEEDED = {"text-and-images": EMOJI, "bcdh": SCENE}  # files of KINBITS_DATA, by page
 QUICK = ("--epochs", "4")  # pages of methods show how a method is called, not what it reaches
@@ -58,7 +60,7 @@ def test_every_block_of_a_page_runs(page, folder):
     if page.stem in NEEDED and not NEEDED[page.stem].is_file():
         pytest.skip(f"needs {NEEDED[page.stem].name} in KINBITS_DATA")
     console = CodeBlockParser("console", evaluator=run_console)
-    document = Document.parse(str(page), console, PythonCodeBlockParser(doctest_optionflags=FLAGS))
+    document = Document.parse(str(page), console, CodeBlockParser("python", evaluator=run_python))
     document.namespace["__name__"] = page.stem
     for example in document:
         example.evaluate()
@@ -72,6 +74,17 @@ def test_every_command_on_a_page_is_in_a_block_that_runs():
             line for block in others for line in re.findall(r"(?m)^ *(?:\$ )?(?:kinbits|make|pip|import) .*", block)
         ]
         assert not commands, f"{name(page)}: put {commands[0]!r} into a block of `console` or `python`"
+
+
+def run_python(example):
+    """Run a block in the namespace of its page; return what it prints if another output is stated below it."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        PythonEvaluator()(example)
+    stated = PRINTED.match(example.document.text, example.region.end)
+    if stated and not same(stated[1], printed.getvalue()):
+        return f"printed\n{printed.getvalue()}\ninstead of\n{stated[1]}"
+    return None
 
 
 def run_console(example):
