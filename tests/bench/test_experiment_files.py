@@ -71,7 +71,7 @@ def test_a_file_that_is_no_experiment_is_refused(tmp_path, text):
         ({"labels-fraction": 2}, "above 0 and up to 1"),
         ({"label-expansion": "plr"}, "did you mean prl"),
         ({"label-expansion": "prl", "expansion-params": {"round": 1}}, "did you mean rounds"),
-        ({"expansion-params": {"rounds": 1}}, "expansion_params need a label_expansion"),
+        ({"expansion-params": {"rounds": 1}}, "expansion_params"),
         ({"labels-fracton": 0.1}, "did you mean labels_fraction"),
     ],
 )

@@ -140,7 +140,7 @@ def test_best_and_worst_are_that_and_their_marks_are_true(report):
     for shown in (*best, *worst):
         assert len(shown.neighbours) == 10
         for hit in shown.neighbours:
-            assert hit.right == (hit.label == shown.label)
+            assert hit.relevant == (hit.label == shown.label)
             assert hit.picture.startswith("data:image/webp;base64,")
         assert [hit.distance for hit in shown.neighbours] == sorted(hit.distance for hit in shown.neighbours)
 

@@ -199,7 +199,7 @@ def test_a_metric_that_needs_one_class_per_item_refuses_several():
         ([-1], 2, [0], "1 nodes cannot have 2 classes"),
         ([1, 2, 1], 1, [0], "never ends"),
         ([5], 1, [0], "leaves the tree"),
-        ([1, -1, -1], 2, [0], "node 0 stands below the class 1"),
+        ([1, -1, -1], 2, [0], "node 0 is below the class 1"),
         ([2, 2, -1], 2, [2], "the tree has classes 0..1"),
         ([2, 2, -1], 2, [-1], "labels go from -1"),
     ],

@@ -1,4 +1,4 @@
-"""Experiments: methods x bits x seeds x protocols from one YAML file, one CSV row per run, tables from the rows."""
+"""Experiments: methods x bits x seeds x protocols from one YAML file, CSV rows for each trial, tables from the rows."""
 
 from kinbits._util import open_door
 

@@ -1,4 +1,4 @@
-"""Tables from results: methods against code lengths, mean and deviation over seeds, the best in bold."""
+"""Compare the results of methods at several code lengths: mean and deviation over seeds, the best marked."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class Comparison:
 
 
 def _cell(rows: Sequence[Record], method: str, bits: str, metric: str) -> Cell | None:
-    """Gather a method's values; what has no bits, such as the features themselves, stands in every column."""
+    """Gather a method's values; what has no bits, such as the features themselves, is in every column."""
     values = tuple(float(r[metric]) for r in rows if r["method"] == method and r["bits"] in (bits, FLOAT))
     return Cell(values) if values else None
 

@@ -54,7 +54,7 @@ class Trial:
         finetune: Whether the backbone is trained along; None: where it has no pretrained weights.
         entry: The method.
         bits: Code length; None for the uncompressed features.
-        seed: Of everything random in the run; the split stays the published one.
+        seed: Seed of everything random; the split stays the published one.
         training: Settings that differ from the method's recipe.
         metrics: What is measured.
     """
@@ -111,12 +111,12 @@ class Experiment:
         protocols: Names as `kinbits.load_protocol` takes them.
         methods: What is compared.
         bits: Code lengths.
-        seeds: One run each.
+        seeds: Seeds of the trials, one trial each.
         metrics: Names as `kinbits.metrics.parse_metric` takes them; tables show the first one.
         backbones: Names of backbones; None chooses by the data.
         image_size: Side of the input in pixels.
         finetune: Train the backbones along.
-        baselines: Put LSH, PCA, PCA with a random rotation, ITQ and the uncompressed features beside. They need
+        baselines: Also measure LSH, PCA, PCA with a random rotation, ITQ and the uncompressed features. They need
             frozen features.
         training: Settings for all methods, instead of those of their recipes.
         title: Stands above the tables.

@@ -1,4 +1,4 @@
-"""Which code on which machine made a number."""
+"""The version of the code, and the machine, that made a number."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ CODE = [".", ":/csrc"]
 def provenance() -> Mapping[str, str]:
     """Return the ``version`` of kinbits, its ``commit``, and the ``hardware``.
 
-    The commit ends in ``-dirty`` where the code differs from it; result files, which a run itself changes, do not
-    count.
+    The commit ends in ``-dirty`` where the code differs from it; result files do not count, since
+    an experiment changes them itself.
     """
     commit = _git("describe", "--always")
     dirty = "-dirty" if commit and _git("status", "--porcelain", "--", *CODE) else ""

@@ -1,4 +1,4 @@
-"""Which code a run's method consists of: a method whose file has changed makes other numbers."""
+"""Identify the code of a method: after a change, it may make other numbers."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def _methods_inside(cls: type[Method], params: Mapping[str, Any]) -> Iterator[st
 
 
 def _class_code(cls: type, contract: type, own: Path | None = None) -> Iterator[str]:
-    """Yield the code of the files that a class and its bases below the contract stand in.
+    """Yield the code of the files of a class and of its bases below the contract.
 
     Args:
         cls: The class.
         contract: The base that all classes of its kind share.
-        own: The user's file that registered the class; None if it stands in an imported module.
+        own: The user's file that registered the class; None if the class is in an imported module.
     """
     for base in cls.__mro__[: cls.__mro__.index(contract)]:
         if own is not None and base.__module__ == cls.__module__:

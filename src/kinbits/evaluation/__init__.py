@@ -1,4 +1,4 @@
-"""Numbers for a model on a protocol, with training-free baselines beside them."""
+"""Evaluate a model on a protocol, together with baselines that need no training."""
 
 from kinbits._util import open_door
 

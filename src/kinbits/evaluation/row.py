@@ -1,4 +1,4 @@
-"""One line of a report."""
+"""A row of a report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kinbits.metrics import OperatingPoint
 
 @dataclass(frozen=True)
 class Row:
-    """One ranking's numbers.
+    """Numbers of one ranking.
 
     Attributes:
         name: The method or baseline, with the direction where there are several.
@@ -20,9 +20,9 @@ class Row:
         curve: Points (recall, precision), macro means by rank.
         by_radius: Precision within radius 0, 1, ..., macro means; an empty ball counts 0.
         intervals: Metric name to its 95 % confidence interval, by bootstrap over the queries.
-        bits: Code length; None where there is no code.
+        bits: Code length; None if there are no codes.
         direction: What is searched with, and what is searched: image or text each.
-        operating_points: One for each target that was asked for; none where there is no code.
+        operating_points: One for each target; none if there are no codes.
     """
 
     name: str

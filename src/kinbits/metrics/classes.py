@@ -1,4 +1,4 @@
-"""Metrics of the queries of each class, and how sure they are."""
+"""Metrics of the queries of each class, and their intervals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kinbits.errors import DataError
 from kinbits.metrics.result import RankingResult, check_bootstrap, percentiles, resampled_means
 
 FEWEST = 5
-"""Queries of a class from which on it gets an interval; the bootstrap of fewer is far too narrow."""
+"""Minimum number of queries of a class for an interval; the bootstrap of fewer is far too narrow."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ def by_class(
 ) -> list[ClassResult]:
     """Average a result over the queries of each class.
 
-    A query with several labels counts in each of its classes. What is relevant to it stays what the result was measured
-    with: any shared label, not this class alone. The intervals are those of `RankingResult.interval`, over the queries
+    A query with several labels counts in each of its classes. The relevance stays the one of the result: any shared
+    label, not this class alone. The intervals are those of `RankingResult.interval`, over the queries
     of the class. With C classes, about C / 20 of the 95 % intervals miss by chance.
 
     Args:
@@ -54,7 +54,7 @@ def by_class(
         names: Class names, C of them; None for the numbers.
         level: Share of resampled means inside an interval, between 0 and 1.
         samples: How often the queries of a class are drawn again, with replacement.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Returns:
         The classes that have a query, in the order of their numbers.

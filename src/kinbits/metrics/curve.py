@@ -62,7 +62,7 @@ def precision_recall_curve(
             items of all queries are summed first, as DCMH's ``calcPreRecRadiusLabel.m`` does.
         ties: Order inside ties, for ``by="rank"``; as in `evaluate`.
         seed: For ``ties="random"``.
-        threads: How many to use; as in `evaluate`.
+        threads: Number of threads; as in `evaluate`.
         cells: Numbers held at one time; as in `evaluate`.
 
     Raises:

@@ -1,9 +1,9 @@
 r"""Rankings with ties, as all metrics see them: groups of items of which each has a grade.
 
-A ranking with ties is a sequence of groups; group g has n_g items, r_g of them relevant, and before it stand N_g
-items, P_g of them relevant. With Hamming codes a group is a distance, so one histogram per query and grade says all
-there is to know. A strict ranking is the same with groups of one item, and the best or worst order inside ties the
-same with groups of one grade: the metrics need only one formula each.
+A ranking with ties is a sequence of groups. Group g has n_g items, r_g of them relevant, and comes after N_g items, P_g
+of them relevant. With Hamming codes a group is a distance, so one histogram per query and grade is enough. A strict
+ranking has groups of one item. The best or worst order inside ties has groups of one grade. So each metric needs only
+one formula.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ JUNK = np.iinfo(np.uint16).max
 
 @dataclass(frozen=True)
 class Scale:
-    """What the levels of relevance mean; level 0 is that of all items of which nothing is known.
+    """Grades of the levels of relevance. Level 0 is the level of all items without a known relevance.
 
     Attributes:
         grades: Grade of each level, e.g. the number of shared labels, float64 ``(G,)``.
-        relevant: Which levels count as relevant where only yes and no are asked for, bool ``(G,)``.
+        relevant: Which levels count as relevant in metrics without grades, bool ``(G,)``.
     """
 
     grades: Floats
     relevant: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, grades: ArrayLike, relevant: NDArray[np.bool_] | None = None) -> Scale:
-        """Make a scale; relevant is, unless given, what has a grade above 0."""
+    def from_grades(cls, grades: ArrayLike, relevant: NDArray[np.bool_] | None = None) -> Scale:
+        """Make a scale; if ``relevant`` is None, levels with a grade above 0 are relevant."""
         values = np.asarray(grades, np.float64)
         return cls(values, values > 0 if relevant is None else relevant)
 
@@ -51,7 +51,7 @@ class Groups:
         total: Items in each group, int64 ``(q, groups)``; groups may be empty.
         relevant: Relevant items in each group, int64 ``(q, groups)``.
         pool: Items of each level in the whole ranking, int64 ``(q, G)``.
-        scale: What the levels mean.
+        scale: Grades of the levels.
         summed: Turns one value per level, ``(G,)``, into the sum over the items of each group, ``(q, groups)``.
     """
 
@@ -62,7 +62,7 @@ class Groups:
     summed: Callable[[Floats], Floats]
 
     @classmethod
-    def tied(cls, counts: Counts, scale: Scale) -> Groups:
+    def from_counts(cls, counts: Counts, scale: Scale) -> Groups:
         """Make groups from counts of items by level and distance, int64 ``(q, G, groups)``."""
 
         def summed(values: Floats) -> Floats:
@@ -72,7 +72,7 @@ class Groups:
         return cls(counts.sum(axis=1), relevant, counts.sum(axis=2), scale, summed)
 
     @classmethod
-    def refined(cls, counts: Counts, scale: Scale, *, best: bool) -> Groups:
+    def from_ordered_counts(cls, counts: Counts, scale: Scale, *, best: bool) -> Groups:
         """Order the items inside each tie by grade, so that a group becomes one group per level."""
         order = np.lexsort((scale.grades, scale.relevant))
         order = order[::-1] if best else order
@@ -81,7 +81,7 @@ class Groups:
         return cls._of_one_level(total, levels, counts.sum(axis=2), scale)
 
     @classmethod
-    def ranked(cls, levels: Levels, scale: Scale) -> Groups:
+    def from_rankings(cls, levels: Levels, scale: Scale) -> Groups:
         """Make groups of one item each from the levels of a ranking, ``(q, n)``; those of `JUNK` are empty."""
         kept = levels != JUNK
         known = np.where(kept, levels, 0)
@@ -118,7 +118,7 @@ class Groups:
         return np.asarray(self.relevant.sum(axis=1))
 
     def kept(self, k: int | Counts | None) -> Counts:
-        """Ranks of each group that stand among the first k; k may differ by query, ``(q, 1)``; None keeps all."""
+        """Number of items of each group among the first k; k may differ by query, ``(q, 1)``; None keeps all."""
         return self.total if k is None else np.clip(k - self.items_before, 0, self.total)
 
 

@@ -17,9 +17,9 @@ _RULES = ("height", "wu-palmer")
 
 
 class HierarchyRelevance(GroupedRelevance):
-    """Items are the more relevant, the nearer their class stands to the query's in a tree of classes.
+    """Relevance by the similarity of classes: the nearer two classes are in a tree, the higher the grade.
 
-    The grade is the similarity of the two classes; relevant, where only yes and no count, is the same class.
+    The grade is the similarity of the two classes. In metrics without grades, only the same class is relevant.
 
     Args:
         query_labels: Class numbers, int ``(q,)``.
@@ -66,7 +66,7 @@ class HierarchyRelevance(GroupedRelevance):
         if grades[0] > 0:  # level 0 has the grade 0
             grades, places = np.concatenate([[0.0], grades]), places + 1
         self._query, self._levels = query, places.reshape(values.shape).astype(np.uint16)
-        super().__init__(database, len(query), Scale.of(grades, grades == 1))
+        super().__init__(database, len(query), Scale.from_grades(grades, grades == 1))
 
     def table(self, start: int, stop: int) -> Levels:
         """Return how similar each class is to those of queries ``start`` to ``stop``, as a level."""
@@ -86,7 +86,7 @@ def class_similarity(parents: Sequence[int], classes: int, rule: Similarity = "h
     depth = np.array([len(path) for path in paths]) + 1  # of the root: 1
     if rule == "wu-palmer":
         return np.asarray(2.0 * (common + 1) / (depth[:, None] + depth))
-    below: dict[int, int] = {}  # height of each node that stands above a class
+    below: dict[int, int] = {}  # height of each node above a class
     for path in paths:
         for height, node in enumerate((*reversed(path), -1)):
             below[node] = max(below.get(node, 0), height)
@@ -101,7 +101,9 @@ def _path(parents: Sequence[int], classes: int, start: int) -> list[int]:
         if not 0 <= node < len(parents) or len(path) > len(parents):
             raise UsageError(f"the way up from node {start} leaves the tree or never ends; check `parents`")
         if path and node < classes:
-            raise UsageError(f"node {path[-1]} stands below the class {node}; only nodes from {classes} on have others")
+            raise UsageError(
+                f"node {path[-1]} is below the class {node}; only nodes from {classes} on may have children"
+            )
         path.append(node)
         node = int(parents[node])
     return path[::-1]

@@ -1,4 +1,4 @@
-"""What published code computes under the name mAP, restated so that a paper's table can be compared like with like.
+"""mAP as published code computes it, to compare with the tables of a paper.
 
 Each definition is a sort call, with whatever order it leaves ties in, a denominator, and a rule for queries that find
 nothing. Read from the code of the projects named; restated in our words.
@@ -29,13 +29,13 @@ class LegacyDefinition:
     """One project's mAP.
 
     Attributes:
-        name: How it is asked for.
+        name: Name for ``legacy=`` of `evaluate`.
         source: Project and file.
-        order: Its sort call, and what that does to ties.
+        order: Its sort call, and the order of ties that follows.
         denominator: ``"retrieved"``: hits in the list; ``"all"``: R; ``"min"``: min(R, k).
-        empty: What becomes of a query that finds nothing in its list: ``"dropped"``; ``"zero"``: it counts 0;
+        empty: What happens to a query without a hit in its list: ``"dropped"``; ``"zero"``: it counts 0;
             ``"without truth dropped"``: 0 if the database holds relevant items, else dropped.
-        note: What else is particular.
+        note: Other particulars.
         sort: Distances and list length to row numbers, nearest first.
         shortened: Whether ``map@all`` leaves the farthest item out.
     """

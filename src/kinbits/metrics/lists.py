@@ -55,7 +55,7 @@ class ListRelevance(_Listed):
 
     Args:
         positives: For each query, the rows of the relevant items; q lists, which may be empty.
-        database: How many database items there are.
+        database: Number of database items.
         junk: For each query, rows that are taken out of the ranking, such as the query itself; None for none.
 
     Raises:
@@ -79,7 +79,7 @@ class ListRelevance(_Listed):
         listed = [
             _joined(yes, no, database, query) for query, (yes, no) in enumerate(zip(positives, removed, strict=True))
         ]
-        super().__init__(listed, database, Scale.of([0, 1]))
+        super().__init__(listed, database, Scale.from_grades([0, 1]))
 
 
 class NeighbourRelevance(_Listed):
@@ -87,7 +87,7 @@ class NeighbourRelevance(_Listed):
 
     Args:
         neighbours: Rows of the k nearest items of each query, nearest first, int ``(q, k)``.
-        database: How many database items there are.
+        database: Number of database items.
 
     Raises:
         DataError: If a row is no database row, or named twice for a query.
@@ -108,7 +108,7 @@ class NeighbourRelevance(_Listed):
 
 def _nearness(known: int) -> Scale:
     """Grade the nearest with 1 and the others evenly less, so that the best order inside a tie is the true one."""
-    return Scale.of(np.concatenate([[0.0], 1.0 - np.arange(known) / known]))
+    return Scale.from_grades(np.concatenate([[0.0], 1.0 - np.arange(known) / known]))
 
 
 def _joined(positive: ArrayLike, junk: ArrayLike, database: int, query: int) -> tuple[Rows, Levels]:

@@ -1,4 +1,4 @@
-"""The one table of metrics: what each name measures, where it may be cut, and what it needs."""
+"""The table of metrics: what each name measures, where it may be cut, and which relevance it needs."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class Family:
     """A metric apart from where it is cut.
 
     Attributes:
-        at: Measures lists of k; None where only balls are measured.
-        within: Measures balls of a Hamming radius; None where only lists are.
-        whole: Whether the whole ranking is a list too, ``@all``; without a cut in the name if ``bare``.
-        bare: Whether the name has no cut at all.
+        at: Measures lists of k; None if only Hamming balls can be measured.
+        within: Measures balls of a Hamming radius; None if only lists can be measured.
+        whole: Whether the whole ranking can be measured, ``@all``.
+        uncut: Whether the name has no cut at all, such as ``mrr``.
         variants: Other definitions, named behind a slash.
-        needs: The relevance that it needs; None for any.
+        needs: The class of relevance that it needs; None for any.
     """
 
     at: Measure | None = None
     within: Measure | None = None
     whole: bool = False
-    bare: bool = False
+    uncut: bool = False
     variants: Mapping[str, Measure] = field(default_factory=dict)
     needs: type | None = None
 
@@ -48,9 +48,9 @@ FAMILIES = {
     "recall": Family(precision.recall_at, precision.recall_within),
     "f1": Family(within=precision.f1_within),
     "hit": Family(first.hit_at),
-    "mrr": Family(first.reciprocal_rank, bare=True),
-    "rprecision": Family(precision.r_precision, bare=True),
-    "map-revisited": Family(precision.trapezoid_precision, bare=True),
+    "mrr": Family(first.reciprocal_rank, uncut=True),
+    "rprecision": Family(precision.r_precision, uncut=True),
+    "map-revisited": Family(precision.trapezoid_precision, uncut=True),
     "ndcg": Family(gain.ndcg, whole=True),
     "acg": Family(gain.mean_grade),
     "wmap": Family(gain.weighted_precision, whole=True),

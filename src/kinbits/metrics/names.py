@@ -1,4 +1,4 @@
-"""The one parser of metric names."""
+"""Parse the names of metrics."""
 
 from __future__ import annotations
 
@@ -79,9 +79,9 @@ def _cut(text: str | None) -> dict[str, int]:
 def _check(metric: Metric, cut: str | None, family: Family) -> None:
     """Refuse a cut or variant that the family does not have."""
     name, stem = metric.name, metric.family
-    if family.bare and cut is not None:
+    if family.uncut and cut is not None:
         raise UsageError(f"metric '{name}' has no cut; write {stem}")
-    if not family.bare and cut is None:
+    if not family.uncut and cut is None:
         raise UsageError(f"metric '{name}' does not say where to cut; {_example(stem, family)}")
     if cut == "all" and not family.whole:
         raise UsageError(f"metric '{name}' is the same for every ranking; {_example(stem, family)}")

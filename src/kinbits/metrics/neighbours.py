@@ -1,4 +1,4 @@
-"""Recall of the true nearest neighbours. Two measures go by one name in the field; here each has its own."""
+"""Recall of the true nearest neighbours. The field calls two measures by one name; here each has its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kinbits.metrics.groups import Floats, Groups, ratio
 
 
 def neighbour_recall(groups: Groups, k: int) -> Floats:
-    """``ann-recall@k``: how many of the k true neighbours stand among the first k, over k."""
+    """``ann-recall@k``: share of the k true neighbours among the first k."""
     known = len(groups.scale.grades) - 1
     if k > known:
         raise UsageError(f"ann-recall@{k} needs {k} true neighbours of each query, but {known} are given")
@@ -17,7 +17,7 @@ def neighbour_recall(groups: Groups, k: int) -> Floats:
 
 
 def nearest_recall(groups: Groups, k: int) -> Floats:
-    """``1-recall@k``: whether the one true nearest neighbour stands among the first k."""
+    """``1-recall@k``: whether the true nearest neighbour is among the first k."""
     return _found(groups, 1, k)
 
 

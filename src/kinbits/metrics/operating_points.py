@@ -5,7 +5,7 @@ For a radius r, counted over all pairs (query, item) of some queries Q together:
     precision(r) = relevant pairs with d <= r / pairs with d <= r
     recall(r)    = relevant pairs with d <= r / relevant pairs
 
-A query that answers nothing right counts too: whatever it finds is wrong.
+Queries without a relevant item count too: all their pairs are wrong.
 """
 
 from __future__ import annotations
@@ -68,16 +68,16 @@ class OperatingPoint:
 
     Attributes:
         target: What was to be reached, e.g. ``"precision=0.95"``.
-        radius: Maximum Hamming distance of a hit; None where no radius reaches the target.
+        radius: Maximum Hamming distance of a hit; None if no radius reaches the target.
         chosen_on: Queries that the radius was chosen on.
-        chosen_value: The target's measure over them at the radius; where none reaches the target, the highest of all.
-        queries: Held-out queries, on which all below was measured.
+        chosen_value: The target's measure over them at the radius; if no radius reaches the target, the highest value.
+        queries: Held-out queries, on which everything below was measured.
         pairs: Pairs of these queries with items within the radius.
-        precision: Share of relevant ones among these pairs; None where there are no pairs.
-        recall: Share of all relevant pairs that lie within the radius; None where nothing is relevant.
+        precision: Share of relevant ones among these pairs; None if there are no pairs.
+        recall: Share of all relevant pairs within the radius; None if nothing is relevant.
         precision_interval: Its bootstrap interval over the held-out queries.
         recall_interval: The same of recall.
-        seed: Of the halves.
+        seed: Seed of the halves.
     """
 
     target: str
@@ -138,8 +138,8 @@ def operating_point(
         target: ``precision=P`` or ``recall=R``.
         level: Share of the draws inside an interval.
         samples: How often the held-out queries are drawn again.
-        seed: Of the halves and the draws.
-        threads: How many to use; as in `evaluate`.
+        seed: Seed of the halves and of the draws.
+        threads: Number of threads; as in `evaluate`.
 
     Raises:
         UsageError: If the target cannot be read, or a number is out of range.

@@ -37,9 +37,9 @@ def average_precision(groups: Groups, k: int | None, denominator: Denominator = 
 def grade_sum(groups: Groups, grades: Floats, k: int | None, of_hits: Floats | None = None) -> Floats:
     r"""Expected sum, over the relevant items of each group, of the mean grade of all items up to and with them.
 
-    The relevant item i stands at each t with probability 1/n; before it stand, of its own group, t - 1 of the other
-    items: 1/n \sum_t \sum_i [C + g_i + (t - 1)(S - g_i)/(n - 1)] / (N + t), where S sums the group's grades and C those
-    of all nearer groups. With grades 0 and 1 this is the sum of precisions.
+    The relevant item i has each place t of its group with probability 1/n, after t - 1 other items of the group:
+    1/n \sum_t \sum_i [C + g_i + (t - 1)(S - g_i)/(n - 1)] / (N + t), where S sums the group's grades and C those of all
+    nearer groups. With grades 0 and 1 this is the sum of precisions.
 
     Args:
         groups: The rankings.
@@ -85,7 +85,7 @@ def precision_at(groups: Groups, k: int) -> Floats:
 
 
 def recall_at(groups: Groups, k: int) -> Floats:
-    """Share of all relevant items that stand in a list of k."""
+    """Share of all relevant items in a list of k."""
     return ratio(hits_at(groups, k), groups.all_relevant, empty=np.nan)
 
 
@@ -101,7 +101,7 @@ def precision_within(groups: Groups, radius: int) -> Floats:
 
 
 def recall_within(groups: Groups, radius: int) -> Floats:
-    """Share of all relevant items that lie in a Hamming ball."""
+    """Share of all relevant items in a Hamming ball."""
     return ratio(groups.hits_until[:, _column(groups, radius)], groups.all_relevant, empty=np.nan)
 
 
@@ -112,7 +112,7 @@ def f1_within(groups: Groups, radius: int) -> Floats:
 
 
 def empty_ball(groups: Groups, radius: int) -> np.ndarray:
-    """Whether no item at all lies within the radius, bool ``(q,)``."""
+    """Whether no item at all is within the radius, bool ``(q,)``."""
     return np.asarray(groups.items_until[:, _column(groups, radius)] == 0)
 
 

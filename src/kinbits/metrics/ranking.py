@@ -1,4 +1,4 @@
-"""Evaluation of rankings, of codes by Hamming distance or of anything by its scores."""
+"""Evaluate rankings by Hamming distance, or by scores."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def evaluate(
         seed: For ``ties="random"``.
         legacy: Compute ``map`` as published code does, to compare with a paper's table: a name of
             `legacy_definitions`. That code's own order of ties then holds, and ``ties`` may not be given.
-        threads: How many to use; as many as `kinbits.hamming.threads` says if not given.
+        threads: Number of threads; None for `kinbits.hamming.threads`.
         cells: Numbers held at one time: bounds the memory, and changes no result.
 
     Returns:
@@ -106,7 +106,7 @@ def evaluate_scores(
 
 @dataclass(frozen=True)
 class Block:
-    """Some of the queries and how their lists are ranked.
+    """Some of the queries, and their rankings.
 
     Attributes:
         rows: Which queries.
@@ -165,12 +165,12 @@ def code_blocks(
             levels = relevance.levels(rows.start, rows.stop)
             near = hamming.distances(queries[rows], database)
             ranked = [_strict(near[i], levels[i], ties, (seed, rows.start + i)) for i in range(len(near))]
-            groups = Groups.ranked(np.stack(ranked), scale)
-            yield Block(rows, groups, lambda rows=rows: Groups.tied(count(rows.start, rows.stop), scale))  # type: ignore[misc]
+            groups = Groups.from_rankings(np.stack(ranked), scale)
+            yield Block(rows, groups, lambda rows=rows: Groups.from_counts(count(rows.start, rows.stop), scale))  # type: ignore[misc]
         else:
             counts = count(rows.start, rows.stop)
-            tied = Groups.tied(counts, scale)
-            groups = tied if ties == "expected" else Groups.refined(counts, scale, best=ties == "best")
+            tied = Groups.from_counts(counts, scale)
+            groups = tied if ties == "expected" else Groups.from_ordered_counts(counts, scale, best=ties == "best")
             yield Block(rows, groups, lambda tied=tied: tied)  # type: ignore[misc]
 
 
@@ -250,10 +250,12 @@ def _score_groups(
 ) -> Groups:
     steps = -np.rint(scores.astype(np.float64) / _SCORE_STEP)
     if ties in ("stable", "random"):
-        return Groups.ranked(_strict(steps, levels, ties, seed)[None], scale)
+        return Groups.from_rankings(_strict(steps, levels, ties, seed)[None], scale)
     order = np.argsort(steps)
     counts = _counts(steps[order], levels[order], len(scale.grades))[None]
-    return Groups.tied(counts, scale) if ties == "expected" else Groups.refined(counts, scale, best=ties == "best")
+    if ties == "expected":
+        return Groups.from_counts(counts, scale)
+    return Groups.from_ordered_counts(counts, scale, best=ties == "best")
 
 
 def _counts(steps: Floats, levels: Levels, count: int) -> Counts:

@@ -1,4 +1,4 @@
-"""Which database items answer which query, and how well, without an array of all pairs where that can be had."""
+"""Relevance of database items to queries, without an array of all pairs where possible."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Relevance(Protocol):
     """Relevance of ``database`` items to ``queries`` queries.
 
     Attributes:
-        queries: How many queries there are.
-        database: How many database items there are.
+        queries: Number of queries.
+        database: Number of database items.
     """
 
     queries: int
@@ -40,9 +40,9 @@ class GradedRelevance(ABC):
     """Relevance in levels, of which each has a grade.
 
     Attributes:
-        queries: How many queries there are.
-        database: How many database items there are.
-        scale: What the levels mean.
+        queries: Number of queries.
+        database: Number of database items.
+        scale: Grades of the levels.
     """
 
     queries: int
@@ -74,8 +74,8 @@ class GroupedRelevance(GradedRelevance):
 
     Args:
         sets: The set of each item, int ``(n,)``, 0 to S - 1.
-        queries: How many queries there are.
-        scale: What the levels mean.
+        queries: Number of queries.
+        scale: Grades of the levels.
     """
 
     def __init__(self, sets: NDArray[np.integer], queries: int, scale: Scale) -> None:
@@ -109,7 +109,7 @@ class GroupedRelevance(GradedRelevance):
 
 
 class LabelRelevance(GroupedRelevance):
-    """Relevant means: of the same class, or sharing at least one label; the grade is the number of shared labels.
+    """Relevant are items of the same class, or with a shared label; the grade is the number of shared labels.
 
     Args:
         query_labels: int ``(q,)`` class numbers, -1 for unlabelled; or 0/1 multi-hot ``(q, C)``.
@@ -136,7 +136,7 @@ class LabelRelevance(GroupedRelevance):
             self._kinds, sets = _unique_rows(database)
             most = min(int(query.sum(axis=1).max(initial=0)), int(self._kinds.sum(axis=1).max(initial=0)))
         self.multi = query.ndim == 2
-        super().__init__(sets, len(query), Scale.of(np.arange(max(1, most) + 1)))
+        super().__init__(sets, len(query), Scale.from_grades(np.arange(max(1, most) + 1)))
 
     def table(self, start: int, stop: int) -> Levels:
         """Return how many labels each kind of item shares with queries ``start`` to ``stop``."""
@@ -148,7 +148,7 @@ class LabelRelevance(GroupedRelevance):
 
 
 class MatrixRelevance(GradedRelevance):
-    """Relevance given as it is.
+    """Relevance as an array of all pairs.
 
     Args:
         matrix: bool ``(q, n)``.
@@ -162,7 +162,7 @@ class MatrixRelevance(GradedRelevance):
         if self._matrix.dtype != np.bool_ or self._matrix.ndim != 2:
             raise DataError(f"relevance is {self._matrix.dtype} {self._matrix.shape}; give bool (q, n)")
         self.queries, self.database = self._matrix.shape
-        self.scale = Scale.of([0, 1])
+        self.scale = Scale.from_grades([0, 1])
 
     @property
     def cells(self) -> int:
@@ -192,7 +192,7 @@ class _Given(MatrixRelevance):
 
     def __init__(self, given: Relevance) -> None:
         self.queries, self.database, self.block = given.queries, given.database, given.block  # type: ignore[method-assign]
-        self.scale = Scale.of([0, 1])
+        self.scale = Scale.from_grades([0, 1])
 
 
 def graded(relevance: Relevance) -> GradedRelevance:

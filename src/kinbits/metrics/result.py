@@ -1,4 +1,4 @@
-"""What an evaluation returns: means over queries, and how sure they are."""
+"""The result of an evaluation: means over queries, and their intervals."""
 
 from __future__ import annotations
 
@@ -62,16 +62,16 @@ class RankingResult(Mapping[str, float]):
         return values[~np.isnan(values)]
 
     def interval(self, name: str, *, level: float = 0.95, samples: int = 10_000, seed: int = 0) -> tuple[float, float]:
-        """Say between which values a metric would lie for other queries of the same kind.
+        """Return the confidence interval of a metric, for other queries of the same kind.
 
         The percentile bootstrap over queries (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter
-        13; for retrieval: Sakai, SIGIR 2006). It knows nothing of other seeds or training sets.
+        13; for retrieval: Sakai, SIGIR 2006). It does not cover other seeds or training sets.
 
         Args:
             name: A metric of this result.
             level: Share of resampled means inside the interval, between 0 and 1.
             samples: How often the queries are drawn again, with replacement.
-            seed: Of the draws.
+            seed: Seed of the draws.
 
         Raises:
             UsageError: If the metric was not measured, or a number is out of range.
@@ -81,13 +81,13 @@ class RankingResult(Mapping[str, float]):
 
 
 def check_bootstrap(level: float, samples: int) -> None:
-    """Refuse what no bootstrap can be made with."""
+    """Refuse a level or a number of draws that no bootstrap can use."""
     if not 0 < level < 1 or samples < 1:
         raise UsageError(f"level={level}, samples={samples}: give a level between 0 and 1, and 1 sample or more")
 
 
 def percentiles(drawn: Floats, level: float) -> tuple[float, float]:
-    """Return the ends of the interval in the middle that holds a share of what was drawn; NaN does not count."""
+    """Return the central interval that holds a share of the draws; NaN does not count."""
     low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 

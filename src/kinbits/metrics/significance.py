@@ -1,4 +1,4 @@
-"""Whether one ranking is better than another on the same queries, or only luckier."""
+"""Test whether one ranking is better than another on the same queries."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class PairedTest:
         difference: Mean of the first result minus that of the second.
         low: Lower end of the bootstrap interval of the difference.
         high: Upper end.
-        p_value: How often a difference at least as large, either way, comes about if the two are exchangeable.
-        queries: How many queries count in both.
+        p_value: Probability of a difference at least as large, in either direction, if the two are exchangeable.
+        queries: Number of queries that count in both.
     """
 
     metric: str
@@ -55,9 +55,9 @@ def compare(
         a: One result.
         b: Another of the same queries in the same order.
         metric: A metric of both.
-        level: Of the interval.
+        level: Level of the interval.
         samples: Tosses, and bootstrap draws.
-        seed: Of both.
+        seed: Seed of both.
 
     Raises:
         UsageError: If the metric was not measured in both, or a number is out of range.

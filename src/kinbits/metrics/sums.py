@@ -16,7 +16,7 @@ def harmonic(start: Counts, stop: Counts) -> Floats:
     """Return 1/(start+1) + ... + 1/stop, for 0 <= start <= stop.
 
     H(n) = ln n + γ + 1/2n - 1/12n² + 1/120n⁴ - 1/252n⁶ + ...: the difference of two is taken term by term, so that
-    it is exact even where it is small beside H itself.
+    it is exact even if it is much smaller than H.
     """
     sums = np.zeros(np.broadcast_shapes(start.shape, stop.shape))
     some = stop > start  # most groups of a long code are empty

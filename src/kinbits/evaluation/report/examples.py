@@ -1,4 +1,4 @@
-"""What the numbers look like: classes that are taken for others, the best and worst queries with their neighbours."""
+"""Examples behind the numbers: the best and worst queries with their neighbours, and confused classes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kinbits.metrics import Relevance
 NEIGHBOURS = 10
 SHOWN = 5  # queries, of the best and of the worst
 SIDE = 96  # pixels of a picture
-WORDS = 60  # characters of a text
+TEXT_LENGTH = 60  # characters of a text
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class Neighbour:
         picture: A data URI; empty where the data are no images.
         label: Its classes.
         distance: In bits.
-        right: Whether it is relevant.
+        relevant: Whether it is relevant to the query.
     """
 
     picture: str
     label: str
     distance: int
-    right: bool
+    relevant: bool
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Example:
     """A query and its nearest items.
 
     Attributes:
-        name: Its id.
+        name: Id of the query.
         picture: A data URI; empty where the data are no images.
         label: Its classes.
         score: Its average precision.
@@ -60,7 +60,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Which classes stand among the first hits of which.
+    """The classes among the first hits of the queries of each class.
 
     Attributes:
         names: Class names, C of them.
@@ -115,7 +115,7 @@ def examples(
         database: What was searched in.
         codes: Of both.
         scores: Average precision of each query, NaN where nothing is relevant.
-        relevance: Says which neighbours are right.
+        relevance: Which items are relevant to which query.
     """
     order = np.argsort(-scores, kind="stable")[: int((~np.isnan(scores)).sum())]
     shown = min(SHOWN, max(1, len(np.unique(codes[0][order], axis=0)) // 2))
@@ -126,14 +126,16 @@ def examples(
     pictures = _Pictures(database)
 
     def made(place: int, query: int) -> Example:
-        right = relevance.block(query, query + 1)[0]
+        relevant = relevance.block(query, query + 1)[0]
         hits = zip(rows[place].tolist(), near[place].tolist(), strict=True)
-        found = tuple(Neighbour(pictures[row], _label(database, row), apart, bool(right[row])) for row, apart in hits)
+        found = tuple(
+            Neighbour(pictures[row], _label(database, row), apart, bool(relevant[row])) for row, apart in hits
+        )
         picture = _Pictures(queries)[query]
         return Example(str(queries.ids[query]), picture, _label(queries, query), float(scores[query]), found)
 
-    told = [made(place, int(query)) for place, query in enumerate([*best, *worst])]
-    return told[: len(best)], told[len(best) :]
+    shown_queries = [made(place, int(query)) for place, query in enumerate([*best, *worst])]
+    return shown_queries[: len(best)], shown_queries[len(best) :]
 
 
 def _one_per_code(codes: hamming.Codes, order: NDArray[np.int64], most: int) -> NDArray[np.int64]:
@@ -169,7 +171,7 @@ def data_uri(image: Any) -> str:
 
 def _label(dataset: Dataset, row: int) -> str:
     if dataset.labels is None:
-        return "" if dataset.texts is None else shortened(dataset.texts[row], WORDS)
+        return "" if dataset.texts is None else shortened(dataset.texts[row], TEXT_LENGTH)
     names = dataset.label_space.names if dataset.label_space is not None else None
     label = dataset.labels[row]
     numbers: Iterable[int] = np.flatnonzero(label).tolist() if np.ndim(label) else [int(label)] if label >= 0 else []

@@ -1,4 +1,4 @@
-"""What the bits of a set of codes do: how often each is set, and how they go together."""
+"""Shares and correlations of the bits of a set of codes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Bits:
     products: Floats
 
     @classmethod
-    def of(cls, codes: Codes, bits: int) -> Bits:
+    def from_codes(cls, codes: Codes, bits: int) -> Bits:
         """Count the bits of codes ``(n, w)``."""
         ones, products = np.zeros(bits), np.zeros((bits, bits))
         for start in range(0, len(codes), _CHUNK):

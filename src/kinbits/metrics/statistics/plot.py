@@ -1,4 +1,4 @@
-"""Statistics of codes as a picture. Needs matplotlib, which nothing else here does."""
+"""Statistics of codes as a picture; needs matplotlib."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statistics of codes: what a number like mAP does not tell about them."""
+"""Compute statistics of a set of codes, which a number like mAP does not show."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def code_statistics(
         logits: float ``(n, bits)``, from which the codes were made.
         queries: Codes uint8 ``(q, w)`` for tie sizes and empty balls; if not given, 1,000 of the codes, each without
             itself.
-        seed: For what is drawn.
+        seed: Seed of all draws.
         exact_items: Largest number of codes of which all pairs are looked at.
         drawn_pairs: Number of pairs that are drawn of more codes.
 
@@ -67,7 +67,7 @@ def code_statistics(
         raise DataError(f"some codes have bits set behind the first {bits}; give the length they were packed with")
     sample = pairs.PairSample(exact_items, drawn_pairs, seed)
     counts = pairs.count_pairs(packed, known, sample)
-    found = Bits.of(packed, bits)
+    found = Bits.from_codes(packed, bits)
     return CodeStatistics(
         bits=bits,
         items=len(packed),

@@ -31,7 +31,7 @@ class CodeStatistics:
             independent fair bits would spread distances as widely (Daugman, How iris recognition works, 2004, his
             "degrees of freedom").
         mean_distance: Mean distance of two codes.
-        sampled: Whether distances of pairs come from drawn pairs rather than all.
+        sampled: Whether distances are those of randomly drawn pairs instead of all pairs.
         tie_size: Items at the distance of a random item from a query, itself counted: the mean size of its tie.
         distances_used: Mean number of different distances from a query.
         empty_balls: Share of queries with nothing within radius 2.
