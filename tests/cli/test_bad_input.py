@@ -286,7 +286,7 @@ def test_an_interrupted_replacement_goes_on(run, monkeypatch, model, vectors):
 
 
 def test_no_epochs_are_refused_for_a_method_that_learns_by_epochs(refused, run, vectors):
-    assert "epochs is 0; it must be positive" in refused("fit", vectors, "-o", "m", "--epochs", "0", code=2)
+    assert "epochs is 0; it must be at least 1" in refused("fit", vectors, "-o", "m", "--epochs", "0", code=2)
     assert run("fit", vectors, "-o", "m", "--epochs", "0", "--method", "itq", "--bits", "8").code == 0
 
 

@@ -94,7 +94,7 @@ bits: 32
 epochs: 1
 lr: 1e-3
 batch-size: 20
-param:
+params:
   margin: 0.1
   scale: 5
 """

@@ -48,7 +48,7 @@ def test_fit_without_labels_takes_a_method_without_labels(run, photos):
     assert ended.code == 0, ended.err
     told = json.loads(ended.out)
     assert (told["method"], told["classes"], told["rows"]) == ("itq", None, 7)
-    assert "no labels are used, so the method is itq" in ended.err
+    assert "there are no labels, so the method is itq" in ended.err
     assert guesses(ended) == []
     assert "names of folders" not in ended.err
     ended = run("fit", photos, "-o", "n", "--no-labels", "--method", "orthohash", *SMALL)
@@ -56,7 +56,7 @@ def test_fit_without_labels_takes_a_method_without_labels(run, photos):
     np.save("vectors.npy", np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32))
     ended = run("fit", "vectors.npy", "-o", "v", "--json", "--bits", "8")
     assert (ended.code, json.loads(ended.out)["method"]) == (0, "itq")
-    assert "the data have no labels, so the method is itq" in ended.err
+    assert "there are no labels, so the method is itq" in ended.err
     Path("e.yaml").write_text("no-labels: true\nbackbone: convnet-small\nfinetune: false\nbits: 8\n")
     assert "so the method is itq" in run("fit", photos, "-o", "k", "--config", "e.yaml").err
 

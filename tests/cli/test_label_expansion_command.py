@@ -19,7 +19,7 @@ def test_fit_tells_how_many_labels_were_given_and_guessed(run, vectors):
 def test_flags_win_over_the_file_for_the_expansion_too(run, vectors):
     Path("e.yaml").write_text(
         "data: vectors.npz\nbits: 16\nepochs: 1\nlabels-fraction: 0.5\nlabel-expansion: prl\n"
-        "expansion-param:\n  rounds: 2\n  steps: 20\n  stop: 0\n"
+        "expansion-params:\n  rounds: 2\n  steps: 20\n  stop: 0\n"
     )
     ended = run(
         "fit", "-o", "m", "--config", "e.yaml", "--labels-fraction", "0.2", "--expansion-param", "rounds=1", "--json"
@@ -32,7 +32,7 @@ def test_flags_win_over_the_file_for_the_expansion_too(run, vectors):
 
 
 def test_wrong_settings_of_an_expansion_are_named(run, vectors):
-    assert "goes with --label-expansion" in run("fit", vectors.name, "-o", "m", *QUICK).error
+    assert "give a --label-expansion for the --expansion-param" in run("fit", vectors.name, "-o", "m", *QUICK).error
     expansion = ("--labels-fraction", "0.2", "--label-expansion")
     assert "did you mean prl" in run("fit", vectors.name, "-o", "m", *expansion, "plr").error
     wrong = (*expansion, "prl", "--expansion-param")

@@ -189,7 +189,7 @@ def test_a_pretrained_backbone_can_be_trained_on_the_enlarged_labels():
         ({"labels_fraction": 1.5}, "above 0 and up to 1"),
         ({"label_expansion": "plr"}, "did you mean prl"),
         ({"label_expansion": "prl", "labels_fraction": 0.1, "expansion_params": {"round": 2}}, "did you mean rounds"),
-        ({"expansion_params": {"rounds": 2}}, "need a label_expansion"),
+        ({"expansion_params": {"rounds": 2}}, "give a label_expansion for the expansion_params: "),
         ({"method": "itq", "labels_fraction": 0.1}, "'itq' learns from no labels here; leave labels_fraction out"),
         ({"method": "itq", "label_expansion": "prl"}, "leave label_expansion out"),
     ],

@@ -30,7 +30,7 @@ def test_every_option_has_one_name_and_a_help_that_says_what_no_value_means():
     assert set(names) == set(FitOptions.__annotations__)
     for option in options:
         assert option.help.endswith("."), option.name
-        assert ("Default: " in option.help) == (option.default in (None, {}) or option.name == "cache"), option.name
+        assert ("Default: " in option.help) == (option.default in (None, {})), option.name
 
 
 def test_options_by_name_go_into_the_part_that_holds_them():

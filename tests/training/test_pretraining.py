@@ -2,7 +2,6 @@
 
 import json
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from torch import nn
 import kinbits
 from kinbits import DataError, UsageError
 from kinbits.bench import Experiment
-from kinbits.cli.settings import from_file
 from kinbits.data import LabelSpace
 from kinbits.errors import ArtefactError
 from kinbits.fitting import FitSettings, Job
@@ -273,7 +271,7 @@ def test_vectors_are_refused_since_they_have_no_views():
         kinbits.fit(vectors, method="hashnet", pretrain="barlow-twins", progress=False)
 
 
-def test_experiments_and_option_files_take_it_where_they_take_epochs(tmp_path):
+def test_experiments_take_it_where_they_take_epochs():
     settings = {"epochs": 2, "pretrain": "barlow-twins", "pretrain_epochs": 3}
     plan = {"protocols": "cifar10-1k-5k-54k", "methods": [{"method": "hashnet", "training": settings}]}
     (trial,) = Experiment.from_dict({**plan, "baselines": False}).trials()
@@ -281,9 +279,6 @@ def test_experiments_and_option_files_take_it_where_they_take_epochs(tmp_path):
     plan["methods"][0]["training"] = {"pretrain": "barlow"}
     with pytest.raises(UsageError, match="barlow-twins"):
         Experiment.from_dict(plan)
-    file = Path(tmp_path / "options.yaml")
-    file.write_text("pretrain: barlow-twins\npretrain-epochs: 3\n")
-    assert from_file(file).options() == {"pretrain": "barlow-twins", "pretrain_epochs": 3}
 
 
 def test_pretraining_learns_from_images_whose_labels_are_hidden():

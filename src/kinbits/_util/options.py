@@ -92,7 +92,7 @@ def check_options(settings: Any) -> None:
     """Refuse values of another type than the one declared, and numbers out of their range.
 
     Raises:
-        UsageError: It names the first of them.
+        UsageError: If it names the first of them.
     """
     for one in fields(settings):
         value, (kind, marks) = getattr(settings, one.name), _unwrapped(one)
@@ -109,7 +109,7 @@ def with_options(settings: Settings, given: Mapping[str, Any], what: str = "opti
     """Return settings with other values, given by the names of the options, in whatever part they are.
 
     Raises:
-        UsageError: A name is unknown; the error offers the nearest.
+        UsageError: If a name is unknown; the error offers the nearest.
     """
     known = [option.name for option in options_of(type(settings))]
     for name in given:
@@ -129,7 +129,7 @@ def read_options(settings: type, given: Mapping[str, Any], what: str, but: Colle
         but: Options that cannot be given here.
 
     Raises:
-        UsageError: A name is unknown, or a value cannot be used.
+        UsageError: If a name is unknown, or a value cannot be used.
     """
     kinds = {option.name: option.type for option in options_of(settings) if option.name not in but}
     for name in given:
@@ -162,4 +162,7 @@ def _unwrapped(one: "Field[Any]") -> tuple[Any, tuple[Any, ...]]:
 
 
 def _default(one: "Field[Any]") -> Any:
-    return one.default_factory() if one.default_factory is not MISSING else one.default
+    """Return a default value; one that a function makes counts as None, unless it is an empty mapping."""
+    if one.default_factory is not MISSING:
+        return {} if one.default_factory is dict else None
+    return one.default

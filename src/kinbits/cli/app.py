@@ -64,6 +64,7 @@ _OUR_WORDS = {
     "pass upsert=True": "give --upsert",
     "open the index with wait= to do so": "give --wait 30s",
     "(labels=False)": "(--no-labels)",
+    "(replace=True)": "(--force)",
 }
 """Remedies of the library, and how a person on the command line follows them."""
 _HELP = {"help_option_names": ["-h", "--help"]}

@@ -28,29 +28,39 @@ _OPTIONS = {
     "id_column=": "--id-column",
     "labels=False": "--no-labels",
 }
+_PANEL = "Data"
+COLUMNS = {"image_column": str, "label_column": str, "text_column": str, "id_column": str, "no_labels": bool}
 _OTHERWISE = "options name columns"
 _OTHERWISE_LABELS = "--no-labels takes none as labels"
 
 DATA_HELP = "Folder, table, .npy, 'hf:NAME', or a protocol's name."
 LabelColumn = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Column of labels in a table; guessed if not given.", show_default=False),
+    typer.Option(
+        metavar="NAME", help="Column of labels. Default: guessed.", rich_help_panel=_PANEL, show_default=False
+    ),
 ]
 TextColumn = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Column of texts in a table; guessed if not given.", show_default=False),
+    typer.Option(metavar="NAME", help="Column of texts. Default: guessed.", rich_help_panel=_PANEL, show_default=False),
 ]
 IdColumn = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Column of unique names in a table; guessed if not given.", show_default=False),
+    typer.Option(
+        metavar="NAME", help="Column of unique names. Default: guessed.", rich_help_panel=_PANEL, show_default=False
+    ),
 ]
 NoLabels = Annotated[
-    bool, typer.Option("--no-labels", help="Take folder names and columns as metadata, none of them as labels.")
+    bool,
+    typer.Option("--no-labels", help="Take folder names and columns as metadata only.", rich_help_panel=_PANEL),
 ]
 ImageColumn = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="Column of images or their paths in a table; guessed if not given.", show_default=False
+        metavar="NAME",
+        help="Column of images or paths. Default: guessed.",
+        rich_help_panel=_PANEL,
+        show_default=False,
     ),
 ]
 ModalityOption = Annotated[

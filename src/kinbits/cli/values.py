@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kinbits.labelling import Expansion
     from kinbits.methods import Method
 
-_TRUTH = {
+_BOOLEANS = {
     "true": True,
     "yes": True,
     "on": True,
@@ -38,7 +38,7 @@ def parse(text: str, hint: Any, name: str) -> Any:
         UsageError: The text is no such value.
     """
     text = text.strip()
-    kinds = _kinds(hint)
+    kinds = kinds_of(hint)
     if type(None) in kinds and text.lower() in ("none", "null"):
         return None
     for kind in kinds:
@@ -46,10 +46,11 @@ def parse(text: str, hint: Any, name: str) -> Any:
             return _as(text, kind)
         except ValueError:
             continue
-    raise UsageError(f"{name} is '{text}'; give {' or '.join(_told(kind) for kind in kinds)}")
+    raise UsageError(f"{name} is '{text}'; give {' or '.join(_shown(kind) for kind in kinds)}")
 
 
-def _kinds(hint: Any) -> tuple[Any, ...]:
+def kinds_of(hint: Any) -> tuple[Any, ...]:
+    """Return the types of a union, or the one type."""
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
@@ -60,9 +61,9 @@ def _as(text: str, kind: Any) -> Any:
             raise ValueError(text)
         return found[0]
     if kind is bool:
-        if text.lower() not in _TRUTH:
+        if text.lower() not in _BOOLEANS:
             raise ValueError(text)
-        return _TRUTH[text.lower()]
+        return _BOOLEANS[text.lower()]
     if kind in (int, float):
         return whole_number(text) if kind is int else number(text)
     if kind in (str, Path):
@@ -70,7 +71,7 @@ def _as(text: str, kind: Any) -> Any:
     raise ValueError(text)
 
 
-def _told(kind: Any) -> str:
+def _shown(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return f"one of {', '.join(map(str, get_args(kind)))}"
     names = {int: "a whole number", float: "a number", bool: "true or false", type(None): "none"}
@@ -93,7 +94,7 @@ def parameters_of(method: type[Method] | type[Expansion], given: Mapping[str, st
     return {name: parse(text, hints.get(name, str), f"parameter {name}") for name, text in given.items()}
 
 
-def pairs(texts: Sequence[str], option: str = "--param") -> dict[str, str]:
+def named_values(texts: Sequence[str], option: str = "--param") -> dict[str, str]:
     """Split ``name=value`` arguments.
 
     Raises:

@@ -1,5 +1,5 @@
 from .backbones import image_backbone
-from .job import Job
+from .job import Job, choose_method
 from .run import fit
 from .settings import FeatureSettings, FitSettings, SupervisionSettings
 
@@ -8,6 +8,7 @@ __all__ = [
     "FitSettings",
     "Job",
     "SupervisionSettings",
+    "choose_method",
     "fit",
     "image_backbone",
 ]

@@ -23,8 +23,11 @@ from kinbits.training import TrainingSet, check_pretraining
 WITH_LABELS, WITHOUT_LABELS = "orthohash", "itq"
 
 
-def with_method(settings: FitSettings, dataset: Dataset) -> FitSettings:
-    """Return settings that name a method; where none is named, one that the data can teach."""
+def choose_method(settings: FitSettings, dataset: Dataset) -> FitSettings:
+    """Return settings that name a method: the one they name, or else one that the data can teach.
+
+    Without labels and pairs, a warning names the method.
+    """
     if settings.method is not None:
         return settings
     if dataset.labels is not None or settings.supervision.pairs is not None:

@@ -10,7 +10,7 @@ import torch
 from kinbits import hamming
 from kinbits.data import as_dataset
 from kinbits.encoding import FORMAT, code_rows
-from kinbits.fitting.job import Job, with_method
+from kinbits.fitting.job import Job, choose_method
 from kinbits.fitting.settings import FitSettings
 from kinbits.methods import Method
 from kinbits.model import HashModel, Tower
@@ -46,7 +46,7 @@ def fit(data: Any, settings: FitSettings | None = None, **options: Unpack[FitOpt
     """
     settings = (settings or FitSettings()).with_options(**options)
     dataset, started = as_dataset(data), time.perf_counter()
-    job = Job.from_dataset(dataset, with_method(settings, dataset))
+    job = Job.from_dataset(dataset, choose_method(settings, dataset))
     method, training = job.build_method(), settings.training
     pretraining = None if training.pretrain is None else pretrain(method, job.pretraining_set, training)
     history = train(method, job.train, training, job.validation_set)

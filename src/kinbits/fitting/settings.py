@@ -24,11 +24,11 @@ class FeatureSettings:
     """Where features come from.
 
     Attributes:
-        backbone: Image backbone, one of `kinbits backbones`. Default: by the data.
-        text_backbone: Text backbone of methods that read text. Default: minilm.
-        image_size: Side of the input in pixels. Default: by the data.
-        finetune: Train the backbone too. Default: only without pretrained weights.
-        views: Random views kept of each image, where a frozen backbone meets a method that learns from views.
+        backbone: Image backbone. Default: by the data.
+        text_backbone: Text backbone. Default: minilm.
+        image_size: Pixels per side. Default: by the data.
+        finetune: Train the backbone too. Default: only if it is not pretrained.
+        views: Random views kept of each image.
         cache: Where features are kept between runs; None keeps nothing. Default: the folder for caches.
     """
 
@@ -48,13 +48,12 @@ class SupervisionSettings:
     """What is learned from: labels, labels guessed from a few, or pairs.
 
     Attributes:
-        labels_fraction: Share of the labels to learn from; the others are hidden. Default: all.
-        label_expansion: How labels of unlabelled images are guessed first: prl or pseudo. Default: not at all.
+        labels_fraction: Share of the labels to learn from. Default: all.
+        label_expansion: How missing labels are guessed: prl or pseudo. Default: not at all.
         expansion_params: Parameters of the label expansion. Default: its own.
-        pairs: Pairs of similar images: a table, or a folder of COLMAP models; in Python also `kinbits.data.Pairs`.
-            Default: from labels.
+        pairs: Table, or COLMAP folder, of similar pairs. Default: from labels.
         min_shared: Minimum number of 3D points that a similar pair shares. Default: 20.
-        min_overlap: Minimum share of these among the points of one image. Default: 0.1.
+        min_overlap: Minimum share of these points in one image. Default: 0.1.
     """
 
     labels_fraction: Annotated[float | None, Range(0, 1, without_least=True)] = None
@@ -73,7 +72,7 @@ class SupervisionSettings:
         elif self.expansion_params:
             from kinbits.labelling import list_expansions
 
-            raise UsageError(f"expansion_params need a label_expansion: {' or '.join(list_expansions())}")
+            raise UsageError(f"give a label_expansion for the expansion_params: {' or '.join(list_expansions())}")
         for name in self.limits:
             if self.pairs is None:
                 raise UsageError(f"{name} is a limit for pairs of a reconstruction, and no pairs are given")
@@ -95,7 +94,7 @@ class FitSettings:
     """All that `fit` can be told.
 
     Attributes:
-        method: Method, one of `kinbits methods`, or a .py file. Default: orthohash, or itq without labels.
+        method: One of `kinbits methods`, or a .py file. Default: orthohash, or itq without labels.
         bits: Code length.
         params: Parameters of the method. Default: the paper's.
         features: Where features come from.

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from kinbits._util import CONFIG, check_parent, folder_aside, full_path, open_regular, read_regular, write_text
-from kinbits.errors import ArtefactError, platform_error
+from kinbits.errors import ArtefactError, UsageError, platform_error
 from kinbits.model.card import with_metrics
 from kinbits.model.description import read_config, read_object, unreadable
 from kinbits.model.operating_points import with_measured
@@ -87,15 +87,25 @@ def _fill(
         parquet.write_table(codes, aside / CODES)
 
 
-def check_target(folder: Path) -> None:
+def check_target(folder: Path, *, replace: bool = True) -> None:
     """Refuse a target that cannot or should not be written, before any work is done for it.
 
+    Args:
+        folder: Where a model is to be written.
+        replace: Whether it may replace a model that is there.
+
     Raises:
+        UsageError: If a model is there, and may not be replaced.
         ArtefactError: Something that is no model is there.
         PlatformError: The parent folder cannot be written.
     """
     if folder.exists() and not (folder / CONFIG).exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ArtefactError(f"{folder} exists and is no kinbits model; choose another output folder")
+    if (folder / CONFIG).exists() and not replace:
+        raise UsageError(
+            f"there is a model at {folder} already; choose another folder, or replace it (replace=True) and make its "
+            f"indexes again"
+        )
     check_parent(folder, "output folder")
 
 

@@ -18,25 +18,24 @@ class TrainingSettings:
     """One run's settings.
 
     Attributes:
-        epochs: Passes over the training set. Default: the method's.
-        batch_size: Images per step, over all devices. Default: the method's.
+        epochs: Epochs. Default: the method's.
+        batch_size: Images per step. Default: the method's.
         lr: Learning rate. Default: the method's.
         backbone_lr: Learning rate of a trained backbone. Default: the method's.
-        weight_decay: Weight decay of the optimizer. Default: the method's.
+        weight_decay: Weight decay. Default: the method's.
         optimizer: Optimizer. Default: the method's.
-        schedule: How the learning rate falls. Default: the method's.
-        clip: Maximum norm of the gradients. Default: the method's.
+        schedule: Schedule of the learning rate. Default: the method's.
+        clip: Maximum gradient norm. Default: the method's.
         seed: Seed of all random choices.
-        validation: Share of the images held out to choose the best epoch.
+        validation: Share of images held out to choose the best epoch.
         patience: Epochs without a better score before training stops. Default: no limit.
-        pretrain: Method that first trains the backbone, or the head on a frozen one, without labels, such as
-            barlow-twins. Default: none.
-        pretrain_epochs: Epochs of pretraining. Default: those of its method.
-        augmentation: Random changes to the images of a trained backbone: weak (shift and flip) or crops (no flip).
-        view_augmentation: Random changes that make views: two_view, or crops (no flip, no change of colour).
-        precision: Arithmetic of the forward pass.
+        pretrain: Method to pretrain with, without labels: barlow-twins. Default: none.
+        pretrain_epochs: Epochs of pretraining. Default: its own.
+        augmentation: Changes to images of a trained backbone: weak or crops.
+        view_augmentation: Changes that make views: two_view or crops.
+        precision: Arithmetic.
         devices: Number of GPUs or processes.
-        accelerator: Hardware to train on: auto, cpu or cuda.
+        accelerator: Hardware: auto, cpu or cuda.
         checkpoints: Folder that keeps the last finished epoch. Default: none.
         resume: Continue from the last finished epoch in ``checkpoints``. Only devices and accelerator may differ.
         progress: Show progress on standard error.
@@ -51,7 +50,7 @@ class TrainingSettings:
     schedule: Literal["constant", "step", "cosine"] | None = None
     clip: Annotated[float | None, _POSITIVE] = None
     seed: Annotated[int, Range(0)] = 0
-    validation: Annotated[float, Range(0, 0.5)] = 0.0
+    validation: Annotated[float, Range(0, 0.5)] = 0
     patience: Annotated[int | None, Range(1)] = None
     pretrain: str | None = None
     pretrain_epochs: Annotated[int | None, Range(1)] = None

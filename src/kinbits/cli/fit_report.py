@@ -1,0 +1,106 @@
+"""What `kinbits fit` prints about the model that it made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kinbits.cli.output import facts, seconds_text, shell, skipped_json, skipped_text
+
+if TYPE_CHECKING:
+    from kinbits.cli.source import Source
+    from kinbits.data import Dataset, Skipped
+    from kinbits.model import HashModel
+
+
+def show(model: HashModel, output: Path, dataset: Dataset, source: Source) -> None:
+    """Print what was trained on what, and the command that comes next."""
+    from kinbits.model import CODES
+
+    made = model.training
+    loss = f", loss {made['history'][-1]['loss']:.4f}" if made["history"] else ""
+    facts(
+        {
+            "model": output,
+            "codes": f"{model.bits} bits, {model.method['name']} on {_backbones(model)}",
+            "trained on": f"{made['rows']:,} {_unit(dataset)}{_classes(dataset)}",
+            "pre-trained": _pretraining_text(made.get("pretraining")),
+            "labels": _labels_text(made.get("labels")),
+            "pairs": _pairs_text(made.get("pairs")),
+            "learned codes": None if model.train_codes is None else output / CODES,
+            "epochs": f"{made['epochs']}{loss}" if made["epochs"] else None,
+            "skipped": skipped_text(_all_skipped(dataset, model), dataset.ignored),
+            "time": seconds_text(made["seconds"]),
+            "next": _next(output, source),
+        }
+    )
+
+
+def record(model: HashModel, output: Path, dataset: Dataset) -> dict[str, Any]:
+    """Return the same for ``--json``."""
+    made = model.training
+    names = ("rows", "seed", "epochs", "best_epoch", "seconds")
+    return {
+        "model": output,
+        "method": model.method["name"],
+        "bits": model.bits,
+        "backbone": model.towers["image"].backbone.name,
+        "classes": dataset.label_space.classes if dataset.label_space is not None else None,
+        **{name: made[name] for name in names},
+        "pretrain": made.get("pretraining", {}).get("method"),
+        **{name: made[name] for name in ("labels", "pairs") if name in made},
+        "loss": made["history"][-1]["loss"] if made["history"] else None,
+        "skipped": skipped_json(_all_skipped(dataset, model)),
+        "fingerprint": model.fingerprint,
+    }
+
+
+def _next(output: Path, source: Source) -> str:
+    index = output.with_name(f"{output.name}.index")
+    unlabelled = ["--no-labels"] if source.no_labels else []
+    whole = source.name.removeprefix("folder:")  # what is searched is not the training part alone
+    return shell("kinbits", "index", "create", index, output, whole, *unlabelled)
+
+
+def _all_skipped(dataset: Dataset, model: HashModel) -> list[Skipped]:
+    """Join what opening the data left out with what training did; the latter may repeat the former."""
+    from kinbits.data import Skipped
+
+    later = (Skipped(one["id"], one["reason"]) for one in model.training["skipped"])
+    return list(dict.fromkeys([*dataset.skipped, *later]))
+
+
+def _backbones(model: HashModel) -> str:
+    return " + ".join(tower.backbone.name for tower in model.towers.values())
+
+
+def _pretraining_text(pretraining: dict[str, Any] | None) -> str | None:
+    if pretraining is None:
+        return None
+    return f"{pretraining['trained']}, {pretraining['method']}, {pretraining['epochs']} epochs"
+
+
+def _labels_text(labels: dict[str, Any] | None) -> str | None:
+    if labels is None:
+        return None
+    guessed = f", {labels['pseudo']:,} guessed by {labels['expansion']}" if "expansion" in labels else ""
+    held = f", {labels['held']:,} held out" if labels["held"] else ""
+    return f"{labels['true']:,} given{guessed}{held}, see labels.csv"
+
+
+def _pairs_text(counts: dict[str, int] | None) -> str | None:
+    if counts is None:
+        return None
+    dissimilar = f", {counts['dissimilar']:,} dissimilar" if counts["dissimilar"] else ""
+    clusters = f", {counts['clusters']:,} clusters" if counts["clusters"] else ""
+    return f"{counts['similar']:,} similar{dissimilar}{clusters}"
+
+
+def _unit(dataset: Dataset) -> str:
+    return "vectors" if dataset.kind == "vector" else "images"
+
+
+def _classes(dataset: Dataset) -> str:
+    if dataset.label_space is None:
+        return ", without labels"
+    return f", {dataset.label_space.classes:,} {'labels' if dataset.label_space.multi else 'classes'}"

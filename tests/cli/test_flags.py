@@ -1,0 +1,66 @@
+"""The flags of kinbits fit and the keys of its file: made from the settings, and as strict as the library."""
+
+from pathlib import Path
+
+import pytest
+
+from kinbits._util import options_of
+from kinbits.fitting import FitSettings
+
+OF_THE_COMMAND = {"cache", "checkpoints", "resume", "progress"}  # the command sets them itself, or has flags of its own
+SCREEN = 45
+
+
+def test_every_option_is_a_flag_and_the_help_fits_two_screens(run):
+    out = run("fit", "--help").out
+    for option in options_of(FitSettings):
+        flag = "--" + option.name.replace("_", "-").replace("params", "param")
+        assert (flag in out) == (option.name not in OF_THE_COMMAND - {"resume"}), flag
+    assert "Code length. Default: 64." in out
+    assert len(out.splitlines()) <= 2 * SCREEN
+
+
+def test_a_file_takes_every_option_by_its_name(run, vectors):
+    keys = {"bits": 8, "method": "hashnet", "epochs": 1, "batch-size": 20, "optimizer": "sgd", "clip": 1, "lr": "1e-3"}
+    lines = [f"{key}: {value}" for key, value in keys.items()]
+    Path("e.yaml").write_text("\n".join([f"data: {vectors.name}", "output: m", "no-labels: false", *lines]))
+    ended = run("fit", "--config", "e.yaml", "--json")
+    assert ended.code == 0, ended.err
+    assert Path("m/config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--bits", "1_0"), "--bits is '1_0'; give a whole number"),
+        (("--bits", "2.5"), "--bits is '2.5'; give a whole number"),
+        (("--bits", "3"), "bits is 3; it must be at least 4"),
+        (("--lr", "fast"), "--lr is 'fast'; give a number"),
+        (("--batch-size", "1"), "--batch-size is 1; it must be at least 2"),
+        (("--optimizer", "sdg"), "--optimizer is 'sdg'; give one of adam, adamw, sgd"),
+        (("--labels-fraction", "2"), "--labels-fraction is 2.0; it must be above 0 and up to 1"),
+        (("--patience", "3"), "patience needs a validation part"),
+        (("--param", "margin"), "--param is 'margin'; give NAME=VALUE"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_the_words_of_the_command_line(run, vectors, flags, said):
+    ended = run("fit", vectors, "-o", "m", *flags)
+    assert ended.code == 2
+    assert said in ended.error
+    assert not Path("m").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("bits: 1_0x", "bits is '1_0x'; give a whole number"),
+        ("params: 3", "params is '3'; write below it"),
+        ("param: {a: 1}", "did you mean params"),
+        ("checkpoints: here", "checkpoints"),
+    ],
+)
+def test_a_file_is_read_as_strictly(run, vectors, text, said):
+    Path("e.yaml").write_text(text)
+    ended = run("fit", vectors, "-o", "m", "--config", "e.yaml")
+    assert ended.code == 2
+    assert said in ended.error
