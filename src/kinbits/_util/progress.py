@@ -1,18 +1,20 @@
-"""Progress on standard error: a bar in a terminal, a line now and then in a log."""
+"""Progress on standard error: a bar in a terminal or notebook, a line now and then in a log."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import TracebackType
 from typing import Any
 
 from kinbits._util.text import printable
 
 INTERVAL, LOG_INTERVAL = 0.2, 10.0
+_FORMAT = "{desc} {bar:20} {percentage:3.0f} % {remaining} {postfix}"
 _wanted = True
+_bars: list[Any] = []  # that are on the screen
 
 
 def show(wanted: bool) -> None:
@@ -26,51 +28,71 @@ def shown() -> bool:
     return _wanted
 
 
+def write_line(text: str) -> None:
+    """Write a line to standard error, above a bar if there is one."""
+    with _bars[-1].external_write_mode(file=sys.stderr) if _bars else nullcontext():
+        print(text, file=sys.stderr, flush=True)
+
+
 class Bar:
     """Shows how much of something is done.
 
     Args:
         label: What is being done.
-        total: How many steps there are.
+        total: Number of steps.
         shown: Whether to show anything.
     """
 
     def __init__(self, label: str, total: float, shown: bool) -> None:
-        self.label, self.total, self.shown = label, total, shown and _wanted
+        self.label, self.total, self.shown = printable(label), total, shown and _wanted
         self.last = time.monotonic()
         self._bar: Any = None
-        self._task: Any = None
 
     def __enter__(self) -> Bar:
-        if self.shown and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TimeRemainingColumn())
-            text = TextColumn("{task.fields[text]}")
-            self._bar = Progress(*columns, text, console=Console(stderr=True), transient=True)
-            self._bar.start()
-            self._task = self._bar.add_task(self.label, total=self.total, text="")
+        if self.shown and (sys.stderr.isatty() or "ipykernel" in sys.modules):
+            self._bar = _new_bar(self.label, self.total)
+            _bars.append(self._bar)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            _bars.remove(self._bar)
+            self._bar.close()
+            self._bar = None
 
     def update(self, done: float, total: float | None = None, text: str = "") -> None:
-        """Tell how far it is; cheap enough to call at every step."""
+        """Tell how much is done; cheap enough to call at every step.
+
+        Args:
+            done: Finished steps.
+            total: Number of steps, if it has become known.
+            text: What to show behind the bar; the last text stays if it is empty.
+        """
         now = time.monotonic()
         self.total = self.total if total is None else total
         if not self.shown or now - self.last < (INTERVAL if self._bar is not None else LOG_INTERVAL):
             return
         self.last = now
-        if self._bar is not None:
-            told = {"text": text} if text else {}
-            self._bar.update(self._task, completed=done, total=self.total, **told)
-        else:
-            sys.stderr.write(f"{printable(self.label)}: {done:,.0f} of {self.total:,.0f} {text}\n")
+        if self._bar is None:
+            write_line(f"{self.label}: {done:,.0f} of {self.total:,.0f} {text}".rstrip())
+            return
+        if text:
+            self._bar.set_postfix_str(printable(text), refresh=False)
+        self._bar.n, self._bar.total = done, self.total
+        self._bar.refresh()
+
+
+def _new_bar(label: str, total: float) -> Any:
+    from tqdm.auto import tqdm
+
+    class Ours(tqdm):  # type: ignore[misc]
+        """Starts no thread of its own, which a forked child would lack."""
+
+        monitor_interval = 0
+
+    return Ours(desc=label, total=total, leave=False, bar_format=_FORMAT, file=sys.stderr, dynamic_ncols=True)
 
 
 @contextmanager

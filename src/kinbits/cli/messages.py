@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -90,4 +89,4 @@ def _tell(text: str, *, shown: bool = True) -> None:
     lines = [printable(line) for line in text.splitlines()]
     _log.write(" ".join(line.strip() for line in lines))
     if shown:
-        print("\n".join(lines), file=sys.stderr, flush=True)
+        progress.write_line("\n".join(lines))

@@ -1,0 +1,89 @@
+"""What a terminal, a notebook and a log show of progress."""
+
+import os
+import pty
+import sys
+import termios
+import threading
+import types
+from contextlib import contextmanager
+
+import pytest
+
+from kinbits._util import Bar, progress
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """A context with standard error as a terminal of 80 columns; it gives a function that reads what was written."""
+    monkeypatch.setattr(progress, "INTERVAL", 0)
+
+    @contextmanager
+    def opened():
+        master, slave = pty.openpty()
+        os.set_blocking(master, False)
+        termios.tcsetwinsize(slave, (24, 80))
+        with open(slave, "w") as screen, monkeypatch.context() as patched:
+            patched.setattr(sys, "stderr", screen)
+            yield lambda: os.read(master, 100_000).decode()
+        os.close(master)
+
+    return opened
+
+
+def test_a_terminal_shows_a_bar_that_goes_away(terminal):
+    with terminal() as read, Bar("encoding images", 200, True) as bar:
+        bar.update(50, text="loss 0.5")
+        shown = read()
+        bar.__exit__(None, None, None)
+        last = read()
+    assert "encoding images" in shown
+    assert " 25 %" in shown
+    assert "loss 0.5" in shown
+    assert last.startswith("\r")
+    assert not last.strip()  # the line is empty again
+
+
+def test_a_message_stands_on_a_line_of_its_own(terminal):
+    with terminal() as read, Bar("encoding images", 200, True) as bar:
+        bar.update(50)
+        progress.write_line("skipped a.jpg: damaged")
+        assert "\rskipped a.jpg: damaged\r\n" in read()
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_terminal_shows_nothing_unless_both_the_caller_and_the_process_want_it(terminal, asked):
+    progress.show(not asked)
+    try:
+        with terminal() as read:
+            with Bar("encoding", 2, asked) as bar:
+                bar.update(1)
+            progress.write_line("end")
+            assert read() == "end\r\n"
+    finally:
+        progress.show(True)
+
+
+def test_a_log_gets_a_line_now_and_then(capsys, monkeypatch):
+    with Bar("encoding\x1b[2J images", 2000, True) as bar:
+        bar.update(10)  # too early
+        monkeypatch.setattr(bar, "last", bar.last - progress.LOG_INTERVAL)
+        bar.update(1500, text="so far")
+        bar.update(1600)
+    assert capsys.readouterr().err == r"encoding\x1b[2J images: 1,500 of 2,000 so far" + "\n"
+
+
+def test_a_notebook_gets_tqdms_bar(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
+    monkeypatch.setattr(progress, "INTERVAL", 0)
+    with Bar("encoding", 4, True) as bar:
+        bar.update(1)
+        assert isinstance(bar._bar, __import__("tqdm").tqdm)
+    assert " 25 %" in capsys.readouterr().err
+
+
+def test_a_bar_starts_no_thread(terminal):
+    before = threading.active_count()
+    with terminal(), Bar("encoding", 4, True) as bar:
+        bar.update(1)
+        assert threading.active_count() == before
