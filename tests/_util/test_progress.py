@@ -19,10 +19,10 @@ def terminal(monkeypatch):
     monkeypatch.setattr(progress, "INTERVAL", 0)
 
     @contextmanager
-    def opened():
+    def opened(columns=80):
         master, slave = pty.openpty()
         os.set_blocking(master, False)
-        termios.tcsetwinsize(slave, (24, 80))
+        termios.tcsetwinsize(slave, (24, columns))
         with open(slave, "w") as screen, monkeypatch.context() as patched:
             patched.setattr(sys, "stderr", screen)
             yield lambda: os.read(master, 100_000).decode()
@@ -31,8 +31,9 @@ def terminal(monkeypatch):
     return opened
 
 
-def test_a_terminal_shows_a_bar_that_goes_away(terminal):
-    with terminal() as read, Bar("encoding images", 200, True) as bar:
+@pytest.mark.parametrize("columns", [80, 0])  # a terminal without a size is taken for one of 80 columns
+def test_a_terminal_shows_a_bar_that_goes_away(terminal, columns):
+    with terminal(columns) as read, Bar("encoding images", 200, True) as bar:
         bar.update(50, text="loss 0.5")
         shown = read()
         bar.__exit__(None, None, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -92,7 +93,12 @@ def _new_bar(label: str, total: float) -> Any:
 
         monitor_interval = 0
 
-    return Ours(desc=label, total=total, leave=False, bar_format=_FORMAT, file=sys.stderr, dynamic_ncols=True)
+    return Ours(desc=label, total=total, leave=False, bar_format=_FORMAT, file=sys.stderr, ncols=_columns())
+
+
+def _columns() -> int | None:
+    """Return the width of the terminal, 80 if it does not tell; a notebook chooses its own."""
+    return (os.get_terminal_size(sys.stderr.fileno()).columns or 80) if sys.stderr.isatty() else None
 
 
 @contextmanager
