@@ -13,6 +13,15 @@ import pytest
 from kinbits._util import Bar, progress
 
 
+def _read(master, screen):
+    screen.write("\0")  # a mark, since what a terminal gets arrives in pieces
+    screen.flush()
+    data = b""
+    while not data.endswith(b"\0"):
+        data += os.read(master, 100_000)
+    return data[:-1].decode()
+
+
 @pytest.fixture
 def terminal(monkeypatch):
     """A context with standard error as a terminal of 80 columns; it gives a function that reads what was written."""
@@ -21,11 +30,10 @@ def terminal(monkeypatch):
     @contextmanager
     def opened(columns=80):
         master, slave = pty.openpty()
-        os.set_blocking(master, False)
-        termios.tcsetwinsize(slave, (24, columns))
+        termios.tcsetwinsize(slave, (24 if columns else 0, columns))
         with open(slave, "w") as screen, monkeypatch.context() as patched:
             patched.setattr(sys, "stderr", screen)
-            yield lambda: os.read(master, 100_000).decode()
+            yield lambda: _read(master, screen)
         os.close(master)
 
     return opened

@@ -13,7 +13,7 @@ from typing import Any
 from kinbits._util.text import printable
 
 INTERVAL, LOG_INTERVAL = 0.2, 10.0
-_FORMAT = "{desc} {bar:20} {percentage:3.0f} % {remaining} {postfix}"
+_FORMAT = "{desc} {bar:16} {percentage:3.0f} % {remaining}{postfix}"
 _wanted = True
 _bars: list[Any] = []  # that are on the screen
 
@@ -93,7 +93,8 @@ def _new_bar(label: str, total: float) -> Any:
 
         monitor_interval = 0
 
-    return Ours(desc=label, total=total, leave=False, bar_format=_FORMAT, file=sys.stderr, ncols=_columns())
+    size = {"ncols": _columns(), "nrows": 24}  # tqdm shows nothing in a terminal that does not tell its size
+    return Ours(desc=label, total=total, leave=False, bar_format=_FORMAT, file=sys.stderr, **size)
 
 
 def _columns() -> int | None:
