@@ -76,4 +76,4 @@ def test_a_model_that_was_trained_on_the_queries_is_named_and_keeps_no_numbers(r
 
 def test_numbers_of_a_model_that_saw_the_queries_are_not_kept(run, model, vectors):
     ended = run("evaluate", model, "folder:vectors.npz", "--no-baselines", "--metric", "map@all")
-    assert f"{model} does not keep these numbers" in ended.err
+    assert f"{model} does not store these numbers" in ended.err

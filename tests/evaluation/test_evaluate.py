@@ -121,6 +121,14 @@ def test_several_labels_count_in_each_of_their_classes(report):
     assert [one.queries for one in shown.classes] == (counts + np.roll(counts, 1)).tolist()
 
 
+def test_a_report_is_saved_in_all_forms(report, tmp_path):
+    page, numbers, curves = report[0].save(tmp_path)
+    assert [path.name for path in (page, numbers, curves)] == ["report.html", "report.json", "pr-curves.png"]
+    assert json.loads(numbers.read_text()) == json.loads(report[0].to_json())
+    assert page.read_text().startswith("<!doctype html>")
+    assert curves.stat().st_size > 10_000
+
+
 def test_the_plot_is_a_picture(report, tmp_path):
     with Image.open(report[0].plot(tmp_path / "curves.png")) as image:
         assert image.width > 600

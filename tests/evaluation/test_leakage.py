@@ -60,7 +60,7 @@ def test_evaluate_warns_says_it_in_the_report_and_the_numbers_are_not_kept(data)
         report = kinbits.evaluate(model, splits, metric_names=["map@all"], baselines=False)
     assert report.trained_on_queries
     assert "itq was trained on all of" in " ".join(str(report).split())
-    with pytest.raises(kinbits.UsageError, match="trained on queries of folder, so these numbers are not kept"):
+    with pytest.raises(kinbits.UsageError, match="trained on queries of folder, so these numbers are not stored"):
         report.record(model)
     assert model.metrics == {}
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kinbits.cli.app import app
-from kinbits.cli.evaluate import CURVES, PAGE, write_report
 from kinbits.cli.output import JsonFlag, console, facts, note, print_json, seconds_text, shell
 from kinbits.cli.source import writable_folder
 from kinbits.errors import UsageError
@@ -121,7 +120,7 @@ class _Demo:
         from kinbits.evaluation import evaluate
 
         report = evaluate(model, splits, details=True, progress=True)
-        write_report(report, self.output)
+        report.save(self.output)
         return report
 
     def _search(self, model: HashModel, index: Index, splits: Splits) -> None:
@@ -169,8 +168,8 @@ def _bits(distance: int) -> str:
 
 def _label(dataset: Dataset, row: int) -> str:
     assert dataset.labels is not None
-    assert dataset.space is not None
-    return dataset.space.names[int(dataset.labels[row])]
+    assert dataset.label_space is not None
+    return dataset.label_space.names[int(dataset.labels[row])]
 
 
 def _show(output: Path, report: Report, took: float) -> None:
@@ -181,8 +180,8 @@ def _show(output: Path, report: Report, took: float) -> None:
         "time": seconds_text(took),
         "model": output / MODEL,
         "index": output / INDEX,
-        "pictures": f"{output / SHEET}\n{output / CURVES}",
-        "report": output / PAGE,
+        "pictures": f"{output / SHEET}\n{output / 'pr-curves.png'}",
+        "report": output / "report.html",
         "next": "\n".join(
             [
                 shell("kinbits", "search", output / INDEX, output / QUERY),

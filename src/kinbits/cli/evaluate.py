@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from kinbits._util import write_text
 from kinbits.cli.app import app
 from kinbits.cli.output import JsonFlag, console, facts, note, print_json
 from kinbits.cli.source import IdColumn, ImageColumn, LabelColumn, NoLabels, Source, TextColumn, writable_folder
@@ -16,27 +15,29 @@ from kinbits.errors import PlatformError
 if TYPE_CHECKING:
     from kinbits.evaluation import Report
 
-REPORT, PAGE, CURVES = "report.json", "report.html", "pr-curves.png"
-
 
 @app.command()
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Folder of a model.", show_default=False)],
     protocol: Annotated[
         str,
-        typer.Argument(help="See `kinbits protocols`; or data, which are split by seed.", show_default=False),
+        typer.Argument(help="A name of `kinbits protocols`, or data, which a seed splits.", show_default=False),
     ],
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="FOLDER", help=f"Write {REPORT}, {PAGE} and {CURVES} here.", show_default=False
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            help="Folder for report.json, report.html and pr-curves.png.",
+            show_default=False,
         ),
     ] = None,
     metric: Annotated[
         list[str] | None,
         typer.Option(
             "--metric",
-            help="E.g. map@all, precision@r2; repeat for more. Else those of the protocol.",
+            help="Metric, e.g. map@all or precision@r2; repeat for more. Default: those of the protocol.",
             show_default=False,
         ),
     ] = None,
@@ -45,14 +46,14 @@ def evaluate(
         typer.Option(
             "--at",
             metavar="TARGET",
-            help="Find the radius that reaches e.g. precision=0.95 or recall=0.9; repeat for more.",
+            help="Target of a radius, e.g. precision=0.95 or recall=0.9; repeat for more.",
             show_default=False,
         ),
     ] = None,
     difficulty: Annotated[
         str | None,
         typer.Option(
-            help="`easy`, `medium` or `hard`, of revisited Oxford and Paris; else medium.",
+            help="`easy`, `medium` or `hard`, for revisited Oxford and Paris. Default: medium.",
             metavar="LEVEL",
             show_default=False,
         ),
@@ -67,7 +68,8 @@ def evaluate(
     database_codes: Annotated[
         str,
         typer.Option(
-            help="`encoded`, or `learned`: as training gave them to its own images (adsh, exchnet).", metavar="CODES"
+            help="`encoded`, or `learned`: codes that training gave to its own images (adsh, exchnet).",
+            metavar="CODES",
         ),
     ] = "encoded",
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
@@ -80,11 +82,12 @@ def evaluate(
 ) -> None:
     """Measure a model on a protocol.
 
-    Ties in distance count with their expected value. For your own labelled
-    folder, fit on `folder:PATH`, which leaves the queries out, and evaluate
-    on `folder:PATH`. With captions and without labels, an image is to find
-    its own text, and a text its image. `--at` chooses a radius on half of
-    the queries and measures it on the others; the model remembers it.
+    Metrics are expected values over random order of ties. For your own
+    labelled folder, fit on `folder:PATH` and evaluate on `folder:PATH`: the
+    model is then not trained on the queries. Images with captions and without
+    labels are evaluated by pairs: the answer to an image is its own text, and
+    to a text its image. `--at` chooses a radius on half of the queries and
+    measures it on the other half. The model's folder stores the results.
     """
     from kinbits.evaluation import evaluate as measure
     from kinbits.model import HashModel
@@ -106,7 +109,7 @@ def evaluate(
         progress=True,
     )
     _record(model, report)
-    files = write_report(report, output) if output is not None else []
+    files = report.save(output) if output is not None else []
     if as_json:
         print_json(report.to_dict())
         return
@@ -114,18 +117,10 @@ def evaluate(
     facts({"written": "\n".join(map(str, files))})
 
 
-def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write the report as JSON, page and curves; each appears complete or not at all."""
-    write_text(folder / REPORT, report.to_json() + "\n")
-    report.html(folder / PAGE)
-    report.plot(folder / CURVES)
-    return [folder / PAGE, folder / REPORT, folder / CURVES]
-
-
 def _record(folder: Path, report: Report) -> None:
-    """Keep the model's own numbers in its folder, where they may be kept and it can be written."""
+    """Store the model's own numbers in its folder, unless it was trained on the queries."""
     if report.trained_on_queries:
-        note(f"{folder} does not keep these numbers")
+        note(f"{folder} does not store these numbers")
         return
     try:
         report.record(folder)

@@ -69,7 +69,7 @@ class Report(Numbers):
         return json.dumps(self.to_dict(), indent=2)
 
     def record(self, model: HashModel | str | Path) -> None:
-        """Keep the numbers and operating points of the first row with the model that was evaluated.
+        """Store the numbers and operating points of the first row with the model that was evaluated.
 
         Args:
             model: The model, or its folder, whose ``metrics.json`` is written.
@@ -81,7 +81,7 @@ class Report(Numbers):
         """
         if self.trained_on_queries:
             raise UsageError(
-                f"the model was trained on queries of {self.name}, so these numbers are not kept with it; fit on the "
+                f"the model was trained on queries of {self.name}, so these numbers are not stored with it; fit on the "
                 f"training part of the split, and evaluate that model"
             )
         row = self.rows[0]
@@ -91,6 +91,24 @@ class Report(Numbers):
             append_metrics(model, self.name, measured)
         else:
             model.metrics.update(with_measured(model.metrics, self.name, measured))
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write the report in all forms; each file appears complete or not at all.
+
+        Args:
+            folder: An existing folder.
+
+        Returns:
+            The paths of ``report.html``, ``report.json`` and ``pr-curves.png``.
+
+        Raises:
+            PlatformError: If a file cannot be written, or jinja2 or matplotlib is missing.
+        """
+        page, numbers, curves = (Path(folder) / name for name in ("report.html", "report.json", "pr-curves.png"))
+        write_text(full_path(numbers), self.to_json() + "\n")
+        self.html(page)
+        self.plot(curves)
+        return [page, numbers, curves]
 
     def html(self, path: str | Path) -> Path:
         """Write a page with everything on it, which needs no other file and no network.
