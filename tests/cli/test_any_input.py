@@ -148,10 +148,7 @@ def world(tmp_path_factory):
         "flag": [True, False] * 30,
         "x": [n / 7 for n in range(60)],
     }
-    kinbits.Index.create(folder / "some.index", model=model).add(model.encode(vectors), ids, columns)
-    (folder / "some.index" / "model.json").write_text(
-        json.dumps({"model": str(folder / "model"), "roots": [str(folder)]})
-    )
+    kinbits.Index.create(folder / "some.index", model.encode(vectors), ids, columns, model=model)
     for name in ("model", "some.index"):
         shutil.copytree(folder / name, folder / f"damaged.{name.removeprefix('some.')}")
     for path in (folder / "damaged.index").iterdir():

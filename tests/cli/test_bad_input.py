@@ -165,7 +165,7 @@ def test_an_index_of_another_model(refused, run, index, vectors, more_vectors):
 
 def test_an_index_whose_model_has_gone(refused, index):
     shutil.rmtree("model")
-    assert "give --model MODEL" in refused("search", index, "vectors.npz", code=4)
+    assert "put it beside the index, or name the model" in refused("search", index, "vectors.npz", code=4)
 
 
 def test_no_index(refused, vectors):
@@ -174,7 +174,7 @@ def test_no_index(refused, vectors):
 
 
 def test_an_index_that_is_there_already(refused, index, model, vectors):
-    assert "`kinbits index add`" in refused("index", "create", index, model, vectors, code=2)
+    assert "already; add to it" in refused("index", "create", index, model, vectors, code=2)
 
 
 def test_a_folder_of_images_as_the_place_of_an_index(refused, model, vectors, images):

@@ -1,32 +1,13 @@
 """Files of codes: written by encode and by training, read by index create."""
 
 import json
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 
 import kinbits
-from kinbits.cli import codes_file, encoding
-
-ENCODE = """
-import os, signal, sys
-from kinbits.cli import codes_file, encoding, output, main
-
-encoding.BATCH = 16
-write = codes_file.Parts.write
-
-def kill(self, number, batch):
-    write(self, number, batch)
-    if number == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-codes_file.Parts.write = kill
-main(sys.argv[1:])
-"""
+from kinbits.encoding import CodeShards
 
 
 def test_encode_writes_ids_codes_and_labels(run, model, vectors):
@@ -40,47 +21,34 @@ def test_encode_writes_ids_codes_and_labels(run, model, vectors):
     assert b"".join(table["code"].to_pylist()) == expected.tobytes()
 
 
-def test_a_killed_encode_goes_on_where_it_stopped(run, model, vectors, monkeypatch):
-    monkeypatch.setattr(encoding, "BATCH", 16)
-    assert run("encode", model, vectors, "-o", "whole.parquet").code == 0
+def test_an_interrupted_encode_goes_on_where_it_stopped(run, model, vectors, monkeypatch):
     encode = ["encode", str(model), str(vectors), "-o", "part.parquet"]
-    killed = subprocess.run([sys.executable, "-c", ENCODE, *encode], capture_output=True, check=False)
-    assert killed.returncode == -signal.SIGKILL
+    append = CodeShards.append
+
+    def interrupted(shards, codes):
+        append(shards, codes)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CodeShards, "append", interrupted)
+    assert run(*encode).code == 130
     assert not Path("part.parquet").exists()
-    written = []
-    write = codes_file.Parts.write
-    monkeypatch.setattr(codes_file.Parts, "write", lambda s, n, b: (written.append(n), write(s, n, b)))
+    monkeypatch.setattr(CodeShards, "append", append)
     ended = run(*encode)
     assert ended.code == 0, ended.err
-    assert written == [2, 3]
-    assert "going on after 32 of 60" in ended.err
+    assert "went on after 60 of 60" in ended.err
+    assert run("encode", model, vectors, "-o", "whole.parquet").code == 0
     assert pq.read_table("part.parquet").equals(pq.read_table("whole.parquet"))
     assert not Path(".part.parquet.parts").exists()
 
 
-def test_parts_of_another_model_are_not_taken_over(run, model, vectors, more_vectors, monkeypatch):
-    encode = ["encode", str(model), str(vectors), "-o", "codes.parquet"]
-    subprocess.run([sys.executable, "-c", ENCODE, *encode], capture_output=True, check=False)
-    assert run("fit", more_vectors, "-o", model, "--bits", "16", "--epochs", "1", "--force").code == 0
-    monkeypatch.setattr(encoding, "BATCH", 16)
-    ended = run(*encode)
-    assert "going on" not in ended.err
-    expected = kinbits.HashModel.from_pretrained(model).encode(kinbits.open_dataset(vectors))
-    assert b"".join(pq.read_table("codes.parquet")["code"].to_pylist()) == expected.tobytes()
-
-
-def test_encode_lists_bad_files_also_those_before_a_restart(run, images, monkeypatch):
+def test_encode_lists_bad_files(run, images):
     folder = images("photos", cat=20, dog=20)
     (folder / "cat" / "0.png").write_bytes(b"no image")
     assert run("fit", "photos", "-o", "m", "--backbone", "convnet-small", "--epochs", "1", "--bits", "8").code == 0
-    encode = ["encode", "m", "photos", "-o", "codes.parquet"]
-    subprocess.run([sys.executable, "-c", ENCODE, *encode], capture_output=True, check=False)
-    monkeypatch.setattr(encoding, "BATCH", 16)
-    ended = run(*encode, "--json")
+    ended = run("encode", "m", "photos", "-o", "codes.parquet", "--json")
     assert ended.code == 0, ended.err
-    told = json.loads(ended.out)
-    assert [one["id"] for one in told["skipped"]] == ["cat/0.png"]
-    assert told["rows"] == 39
+    assert [one["id"] for one in json.loads(ended.out)["skipped"]] == ["cat/0.png"]
+    assert json.loads(ended.out)["rows"] == 39
 
 
 def test_an_index_from_codes_equals_one_from_data(run, index, model, vectors):
@@ -114,7 +82,8 @@ def test_codes_of_others_need_their_length(run, vectors):
 
     codes = pa.array([b"\x00\x01", b"\xff\x01"], pa.binary(2))
     pq.write_table(pa.table({"id": [7, 8], "code": codes}), "codes.parquet")
-    assert "--bits" in run("index", "create", "i", "codes.parquet").error
+    assert "name their length in bits" in run("index", "create", "i", "codes.parquet").error
+    assert "not 8-bit codes" in run("index", "create", "i", "codes.parquet", "--bits", "8").error
     assert run("index", "create", "i", "codes.parquet", "--bits", "16").code == 0
     assert json.loads(run("index", "info", "i", "--json").out)["items"] == 2
 

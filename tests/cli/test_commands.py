@@ -136,7 +136,8 @@ def test_a_killed_fit_goes_on_to_the_same_model(run, vectors):
     assert not Path("part").exists()
     ended = run(*fit, "part", "--resume")
     assert ended.code == 0, ended.err
-    assert kinbits.HashModel.from_pretrained("part").fingerprint == kinbits.HashModel.from_pretrained("whole").fingerprint
+    part, whole = (kinbits.HashModel.from_pretrained(name) for name in ("part", "whole"))
+    assert part.fingerprint == whole.fingerprint
     assert not Path(".part.checkpoints").exists()
 
 
@@ -295,7 +296,8 @@ def test_evaluate_warns_when_the_queries_were_learned(run, model, vectors):
 
 def test_calibrate_makes_another_model(run, model, more_vectors):
     assert run("calibrate", model, more_vectors, "-o", "calibrated").code == 0
-    codes = [kinbits.HashModel.from_pretrained(m).encode(kinbits.open_dataset(more_vectors)) for m in (model, "calibrated")]
+    models = [kinbits.HashModel.from_pretrained(folder) for folder in (model, "calibrated")]
+    codes = [one.encode(kinbits.open_dataset(more_vectors)) for one in models]
     balance = [np.abs(kinbits.hamming.unpack(c, 16).mean(0) - 0.5).mean() for c in codes]
     assert balance[1] < balance[0]
 

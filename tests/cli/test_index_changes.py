@@ -17,7 +17,7 @@ PAIRS = 12 if os.environ.get("KINBITS_EXHAUSTIVE") else 2
 
 TOGETHER = """
 import json, os, sys
-import pyarrow.parquet, kinbits.index, kinbits.cli.codes_file
+import pyarrow.parquet, kinbits.index.index, kinbits.encoding.codes_file
 from kinbits.cli import main
 
 def together(commands):
@@ -277,7 +277,7 @@ def test_the_first_of_two_creations_wins_and_the_other_is_told(run, codes_file):
     codes, said = together(*rounds)
     for number, ended in enumerate(codes):
         assert sorted(ended) == [0, 2], said
-        assert f"an index lies at x{number} already" in said
+        assert f"/x{number} already; add to it, or choose another folder" in said
         kinbits.Index.open(f"x{number}").verify()
         assert len(kinbits.Index.open(f"x{number}")) == (5, 9)[ended.index(0)]
     assert sorted(path.name for path in Path().iterdir() if path.name[:2] == ".x") == []

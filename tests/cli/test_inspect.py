@@ -89,4 +89,4 @@ def test_an_empty_index_is_refused(run):
 def test_a_file_of_unknown_length_asks_for_it(run):
     codes = np.zeros((2, 1), np.uint8)
     pq.write_table(pa.table({"id": [0, 1], "code": [row.tobytes() for row in codes]}), "plain.parquet")
-    assert "give --bits" in run("inspect", "plain.parquet").error
+    assert "name their length in bits" in run("inspect", "plain.parquet").error

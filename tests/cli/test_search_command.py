@@ -158,7 +158,7 @@ def test_pictures_of_all_collections_are_found_and_a_missing_one_is_its_id(run, 
     assert run("index", "add", photos, "more").code == 0
     Path("more/gone.png").unlink()
     assert run("search", photos, "more/extra.png", "-k", "11", "--sheet", "s.png").code == 0
-    ids = kinbits.Index.open(photos, kinbits.HashModel.from_pretrained(made / "model")).search("more/extra.png", k=11).ids.tolist()
+    ids = kinbits.Index.open(photos).search("more/extra.png", k=11).ids.tolist()
     with Image.open("s.png") as file:
         sheet = file.convert("RGB")
     extra, gone = (tile(sheet, 0, 1 + ids.index(name)) for name in ("extra.png", "gone.png"))
@@ -172,9 +172,9 @@ def test_a_path_in_a_column_is_a_picture_too_and_no_path_at_all_is_none(run, mad
     model = kinbits.HashModel.from_pretrained(made / "model")
     code = model.encode(made / "photos" / "red" / "0.png")[0].tobytes()
     table = pa.table({"id": ["a", "b", "c", "d"], "code": [code] * 4, "file": ["photos/red/0.png", *text]})
-    pq.write_table(table, "f.parquet")
-    assert run("index", "create", "f", "f.parquet", "--bits", "8").code == 0
-    Path("f/model.json").write_text(json.dumps({"model": str(made / "model"), "roots": [str(made), 7, "\0"]}))
+    facts = {"bits": 8, "fingerprint": model.fingerprint, "model": str(made / "model"), "root": str(made)}
+    pq.write_table(table.replace_schema_metadata({"kinbits": json.dumps(facts)}), "f.parquet")
+    assert run("index", "create", "f", "f.parquet").code == 0
     query = made / "photos/red/0.png"
     assert run("search", "f", query, "--sheet", "s.png").code == 0
     with Image.open("s.png") as file:

@@ -105,16 +105,13 @@ class _Demo:
         return model
 
     def _index(self, model: HashModel, database: Dataset) -> Index:
-        from kinbits.cli.encoding import collect, encoded
-        from kinbits.cli.remembered import remember
+        from kinbits.encoding import default_cache, encode_collection
         from kinbits.index import Index
 
-        codes, ids, columns, _ = collect(encoded(model, database))
+        codes = encode_collection(model, database, cache=default_cache(database), progress=True)
         folder = self.output / INDEX
         shutil.rmtree(folder, ignore_errors=True)
-        index = Index.create(folder, model=model).add(codes, ids, columns)
-        remember(folder, self.output / MODEL)
-        return index
+        return Index.create(folder, codes, model=model)
 
     def _evaluate(self, model: HashModel, splits: Splits) -> Report:
         from kinbits.evaluation import evaluate

@@ -40,38 +40,25 @@ def encode(
     are left out and listed. An interrupted run goes on where it stopped when
     the same command is given again.
     """
-    from kinbits.cli.codes_file import Parts, check_target
-    from kinbits.cli.encoding import BATCH, encoded
+    from kinbits.encoding import check_codes_path, default_cache, encode_to_file
     from kinbits.model import HashModel
 
-    check_target(output)
+    check_codes_path(output)
     loaded = HashModel.from_pretrained(model)
-    source = Source(data, label_column, text_column, image_column, id_column, no_labels)
-    dataset = source.open("database")
-    job = {
-        "bits": loaded.bits,
-        "fingerprint": loaded.fingerprint,
-        "model": str(model.resolve()),
-        "root": None if source.root is None else str(source.root),
-        "data": dataset.fingerprint,
-        "modality": modality,
-        "batch": BATCH,
-    }
-    parts = Parts(output, job)
-    first = parts.done
-    if first:
-        note(f"going on after {min(first * BATCH, len(dataset)):,} of {len(dataset):,}")
-    for number, batch in enumerate(encoded(loaded, dataset, first=first, modality=modality), start=first):
-        parts.write(number, batch)
-    rows, skipped = parts.merge(dataset.skipped)
+    dataset = Source(data, label_column, text_column, image_column, id_column, no_labels).open("database")
+    cache = default_cache(dataset) if modality == "image" else None
+    written = encode_to_file(loaded, dataset, output, modality=modality, cache=cache, progress=True)
+    if written.resumed:
+        note(f"went on after {written.resumed:,} of {len(dataset):,}")
     if as_json:
-        print_json({"codes": output, "rows": rows, "bits": loaded.bits, "skipped": skipped_json(skipped)})
+        skipped = skipped_json(written.skipped)
+        print_json({"codes": output, "rows": written.rows, "bits": written.bits, "skipped": skipped})
         return
     facts(
         {
             "codes": f"{output} ({bytes_text(output.stat().st_size)})",
-            "rows": f"{rows:,} of {loaded.bits} bits",
-            "skipped": skipped_text(skipped, dataset.ignored),
+            "rows": f"{written.rows:,} of {written.bits} bits",
+            "skipped": skipped_text(written.skipped, dataset.ignored),
             "next": shell("kinbits", "index", "create", output.with_suffix(".index"), output),
         }
     )

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kinbits._util import check_parent, folder_aside, full_path
-from kinbits.cli.index_options import IndexFolder, ModelOption, UpsertOption, WaitOption, index, opened_index
+from kinbits.cli.index_options import (
+    IndexFolder,
+    ModelOption,
+    UpsertOption,
+    WaitOption,
+    index,
+    opened_index,
+    reads_text,
+    required_model,
+)
 from kinbits.cli.output import JsonFlag, facts, print_json, shell, skipped_json, skipped_text
 from kinbits.cli.source import (
     DATA_HELP,
@@ -23,38 +31,14 @@ from kinbits.cli.source import (
     Source,
     TextColumn,
 )
-from kinbits.errors import ArtefactError, DataError, PlatformError, UsageError, platform_error
+from kinbits.errors import UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from kinbits._util import Modality
     from kinbits.data import Skipped
+    from kinbits.encoding import CodesFile
     from kinbits.index import Index
     from kinbits.model import HashModel
-
-
-@dataclass(frozen=True)
-class _Contents:
-    """What goes into an index; ``root`` is the folder that ids which are paths of images start from."""
-
-    codes: np.ndarray
-    ids: np.ndarray
-    columns: Mapping[str, list[Any]]
-    skipped: list[Skipped]
-    root: Path | None = None
-
-
-@dataclass(frozen=True)
-class _Maker:
-    """Stands for the model where only its codes are at hand: bits and fingerprint, no encoding."""
-
-    bits: int
-    fingerprint: str
-
-    def encode(self, items: Any, /) -> Any:
-        """Refuse."""
-        raise UsageError("only codes are at hand, no model to encode with")
 
 
 @index.command()
@@ -84,17 +68,19 @@ def create(
 
     kinbits index create INDEX CODES.parquet
     """
-    _check_new(folder)
+    from kinbits.index import Index, check_new_folder
+    from kinbits.model import HashModel
+
+    check_new_folder(folder)
     if data is None:
-        maker, contents, model = _from_codes(Path(os.path.expanduser(source)), bits)
+        codes = _read(Path(os.path.expanduser(source)))
+    elif bits is not None:
+        raise UsageError("--bits goes with a file of codes; a model knows its own length")
     else:
-        if bits is not None:
-            raise UsageError("--bits goes with a file of codes; a model knows its own length")
         model = Path(os.path.expanduser(source))
-        maker, contents = _from_data(
-            model, Source(data, label_column, text_column, image_column, id_column, no_labels), modality
-        )
-    _told(folder, _build(folder, maker, contents, model), contents.skipped, as_json)
+        columns = Source(data, label_column, text_column, image_column, id_column, no_labels)
+        codes = _encode(HashModel.from_pretrained(model), columns, modality)
+    _show_change(folder, Index.create(folder, codes, bits=bits), codes.skipped, as_json)
 
 
 @index.command()
@@ -113,20 +99,17 @@ def add(
     as_json: JsonFlag = False,
 ) -> None:
     """Add a collection, or a file of codes: all of it, or nothing."""
-    from kinbits.cli.codes_file import is_codes_file
-    from kinbits.cli.remembered import model_of, remember
+    from kinbits.encoding import is_codes_file
 
-    opened, path = opened_index(folder, wait=wait), Path(os.path.expanduser(data))
+    path = Path(os.path.expanduser(data))
+    opened = opened_index(folder, model, wait)
     if is_codes_file(path):
-        maker, contents, _ = _from_codes(path, opened.bits)
-        opened_index(folder, _fitting(maker, opened))
+        codes = _read(path)
     else:
-        own = model_of(folder, model)
-        opened = opened_index(folder, own, wait)
-        contents = _encode(own, Source(data, label_column, text_column, image_column, id_column, no_labels), modality)
-    opened.add(contents.codes, contents.ids, contents.columns, upsert=upsert)
-    remember(folder, root=contents.root)
-    _told(folder, opened, contents.skipped, as_json)
+        columns = Source(data, label_column, text_column, image_column, id_column, no_labels)
+        codes = _encode(required_model(opened), columns, modality)
+    opened.add(codes, upsert=upsert)
+    _show_change(folder, opened, codes.skipped, as_json)
 
 
 @index.command()
@@ -140,91 +123,27 @@ def merge(
     as_json: JsonFlag = False,
 ) -> None:
     """Add all items of another index of the same model: all of them, or nothing."""
-    from kinbits.cli.remembered import remember, roots
-
-    opened, added = opened_index(folder, wait=wait), opened_index(other)
-    opened.merge(added, upsert=upsert)
-    for root in roots(other):
-        remember(folder, root=root)
-    _told(folder, opened, [], as_json)
+    opened = opened_index(folder, wait=wait).merge(opened_index(other), upsert=upsert)
+    _show_change(folder, opened, (), as_json)
 
 
-def _check_new(folder: Path) -> None:
-    """Refuse a folder that is taken or cannot be made, before anything is computed."""
-    if (folder / "manifest.json").exists():
-        raise _taken(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} exists and is no empty folder; choose another folder for the index")
-    check_parent(Path(os.path.realpath(folder)), "folder")
-
-
-def _taken(folder: Path) -> UsageError:
-    return UsageError(f"an index lies at {folder} already; `kinbits index add` adds to it, or choose another folder")
-
-
-def _from_codes(path: Path, bits: int | None) -> tuple[_Maker | int, _Contents, Path | None]:
-    """Read a file of codes; return who made them (or the bare length), what they are, and the model's folder."""
-    from kinbits.cli.codes_file import code_length, is_codes_file, read_codes
+def _read(path: Path) -> CodesFile:
+    from kinbits.encoding import is_codes_file, read_codes
 
     if not is_codes_file(path):
         raise UsageError(f"{path} is no file of codes; give MODEL and DATA, or a file that `kinbits encode` wrote")
-    found = read_codes(path)
-    length = code_length(found, path, bits)
-    root = found.facts.get("root")
-    contents = _Contents(found.codes, found.ids, found.columns, [], Path(root) if isinstance(root, str) else None)
-    if "fingerprint" not in found.facts:
-        return length, contents, None
-    return _Maker(length, str(found.facts["fingerprint"])), contents, Path(str(found.facts.get("model", path.parent)))
+    return replace(read_codes(path), skipped=())  # what was skipped was shown when they were encoded
 
 
-def _fitting(maker: _Maker | int, opened: Any) -> _Maker | None:
-    """Return what the index compares its own model with; only the length counts for codes of unknown origin."""
-    if isinstance(maker, _Maker):
-        return maker
-    if maker != opened.bits:
-        raise ArtefactError(f"the codes have {maker} bits, the index holds {opened.bits}-bit codes")
-    return None
-
-
-def _from_data(model: Path, source: Source, modality: Modality) -> tuple[_Maker, _Contents]:
-    from kinbits.model import HashModel
-
-    loaded = HashModel.from_pretrained(model)
-    return _Maker(loaded.bits, loaded.fingerprint), _encode(loaded, source, modality)
-
-
-def _encode(model: HashModel, source: Source, modality: Modality) -> _Contents:
-    from kinbits.cli.encoding import collect, encoded
+def _encode(model: HashModel, source: Source, modality: Modality) -> CodesFile:
+    from kinbits.encoding import default_cache, encode_collection
 
     dataset = source.open("database")
-    codes, ids, columns, skipped = collect(encoded(model, dataset, modality=modality))
-    if not len(ids):
-        raise DataError(f"{dataset.name}: no {modality} can be read ({skipped[0].id}: {skipped[0].reason})")
-    return _Contents(codes, ids, columns, [*dataset.skipped, *skipped], source.root)
+    cache = default_cache(dataset) if modality == "image" else None
+    return encode_collection(model, dataset, modality=modality, cache=cache, progress=True)
 
 
-def _build(folder: Path, maker: _Maker | int, contents: _Contents, model: Path | None) -> Index:
-    """Make the whole index aside, then move it into its place: nobody sees half of it, and the first of two wins."""
-    from kinbits.cli.remembered import remember
-    from kinbits.index import Index
-
-    try:
-        with folder_aside(full_path(folder)) as aside:
-            made = Index.create(aside, bits=maker) if isinstance(maker, int) else Index.create(aside, model=maker)
-            made.add(contents.codes, contents.ids, contents.columns)
-            remember(aside, model, contents.root)
-    except FileExistsError:
-        raise _taken(folder) from None
-    except PlatformError:
-        raise
-    except OSError as error:
-        raise platform_error(f"{folder} cannot be written", error) from None
-    return made
-
-
-def _told(folder: Path, opened: Index, skipped: list[Skipped], as_json: bool) -> None:
-    from kinbits.cli.remembered import reads_text
-
+def _show_change(folder: Path, opened: Index, skipped: Sequence[Skipped], as_json: bool) -> None:
     change = opened.last_change
     assert change is not None  # every caller has just changed it
     if as_json:
@@ -238,7 +157,7 @@ def _told(folder: Path, opened: Index, skipped: list[Skipped], as_json: bool) ->
             "replaced": f"{change.replaced:,}" if change.replaced else None,
             "items": f"{len(opened):,}",
             "skipped": skipped_text(skipped),
-            "next": f"{shell('kinbits', 'search', folder)} IMAGE{' (or --text WORDS)' if reads_text(folder) else ''}",
+            "next": f"{shell('kinbits', 'search', folder)} IMAGE{' (or --text WORDS)' if reads_text(opened) else ''}",
         }
     )
 

@@ -12,7 +12,8 @@ from kinbits.cli.app import group
 from kinbits.errors import ArtefactError
 
 if TYPE_CHECKING:
-    from kinbits.index import Encoder, Index
+    from kinbits.index import Index
+    from kinbits.model import HashModel
 
 index = group("index", "Make, change and check an index.")
 
@@ -55,14 +56,37 @@ WaitOption = Annotated[
 ]
 
 
-def opened_index(folder: Path, model: Encoder | None = None, wait: float = 0.0) -> Index:
-    """Open an index; a missing one is told in the words of the command line.
+def opened_index(folder: Path, model: Path | None = None, wait: float = 0.0) -> Index:
+    """Open an index; a missing one is reported with the command that makes it.
 
     Raises:
-        ArtefactError: There is none, it is damaged, or made with another model.
+        ArtefactError: If there is none, it is damaged, or was made with another model.
     """
     from kinbits.index import Index
 
     if not (folder / "manifest.json").exists():
         raise ArtefactError(f"there is no index at {folder}; `kinbits index create` makes one")
-    return Index.open(folder, model=model, wait=wait)
+    return Index.open(folder, model, wait=wait)
+
+
+def required_model(opened: Index) -> HashModel:
+    """Return the model of an index, loaded.
+
+    Raises:
+        ArtefactError: If the index knows of none, or it cannot be loaded.
+    """
+    found: HashModel | None = opened.model
+    if found is None:
+        raise ArtefactError("the index does not know where its model is; give --model MODEL")
+    return found
+
+
+def reads_text(opened: Index) -> bool:
+    """Tell whether the model of an index has a text tower; False where it cannot be read."""
+    from kinbits.model import describe_model
+
+    folder = opened.info()["model"]
+    try:
+        return folder is not None and "text" in describe_model(folder).modalities
+    except ArtefactError:
+        return False

@@ -14,11 +14,9 @@ from kinbits.cli.output import JsonFlag, bytes_text, facts, json_text, print_jso
 @index.command()
 def info(folder: IndexFolder, as_json: JsonFlag = False) -> None:
     """Show what an index holds."""
-    from kinbits.cli.remembered import remembered
-
     found = opened_index(folder).info()
     size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
-    found |= {"bytes": size, "model": remembered(folder)}
+    found |= {"bytes": size}
     if as_json:
         print_json(found)
         return

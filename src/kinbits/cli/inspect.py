@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,7 @@ from kinbits.errors import DataError, UsageError
 if TYPE_CHECKING:
     import numpy as np
 
+    from kinbits.encoding import CodesFile
     from kinbits.metrics import CodeStatistics
 
 _CELLS = 1 << 28  # of a table of items and labels; beyond, items with other label texts are of other classes
@@ -65,7 +66,7 @@ def inspect(
     Labels, where there are any, tell distances within classes from those
     between; a model tells how far its outputs lie from their signs.
     """
-    from kinbits.cli.codes_file import is_codes_file
+    from kinbits.encoding import is_codes_file
 
     if plot is not None:
         check_parent(plot, "file")
@@ -96,11 +97,15 @@ def inspect(
 
 
 def _of_file(path: Path, bits: int | None, label: str | None) -> _Known:
-    from kinbits.cli.codes_file import code_length, read_codes
+    from kinbits.encoding import read_codes
 
-    found = read_codes(path)
-    labels = found.columns.get(_label_column(label, found.columns))
-    return _Known(found.codes, code_length(found, path, bits), _numbers(labels))
+    found = read_codes(path).with_bits(bits)
+    return _of_codes(found, _label_column(label, found.columns))
+
+
+def _of_codes(found: CodesFile, label: str) -> _Known:
+    assert found.bits is not None
+    return _Known(found.codes, found.bits, _numbers(found.columns.get(label)))
 
 
 def _label_column(given: str | None, columns: Iterable[str]) -> str:
@@ -111,32 +116,21 @@ def _label_column(given: str | None, columns: Iterable[str]) -> str:
 
 
 def _of_index(folder: Path, label: str | None) -> _Known:
-    """Read the living items of an index."""
-    import numpy as np
-
     from kinbits.cli.index_options import opened_index
 
     opened = opened_index(folder)
-    codes: list[np.ndarray] = []
-    labels: list[Any] = []
-    name = _label_column(label, opened._state.columns)
-    for segment in opened._state.segments:
-        segment.require_whole(opened.bits)
-        codes.append(segment.codes[segment.living(0, segment.rows)])
-        labels += [value for (value,) in segment.column_values([name])]
-    if not codes:
+    if not len(opened):
         raise DataError(f"the index {folder} is empty; statistics need 2 codes or more")
-    return _Known(np.concatenate(codes), opened.bits, _numbers(labels))
+    name = _label_column(label, opened.info()["columns"])
+    return _of_codes(opened.to_codes([name]), name)
 
 
 def _of_model(folder: Path, source: Source) -> _Known:
-    from kinbits.cli.encoding import CACHED
-    from kinbits.data import FeatureCache
+    from kinbits.encoding import default_cache
     from kinbits.model import HashModel
 
     model, dataset = HashModel.from_pretrained(folder), source.open("database")
-    cache = FeatureCache() if dataset.kind == "image" and len(dataset) <= CACHED else None
-    found = model.encode(dataset, output="features", on_error="skip", cache=cache, progress=True)
+    found = model.encode(dataset, output="features", on_error="skip", cache=default_cache(dataset), progress=True)
     if found.skipped:
         note(f"skipped {skipped_text([*dataset.skipped, *found.skipped])}")
     labels = dataset.select(found.rows).labels

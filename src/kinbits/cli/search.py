@@ -12,7 +12,7 @@ import typer
 
 from kinbits._util import shortened
 from kinbits.cli.app import app
-from kinbits.cli.index_options import IndexFolder, ModelOption, WhereOption, opened_index
+from kinbits.cli.index_options import IndexFolder, ModelOption, WhereOption, opened_index, required_model
 from kinbits.cli.output import JsonFlag, note, print_json
 from kinbits.errors import DataError, UsageError
 
@@ -87,7 +87,6 @@ def search(
     """
     from kinbits.cli.hits_sheet import check_sheet, draw_sheet
     from kinbits.cli.hits_table import HitsTable
-    from kinbits.cli.remembered import model_of, roots
 
     if bool(images) == bool(text):
         raise UsageError("give images to search with, or --text; one of the two")
@@ -95,17 +94,18 @@ def search(
         raise UsageError("--at stands for a radius; leave --radius out")
     if text and rerank:
         raise UsageError("--rerank compares features of images; leave it out with --text")
-    # what is missing or damaged is told before a model is loaded
-    shown = HitsTable(opened_index(folder).info()["columns"], columns or [])
+    opened = opened_index(folder, model)
+    shown = HitsTable(opened.info()["columns"], columns or [])  # a wrong name is refused before a model is loaded
     if sheet is not None:
         check_sheet(sheet)
-    loaded = model_of(folder, model)
-    opened = opened_index(folder, loaded)
+    loaded = required_model(opened)
     radius = radius if at is None else loaded.radius(at)
     queries = _texts(loaded, text) if text else _images(loaded, images or [], rerank=bool(rerank))
     found = opened.search(queries.items, k, radius=radius, where=where or None, rerank=rerank or False)
     if sheet is not None:
-        draw_sheet(sheet, folder, queries.names, queries.images, found, roots(folder))
+        draw_sheet(
+            sheet, folder, queries.names, queries.images, found, [Path(root) for root in opened.info()["image_roots"]]
+        )
     if as_json:
         print_json([{"query": n, "hits": hits.to_dicts()} for n, hits in zip(queries.names, found, strict=True)])
         return
@@ -138,13 +138,12 @@ def _images(model: HashModel, paths: Sequence[Path], *, rerank: bool) -> _Querie
     items: Any
     if rerank:
         items = kept = readable(dataset)
+        unreadable = kept.skipped
     else:
         found = model.encode(dataset, on_error="skip")
-        items = found.array
-        lost = sorted({*range(len(dataset))} - {*found.rows.tolist()})
-        kept = dataset.without(lost, [one.reason for one in found.skipped])
+        items, kept, unreadable = found.array, dataset.select(found.rows), (*dataset.skipped, *found.skipped)
     names = {f"image {place}": "standard input" for place, path in enumerate(paths) if path == _STDIN}
-    skipped = [(names.get(one.id, one.id), one.reason) for one in kept.skipped]
+    skipped = [(names.get(one.id, one.id), one.reason) for one in unreadable]
     if not len(kept):
         name, reason = skipped[0]
         raise DataError(f"none of {len(paths)} images can be read ({name}: {reason}); give other images")

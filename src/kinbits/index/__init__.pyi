@@ -7,6 +7,7 @@ from .items import Encoder
 from .query.plan import Plan, SegmentPlan
 from .query.rerank import Reconstructor
 from .search_index import SearchIndex
+from .store.copies import check_new_folder
 from .store.ids import as_ids
 from .store.options import IndexOptions
 
@@ -25,6 +26,7 @@ __all__ = [
     "SegmentPlan",
     "Supports",
     "as_ids",
+    "check_new_folder",
     "create_index",
     "find_image",
     "list_engines",

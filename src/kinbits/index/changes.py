@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kinbits import hamming
+from kinbits.encoding import CodesFile
 from kinbits.hamming import Codes
 from kinbits.index.filters.column_types import joined
 from kinbits.index.filters.expression import Expression
@@ -16,7 +19,7 @@ from kinbits.index.query.search import codes_at, metadata_at
 from kinbits.index.store.bitmap import Rows
 from kinbits.index.store.checked_array import detect_truncation
 from kinbits.index.store.columns import as_columns
-from kinbits.index.store.ids import IdKind, Ids, missing_ids_error, require_kind
+from kinbits.index.store.ids import IdKind, Ids, decode_ids, missing_ids_error, require_kind
 from kinbits.index.store.merge import Batch
 from kinbits.index.store.metadata import Values
 from kinbits.index.store.segment import Segment
@@ -84,6 +87,30 @@ def warn_of_mixture(state: State, batch: Batch) -> None:
                 f"each type apart, so give values of one type",
                 stacklevel=4,
             )
+
+
+def codes_of(state: State, columns: Sequence[str], name: str) -> CodesFile:
+    """Return the living items of all segments, with some columns.
+
+    Raises:
+        ArtefactError: Naming a file that is damaged.
+    """
+    codes, ids, rows = [np.zeros((0, hamming.code_width(state.bits)), np.uint8)], [], []
+    for segment in state.segments:
+        segment.require_whole(state.bits)
+        living = segment.living(0, segment.rows)
+        codes.append(segment.codes[living])
+        ids.append(decode_ids(segment.ids[living]))
+        rows += segment.column_values(columns)
+    return CodesFile(
+        codes=np.concatenate(codes),
+        ids=np.concatenate(ids) if ids else np.zeros(0, np.int64),
+        bits=state.bits,
+        columns={column: [row[place] for row in rows] for place, column in enumerate(columns)},
+        fingerprint=state.fingerprint,
+        model=None if state.model_folder is None else Path(state.model_folder),
+        name=name,
+    )
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Unpack, overload
@@ -14,6 +14,8 @@ import numpy.ma
 import numpy.random  # noqa: F401
 
 from kinbits import hamming
+from kinbits.encoding import CodesFile
+from kinbits.index.changes import codes_of
 from kinbits.index.collection import Collection
 from kinbits.index.filters.where import Where, parse_where
 from kinbits.index.hits import BatchHits, Hits
@@ -182,6 +184,17 @@ class Index(Collection):
             self._folder.check()
         self._state.check()
 
+    def to_codes(self, columns: Sequence[str] | None = None) -> CodesFile:
+        """Return all items, as `create` and `kinbits.encoding.write_codes` take them.
+
+        Args:
+            columns: Names of the metadata columns to return; None returns all.
+
+        Raises:
+            ArtefactError: Naming a file that is damaged.
+        """
+        return codes_of(self._state, self._state.columns if columns is None else columns, self._name)
+
     def save(self, path: PathLike) -> None:
         """Write the present contents into a new folder; this index stays where it is.
 
@@ -192,5 +205,8 @@ class Index(Collection):
         save_copy(path, self._state)
 
     def __repr__(self) -> str:
-        place = self._folder.path if self._folder else "memory"
-        return f"Index({len(self)} items, {self.bits} bits, {place})"
+        return f"Index({len(self)} items, {self.bits} bits, {self._name})"
+
+    @property
+    def _name(self) -> str:
+        return str(self._folder.path) if self._folder else "memory"

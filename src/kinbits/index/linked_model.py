@@ -49,8 +49,8 @@ class LinkedModel:
 
         if not self.folder.exists():
             raise ArtefactError(
-                f"the model of the index was at {self.folder}, which is gone; put it beside the index, or name its "
-                "folder when the index is opened"
+                f"the model of the index was at {self.folder}, which is gone; put it beside the index, or name the "
+                "model"
             )
         found = describe_model(self.folder).fingerprint
         if found != self.fingerprint:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from kinbits._util import folder_aside, full_path
+from kinbits._util import check_parent, folder_aside, full_path
 from kinbits.errors import UsageError
 from kinbits.index.store import manifest
 from kinbits.index.store.folder import Folder, platform_errors
@@ -46,6 +46,18 @@ def new_folder(target: Path) -> Iterator[Path]:
         except FileExistsError:
             _require_free(target)
             raise
+
+
+def check_new_folder(path: str | os.PathLike[str]) -> None:
+    """Refuse a folder for a new index that is taken or cannot be made, before anything is computed.
+
+    Raises:
+        UsageError: If something lies there.
+        PlatformError: If it cannot be made.
+    """
+    target = full_path(path)
+    _require_free(target)
+    check_parent(Path(os.path.realpath(target)), "folder")
 
 
 def _require_free(target: Path) -> None:

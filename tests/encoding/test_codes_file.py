@@ -1,14 +1,16 @@
 """Files of codes that others wrote: bytes, lists and hexadecimal text are read, anything else is refused by its row."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kinbits.cli.codes_file import is_codes_file, read_codes
-from kinbits.errors import ArtefactError
+from kinbits import ArtefactError, PlatformError, UsageError
+from kinbits.data import Skipped
+from kinbits.encoding import CodesFile, is_codes_file, read_codes, write_codes
 
 PACKED = [[0, 1], [255, 16]]
 
@@ -73,9 +75,50 @@ def test_article_codes_in_a_table_of_images_are_metadata(tmp_path):
     assert is_codes_file(written(tmp_path, json.dumps({"bits": 8}), code=["00", "01"], path=["a.png", "b.png"]))
 
 
-def test_a_length_that_the_codes_do_not_have_is_refused(run, tmp_path):
-    path = written(tmp_path, code=[b"aa", b"bb"])
-    assert "no 8-bit codes" in run("index", "create", "i", path, "--bits", "8").error
-    path = written(tmp_path, json.dumps({"bits": 64}), code=[b"aa", b"bb"])
-    ended = run("index", "create", "i", path)
-    assert (ended.code, "codes of 2 bytes" in ended.error) == (4, True)
+def test_a_length_that_the_codes_do_not_have_is_refused(tmp_path):
+    unknown = read_codes(written(tmp_path, code=[b"aa", b"bb"]))
+    assert unknown.bits is None
+    assert unknown.with_bits(15).bits == 15
+    with pytest.raises(UsageError, match="does not say how long its codes are"):
+        unknown.with_bits(None)
+    with pytest.raises(ArtefactError, match="codes of 2 bytes, not 8-bit codes"):
+        unknown.with_bits(8)
+    known = read_codes(written(tmp_path, json.dumps({"bits": 16}), code=[b"aa", b"bb"]))
+    assert known.with_bits(None) == known.with_bits(16)
+    with pytest.raises(ArtefactError, match="16-bit codes, not 15-bit codes"):
+        known.with_bits(15)
+    with pytest.raises(ArtefactError, match="codes of 2 bytes, not 64-bit codes"):
+        read_codes(written(tmp_path, json.dumps({"bits": 64}), code=[b"aa", b"bb"])).with_bits(None)
+
+
+@pytest.mark.parametrize("ids", [np.array([7, 8]), np.array(["a", "b"])])
+def test_what_is_written_is_read_again(tmp_path, ids):
+    codes = CodesFile(
+        codes=np.array([[0, 1], [255, 16]], np.uint8),
+        ids=ids,
+        bits=12,
+        columns={"label": ["cat", None], "code": ["A1", "B2"], "year": [2019, 2020]},
+        fingerprint="f" * 64,
+        model=tmp_path / "model",
+        root=tmp_path,
+        skipped=(Skipped("c.png", "no image"),),
+    )
+    write_codes(tmp_path / "c.parquet", codes)
+    again = read_codes(tmp_path / "c.parquet")
+    assert again.codes.tolist() == codes.codes.tolist()
+    assert again.ids.tolist() == ids.tolist()
+    assert again.columns == {"label": ["cat", None], "year": [2019, 2020]}  # code is the codes' own column
+    for name in ("bits", "fingerprint", "model", "root", "skipped"):
+        assert getattr(again, name) == getattr(codes, name)
+    assert [path.name for path in tmp_path.iterdir()] == ["c.parquet"]
+
+
+def test_codes_are_written_where_a_parquet_file_may_be(tmp_path):
+    codes = CodesFile(np.zeros((1, 1), np.uint8), np.arange(1), bits=8)
+    with pytest.raises(UsageError, match=r"ends in \.parquet"):
+        write_codes(tmp_path / "c.csv", codes)
+    with pytest.raises(UsageError, match="does not say how long"):
+        write_codes(tmp_path / "c.parquet", replace(codes, bits=None))
+    (tmp_path / "file").touch()
+    with pytest.raises(PlatformError, match="cannot write"):
+        write_codes(tmp_path / "file" / "c.parquet", codes)

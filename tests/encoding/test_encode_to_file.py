@@ -1,0 +1,135 @@
+"""Encoding to a file goes on after a kill, lists what it skips, and equals encoding in memory."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from kinbits import DataError, HashModel, UsageError, open_dataset
+from kinbits.backbones import load_backbone
+from kinbits.data import FeatureCache
+from kinbits.encoding import CodeShards, encode_collection, encode_to_file, read_codes
+from kinbits.heads import build_head
+from kinbits.model import Tower
+
+WIDTH, BITS, ROWS = 6, 12, 60
+KILL = """
+import os, signal, sys
+from kinbits import HashModel, open_dataset
+from kinbits.encoding import CodeShards, encode_to_file
+
+append = CodeShards.append
+
+def killed(shards, codes):
+    append(shards, codes)
+    if len(shards) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+CodeShards.append = killed
+model, data, path = sys.argv[1:]
+encode_to_file(HashModel.from_pretrained(model), open_dataset(data), path, batch_size=16)
+"""
+
+
+def linear(width, backbone, seed=0):
+    torch.manual_seed(seed)
+    head = build_head({"name": "linear", "features": width, "bits": BITS})
+    return HashModel({"image": Tower(backbone, head)})
+
+
+@pytest.fixture
+def model(tmp_path):
+    model = linear(WIDTH, load_backbone("features", dim=WIDTH))
+    model.save_pretrained(tmp_path / "model")
+    return model
+
+
+@pytest.fixture
+def vectors(tmp_path):
+    rng = np.random.default_rng(0)
+    names = np.array([f"item {row:03}" for row in range(ROWS)])
+    path = tmp_path / "vectors.npz"
+    np.savez(path, vectors=rng.normal(size=(ROWS, WIDTH)).astype(np.float32), ids=names, labels=np.arange(ROWS) % 3)
+    return path
+
+
+def kill(model, data, path):
+    command = [sys.executable, "-c", KILL, str(model.folder), str(data), str(path)]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+
+
+def test_a_killed_run_goes_on_where_it_stopped(model, vectors, tmp_path, monkeypatch):
+    kill(model, vectors, tmp_path / "part.parquet")
+    assert not (tmp_path / "part.parquet").exists()
+    encoded, encode = [], HashModel.encode
+    monkeypatch.setattr(
+        HashModel, "encode", lambda own, data, **how: encoded.append(len(data)) or encode(own, data, **how)
+    )
+    done = encode_to_file(model, open_dataset(vectors), tmp_path / "part.parquet", batch_size=16)
+    assert (done.resumed, done.rows, done.bits, encoded) == (32, ROWS, BITS, [16, 12])
+    monkeypatch.undo()
+    whole, part = encode_collection(model, vectors), read_codes(tmp_path / "part.parquet")
+    np.testing.assert_array_equal(part.codes, whole.codes)
+    assert part.ids.tolist() == whole.ids.tolist()
+    assert part.columns == whole.columns
+    assert (part.fingerprint, part.model, part.root) == (model.fingerprint, tmp_path / "model", tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "part.parquet", "vectors.npz"]
+
+
+def test_batches_of_another_model_or_other_data_are_not_taken_over(model, vectors, tmp_path):
+    kill(model, vectors, tmp_path / "c.parquet")
+    other = linear(WIDTH, load_backbone("features", dim=WIDTH), seed=1)
+    done = encode_to_file(other, open_dataset(vectors), tmp_path / "c.parquet", batch_size=16)
+    assert done.resumed == 0
+    np.testing.assert_array_equal(read_codes(tmp_path / "c.parquet").codes, other.encode(open_dataset(vectors)))
+    kill(model, vectors, tmp_path / "c.parquet")
+    assert encode_to_file(model, np.ones((5, WIDTH)), tmp_path / "c.parquet", batch_size=16).resumed == 0
+    kill(model, vectors, tmp_path / "c.parquet")
+    assert (
+        encode_to_file(model, open_dataset(vectors), tmp_path / "c.parquet", batch_size=16, resume=False).resumed == 0
+    )
+
+
+def test_what_cannot_be_read_is_listed_also_from_before_a_kill(tmp_path):
+    model = linear(384, load_backbone("convnet-small"))
+    model.save_pretrained(tmp_path / "model")
+    (tmp_path / "photos").mkdir()
+    for row in range(40):
+        Image.new("RGB", (8, 8), (row, 0, 0)).save(tmp_path / "photos" / f"{row:02}.png")
+    for row in (3, 20, 39):
+        (tmp_path / "photos" / f"{row:02}.png").write_bytes(b"no image")
+    kill(model, tmp_path / "photos", tmp_path / "c.parquet")
+    done = encode_to_file(model, open_dataset(tmp_path / "photos"), tmp_path / "c.parquet", batch_size=16)
+    assert (done.resumed, done.rows) == (32, 37)
+    assert [one.id for one in done.skipped] == ["03.png", "20.png", "39.png"]
+    found = read_codes(tmp_path / "c.parquet")
+    assert (found.skipped, found.root) == (done.skipped, tmp_path / "photos")
+    cache = FeatureCache(tmp_path / "cache")
+    again = encode_to_file(model, open_dataset(tmp_path / "photos"), tmp_path / "d.parquet", cache=cache)
+    assert again.skipped == done.skipped
+    np.testing.assert_array_equal(read_codes(tmp_path / "d.parquet").codes, found.codes)
+
+
+def test_texts_without_a_tower_or_a_text_are_refused_before_anything_is_written(model, vectors, tmp_path):
+    with pytest.raises(DataError, match="has no texts"):
+        encode_to_file(model, open_dataset(vectors), tmp_path / "c.parquet", modality="text")
+    with pytest.raises(UsageError, match="no text tower"):
+        encode_collection(model, open_dataset(np.ones((3, WIDTH)), texts=["a", "b", "c"]), modality="text")
+    with pytest.raises(UsageError, match=r"ends in \.parquet"):
+        encode_to_file(model, open_dataset(vectors), tmp_path / "c.csv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "vectors.npz"]
+
+
+def test_shards_know_how_many_there_are(tmp_path, model, vectors):
+    codes = encode_collection(model, vectors)
+    shards = CodeShards(tmp_path / "c.parquet", {"bits": BITS})
+    shards.append(codes)
+    assert len(shards) == len(CodeShards(tmp_path / "c.parquet", {"bits": BITS})) == 1
+    assert len(CodeShards(tmp_path / "c.parquet", {"bits": 8})) == 0
+    assert os.listdir(tmp_path / ".c.parquet.parts") == ["job.json"]
