@@ -173,7 +173,7 @@ def test_a_file_that_is_cut_short_while_it_is_read_ends_neither_the_process_nor_
     done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("ArtefactError another program cut a file of an index short")
+    assert lines[0].startswith("ArtefactError another program shortened a file of an index")
     assert len(lines) == 3
     assert all(line.startswith("ArtefactError") for line in lines)
 
@@ -205,7 +205,7 @@ def test_the_format_before_the_first_release_says_what_to_do(tmp_path):
     filled(tmp_path / "x")
     path = tmp_path / "x" / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "version": 1}))
-    with pytest.raises(ArtefactError, match="make the index again"):
+    with pytest.raises(ArtefactError, match="create the index again"):
         Index.open(tmp_path / "x")
 
 

@@ -7,10 +7,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import kinbits
 from kinbits.errors import DataError, PlatformError
 from kinbits.index import Index
 
 CODES = np.array([[0], [1], [3], [7]], np.uint8)
+
+
+class Sizes:
+    bits, fingerprint = 8, "s" * 64
+
+    def encode(self, items, **_):
+        return np.full((len(items), 1), 7, np.uint8)
 
 
 def filled(path=None, **columns):
@@ -148,3 +156,13 @@ def test_html_shows_thumbnails_of_the_images_that_ids_or_columns_name(tmp_path, 
     many = Index.create(bits=8).add(np.zeros((40, 1), np.uint8), metadata={"file": ["red.png"] * 40})
     assert many.search(CODES[0], k=40)._repr_html_().count("<img") == 20
     assert many.search(np.zeros((40, 1), np.uint8), k=40)._repr_html_().count("<img") == 20
+
+
+def test_images_are_found_below_the_folder_that_was_added(tmp_path):
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (30, 20), (255, 0, 0)).save(tmp_path / "photos" / "red.png")
+    photos = kinbits.open_dataset(tmp_path / "photos")
+    index = Index.create(tmp_path / "x", bits=8, model=Sizes()).add(photos)
+    for hits in (index.search(CODES[0]), pickle.loads(pickle.dumps(Index.open(tmp_path / "x").search(CODES[0])))):
+        assert hits.ids.tolist() == ["red.png"]
+        assert [image.size for image in hits.images()] == [(30, 20)]

@@ -49,7 +49,7 @@ def test_an_index_of_another_length_is_not_taken_for_the_old_one(tmp_path):
     Index.create(tmp_path / "y", bits=16).add(np.zeros((3, 2), np.uint8))
     swap(tmp_path / "x", tmp_path / "y")
     for call in (writer.refresh, lambda: writer.add(np.zeros((1, 1), np.uint8))):
-        with pytest.raises(ArtefactError, match="made again; open it"):
+        with pytest.raises(ArtefactError, match="created again; open it"):
             call()
     assert len(Index.open(tmp_path / "x")) == 3
 

@@ -132,7 +132,7 @@ def test_approximate_engines_rerank_what_they_propose(engine, tmp_path):
 def test_what_cannot_be_reranked_is_refused_with_a_remedy():
     index, codes = filled(), Signs().encode(QUERIES)
     for query in (codes, codes[0]):
-        with pytest.raises(UsageError, match="packed codes have no features"):
+        with pytest.raises(UsageError, match="packed codes have none"):
             index.search(query, rerank=10)
     with pytest.raises(UsageError, match="rankhash"):
         filled(model=NoDecoder()).search(QUERIES[0], rerank=10)

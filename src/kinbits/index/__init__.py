@@ -1,4 +1,4 @@
-"""An index of binary codes with ids, metadata and filters, in memory or in a folder. Needs NumPy and xxhash alone."""
+"""An index of binary codes with ids, metadata and filters, in memory or in a folder. Needs only NumPy and xxhash."""
 
 from kinbits._util import open_door
 

@@ -1,4 +1,4 @@
-"""What a change of an index did, changes of metadata alone, and indexes that travel between processes."""
+"""Results of changes, changes of metadata, and pickling of indexes."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from kinbits.index.store.state import State
 
 @dataclass(frozen=True)
 class Change:
-    """What one change did.
+    """Result of one change.
 
     Attributes:
-        added: Items with new ids.
-        replaced: Items whose ids existed.
-        deleted: Items that are gone.
+        added: Number of items with new ids.
+        replaced: Number of items whose ids existed.
+        deleted: Number of removed items.
     """
 
     added: int = 0
@@ -42,16 +42,16 @@ class Change:
 
     @classmethod
     def from_counts(cls, before: int, after: int, given: int) -> Change:
-        """Tell from the items before and after a change what became of the ``given`` ones."""
+        """Return the result of a change with ``given`` items by the number of items before and after it."""
         return cls(max(0, after - before), given - max(0, after - before), max(0, before - after))
 
 
 def matching(state: State, where: Expression | None) -> list[Rows]:
-    """Return the living rows of each segment that meet a parsed filter.
+    """Return the rows of each segment that are not deleted and meet a parsed filter.
 
     Raises:
-        UsageError: If it names a column that the index does not have, or compares it with a value of another type.
-        ArtefactError: naming a file that is damaged.
+        UsageError: If the filter names an unknown column, or compares it with a value of another type.
+        ArtefactError: If a file is damaged; the message names it.
     """
     for segment in state.segments:
         segment.require_whole(state.bits)
@@ -61,7 +61,7 @@ def matching(state: State, where: Expression | None) -> list[Rows]:
 
 
 def updated_batch(state: State, ids: Ids, metadata: Any) -> Batch:
-    """Return the items with these ids, with other values in some columns.
+    """Return the items with these ids, with new values in some columns.
 
     Raises:
         DataError: If an id is not in the index, or the columns do not fit.
@@ -77,14 +77,14 @@ def updated_batch(state: State, ids: Ids, metadata: Any) -> Batch:
 
 
 def warn_of_mixture(state: State, batch: Batch) -> None:
-    """Say so when a batch brings values of another type into a column: filters then compare each type apart."""
+    """Warn if a batch adds values of another type to a column, because filters then compare each type separately."""
     known = state.column_kinds if batch.columns else {}
     for name, kind in batch.kinds.items():
         before = known.get(name, "empty")
         if before not in ("mixed", "empty") and joined([before, kind]) == "mixed":
             warnings.warn(
-                f"column '{name}' held values of type {before} and now holds some of type {kind} too; filters compare "
-                f"each type apart, so give values of one type",
+                f"column '{name}' held values of type {before}, and now also holds values of type {kind}; filters "
+                f"compare each type separately, so give values of one type",
                 stacklevel=4,
             )
 
@@ -115,7 +115,7 @@ def codes_of(state: State, columns: Sequence[str], name: str) -> CodesFile:
 
 @dataclass(frozen=True)
 class _Items:
-    """The living items of one segment, as they travel."""
+    """The items of one segment, without deleted ones, for pickling."""
 
     number: int
     ids: Ids
@@ -126,7 +126,7 @@ class _Items:
 
 @dataclass(frozen=True)
 class Contents:
-    """An index in memory, as it travels between processes."""
+    """The contents of an index in memory, for pickling."""
 
     bits: int
     fingerprint: str | None
@@ -140,7 +140,7 @@ class Contents:
 
 
 def contents_of(state: State) -> Contents:
-    """Return what `state_of` makes an equal index of."""
+    """Return the contents of an index; the inverse of `state_of`."""
     parts = []
     for segment in state.segments:
         rows = segment.living(0, segment.rows)
@@ -152,7 +152,7 @@ def contents_of(state: State) -> Contents:
 
 
 def state_of(contents: Contents) -> State:
-    """Make the contents of an index in memory."""
+    """Return the state of an index with these contents."""
     kept = {name: getattr(contents, name) for name in Contents.__dataclass_fields__ if name != "items"}
     return State(**kept, segments=tuple(map(_segment, contents.items)))
 
@@ -163,5 +163,5 @@ def _segment(items: _Items) -> Segment:
 
 
 def reopen(kind: Any, path: Any, model: Any, options: dict[str, Any]) -> Any:
-    """Open the index that lies at a path now; for `pickle`."""
+    """Open the index at a path; for `pickle`."""
     return kind.open(path, model=model, **options)

@@ -42,22 +42,22 @@ class Collection(StoredIndex):
                 ids and columns, its labels by name as the column ``label``, and its texts as ``text``. What cannot
                 be read of it is left out, and a warning names the first of it; `kinbits.HashModel.encode` with
                 ``on_error="skip"`` lists all.
-            ids: int or str, one per item; continued from the largest if not given.
-            metadata: Columns of numbers, text, bool or None, one value per item; they go before a data set's own.
-            upsert: Replace items whose ids exist, instead of refusing them.
+            ids: int or str, one per item; by default they continue the largest id.
+            metadata: Columns of numbers, text, bool or None, one value per item; they replace columns of a data set.
+            upsert: Replace items whose ids exist; without it, they are refused.
 
         Returns:
             The index itself.
 
         Raises:
-            UsageError: If an id exists, or items need a model and there is none.
+            UsageError: If an id exists, or the items need a model and the index has none.
             DataError: If codes, ids or metadata do not fit each other or the index, or no item can be read.
-            ArtefactError: If files that the change needs are damaged.
+            ArtefactError: If a file that the change reads is damaged.
             PlatformError: If the folder cannot be written; the index stays as it was.
         """
         if isinstance(items, CodesFile):
             require_codes(items, self._state)
-        codes, given, columns = read_items(items, ids, metadata, self._model, self.bits)  # long: not under the lock
+        codes, given, columns = read_items(items, ids, metadata, self._model, self.bits)  # slow, so not under the lock
         with self._change():
             if len(codes):
                 batch = make_batch(codes, given, columns, self._state)
@@ -67,18 +67,18 @@ class Collection(StoredIndex):
         return self
 
     def update(self, ids: Any, metadata: Metadata) -> Self:
-        """Change metadata of items, all or none; their codes and their other columns stay.
+        """Change metadata of items, all or none; codes and other columns stay.
 
         Args:
             ids: One id or several.
-            metadata: Columns, one value per id; a column that is new to the index is None for all other items.
+            metadata: Columns, one value per id; a new column is None for all other items.
 
         Returns:
             The index itself.
 
         Raises:
             DataError: If an id is not in the index, or ids and values do not fit each other.
-            UsageError: for values of a type that cannot be stored.
+            UsageError: If a value has a type that cannot be stored.
             PlatformError: If the folder cannot be written; the index stays as it was.
         """
         wanted = as_ids(ids)
@@ -94,21 +94,21 @@ class Collection(StoredIndex):
 
         Args:
             ids: One id or several.
-            where: Instead of ids: remove whatever meets this filter, see `search`; `count` tells how many that are.
+            where: Instead of ids, a filter: remove all items that meet it, see `search`. `count` counts them.
 
         Returns:
             The index itself.
 
         Raises:
-            UsageError: If neither or both are given, or the filter cannot be used, or is empty and would meet all.
+            UsageError: If neither or both are given, or the filter cannot be used, or is empty.
             DataError: If an id is not in the index.
             PlatformError: If the folder cannot be written; the index stays as it was.
         """
         if (ids is None) == (where is None):
-            raise UsageError("delete() takes ids, or a filter as where=; give one of the two")
+            raise UsageError("delete() takes ids or where=; give one of them")
         condition, wanted = parse_where(where), None if ids is None else as_ids(ids)
         if wanted is None and condition is None:
-            raise UsageError(f"where={where!r} is an empty filter and would delete all items; name what to delete")
+            raise UsageError(f"where={where!r} is an empty filter and would delete all items; give a condition")
         with self._change():
             if wanted is None:
                 self._commit(self._state.without_rows(matching(self._state, condition)))
@@ -117,27 +117,27 @@ class Collection(StoredIndex):
         return self
 
     def count(self, where: Where | None = None) -> int:
-        """Count the items that meet a filter; all without one.
+        """Count the items that meet a filter; without a filter, all items.
 
         Raises:
             UsageError: If the filter cannot be used.
-            ArtefactError: naming a file that is damaged.
+            ArtefactError: If a file is damaged; the message names it.
         """
         return sum(map(len, matching(self._state, parse_where(where))))
 
     def merge(self, other: Collection, *, upsert: bool = False) -> Self:
-        """Add all items of another index, block by block, so that both may be larger than memory.
+        """Add all items of another index, block by block; both may be larger than memory.
 
         Args:
-            other: Of the same code length and model; it stays as it is.
-            upsert: Replace items whose ids exist, instead of refusing them.
+            other: Index of the same code length and model; it does not change.
+            upsert: Replace items whose ids exist; without it, they are refused.
 
         Returns:
             The index itself.
 
         Raises:
-            UsageError: If an id exists, or the kinds of ids differ.
-            ArtefactError: If the other index has another length or model, or one of the two is damaged.
+            UsageError: If an id exists, or one index has int and the other str ids.
+            ArtefactError: If the other index has another length or model, or one of them is damaged.
             PlatformError: If the folder cannot be written; the index stays as it was.
         """
         require_alike(self._state, getattr(other, "_state", other))
@@ -162,9 +162,9 @@ class Collection(StoredIndex):
     def optimize(self) -> Self:
         """Build search tables for every large segment that has none, or whose tables are lost or damaged.
 
-        `search` then uses multi-index hashing where it is faster than a scan; the answers are the same. Tables of
+        `search` then uses multi-index hashing where it is faster than a scan; the results are the same. Tables of
         10^8 codes take about two minutes and 2 GB on disk. They are derived from the codes: `add` and `delete`
-        leave them valid, `compact` and `merge` make segments without them, `save` copies the items alone.
+        keep them, `compact` and `merge` make segments without tables, and `save` does not copy them.
 
         Returns:
             The index itself.
@@ -178,13 +178,13 @@ class Collection(StoredIndex):
         return self
 
     def refresh(self) -> Self:
-        """Go on with what is on disk now; costs next to nothing if nothing has changed.
+        """Load the present contents from disk; this is fast if nothing has changed.
 
         Returns:
             The index itself.
 
         Raises:
-            ArtefactError: If the index has gone, is damaged, or was made again with another model.
+            ArtefactError: If the index is gone or damaged, or was created again with another model.
         """
         with self._changing:
             if self._folder is not None and self._folder.changed():
@@ -192,13 +192,13 @@ class Collection(StoredIndex):
                 if (state.bits, state.fingerprint) != (known.bits, known.fingerprint):
                     self._folder.forget()  # so that the next call asks again
                     require_model(self._model, state)
-                    raise ArtefactError(f"the index at {self._folder.path} was made again; open it with Index.open")
+                    raise ArtefactError(f"the index at {self._folder.path} was created again; open it with Index.open")
                 self._state = state
         return self
 
     @contextmanager
     def _change(self) -> Iterator[None]:
-        """Hold the writer's lock, start from what is on disk now, and let nothing damaged into what is written."""
+        """Hold the writer's lock, start from the present contents of the folder, and refuse damaged files."""
         with self._changing:
             self.last_change = Change()
             if self._folder is None:
@@ -210,7 +210,7 @@ class Collection(StoredIndex):
                 yield
 
     def _commit(self, state: State, given: int = 0, image_roots: Iterable[str] = ()) -> None:
-        """Take up a new state, and note what became of the ``given`` items."""
+        """Store a new state, and note the result of a change with ``given`` items."""
         before, known = len(self._state), self._state
         if state is not known:
             state = state.with_links(folder_of(self._model), image_roots)

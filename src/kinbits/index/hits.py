@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -24,10 +23,6 @@ _SHOWN_HTML = 20  # hits, and thumbnails, in HTML
 _QUERIES, _HITS_EACH = 5, 4  # of several queries
 
 
-def _no_roots() -> Sequence[Path]:
-    return ()
-
-
 class Hits:
     """The hits of one query, nearest first; hits of equal distance are in ascending order of id.
 
@@ -44,9 +39,9 @@ class Hits:
         distances: NDArray[np.int32],
         metadata: Callable[[Places], Metadata],
         codes: Callable[[Places], Codes],
-        image_roots: Callable[[], Sequence[Path]] = _no_roots,
+        image_roots: Sequence[str] = (),
     ) -> None:
-        """Not for users; ``metadata`` and ``codes`` fetch those of some of the hits."""
+        """Not for users; ``metadata`` and ``codes`` fetch those of hits; images are below ``image_roots``."""
         self.ids = ids
         self.distances = distances
         self._metadata = metadata
@@ -101,14 +96,14 @@ class Hits:
 
     def images(self) -> list[Image.Image | None]:
         """Return the image of each hit; None where neither its id nor a column is the path of an image."""
-        return [hits_html.find_image(row, self._image_roots()) for row in self.to_dicts()]
+        return [hits_html.find_image(row, self._image_roots) for row in self.to_dicts()]
 
     def _own_columns(self) -> dict[str, NDArray[Any]]:
         return {"id": self.ids, "distance": self.distances}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle with metadata and codes, without the index."""
-        return _unpickled, (self.ids, self.distances, self.rows, self.codes)
+        return _unpickled, (self.ids, self.distances, self.rows, self.codes, self._image_roots)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -128,7 +123,7 @@ class Hits:
     def _repr_html_(self) -> str:
         if not len(self):
             return "<p>no hits</p>"
-        return hits_html.hits_html(self._first(_SHOWN_HTML), self._image_roots(), len(self) - _SHOWN_HTML)
+        return hits_html.hits_html(self._first(_SHOWN_HTML), self._image_roots, len(self) - _SHOWN_HTML)
 
     def _first(self, most: int) -> list[dict[str, Any]]:
         return self.take(np.arange(len(self))[:most]).to_dicts()
@@ -216,7 +211,7 @@ class BatchHits(Sequence[Hits]):
 
     def _repr_html_(self) -> str:
         shown = self._hits[:_QUERIES]
-        roots = shown[0]._image_roots() if shown else ()
+        roots = shown[0]._image_roots if shown else ()
         return hits_html.batch_html([hits._first(_HITS_EACH) for hits in shown], roots, len(self) - _QUERIES)
 
 
@@ -227,5 +222,10 @@ def _one_line(hits: Hits) -> str:
     return ", ".join([*shown, "..."] if len(hits) > _HITS_EACH else shown) or "no hits"
 
 
-def _unpickled(ids: NDArray[Any], distances: NDArray[np.int32], rows: Metadata, codes: Codes) -> Hits:
-    return Hits(ids, distances, lambda places: [rows[place] for place in places.tolist()], lambda places: codes[places])
+def _unpickled(
+    ids: NDArray[Any], distances: NDArray[np.int32], rows: Metadata, codes: Codes, image_roots: Sequence[str]
+) -> Hits:
+    def metadata(places: Places) -> Metadata:
+        return [rows[place] for place in places.tolist()]
+
+    return Hits(ids, distances, metadata, lambda places: codes[places], image_roots)

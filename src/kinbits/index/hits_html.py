@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Row = Mapping[str, Any]
-Roots = Callable[[], Sequence[Path]]
+Roots = Sequence[str | Path]
 
 _SIDE = 96  # pixels of a thumbnail
 
 
-def find_image(row: Row, roots: Sequence[Path]) -> Image.Image | None:
+def find_image(row: Row, roots: Roots) -> Image.Image | None:
     """Return the image whose path is the id or another value of a hit.
 
     Args:
         row: A hit as a dict.
-        roots: Folders that relative paths start from, tried in this order.
+        roots: Folders that relative paths start from, tried in this order before the present one.
     """
     return next(_images(row, roots), None)
 
 
-def hits_html(rows: Sequence[Row], roots: Sequence[Path], more: int) -> str:
+def hits_html(rows: Sequence[Row], roots: Roots, more: int) -> str:
     """Write the hits of one query as a table with a column of thumbnails.
 
     Args:
@@ -45,7 +45,7 @@ def hits_html(rows: Sequence[Row], roots: Sequence[Path], more: int) -> str:
     return f"<table><tr>{'<th></th>' * len(pictures)}{heads}</tr>{body}</table>{_rest(more, 'hits')}"
 
 
-def batch_html(queries: Sequence[Sequence[Row]], roots: Sequence[Path], more: int) -> str:
+def batch_html(queries: Sequence[Sequence[Row]], roots: Roots, more: int) -> str:
     """Write one row of hits per query, each hit with its thumbnail, id and distance.
 
     Args:
@@ -60,7 +60,7 @@ def batch_html(queries: Sequence[Sequence[Row]], roots: Sequence[Path], more: in
     return f"<table>{body}</table>{_rest(more, 'queries')}"
 
 
-def _cell(row: Row, roots: Sequence[Path]) -> str:
+def _cell(row: Row, roots: Roots) -> str:
     thumbnail = _thumbnail(row, roots)
     lines = [*([thumbnail] if thumbnail else []), _escaped(row["id"]), f"distance {row['distance']}"]
     return f"<td>{'<br>'.join(lines)}</td>"
@@ -70,20 +70,20 @@ def _rest(more: int, what: str) -> str:
     return f"<p>... and {more:,} more {what}</p>" if more > 0 else ""
 
 
-def _thumbnail(row: Row, roots: Sequence[Path]) -> str:
+def _thumbnail(row: Row, roots: Roots) -> str:
     from kinbits.data import data_uri
 
     image = find_image(row, roots)
     return "" if image is None else f'<img src="{data_uri(image, _SIDE)}" alt="{_escaped(row["id"])}">'
 
 
-def _images(row: Row, roots: Sequence[Path]) -> Iterator[Image.Image]:
+def _images(row: Row, roots: Roots) -> Iterator[Image.Image]:
     from kinbits.data import EXTENSIONS, BadImage, decode
 
     for value in row.values():
         if not isinstance(value, str) or Path(value).suffix.lower() not in EXTENSIONS:
             continue
-        for root in roots:
+        for root in map(Path, (*roots, ".")):
             try:
                 if (root / value).is_file():
                     yield decode(root / value)

@@ -1,14 +1,13 @@
-"""The index that users hold: codes with ids and metadata, searched exactly."""
+"""The exact index: codes with ids and metadata."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Unpack, overload
 
-# NumPy loads these when they are first used. A child that is forked while a thread of its parent loads a module waits
-# for that module for ever, so they are loaded before there is an index.
+# NumPy loads these on first use. If a process forks while a thread loads a module, the child waits for that module for
+# ever, so load them before an index exists.
 import numpy.char
 import numpy.ma
 import numpy.random  # noqa: F401
@@ -31,17 +30,16 @@ from kinbits.index.store.copies import save_copy
 class Index(Collection):
     """Binary codes with ids and metadata; search is exact, ordered by distance, then by ascending id.
 
-    Made by `create` or `open`. In a folder, every change is complete and synced when its call returns: a
-    crash at any instant loses the unfinished call and nothing else. One writer at a time, any number of
-    readers; a reader goes on with the contents that it opened until it calls `refresh`. Large files are mapped, not
-    loaded, and each is compared with its checksum before the first search or change that uses it, and again after
-    another program has touched it: what is damaged on disk raises an error and never becomes an answer.
+    Use `create` or `open`. In a folder, a change is complete and synced when its call returns, so a crash loses only
+    the unfinished call. There is one writer at a time and any number of readers; a reader keeps the contents that it
+    opened until it calls `refresh`. Large files are mapped, not loaded. Each file is compared with its checksum before
+    its first use, and again after another program has touched it: damage raises an error and never changes a result.
 
-    Threads may share an index: searches run together, changes wait for each other. A forked child may search with
-    its parent's index. An index in a folder is pickled by its path, one in memory with its contents.
+    Threads may share an index: searches run in parallel, and changes wait for each other. A forked child may search in
+    the index of its parent. An index in a folder is pickled by its path, an index in memory with its contents.
 
     Attributes:
-        last_change: How many items the last change by this object added, replaced and deleted; None before it.
+        last_change: Numbers of items that the last change of this object added, replaced and deleted; None before it.
 
     Example:
         >>> import numpy as np
@@ -83,29 +81,28 @@ class Index(Collection):
         """Find the nearest items, or all within a radius.
 
         Args:
-            query: One code uint8 ``(w,)`` or several ``(q, w)``; or one item or several that the model encodes: see
-                `kinbits.HashModel.encode`. A folder, a list and an array of items are several queries, also if they
-                hold one. A grey image ``(h, w)`` is taken for codes if w is their width, or if a side has under 8
-                pixels or over four times the other: give ``[image]`` then.
+            query: One code uint8 ``(w,)`` or several ``(q, w)``; or items that the model encodes, see
+                `kinbits.HashModel.encode`. A folder, a list and an array of items are several queries, even with one
+                item. A grey image ``(h, w)`` counts as codes if w is the width of a code, or a side is under 8 pixels
+                or over four times the other: pass ``[image]`` then.
             text: A text or a list of texts instead of a query, for a model with a text tower.
-            k: At most so many hits; 10 if neither ``k`` nor ``radius`` is given.
-            radius: Only hits within this Hamming distance, in bits.
+            k: Maximum number of hits per query; 10 if neither ``k`` nor ``radius`` is given.
+            radius: Maximum Hamming distance of a hit, in bits.
             where: Filter on metadata: a text ``"year >= 2020 and (label = cat or label = dog)"``, texts that must
                 all hold, or a dict ``{"year": {">=": 2020}}``. `docs/filters.md` describes the language.
-            strategy: How segments with tables (see `optimize`) are searched: ``"auto"`` chooses, see `explain`;
-                ``"scan"``, ``"grouped"`` or ``"multi-index"`` force it. The answers are the same.
-            rerank: Put so many of the nearest into the order of how far the query's features lie from those that
-                the model reconstructs from a code; True for 10 k, at least 100. What ties then stays in the order of
-                distance and id, and so do the hits behind. The model needs a decoder (method ``rankhash``), and
-                queries are items, not codes.
+            strategy: How segments with search tables (see `optimize`) are searched: ``"scan"``, ``"grouped"``,
+                ``"multi-index"``, or ``"auto"`` for the fastest, see `explain`. The results are the same.
+            rerank: Number of nearest hits to reorder by the distance between the query's features and the features that
+                the model reconstructs from a code; True for 10 k, at least 100. Ties and further hits stay in the order
+                of distance and id. The model needs a decoder (method ``rankhash``); queries are items, not codes.
 
         Returns:
-            `Hits` for one query, `BatchHits` for several; the distances are Hamming distances in any case.
+            `Hits` for one query, `BatchHits` for several, always with Hamming distances.
 
         Raises:
-            UsageError: if an argument cannot be used, or the query needs a model, or a decoder, or is a text file.
-            DataError: if the query's codes do not fit.
-            ArtefactError: naming a file that is damaged.
+            UsageError: If an argument is invalid, the query needs a model or a decoder, or it is a text file.
+            DataError: If the query's codes do not fit.
+            ArtefactError: If a file is damaged; the message names it.
         """
         if rerank:
             k, radius = check_limits(k, radius)
@@ -114,19 +111,19 @@ class Index(Collection):
         request = SearchRequest.from_query(
             query, text, self._model, self.bits, k=k, radius=radius, where=where, strategy=strategy
         )
-        return request.result(search(self._state, request, self.image_roots))
+        return request.result(search(self._state, request))
 
     def explain(self, k: int | None = None, radius: int | None = None, queries: int = 1) -> Plan:
-        """Tell how `search` goes about each segment, and why; the answer prints as text.
+        """Explain how `search` would search each segment; the result prints as text.
 
         Args:
             k: As for `search`.
             radius: As for `search`.
-            queries: How many are asked together.
+            queries: Number of queries in one call.
 
         Raises:
-            UsageError: if a number is negative or no integer.
-            ArtefactError: naming a file that is damaged.
+            UsageError: If a number is negative or no integer.
+            ArtefactError: If a file is damaged; the message names it.
         """
         limits = check_limits(k, radius)
         return plan(self._state, *limits, hamming.check_count(queries, "queries"), self._builder.options.table_rows)
@@ -134,29 +131,25 @@ class Index(Collection):
     def pairs(self, radius: int, where: Where | None = None) -> Iterator[IdPairs]:
         """Find all pairs of items whose codes differ in at most ``radius`` bits, each once.
 
-        Uses the tables of an index of one segment (after `compact` and `optimize`); otherwise tables over all codes
-        are built first, in memory.
+        It uses the search tables of an index with one segment (after `compact` and `optimize`); otherwise it first
+        builds tables over all codes in memory.
 
         Args:
-            radius: Largest distance that counts, in bits; 0 finds equal codes.
-            where: Filter that both items of a pair meet.
+            radius: Maximum distance in bits; 0 finds equal codes.
+            where: Filter that both items of a pair must meet.
 
         Returns:
             An iterator over chunks: smaller ids and larger ids, int64 or str ``(c,)``, and distances int32 ``(c,)``.
-            It searches as it is asked on: memory stays bounded however many pairs there are.
+            It searches while it is consumed, so memory stays bounded.
 
         Raises:
-            UsageError: if ``radius`` or ``where`` cannot be used.
-            ArtefactError: naming a file that is damaged.
+            UsageError: If ``radius`` or ``where`` cannot be used.
+            ArtefactError: If a file is damaged; the message names it.
         """
         return pairs(self._state, hamming.check_count(radius, "radius"), parse_where(where))
 
-    def image_roots(self) -> list[Path]:
-        """Return the folders in which hits look for images whose paths are ids or metadata."""
-        return [Path.cwd(), self._folder.path.parent] if self._folder else [Path.cwd()]
-
     def info(self) -> dict[str, Any]:
-        """Describe the index in plain values: items, bits, model, columns, segments, place."""
+        """Describe the index in plain values: path, items, bits, model, columns and segments."""
         state = self._state
         return {
             "path": str(self._folder.path) if self._folder else None,
@@ -175,10 +168,10 @@ class Index(Collection):
         }
 
     def verify(self) -> None:
-        """Read everything and compare it with its checksums and promises.
+        """Read all files, compare them with their checksums, and check ids, codes and metadata.
 
         Raises:
-            ArtefactError: naming what is damaged.
+            ArtefactError: If a file is damaged; the message names it.
         """
         if self._folder is not None:
             self._folder.check()
@@ -196,11 +189,11 @@ class Index(Collection):
         return codes_of(self._state, self._state.columns if columns is None else columns, self._name)
 
     def save(self, path: PathLike) -> None:
-        """Write the present contents into a new folder; this index stays where it is.
+        """Write the contents into a new folder; this index stays open where it is.
 
         Raises:
-            UsageError: if something lies there already.
-            PlatformError: if it cannot be written.
+            UsageError: If the folder exists and is not empty.
+            PlatformError: If it cannot be written.
         """
         save_copy(path, self._state)
 

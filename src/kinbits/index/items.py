@@ -1,4 +1,4 @@
-"""What users hand to an index: packed codes, items for its model to encode, or a whole data set."""
+"""Items of an index: packed codes, items that its model encodes, or a data set."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from kinbits.index.store.segment import check_query
 from kinbits.index.store.state import State
 
 Metadata = Mapping[str, Sequence[Any]]
-_NAMED = 3  # items that a message names
+_NAMED = 3  # items in a message
 LEAST_SIDE = 8  # of a grey image that is not taken for codes, in pixels
 
 

@@ -182,7 +182,7 @@ def test_a_folder_that_was_swapped_is_not_written_over(engine, tmp_path):
     (tmp_path / "x").rename(tmp_path / "aside")
     (tmp_path / "y").rename(tmp_path / "x")
     before = (tmp_path / "x" / "engine.json").read_bytes()
-    with pytest.raises(ArtefactError, match="made again; open it"):
+    with pytest.raises(ArtefactError, match="created again; open it"):
         index.delete([1])
     assert (tmp_path / "x" / "engine.json").read_bytes() == before
     open_index(tmp_path / "x").verify()

@@ -178,7 +178,7 @@ class Sidecar:
         """Return what was written.
 
         Raises:
-            ArtefactError: if it is damaged, or of a newer format or another engine.
+            ArtefactError: If it is damaged, or of a newer format or another engine.
         """
         try:
             found = json.loads(read_regular(self.path / SIDECAR))
@@ -197,7 +197,7 @@ class Sidecar:
         """Load the graph of these items, after all of its bytes have been compared with their checksums.
 
         Raises:
-            ArtefactError: if there is none, or a file is missing or differs.
+            ArtefactError: If there is none, or a file is missing or differs.
         """
         try:
             if entry is None or (entry["generation"], entry.get("items", snapshot.version[1])) != snapshot.version:

@@ -66,7 +66,7 @@ class FaissIndex(EngineIndex):
 
         Raises:
             UsageError: for a wrong length or option, or a folder that holds something.
-            PlatformError: if faiss is missing, or the folder cannot be written.
+            PlatformError: If faiss is missing, or the folder cannot be written.
         """
         _faiss()
         chosen, length = read_options(cls._options, options, cls.name), read_bits(bits, model)
@@ -83,9 +83,9 @@ class FaissIndex(EngineIndex):
         """Open an index in a folder; options that shape the graph stay as they were made.
 
         Raises:
-            ArtefactError: if there is none, or it was made by another model or engine.
+            ArtefactError: If there is none, or it was made by another model or engine.
             UsageError: for an option that cannot change.
-            PlatformError: if faiss is missing.
+            PlatformError: If faiss is missing.
         """
         _faiss()
         path = full_path(place)
@@ -218,8 +218,8 @@ class FaissIndex(EngineIndex):
         """Write the present contents into a new folder; this index stays where it is.
 
         Raises:
-            UsageError: if something lies there already.
-            PlatformError: if it cannot be written.
+            UsageError: If something lies there already.
+            PlatformError: If it cannot be written.
         """
         with new_folder(full_path(path)) as aside:
             self._index.save(aside / _ITEMS)
@@ -297,7 +297,7 @@ class FaissIndex(EngineIndex):
             if self._place is not None and Sidecar(self._place).raw() != self._sidecar:
                 found = Sidecar(self._place).read(self.name)
                 if found["options"] != asdict(self._chosen):
-                    raise ArtefactError(f"the index at {self._place} was made again; open it with open_index")
+                    raise ArtefactError(f"the index at {self._place} was created again; open it with open_index")
             yield
 
     def _write(self, place: Path | None) -> None:

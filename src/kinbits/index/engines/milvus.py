@@ -109,7 +109,7 @@ class MilvusIndex(EngineIndex):
 
         Raises:
             UsageError: for a wrong place, length or option, or a collection that exists.
-            PlatformError: if pymilvus is missing, or Milvus cannot be reached.
+            PlatformError: If pymilvus is missing, or Milvus cannot be reached.
         """
         chosen = read_options(MilvusOptions, options, cls.name)
         length = read_bits(bits, model)
@@ -136,9 +136,9 @@ class MilvusIndex(EngineIndex):
         """Open a collection that `create_index` made.
 
         Raises:
-            ArtefactError: if there is none, or it is not ours, or of another model.
+            ArtefactError: If there is none, or it is not ours, or of another model.
             UsageError: for a wrong place or an option that cannot change.
-            PlatformError: if pymilvus is missing, or Milvus cannot be reached.
+            PlatformError: If pymilvus is missing, or Milvus cannot be reached.
         """
         for name in options:
             if name in _FIXED:
@@ -173,9 +173,9 @@ class MilvusIndex(EngineIndex):
         """Add items; see `kinbits.index.Index.add`, and the class for what differs.
 
         Raises:
-            UsageError: if ids are missing or exist, or a column has a name that Milvus cannot hold.
-            DataError: if codes, ids or metadata do not fit each other or the collection.
-            PlatformError: if Milvus fails; says how many items were added.
+            UsageError: If ids are missing or exist, or a column has a name that Milvus cannot hold.
+            DataError: If codes, ids or metadata do not fit each other or the collection.
+            PlatformError: If Milvus fails; says how many items were added.
         """
         codes, given, columns = read_items(items, ids, metadata, self._model, self.bits)
         if not len(codes):
@@ -193,8 +193,8 @@ class MilvusIndex(EngineIndex):
         """Remove items.
 
         Raises:
-            DataError: if an id is not in the index.
-            PlatformError: if Milvus fails.
+            DataError: If an id is not in the index.
+            PlatformError: If Milvus fails.
         """
         wanted = np.unique(as_ids(ids))
         if not wanted.size:

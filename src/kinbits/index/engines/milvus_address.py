@@ -44,7 +44,7 @@ class MilvusAddress:
         """Read a URI.
 
         Raises:
-            UsageError: if it names no host, file or collection, with the form that does.
+            UsageError: If it names no host, file or collection, with the form that does.
         """
         scheme, _, rest = text.partition(":")
         if scheme == "milvus-lite":
@@ -78,7 +78,7 @@ class MilvusConnection:
         """Call a method of the client on the collection.
 
         Raises:
-            PlatformError: if Milvus cannot be reached, or refuses.
+            PlatformError: If Milvus cannot be reached, or refuses.
         """
         with self._platform_errors(method):
             return getattr(self.client, method)(self.address.collection, *arguments, timeout=self._timeout, **options)

@@ -59,7 +59,7 @@ class Searcher:
         """Return all within the radius of each query.
 
         Raises:
-            UsageError: if they are more than Milvus can return.
+            UsageError: If they are more than Milvus can return.
         """
         found = self._asked(codes, self.most, where, {"radius": radius + 1})
         if any(len(ids) >= self.most for ids, _ in found):

@@ -96,7 +96,7 @@ def create_index(
 
     Raises:
         UsageError: for an unknown engine or option, or a place that another engine needs.
-        PlatformError: if a package is missing, or the place cannot be reached or written.
+        PlatformError: If a package is missing, or the place cannot be reached or written.
     """
     chosen = _by_place(place, engine)
     if chosen.index is Index:
@@ -115,9 +115,9 @@ def open_index(place: PathLike, *, model: Encoder | None = None, **options: Any)
         options: The engine's own that may change after creation, see its class.
 
     Raises:
-        ArtefactError: if there is none, it is damaged, or made by another model.
+        ArtefactError: If there is none, it is damaged, or made by another model.
         UsageError: for an option that the engine does not have.
-        PlatformError: if a package is missing, or the place cannot be reached.
+        PlatformError: If a package is missing, or the place cannot be reached.
     """
     if _scheme(place) is None and (Path(place) / SIDECAR).is_file():
         chosen = _by_place(place, _engine_of(Path(place)))

@@ -25,7 +25,7 @@ def parse_text(text: str) -> Expression:
     """Read a filter that is written as text.
 
     Raises:
-        UsageError: if it cannot be read, with the position and an example that can.
+        UsageError: If it cannot be read, with the position and an example that can.
     """
     return _Parser(text).whole()
 

@@ -41,7 +41,7 @@ def parse_where(where: Where | None) -> Expression | None:
             dict, must all hold.
 
     Raises:
-        UsageError: if it cannot be read, with an example that can.
+        UsageError: If it cannot be read, with an example that can.
     """
     if where is None:
         return None

@@ -1,1 +1,1 @@
-"""Filters, exact search over segments, and pairs of near items."""
+"""Search over segments, re-ranking, and pairs of similar items."""

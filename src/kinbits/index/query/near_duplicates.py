@@ -1,4 +1,4 @@
-"""All pairs of items within a radius, over all segments, as a stream."""
+"""A stream of all pairs of items within a radius, over all segments."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ IdPairs = tuple[NDArray[Any], NDArray[Any], NDArray[np.int32]]
 
 
 def pairs(state: State, radius: int, where: Expression | None) -> Iterator[IdPairs]:
-    """Check the arguments, and return the stream.
+    """Check the arguments, and return a stream of pairs.
 
-    Tables of a lone segment serve as they are. Several segments are joined in memory: a pair may lie across them.
+    A single segment uses its own search tables. Several segments are joined in memory, because a pair may have its
+    items in two segments.
     """
     for segment in state.segments:
         segment.require_whole(state.bits)
@@ -35,7 +36,7 @@ def pairs(state: State, radius: int, where: Expression | None) -> Iterator[IdPai
 
 
 def _joined(segments: Sequence[Segment], radius: int, where: Expression | None) -> Iterator[IdPairs]:
-    for segment in segments:  # again: the first chunk may be asked for much later
+    for segment in segments:  # again, because the first chunk may be read much later
         segment.require_untouched()
     rows = [segment.allowed_rows(where) for segment in segments]
     ids = concatenate([segment.ids[at] for segment, at in zip(segments, rows, strict=True)])
@@ -48,7 +49,7 @@ def _joined(segments: Sequence[Segment], radius: int, where: Expression | None) 
 def _named(
     index: MultiIndex, ids: Ids, radius: int, allow: NDArray[np.uint8] | None, segment: Segment | None = None
 ) -> Iterator[IdPairs]:
-    """Give rows their ids, the smaller one first; ``segment`` is what is searched, if it may lie in files."""
+    """Replace rows by ids, the smaller one first; ``segment`` is the searched one, whose files may change."""
     found = iter(index.pairs(radius, allow=allow))
     while True:
         if segment is not None:

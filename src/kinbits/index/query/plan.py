@@ -1,4 +1,4 @@
-"""What a search is going to do in each segment, and why."""
+"""The plan of a search: how it searches each segment, and why."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class SegmentPlan:
     """How one segment is searched.
 
     Attributes:
-        number: Of the segment.
+        number: Number of the segment.
         rows: Number of codes, deleted ones included.
         small: Whether it is too small for search tables.
-        explanation: Of its tables; None if it has none and is scanned.
+        explanation: Choice of its search tables; None without tables, when the segment is scanned.
     """
 
     number: int
@@ -39,7 +39,7 @@ class SegmentPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a search goes; prints as text.
+    """How a search runs; prints as text.
 
     Attributes:
         segments: One plan per segment.
@@ -48,11 +48,11 @@ class Plan:
     segments: tuple[SegmentPlan, ...]
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.segments)) or "nothing to search: the index is empty"
+        return "\n".join(map(str, self.segments)) or "the index is empty"
 
 
 def plan(state: State, k: int | None, radius: int | None, queries: int, table_rows: int) -> Plan:
-    """Ask the tables of every segment."""
+    """Plan a search in every segment."""
     plans = []
     for segment in state.segments:
         segment.require_whole(state.bits)

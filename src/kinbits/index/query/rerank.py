@@ -1,4 +1,4 @@
-"""Re-ranking: the nearest codes, put into the order of features that the model reconstructs from them."""
+"""Re-ranking: the nearest hits in the order of features that the model reconstructs from their codes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kinbits.index.items import Encoder, are_codes, is_single
 Vectors = NDArray[np.float32]
 Find = Callable[[Codes, int | None], Any]  # one Hits for each code
 
-LEAST, TIMES = 100, 10  # of rerank=True: ten candidates for each hit, and at least a hundred
+LEAST, TIMES = 100, 10  # rerank=True takes 10 candidates per hit, and at least 100
 
 
 class Reconstructor(Encoder, Protocol):
@@ -39,30 +39,30 @@ class Reconstructor(Encoder, Protocol):
 def reranked(
     query: Any, text: Any, model: Reconstructor | Encoder | None, rerank: int | bool, k: int | None, find: Find
 ) -> Hits | BatchHits:
-    """Search by codes, and order the first hits anew.
+    """Search by codes, and reorder the first hits.
 
-    They are ordered by the squared distance of the query's features to what the model reconstructs from a hit's code;
-    equally far ones, as all items of one code are, stay in the order of the search.
+    The order is the squared distance between the query's features and the features that the model reconstructs from the
+    code of a hit. Hits of equal distance, such as items with the same code, stay in the order of the search.
 
     Args:
-        query: One item or several that the model encodes; no codes, which have no features.
-        text: None: features of texts are no features of images.
-        model: Of the index.
-        rerank: How many hits are ordered anew; True for 10 k and at least 100. Others keep their order, behind them.
-        k: At most so many hits; None for all.
-        find: Answers codes ``(q, w)`` with at most so many hits each.
+        query: One item or several that the model encodes; not codes, which have no features.
+        text: Must be None, because texts have no image features.
+        model: Model of the index.
+        rerank: Number of hits to reorder; True for 10 k and at least 100. Further hits follow in their order.
+        k: Maximum number of hits; None for all.
+        find: Searches for codes ``(q, w)`` with a maximum number of hits.
 
     Raises:
-        UsageError: The query is codes or a text, or the model has no decoder.
+        UsageError: If the query is codes or a text, or the model has no decoder.
     """
     depth = max(LEAST, TIMES * (k or 0)) if rerank is True else hamming.check_count(rerank, "rerank")
     able = _require_decoder(model)
     if query is None or text is not None:
-        raise UsageError("rerank compares features of images; give a query, and leave text out")
+        raise UsageError("rerank compares image features; pass a query instead of text=")
     if are_codes(query, model, able.bits):
         raise UsageError(
-            "rerank compares a query's features with reconstructed ones, and packed codes have no features; search "
-            "with the image or vector itself, or leave rerank out"
+            "rerank compares features, and packed codes have none; search with the image or vector itself, or without "
+            "rerank"
         )
     vectors = able.encode(query, output="features")
     hits = find(able.tower().compute(vectors), None if k is None else max(k, depth))
@@ -76,9 +76,9 @@ def _require_decoder(model: Any) -> Reconstructor:
     if not all(hasattr(model, name) for name in ("tower", "reconstruct")):
         raise UsageError(
             f"rerank needs a model with a decoder, and {type(model).__name__} has none; train one with method "
-            f"'rankhash', or leave rerank out"
+            f"'rankhash', or search without rerank"
         )
-    model.reconstruct(np.zeros((0, hamming.code_width(model.bits)), np.uint8))  # says so if there is no decoder
+    model.reconstruct(np.zeros((0, hamming.code_width(model.bits)), np.uint8))  # raises if there is no decoder
     able: Reconstructor = model
     return able
 

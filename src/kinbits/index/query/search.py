@@ -1,4 +1,4 @@
-"""Search over the segments of a state, merged into one order."""
+"""Search in the segments of an index, with results in one order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from kinbits import hamming
 from kinbits.errors import UsageError, unknown_name
 from kinbits.hamming import Codes
 from kinbits.index.hits import Hits, Places
-from kinbits.index.hits_html import Roots
 from kinbits.index.query.request import SearchRequest
 from kinbits.index.store.bitmap import Rows
 from kinbits.index.store.checked_array import detect_truncation
@@ -26,14 +25,8 @@ _STRATEGIES = ("auto", "scan", "grouped", "multi-index")
 Found = tuple[NDArray[np.int32], Rows]
 
 
-def search(state: State, request: SearchRequest, image_roots: Roots) -> list[Hits]:
-    """Return the hits of each query, ordered by distance, then by id.
-
-    Args:
-        state: What is searched.
-        request: What is searched for.
-        image_roots: Gives the folders in which hits look for their images.
-    """
+def search(state: State, request: SearchRequest) -> list[Hits]:
+    """Return the hits of each query, ordered by distance, then by id."""
     _require_strategy(state, request.strategy)
     for segment in state.segments:  # all of them first: report damage before any work
         segment.require_whole(state.bits)
@@ -42,7 +35,7 @@ def search(state: State, request: SearchRequest, image_roots: Roots) -> list[Hit
     with detect_truncation():
         found = [_search_segment(segment, request) for segment in state.segments]
         by_query = ([rows[number] for rows in found] for number in range(len(request.codes)))
-        return [_merge(state, rows, request.k, image_roots) for rows in by_query]
+        return [_merge(state, rows, request.k) for rows in by_query]
 
 
 def _require_strategy(state: State, strategy: str) -> None:
@@ -51,7 +44,7 @@ def _require_strategy(state: State, strategy: str) -> None:
     if strategy in ("grouped", "multi-index") and state.segments and not any(s.tables for s in state.segments):
         raise UsageError(
             f"strategy='{strategy}' needs search tables, and this index has none; build them with optimize(), "
-            f"which skips small segments, or leave strategy out"
+            f"which skips small segments, or use strategy='auto'"
         )
 
 
@@ -71,8 +64,8 @@ def _search_segment(segment: Segment, request: SearchRequest) -> Sequence[Found]
     return list(zip(near, rows, strict=True))
 
 
-def _merge(state: State, found: Sequence[Found], k: int | None, image_roots: Roots) -> Hits:
-    """Join one query's hits of all segments."""
+def _merge(state: State, found: Sequence[Found], k: int | None) -> Hits:
+    """Merge the hits of one query in all segments."""
     segments = state.segments
     near = np.concatenate([near for near, _ in found]) if found else np.zeros(0, np.int32)
     rows = np.concatenate([rows for _, rows in found]) if found else np.zeros(0, np.int64)
@@ -86,7 +79,7 @@ def _merge(state: State, found: Sequence[Found], k: int | None, image_roots: Roo
     def codes(places: Places) -> Codes:
         return codes_at(segments, origin[order[places]], rows[order[places]], hamming.code_width(state.bits))
 
-    return Hits(decode_ids(ids[order]), near[order], metadata, codes, image_roots)
+    return Hits(decode_ids(ids[order]), near[order], metadata, codes, state.image_roots)
 
 
 def codes_at(segments: Sequence[Segment], origin: Rows, rows: Rows, width: int) -> Codes:

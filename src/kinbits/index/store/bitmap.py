@@ -1,4 +1,4 @@
-"""Sets of rows as packed bits: row r is bit ``r % 8``, least significant first, of byte ``r // 8``; pad bits are 0."""
+"""Sets of rows as packed bits: row r is bit ``r % 8``, least significant first, of byte ``r // 8``. Pad bits are 0."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 Bitmap = NDArray[np.uint8]
 Rows = NDArray[np.int64]
 
-_BLOCK = 1 << 20  # bytes that are unpacked at one time
+_BLOCK = 1 << 20  # bytes to unpack at a time
 
 
 def width(rows: int) -> int:
-    """Return the bytes that a bitmap of so many rows takes."""
+    """Return the size in bytes of a bitmap of ``rows`` rows."""
     return (rows + 7) // 8
 
 
@@ -30,19 +30,19 @@ def pack(members: NDArray[np.bool_]) -> Bitmap:
 
 
 def unpack(bitmap: Bitmap, start: int, stop: int) -> NDArray[np.bool_]:
-    """Return which of the rows ``start`` to ``stop - 1`` are members, bool ``(stop - start,)``."""
+    """Return whether each row from ``start`` to ``stop - 1`` is a member, bool ``(stop - start,)``."""
     bits = np.unpackbits(bitmap[start // 8 : width(stop)], bitorder="little")
     return bits[start % 8 : start % 8 + stop - start].view(np.bool_)
 
 
 def contains(bitmap: Bitmap, rows: Rows) -> NDArray[np.bool_]:
-    """Return which of some rows are members."""
+    """Return whether each row is a member."""
     members: NDArray[np.uint8] = bitmap[rows >> 3] >> (rows & 7).astype(np.uint8) & 1
     return members.astype(np.bool_)
 
 
 def without(bitmap: Bitmap, rows: Rows) -> Bitmap:
-    """Return a copy that lacks some rows."""
+    """Return a copy without some rows."""
     left = np.array(bitmap)
     np.bitwise_and.at(left, rows >> 3, ~(np.uint8(1) << (rows & 7).astype(np.uint8)))
     return left

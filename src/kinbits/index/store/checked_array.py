@@ -1,4 +1,4 @@
-"""Arrays of a segment: in memory, or in a file that is compared with its checksum before its first use."""
+"""Arrays of a segment, in memory or in a file whose checksum is verified before its first use."""
 
 from __future__ import annotations
 
@@ -20,14 +20,20 @@ from kinbits.index.store.options import DEFAULT
 
 _CACHE_LINE = 64
 
-FileStamp = tuple[int, int, int]  # size and time of change of a mapped file, and the pages that this process ever lost
-_FIXED: FileStamp = (-1, 0, 0)  # in memory: nothing can change
-_GONE = -2  # as a size: a writer has moved on; the map keeps what the name has lost
+FileStamp = tuple[int, int, int]  # size and time of change of a mapped file, and number of lost pages of the process
+_FIXED: FileStamp = (-1, 0, 0)  # in memory, where nothing can change
+_GONE = -2  # as a size: the file has lost its name, but the map keeps it
 
 
 @dataclass(frozen=True)
 class FileEntry:
-    """A file as it was written: name inside the folder, bytes, XXH3 (128 bits) in hex."""
+    """A file as it was written.
+
+    Attributes:
+        name: Name in the folder of the index.
+        bytes: Size.
+        checksum: XXH3 (128 bits), hex.
+    """
 
     name: str
     bytes: int
@@ -35,7 +41,7 @@ class FileEntry:
 
 
 class CheckedArray:
-    """An array whose checksum is verified before its first use, and again whenever its mapped file was touched.
+    """An array whose checksum is verified before its first use, and again after its mapped file was touched.
 
     A map shares its pages with the file: a program that writes into the file, such as a restored backup, would change
     the answers of everyone who has it open. So `check` compares size and time of change of the file before every
@@ -43,8 +49,8 @@ class CheckedArray:
     its name is compared once more, because later changes of that file cannot be seen.
 
     Attributes:
-        entry: What its file must be; None in memory.
-        mapped: Device and inode of the file that is mapped; None if its bytes are in memory.
+        entry: Size and checksum of its file; None in memory.
+        mapped: Device and inode of the mapped file; None if its bytes are in memory.
     """
 
     def __init__(self, array: NDArray[Any], entry: FileEntry | None = None, path: Path | None = None) -> None:
@@ -53,7 +59,7 @@ class CheckedArray:
         self._path = path
         self._name = "" if path is None else os.fspath(path)
         self.mapped: tuple[int, int] | None = None
-        self._seen: FileStamp | None = None if entry is not None else _FIXED  # the file when it was last compared
+        self._seen: FileStamp | None = None if entry is not None else _FIXED  # stamp of the file at the last comparison
 
     @classmethod
     def open(
@@ -66,7 +72,7 @@ class CheckedArray:
         folder_fd: int | None = None,
         mapped_bytes: int = DEFAULT.mapped_bytes,
     ) -> CheckedArray:
-        """Map a file, or read a small one; its checksum is compared later.
+        """Map a file, or read it if it is small; its checksum is compared on first use.
 
         Args:
             folder: Folder of the file.
@@ -77,9 +83,9 @@ class CheckedArray:
             mapped_bytes: Maximum size in bytes of a file that is read; larger ones are mapped.
 
         Raises:
-            FileNotFoundError: if it is not there.
-            ArtefactError: if it is not as long as it was.
-            OSError: if the system refuses.
+            FileNotFoundError: If the file does not exist.
+            ArtefactError: If it has another size than it was written with.
+            OSError: If it cannot be read.
         """
         path = folder / entry.name
         descriptor = open_regular(path if folder_fd is None else entry.name, folder=folder_fd)
@@ -89,7 +95,7 @@ class CheckedArray:
             small = entry.bytes <= mapped_bytes
             raw = _read(descriptor, path, entry) if small else _native.map_file(descriptor, entry.bytes)
         finally:
-            os.close(descriptor)  # a map needs none, so that thousands of segments do not use up the limit
+            os.close(descriptor)  # a map needs no descriptor, so thousands of segments stay below the limit
         flat = raw.view(np.dtype(dtype))
         stored = cls(flat if columns is None else flat.reshape(-1, columns), entry, path)
         stored.mapped = None if small else (found.st_dev, found.st_ino)
@@ -97,10 +103,10 @@ class CheckedArray:
 
     @property
     def array(self) -> NDArray[Any]:
-        """The array itself, checked the first time.
+        """The array; its checksum is verified on first use.
 
         Raises:
-            ArtefactError: if the file is not what was written.
+            ArtefactError: If the file differs from its checksum.
         """
         if self._seen is None:
             self.check()
@@ -108,24 +114,24 @@ class CheckedArray:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the array."""
+        """The dtype of the array."""
         return self._array.dtype
 
     @property
     def checked(self) -> bool:
-        """Whether it is known to be whole, and its file has not been touched since."""
+        """Whether the checksum was verified, and the file has not been touched since."""
         return self._seen is not None and self._seen == self._look()
 
     @property
     def touched(self) -> bool:
-        """Whether it was checked, and its file was touched since."""
+        """Whether the checksum was verified, and the file was touched since."""
         return self._seen is not None and self._seen != self._look()
 
     def check(self) -> None:
-        """Compare with the checksum: once, and again after the file was touched.
+        """Verify the checksum on first use, and again after the file was touched.
 
         Raises:
-            ArtefactError: if it differs.
+            ArtefactError: If the file differs from its checksum.
         """
         look = self._look()
         if self._seen == look or self.entry is None or self._path is None:
@@ -154,16 +160,16 @@ class CheckedArray:
 
 @contextmanager
 def detect_truncation() -> Iterator[None]:
-    """Refuse what was read in the block if a mapped file was cut short meanwhile: the lost pages were read as zeros.
+    """Raise after the block if a mapped file was cut short meanwhile, because its lost pages were read as zeros.
 
     Raises:
-        ArtefactError: It was.
+        ArtefactError: If a mapped file was cut short.
     """
     before = _native.lost_pages()
     yield
     if _native.lost_pages() != before:
         raise ArtefactError(
-            "another program cut a file of an index short while it was read; restore it from a backup, and open the "
+            "another program shortened a file of an index while it was read; restore it from a backup, and open the "
             "index again"
         )
 
@@ -184,17 +190,17 @@ def _require_length(path: Path, entry: FileEntry, size: int) -> None:
 
 
 def checksum(array: NDArray[Any]) -> str:
-    """Return XXH3 (128 bits) of an array's bytes, in hex."""
+    """Return XXH3 (128 bits) of the bytes of an array, in hex."""
     return xxhash.xxh3_128(raw_bytes(array)).hexdigest()
 
 
 def raw_bytes(array: NDArray[Any]) -> memoryview:
-    """Return a view of a C-contiguous array's bytes."""
+    """Return a view of the bytes of a C-contiguous array."""
     return memoryview(array.reshape(-1).view(np.uint8).data)
 
 
 def aligned(rows: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Make an array ``(rows, *shape)`` that begins at a cache line, as mapped ones do."""
+    """Make an array ``(rows, *shape)`` that begins at a cache line, as mapped arrays do."""
     size = rows * int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     raw = np.empty(size + _CACHE_LINE, dtype=np.uint8)
     start = -raw.ctypes.data % _CACHE_LINE

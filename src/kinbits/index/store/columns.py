@@ -1,4 +1,4 @@
-"""Metadata columns on their way in: plain values, checked a whole column at a time where its type allows."""
+"""Checks of metadata columns: whole columns at a time where their type allows."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _MOST_COLUMNS = 1000  # SQLite could hold 2000
 
 
 def as_columns(given: Mapping[str, Sequence[Any]], rows: int) -> dict[str, list[Any]]:
-    """Check metadata, each column ``rows`` values long; NaN becomes None.
+    """Check metadata columns of ``rows`` values each; NaN becomes None.
 
     Raises:
-        DataError: if a column has another length or shape.
-        UsageError: for a reserved name, too many columns, or values of a type that cannot be stored.
+        DataError: If a column has another length or shape.
+        UsageError: If a name is reserved, there are too many columns, or a value has a type that cannot be stored.
     """
     if not isinstance(given, Mapping):
         raise DataError(f"metadata are {type(given).__name__}; give a dict of columns, one value per item in each")
@@ -33,15 +33,15 @@ def as_columns(given: Mapping[str, Sequence[Any]], rows: int) -> dict[str, list[
 def require_few(columns: int) -> None:
     """Refuse more columns than can be stored."""
     if columns > _MOST_COLUMNS:
-        raise UsageError(f"{columns} metadata columns are too many; the most are {_MOST_COLUMNS}")
+        raise UsageError(f"{columns} metadata columns are too many; the maximum is {_MOST_COLUMNS}")
 
 
 def _name(name: Any) -> str:
     text = str(name)
     if not text.strip():
-        raise UsageError("a metadata column has no name, so that no filter could ask for it; name it, or leave it out")
+        raise UsageError("a metadata column has no name, so no filter could use it; name it, or leave it out")
     if text in RESERVED:
-        raise UsageError(f"metadata column '{text}' would hide the hit's own; rename it")
+        raise UsageError(f"hits have a column '{text}' of their own; rename this metadata column")
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -58,10 +58,10 @@ def _column(name: str, values: Any, rows: int) -> list[Any]:
     if len(values) != rows:
         raise DataError(f"metadata column '{name}' has {len(values)} values for {rows} items")
     listed = _from_array(values) if isinstance(values, np.ndarray) else values
-    return listed if _is_plain(listed) else [_plain(name, row, value) for row, value in enumerate(listed)]
+    return listed if _is_checked(listed) else [_checked(name, row, value) for row, value in enumerate(listed)]
 
 
-def _plain(name: str, row: int, value: Any) -> Any:
+def _checked(name: str, row: int, value: Any) -> Any:
     try:
         return metadata_value(value)
     except UsageError as error:
@@ -80,8 +80,8 @@ def _from_array(values: NDArray[Any]) -> list[Any]:
     return list(values) if values.dtype.kind in "mMV" else list(values.tolist())
 
 
-def _is_plain(values: list[Any]) -> bool:
-    """Whether `metadata_value` would change nothing; False may also mean that only it can tell."""
+def _is_checked(values: list[Any]) -> bool:
+    """Return True if `metadata_value` would change no value; False if each value must be checked."""
     kinds = set(map(type, values))
     present = filterfalse(lambda value: value is None, values) if type(None) in kinds else values
     kinds.discard(type(None))

@@ -1,4 +1,4 @@
-"""New folders for indexes: they appear complete, in one step, where nothing lies."""
+"""New folders of indexes: they appear complete, in one step, at a free path."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from kinbits.index.store.state import State
 
 
 def save_copy(path: str | os.PathLike[str], state: State) -> None:
-    """Write a state into a new folder: complete, or not at all.
+    """Write a state into a new folder, completely or not at all.
 
     Raises:
-        UsageError: If an index or other files lie there.
+        UsageError: If the folder exists and is not empty.
         PlatformError: If the folder cannot be written.
     """
     target = full_path(path)
@@ -31,11 +31,11 @@ def save_copy(path: str | os.PathLike[str], state: State) -> None:
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """Fill a folder beside its place; at the end it appears there in one step.
+    """Yield a folder to fill; at the end it moves to its place in one step.
 
     Raises:
-        UsageError: If something lies there, also if it came there meanwhile.
-        PlatformError: If it cannot be written.
+        UsageError: If the place is taken, at the start or at the end.
+        PlatformError: If the folder cannot be written.
     """
     with platform_errors(target):
         _require_free(target)

@@ -1,4 +1,4 @@
-"""SQLite databases: few files are open at a time, no statement runs while the process forks, and no file is trusted."""
+"""SQLite databases: few open files, no running statement during a fork, and no trust in files."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ from kinbits.errors import platform_error
 from kinbits.index.filters.column_types import KINDS, Kind
 from kinbits.index.store.checked_array import CheckedArray
 
-_MOST_OPEN = 64  # files; each costs a descriptor and a page cache
-LONGEST_PATH = 500  # bytes; SQLite opens none of 512 and more
-_STEPS = 100_000  # instructions of SQLite between two looks at what is left of a statement's budget
-_STEPS_PER_BYTE = 1_000  # a filter of 500 comparisons takes about 500 for a row of the shortest kind
-_LONGEST = 1 << 28  # bytes of a text that is longer than its file: a list of values, or of rows
+_MOST_OPEN = 64  # open files; each takes a descriptor and a page cache
+LONGEST_PATH = 500  # bytes; SQLite opens no path of 512 bytes or more
+_STEPS = 100_000  # instructions of SQLite between two checks of a statement's budget
+_STEPS_PER_BYTE = 1_000  # a filter of 500 comparisons takes about 500 per byte of the shortest rows
+_LONGEST = 1 << 28  # bytes by which a text may exceed its file: a list of values or rows
 _SCHEMA = re.compile(r"CREATE TABLE items \(row INTEGER PRIMARY KEY((?:, c\d{1,4}(?: /\*[a-z]+\*/)?)*)\)")
 _FIELD = re.compile(r", c(\d+)(?: /\*([a-z]+)\*/)?")
 
-# The order of taking locks is: this one, those of databases, the pool's. Whoever holds one waits for none before it.
+# Locks are taken in this order: this one, those of databases, the pool's. So no two threads wait for each other.
 _registry = threading.RLock()
 _locks: weakref.WeakSet[threading.RLock] = weakref.WeakSet()
 _pool = threading.RLock()
-_open: OrderedDict[int, weakref.ref[Database]] = OrderedDict()  # files that are open, least recently used first
+_open: OrderedDict[int, weakref.ref[Database]] = OrderedDict()  # open files, least recently used first
 _held: list[threading.RLock] = []
 
 
 class Database:
     """A database whose statements run one at a time, in any thread and in a forked child.
 
-    The connection to a file is made for the first statement. It is closed when many other files were used since, and in
-    a forked child, and made again for the next one.
+    The first statement opens the connection to a file. It is closed after many other files were used, and in a forked
+    child; the next statement opens it again.
     """
 
     def __init__(
         self, connect: Callable[[], sqlite3.Connection], *, size: int | None = None, in_file: bool = False
     ) -> None:
-        """Make one.
+        """Make a database.
 
         Args:
-            connect: Opens it.
-            size: Of what others wrote, in bytes; None for a database of our own, whose statements have no budget.
-            in_file: It costs a descriptor, so it is closed where many are open.
+            connect: Opens the connection.
+            size: Size in bytes of an untrusted file, which limits statements; None for a database in memory.
+            in_file: Whether the connection takes a descriptor, so that few may be open.
         """
         self._connect, self._size, self._in_file = connect, size, in_file
         self._lock = new_lock()
@@ -58,10 +58,10 @@ class Database:
 
     @contextmanager
     def statement(self, parameters: int = 0) -> Iterator[sqlite3.Connection]:
-        """Hold the connection for one statement, until its last row was fetched.
+        """Hold the connection for one statement, until its last row is fetched.
 
         Args:
-            parameters: Bytes of its parameters, which may take time beside the rows.
+            parameters: Size of its parameters in bytes, which adds to its budget.
         """
         with self._lock:
             if self._connection is None:
@@ -69,13 +69,13 @@ class Database:
             if self._in_file:
                 _keep(self)
             if self._size is not None:
-                # no Python function: a signal must not be raised inside SQLite, where it would be lost
+                # not a Python function: SQLite would lose an exception of a signal handler
                 budget = (self._size + parameters) * _STEPS_PER_BYTE // _STEPS
                 self._connection.set_progress_handler(chain(repeat(0, budget), repeat(1)).__next__, _STEPS)
             yield self._connection
 
     def close(self) -> bool:
-        """Close the connection and return True, unless a statement runs now."""
+        """Close the connection and return True, unless a statement is running."""
         if not self._lock.acquire(blocking=False):
             return False
         try:
@@ -91,7 +91,7 @@ class Database:
 
 
 def new_lock() -> threading.RLock:
-    """Return a lock that a fork waits for, so that no child inherits a statement in progress."""
+    """Return a lock that a fork waits for, so that no child inherits a running statement."""
     lock = threading.RLock()
     with _registry:
         _locks.add(lock)
@@ -99,16 +99,16 @@ def new_lock() -> threading.RLock:
 
 
 def in_file(path: Path, file: CheckedArray, columns: int) -> Database:
-    """Return the database in a file of an index, which never changes; nothing is read yet."""
+    """Return the database in a file of an index; nothing is read yet."""
     size = file.entry.bytes if file.entry is not None else 0
     connect = partial(_open_file, path, file, size, columns)
     return Database(connect, size=size, in_file=file.mapped is not None)
 
 
 def schema(kinds: Sequence[Kind]) -> str:
-    """Return the statement that makes the table of a segment.
+    """Return the statement that creates the table of a segment.
 
-    The types of columns are comments: SQLite would turn values into the types that it knows.
+    Types of columns are comments, because SQLite would convert values to the types that it knows.
     """
     fields = [f"c{place} /*{kind}*/" for place, kind in enumerate(kinds)]
     return f"CREATE TABLE items ({', '.join(['row INTEGER PRIMARY KEY', *fields])})"
@@ -118,7 +118,7 @@ def kinds_of(connection: sqlite3.Connection, columns: int) -> list[Kind | None]:
     """Return the types of a table's columns; None in a table that was written before they were noted.
 
     Raises:
-        sqlite3.Error: The database holds anything but the one table that we write.
+        sqlite3.Error: If the database holds anything but the table of `schema`.
     """
     entries = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master LIMIT 2").fetchall()
     if len(entries) == 1 and entries[0][:3] == ("table", "items", "items"):
@@ -127,22 +127,22 @@ def kinds_of(connection: sqlite3.Connection, columns: int) -> list[Kind | None]:
         kinds: list[Kind | None] = [next((kind for kind in KINDS if kind == named), None) for _, named in fields]
         if found and [int(number) for number, _ in fields] == list(range(columns)):
             return kinds
-    raise sqlite3.DatabaseError("it holds other tables, views or columns than an index writes")
+    raise sqlite3.DatabaseError("it holds tables, views or columns that an index does not write")
 
 
 def _open_file(path: Path, file: CheckedArray, size: int, columns: int) -> sqlite3.Connection:
-    """Open the file that is mapped, if it still lies there under a name that SQLite takes; else the bytes we hold.
+    """Open the mapped file if its path still leads to it and SQLite accepts the path, else the bytes in memory.
 
-    Those bytes, and no others, were compared with their checksum.
+    Only these bytes were compared with their checksum.
     """
-    if _lies_at(path, file):
+    if _is_at(path, file):
         try:
             connection = _connected(f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1", None, size, columns)
         except sqlite3.Error:
-            if _lies_at(path, file):
+            if _is_at(path, file):
                 raise
         else:
-            if _lies_at(path, file):  # looked at again: SQLite opens whatever has the name now
+            if _is_at(path, file):  # check again, because SQLite opens whatever has the name now
                 return connection
             connection.close()
     return _connected(":memory:", file, size, columns)
@@ -161,7 +161,7 @@ def _connected(uri: str, file: CheckedArray | None, size: int, columns: int) -> 
     return connection
 
 
-def _lies_at(path: Path, file: CheckedArray) -> bool:
+def _is_at(path: Path, file: CheckedArray) -> bool:
     return file.mapped is not None and len(os.fsencode(path)) < LONGEST_PATH and _identity(path) == file.mapped
 
 
@@ -176,7 +176,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _harden(connection: sqlite3.Connection, size: int) -> None:
-    """Let nothing in a forged file act: before SQLite looks at its schema."""
+    """Disable all that a forged file could trigger, before SQLite reads its schema."""
     for setting in ("trusted_schema=OFF", "cell_size_check=ON", "query_only=ON"):
         connection.execute(f"PRAGMA {setting}")
     connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
@@ -186,7 +186,7 @@ def _harden(connection: sqlite3.Connection, size: int) -> None:
 
 
 def _keep(database: Database) -> None:
-    """Note that a file was used, and close those that were used least recently."""
+    """Record the use of a file, and close the least recently used ones."""
     with _pool:
         _open[id(database)] = weakref.ref(database)
         _open.move_to_end(id(database))

@@ -1,7 +1,7 @@
-"""An index in a folder: immutable files, and a manifest that is swapped in one atomic step.
+"""An index in a folder: immutable files, and a manifest that is replaced in one atomic step.
 
-A change writes new files, syncs them, and only then replaces the manifest. Killed at any instant, the old
-manifest still names a complete set of old files; what the killed writer left behind is removed by the next.
+A change writes new files, syncs them, and only then replaces the manifest. If the writer is killed, the old manifest
+still names a complete set of old files. The next change removes the files that are left over.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class Folder:
     """Reads and writes states of one index.
 
     Attributes:
-        path: Absolute, so that a later `os.chdir` moves nothing.
+        path: Absolute path, independent of later `os.chdir`.
         wait: Seconds that a change waits for another writer.
         options: Sizes of segments and blocks.
-        stamp: Digest of the manifest that was read or written last, hex.
+        stamp: Digest of the manifest last read or written, hex.
     """
 
     def __init__(self, path: str | os.PathLike[str], wait: float = 0.0, options: IndexOptions = DEFAULT) -> None:
@@ -56,20 +56,20 @@ class Folder:
         self._folder_fd = -1  # of the folder while it is written
 
     def exists(self) -> bool:
-        """Whether an index lies here."""
+        """Whether the folder holds an index."""
         with platform_errors(self.path, "read"):
             return (self.path / manifest_module.NAME).is_file()
 
     def create(self) -> None:
-        """Make the folder, which must be new or hold nothing of anybody else.
+        """Create the folder, which must be new or hold no other files.
 
         Raises:
             UsageError: If it is a file, or holds other files.
-            PlatformError: If it cannot be made.
+            PlatformError: If it cannot be created.
         """
         with platform_errors(self.path):
             if self.path.is_file():
-                raise UsageError(f"{self.path} is a file; an index is a folder, choose another name")
+                raise UsageError(f"{self.path} is a file, and an index is a folder; choose another name")
             self.path.mkdir(parents=True, exist_ok=True)
             ours = (_LOCK, manifest_module.NAME)
             foreign = [p.name for p in self.path.iterdir() if p.name not in ours and not _OURS.fullmatch(p.name)]
@@ -78,12 +78,12 @@ class Folder:
 
     @contextmanager
     def writing(self, least_wait: float = 0.0) -> Iterator[None]:
-        """Be the only writer; the system frees the lock even if this process is killed.
+        """Hold the lock of the only writer; the system frees it even if this process is killed.
 
-        What a failed change has written is removed, so that a full disk is no fuller than before.
+        Files of a failed change are removed, so that a full disk does not stay full.
 
         Args:
-            least_wait: Seconds to wait for another writer, where `wait` is shorter.
+            least_wait: Minimum number of seconds to wait for another writer.
 
         Raises:
             PlatformError: If another process or object is writing, or the folder is read-only.
@@ -104,29 +104,29 @@ class Folder:
             os.close(folder)
 
     def changed(self) -> bool:
-        """Whether another manifest lies here than the one that was read or written last.
+        """Whether the manifest differs from the one last read or written.
 
-        Contents are compared, not generations: another index may have been moved to this place.
+        Contents are compared, not generations, because another index may have been moved to this place.
 
         Raises:
-            ArtefactError: If there is none.
-            PlatformError: If it cannot be read.
+            ArtefactError: If there is no manifest.
+            PlatformError: If the manifest cannot be read.
         """
         with self._opened() as folder_fd:
             return xxhash.xxh3_128_hexdigest(self._raw_manifest(folder_fd)) != self.stamp
 
     def forget(self) -> None:
-        """Count what lies here as changed."""
+        """Make `changed` return True."""
         self.stamp = ""
 
     def read(self, known: State | None = None) -> State:
         """Open the state on disk; large files are mapped, not read.
 
         Args:
-            known: An earlier state, whose files are used again where they are still the same.
+            known: An earlier state, whose unchanged files are reused.
 
         Raises:
-            ArtefactError: If something is missing, damaged, or of another version.
+            ArtefactError: If a file is missing, damaged, or of another version.
         """
         with self._opened() as folder_fd:
             return self._read(folder_fd, known)
@@ -144,7 +144,7 @@ class Folder:
                 newer = raw if all(map(_has_its_tables, segments)) else self._raw_manifest(folder_fd)
                 if newer == raw:
                     break
-            except FileNotFoundError as error:  # a writer may have moved on since the manifest was read
+            except FileNotFoundError as error:  # a writer may have replaced it since the manifest was read
                 newer = self._raw_manifest(folder_fd)
                 if newer == raw:
                     missing = self.path / str(error.filename)
@@ -156,7 +156,7 @@ class Folder:
         return State(**_common(manifest), segments=segments, model_folder=model, image_roots=roots)
 
     def build_segment(self, number: int, runs: Sequence[SortedRun]) -> Segment:
-        """Join runs into a new segment's files, synced; call inside `writing`.
+        """Join runs into the files of a new segment, synced; call inside `writing`.
 
         Raises:
             PlatformError: If the disk is full or the folder cannot be written.
@@ -177,7 +177,7 @@ class Folder:
             with (
                 platform_errors(self.path),
                 self._file(number, "rows") as empty,
-            ):  # SQLite knows files by their paths alone
+            ):  # SQLite opens files only by path
                 pass
             self._require_same_place()
             MetadataTable.write(self.path / empty.name, merge.kinds, merge.values())
@@ -204,10 +204,10 @@ class Folder:
         )
 
     def commit(self, state: State) -> State:
-        """Make ``state``, whose new segments were built here, the contents of the folder; call inside `writing`.
+        """Make ``state`` the contents of the folder; call inside `writing`.
 
         Returns:
-            The state with all that was still in memory mapped from its file.
+            The state, with arrays in memory replaced by their files.
 
         Raises:
             PlatformError: If the disk is full or the folder cannot be written; the old contents stay.
@@ -215,15 +215,15 @@ class Folder:
         with platform_errors(self.path):
             state = replace(state, segments=tuple(map(self._with_deletions, state.segments)))
             raw = self._manifest(state).to_json()
-            manifest = self._parsed(raw)  # its own reader must take it, or the index would be lost
+            manifest = self._parsed(raw)  # check that it can be read, or the index would be lost
             with Writer(_NEW, self._folder_fd) as file:
                 file.append(np.frombuffer(raw, np.uint8))
-            sync_folder(self.path)  # the new files before the manifest that names them
+            sync_folder(self.path)  # new files before the manifest that names them
             self._require_same_place()
             os.replace(_NEW, manifest_module.NAME, src_dir_fd=self._folder_fd, dst_dir_fd=self._folder_fd)
         self._sweep(manifest)
         settle(self.path / manifest_module.NAME)
-        self.stamp = xxhash.xxh3_128_hexdigest(raw)  # last: after an error, the next change reads what lies here
+        self.stamp = xxhash.xxh3_128_hexdigest(raw)  # last, so that after an error the next change reads the folder
         return state
 
     def _manifest(self, state: State) -> Manifest:
@@ -235,14 +235,14 @@ class Folder:
         """Compare every file with its checksum.
 
         Raises:
-            ArtefactError: naming all files that differ.
+            ArtefactError: If files differ; the message names them.
         """
         with self._opened() as folder_fd, platform_errors(self.path, "read"):
             manifest = self._parsed(self._raw_manifest(folder_fd))
             damaged = [entry.name for entry in manifest.files() if _differs(entry, folder_fd)]
         if damaged:
             derived = manifest.derived().issuperset(damaged)
-            remedy = "build them anew with optimize()" if derived else "restore them from a backup or rebuild the index"
+            remedy = "build them again with optimize()" if derived else "restore a backup or rebuild the index"
             raise ArtefactError(f"{self.path}: {', '.join(damaged)} differ from their checksums; {remedy}")
 
     @contextmanager
@@ -267,7 +267,7 @@ class Folder:
         try:
             yield
         except (FileNotFoundError, NotADirectoryError):
-            raise ArtefactError(f"there is no index at {self.path}; make one with Index.create") from None
+            raise ArtefactError(f"there is no index at {self.path}; create one with Index.create") from None
         except OSError as error:
             raise platform_error(f"{self.path / manifest_module.NAME} cannot be read", error) from None
 
@@ -275,14 +275,14 @@ class Folder:
         return Manifest.from_json(raw, str(self.path / manifest_module.NAME))
 
     def _require_same_place(self) -> None:
-        """Refuse to go on in a folder that was moved, or replaced by another, since its lock was taken."""
+        """Raise if the folder was moved or replaced since its lock was taken."""
         with suppress(OSError):
             if os.path.samestat(os.stat(self.path), os.fstat(self._folder_fd)):
                 return
         raise PlatformError(f"{self.path} was moved or replaced while it was written; nothing is changed, try again")
 
     def _open(self, entry: SegmentEntry, folder_fd: int, earlier: Segment | None = None) -> Segment:
-        """Map a segment; parts of an earlier one that are the same files are used again, with what is known of them."""
+        """Map a segment; unchanged files of an earlier one are reused, with their verified checksums."""
         same = earlier.files() if earlier is not None else {}
 
         def part(role: str, dtype: str = "u1", columns: int | None = None) -> CheckedArray:
@@ -313,7 +313,7 @@ class Folder:
         return known if same else SearchTables.open(self.path, entry.tables, folder_fd, self.options.mapped_bytes)
 
     def _with_deletions(self, segment: Segment) -> Segment:
-        """Write the bitmap of a segment that has lost items."""
+        """Write the bitmap of a segment with deleted items."""
         alive = segment.stored_alive
         if alive is None or alive.entry is not None:
             return segment
@@ -329,7 +329,7 @@ class Folder:
         return Writer(file_name(number, role, version), self._folder_fd)
 
     def _synced(self, name: str) -> FileEntry:
-        """Sync a file that another library has written, and describe it."""
+        """Sync a file that SQLite has written, and describe it."""
         with platform_errors(self.path):
             sync_file(name, self._folder_fd)
             size = os.stat(name, dir_fd=self._folder_fd).st_size
@@ -337,7 +337,7 @@ class Folder:
 
     def _sweep(self, manifest: Manifest) -> None:
         keep = {entry.name for entry in manifest.files()}
-        with suppress(OSError):  # an orphan wastes space, no more; readers may still map it
+        with suppress(OSError):  # an orphan only wastes space; readers may still map it
             for name in os.listdir(self._folder_fd):
                 if _OURS.fullmatch(name) and name not in keep:
                     os.unlink(name, dir_fd=self._folder_fd)
@@ -384,12 +384,12 @@ def _stored_id(id_: int | str) -> Id:
 
 @contextmanager
 def platform_errors(path: Path, action: str = "written") -> Iterator[None]:
-    """Turn the system's refusals into one message; what is missing to a reader is the caller's to judge."""
+    """Turn errors of the system into `PlatformError`; a missing file is left to the reader."""
     try:
         yield
     except BlockingIOError:
         raise PlatformError(
-            f"another writer is changing {path}; wait until it has finished, or open the index with wait= to do so"
+            f"another writer is changing {path}; try again later, or open the index with wait= to wait for it"
         ) from None
     except OSError as error:
         if isinstance(error, (PlatformError, FileExistsError)):

@@ -1,6 +1,6 @@
-"""Ids as arrays: int64, or UTF-8 of one width, whose byte order is the order of the strings.
+"""Ids as arrays: int64, or UTF-8 bytes of one width, whose byte order is the order of the strings.
 
-Both kinds compare, sort and map from disk without any Python object, and nothing needs a pickle.
+Both kinds can be compared, sorted and mapped from disk without Python objects.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ MOST_BYTES = 1024  # every id of a segment takes the width of its longest
 
 
 def as_ids(given: Any) -> Ids:
-    """Turn ids as users have them (one, a list, an array) into an array of one kind.
+    """Turn ids (one, a list, an array) into an array of one kind.
 
     Raises:
-        DataError: if they are neither all integers nor all strings, or cannot be stored.
+        DataError: If they are neither all integers nor all strings, or cannot be stored.
     """
-    # as objects: NumPy's own conversion makes text of numbers in a mixed list, and cuts trailing zero bytes
+    # as objects: NumPy would turn numbers of a mixed list into text, and cut trailing zero bytes
     values = np.atleast_1d(given if isinstance(given, np.ndarray) else np.array(given, dtype=object))
     if values.ndim != 1:
         raise DataError(f"ids have the shape {values.shape}; give one id per item")
@@ -39,25 +39,25 @@ def as_ids(given: Any) -> Ids:
         return _as_bytes(listed)
     if all(issubclass(kind, (int, np.integer)) and kind is not bool for kind in kinds):
         return _as_int64(values)
-    raise DataError(f"ids must be all int or all str; these are e.g. {listed[0]!r} and {listed[-1]!r}")
+    raise DataError(f"ids must be all int or all str, not e.g. {listed[0]!r} and {listed[-1]!r}")
 
 
 def kind_of(ids: Ids) -> IdKind:
-    """Name the kind of an array of ids."""
+    """Return the kind of an array of ids."""
     return "int" if ids.dtype.kind == "i" else "str"
 
 
 def require_kind(ids: Ids, kind: IdKind | None) -> None:
-    """Refuse ids of the other kind than an index holds."""
+    """Raise if ids are not of the kind that an index holds."""
     if kind is not None and ids.size and kind_of(ids) != kind:
-        raise UsageError(f"this index has {kind} ids, but {kind_of(ids)} ids were given; use one kind")
+        raise UsageError(f"this index has {kind} ids, but {kind_of(ids)} ids were given; use {kind} ids")
 
 
 def decode_ids(ids: Ids) -> NDArray[Any]:
-    """Return ids as users know them: int64, or an array of str.
+    """Return ids as users pass them: int64, or an array of str.
 
     Raises:
-        ArtefactError: if they are no text.
+        ArtefactError: If the bytes are not valid text.
     """
     try:
         return np.char.decode(ids, "utf-8") if ids.dtype.kind == "S" else np.asarray(ids)
@@ -66,15 +66,13 @@ def decode_ids(ids: Ids) -> NDArray[Any]:
 
 
 def missing_ids_error(ids: Ids | list[Any]) -> DataError:
-    """Build the error for ids that an index does not hold."""
-    return DataError(f"{_named(ids)} not in the index; leave out what is not there")
+    """Return the error for ids that an index does not hold."""
+    return DataError(f"{_named(ids)} not in the index; pass only ids that it holds")
 
 
 def duplicate_ids_error(ids: Ids | list[Any]) -> UsageError:
-    """Build the error for new items whose ids an index holds already."""
-    return UsageError(
-        f"{_named(ids)} in the index already; pass upsert=True to replace the items, or give others new ids"
-    )
+    """Return the error for new items whose ids an index already holds."""
+    return UsageError(f"{_named(ids)} already in the index; pass upsert=True to replace the items, or choose new ids")
 
 
 def _named(ids: Ids | list[Any]) -> str:
@@ -83,7 +81,7 @@ def _named(ids: Ids | list[Any]) -> str:
 
 
 def concatenate(parts: list[Ids]) -> Ids:
-    """Join arrays of one kind; none at all gives an empty int64 array."""
+    """Join arrays of one kind; an empty int64 array if there are none."""
     parts = [part for part in parts if part.size]
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
@@ -94,7 +92,7 @@ def _as_int64(values: NDArray[Any]) -> Ids:
     except OverflowError:
         converted = np.full(len(values), -1)
     if not np.array_equal(converted, values):
-        raise DataError("ids must fit into 64 bits with sign; give larger ones as str")
+        raise DataError("ids must fit into signed 64-bit integers; pass larger ones as str")
     return converted
 
 

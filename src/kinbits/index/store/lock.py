@@ -1,4 +1,4 @@
-"""Who may change an index: one thread of one process at a time."""
+"""Locks: one thread of one process changes an index at a time."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _held: set[int] = set()  # descriptors of locks that this process holds
 
 
 class ChangeLock:
-    """Lets the threads of one process change an object in turn.
+    """A lock for the threads of one process.
 
-    A forked child begins with a free lock: the thread that held it lives in the parent.
+    In a forked child it starts free, because the thread that held it exists only in the parent.
     """
 
     def __init__(self) -> None:
@@ -39,13 +39,13 @@ def locked(name: str, folder: int, wait: float) -> Iterator[None]:
     """Hold the lock file of a folder; the system frees it even if this process is killed.
 
     Args:
-        name: Of the lock file.
+        name: Name of the lock file.
         folder: Descriptor of the folder.
         wait: Seconds to wait for another process that holds it.
 
     Raises:
-        BlockingIOError: Another process still holds it.
-        OSError: The file cannot be made, is a symbolic link, or is no regular file.
+        BlockingIOError: If another process still holds it.
+        OSError: If the file cannot be created, is a symbolic link, or is not a regular file.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
     descriptor = open_regular(name, flags, folder)
@@ -55,8 +55,8 @@ def locked(name: str, folder: int, wait: float) -> Iterator[None]:
         yield
     finally:
         _held.discard(descriptor)
-        with suppress(OSError):  # closed already in a child that was forked here
-            # explicitly: a child that was forked meanwhile shares the lock, and would keep it
+        with suppress(OSError):  # already closed in a child that was forked in the block
+            # explicitly, because a child forked meanwhile shares the lock, and would keep it
             fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
@@ -72,7 +72,7 @@ def _acquire(descriptor: int, deadline: float) -> None:
 
 
 def _forget() -> None:
-    """Leave the parent's locks to the parent, so that they end with it."""
+    """Close the parent's locks in a child, so that they end with the parent."""
     while _held:
         os.close(_held.pop())
 

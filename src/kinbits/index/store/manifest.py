@@ -1,4 +1,4 @@
-"""The manifest: one small JSON file that names all other files of an index, with their checksums."""
+"""The manifest: a small JSON file with the names and checksums of all other files of an index."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ class SegmentEntry:
     """A segment and its files by role: ``codes``, ``ids``; ``alive`` if any row is dead, ``rows`` if it has columns.
 
     Attributes:
-        number: Stands in the names of the files.
-        rows: How many, with the dead ones.
-        dead: How many of them are deleted.
+        number: Number of the segment, part of the names of its files.
+        rows: Number of rows, deleted ones included.
+        dead: Number of deleted rows.
         id_dtype: ``<i8`` or ``|S1`` to ``|S1024``.
         first: Smallest id.
         last: Largest id.
         columns: Names of the metadata columns.
-        files: By role.
-        tables: Search tables; None if there are none.
+        files: Files by role.
+        tables: Search tables; None without them.
     """
 
     number: int
@@ -78,15 +78,15 @@ class Manifest:
     image_roots: tuple[Link, ...] = ()
 
     def files(self) -> list[FileEntry]:
-        """List every file that belongs to the index."""
+        """Return all files of the index."""
         return [entry for segment in self.segments for entry in (*segment.files.values(), *_file_of(segment.tables))]
 
     def derived(self) -> set[str]:
-        """Name the files that can be built anew from others."""
+        """Return the names of files that can be built again from others."""
         return {entry.name for segment in self.segments for entry in _file_of(segment.tables)}
 
     def to_json(self) -> bytes:
-        """Write the manifest, with a checksum over itself."""
+        """Return the manifest as JSON, with a checksum over its contents."""
         body = {"format": FORMAT, "version": VERSION, **asdict(self)}
         return json.dumps({**body, "checksum": checksum_of(body)}, indent=1).encode()
 
@@ -95,7 +95,7 @@ class Manifest:
         """Read a manifest.
 
         Raises:
-            ArtefactError: If it is damaged, of another version, or no manifest of an index.
+            ArtefactError: If it is damaged, of another version, or not the manifest of an index.
         """
         body = _parse(raw, origin)
         try:
@@ -124,7 +124,7 @@ class Manifest:
 
 
 def _require_segment(entry: SegmentEntry, width: int, id_kind: str) -> None:
-    """Check a segment against itself, so that files can be mapped as it says."""
+    """Check that the fields of a segment fit each other, so that its files can be mapped."""
     _require(_is_whole(entry.number, 1, _LARGEST) and _is_whole(entry.rows, 1, _MOST_ROWS))
     _require(_is_whole(entry.dead, 0, entry.rows - 1))
     _require(len(set(entry.columns)) == len(entry.columns) and not set(entry.columns) & set(RESERVED))
@@ -167,18 +167,18 @@ def _file_of(entry: TablesEntry | None) -> list[FileEntry]:
 
 
 def file_name(number: int, role: str, version: int) -> str:
-    """Name a file of a segment so that no name is used for two contents.
+    """Return the name of a file of a segment; no name is used for two contents.
 
     Args:
-        number: Of the segment.
+        number: Number of the segment.
         role: See `SegmentEntry`; or ``tables``.
-        version: How many are dead, which only grows; the generation that built the tables; else not used.
+        version: Number of deleted rows, which only grows, or the generation that built the tables; unused otherwise.
     """
     return f"{number:06}.{role}.{version}" if role in ("alive", "tables") else f"{number:06}.{role}"
 
 
 def checksum_of(body: Mapping[str, Any]) -> str:
-    """Return SHA-256 of a manifest's body."""
+    """Return the SHA-256 of the body of a manifest."""
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
@@ -189,8 +189,8 @@ def _parse(raw: bytes, origin: str) -> dict[str, Any]:
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         raise _damaged(origin) from None
     if found != FORMAT:
-        raise ArtefactError(f"{origin} belongs to '{found}', not to an index of kinbits")
-    if version != VERSION:  # before the checksum, whose rule another format may have changed
+        raise ArtefactError(f"{origin} belongs to '{found}', not to a kinbits index")
+    if version != VERSION:  # before the checksum, which may differ in another format
         _refuse_version(origin, version)
     if body.pop("checksum", None) != checksum_of({"format": found, "version": version, **body}):
         raise ArtefactError(f"{origin} does not match its checksum; restore it from a backup")
@@ -199,7 +199,7 @@ def _parse(raw: bytes, origin: str) -> dict[str, Any]:
 
 def _refuse_version(origin: str, version: Any) -> None:
     if version == 1:
-        remedy = "which only kinbits before its first release wrote; make the index again from its codes or data"
+        remedy = "which kinbits wrote before its first release; create the index again from its codes or data"
     else:
         remedy = f"but this kinbits reads version {VERSION}; upgrade it with pip install -U kinbits"
     raise ArtefactError(f"{origin} has format version {version}, {remedy}")

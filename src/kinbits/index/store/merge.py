@@ -1,4 +1,4 @@
-"""Joining runs of items that are sorted by id, block by block: memory does not grow with the runs."""
+"""Merging runs of items sorted by id, block by block, so that memory stays bounded."""
 
 from __future__ import annotations
 
@@ -42,30 +42,30 @@ class SortedRun(Protocol):
         """Types of the columns by name."""
 
     def require_untouched(self) -> None:
-        """Refuse what another program has changed since it was read first."""
+        """Raise if another program has changed a file since it was first read."""
         ...
 
     def living(self, start: int, stop: int) -> Rows:
-        """Return which of the rows ``start`` to ``stop - 1`` are not deleted."""
+        """Return the rows from ``start`` to ``stop - 1`` that are not deleted."""
         ...
 
     def values(self, kinds: Mapping[str, Kind]) -> Iterator[Values]:
-        """Yield the metadata of living rows as columns of these names and types store them; None for lacking ones."""
+        """Yield the metadata of rows that are not deleted, as columns of these types store it; else None."""
         ...
 
     def __len__(self) -> int:
-        """Return the number of living rows."""
+        """Return the number of rows that are not deleted."""
         ...
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Items on their way into a segment.
+    """Items to be stored in a segment.
 
     Attributes:
         codes: uint8 ``(n, w)``, packed.
         ids: int64 or S-bytes ``(n,)``.
-        metadata: Columns, each n plain values long.
+        metadata: Columns of n plain values each.
     """
 
     codes: Codes
@@ -86,14 +86,14 @@ class Batch:
         return {name: kind_of_values(values) for name, values in self.metadata.items()}
 
     def require_untouched(self) -> None:
-        """Do nothing: nobody else reaches a batch."""
+        """Do nothing, because a batch is in memory."""
 
     def living(self, start: int, stop: int) -> Rows:
         """Return all rows from ``start`` to ``stop - 1``."""
         return np.arange(start, stop)
 
     def values(self, kinds: Mapping[str, Kind]) -> Iterator[Values]:
-        """Yield the metadata as columns of these names and types store them; None for lacking ones."""
+        """Yield the metadata as stored in columns of these types; None for missing columns."""
         given = ((self.metadata.get(name) or repeat(None, len(self)), kind) for name, kind in kinds.items())
         parts = [column_as_stored(values, kind) for values, kind in given]
         return zip(*parts, strict=True)
@@ -102,7 +102,7 @@ class Batch:
         """Return the batch in order of id.
 
         Raises:
-            DataError: if an id occurs twice.
+            DataError: If an id occurs twice.
         """
         if np.all(self.ids[1:] > self.ids[:-1]):
             return self
@@ -113,16 +113,16 @@ class Batch:
             raise DataError(f"id {decode_ids(ids[twice[:1]]).tolist()[0]!r} is given twice; ids must be unique")
         if not self.metadata:
             return Batch(self.codes[order], ids, {})
-        pick = itemgetter(*order.tolist())  # of two or more: one alone is in order
+        pick = itemgetter(*order.tolist())  # of two rows or more, since one row is sorted
         return Batch(self.codes[order], ids, {name: pick(values) for name, values in self.metadata.items()})
 
 
 @dataclass(frozen=True)
 class Merge:
-    """Several runs as one; their living ids are distinct.
+    """Several runs as one; the ids of rows that are not deleted are distinct.
 
     Attributes:
-        runs: What is joined; at least one.
+        runs: Runs to merge, at least one.
         block_rows: Rows of each run that are read together.
     """
 
@@ -152,7 +152,7 @@ class Merge:
         """Yield ids and codes in order of id.
 
         Raises:
-            ArtefactError: if another program changed a run's file before or meanwhile: it would get a new checksum.
+            ArtefactError: If another program changed the file of a run, which would get a new checksum.
         """
         self._require_untouched()
         for parts in self._steps():
@@ -163,7 +163,7 @@ class Merge:
         self._require_untouched()
 
     def values(self) -> Iterator[Values]:
-        """Yield the metadata in order of id, as columns of `kinds` store them."""
+        """Yield the metadata in order of id, as stored in columns of `kinds`."""
         kinds = self.kinds
         rows = [run.values(kinds) for run in self.runs]
         return chain.from_iterable(islice(rows[run], length) for run, length in self._turns())
@@ -173,7 +173,7 @@ class Merge:
             run.require_untouched()
 
     def _turns(self) -> Iterator[tuple[int, int]]:
-        """Yield from which run how many items come next."""
+        """Yield the run of the next items, and their number."""
         for parts in self._steps():
             ids = self._ids(parts)
             origin = np.repeat(np.arange(len(parts)), [len(rows) for rows in parts])
@@ -183,12 +183,12 @@ class Merge:
             yield from zip(origin[borders[:-1]].tolist(), np.diff(borders).tolist(), strict=True)
 
     def _ids(self, parts: Sequence[Rows]) -> Ids:
-        """Return the ids of such rows of each run."""
+        """Return the ids of some rows of each run."""
         ids = [run.ids[rows] for run, rows in zip(self.runs, parts, strict=True)]
         return np.concatenate(ids, dtype=self.id_dtype)
 
     def _steps(self) -> Iterator[list[Rows]]:
-        """Yield, for each run, the rows whose ids come next: up to an id that no run looks beyond."""
+        """Yield the next rows of each run, up to the smallest last id of all blocks."""
         starts, lengths = [0] * len(self.runs), [len(run.ids) for run in self.runs]
         while any(start < length for start, length in zip(starts, lengths, strict=True)):
             windows = [run.ids[start : start + self.block_rows] for run, start in zip(self.runs, starts, strict=True)]
@@ -205,6 +205,6 @@ class Merge:
 
 
 def _order(ids: Ids, parts: Sequence[Rows]) -> NDArray[np.int64] | None:
-    """Return what sorts joined parts; None if they are in order."""
+    """Return the order that sorts joined parts; None if they are sorted."""
     one_part = sum(map(bool, map(len, parts))) == 1
     return None if one_part else np.argsort(ids, kind="stable")

@@ -1,7 +1,6 @@
-"""Metadata of one segment: an immutable SQLite database, in memory or in its file.
+"""Metadata of one segment: an immutable SQLite database, in memory or in a file.
 
-Users' column names stand in the manifest; here columns are known by their number, so that no text of a user
-ever is part of a statement.
+The manifest holds the names of columns. Statements use their numbers, so that no text of a user is part of a statement.
 """
 
 from __future__ import annotations
@@ -31,19 +30,19 @@ from kinbits.index.store.database import LONGEST_PATH, Database, in_file, kinds_
 
 Values = Sequence[Any]
 
-_ROWS_PER_STATEMENT = 32  # twice as fast as one row at a time
+_ROWS_PER_STATEMENT = 32  # twice as fast as single rows
 _MOST_PARAMETERS = 999  # of one statement, in the oldest SQLite
 _ROWS_PER_BLOCK = 1 << 10
 _BITS_PER_QUERY = 1 << 20
-_SAMPLE = 1 << 14  # rows whose answers tell how to ask for the others
-_FEW_SHARE = 0.3  # below, it is faster to list the rows
+_SAMPLE = 1 << 14  # rows of the first statement, which decides the form of the second
+_FEW_SHARE = 0.3  # below this share it is faster to list the rows
 _FEW = "SELECT CAST(group_concat(row) AS BLOB) FROM items WHERE ({}) AND row > ? AND row <= ?"
 _MANY = (
     "SELECT CAST(group_concat(bit, '') AS BLOB) FROM (SELECT CASE WHEN {} THEN '1' ELSE '0' END AS bit "
     "FROM items WHERE row > ? AND row <= ? ORDER BY row)"
 )
-_REMEMBERED = 4  # bitmaps of n / 8 bytes each
-_OF_THE_SYSTEM = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR)  # not the file is wrong
+_REMEMBERED = 4  # results of filters, n / 8 bytes each
+_OF_THE_SYSTEM = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR)  # errors that are not damage
 _EXAMPLES: dict[str, Any] = {"text": "", "integer": 0, "real": 0.0}
 _TYPES: dict[Kind, str] = {
     "text": "'text'",
@@ -57,11 +56,11 @@ _TYPES: dict[Kind, str] = {
 
 
 class MetadataTable:
-    """Rows 0 to n - 1 of named columns.
+    """A table of named columns with rows 0 to n - 1.
 
     Attributes:
-        columns: Their names.
-        file: The bytes of the database, compared with their checksum before SQLite sees them; None in memory.
+        columns: Names of the columns.
+        file: Bytes of the database, whose checksum is verified before SQLite reads them; None in memory.
     """
 
     def __init__(self, database: Database, columns: Sequence[str], file: CheckedArray | None = None) -> None:
@@ -73,7 +72,12 @@ class MetadataTable:
 
     @classmethod
     def from_rows(cls, kinds: Mapping[str, Kind], rows: Iterable[Values]) -> MetadataTable:
-        """Make a table in memory of columns of these names and types; ``rows`` hold values as they are stored."""
+        """Make a table in memory.
+
+        Args:
+            kinds: Types of the columns by name.
+            rows: Values as they are stored.
+        """
         connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         with _writing("memory"):
             _fill(connection, list(kinds.values()), rows)
@@ -81,22 +85,22 @@ class MetadataTable:
 
     @classmethod
     def write(cls, path: Path, kinds: Mapping[str, Kind], rows: Iterable[Values]) -> None:
-        """Fill an empty file with a table; whoever calls it syncs it. See `from_rows` for the arguments.
+        """Fill an empty file with a table; the caller syncs it. See `from_rows` for the arguments.
 
         Raises:
-            PlatformError: if the disk is full or the folder cannot be written, or the file is not there or not empty.
+            PlatformError: If the disk is full, the folder cannot be written, or the file is missing or not empty.
         """
         if len(os.fsencode(path)) >= LONGEST_PATH:
-            raise PlatformError(f"{path} is too long a path for metadata; choose one of under {LONGEST_PATH} bytes")
+            raise PlatformError(f"{path} is too long a path for metadata; choose one below {LONGEST_PATH} bytes")
         uri = f"file:{quote(str(path))}?mode=rw"
         with _writing(str(path)), closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
-            for setting in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE"):  # nobody reads it yet
+            for setting in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE"):  # no reader yet
                 connection.execute(f"PRAGMA {setting}")
             _fill(connection, list(kinds.values()), rows)
 
     @classmethod
     def open(cls, path: Path, columns: Sequence[str], file: CheckedArray) -> MetadataTable:
-        """Take a table's file for reading; it never changes once it is written."""
+        """Open the file of a table for reading."""
         return cls(in_file(path, file, len(columns)), columns, file)
 
     @property
@@ -104,7 +108,7 @@ class MetadataTable:
         """The types of the columns by name.
 
         Raises:
-            ArtefactError: The file is damaged.
+            ArtefactError: If the file is damaged.
         """
         if self._kinds is None:
             self._kinds = tuple(self._read_kinds())
@@ -113,9 +117,13 @@ class MetadataTable:
     def select(
         self, expression: Expression, rows: int, *, sample: int = _SAMPLE, block: int = _BITS_PER_QUERY
     ) -> Bitmap:
-        """Return which of ``rows`` rows meet a bound filter; a column that the table does not have holds no values.
+        """Return the rows that meet a bound filter; the last results are cached.
 
-        The last few answers are remembered.
+        Args:
+            expression: The filter; a column that the table lacks has no values.
+            rows: Number of rows.
+            sample: Rows of the first statement.
+            block: Rows of each further statement.
         """
         kinds = self.kinds
         clause, parameters = compiled(expression, lambda column: (self._field(column), kinds.get(column, "empty")))
@@ -142,14 +150,14 @@ class MetadataTable:
             return [dict(zip(self.columns, found[row + 1], strict=True)) for row in wanted]
 
     def values(self, kinds: Mapping[str, Kind]) -> Iterator[Values]:
-        """Iterate over all rows in their order, as a table with columns of these names and types stores them."""
+        """Iterate over all rows in order, as stored in columns of these types."""
         return chain.from_iterable(self._blocks(kinds))
 
     def check(self, rows: int) -> None:
-        """Let SQLite look at every page, and compare all values with the types of their columns.
+        """Let SQLite check every page, and compare all values with the types of their columns.
 
         Raises:
-            ArtefactError: if it finds damage, or not as many rows as the segment has.
+            ArtefactError: If it finds damage, or another number of rows than the segment has.
         """
         with self._reading() as connection:
             (answer,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
@@ -162,14 +170,14 @@ class MetadataTable:
             raise ArtefactError(f"metadata {self._origin} are damaged ({answer}); restore them from a backup")
 
     def _holds(self, column: str, kind: Kind) -> bool:
-        """Tell whether a column holds values of its type alone."""
+        """Return whether a column holds only values of its type."""
         field = self._field(column)
         with self._reading() as connection:
             statement = f"SELECT count({field}) = sum(typeof({field}) IN ({_TYPES[kind]})) FROM items"
             return bool(connection.execute(statement).fetchone()[0])
 
     def _read_kinds(self) -> Iterator[Kind]:
-        with self._reading(checked=False) as connection:  # what an index is asked about itself reads no whole files
+        with self._reading(checked=False) as connection:  # so that info() reads no whole file
             noted = kinds_of(connection, len(self.columns))
         for column, kind in zip(self.columns, noted, strict=True):
             yield self._seen_kind(column) if kind is None else kind
@@ -186,7 +194,7 @@ class MetadataTable:
         return "bit" if kind == "integer" and bits else kind
 
     def _blocks(self, kinds: Mapping[str, Kind]) -> Iterator[list[Values]]:
-        """Yield rows in blocks, one statement each: between them the table may be closed, or its process fork."""
+        """Yield rows in blocks, one statement each; between them the table may be closed, or the process fork."""
         own = self.kinds
         fields = [converted(self._field(name), own.get(name, "empty"), kind) for name, kind in kinds.items()]
         statement = f"SELECT {', '.join(fields)} FROM items WHERE row > ? AND row <= ? ORDER BY row"
@@ -198,9 +206,9 @@ class MetadataTable:
                 return
 
     def _evaluate(self, clause: str, parameters: list[Any], borders: list[int]) -> Bitmap:
-        """Ask for the rows in one text per block, which costs far less than a result of its own for each.
+        """Read the result as one text per block, which is far cheaper than one result per row.
 
-        Where few rows meet the condition, that text lists them; else it is a zero or a one for every row.
+        If few rows meet the condition, the text lists their numbers; otherwise it has a digit 0 or 1 per row.
         """
         parts, few = [], False
         size = sum(len(value) for value in parameters if isinstance(value, str))
@@ -208,7 +216,7 @@ class MetadataTable:
             statement = (_FEW if few else _MANY).format(clause)
             with self._reading(size) as connection:
                 (text,) = connection.execute(statement, [*parameters, start, stop]).fetchone()
-                bits = (_listed if few else _spelled)(text or b"", start, stop)
+                bits = (_from_numbers if few else _from_digits)(text or b"", start, stop)
             few = bool(bits.mean() < _FEW_SHARE)
             parts.append(bitmap.pack(bits))
         return np.concatenate(parts)
@@ -233,14 +241,14 @@ class MetadataTable:
             raise ArtefactError(f"metadata {self._origin} are damaged ({error}); restore them from a backup") from None
 
 
-def _spelled(text: bytes, start: int, stop: int) -> NDArray[np.bool_]:
+def _from_digits(text: bytes, start: int, stop: int) -> NDArray[np.bool_]:
     bits: NDArray[np.bool_] = np.frombuffer(text, dtype=np.uint8) == ord("1")
     if len(bits) != stop - start:
         raise sqlite3.DatabaseError("rows are missing")
     return bits
 
 
-def _listed(text: bytes, start: int, stop: int) -> NDArray[np.bool_]:
+def _from_numbers(text: bytes, start: int, stop: int) -> NDArray[np.bool_]:
     bits = np.zeros(stop - start, dtype=np.bool_)
     if text:
         bits[np.fromstring(text.decode(), dtype=np.int64, sep=",") - start - 1] = True
@@ -248,7 +256,7 @@ def _listed(text: bytes, start: int, stop: int) -> NDArray[np.bool_]:
 
 
 def _fill(connection: sqlite3.Connection, kinds: Sequence[Kind], rows: Iterable[Values]) -> None:
-    """Insert rows; SQLite counts them from 1, so that row r of the segment has the key r + 1."""
+    """Insert rows; SQLite counts from 1, so row r of the segment has the key r + 1."""
     columns, lock = len(kinds), new_lock()
     marks = f"({', '.join('?' * columns)})"
     insert = f"INSERT INTO items ({', '.join(f'c{place}' for place in range(columns))}) VALUES "
@@ -256,7 +264,7 @@ def _fill(connection: sqlite3.Connection, kinds: Sequence[Kind], rows: Iterable[
     unread = iter(rows)
     connection.execute(schema(kinds))
     connection.execute("BEGIN")
-    while batch := list(islice(unread, 64 * step)):  # not under the lock: the rows may come from other tables
+    while batch := list(islice(unread, 64 * step)):  # not under the lock, because rows may come from other tables
         whole = len(batch) // step * step
         flat = chain.from_iterable(batch[:whole])
         several = zip(*[flat] * (step * columns), strict=True)
@@ -275,5 +283,5 @@ def _writing(place: str) -> Iterator[None]:
         raise DataError(f"metadata cannot be stored: {error}; shorten the longest values") from None
     except sqlite3.OperationalError as error:
         raise PlatformError(f"{place} cannot be written: {error}; check permissions and free space") from None
-    except sqlite3.Error as error:  # of the table that the rows come from
+    except sqlite3.Error as error:  # of the table from which rows are read
         raise ArtefactError(f"metadata are damaged ({error}); restore them from a backup") from None

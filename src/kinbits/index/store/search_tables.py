@@ -1,4 +1,4 @@
-"""Search tables of a segment: derived from its codes alone, kept in one file, and built anew whenever they are lost."""
+"""Search tables of a segment: one file, derived from the codes, which can be built again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,13 @@ _ALIGNMENT = 64  # bytes
 
 @dataclass(frozen=True)
 class ArrayEntry:
-    """An array in the file: its dtype, shape, and the byte at which it begins."""
+    """An array in the file.
+
+    Attributes:
+        dtype: Its dtype.
+        shape: Its shape.
+        start: Its first byte.
+    """
 
     dtype: str
     shape: tuple[int, ...]
@@ -29,23 +35,28 @@ class ArrayEntry:
 
     @property
     def stop(self) -> int:
-        """The byte behind it."""
+        """The first byte after the array."""
         return self.start + int(np.prod(self.shape, dtype=object)) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True)
 class TablesEntry:
-    """The file of the tables, and the arrays in it by name."""
+    """The file of search tables.
+
+    Attributes:
+        file: Name, size and checksum.
+        arrays: Arrays in the file by name.
+    """
 
     file: FileEntry
     arrays: Mapping[str, ArrayEntry]
 
 
 class SearchTables:
-    """The tables of one segment, opened when the first search needs them."""
+    """Search tables of one segment, opened on first use."""
 
     def __init__(self, made: MultiIndex | None = None, entry: TablesEntry | None = None) -> None:
-        """Take tables in memory, or use `open`."""
+        """Take tables in memory; for a file use `open`."""
         self.entry = entry
         self._made = made
         self._file: CheckedArray | None = None
@@ -58,7 +69,7 @@ class SearchTables:
     ) -> SearchTables:
         """Map the file, see `CheckedArray.open`.
 
-        Where that fails, the first use raises: codes can still be searched without tables.
+        If that fails, the first use raises, because codes can be searched without tables.
         """
         tables = cls(entry=entry)
         tables._folder = folder
@@ -69,10 +80,10 @@ class SearchTables:
         return tables
 
     def index(self, codes: Codes) -> MultiIndex:
-        """Return the tables over their codes; checked by the first call, and again after their file was touched.
+        """Return the tables over their codes; verified on first use, and again after the file was touched.
 
         Raises:
-            ArtefactError: if they are missing, damaged or do not fit, with the remedy.
+            ArtefactError: If they are missing, damaged or do not fit the codes.
         """
         if self._made is None or (self._file is not None and not self._file.checked):
             try:
@@ -80,13 +91,13 @@ class SearchTables:
             except (ArtefactError, DataError):
                 name = self.entry.file.name if self.entry is not None else "tables"
                 raise ArtefactError(
-                    f"the search tables {name} in {self._folder} are missing or damaged; build them anew with "
+                    f"the search tables {name} in {self._folder} are missing or damaged; build them again with "
                     "Index.optimize() or `kinbits index optimize`"
                 ) from None
         return self._made
 
     def usable(self, codes: Codes) -> bool:
-        """Whether nothing is missing or damaged."""
+        """Return whether the tables are complete."""
         try:
             self.index(codes)
         except ArtefactError:
@@ -105,7 +116,7 @@ class SearchTables:
 
 
 def arranged(arrays: Mapping[str, NDArray[Any]]) -> dict[str, ArrayEntry]:
-    """Say where each array goes in the file."""
+    """Return the place of each array in the file."""
     entries, start = {}, 0
     for name, array in arrays.items():
         entries[name] = ArrayEntry(array.dtype.str, array.shape, start)
@@ -114,5 +125,5 @@ def arranged(arrays: Mapping[str, NDArray[Any]]) -> dict[str, ArrayEntry]:
 
 
 def behind(array: ArrayEntry) -> int:
-    """Return where the next array begins: at a cache line."""
+    """Return the first byte of the next array, at a cache line."""
     return -(-array.stop // _ALIGNMENT) * _ALIGNMENT

@@ -1,4 +1,4 @@
-"""Segments: immutable runs of items, sorted by id, so that row order inside a segment is id order."""
+"""Segments: immutable items sorted by id, so that the order of rows is the order of ids."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from kinbits.index.store.search_tables import SearchTables
 
 @dataclass(frozen=True)
 class Segment:
-    """Items that are never changed, only marked as dead.
+    """Items that never change; deleted ones are marked.
 
     Attributes:
-        number: Unique in the index, also over time; names the files.
-        rows: How many items, also dead ones.
-        dead: How many of them were deleted or replaced.
-        bounds: The first and the last id.
-        stored_codes: uint8 ``(n, w)``.
-        stored_ids: ``(n,)``, ascending.
-        stored_alive: Bitmap of the rows that are not dead; None if all.
-        table: Metadata by row; None if there are none.
-        tables: For search below linear time; None if they were never built.
+        number: Number that is never used again in the index; part of file names.
+        rows: Number of rows, deleted ones included.
+        dead: Number of deleted or replaced rows.
+        bounds: First and last id.
+        stored_codes: Codes, uint8 ``(n, w)``.
+        stored_ids: Ids ``(n,)``, ascending.
+        stored_alive: Bitmap of the rows that are not deleted; None if none is deleted.
+        table: Metadata; None without columns.
+        tables: Search tables for sublinear search; None if they were never built.
     """
 
     number: int
@@ -71,17 +71,17 @@ class Segment:
 
     @property
     def codes(self) -> Codes:
-        """The codes, known to be whole."""
+        """The codes, with a verified checksum."""
         return self.stored_codes.array
 
     @property
     def ids(self) -> Ids:
-        """The ids, known to be whole."""
+        """The ids, with a verified checksum."""
         return self.stored_ids.array
 
     @property
     def alive(self) -> Bitmap | None:
-        """Which rows are not dead; None if all. Known to be whole."""
+        """Bitmap of the rows that are not deleted; None if none is deleted."""
         return None if self.stored_alive is None else self.stored_alive.array
 
     @property
@@ -95,16 +95,16 @@ class Segment:
         return self.table.kinds if self.table is not None else {}
 
     def files(self) -> dict[str, CheckedArray]:
-        """Return what the segment consists of, by role."""
+        """Return the arrays and files of the segment by role."""
         table = self.table.file if self.table is not None else None
         parts = {"codes": self.stored_codes, "ids": self.stored_ids, "alive": self.stored_alive, "rows": table}
         return {role: part for role, part in parts.items() if part is not None}
 
     def require_whole(self, bits: int) -> None:
-        """Check all files before the first search, so that no answer rests on damage; later calls cost nothing.
+        """Verify all files before the first search, so that damage never changes a result; later calls are fast.
 
         Raises:
-            ArtefactError: naming the file that differs from what was written.
+            ArtefactError: If a file differs from its checksum; the message names it.
         """
         if all(part.checked for part in self.files().values()):
             return
@@ -117,7 +117,7 @@ class Segment:
         """Check again those of the checked files that another program has touched since.
 
         Raises:
-            ArtefactError: naming the file that differs from what was written.
+            ArtefactError: If a file differs from its checksum; the message names it.
         """
         for part in self.files().values():
             if part.touched:
@@ -127,7 +127,7 @@ class Segment:
         """Return the search tables; None if they were never built.
 
         Raises:
-            ArtefactError: if they are missing or damaged, with the remedy.
+            ArtefactError: If they are missing or damaged, with the remedy.
         """
         return None if self.tables is None else self.tables.index(self.codes)
 
@@ -155,7 +155,7 @@ class Segment:
         return replace(self, dead=self.dead + len(rows), stored_alive=CheckedArray(bitmap.without(alive, rows)))
 
     def allowed(self, where: Expression | None) -> Bitmap | None:
-        """Return which rows a search under a bound filter may find; None if all."""
+        """Return a bitmap of the rows that a search with a bound filter may find; None for all."""
         if where is None:
             return self.alive
         if self.table is not None:
@@ -164,25 +164,25 @@ class Segment:
         return self.alive if null_meets(where) else np.zeros(bitmap.width(self.rows), np.uint8)
 
     def allowed_rows(self, where: Expression | None) -> Rows:
-        """Return the rows that a search may find, in order."""
+        """Return the rows that a search with a bound filter may find, ascending."""
         allow = self.allowed(where)
         return np.arange(self.rows) if allow is None else np.flatnonzero(bitmap.unpack(allow, 0, self.rows))
 
     def living(self, start: int, stop: int) -> Rows:
-        """Return which of the rows ``start`` to ``stop - 1`` are not dead."""
+        """Return the rows from ``start`` to ``stop - 1`` that are not deleted."""
         if self.alive is None:
             return np.arange(start, stop)
         return start + np.flatnonzero(bitmap.unpack(self.alive, start, stop))
 
     def values(self, kinds: Mapping[str, Kind]) -> Iterator[Values]:
-        """Yield the metadata of living rows as columns of these names and types store them; None for lacking ones."""
+        """Yield the metadata of rows that are not deleted, as columns of these types store it; else None."""
         if self.table is None:
             return repeat((None,) * len(kinds), len(self))
         everything = self.table.values(kinds)
         return everything if self.alive is None else compress(everything, self._flags(self.alive))
 
     def column_values(self, columns: Sequence[str]) -> Sequence[Values]:
-        """Return some columns of all living rows; None for columns that the segment lacks."""
+        """Return some columns of all rows that are not deleted; None for missing columns."""
         kinds = {name: self.kinds.get(name, "empty") for name in columns}
         return decoded(list(self.values(kinds)), list(kinds.values()))
 
@@ -191,10 +191,10 @@ class Segment:
         return self.table.rows(rows.tolist()) if self.table is not None else [{} for _ in rows]
 
     def check(self, bits: int) -> None:
-        """Check what every segment promises.
+        """Check ids, pad bits, deletions and metadata.
 
         Raises:
-            ArtefactError: if ids are out of order, pad bits are set, or metadata are damaged.
+            ArtefactError: If ids are out of order, pad bits are set, or metadata are damaged.
         """
         self.require_whole(bits)
         self.multi_index()
@@ -212,12 +212,12 @@ class Segment:
 
 
 def _overlapping(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Yield blocks that share one element with their neighbours."""
+    """Yield blocks that overlap by one element."""
     return (array[start : start + BLOCK + 1] for start in range(0, len(array), BLOCK))
 
 
 def pad_bits_set(codes: Codes, bits: int) -> bool:
-    """Whether any bit beyond the code length is 1."""
+    """Return whether a bit beyond the code length is 1."""
     pad = 0xFF >> ((bits - 1) % 8 + 1)
     return pad > 0 and any(np.any(codes[start : start + BLOCK, -1] & pad) for start in range(0, len(codes), BLOCK))
 
@@ -226,7 +226,7 @@ def check_query(codes: Any, bits: int, name: str) -> Codes:
     """Check packed codes of an index's length.
 
     Raises:
-        DataError: for another dtype, dimension or width, or pad bits that are not 0.
+        DataError: If dtype, dimension or width do not fit, or a pad bit is not 0.
     """
     checked = hamming.check_codes(codes, width=hamming.code_width(bits), name=name)
     if pad_bits_set(checked, bits):

@@ -1,4 +1,4 @@
-"""The contents of an index as a value: every change makes a new state and leaves the old one whole."""
+"""The contents of an index as an immutable value: every change makes a new state."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ class SegmentBuilder(Protocol):
 
 @dataclass(frozen=True)
 class State:
-    """What the manifest says, with the segments it names.
+    """Contents of an index.
 
     Attributes:
         bits: Code length.
-        fingerprint: Of the model that makes the codes; None if not known.
+        fingerprint: Fingerprint of the model; None if it is unknown.
         id_kind: ``"int"`` or ``"str"``; None before the first item.
-        next_id: The next id to hand out; greater than any int id there ever was.
+        next_id: Next automatic id; greater than any int id so far.
         next_segment: Number of the next segment.
-        generation: Raised by every change.
-        segments: In order of their numbers.
+        generation: Number that every change increases.
+        segments: Segments in order of their numbers.
         model_folder: Absolute path of the folder of the model; None if not known.
         image_roots: Absolute paths of folders that paths of images start from, in the order of their items.
     """
@@ -77,7 +77,7 @@ class State:
         """Types of all metadata columns by name.
 
         Raises:
-            ArtefactError: metadata are damaged.
+            ArtefactError: If metadata are damaged.
         """
         known = [segment.kinds for segment in self.segments]
         return {name: joined(kinds[name] for kinds in known if name in kinds) for name in self.columns}
@@ -86,20 +86,20 @@ class State:
         """Read the values of a filter by the types of the columns.
 
         Raises:
-            UsageError: for a column that is not there, or a value that it cannot be compared with.
-            ArtefactError: metadata are damaged.
+            UsageError: If a column does not exist, or cannot be compared with the value.
+            ArtefactError: If metadata are damaged.
         """
         return None if where is None else bind(where, self.column_kinds)
 
     def holds(self, ids: Ids) -> NDArray[np.bool_]:
-        """Return which of the ids are in the index, bool ``(n,)``."""
+        """Return whether each id is in the index, bool ``(n,)``."""
         found = np.zeros(len(ids), dtype=np.bool_)
         for segment in self.segments:
             found |= segment.locate(ids) >= 0
         return found
 
     def locate(self, ids: Ids) -> tuple[Rows, Rows]:
-        """Return the number of each id's segment and its row there, int64 ``(n,)``; -1 where no segment holds it."""
+        """Return the segment of each id and its row there, int64 ``(n,)``; -1 if no segment holds it."""
         origin, rows = np.full((2, len(ids)), -1, np.int64)
         for number, segment in enumerate(self.segments):
             at = segment.locate(ids)
@@ -112,20 +112,20 @@ class State:
         return replace(self, model_folder=model_folder or self.model_folder, image_roots=roots)
 
     def require_untouched(self) -> None:
-        """Compare files that another program has touched with their checksums again.
+        """Verify the checksums of files that another program has touched.
 
         Raises:
-            ArtefactError: naming a file that differs.
+            ArtefactError: If a file differs; the message names it.
         """
         for segment in self.segments:
             segment.require_untouched()
 
     def with_batch(self, batch: Batch, builder: SegmentBuilder, *, upsert: bool) -> State:
-        """Add a batch; ids that exist are replaced if ``upsert``, else refused."""
+        """Add a batch; existing ids are replaced with ``upsert``, else refused."""
         return self._with_runs([batch.sorted()], builder, upsert=upsert)
 
     def with_items_of(self, other: State, builder: SegmentBuilder, *, upsert: bool) -> State:
-        """Add all items of another state; ids that exist are replaced if ``upsert``, else refused."""
+        """Add all items of another state; existing ids are replaced with ``upsert``, else refused."""
         return self._with_runs(other.segments, builder, upsert=upsert) if other.segments else self
 
     def without_ids(self, ids: Ids) -> State:
@@ -137,14 +137,14 @@ class State:
         return self.without_rows([_present(segment.locate(ids)) for segment in self.segments])
 
     def without_rows(self, rows: Sequence[Rows]) -> State:
-        """Remove living rows of each segment."""
+        """Remove rows of each segment."""
         if not any(map(len, rows)):
             return self
         segments = [segment.without(gone) for segment, gone in zip(self.segments, rows, strict=True)]
         return replace(self, generation=self.generation + 1, segments=tuple(s for s in segments if len(s)))
 
     def compacted(self, builder: SegmentBuilder) -> State:
-        """Join all segments into one, without dead items."""
+        """Join all segments into one, without deleted items."""
         if not self.segments or (len(self.segments) == 1 and not self.segments[0].dead):
             return self
         return replace(
@@ -155,16 +155,16 @@ class State:
         )
 
     def optimized(self, builder: SegmentBuilder) -> State:
-        """Give every large segment search tables, where it has none that are whole."""
+        """Build search tables for every large segment without intact ones."""
         generation = self.generation + 1
         segments = tuple(_with_tables(segment, builder, generation) for segment in self.segments)
         return self if segments == self.segments else replace(self, generation=generation, segments=segments)
 
     def check(self) -> None:
-        """Check what holds inside and between segments.
+        """Check every segment, and that ids are unique.
 
         Raises:
-            ArtefactError: If it does not hold.
+            ArtefactError: If a segment is damaged, or an id occurs twice.
         """
         for segment in self.segments:
             segment.check(self.bits)
@@ -189,7 +189,7 @@ class State:
         )
 
     def _making_room(self, ids: Ids, *, upsert: bool) -> State:
-        """Remove those of the ids that are here already, or refuse them."""
+        """Remove existing ids, or refuse them."""
         require_kind(ids, self.id_kind)
         present = self.holds(ids)
         if not present.any():
@@ -211,10 +211,10 @@ def _present(rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _split_small(segments: Sequence[Segment], rows: int, most: int) -> tuple[Sequence[Segment], Sequence[Segment]]:
-    """Split off the last segments, as long as they are not much larger than what follows them.
+    """Split off the last segments, as long as each is not much larger than all that follow it.
 
-    Joined with it, many small additions leave few segments, and an item is rewritten a logarithmic number
-    of times.
+    They are merged with the new items, so that many small additions leave few segments. An item is rewritten a
+    logarithmic number of times.
     """
     keep = len(segments)
     while keep and len(segments[keep - 1]) <= min(2 * rows, most - rows):

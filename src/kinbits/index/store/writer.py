@@ -1,4 +1,4 @@
-"""Writing the files of an index: new, synced, and described by their checksum."""
+"""Writing new files of an index, synced, with their checksums."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ _READ_BYTES = 1 << 20
 
 
 class Writer:
-    """Writes a file block by block; when it is left, the file is synced and described by ``entry``.
+    """Writes a file block by block; at the end, the file is synced and described by ``entry``.
 
     Attributes:
-        name: Of the file.
-        bytes: Written so far.
-        entry: What was written.
+        name: Name of the file.
+        bytes: Number of bytes written so far.
+        entry: Description of the file, at the end.
     """
 
     entry: FileEntry
 
     def __init__(self, name: str, folder: int) -> None:
-        """Write the file of this name in a folder, whose descriptor is given: it is no other when it was moved."""
+        """Write a file in a folder, given by its descriptor, which stays the same if the folder is moved."""
         self.name, self._folder = name, folder
         self._digest = xxhash.xxh3_128()
         self.bytes = 0
 
     def __enter__(self) -> Writer:
         with suppress(FileNotFoundError):
-            os.unlink(self.name, dir_fd=self._folder)  # what a killed writer left, or a link that somebody put here
+            os.unlink(self.name, dir_fd=self._folder)  # left by a killed writer, or a link
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         self._file = open(os.open(self.name, flags, 0o666, dir_fd=self._folder), "wb", buffering=0)
         return self
 
     def append(self, block: NDArray[Any]) -> None:
-        """Write an array's bytes."""
+        """Append the bytes of an array."""
         raw = raw_bytes(np.ascontiguousarray(block))
         self._digest.update(raw)
         self.bytes += len(raw)
@@ -60,7 +60,7 @@ def file_checksum(path: Path | str, folder: int | None = None) -> str:
     """Return XXH3 (128 bits) of a file, in hex; ``folder`` is the descriptor that a relative path starts from.
 
     Raises:
-        OSError: if it cannot be read.
+        OSError: If the file cannot be read.
     """
     digest, block = xxhash.xxh3_128(), memoryview(bytearray(_READ_BYTES))
     with open(open_regular(path, folder=folder), "rb", buffering=0) as file:
