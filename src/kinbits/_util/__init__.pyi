@@ -20,7 +20,7 @@ from .options import Option, Range, Repeated, attributes_of, check_options, opti
 from .packages import EXTRAS, named_extras, open_door, require
 from .plots import save_figure
 from .progress import Bar, reporter
-from .sources import class_expressions, registered_classes
+from .sources import call_values, class_expressions, registered_classes, value_of
 from .templates import render
 from .text import UNSAFE, one_line, printable, shortened
 from .typed import check_types, typed
@@ -35,6 +35,7 @@ __all__ = [
     "Range",
     "Repeated",
     "attributes_of",
+    "call_values",
     "check_at_least",
     "check_options",
     "check_parent",
@@ -65,6 +66,7 @@ __all__ = [
     "sync_file",
     "sync_folder",
     "typed",
+    "value_of",
     "whole_number",
     "with_options",
     "write_text",

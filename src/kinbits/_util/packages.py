@@ -47,7 +47,7 @@ def require(module: str) -> Any:
         module: Its dotted name, e.g. ``"pyarrow.parquet"``.
 
     Raises:
-        PlatformError: The package is not installed; the message names the extra that brings it.
+        PlatformError: If the package is not installed; the message names the extra that brings it.
     """
     with named_extras():
         return import_module(module)
@@ -58,7 +58,7 @@ def named_extras() -> Iterator[None]:
     """Turn the error for a missing optional package into one that names the extra.
 
     Raises:
-        PlatformError: An optional package is not installed.
+        PlatformError: If an optional package is not installed.
     """
     try:
         yield

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 Expressions = dict[str, ast.expr]
 
@@ -43,7 +44,7 @@ def class_expressions(module: str, name: str) -> Expressions:
         name: Of the class.
 
     Raises:
-        LookupError: The file does not define the class.
+        LookupError: If the file does not define the class.
     """
     tree = _syntax(module)
     node = next((one for one in tree.body if isinstance(one, ast.ClassDef) and one.name == name), None)
@@ -56,6 +57,28 @@ def class_expressions(module: str, name: str) -> Expressions:
     for statement in node.body:
         found.update(_assigned(statement))
     return found
+
+
+def value_of(expression: ast.expr) -> Any:
+    """Evaluate literals and arithmetic on them, such as ``1 / 32``.
+
+    Raises:
+        ValueError: If the expression holds a name, whose value only running the file would tell.
+    """
+    if any(isinstance(node, (ast.Name, ast.Call)) for node in ast.walk(expression)):
+        raise ValueError(f"{ast.unparse(expression)} is computed")
+    return eval(compile(ast.Expression(expression), "<source>", "eval"))
+
+
+def call_values(expression: ast.expr) -> dict[str, Any]:
+    """Return the keyword arguments of a call such as ``Recipe(epochs=20)``, by name.
+
+    Raises:
+        ValueError: If it is no call, has other arguments, or computes their values.
+    """
+    if not isinstance(expression, ast.Call) or expression.args:
+        raise ValueError(f"{ast.unparse(expression)} is computed")
+    return {one.arg: value_of(one.value) for one in expression.keywords if one.arg}
 
 
 def _bases(module: str, tree: ast.Module, node: ast.ClassDef) -> Iterator[tuple[str, str]]:

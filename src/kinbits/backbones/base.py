@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from kinbits._util import Modality
+from kinbits.backbones.catalogue import Offer
 from kinbits.errors import ArtefactError, UsageError
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
@@ -137,6 +138,7 @@ class Backbone(nn.Module, ABC):
         key: The registered name; ``config()["backbone"]``.
         name: What the user asked for, e.g. ``"hf:facebook/dinov2-small"``.
         modality: ``"image"``, ``"text"`` or ``"vector"``.
+        offer: What a listing shows of it.
         preprocessing: How images become input; None for text and vectors.
         feature_dim: Width d of the pooled features.
         map_shape: ``(c, h, w)`` of the feature map, or None where there is none.
@@ -146,6 +148,7 @@ class Backbone(nn.Module, ABC):
 
     key: ClassVar[str] = ""
     modality: ClassVar[Modality] = "image"
+    offer: ClassVar[Offer] = Offer()
     name: str
     preprocessing: Preprocessing | None
     feature_dim: int

@@ -8,6 +8,7 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from kinbits.backbones.base import ImageBackbone, Preprocessing
+from kinbits.backbones.catalogue import Offer
 from kinbits.backbones.registry import register_backbone
 
 _WIDTHS = (48, 96, 192, 384)
@@ -20,6 +21,8 @@ class ConvNetSmall(ImageBackbone):
     Not pretrained: it must be trained together with the head. Every stage but the first halves the side,
     so the map is ``(384, ceil(s/8), ceil(s/8))``.
     """
+
+    offer = Offer(size=32, feature_dim=384, pretrained=False, licence="Apache-2.0")
 
     def __init__(self, preprocessing: Preprocessing) -> None:
         super().__init__()

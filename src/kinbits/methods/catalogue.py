@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
-from kinbits._util import class_expressions, registered_classes
+from kinbits._util import call_values, class_expressions, registered_classes, value_of
 
 if TYPE_CHECKING:
     from kinbits.methods.base import Method
@@ -80,12 +80,12 @@ class MethodInfo:
         """Describe a class by the file that defines it, which is not run.
 
         Raises:
-            LookupError: The file does not define the class.
-            ValueError: The class computes what a listing needs.
+            LookupError: If the file does not define the class.
+            ValueError: If the class computes what a listing needs.
         """
         found = class_expressions(module, class_name)
-        traits = {trait: _value(found[trait]) for trait in TRAITS}
-        doc = inspect.cleandoc(_value(found["__doc__"]))
+        traits = {trait: value_of(found[trait]) for trait in TRAITS}
+        doc = inspect.cleandoc(value_of(found["__doc__"]))
         return cls(
             name, doc, **traits, recipe=_recipe(found["recipe"]), parameters=tuple(_arguments(found["__init__"]))
         )
@@ -109,27 +109,13 @@ def method_files() -> Mapping[str, tuple[str, str]]:
 
 def _recipe(expression: ast.expr) -> dict[str, Any]:
     """Return the values of ``Recipe(...)``, the defaults included."""
-    if not isinstance(expression, ast.Call) or expression.args:
-        raise ValueError("a recipe is computed")
     fields = class_expressions(f"{PACKAGE}.base", "Recipe")
-    defaults = {name: value for name, value in fields.items() if not name.startswith("__")}
-    given = {one.arg: one.value for one in expression.keywords if one.arg}
-    return {name: _value(value) for name, value in (defaults | given).items()}
+    defaults = {name: value_of(value) for name, value in fields.items() if not name.startswith("__")}
+    return defaults | call_values(expression)
 
 
 def _arguments(init: ast.expr) -> Iterator[Parameter]:
     assert isinstance(init, ast.Lambda)
     for arg, default in zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True):
         kind = ast.unparse(arg.annotation) if arg.annotation else ""
-        yield Parameter(arg.arg, kind, inspect.Parameter.empty if default is None else _value(default))
-
-
-def _value(expression: ast.expr) -> Any:
-    """Evaluate literals and arithmetic on them, such as ``1 / 32``.
-
-    Raises:
-        ValueError: The expression holds a name, whose value only running the file would tell.
-    """
-    if any(isinstance(node, (ast.Name, ast.Call)) for node in ast.walk(expression)):
-        raise ValueError(f"{ast.unparse(expression)} is computed")
-    return eval(compile(ast.Expression(expression), "<method>", "eval"))
+        yield Parameter(arg.arg, kind, inspect.Parameter.empty if default is None else value_of(default))
