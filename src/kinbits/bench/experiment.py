@@ -139,7 +139,7 @@ class Experiment:
         """Read an experiment from YAML; nothing in it can run code, except that it may name files of methods.
 
         Raises:
-            UsageError: The file cannot be read, a key is unknown, or a value cannot be used.
+            UsageError: If the file cannot be read, a key is unknown, or a value cannot be used.
         """
         import yaml
 
@@ -161,7 +161,7 @@ class Experiment:
         """Make an experiment of plain values; keys may be written with dashes.
 
         Raises:
-            UsageError: A key is unknown or missing, or a value cannot be used.
+            UsageError: If a key is unknown or missing, or a value cannot be used.
         """
         named = {str(key).replace("-", "_"): value for key, value in given.items()}
         known = [one.name for one in fields(cls)]

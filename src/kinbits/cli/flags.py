@@ -62,7 +62,7 @@ class Flags:
         """Return the values of the flags that are given; those of a mapping stay text, by name.
 
         Raises:
-            UsageError: A value cannot be used.
+            UsageError: If a value cannot be used.
         """
         return {name: self._read(name, value) for name, value in flags.items() if value not in (None, [])}
 
@@ -80,7 +80,7 @@ class Flags:
             others: Further keys, with the types of their values.
 
         Raises:
-            UsageError: A key is unknown, or a value cannot be used.
+            UsageError: If a key is unknown, or a value cannot be used.
         """
         known = {**{name: option.type for name, option in self.options.items()}, **others}
         given: dict[str, Any] = {}

@@ -80,7 +80,7 @@ class Source:
         image_column: Column of images or of their paths, or None to guess.
         id_column: Column of unique names, or None to guess.
         no_labels: Leave all labels out.
-        told: The guesses that were printed already; shared by copies.
+        printed: The guesses that were printed already; shared by copies.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Source:
     image_column: str | None = None
     id_column: str | None = None
     no_labels: bool = False
-    told: set[str] = field(default_factory=set, compare=False, repr=False)
+    printed: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def open(self, part: Part) -> Dataset:
         """Open the data.
@@ -98,7 +98,7 @@ class Source:
             part: The part to take of a protocol, unless the name says another (``cifar10-1k-5k-54k:query``).
 
         Raises:
-            UsageError: It is neither a source nor a protocol.
+            UsageError: If it is neither a source nor a protocol.
         """
         protocol, chosen = self._protocol(part)
         if protocol is not None:
@@ -144,14 +144,14 @@ class Source:
                 id_column=self.id_column,
                 labels=False if self.no_labels else None,
             )
-        self._tell_guesses(data)
+        self._print_guesses(data)
         return data
 
-    def _tell_guesses(self, data: Dataset) -> None:
+    def _print_guesses(self, data: Dataset) -> None:
         """Print once, in one line, what was guessed."""
         line = f"guessed in {data.name}: {'; '.join(data.guesses)}"
-        if data.guesses and line not in self.told:
-            self.told.add(line)
+        if data.guesses and line not in self.printed:
+            self.printed.add(line)
             note(f"{line}; {_OTHERWISE if data.labels is None else _OTHERWISE_LABELS}")
 
     def _protocol(self, part: Part) -> tuple[str | None, str]:
@@ -180,18 +180,18 @@ def _own_words() -> Iterator[None]:
     try:
         yield
     except KinbitsError as error:
-        told = str(error)
+        message = str(error)
         for argument, option in _OPTIONS.items():
-            told = told.replace(argument, option)
-        raise type(error)(told) from None
+            message = message.replace(argument, option)
+        raise type(error)(message) from None
 
 
 def writable_folder(folder: Path) -> Path:
     """Make a folder for results, before any work is done for it.
 
     Raises:
-        UsageError: A file lies there.
-        PlatformError: It cannot be made or written.
+        UsageError: If there is a file.
+        PlatformError: If it cannot be made or written.
     """
     import tempfile
 

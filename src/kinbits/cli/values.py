@@ -35,7 +35,7 @@ def parse(text: str, hint: Any, name: str) -> Any:
         name: Of the option, for the error.
 
     Raises:
-        UsageError: The text is no such value.
+        UsageError: If the text is no such value.
     """
     text = text.strip()
     kinds = kinds_of(hint)
@@ -82,7 +82,7 @@ def parameters_of(method: type[Method] | type[Expansion], given: Mapping[str, st
     """Read the hyper-parameters of a method, or of a label expansion, by the types in the signature of ``__init__``.
 
     Raises:
-        UsageError: It has no such parameter, or the text is no such value.
+        UsageError: If it has no such parameter, or the text is no such value.
     """
     from kinbits.methods import parameters
 
@@ -98,7 +98,7 @@ def named_values(texts: Sequence[str], option: str = "--param") -> dict[str, str
     """Split ``name=value`` arguments.
 
     Raises:
-        UsageError: There is no ``=``.
+        UsageError: If there is no ``=``.
     """
     found = {}
     for text in texts:
@@ -113,7 +113,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Read a mapping from a YAML file; nothing in it can run code.
 
     Raises:
-        UsageError: The file is missing, no YAML, or no mapping.
+        UsageError: If the file is missing, no YAML, or no mapping.
     """
     import yaml
 

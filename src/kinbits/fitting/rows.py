@@ -89,7 +89,7 @@ def split_validation(dataset: Dataset, training: TrainingSettings) -> tuple[np.n
     """Return rows to train on and rows to hold out, drawn by the seed, of each class alike where there are classes.
 
     Raises:
-        DataError: The share of validation leaves too few rows.
+        DataError: If the share of validation leaves too few rows.
     """
     n = len(dataset)
     order = np.random.default_rng([training.seed, 7]).permutation(n)

@@ -35,8 +35,8 @@ def fit(data: Any, settings: FitSettings | None = None, **options: Unpack[FitOpt
         The model, with its training record.
 
     Raises:
-        UsageError: An option is unknown or out of range.
-        DataError: The data lack what the method needs.
+        UsageError: If an option is unknown or out of range.
+        DataError: If the data lack what the method needs.
 
     Example:
         >>> import numpy as np

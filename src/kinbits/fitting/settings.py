@@ -91,7 +91,7 @@ class SupervisionSettings:
 
 @dataclass(frozen=True)
 class FitSettings:
-    """All that `fit` can be told.
+    """All options of `fit`.
 
     Attributes:
         method: One of `kinbits methods`, or a .py file. Default: orthohash, or itq without labels.
@@ -116,7 +116,7 @@ class FitSettings:
         """Return these settings with other options, in whatever part they are.
 
         Raises:
-            UsageError: An option is unknown or out of range.
+            UsageError: If an option is unknown or out of range.
 
         Example:
             >>> FitSettings(bits=32).with_options(epochs=5).training.epochs

@@ -30,17 +30,27 @@ def _all_equal(features: np.ndarray) -> bool:
     return not any((part != features[0]).any() for part in parts)
 
 
-def cached_features(
-    dataset: Dataset, settings: FitSettings, backbones: Mapping[Modality, Backbone], method: type[Method]
-) -> tuple[Dataset, FeatureSet]:
-    """Compute or read the features of frozen backbones.
-
-    Returns:
-        The rows that can be learned from, and their features.
+def usable_rows(
+    dataset: Dataset,
+    settings: FitSettings,
+    backbones: Mapping[Modality, Backbone],
+    method: type[Method],
+    finetune: bool,
+) -> tuple[Dataset, TrainingSet]:
+    """Return the rows that can be learned from, and what is learned from: images if the backbone is trained too.
 
     Raises:
-        DataError: No row is usable, or all have the same features.
+        DataError: If no row is usable, or all have the same features.
     """
+    if finetune:
+        return _images(dataset, settings, backbones, method)
+    return _cached_features(dataset, settings, backbones, method)
+
+
+def _cached_features(
+    dataset: Dataset, settings: FitSettings, backbones: Mapping[Modality, Backbone], method: type[Method]
+) -> tuple[Dataset, FeatureSet]:
+    """Compute or read the features of frozen backbones."""
     image, training, options = backbones["image"], settings.training, settings.features
     with reporter("computing features", training.progress) as report:
         found = extract(dataset, image, cache=options.cache, progress=report)
@@ -62,14 +72,10 @@ def cached_features(
     return usable, FeatureSet(features, _labels(usable), texts, views, key=key)
 
 
-def images_to_train_on(
+def _images(
     dataset: Dataset, settings: FitSettings, backbones: Mapping[Modality, Backbone], method: type[Method]
 ) -> tuple[Dataset, PixelSet]:
-    """Prepare images for a backbone that is trained along.
-
-    Returns:
-        The rows that can be learned from, and their images.
-    """
+    """Prepare images for a backbone that is trained too."""
     usable, training = _usable(readable(dataset), method, settings), settings.training
     backbone = backbones["image"].requires_grad_(True)
     assert backbone.preprocessing is not None
@@ -123,7 +129,7 @@ def features_for_labels(dataset: Dataset, rows: TrainingSet, image: Backbone, se
     """Return the features that labels are guessed from: those of the backbone before it is trained.
 
     Raises:
-        UsageError: The backbone starts from scratch.
+        UsageError: If the backbone starts from scratch.
     """
     if not image.pretrained:
         raise UsageError(

@@ -29,7 +29,7 @@ class Checkpoints:
         """Write the state after the last finished epoch.
 
         Raises:
-            PlatformError: The folder cannot be written; the checkpoint before stays.
+            PlatformError: If the folder cannot be written; the checkpoint before stays.
         """
         if self.folder is None:
             return
@@ -58,7 +58,7 @@ class Checkpoints:
             device: Where tensors go.
 
         Raises:
-            ArtefactError: The checkpoint is damaged, of another version of kinbits, or belongs to another run.
+            ArtefactError: If the checkpoint is damaged, of another version of kinbits, or belongs to another run.
         """
         path = (self.folder or Path()) / FILE
         if not path.exists():

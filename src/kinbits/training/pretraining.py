@@ -23,20 +23,20 @@ def check_pretraining(method: type[Method], settings: TrainingSettings, *, froze
     """Refuse a pre-training that cannot work, before anything expensive is done.
 
     Raises:
-        UsageError: There is nothing to pre-train.
-        DataError: It needs views, and vectors have none.
+        UsageError: If there is nothing to pre-train.
+        DataError: If it needs views, and vectors have none.
     """
     if settings.pretrain is None:
         return
-    first = get_method(settings.pretrain)
+    pretrainer = get_method(settings.pretrain)
     if frozen and not method.recipe.epochs:
         raise UsageError(
             f"method '{method.name}' computes its head instead of training it, so with a frozen backbone there is "
             f"nothing to pre-train; train the backbone (finetune), or leave pretrain out"
         )
-    if first.views and vectors:
+    if pretrainer.views and vectors:
         raise DataError(
-            f"pre-training by '{first.name}' learns from random views of images, and the data are vectors; leave "
+            f"pre-training by '{pretrainer.name}' learns from random views of images, and the data are vectors; leave "
             f"pretrain out"
         )
 
@@ -59,23 +59,23 @@ def pretrain(method: Method, data: TrainingSet, settings: TrainingSettings) -> d
             stages; the rest of the recipe is that of the pre-training method.
 
     Returns:
-        What a model tells about it.
+        What the training record says about it.
     """
     assert settings.pretrain is not None
     torch.manual_seed(settings.seed)
     head: Head = method.towers()["image"] if data.frozen else Projector(method.spec.feature_dim)
     spec = replace(method.spec, bits=head.bits, n_train=len(data), label_space=None, text_dim=None, has_pairs=False)
-    first = build_method(settings.pretrain, spec)
-    first.head, first.params = head, {"before": method.name}
+    pretrainer = build_method(settings.pretrain, spec)
+    pretrainer.head, pretrainer.params = head, {"before": method.name}
     stage = _stage(settings)
     if not settings.resume:
         Checkpoints(settings.checkpoints).forget()
-    history = train(first, data, stage)
+    history = train(pretrainer, data, stage)
     return {
-        "method": first.name,
+        "method": pretrainer.name,
         "trained": "head" if data.frozen else "backbone",
         "epochs": len(history.epochs),
-        "recipe": vars(stage.recipe(first.recipe)),
+        "recipe": vars(stage.recipe(pretrainer.recipe)),
         "history": history.epochs,
     }
 

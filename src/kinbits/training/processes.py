@@ -42,8 +42,8 @@ def train_on_several(
         The loss terms of every epoch.
 
     Raises:
-        KinbitsError: One of the processes raised it.
-        PlatformError: The system ended one of the processes.
+        KinbitsError: If one of the processes raised it.
+        PlatformError: If the system ended one of the processes.
     """
     with tempfile.TemporaryDirectory(prefix="kinbits-") as name:
         folder = Path(name)

@@ -33,9 +33,9 @@ def train(
         The loss terms of every epoch.
 
     Raises:
-        DataError: There are fewer than two rows, or the loss is no longer finite.
-        ArtefactError: ``resume`` found another run's checkpoint.
-        PlatformError: The system ended one of several processes.
+        DataError: If there are fewer than two rows, or the loss is no longer finite.
+        ArtefactError: If ``resume`` found another run's checkpoint.
+        PlatformError: If the system ended one of several processes.
     """
     settings = settings or TrainingSettings()
     if len(data) < 2:
