@@ -2,12 +2,9 @@
 
 import csv
 
-import numpy as np
 import pytest
 
-import kinbits
-from kinbits.bench import Experiment, bench, measure, runner
-from kinbits.data import split_folder
+from kinbits.bench import Experiment, bench
 from kinbits.errors import ArtefactError, DataError, UsageError
 
 
@@ -28,16 +25,6 @@ def test_every_method_gets_every_length_and_seed_and_baselines_stand_beside(smal
         assert int(row["peak_mb"]) > 50
         assert float(row["seconds"]) >= 0
     assert {row["precision@r2"] for row in results if row["bits"] == "float"} == {""}
-
-
-def test_what_is_done_is_not_done_again(small, tmp_path, monkeypatch):
-    small |= {"methods": ["orthohash"], "baselines": False}
-    path = tmp_path / "x.csv"
-    bench(made(small), path)
-    before = path.read_text()
-    monkeypatch.setattr(runner, "measure", lambda trial: pytest.fail(f"{trial} was made again"))
-    bench(made(small), path)
-    assert path.read_text() == before
 
 
 def test_more_seeds_and_other_settings_are_new_runs(small, tmp_path):
@@ -69,17 +56,6 @@ def test_a_run_that_fails_is_named_and_the_others_are_made(small, tmp_path):
     assert any("FAILED" in line and "pca" in line for line in told)
 
 
-def test_a_fault_in_a_method_does_not_stop_the_others(small, tmp_path, monkeypatch):
-    def broken(trial):
-        raise ZeroDivisionError("no such luck")
-
-    monkeypatch.setattr(runner, "measure", broken)
-    small |= {"methods": ["lsh"], "baselines": False, "bits": [8], "seeds": [0]}
-    results, failures = bench(made(small), tmp_path / "x.csv")
-    assert len(results) == 0
-    assert failures[0].reason == "ZeroDivisionError: no such luck"
-
-
 @pytest.mark.slow
 def test_jobs_side_by_side_give_the_same_numbers(small, tmp_path):
     small |= {"baselines": False, "bits": [8]}
@@ -89,40 +65,6 @@ def test_jobs_side_by_side_give_the_same_numbers(small, tmp_path):
         assert not failures
         numbers[jobs] = sorted((row["method"], row["seed"], row["map@all"]) for row in results)
     assert numbers[1] == numbers[2]
-
-
-def test_early_stopping_and_model_selection_never_see_the_queries(small, tmp_path, monkeypatch):
-    """The best epoch is chosen on a part of train: while a model is fitted, no query and no database row is read."""
-    splits = measure.splits_of(small["protocols"])
-    seen, fit = [], measure.fit
-
-    def watched(data, **options):
-        seen.append(set(data.ids.tolist()))
-        with monkeypatch.context() as inside:
-            inside.setattr(measure, "load_protocol", lambda name: pytest.fail("the protocol was opened while fitting"))
-            model = fit(data, **options)
-        assert model.training["best_epoch"] is not None
-        return model
-
-    monkeypatch.setattr(measure, "fit", watched)
-    small |= {"methods": ["orthohash"], "baselines": False, "bits": [8], "seeds": [0]}
-    small["training"] = {"epochs": 4, "validation": 0.2, "patience": 2}
-    bench(made(small), tmp_path / "x.csv")
-    others = set(splits.query.ids.tolist()) | set(splits.database.ids.tolist())
-    assert len(seen) == 1
-    assert not seen[0] & others
-
-
-def test_other_queries_change_no_model(small, tmp_path):
-    """The codes that a run learns are the same, whatever the query images and their labels are."""
-    from kinbits import fit
-
-    splits = measure.splits_of(small["protocols"])
-    options = {"bits": 8, "epochs": 4, "validation": 0.2, "progress": False, "cache": None}
-    before = fit(splits.train, **options)
-    splits.query.labels[:] = 0
-    assert fit(splits.train, **options).fingerprint == before.fingerprint
-    measure.splits_of.cache_clear()
 
 
 def test_results_of_another_experiment_are_not_mixed_in(small, tmp_path):
@@ -149,12 +91,3 @@ def test_one_method_can_stand_there_with_several_shares_of_labels_and_expansions
     assert labels[:2] == ["orthohash", "orthohash (labels_fraction=0.1)"]
     assert labels[2].startswith("orthohash (labels_fraction=0.1, label_expansion=prl")
     assert len({row["config"] for row in results}) == 3
-
-
-def test_pairs_of_images_and_texts_are_not_measured_by_what_reads_no_text(small, tmp_path, monkeypatch):
-    vectors = np.random.default_rng(0).normal(size=(40, 24)).astype(np.float32)
-    pairs = split_folder(kinbits.open_dataset(vectors, texts=[f"number {row}" for row in range(40)]))
-    monkeypatch.setattr(measure, "splits_of", lambda protocol: pairs)
-    (first, *_) = made(small | {"methods": ["itq"], "baselines": False}).trials()
-    with pytest.raises(DataError, match="'itq' reads no text"):
-        measure.measure(first)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import kinbits
-from kinbits.data import GroundTruth, SplitRows, Protocol
+from kinbits.data import GroundTruth, Protocol, SplitRows
 from kinbits.data.protocols.registry import REGISTRY
 
 

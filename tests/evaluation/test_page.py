@@ -10,35 +10,11 @@ import pytest
 from PIL import Image
 
 import kinbits
-from kinbits import metrics
-from kinbits.data import split_folder
-from kinbits.evaluation.report.class_table import shown_classes
-from kinbits.evaluation.report.examples import Confusion, confusion, examples
-from kinbits.metrics import ClassResult
-
-CLASSES = ("<b>red</b>", "green", "blue")
-
-
-def pictures(rows=240):
-    rng = np.random.default_rng(0)
-    labels = np.arange(rows) % 3
-    images = rng.integers(0, 150, (rows, 32, 32, 3), dtype=np.uint8)
-    images[np.arange(rows), :, :, labels] += 60
-    return kinbits.open_dataset(images, labels=[CLASSES[label] for label in labels])
 
 
 @pytest.fixture(scope="module")
-def report():
-    data = split_folder(pictures(), seed=0, query=0.2)
-    options = {"backbone": "convnet-small", "progress": False, "cache": None}
-    models = [kinbits.fit(data.train, bits=bits, epochs=2, **options) for bits in (16, 8)]
-    at = ["precision=0.5", "precision=1"]
-    return kinbits.evaluate(models[0], data, compare_with=models[1:], details=True, at=at), models, data
-
-
-@pytest.fixture(scope="module")
-def html(report, tmp_path_factory):
-    return report[0].html(tmp_path_factory.mktemp("page") / "report.html")
+def html(pictures_report, tmp_path_factory):
+    return pictures_report[0].html(tmp_path_factory.mktemp("page") / "report.html")
 
 
 def test_the_page_reaches_for_nothing_outside(html):
@@ -55,8 +31,8 @@ def test_names_from_the_data_are_shown_and_not_obeyed(html):
     assert "&lt;b&gt;red&lt;/b&gt;" in text
 
 
-def test_every_number_stands_with_its_interval(report, html):
-    shown, text = report[0], html.read_text()
+def test_every_number_stands_with_its_interval(pictures_report, html):
+    shown, text = pictures_report[0], html.read_text()
     for row in shown.rows:
         for name, value in row.values.items():
             assert f"{value:.4f}" in text
@@ -66,8 +42,8 @@ def test_every_number_stands_with_its_interval(report, html):
                 assert f"{low:.3f} to {high:.3f}" in text
 
 
-def test_operating_points_stand_with_their_intervals(report, html):
-    shown, text = report[0], html.read_text()
+def test_operating_points_stand_with_their_intervals(pictures_report, html):
+    shown, text = pictures_report[0], html.read_text()
     assert "Operating points" in text
     for row in shown.rows:
         for point in row.operating_points:
@@ -79,8 +55,8 @@ def test_operating_points_stand_with_their_intervals(report, html):
                 assert f"<td>{point.pairs:,}</td>" in text
 
 
-def test_classes_stand_with_their_queries_and_intervals_lowest_first(report, html):
-    shown, text = report[0], html.read_text()
+def test_classes_stand_with_their_queries_and_intervals_lowest_first(pictures_report, html):
+    shown, text = pictures_report[0], html.read_text()
     table = text[text.index("<h2>Classes</h2>") :]
     table = table[: table.index("</table>")]
     found = re.findall(
@@ -93,19 +69,9 @@ def test_classes_stand_with_their_queries_and_intervals_lowest_first(report, htm
     assert all(float(low) <= float(value) <= float(high) for _, _, value, low, high in found)
 
 
-def test_a_table_of_very_many_classes_names_the_lowest_and_says_so():
-    many = [ClassResult(f"c{number}", 5, {"mrr": number / 200}, {"mrr": (0.0, 1.0)}) for number in range(150)]
-    odd = [ClassResult("few", 1, {"mrr": 0.0}, {}), ClassResult("none", 0, {}, {})]
-    shown, note = shown_classes([*many, *odd], ["mrr"], "model")
-    assert [one.name for one in shown] == ["c0", "few", *(f"c{number}" for number in range(1, 99))]
-    assert "the other 51 of 151 classes are in the JSON report" in note
-    assert "fewer than 5 queries have no interval" in note
-    assert "without a relevant item: none." in note
-
-
-def test_models_of_two_lengths_are_compared(report, html):
-    assert [row.name for row in report[0].rows[:2]] == ["orthohash, 16 bits", "orthohash, 8 bits"]
-    assert [row.bits for row in report[0].rows[:2]] == [16, 8]
+def test_models_of_two_lengths_are_compared(pictures_report, html):
+    assert [row.name for row in pictures_report[0].rows[:2]] == ["orthohash, 16 bits", "orthohash, 8 bits"]
+    assert [row.bits for row in pictures_report[0].rows[:2]] == [16, 8]
     assert "against code length" in html.read_text()
 
 
@@ -114,59 +80,18 @@ def test_ids_of_two_charts_do_not_meet(html):
     assert len(ids) == len(set(ids))
 
 
-def test_a_report_without_details_is_a_page_too(report, tmp_path):
-    shown = kinbits.evaluate(report[1][0], report[2], baselines=False)
+def test_a_report_without_details_is_a_page_too(pictures_report, tmp_path):
+    shown = kinbits.evaluate(pictures_report[1][0], pictures_report[2], baselines=False)
     text = shown.html(tmp_path / "short.html").read_text()
     assert "Worst queries" not in text
     assert f"{shown.rows[0].values['map@all']:.4f}" in text
 
 
-def test_a_page_that_cannot_be_written_says_so(report):
+def test_a_page_that_cannot_be_written_says_so(pictures_report):
     with pytest.raises(kinbits.PlatformError, match=r"report\.html cannot be written"):
-        report[0].html("/proc/report.html")
+        pictures_report[0].html("/proc/report.html")
     with pytest.raises(kinbits.PlatformError, match=r"curves\.png cannot be written"):
-        report[0].plot("/proc/curves.png")
-
-
-def test_best_and_worst_are_that_and_their_marks_are_true(report):
-    _, (model, _), data = report
-    codes = model.encode(data.query), model.encode(data.database)
-    relevance = metrics.LabelRelevance(data.query.labels, data.database.labels)
-    scores = metrics.evaluate(*codes, relevance, ["map@all"]).per_query["map@all"]
-    best, worst = examples(data.query, data.database, codes, scores, relevance)
-    assert best[0].score == scores.max()
-    assert worst[0].score == scores.min()
-    assert best[0].score >= best[-1].score >= worst[-1].score >= worst[0].score
-    for shown in (*best, *worst):
-        assert len(shown.neighbours) == 10
-        for hit in shown.neighbours:
-            assert hit.relevant == (hit.label == shown.label)
-            assert hit.picture.startswith("data:image/webp;base64,")
-        assert [hit.distance for hit in shown.neighbours] == sorted(hit.distance for hit in shown.neighbours)
-
-
-def test_queries_of_one_code_are_shown_once(report):
-    _, (model, _), data = report
-    same = np.zeros((len(data.query), 2), np.uint8)
-    relevance = metrics.LabelRelevance(data.query.labels, data.database.labels)
-    best, worst = examples(
-        data.query, data.database, (same, model.encode(data.database)), np.ones(len(same)), relevance
-    )
-    assert (len(best), len(worst)) == (1, 0)
-
-
-def test_confusion_counts_the_classes_of_the_hits(report):
-    data = report[2]
-    nearest = np.stack([np.flatnonzero(data.database.labels == 0)[:2]] * len(data.query))
-    found = confusion(data.query, data.database, nearest)
-    np.testing.assert_array_equal(found.shares, [[1, 0, 0]] * 3)
-    name = [str(one) for one in data.label_space.names]
-    assert found.worst() == [(name[1], name[0], 1.0), (name[2], name[0], 1.0)]
-
-
-def test_a_class_without_queries_has_no_share_and_is_no_confusion():
-    found = Confusion(("a", "b"), np.array([[0.5, 0.5], [np.nan, np.nan]]))
-    assert found.worst() == [("a", "b", 0.5)]
+        pictures_report[0].plot("/proc/curves.png")
 
 
 @pytest.mark.slow
