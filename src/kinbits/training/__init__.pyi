@@ -1,8 +1,10 @@
+from .feature_set import FeatureSet
 from .loop import History
+from .pixel_set import PixelReader, PixelSet
 from .pretraining import check_pretraining, pretrain, views_needed
 from .settings import TrainingSettings
 from .trainer import train
-from .training_sets import FeatureSet, PixelReader, PixelSet, TrainingSet
+from .training_set import TrainingSet
 
 __all__ = [
     "FeatureSet",

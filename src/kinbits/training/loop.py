@@ -16,7 +16,7 @@ from kinbits.methods import Method, Recipe
 from kinbits.training.checkpoint import Checkpoints
 from kinbits.training.progress import Progress
 from kinbits.training.settings import TrainingSettings
-from kinbits.training.training_sets import TrainingSet
+from kinbits.training.training_set import TrainingSet
 from kinbits.training.validation import score
 from kinbits.training.weights import copied, load_weights, weights_of
 

@@ -13,7 +13,7 @@ from kinbits.methods import Method, Projector, Recipe, build_method, get_method
 from kinbits.training.checkpoint import Checkpoints
 from kinbits.training.settings import TrainingSettings
 from kinbits.training.trainer import train
-from kinbits.training.training_sets import TrainingSet
+from kinbits.training.training_set import TrainingSet
 
 FOLDER = "pretraining"
 KEPT = ("batch_size", "backbone_lr", "clip")  # these suit the machine and the backbone, not a method

@@ -20,7 +20,7 @@ from kinbits.errors import KinbitsError, PlatformError, platform_error
 from kinbits.methods import Method
 from kinbits.training.loop import History, TrainingLoop
 from kinbits.training.settings import TrainingSettings
-from kinbits.training.training_sets import TrainingSet
+from kinbits.training.training_set import TrainingSet
 from kinbits.training.weights import load_weights, weights_of
 
 LEARNED = "learned.pt"

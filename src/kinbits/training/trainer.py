@@ -12,7 +12,7 @@ from kinbits.methods import Method
 from kinbits.training.loop import History, TrainingLoop
 from kinbits.training.processes import train_on_several
 from kinbits.training.settings import TrainingSettings
-from kinbits.training.training_sets import TrainingSet
+from kinbits.training.training_set import TrainingSet
 
 
 def train(

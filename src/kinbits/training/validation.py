@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kinbits import hamming, metrics
 from kinbits.methods import Method, TrainSet
-from kinbits.training.training_sets import TrainingSet
+from kinbits.training.training_set import TrainingSet
 
 NEIGHBOURS = 10
 

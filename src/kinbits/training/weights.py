@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from kinbits.methods import Method
-from kinbits.training.training_sets import TrainingSet
+from kinbits.training.training_set import TrainingSet
 
 
 def weights_of(method: Method, train: TrainingSet) -> dict[str, Any]:
