@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 
 import kinbits
-from kinbits.data import GroundTruth, Protocol, SplitRows
-from kinbits.data.protocols.registry import REGISTRY
+from kinbits.data import GroundTruth, Protocol, SplitRows, register_protocol, unregister_protocol
 
 
 @pytest.fixture
-def landmarks(vectors, monkeypatch):
+def landmarks(vectors):
     """A protocol with graded answers and no training part."""
     data = kinbits.open_dataset(vectors)
     rows = np.arange(len(data))
@@ -21,8 +20,9 @@ def landmarks(vectors, monkeypatch):
         "toy-landmarks", 1, "", train=0, query=2, database=len(data) - 2, metrics=("map-revisited", "precision@5")
     )
     parts = SplitRows(rows[:0], rows[:2], rows[2:], truth)
-    monkeypatch.setitem(REGISTRY, definition.name, (definition, lambda folder, seed: (data, parts)))
-    return definition.name
+    register_protocol(definition)(lambda folder, seed: (data, parts))
+    yield definition.name
+    unregister_protocol(definition.name)
 
 
 def test_a_protocols_own_metrics_are_printed_the_published_one_first(run, model, landmarks):

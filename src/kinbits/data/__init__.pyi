@@ -15,6 +15,7 @@ from .protocols.registry import (
     register_protocol,
     split_folder,
     split_lists,
+    unregister_protocol,
 )
 from .protocols.required_files import RequiredFiles, find_data
 from .shown import data_uri
@@ -28,7 +29,7 @@ from .sources.open import open_dataset
 from .sources.roles import Table
 from .sources.safe_pickle import read_pickle
 from .splits import SplitRows
-from .thumbnails import Tile, contact_sheet, placeholder
+from .thumbnails import Tile, contact_sheet, placeholder, tile_box
 from .transforms import augmentation, check_augmentation
 
 __all__ = [
@@ -94,4 +95,6 @@ __all__ = [
     "row_is",
     "split_folder",
     "split_lists",
+    "tile_box",
+    "unregister_protocol",
 ]

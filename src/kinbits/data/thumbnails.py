@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from kinbits._util import file_aside, full_path
+from kinbits._util import file_aside, full_path, require
 from kinbits.errors import UsageError, platform_error
 
 INK, SOFT, PAPER, PANEL = (28, 32, 38), (104, 112, 122), (255, 255, 255), (243, 245, 247)
@@ -63,6 +63,20 @@ def contact_sheet(
     return Path(path)
 
 
+def tile_box(row: int, place: int) -> tuple[int, int, int, int]:
+    """Return where a picture stands on a contact sheet: left, top, right, bottom in pixels.
+
+    Args:
+        row: Number of the row, from 0.
+        place: 0 for the query, from 1 for its neighbours.
+    """
+    cell = SIDE + 2 * FRAME
+    neighbours = MARGIN + cell + 3 * GAP  # the queries stand apart on a panel of their own
+    left = FRAME + (MARGIN if place == 0 else neighbours + (place - 1) * (cell + GAP))
+    top = FRAME + HEADER + row * (cell + CAPTION + ROW_GAP)
+    return left, top, left + SIDE, top + SIDE
+
+
 def placeholder(text: str) -> Image.Image:
     """Draw a tile that shows a text where there is no picture."""
     image = Image.new("RGB", (SIDE, SIDE), PANEL)
@@ -78,10 +92,10 @@ class _Sheet:
 
     def __init__(self, rows: int, columns: int) -> None:
         cell = SIDE + 2 * FRAME
-        self.left = MARGIN + cell + 3 * GAP  # the queries stand apart on a panel of their own
-        width = self.left + (columns - 1) * (cell + GAP) - GAP + MARGIN
+        neighbours = tile_box(0, 1)[0] - FRAME
+        width = neighbours + (columns - 1) * (cell + GAP) - GAP + MARGIN
         height = HEADER + rows * (cell + CAPTION + ROW_GAP) + MARGIN - ROW_GAP
-        self.image = Image.new("RGB", (max(width, self.left + 3 * cell), height), PAPER)
+        self.image = Image.new("RGB", (max(width, neighbours + 3 * cell), height), PAPER)
         self.draw = ImageDraw.Draw(self.image)
         panel = (MARGIN - GAP, HEADER - GAP, MARGIN + cell + GAP, height - MARGIN + GAP)
         self.draw.rounded_rectangle(panel, radius=8, fill=PANEL)
@@ -101,8 +115,7 @@ class _Sheet:
 
     def tile(self, row: int, place: int, tile: Tile) -> None:
         cell = SIDE + 2 * FRAME
-        x = MARGIN if place == 0 else self.left + (place - 1) * (cell + GAP)
-        y = HEADER + row * (cell + CAPTION + ROW_GAP)
+        x, y = (edge - FRAME for edge in tile_box(row, place)[:2])
         colour = PLAIN if tile.good is None else GOOD if tile.good else BAD
         self.draw.rectangle((x, y, x + cell - 1, y + cell - 1), fill=PANEL, outline=colour, width=FRAME)
         picture = _fitted(tile.image)
@@ -133,7 +146,5 @@ def _fitted(image: Image.Image) -> Image.Image:
 
 def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     """Return DejaVu Sans, which matplotlib ships: it knows most scripts, so that labels stay readable."""
-    from matplotlib import get_data_path
-
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / name), size)
+    return ImageFont.truetype(str(Path(require("matplotlib").get_data_path()) / "fonts" / "ttf" / name), size)

@@ -9,8 +9,7 @@ import pytest
 from tiny import encoded, image_folder, picture
 
 from kinbits._util import number, whole_number
-from kinbits.data import open_dataset
-from kinbits.data.pairs.pair_files import Covisible, read_pair_file
+from kinbits.data import open_dataset, open_pairs
 from kinbits.data.sources.list_files import read_list
 from kinbits.errors import DataError, UsageError
 
@@ -251,7 +250,7 @@ def test_vectors_in_a_list_are_told_to_be_an_array():
 def test_tables_of_pairs_hold_plain_numbers(tmp_path, text, told):
     (tmp_path / "pairs.csv").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=told):
-        read_pair_file(tmp_path / "pairs.csv", Covisible())
+        open_pairs(tmp_path / "pairs.csv", open_dataset(np.zeros((2, 3), np.float32)))
 
 
 def test_numbers_that_people_type_are_plain(tmp_path):

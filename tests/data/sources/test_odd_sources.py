@@ -12,7 +12,7 @@ import kinbits
 from kinbits.cli import main
 from kinbits.data import open_dataset, readable
 from kinbits.errors import DataError, UsageError
-from kinbits.index.store.columns import as_columns
+from kinbits.index import Index
 
 EXHAUSTIVE = bool(os.environ.get("KINBITS_EXHAUSTIVE"))
 OPTIONS = [
@@ -43,7 +43,7 @@ def opened(source, rng):
         data = open_dataset(source, **options)
         assert len(data.fingerprint) == 64
         assert all(isinstance(guess, str) for guess in data.guesses)
-        as_columns(data.metadata(), len(data))
+        Index.create(bits=8).add(np.zeros((len(data), 1), np.uint8), metadata=data.metadata())
         readable(data, threads=1)
     except (DataError, UsageError) as error:
         return type(error).__name__

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from kinbits._util import named_extras
 from kinbits.data.dataset import Dataset, Skipped
 from kinbits.data.protocols.definition import PARTNER, PARTNER_METRICS, SAME_CLASS, SHARED_LABEL, Protocol, Splits
 from kinbits.data.protocols.lists import LIST_REQUIRED_FILES, open_lists
@@ -59,6 +60,17 @@ LISTS = replace(
 OPEN = {protocol.name: protocol for protocol in (FOLDER, LISTS)}
 
 
+def unregister_protocol(name: str) -> None:
+    """Forget a protocol, so that its name may be registered again, e.g. by a notebook cell that runs twice.
+
+    Raises:
+        UsageError: If no protocol has this name.
+    """
+    if name not in REGISTRY:
+        raise unknown_name("protocol", name, REGISTRY)
+    del REGISTRY[name]
+
+
 def list_protocols() -> dict[str, str]:
     """Return the names of all protocols, sorted, each with a line that describes it."""
     known = {name: protocol.summary for name, (protocol, _) in REGISTRY.items()}
@@ -81,6 +93,7 @@ def find_protocol(name: str) -> Protocol:
     return REGISTRY[name][0]
 
 
+@named_extras()
 def load_protocol(name: str, *, data_dir: Folder = None, seed: int = 0) -> Splits:
     """Load a protocol by name and verify that the data are those of its definition.
 
