@@ -94,7 +94,7 @@ def test_a_saturated_wrong_bit_is_still_corrected():
 def test_even_votes_fall_back_on_one_fixed_code():
     method = small(LabelSpace(tuple("ab"), multi=True), bits=8)
     method.centres.copy_(torch.tensor([[1.0, 1, 1, 1, 1, 1, 1, 1], [1, -1, 1, -1, 1, -1, 1, -1]]))
-    both = method.wanted(torch.tensor([[1.0, 1.0]] * 3))
+    both = method.centres_of(torch.tensor([[1.0, 1.0]] * 3))
     assert (both[:, ::2] == 1).all()
     assert (both[:, 1::2] == method.tie[1::2]).all()
     assert set(method.tie.tolist()) <= {-1.0, 1.0}
@@ -104,7 +104,7 @@ def test_three_labels_have_the_majority_of_their_centres():
     method = small(LabelSpace(tuple("abc"), multi=True), bits=8)
     rows = [[1, 1, 1, 1, 1, 1, 1, 1], [1, -1, 1, -1, 1, -1, 1, -1], [1, 1, -1, -1, 1, 1, -1, -1]]
     method.centres.copy_(torch.tensor(rows).float())
-    assert method.wanted(torch.ones(1, 3)).tolist() == [[1, 1, 1, -1, 1, 1, 1, -1]]
+    assert method.centres_of(torch.ones(1, 3)).tolist() == [[1, 1, 1, -1, 1, 1, 1, -1]]
 
 
 def test_a_batch_without_any_label_teaches_nothing_and_is_finite():

@@ -25,7 +25,7 @@ class Head(nn.Module):
     Args:
         features: Length d of one feature vector.
         bits: Code length.
-        options: What else ``__init__`` of the subclass takes; must survive JSON.
+        options: The other arguments of ``__init__`` of the subclass, as JSON values.
     """
 
     name: ClassVar[str] = ""
@@ -47,11 +47,11 @@ class Head(nn.Module):
         return logits - self.threshold
 
     def standard(self, features: Tensor) -> Tensor:
-        """Return what the layers read: features ``(n, d)``, centred and scaled."""
+        """Return the input of the layers: features ``(n, d)``, centred and scaled."""
         return (features - self.centre) * self.scale
 
     def restore(self, inputs: Tensor) -> Tensor:
-        """Return the features ``(n, d)`` of which `standard` made these inputs."""
+        """Return the features ``(n, d)`` that `standard` turns into these inputs."""
         return inputs.flatten(1) / self.scale + self.centre
 
     def encode(self, features: Tensor) -> Tensor:
@@ -63,27 +63,27 @@ class Head(nn.Module):
     def standardise(self, chunks: Iterable[Tensor]) -> None:
         """Centre the inputs on these features' mean and divide by one global deviation.
 
-        Frozen features are often all positive; pairwise losses then collapse to one code.
+        Frozen features are often all positive, and pairwise losses then collapse to one code.
 
         Args:
             chunks: The training features, float ``(c, d)`` each.
         """
         mean, variance = moments(chunks, self.features)
         self.centre.copy_(mean)
-        # relative to the mean: vectors may come in any unit, and only rounding errors are no spread
+        # relative to the mean, since vectors may have any unit: a spread below it is a rounding error
         least = max(float(mean.square().mean()) * 1e-15, torch.finfo(torch.float32).tiny)
         self.scale.fill_(max(variance, least) ** -0.5)
 
     def config(self) -> dict[str, Any]:
-        """Describe this head so that `build_head` can make an untrained copy of it."""
+        """Return a description from which `build_head` makes an untrained copy."""
         return {"name": self.name, "features": self.features, "bits": self.bits, **self.options}
 
 
 class MapHead(Head):
-    """A head on feature maps, which come as vectors ``(n, c h w)`` and reach the layers as ``(n, c, h, w)``.
+    """A head on feature maps, which are given as vectors ``(n, c h w)``; the layers read ``(n, c, h, w)``.
 
     Args:
-        features: Length ``c h w`` of one map laid out as a vector.
+        features: Length ``c h w`` of one flattened map.
         bits: Code length.
         shape: ``(c, h, w)``.
         options: As in `Head`.
@@ -91,7 +91,7 @@ class MapHead(Head):
 
     def __init__(self, features: int, bits: int, shape: Sequence[int], **options: Any) -> None:
         if math.prod(shape) != features:
-            raise UsageError(f"maps of shape {tuple(shape)} do not come as vectors of {features} numbers")
+            raise UsageError(f"maps of shape {tuple(shape)} do not fit vectors of {features} numbers")
         super().__init__(features, bits, shape=list(shape), **options)
         self.shape = tuple(shape)
 
@@ -108,10 +108,10 @@ class MapHead(Head):
 
 
 def moments(chunks: Iterable[Tensor], width: int) -> tuple[Tensor, float]:
-    """Return the mean of vectors, float64 ``(width,)``, and the variance of a number about its column's mean.
+    """Return the mean of vectors, float64 ``(width,)``, and the mean variance of their columns.
 
     Args:
-        chunks: Float ``(c, width)`` each; read once.
+        chunks: Parts of the vectors, float ``(c, width)`` each; read once.
         width: Length of a vector.
     """
     count, total, square = 0, torch.zeros(width, dtype=torch.float64), 0.0
@@ -145,8 +145,8 @@ def build_head(config: Mapping[str, Any]) -> Head:
     """Make an untrained head from what `Head.config` returned.
 
     Raises:
-        UsageError: The name is unknown.
-        ArtefactError: The options do not fit the head.
+        UsageError: If the name is unknown.
+        ArtefactError: If the options do not fit the head.
     """
     options = dict(config)
     name = str(options.pop("name", ""))

@@ -1,4 +1,4 @@
-"""The way back: a small network that guesses features from codes."""
+"""A small network that reconstructs features from codes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 class Decoder(nn.Module):
     """Maps codes to features: linear, ReLU, linear.
 
-    What it gives is what the layers of a head read, centred and scaled (`Head.standard`); `Head.restore` undoes that.
+    Its output is the input of a head's layers, centred and scaled (`Head.standard`); `Head.restore` undoes that.
 
     Args:
         bits: Code length.

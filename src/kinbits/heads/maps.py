@@ -1,4 +1,4 @@
-"""Heads on feature maps: a gate over places, and several attended parts."""
+"""Heads on feature maps: a gate over positions, and several attended parts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kinbits.heads.base import MapHead, register_head
 
 
 class SpatialGate(nn.Module):
-    """Weigh the places of a map: a = sigmoid(conv3x3([mean over channels; max over channels])), 18 weights."""
+    """Weigh the positions of a map: a = sigmoid(conv3x3([mean over channels; max over channels])), 18 weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,13 +27,13 @@ class SpatialGate(nn.Module):
 
 @register_head("spatial-attention")
 class SpatialAttention(MapHead):
-    """A spatial gate, a narrow residual block, the mean over places, and one linear layer.
+    """A spatial gate, a narrow residual block, the mean over positions, and one linear layer.
 
-    The first convolution is 1x1 without bias, so the gate may follow it: that gives the same numbers for a tenth of
-    the products.
+    The first convolution is 1x1 without bias, so the gate can be applied after it: the numbers are the same, for a
+    tenth of the products.
 
     Args:
-        features: Length ``c h w`` of one map laid out as a vector.
+        features: Length ``c h w`` of one flattened map.
         bits: Code length.
         shape: ``(c, h, w)``.
         width: Channels of the residual block, and length of the vector that is hashed.
@@ -52,7 +52,7 @@ class SpatialAttention(MapHead):
             nn.init.xavier_normal_(layer.weight)
 
     def vectors(self, features: Tensor) -> Tensor:
-        """Return what the linear layer reads, float ``(n, width)``."""
+        """Return the input of the linear layer, float ``(n, width)``."""
         maps = self.standard(features)
         narrow = self.narrow(maps)
         if self.gate is not None:
@@ -61,7 +61,7 @@ class SpatialAttention(MapHead):
         return F.relu(narrow + self.refine(F.relu(narrow))).mean((2, 3))
 
     def logits(self, vectors: Tensor) -> Tensor:
-        """Return the logits ``(n, bits)`` of what `vectors` returned."""
+        """Return the logits ``(n, bits)`` of the result of `vectors`."""
         logits: Tensor = self.hash(vectors)
         return logits - self.threshold
 
@@ -74,11 +74,11 @@ class SpatialAttention(MapHead):
 class PartAttention(MapHead):
     """Attended parts and the whole map, each refined and averaged, and one linear layer without bias on all of them.
 
-    The refinements are 1x1 convolutions without bias, batch norm and ReLU; one is shared by the parts. A part's weights
-    may follow such a convolution: that gives the same numbers as weighing its input, and reads the map once.
+    The refinements are 1x1 convolutions without bias, batch norm and ReLU; the parts share one. The weights of a part
+    are applied after the convolution: the numbers are the same, and the map is read once.
 
     Args:
-        features: Length ``c h w`` of one map laid out as a vector.
+        features: Length ``c h w`` of one flattened map.
         bits: Code length.
         shape: ``(c, h, w)``.
         parts: Number M of parts.
@@ -89,7 +89,9 @@ class PartAttention(MapHead):
         super().__init__(features, bits, shape, parts=parts, width=width)
         self.parts, self.width = parts, width
         self.attend = nn.Conv2d(self.shape[0], parts, 1)
-        nn.init.normal_(self.attend.weight, std=0.1)  # from smaller weights all parts look everywhere, and stay so
+        nn.init.normal_(
+            self.attend.weight, std=0.1
+        )  # with smaller weights all parts attend to all positions, and do not change
         self.local = nn.Conv2d(self.shape[0], width, 1, bias=False)
         self.local_norm = nn.BatchNorm2d(width)
         self.whole = nn.Sequential(nn.Conv2d(self.shape[0], width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())

@@ -1,4 +1,4 @@
-"""A head whose neurons have been merged: more neurons inside than bits outside."""
+"""A head with merged neurons: more neurons than bits."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from kinbits.heads.base import Head, build_head, register_head
 class Merged(Head):
     """Combines the K_0 outputs of another head by a fixed matrix ``merge`` ``(K_0, K_t)`` to K_t logits.
 
-    While it is trained, K_t may still be greater than ``bits``; a fresh one passes on the first ``bits`` neurons.
+    During training, K_t can be greater than ``bits``. A new head returns the first ``bits`` neurons.
 
     Args:
         features: Length of one feature vector.
-        bits: Code length K in the end.
-        inner: What `Head.config` of the other head returned.
+        bits: Final code length K.
+        inner: `Head.config` of the other head.
     """
 
     merge: Tensor
@@ -36,7 +36,7 @@ class Merged(Head):
 
     @property
     def width(self) -> int:
-        """Number of logits K_t at present."""
+        """Current number of logits K_t."""
         return int(self.merge.shape[1])
 
     def forward(self, features: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ class Merged(Head):
         return logits - self.threshold if self.width == self.bits else logits
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Take the number of merged neurons from the saved matrix."""
+        """Read the number of merged neurons from the saved matrix."""
         saved = state.get(prefix + "merge")
         if saved is not None and saved.ndim == 2:
             self.merge = self.merge.new_zeros(len(self.merge), saved.shape[1])

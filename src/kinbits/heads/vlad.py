@@ -14,19 +14,19 @@ from kinbits.heads.base import MapHead, register_head
 
 
 class Vlad(nn.Module):
-    """Sum up how local descriptors deviate from the centres that they are softly assigned to.
+    """Sum the deviations of local descriptors from the centres to which they are softly assigned.
 
     With x_i the descriptors of one map, each of unit length, and centres c_k::
 
         s_k(x) = softmax_k(w_k . x + b_k)      V_k = sum_i s_k(x_i) (x_i - c_k)
 
-    Each V_k is brought to unit length, then all of them together. At the start w_k = 2 alpha c_k and b_k = -alpha
-    |c_k|^2, so that s is the softmax of -alpha |x - c_k|^2; from there w, b and c are learned independently, or stay.
-    The centres are random unit vectors until `start` sets others.
+    Each V_k is normalised to unit length, then all of them together. At the start w_k = 2 alpha c_k and b_k = -alpha
+    |c_k|^2, so that s is the softmax of -alpha |x - c_k|^2. Then w, b and c are learned independently, or are fixed.
+    The centres are random unit vectors, unless `start` sets others.
 
     Args:
         channels: Length D of a descriptor.
-        centres: Their number P.
+        centres: Number P of centres.
         alpha: Sharpness of the first assignment, above 0.
         trainable: Learn w, b and c.
     """
@@ -47,7 +47,7 @@ class Vlad(nn.Module):
 
     @torch.no_grad()
     def start(self, centres: Tensor, alpha: float) -> None:
-        """Begin from these centres ``(P, D)`` with this sharpness."""
+        """Set the centres ``(P, D)`` and the sharpness of the first assignment."""
         self.centres.copy_(centres)
         self.weights.copy_(2 * alpha * centres)
         self.biases.copy_(-alpha * centres.square().sum(1))
@@ -72,7 +72,7 @@ class VladHead(MapHead):
     Without batch normalisation the unit vector of P D numbers gives logits close to 0.
 
     Args:
-        features: Length of one map laid out as a vector.
+        features: Length of one flattened map.
         bits: Code length.
         shape: ``(c, h, w)``.
         clusters: Number P of centres.

@@ -1,4 +1,4 @@
-"""Few labels turned into many, before any method learns from them."""
+"""Label expansion: guess labels of unlabelled rows from a few given ones, before a method learns."""
 
 from kinbits._util import open_door
 

@@ -1,4 +1,4 @@
-"""The directed graph of nearest neighbours: who is near whom, who is near to many, and the symmetric form of it."""
+"""The directed graph of nearest neighbours: its indegrees, its symmetric form, and copies among the rows."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def unit_rows(features: np.ndarray, centre: bool, dims: int | None = None) -> np
     """Return rows of length 1, so that Euclidean neighbours are those of the largest cosine.
 
     Args:
-        features: ``(n, d)`` of any float type, may be memory-mapped.
-        centre: Subtract the mean first. In many dimensions rows near the mean are neighbours of far too many others.
-        dims: Keep the largest so many principal directions, found on up to 20,000 rows; None keeps all.
+        features: Float ``(n, d)``, possibly memory-mapped.
+        centre: Subtract the mean first. In many dimensions, rows near the mean are neighbours of too many others.
+        dims: Number of principal directions to keep, computed on up to 20,000 rows; None keeps all.
 
     Returns:
         float32 ``(n, d)`` or ``(n, dims)``, or float16 where that would take more than 2 GB.
 
     Raises:
-        DataError: A feature is not finite.
+        DataError: If a feature is not finite.
     """
     mean = sum(part.sum(0, dtype=np.float64) for _, part in blocks(features)) / len(features)
     if not np.isfinite(mean).all():
@@ -67,10 +67,10 @@ def nearest(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         count: Neighbours k of each row, below n.
 
     Returns:
-        int64 ``(n, k)``, nearest first, -1 where inverted lists held fewer; and squared distances float32 ``(n, k)``.
+        int64 ``(n, k)``, nearest first, -1 where inverted lists have fewer; and squared distances float32 ``(n, k)``.
 
     Raises:
-        UsageError: ``count`` is not in 1..n-1.
+        UsageError: If ``count`` is not in 1..n-1.
     """
     if not 0 < count < len(points):
         raise UsageError(f"neighbours is {count}, of {len(points)} different images; give 1 to {len(points) - 1}")
@@ -79,7 +79,7 @@ def nearest(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def indegree(neighbours: np.ndarray) -> np.ndarray:
-    """Count of how many rows each row is a neighbour: d_j = sum_i 1[j in kNN(i)], int64 ``(n,)``; they sum to nk."""
+    """Return the number of rows that have each row as a neighbour: d_j = sum_i 1[j in kNN(i)], int64 ``(n,)``."""
     return np.bincount(neighbours[neighbours >= 0], minlength=len(neighbours))
 
 
@@ -87,7 +87,7 @@ def symmetric(neighbours: np.ndarray) -> csr_array:
     """Return D^-1/2 (A or A^T or I) D^-1/2 of the directed graph, float32 ``(n, n)``, up to n (2k + 1) entries."""
     n, k = neighbours.shape
     heads, tails = np.repeat(np.arange(n), k), neighbours.ravel()
-    kept = tails >= 0  # lists that are read in part may hold fewer than k
+    kept = tails >= 0  # inverted lists may have fewer than k
     heads, tails, loops = heads[kept], tails[kept], np.arange(n)
     pairs = (np.concatenate([heads, tails, loops]), np.concatenate([tails, heads, loops]))
     joined = csr_array(coo_array((np.ones(len(pairs[0]), np.float32), pairs), shape=(n, n)))
@@ -111,11 +111,11 @@ def originals(neighbours: np.ndarray, distances: np.ndarray, cosine: float, firs
     Args:
         neighbours: ``(n, k)`` of unit rows.
         distances: Their squared distances ``(n, k)``.
-        cosine: From which two rows count as copies.
-        first: bool ``(n,)``: rows that are preferred to stand for their copies.
+        cosine: Smallest cosine of copies.
+        first: Rows that represent their copies if possible, bool ``(n,)``.
 
     Returns:
-        int64 ``(n,)``: the row that stands for each row, mostly itself.
+        The row that represents each row, mostly itself, int64 ``(n,)``.
     """
     n = len(neighbours)
     heads, places = np.nonzero((distances <= 2 - 2 * cosine) & (neighbours >= 0))

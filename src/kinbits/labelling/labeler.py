@@ -1,4 +1,4 @@
-"""A network on the graph that guesses labels from the labels and features around a row."""
+"""A network on the graph that guesses labels from the labels and features of neighbours."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from kinbits.labelling.graph import BLOCK
 from kinbits.labelling.labels import PartialLabels
 
-TARGETS = 2048  # at most so many rows are learned from in a step, which bounds its cost on large sets
+TARGETS = 2048  # maximum number of rows that a step learns from: it bounds the cost on large sets
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class Recipe:
     """How a labeler is built and trained.
 
     Attributes:
-        mask: Share of the labels that a step hides and learns from; 0 shows and learns from all, 1 never shows any.
+        mask: Share of the labels that a step hides and learns from. 0 shows and learns from all; 1 shows none.
         hidden: Width of the hidden layer.
-        dropout: Share of hidden values that a step drops.
+        dropout: Share of hidden values that are dropped.
         lr: Learning rate of Adam.
-        weight_decay: Of Adam.
+        weight_decay: Weight decay of Adam.
         steps: Number of steps.
     """
 
@@ -39,8 +39,8 @@ class Recipe:
 class Labeler(nn.Module):
     """Two graph convolutions, Z = A Dropout(ReLU(A [F | Y] W1)) W2 (with biases).
 
-    A is the symmetric graph, F the features, Y the labels that are shown. A F never changes and is computed once. Only
-    the hidden states that a step's rows need are computed: those of their neighbours.
+    A is the symmetric graph, F the features, Y the shown labels. A F is computed once. A step computes only the hidden
+    states of the neighbours of its rows.
 
     Args:
         adjacency: A, ``(n, n)``.
@@ -75,7 +75,7 @@ class Labeler(nn.Module):
         return torch.relu(self.first(torch.cat([features, torch.from_numpy(around)], 1)))
 
     def learn(self, labels: PartialLabels, rng: np.random.Generator) -> None:
-        """Train on all labels there are, in each step on a random hidden part of them."""
+        """Train on all labels, in each step on a random hidden part of them."""
         known, mask = labels.labelled, self.recipe.mask
         hidden = len(known) if mask in (0, 1) else int(np.clip(round(mask * len(known)), 1, len(known) - 1))
         optimizer = torch.optim.Adam(self.parameters(), self.recipe.lr, weight_decay=self.recipe.weight_decay)
@@ -93,7 +93,7 @@ class Labeler(nn.Module):
 
     @torch.no_grad()
     def logits(self, rows: np.ndarray, labels: PartialLabels) -> Tensor:
-        """Return the logits ``(m, c)`` of some rows, with all labels shown that there are."""
+        """Return the logits ``(m, c)`` of some rows, with all labels shown."""
         self.eval()
         shown = labels.hot(np.full(len(labels.rounds), self.recipe.mask < 1))
         n = len(self.smooth)

@@ -1,4 +1,4 @@
-"""Labels that grow: which rows have one, and what a classifier needs to learn from them and to add to them."""
+"""Partial labels: which rows have one, and what a classifier needs to learn from them and to add others."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ UNLABELLED = -1
 
 
 class PartialLabels(ABC):
-    """Labels of n rows, of which some are known from the start and others are added.
+    """Labels of n rows: some are given, others are added.
 
-    Only classes that a known row has take part, so that no other can ever be guessed.
+    Only classes of given labels can be guessed.
 
     Attributes:
-        values: int64 ``(n,)`` with -1, or multi-hot uint8 ``(n, C)`` with empty rows for unlabelled ones.
-        rounds: int64 ``(n,)``: 0 for a known label, t for one that was added in round t, -1 for none.
-        weights: float32 ``(n,)``: 1 for a known label, the confidence of an added one, 0 for none.
+        values: int64 ``(n,)`` with -1 for unlabelled rows, or multi-hot uint8 ``(n, C)`` with rows of 0.
+        rounds: int64 ``(n,)``: 0 for a given label, t for one that was added in round t, -1 for none.
+        weights: float32 ``(n,)``: 1 for a given label, the confidence of an added one, 0 for none.
         classes: Numbers of the c classes that occur, sorted.
     """
 
@@ -38,21 +38,21 @@ class PartialLabels(ABC):
 
     @abstractmethod
     def _known(self, values: np.ndarray) -> np.ndarray:
-        """Tell which rows have a label, bool ``(n,)``."""
+        """Return which rows have a label, bool ``(n,)``."""
 
     @property
     def labelled(self) -> np.ndarray:
-        """Rows that have a label by now."""
+        """Rows with a label, int64."""
         return np.flatnonzero(self.rounds >= 0)
 
     @property
     def unlabelled(self) -> np.ndarray:
-        """Rows that have none yet."""
+        """Rows without a label, int64."""
         return np.flatnonzero(self.rounds < 0)
 
     def add(self, rows: np.ndarray, guesses: np.ndarray, confidence: np.ndarray, number: int | np.ndarray) -> None:
-        """Label rows that have no label, in round ``number``."""
-        assert (self.rounds[rows] < 0).all(), "a label is added once, and a true one never changes"
+        """Add labels to unlabelled rows, in round ``number``."""
+        assert (self.rounds[rows] < 0).all(), "a label is added once, and a given one never changes"
         self.values[rows], self.weights[rows], self.rounds[rows] = guesses, confidence, number
 
     @abstractmethod
@@ -65,7 +65,7 @@ class PartialLabels(ABC):
 
     @abstractmethod
     def guess(self, logits: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return labels as they stand in `values`, their confidence ``(m,)``, and which of them can serve."""
+        """Return guesses in the form of `values`, their confidence ``(m,)``, and which of them are usable."""
 
     @abstractmethod
     def kinds(self, guesses: np.ndarray) -> np.ndarray:
@@ -115,8 +115,8 @@ class OneLabel(PartialLabels):
 class LabelSets(PartialLabels):
     """Any number of labels per row: sigmoids and binary cross-entropy.
 
-    A guess holds every label of probability 1/2 or more, its confidence is their mean probability (with one label: the
-    probability of it); an empty guess cannot serve, since a row without labels counts as unlabelled.
+    A guess has all labels of probability 1/2 or more, and its confidence is their mean probability. An empty guess is
+    not usable, since a row without labels counts as unlabelled.
     """
 
     def __init__(self, values: np.ndarray) -> None:
@@ -135,8 +135,8 @@ class LabelSets(PartialLabels):
 
     def loss(self, logits: Tensor, rows: np.ndarray) -> Tensor:
         """As in `PartialLabels`."""
-        wanted = torch.from_numpy(self.values[rows][:, self.classes].astype(np.float32))
-        return F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean(1)
+        target = torch.from_numpy(self.values[rows][:, self.classes].astype(np.float32))
+        return F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(1)
 
     def guess(self, logits: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """As in `PartialLabels`."""
@@ -158,13 +158,13 @@ class LabelSets(PartialLabels):
 
 
 def partial_labels(labels: np.ndarray) -> PartialLabels:
-    """Return labels ready to grow.
+    """Return partial labels of the form that the given ones have.
 
     Args:
         labels: int ``(n,)`` with -1 for unlabelled, or multi-hot ``(n, C)``.
 
     Raises:
-        DataError: A label is below -1, or fewer than two classes have a labelled row.
+        DataError: If a label is below -1, or fewer than two classes have a labelled row.
     """
     labels = np.asarray(labels)
     if labels.ndim == 1 and len(labels) and labels.min() < UNLABELLED:

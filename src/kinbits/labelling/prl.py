@@ -24,39 +24,38 @@ LARGE, SHOWN_HUBS = 10_000, 10
 class Prl(Expansion):
     """Label the most representative rows first, round by round, with a network on the graph of neighbours.
 
-    Rows are linked to their k nearest others by cosine; d_j = sum_i 1[j in kNN(i)] tells how representative a row is.
-    In each of ``rounds`` rounds a fresh labeler, Z = A Dropout(ReLU(A [F | Y] W1)) W2 with A = D^-1/2 (G or G^T or I)
-    D^-1/2, learns from all labels there are: every step hides a share ``mask`` of them and lowers
-    -1/|M| sum_{i in M} w_i log softmax(Z_i)[y_i] over the hidden ones M, with w = 1 for true labels and the confidence
-    for guesses (sets of labels: binary cross-entropy). Of the ``candidates`` q unlabelled rows of the largest d, the q
-    guessed with the largest confidence max_c P_c get their guess as label, weighed by that confidence.
+    Rows are linked to their k nearest others by cosine; d_j = sum_i 1[j in kNN(i)] measures how representative a row
+    is. In each of ``rounds`` rounds a fresh labeler, Z = A Dropout(ReLU(A [F | Y] W1)) W2 with A = D^-1/2 (G or G^T or
+    I) D^-1/2, learns from all labels there are: every step hides a share ``mask`` of them and lowers -1/|M| sum_{i in
+    M} w_i log softmax(Z_i)[y_i] over the hidden ones M, with w = 1 for true labels and the confidence for guesses (sets
+    of labels: binary cross-entropy). Of the ``candidates`` q unlabelled rows of the largest d, the q with the most
+    confident guess get it as their label, weighted by the confidence max_c P_c.
 
     X. Yan, R. Chen, L. Feng, J. Yang, H. Zheng, W. Zhang, "Progressive Representative Labeling for Deep
     Semi-Supervised Learning", 2021 (arXiv 2108.06070). The graph, the choice by indegree and the rounds are the
-    paper's; **the labeler's form and all numbers are a reconstruction**, since neither code nor details are known.
+    paper's; **the labeler's form and all numbers are a reconstruction**, since code and details are not known.
 
     Args:
-        neighbours: k; None takes 10 below 10,000 rows and 20 from there, or all others of fewer rows: enough links to
-            reach a labelled row.
-        rounds: T. More of them add fewer rows at a time for the same total.
-        per_round: q as a share of the rows. With 5 rounds half of all rows at most get a guess: the easy half.
-        candidates: The pool of a round, in multiples of q; 1 leaves no choice to the confidence.
-        choice: Who is in the pool: rows of the largest ``"indegree"``, ``"random"`` rows, or all of them, so that
-            ``"confidence"`` alone chooses; the last two are for comparison.
-        class_cap: Most guesses of one class in a round, in multiples of an even share; None sets no limit. Set 2 where
-            one dense class takes all.
-        stop: End when the median confidence of a pool is below it: guesses would then be mostly noise.
-        centre: Subtract the mean feature before cosines, against hubs: rows near the mean that are neighbours of rows
-            of every kind. (A cap on d at its 99th percentile would change nothing: the pool is far larger than 1 %.)
-        dims: Principal directions of the features that are kept; time and memory grow with it, accuracy hardly.
-        copies: Cosine from which an image counts as a copy. Copies of one image would elect each other; one of them
-            stands for all in the graph and shares its label with the rest. Above 1: none.
-        mask: Hidden share of the labels in a step; 0 shows and learns from all, 1 never shows one.
-        hidden: Width of the labeler.
-        dropout: Of the labeler.
-        lr: Of the labeler (Adam).
-        weight_decay: Of the labeler.
-        steps: Of the labeler, in each round.
+        neighbours: Number k of neighbours. None takes 10 below 10,000 rows and 20 from there, at most all others.
+        rounds: Number T of rounds.
+        per_round: q as a share of the rows. With the defaults, at most half of all rows get a guess: the easy half.
+        candidates: Size of the pool of a round, in multiples of q. With 1, the confidence has no choice.
+        choice: Rows of the pool: those of the largest ``"indegree"``, ``"random"`` rows, or all rows, so that only the
+            ``"confidence"`` chooses. The last two are for comparison.
+        class_cap: Maximum number of guesses of one class in a round, in multiples of an even share; None sets no limit.
+            Set 2 if one dense class takes all.
+        stop: End if the median confidence of a pool is lower, since guesses would be mostly noise. centre: Subtract the
+        mean feature before cosines. This avoids hubs near the mean, which are neighbours of rows of
+            all kinds. (A cap on d at its 99th percentile has no effect: the pool is far larger than 1 %.)
+        dims: Number of principal directions of the features. Time and memory grow with it, accuracy hardly does.
+        copies: Smallest cosine of copies of one image, which would raise each other's d. One of them represents all in
+            the graph, and shares its label with the others. Above 1: no copies.
+        mask: Hidden share of the labels in a step. 0 shows and learns from all; 1 shows none.
+        hidden: Width of the labeler's hidden layer.
+        dropout: Dropout of the labeler.
+        lr: Learning rate of the labeler (Adam).
+        weight_decay: Weight decay of the labeler.
+        steps: Training steps of the labeler in each round.
     """
 
     neighbours: int | None = None
@@ -89,7 +88,7 @@ class Prl(Expansion):
         check_range(self, "weight_decay", 0, np.inf)
         check_range(self, "lr", 1e-12, np.inf)
         if self.per_round == 0:
-            raise UsageError("per_round is 0; a round that adds nothing teaches nothing, give a share such as 0.1")
+            raise UsageError("per_round is 0, so that no round adds a label; give a share such as 0.1")
         if self.choice not in ("indegree", "random", "confidence"):
             raise UsageError(f"choice is '{self.choice}'; give indegree, random or confidence")
 
@@ -104,14 +103,14 @@ class Prl(Expansion):
             points = points[nodes]
             neighbours, _ = nearest(points, self._count(len(points)))
         inner = type(labels)(labels.values[nodes])
-        told = self._rounds(Nodes(points, neighbours), inner, seed)
+        report = self._rounds(Nodes(points, neighbours), inner, seed)
         new = np.flatnonzero(inner.rounds > 0)
         labels.add(nodes[new], inner.values[new], inner.weights[new], inner.rounds[new])
         shared = copies[labels.weights[leads[copies]] > 0]
         of = leads[shared]
         labels.add(shared, labels.values[of], labels.weights[of], np.maximum(labels.rounds[of], 1))
-        hubs = told.pop("hubs")
-        return {**told, "copies": len(copies), "hubs": [[int(nodes[row]), int(d)] for row, d in hubs]}
+        hubs = report.pop("hubs")
+        return {**report, "copies": len(copies), "hubs": [[int(nodes[row]), int(d)] for row, d in hubs]}
 
     def _count(self, n: int) -> int:
         return self.neighbours if self.neighbours is not None else min(10 if n < LARGE else 20, max(1, n - 1))
@@ -120,7 +119,7 @@ class Prl(Expansion):
         rng = np.random.default_rng([seed, 13])
         rank = self._rank(nodes, rng)
         wanted = max(1, round(self.per_round * len(rank)))
-        told: list[dict[str, Any]] = []
+        history: list[dict[str, Any]] = []
         for number in range(1, self.rounds + 1):
             unlabelled = labels.unlabelled
             if not len(unlabelled):
@@ -131,23 +130,23 @@ class Prl(Expansion):
             guesses, confidence, usable = labels.guess(labeler.logits(pool, labels))
             middle = float(np.median(confidence))
             if middle < self.stop:
-                told.append({"round": number, "added": 0, "median_confidence": middle})
+                history.append({"round": number, "added": 0, "median_confidence": middle})
                 break
             chosen = self._best(labels, guesses, confidence, usable, wanted)
             labels.add(pool[chosen], guesses[chosen], confidence[chosen], number)
-            told.append({"round": number, "added": len(chosen), "median_confidence": middle})
+            history.append({"round": number, "added": len(chosen), "median_confidence": middle})
         most = np.argsort(-nodes.indegree, kind="stable")[:SHOWN_HUBS]
-        return {"rounds": told, "hubs": list(zip(most, nodes.indegree[most], strict=True))}
+        return {"rounds": history, "hubs": list(zip(most, nodes.indegree[most], strict=True))}
 
     def _rank(self, nodes: Nodes, rng: np.random.Generator) -> np.ndarray:
-        """Return each node's place in the order in which nodes enter a pool; ties are broken by chance."""
+        """Return the place of each node in the order of the pools; ties are in random order."""
         chance = rng.permutation(len(nodes.indegree))
         if self.choice == "random":
             return chance
         return np.argsort(np.lexsort((chance, -nodes.indegree)))
 
     def labeler(self, nodes: Nodes, labels: PartialLabels, rng: np.random.Generator) -> Labeler:
-        """Train a fresh labeler on all labels there are."""
+        """Train a new labeler on all labels."""
         recipe = Recipe(self.mask, self.hidden, self.dropout, self.lr, self.weight_decay, self.steps)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**31)))
@@ -169,7 +168,7 @@ class Prl(Expansion):
 
 
 class Nodes:
-    """The rows that make the graph, and what is computed of them once."""
+    """The rows of the graph, and what is computed from them once."""
 
     def __init__(self, points: np.ndarray, neighbours: np.ndarray) -> None:
         self.indegree = indegree(neighbours)
@@ -178,7 +177,7 @@ class Nodes:
 
 
 def _place_in_class(kinds: np.ndarray) -> np.ndarray:
-    """Number the members of each class in the order in which they stand."""
+    """Number the members of each class in their given order, int64 ``(n,)``."""
     order = np.argsort(kinds, kind="stable")
     places = np.empty(len(kinds), np.int64)
     places[order] = cumcount(kinds[order])

@@ -17,16 +17,16 @@ from kinbits.labelling.registry import Expansion, check_range, register
 @register("pseudo")
 @dataclass(frozen=True, kw_only=True)
 class Pseudo(Expansion):
-    """Train a linear classifier on the few labels, and take its best guess for every other row.
+    """Train a linear classifier on the given labels, and guess the labels of all other rows.
 
-    The plain rival of `prl`, with the same weighing of guesses by their confidence: softmax regression (sets of labels:
-    logistic) on standardised features with a penalty on squared weights, solved to convergence by L-BFGS.
+    The simple alternative to `prl`, which also weights guesses by their confidence: softmax regression (logistic for
+    sets of labels) on standardised features, with a penalty on squared weights, solved by L-BFGS.
 
     D.-H. Lee, "Pseudo-Label: The Simple and Efficient Semi-Supervised Learning Method for Deep Neural Networks",
-    ICML workshop 2013; there the network itself guesses anew in every epoch.
+    ICML workshop 2013. There the network itself guesses again in every epoch.
 
     Args:
-        threshold: Leave out guesses of less confidence; 0 takes all.
+        threshold: Minimum confidence of a guess; 0 takes all.
         penalty: Weight of the mean squared weight of the classifier.
     """
 

@@ -17,13 +17,13 @@ from kinbits.labelling.labels import PartialLabels, partial_labels
 
 @dataclass(frozen=True)
 class ExpandedLabels:
-    """Few labels turned into many.
+    """Given labels and guessed ones.
 
     Attributes:
-        labels: As they were given, with guesses where there was none and none where there is no guess either.
-        weights: float32 ``(n,)``: 1 for a true label, the confidence of a guess, 0 for none.
-        rounds: int64 ``(n,)``: 0 for a true label, the round in which a guess was added, -1 for none.
-        report: What is worth knowing about how it went.
+        labels: The given labels, with guesses for other rows; -1, or an empty set, where there is no guess.
+        weights: float32 ``(n,)``: 1 for a given label, the confidence of a guess, 0 for none.
+        rounds: int64 ``(n,)``: 0 for a given label, the round of a guess, -1 for none.
+        report: Numbers of labels by class, and what happened in each round.
     """
 
     labels: np.ndarray
@@ -33,7 +33,7 @@ class ExpandedLabels:
 
     @property
     def true(self) -> np.ndarray:
-        """Which labels are true, bool ``(n,)``."""
+        """Which labels were given, bool ``(n,)``."""
         return np.asarray(self.rounds == 0)
 
     @property
@@ -43,24 +43,24 @@ class ExpandedLabels:
 
     @property
     def source(self) -> np.ndarray:
-        """Say of each row ``"true"``, ``"pseudo"`` or ``""``, str ``(n,)``."""
+        """The source of each label: ``"true"``, ``"pseudo"`` or ``""``, str ``(n,)``."""
         return np.select([self.true, self.pseudo], ["true", "pseudo"], "")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Expansion(ABC):
-    """One way to label more rows; its fields are the hyper-parameters."""
+    """Base class of label expansions; its fields are the hyper-parameters."""
 
     name: ClassVar[str] = ""
 
     @abstractmethod
     def grow(self, features: np.ndarray, labels: PartialLabels, seed: int) -> dict[str, Any]:
-        """Add labels to rows that have none, and return what is worth telling.
+        """Add labels to unlabelled rows, and return details for the report.
 
         Args:
-            features: ``(n, d)``, may be memory-mapped.
-            labels: The labels of these rows, to be added to.
-            seed: Of everything random.
+            features: Float ``(n, d)``, possibly memory-mapped.
+            labels: The labels of these rows; guesses are added to them.
+            seed: Seed of everything random.
         """
 
 
@@ -89,7 +89,7 @@ def get_expansion(name: str) -> type[Expansion]:
     """Return the class of an expansion.
 
     Raises:
-        UsageError: None has this name; the message offers the nearest ones.
+        UsageError: If the name is unknown; the message offers the nearest ones.
     """
     if name not in list_expansions():
         raise unknown_name("label expansion", name, _REGISTRY)
@@ -100,7 +100,7 @@ def build_expansion(name: str, **params: Any) -> Expansion:
     """Make an expansion with these hyper-parameters.
 
     Raises:
-        UsageError: The name or a parameter is unknown, or a value is out of range.
+        UsageError: If the name or a parameter is unknown, or a value is out of range.
     """
     cls = get_expansion(name)
     known = [one.name for one in fields(cls)]
@@ -111,7 +111,11 @@ def build_expansion(name: str, **params: Any) -> Expansion:
 
 
 def check_range(owner: Expansion, name: str, low: float, high: float) -> None:
-    """Refuse a value of a field that is outside [low, high]; None passes."""
+    """Refuse a value of a field outside [low, high], unless it is None.
+
+    Raises:
+        UsageError: If the value is out of range.
+    """
     value = getattr(owner, name)
     if value is not None and not low <= value <= high:
         allowed = f"{low:g} to {high:g}" if np.isfinite(high) else f"at least {low:g}"
@@ -127,19 +131,19 @@ def expand(
     seed: int = 0,
     **params: Any,
 ) -> ExpandedLabels:
-    """Label rows that have no label, from those that have one. True labels never change.
+    """Label unlabelled rows from the labelled ones. Given labels never change.
 
     Args:
         features: Float ``(n, d)``.
         labels: int ``(n,)`` with -1 for unlabelled rows, or multi-hot ``(n, C)`` with empty ones.
         expansion: Name of a label expansion, or an expansion itself.
         classes: Number C of classes; None counts up to the largest label.
-        seed: Of everything random.
+        seed: Seed of everything random.
         params: The hyper-parameters of a named expansion.
 
     Raises:
-        UsageError: A name is unknown or a value out of range.
-        DataError: Fewer than two classes have a label, no row lacks one, or features are not finite.
+        UsageError: If a name is unknown or a value out of range.
+        DataError: If fewer than two classes have a label, no row lacks one, or features are not finite.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -155,11 +159,11 @@ def expand(
     chosen = build_expansion(expansion, **params) if isinstance(expansion, str) else expansion
     grown = partial_labels(labels)
     if not len(grown.unlabelled):
-        raise DataError("every row has a label already; hide some (labels_fraction), or leave the expansion out")
+        raise DataError("every row has a label already; hide some labels (labels_fraction), or leave the expansion out")
     if not all(np.isfinite(part).all() for _, part in blocks(features)):
         raise DataError("the features hold values that are not finite; remove those rows")
     before = grown.labelled
-    told = chosen.grow(features, grown, seed)
+    details = chosen.grow(features, grown, seed)
     total = classes if classes is not None else int(grown.classes.max()) + 1 if labels.ndim == 1 else labels.shape[1]
     report = {
         "expansion": chosen.name,
@@ -169,6 +173,6 @@ def expand(
         "true_by_class": grown.counts(before, total).tolist(),
         "all_by_class": grown.counts(grown.labelled, total).tolist(),
         "classes_without_label": np.setdiff1d(np.arange(total), grown.classes).tolist(),
-        **told,
+        **details,
     }
     return ExpandedLabels(grown.values, grown.weights, grown.rounds, report)

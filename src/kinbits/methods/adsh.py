@@ -10,7 +10,7 @@ from kinbits.methods.registry import register
 
 @register("adsh")
 class Adsh(Asymmetric):
-    """Fit inner products of network codes and free database codes to the labels, by turns.
+    """Fit inner products of network codes and free database codes to the labels, in turns.
 
     With u_i = tanh(z_i) the network's output for the m queries i of a round, v_j in {-1, +1}^K the free code of row j,
     S_ij = 1 for a shared label and -r otherwise, r = similar / other pairs of the round::
@@ -20,18 +20,17 @@ class Adsh(Asymmetric):
     The network lowers J for ``inner`` epochs over Omega, then one sweep sets the columns of V to their exact
     minimisers; `kinbits.methods.blocks.asymmetric.Asymmetric` holds both steps.
 
-    Differences: V starts from coin flips, not from 0, which was better in our trials. Rows whose labels
-    nobody in Omega shares keep their code in this round, since only dissimilar pairs would pull on it.
-    Unlabelled rows take no part and get the network's own code. ``samples`` shrinks for small training sets.
-    The order of rows within a round is shuffled. The paper's S in {-1, +1} is ``soft=False``; it fails where
-    classes are many.
+    Differences: V starts from coin flips instead of 0, which was better in our trials. A row keeps its code in a
+    round if no row of Omega shares a label with it, since only dissimilar pairs would change the code. Unlabelled rows
+    are left out, and get the network's own code. ``samples`` is smaller for small training sets. The order of rows
+    within a round is shuffled. ``soft=False`` is the paper's S in {-1, +1}, which fails for many classes.
 
     Args:
         spec: The task.
         gamma: Weight of the distance between a query's two codes.
         samples: Queries m per round; 0 chooses 2,000, at most n / 5, at least 100.
         inner: Epochs per round; the recipe's 150 epochs are 50 rounds of 3.
-        soft: Weigh the other pairs' target by r.
+        soft: Use the target -r for other pairs, instead of -1.
 
     Reference: Q.-Y. Jiang, W.-J. Li, "Asymmetric Deep Supervised Hashing", AAAI 2018.
     """

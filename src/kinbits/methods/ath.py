@@ -1,4 +1,4 @@
-"""ATH: triplets and cross-entropy over a feature map whose places are weighed by attention."""
+"""ATH: triplets and cross-entropy on a feature map whose positions are weighted by attention."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from kinbits.methods.registry import register
 
 @register("ath")
 class Ath(Method):
-    """Draw a class together against all others in triplets, and let every member of a triplet tell its class.
+    """Pull classes together in triplets, and classify every member of a triplet.
 
     The map X ``(c, h, w)`` of an image is gated, a = sigmoid(conv3x3([mean_c X; max_c X])), X <- a X; a residual
-    block and the mean over places give a vector, and two parallel linear layers on it the hash logits h ``(K,)`` and
-    class logits t ``(C,)``. For triplets of anchor q, positive p and negative n::
+    block and the mean over positions give a vector, and two parallel linear layers on it give the hash logits h
+    ``(K,)`` and class logits t ``(C,)``. For triplets of anchor q, positive p and negative n::
 
         L_tri = mean of max(0, m - d(h_q, h_n) + d(h_q, h_p))
         L     = L_tri + w (CE(t_q, y_q) + CE(t_p, y_p) + CE(t_n, y_n))
 
     With ``distance="bits"``, d(a, b) = |tanh a - tanh b|^2 / 4, which for codes is the Hamming distance, and m is in
-    bits. ``distance="paper"`` is the published form, d(a, b) = |a - b|^2 / K with m = K / 2: on codes of more than 8
-    bits it asks for more than codes can give, so it mainly makes the logits grow.
+    bits. ``distance="paper"`` is the published form, d(a, b) = |a - b|^2 / K with m = K / 2. With more than 8 bits no
+    codes can reach that margin, so it mainly makes the logits grow.
 
     An epoch makes every image an anchor once, with a positive of its class and a negative of any other, both drawn
     uniformly and anew each epoch. A class with one image gives negatives only. Unlabelled rows are not used.
 
-    Differences: the published network is a small one of its own, gated after its first block; here the gate stands on
-    the last map of any backbone, and two narrow convolutions stand for the blocks behind it. The three members of a
-    triplet pass in one batch, which batch normalisation notices. Triplets are drawn again in each epoch
-    (``resample=False``: once, as in the authors' code). The last epoch's weights are kept, or the best on a
-    validation part, not those with the lowest training loss.
+    Differences: the paper trains a small network of its own, gated after its first block. Here the gate is on the last
+    map of any backbone, and two narrow convolutions replace the blocks behind it. The three members of a triplet are in
+    one batch, which affects batch normalisation. Triplets are drawn again in each epoch; ``resample=False`` draws them
+    once, as the authors' code does. The weights of the last epoch are kept, or of the best one on a validation part;
+    the authors keep those with the lowest training loss.
 
     Args:
         spec: The task.
         margin: m; 0 chooses K / 4 bits, or K / 2 in the published form.
         distance: Measure of the triplet loss.
         classification: Weight w; 0 leaves a plain triplet loss.
-        attention: Whether places are weighed.
+        attention: Whether positions are weighted.
         resample: Draw new triplets in each epoch.
         width: Channels behind the gate.
 

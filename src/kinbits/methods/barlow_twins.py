@@ -25,23 +25,22 @@ class BarlowTwins(TwoViews):
 
         L = sum_k (1 - C_kk)^2 + redundancy sum_k sum_{l != k} C_kl^2
 
-    The first term makes bits stable, the second makes them differ. The loss knows neither the place nor the
-    scale of a logit; after each epoch every bit's threshold is set to the median of its logits over the training
+    The first term makes bits stable, the second makes them differ. The loss depends neither on the mean nor on the
+    scale of a logit. After each epoch the threshold of every bit is set to the median of its logits over the training
     set, so that all bits are balanced.
 
     It also trains backbones and other methods' heads before they learn (`can_pretrain`): there the logits are the
     outputs of a projector, or of that head.
 
     Differences: the paper learns features of a ResNet-50 through a projector of 8,192 outputs, with LARS and 1,000
-    epochs; codes are not its subject. Use on a hash head, the thresholds and the smaller
-    settings are ours. Both views pass backbone and head as one batch, so that batch norm sees them together; the
-    authors pass them one after the other. Their two views come from different distributions of transforms, ours
-    from one.
+    epochs. It does not learn codes: the hash head, the thresholds and the smaller settings are ours. Both views form
+    one batch for batch norm; the authors pass them one after the other. Their two views come from different
+    distributions of transforms, ours from one.
 
     Args:
         spec: The task.
-        redundancy: lambda >= 0; the paper's value, which was also near the best for 32 bits on deep features.
-        dropout: Share of features set to 0 in each view; with vectors instead of images it makes the views.
+        redundancy: lambda >= 0. The default is the paper's value, and near the best for 32 bits on deep features.
+        dropout: Share of features that is set to 0 in each view. For vectors, which have no views, it makes them.
 
     Reference: J. Zbontar, L. Jing, I. Misra, Y. LeCun, S. Deny, "Barlow Twins: Self-Supervised Learning via
     Redundancy Reduction", ICML 2021, eqs. 1 and 2.

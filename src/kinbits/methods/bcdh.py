@@ -1,4 +1,4 @@
-"""BCDH: one loss on given pairs for the distance of codes and for what keeps outputs binary."""
+"""BCDH: one loss on given pairs, for the distance of codes and for binary outputs."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ PHASES = (0.0, 0.1, 1 / 3, 1.0)
 
 @register("bcdh")
 class Bcdh(Method):
-    """Bring the codes of similar pairs together and push others a margin apart, in bits, under a binary penalty.
+    """Pull the codes of similar pairs together and push others a margin of bits apart, with a binary penalty.
 
-    Partly a reconstruction: the paper's abstract gives the idea (pairs from 3D models, one pairwise loss that holds the
-    distance of the codes and the binary constraint), its equations were not to be had. With f_i in R^K the linear
-    output of the head, b = sign(f), D_ij = |f_i - f_j|^2 / 4 (the Hamming distance once f is binary), y = 1 for similar
-    pairs, w their weight, m the margin and lambda the penalty, the mean over the pairs of::
+    Partly a reconstruction: the paper's abstract gives the idea, which is pairs from 3D models, and one pairwise loss
+    for the distance of the codes and for the binary constraint. Its equations were not available. With f_i in R^K the
+    linear output of the head, b = sign(f), D_ij = |f_i - f_j|^2 / 4 (the Hamming distance of binary f), y = 1 for
+    similar pairs, w their weight, m the margin and lambda the penalty, the mean over the pairs of::
 
         w (y D_ij + (1 - y) max(0, m - D_ij)) + lambda / 2 (|f_i - b_i|^2 + |f_j - b_j|^2)
 
     lambda grows in four steps, 0, 1/10, 1/3 and all of ``penalty``: 0 for ``warmup`` epochs, then a step every
-    ``warmup`` / 2. Large from the start it would freeze the signs of a random network.
+    ``warmup`` / 2. A large lambda from the start would freeze the signs of a random network.
 
-    With ``pair_codes`` each pair gets after the warm-up its own best codes, in closed form, and f follows them::
+    With ``pair_codes`` each pair has its own best codes after the warm-up, in closed form, and f is fitted to them::
 
         min over b_i, b_j of  w (y d + (1 - y) max(0, m - d)) + alpha / 2 (|f_i - b_i|^2 + |f_j - b_j|^2)
 
     with d their Hamming distance: from the signs, the weaker of the two f_k is flipped where that costs 2 alpha
     min(|f_ik|, |f_jk|) < 1; y = 1: bits that differ; y = 0: bits that agree, the cheapest first, while d < m.
 
-    An epoch visits ``queries`` similar pairs, other ones each time, each with ``negatives`` rows: those listed as
-    dissimilar, then rows of other clusters, at most one a cluster, from a pool: the nearest by f as it stands, or
-    any. Without given pairs, 5 per row are drawn from the labels, and a class is a cluster.
+    An epoch visits ``queries`` new similar pairs, each with ``negatives`` rows: first those listed as dissimilar, then
+    rows of other clusters, at most one per cluster. The latter come from a pool: the nearest by the current f, or
+    random ones. Without given pairs, 5 per row are drawn from the labels, and a class is a cluster.
 
     Args:
         spec: The task.
@@ -55,9 +55,9 @@ class Bcdh(Method):
         hidden: Width of a hidden layer with ReLU, in place of the layers that the paper trains; 0 means none.
         queries: Similar pairs per epoch.
         negatives: Dissimilar rows per query.
-        mining: ``"hard"`` takes the nearest negatives, ``"random"`` any, ``"auto"`` the nearest for given pairs: of
-            few large classes the nearest images are outliers, and codes get worse.
-        pool: Rows among which they are sought.
+        mining: ``"hard"`` takes the nearest negatives, ``"random"`` any, and ``"auto"`` the nearest for given pairs.
+            With few large classes the nearest images are outliers, and codes become worse.
+        pool: Size of the pool.
 
     Reference: T.-T. Do, T. Hoang, D.-K. Le Tan, T. Pham, H. Le, N.-M. Cheung, I. Reid, "Binary Constrained Deep Hashing
     Network for Image Retrieval without Manual Annotation", WACV 2019.
@@ -109,7 +109,7 @@ class Bcdh(Method):
         pairs, rng = train.some_pairs(), train.rng
         drawn = draw_pairs(pairs, self.queries, rng)
         if not len(drawn):
-            raise DataError("no two training images are known to be similar; give more pairs, or two images a class")
+            raise DataError("no two training images are known to be similar; give more pairs, or two images per class")
         self._weights = _table(pairs)
         listed = given_negatives(pairs, drawn[:, 0], self.negatives, rng)
         mined = self._mine(train, pairs, drawn[:, 0])
@@ -159,9 +159,9 @@ class Bcdh(Method):
         if self._weights is None:
             return torch.ones((), device=other.device)
         keys, weights = (part.to(other.device) for part in self._weights)
-        wanted = torch.minimum(one, other) * self.spec.n_train + torch.maximum(one, other)
-        place = torch.searchsorted(keys, wanted).clamp_max(len(keys) - 1)
-        return torch.where(keys[place] == wanted, weights[place], 1.0)
+        key = torch.minimum(one, other) * self.spec.n_train + torch.maximum(one, other)
+        place = torch.searchsorted(keys, key).clamp_max(len(keys) - 1)
+        return torch.where(keys[place] == key, weights[place], 1.0)
 
 
 def _table(pairs: Pairs) -> tuple[Tensor, Tensor] | None:

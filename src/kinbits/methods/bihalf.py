@@ -1,4 +1,4 @@
-"""Bi-half: in every batch, half of the images have a bit and half have not."""
+"""Bi-half: every bit is 1 for half of the images of a batch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kinbits.methods.registry import register
 
 @register("bihalf")
 class BiHalf(Method):
-    """Fit cosines of codes to cosines of features, with codes that split every batch in halves.
+    """Fit cosines of codes to cosines of features; every bit splits each batch into halves.
 
     With U the logits of a batch ``(b, K)``, B has +1 at the b // 2 largest entries of each column of U and -1 at the
     others, so that every bit has the largest possible entropy. Backward, B passes its gradient to U and adds what
@@ -26,22 +26,22 @@ class BiHalf(Method):
 
         dL/dU = dL/dB + gamma (U - B) / (b K)
 
-    which is the gradient of the second term below, B held fixed. f are the features of the backbone as it came, and
-    j(i) is the image half a batch further than i::
+    which is the gradient of the second term below, B held fixed. f are the features of the untrained backbone, and
+    j(i) is the image half a batch after i::
 
         L = mean_i (cos(B_i, B_j(i)) - cos(f_i, f_j(i)))^2 + gamma / 2 mean_ik (U_ik - B_ik)^2
 
     Codes of single images are the signs of the logits: U stays near B, whose halves lie on both sides of 0.
 
-    Differences: a hidden layer and Adam with weight decay, where the authors train one linear layer on frozen features
-    of VGG-16 with SGD (lr 1e-4, a tenth after 120 of 300 epochs, weight decay 5e-4), batches of 32. Among equal
-    logits the earlier row of the batch gets the +1; theirs are in no defined order. In a batch of odd size, which their
-    loss cannot take, all images still have their pairs, and the middle one has a -1. Where the backbone is trained
-    along, the aim stays the features of its unchanged copy.
+    Differences: the head has a hidden layer, trained by Adam with weight decay. The authors train one linear layer on
+    frozen features of VGG-16 with SGD (lr 1e-4, a tenth after 120 of 300 epochs, weight decay 5e-4) and batches of 32.
+    Of equal logits, the earlier row of the batch has the +1; their order is undefined. Batches of odd size are allowed,
+    where all images still have pairs and the middle one has a -1. If the backbone is trained too, f are the features of
+    its unchanged copy.
 
     Args:
         spec: The task.
-        gamma: Pull of the logits to the codes; the authors' value. Without it (0) nothing keeps the halves around 0.
+        gamma: Pull of the logits to the codes; the authors' value. With 0, nothing keeps the halves around 0.
         hidden: Width of the head's hidden layer.
 
     Reference: Y. Li, J. van Gemert, "Deep Unsupervised Image Hashing by Maximizing Bit Entropy", AAAI 2021.
@@ -59,7 +59,7 @@ class BiHalf(Method):
         self.head = Mlp(spec.feature_dim, spec.bits, hidden=hidden)
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
-        """Return the misfit of the cosines, and the pull of the logits to their codes."""
+        """Return the error of the cosines, and the pull of the logits to their codes."""
         codes = halves(logits)
         return {
             "cosines": cosine_misfit(straight_through(logits, codes), batch.reference_features),

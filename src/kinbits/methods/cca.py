@@ -1,4 +1,4 @@
-"""CCA: signs of the directions along which images and their texts agree most."""
+"""CCA: signs of projections that are most correlated between images and their texts."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Cca(Method):
         U = R_x^-1/2 P,    V = R_y^-1/2 Q,    from the singular value decomposition P S Q^T of R_x^-1/2 C_xy R_y^-1/2
 
     The first K columns of U and V belong to the K largest canonical correlations S. Covariances are summed chunk by
-    chunk: O(n (d + t)^2) time, O((d + t)^2) memory beside the features.
+    chunk: O(n (d + t)^2) time, and O((d + t)^2) memory in addition to the features.
 
     Args:
-        spec: The task, with ``text_features``; at most as many bits as the shorter features are long.
-        ridge: What is added to the diagonals, in shares of their mean.
+        spec: The task, with text. The number of bits is at most the length of the shorter features.
+        ridge: Added to the diagonals, as a share of their mean.
 
     Reference: H. Hotelling, "Relations Between Two Sets of Variates", Biometrika 1936; with signs as codes: Y. Gong,
     S. Lazebnik, "Iterative Quantization: A Procrustean Approach to Learning Binary Codes", CVPR 2011, section 4.
@@ -90,13 +90,13 @@ def canonical(own: Tensor, other: Tensor, across: Tensor, ridge: float, count: i
         own: Covariance of the first view, ``(d, d)``.
         other: Of the second, ``(t, t)``.
         across: Between them, ``(d, t)``.
-        ridge: What is added to the diagonals, in shares of their mean.
-        count: How many directions.
+        ridge: Added to the diagonals, as a share of their mean.
+        count: Number of directions.
     """
     roots = [inverse_root(view, ridge) for view in (own, other)]
     left, _, right = torch.linalg.svd(roots[0] @ across @ roots[1], full_matrices=False)
     one, two = roots[0] @ left[:, :count], roots[1] @ right[:count].T
-    # The sign of a direction is arbitrary; fix it so that every machine gives the same codes.
+    # the sign of a direction is arbitrary: fix it, so that every machine gives the same codes
     turn = torch.gather(one, 0, one.abs().argmax(0, keepdim=True)).sign()
     return one * turn, two * turn
 

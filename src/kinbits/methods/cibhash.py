@@ -19,7 +19,7 @@ from kinbits.methods.registry import register
 
 @register("cibhash")
 class CibHash(TwoViews):
-    """Make the codes of two random views of an image more alike than codes of different images.
+    """Make the codes of two random views of an image more similar than codes of different images.
 
     With a the logits of both views, stacked ``(2b, K)``, p = sigmoid(a) the probability of bit 1, the code c
     = sign(p - 1/2) in {-1, +1}^K whose gradient is passed straight to p (dc/dp = 1, so dc/da = p (1 - p)),
@@ -27,23 +27,22 @@ class CibHash(TwoViews):
 
         L = mean_i -log (exp s_ii+ / sum_{j != i} exp s_ij) + beta / 2 (KL(p1 | p2) + KL(p2 | p1))
 
-    KL is summed over the bits and averaged over the images; its second argument carries no gradient. The term
-    bounds what one view's code knows beyond the other view.
+    KL is summed over the bits and averaged over the images. Its second argument has no gradient. The term bounds
+    the information that the code of one view has beyond the other view.
 
-    Differences: ``sampling="deterministic"`` is the authors' code, ``"bernoulli"`` the paper's c = sign(p -
-    u) with uniform u, which learned far worse in our trials. The authors leave the dropout of the frozen VGG
-    on while training, which is one more difference between views: ``dropout`` does that to any features; the
-    default has none. KL is computed from log-sigmoids instead of logarithms with a small constant. The
-    authors pick the epoch by labels; here the number of epochs is fixed. Two copies of one image in a batch
-    count as different images.
+    Differences: ``sampling="deterministic"`` is the authors' code, and ``"bernoulli"`` the paper's c = sign(p - u)
+    with uniform u, which was far worse in our trials. The authors keep the dropout of the frozen VGG on in training,
+    which makes views differ more. ``dropout`` does this for any features, and is off by default. KL is computed from
+    log-sigmoids instead of logarithms with a small constant. The authors choose the epoch by labels; here the number of
+    epochs is fixed. Two copies of one image in a batch count as different images.
 
     Args:
         spec: The task.
         temperature: tau > 0.
-        beta: Weight of the bottleneck; the paper's 0.001 hardly acts on small heads, try 0.01 to 0.1.
+        beta: Weight of the bottleneck. The paper's 0.001 has little effect on small heads; try 0.01 to 0.1.
         hidden: Width of the head's hidden layer.
         sampling: How codes are drawn in training.
-        dropout: Share of features set to 0 in each view; with vectors instead of images it makes the views.
+        dropout: Share of features that is set to 0 in each view. For vectors, which have no views, it makes them.
 
     Reference: Z. Qiu, Q. Su, Z. Ou, J. Yu, C. Chen, "Unsupervised Hashing with Contrastive Information
     Bottleneck", IJCAI 2021.

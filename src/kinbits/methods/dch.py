@@ -1,4 +1,4 @@
-"""DCH: a likelihood that falls like a Cauchy law, so that similar codes end within a small Hamming radius."""
+"""DCH: a Cauchy likelihood of distances, which brings similar codes within a small Hamming radius."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEAREST = 1e-6
 
 @register("dch")
 class Dch(Method):
-    """Make the probability that a pair is similar fall like a Cauchy law with the distance of its codes.
+    """Model the probability that a pair is similar by a Cauchy law of the distance of its codes.
 
     With u = tanh of the logits, d_ij = K / 2 (1 - cos(u_i, u_j)), which on signs is the Hamming distance, the
     probability gamma / (gamma + d_ij) that i and j are similar, and s_ij = 1 for a shared label::
@@ -28,21 +28,21 @@ class Dch(Method):
         L = mean over pairs of w_ij (s_ij log(1 + d_ij / gamma) + (1 - s_ij) log(1 + gamma / d_ij))
             + quantization mean_i log(1 + d(|u_i|, 1) / gamma)
 
-    w_ij are HashNet's weights. The law falls fast near 0, so that similar codes are drawn into a ball of radius about
-    2, where an inverted table finds them; gamma is the distance at which a pair is as likely similar as not.
+    w_ij are HashNet's weights. The law falls fast near 0. So similar codes move into a ball of radius about 2, where a
+    hash table finds them. gamma is the distance at which the probability is 1/2.
 
-    Differences: the authors' code uses squared Euclidean distances and the pull (|u| - 1)^2, and weighs the similar
-    pairs only; ``distance="euclidean"`` takes that distance and that pull, with a quarter of the squared distance, so
-    that gamma counts bits there, too (their 20 is 5). Distances are at least 1e-6. Self pairs are left out, as in
-    their code; unlabelled rows are in no pair. The recipe is for a head on frozen features. A plain linear head is
-    enough: cosine and weights keep it from the collapse that the older losses need batch normalisation for.
+    Differences: the authors' code uses squared Euclidean distances and the pull (|u| - 1)^2, and weights only the
+    similar pairs. ``distance="euclidean"`` uses their distance and pull, with a quarter of the squared distance, so
+    that gamma is in bits (their 20 is 5). Distances are at least 1e-6. Self pairs are left out, as in their code, and
+    unlabelled rows are in no pair. The recipe is for a head on frozen features. A plain linear head is enough: cosine
+    and weights prevent the collapse that older losses have without batch normalisation.
 
     Args:
         spec: The task.
         gamma: Scale in bits, 2 to 50 in the paper.
         quantization: Weight of the pull to -1 and +1.
         distance: ``"cosine"`` of the paper, or ``"euclidean"``.
-        tanh: Squash the logits; without it the pull alone keeps values near -1 and +1.
+        tanh: Apply tanh to the logits; without it only the pull keeps values near -1 and +1.
         self_pairs: Keep i = j.
 
     Reference: Y. Cao, M. Long, B. Liu, J. Wang, "Deep Cauchy Hashing for Hamming Space Retrieval", CVPR 2018.

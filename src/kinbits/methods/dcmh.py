@@ -21,32 +21,33 @@ from kinbits.methods.registry import register
 
 @register("dcmh")
 class Dcmh(Method):
-    """Make inner products across modalities predict shared labels; one binary code per pair serves both.
+    """Make inner products across modalities predict shared labels; both sides of a pair share one binary code.
 
     With F and G the outputs of the image and the text network on all n rows ``(n, K)``, B in {-1, +1} ``(n, K)``,
     theta_ij = F_i . G_j / 2 and S_ij = 1 for a shared label::
 
         J = sum_ij softplus(theta_ij) - S_ij theta_ij + gamma (|B - F|^2 + |B - G|^2) + eta (|F^T 1|^2 + |G^T 1|^2)
 
-    Three parts take turns, the others held: the image network on the batch's rows of F against all of G, the text
-    network on its rows of G against all of F, each with its share of J divided by n b, and B = sign(F + G), which is
-    the exact minimiser. F and G are memories that a step writes the batch's fresh outputs into. S is never n x n.
+    Three parts are updated in turns, with the others fixed: the image network on the batch's rows of F against all of
+    G, the text network on its rows of G against all of F, and B = sign(F + G), which is the exact minimiser. Each
+    network lowers its part of J, divided by n b. F and G are memories: each step writes the batch's new outputs into
+    them. S is never stored.
 
-    Differences: the image and the text step follow each other on each batch, where the authors run whole passes, and
-    an epoch visits every row, not batches drawn independently. F and G start from the untrained networks. Adam
-    instead of plain SGD. In the sum F^T 1, which is to vanish, rows outside the batch are taken to have moved since
-    they were written as those of the batch have; as they were written, a step would see nothing of what it does to
-    them, and the sum would swing ever wider. With more rows than ``draw_partners``, a step draws that many of the other
-    modality (the same mean in expectation) and keeps running sums for the balance, so that its cost does not grow with
-    n. A text vector of zeros counts as missing: B then follows the image alone. The authors' MATLAB leaves sign(0) at
-    0; here it is +1.
+    Differences: each batch trains the image network, then the text network; the authors alternate after whole passes.
+    An epoch visits every row once, instead of batches drawn independently. F and G start from the untrained networks.
+    Adam replaces plain SGD. The balance F^T 1 assumes that rows outside the batch have changed since they were written
+    as the rows of the batch have. With the written values, a step would ignore its effect on those rows, and the sum
+    would oscillate more and more. With more rows than ``partners``, a step draws that many of the other modality, which
+    keeps the mean in expectation, and running sums for the balance, so that its cost does not grow with n. A text
+    vector of zeros counts as missing: B then depends on the image alone. The sign of 0 is +1; in the authors' MATLAB
+    code it is 0.
 
     Args:
-        spec: The task, with labels and ``text_features``.
+        spec: The task, with labels and text.
         gamma: Weight of the pull to B.
-        eta: Weight of the balance of bits, 1 in the paper, which costs accuracy on frozen features.
-        weighted: Weigh pairs as HashNet does, so that rare similar pairs count as much as all others.
-        partners: Largest number of rows that a step compares with.
+        eta: Weight of the balance of bits. The paper's 1 costs accuracy on frozen features.
+        weighted: Use HashNet's weights, so that rare similar pairs count as much as all others.
+        partners: Maximum number of rows that a batch is compared with.
         hidden: Width of the text network's hidden layer; 8192 in the paper, for bags of words.
 
     Reference: Q.-Y. Jiang, W.-J. Li, "Deep Cross-Modal Hashing", CVPR 2017.
@@ -88,9 +89,9 @@ class Dcmh(Method):
 
     def prepare(self, train: TrainSet) -> None:
         """Fill F and G with the outputs of the untrained networks, and set B."""
-        spoken = torch.cat([has_text(chunk) for chunk in train.chunks("text")])
+        present = torch.cat([has_text(chunk) for chunk in train.chunks("text")])
         self.images.copy_(self.outputs(train))
-        self.texts.copy_(self.outputs(train, "text") * spoken[:, None])
+        self.texts.copy_(self.outputs(train, "text") * present[:, None])
         self.shared.copy_(signs(self.images + self.texts))
 
     def start_epoch(self, epoch: int, train: TrainSet) -> None:
@@ -104,9 +105,9 @@ class Dcmh(Method):
 
     def step(self, batch: Batch, optimizers: Sequence[Optimizer]) -> Mapping[str, Tensor]:
         """Train the image tower, then the text tower, on one batch."""
-        spoken = has_text(batch.require_texts())
-        every = torch.ones_like(spoken)
-        turns = zip(self.towers(), (batch.features, batch.require_texts()), (every, spoken), optimizers, strict=True)
+        present = has_text(batch.require_texts())
+        every = torch.ones_like(present)
+        turns = zip(self.towers(), (batch.features, batch.require_texts()), (every, present), optimizers, strict=True)
         terms: dict[str, Tensor] = {}
         for modality, features, rows, optimizer in turns:
             if not rows.any():

@@ -1,4 +1,4 @@
-"""DDSH: labels drive both the network and codes that are solved for directly, on a sample of each round."""
+"""DDSH: labels train the network, and determine the codes of a sample directly."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ ROWS_PER_CLASS = 10
 
 @register("ddsh")
 class Ddsh(Method):
-    """Solve for the codes of a small sample bit by bit, and let the network fit all other rows to them.
+    """Solve for the codes of a small sample bit by bit, and train the network to fit all other rows to them.
 
     A round splits the labelled rows into a sample Omega of m rows and the rest, Gamma. With b_i in {-1, +1}^K the code
     of row i, S_ij = 1 for a shared label and -r otherwise, r = similar / other pairs between all rows and Omega::
 
         J = sum_{i in Gamma or Omega} sum_{j in Omega} (K S_ij - b_i . b_j)^2
 
-    Each of the round's ``inner`` epochs first replaces the codes of Omega, column by column. With R what is left of
-    K S after the new columns before k, column b is to minimise f(b) = b^T Q b + p^T b, Q = -2 R between rows of
-    Omega with a zero diagonal, p = -2 R^T b_k over Gamma: the best of m + 1 balanced codes is
-    taken (see `balanced_minimum`). Then one pass over Gamma trains the network, u = tanh(z), on the mean
+    Each of the round's ``inner`` epochs first replaces the codes of Omega, column by column. With R the residual of
+    K S after the new columns before k, column b minimises f(b) = b^T Q b + p^T b. Here Q = -2 R between rows of Omega,
+    with a zero diagonal, and p = -2 R^T b_k over Gamma. The best of m + 1 balanced codes is taken, see
+    `balanced_minimum`. Then one pass over Gamma trains the network, u = tanh(z), on the mean
     over pairs of (K S_ij - u_i . b_j)^2, and keeps sign(u_i) as the code of row i.
 
-    With ``refine`` (not in the paper) the column, or the old one where it fits better, is improved by single flips,
-    and the fit counts the columns behind k too: J itself. So no column of Omega ever raises J.
+    With ``refine``, which is not in the paper, single flips improve the new column, or the old one if it fits better.
+    The flips count the columns after k too, so they lower J itself, and no column of Omega raises J.
 
-    Only sums of codes by label are kept, never S between all rows: the memory is n K bytes, an epoch costs
-    O(K m^3) besides the network.
+    Only sums of codes by label are stored, not S. The memory is n K bytes, and an epoch costs O(K m^3) in addition to
+    the network.
 
-    Differences: Adam instead of SGD with a rate that falls over 150 passes. The search for balanced codes is
-    the authors' without its shift and Cholesky factor, which cancel. Where the sample has fewer than ten rows
-    per class it is drawn evenly over the classes. S in {-1, +1} is ``soft=False``. Unlabelled rows take no part.
+    Differences: Adam replaces SGD with a rate that falls over 150 passes. The search for balanced codes is that of the
+    authors, without its shift and Cholesky factor, which cancel. If the sample has fewer than ten rows per class, it is
+    drawn evenly over the classes. ``soft=False`` is the paper's S in {-1, +1}. Unlabelled rows are left out.
 
     Args:
         spec: The task.
         samples: Rows m of Omega; 0 chooses the paper's 100, at most n / 5.
-        inner: Epochs per round; the recipe's 60 epochs are 20 rounds of 3, the paper's 50 rounds.
-        soft: Weigh the other pairs' target by r.
+        inner: Epochs per round. The recipe has 20 rounds of 3 epochs, the paper 50 rounds of 3.
+        soft: Use the target -r for other pairs, instead of -1.
         refine: Improve each column of Omega by single flips.
 
     Reference: Q.-Y. Jiang, X. Cui, W.-J. Li, "Deep Discrete Supervised Hashing", IEEE Transactions on Image Processing
@@ -116,9 +116,9 @@ class Ddsh(Method):
         omega, K, r = self._omega, self.spec.bits, float(self.ratio)
         sums = CodeSums(labels, self.codes, self._rest(labels), self.spec.classes)
         targets = self._targets = labels[omega]
-        wanted = K * ((1 + r) * similar(targets, targets) - r)
+        target = K * ((1 + r) * similar(targets, targets) - r)
         pull = K * ((1 + r) * sums.near(targets)[:, :K] - r * sums.gram[K, :K])
-        exact = [t.cpu().double().numpy() for t in (self.codes[omega], wanted, pull, sums.gram[:K, :K])]
+        exact = [t.cpu().double().numpy() for t in (self.codes[omega], target, pull, sums.gram[:K, :K])]
         self.codes[omega] = torch.from_numpy(solve(*exact, refine=self.refine)).to(self.codes)
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
@@ -127,18 +127,18 @@ class Ddsh(Method):
             raise UsageError("method 'ddsh' compares with the round's sample; call epoch_rows and start_epoch first")
         u, K, r = torch.tanh(logits), self.spec.bits, self.ratio
         self.codes[batch.rows] = torch.where(u > 0, 1, -1).to(torch.int8)
-        wanted = K * ((1 + r) * similar(batch.require_labels(), self._targets) - r)
-        apart = (u @ self.codes[self._omega].to(u).T - wanted).square().mean(1)
+        target = K * ((1 + r) * similar(batch.require_labels(), self._targets) - r)
+        apart = (u @ self.codes[self._omega].to(u).T - target).square().mean(1)
         known = labelled(batch.require_labels())
         return {"fit": (known * apart).sum() / known.sum().clamp_min(1)}
 
 
-def solve(B: np.ndarray, wanted: np.ndarray, pull: np.ndarray, gram: np.ndarray, *, refine: bool) -> np.ndarray:
+def solve(B: np.ndarray, target: np.ndarray, pull: np.ndarray, gram: np.ndarray, *, refine: bool) -> np.ndarray:
     """Choose the codes of Omega bit by bit, those of Gamma fixed.
 
     Args:
         B: Codes of Omega so far, -1 and +1, float64 ``(m, K)``.
-        wanted: K S between the rows of Omega, ``(m, m)``.
+        target: K S between the rows of Omega, ``(m, m)``.
         pull: K S^T times the codes of Gamma, ``(m, K)``.
         gram: Products between the bits of Gamma's codes, ``(K, K)``.
         refine: See `Ddsh`.
@@ -149,7 +149,7 @@ def solve(B: np.ndarray, wanted: np.ndarray, pull: np.ndarray, gram: np.ndarray,
     B = B.copy()
     for k in range(B.shape[1]):
         done, todo = B[:, :k], B[:, k + 1 :]
-        Q, p = 2 * (done @ done.T - wanted), 2 * (done @ gram[:k, k] - pull[:, k])
+        Q, p = 2 * (done @ done.T - target), 2 * (done @ gram[:k, k] - pull[:, k])
         np.fill_diagonal(Q, 0)
         b = balanced_minimum(Q, p)
         if refine:

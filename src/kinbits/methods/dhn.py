@@ -27,16 +27,16 @@ class Dhn(Method):
 
     The second term is a smooth form of | |u_ik| - 1 |: a bimodal Laplace prior on the values.
 
-    Differences: both terms are means (over pairs, and over rows and bits) instead of sums, so that the weight does
-    not depend on batch size and bits; 0.1 is the value of third-party code, the paper tunes it. A batch-normalised
-    head, since a plain linear one collapses on features that are not centred. Pairs come from the batch, as in the
-    authors' code; self pairs, which it keeps, are left out. Unlabelled rows are in no pair.
+    Differences: both terms are means (over pairs, and over rows and bits) instead of sums, so that the weight does not
+    depend on batch size and bits. Its default 0.1 is the value of third-party code; the paper tunes it. The head is
+    batch-normalised, since a plain linear one collapses on features that are not centred. Pairs come from the batch, as
+    in the authors' code. Self pairs, which that code keeps, are left out. Unlabelled rows are in no pair.
 
     Args:
         spec: The task.
         quantization: Weight of the pull to -1 and +1.
-        tanh: Squash the logits, as in the paper; much third-party code does not.
-        weighted: Weigh the pairs as HashNet does, so that rare similar pairs count as much as all others.
+        tanh: Apply tanh to the logits, as in the paper; much third-party code does not.
+        weighted: Use HashNet's weights, so that rare similar pairs count as much as all others.
         self_pairs: Keep i = j.
 
     Reference: H. Zhu, M. Long, J. Wang, Y. Cao, "Deep Hashing Network for Efficient Similarity Retrieval", AAAI

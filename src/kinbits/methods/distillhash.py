@@ -1,4 +1,4 @@
-"""DistillHash: pairs from neighbourhoods, of which only those with a certain label train the final network."""
+"""DistillHash: pairs from neighbourhoods; only those with a certain label train the final network."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ USUAL = 20
 
 @register("distillhash")
 class DistillHash(Method):
-    """Train on neighbourhoods, keep the pairs whose Bayes label is certain, and train afresh on those.
+    """Train on neighbourhoods, keep the pairs whose Bayes label is certain, and train a new network on those.
 
     h = tanh of the logits (b, K), theta_ij = h_i . h_j / 2. First, with noisy labels s'_ij = +1 for neighbours
     and -1 for others, all b^2 pairs::
@@ -50,14 +50,14 @@ class DistillHash(Method):
 
     Either may have quantization mean (sign(h) - h)^2 added.
 
-    P grows with h_i . h_j, so the bounds need only the least and the largest inner product of two
-    neighbourhoods. They are made for each batch from the first network's codes, (n, K), and the lists (n, p);
-    no n x n array exists.
+    P grows with h_i . h_j, so the bounds need only the smallest and the largest inner product of two neighbourhoods.
+    They are computed for each batch from the first network's codes, (n, K), and the lists (n, p), without an n x n
+    array.
 
-    The paper's body was not at hand: the inequalities are those of the authors' code, L3 and the sizes are
-    from memory of the paper, and how noisy labels arise (``init``), how P is calibrated (``probability``), and
-    the epochs are our choice. With a backbone that is trained along, distances are those before training, and
-    the second network goes on from the first one's backbone. Adam's moments go on, too.
+    Partly a reconstruction, since the body of the paper was not available. The inequalities are those of the authors'
+    code, and L3 and the sizes are from memory of the paper. The noisy labels (``init``), the calibration of P
+    (``probability``) and the epochs are our choice. If the backbone is trained too, distances are those before
+    training, and the second network starts from the backbone of the first one and from Adam's moments.
 
     Args:
         spec: The task.
@@ -66,14 +66,14 @@ class DistillHash(Method):
         similar: 0 chooses 0.03 n, 10 at least, 10^8 / n and n / 3 at most.
         neighbours: p of the bounds; more when too few pairs are kept. 0 chooses 20, at most n / 2.
         probability: ``"calibrated"`` fits a, b of sigmoid(a h.h / K + b) to s'; ``"linear"`` is (1 + h.h / K) /
-            2, which suits L1; ``"sigmoid"`` is the authors' sigmoid(h.h / 2), which kept hardly any pair.
+            2, for L1; ``"sigmoid"`` is the authors' sigmoid(h.h / 2), which kept few pairs.
         rule: ``"neighbours"`` as above; ``"self"`` bounds by P_bb, b in N(j), as the authors' script does by
             reading an index twice: fewer pairs.
         loss: ``"l2"`` is the authors' code: L1 with s for s', better in our trials; ``"nll"`` the paper's L3.
-        balance_pairs: Average +1 and -1 pairs apart, half and half; there are few +1 pairs.
+        balance_pairs: Give +1 and -1 pairs half of the weight each, since there are few +1 pairs.
         quantization: Weight of the distance to the signs.
-        first: Share of the epochs for the first network; 1 leaves it at that, as a run of one epoch does.
-        centre: Take neighbours and distances from the mean of the features, where neighbours are purer.
+        first: Share of the epochs for the first network. With 1, or in a run of one epoch, there is no second one.
+        centre: Subtract the mean of the features before neighbours and distances; neighbours are then purer.
         hidden: Width of a hidden layer in the head; 0 for the paper's single layer, better in our trials.
 
     Reference: E. Yang, T. Liu, C. Deng, W. Liu, D. Tao, "DistillHash: Unsupervised Deep Hashing by Distilling
@@ -126,7 +126,7 @@ class DistillHash(Method):
 
     @property
     def codes_ready(self) -> bool:
-        """Whether the network that is kept is being trained."""
+        """Whether the final network is being trained."""
         return self.distilled.ready or self.first == 1
 
     def prepare(self, train: TrainSet) -> None:
@@ -145,7 +145,7 @@ class DistillHash(Method):
             self.pairs = neighbour_pairs(near[:, : self.similar + 1], 1, "nn")
 
     def start_epoch(self, epoch: int, train: TrainSet) -> None:
-        """Distil the pairs and start the second network, when the first has had its epochs."""
+        """Distil the pairs and start the second network, after the epochs of the first."""
         if self.first < 1 and epoch == max(1, min(round(self.first * train.epochs), train.epochs - 1)):
             self._distil(train)
             fresh = build_head(self.head.config()).to(self.kept.device)

@@ -1,4 +1,4 @@
-"""DJSRH: codes whose cosines reconstruct one similarity that images and texts make together."""
+"""DJSRH: codes whose cosines reconstruct a joint similarity of images and texts."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ class Djsrh(Method):
 
     S~ S~^T compares whole rows of S~: neighbours of neighbours.
 
-    Differences: S_I = 2 cos - 1 of the paper holds for features that are never negative, as those after a ReLU are;
-    else S_I is the cosine itself (``feature_range``), and so for texts. One Adam instead of two SGD optimizers. A last,
-    smaller batch is divided by its own size. Where the backbone is trained along, its first state, frozen, gives
-    the image features of S, as a second network does in the paper. Pairs whose text vector is all zeros teach
-    nothing and are left out of their batch.
+    Differences: the paper's S_I = 2 cos - 1 is for features that are never negative, e.g. after a ReLU. For others, S_I
+    is the cosine itself (``feature_range``); the same holds for texts. One Adam replaces two SGD optimizers. A smaller
+    last batch is divided by its own size. If the backbone is trained too, its frozen first state gives the image
+    features of S, as a second network does in the paper. Pairs whose text vector is zero have no text, and are left
+    out of their batch.
 
     Args:
-        spec: The task, with ``text_features``.
+        spec: The task, with text.
         beta: Share of the images in S~.
         eta: Share of the second order.
-        mu: Scale of the target; above 1 it pushes codes to their ends. 1.5 in the paper, for features that are
-            never negative; the second order of centred ones is small, and 2.5 makes up for it.
+        mu: Scale of the target; above 1 it pushes codes towards -1 and +1. The paper's 1.5 is for features that are
+            never negative. Centred features have a small second order, which 2.5 compensates.
         lam: Weight of each fit within a modality.
         anneal: Let alpha grow; otherwise it is 1.
-        centred: Take features from their training mean before cosines.
+        centred: Subtract the training mean of the features before cosines.
         feature_range: ``"nonnegative"`` for 2 cos - 1, ``"signed"`` for cos; ``"auto"`` looks at each modality.
         hidden: Width of the text tower's hidden layer; 4096 in the paper.
 
@@ -93,7 +93,7 @@ class Djsrh(Method):
         self.register_buffer("signed", torch.ones(2, dtype=torch.bool))
 
     def prepare(self, train: TrainSet) -> None:
-        """Look at the features: their means, and whether any is negative."""
+        """Compute the means of the features, and whether any feature is negative."""
         modalities: tuple[Modality, ...] = ("image", "text")
         for place, (modality, mean) in enumerate(zip(modalities, (self.image_mean, self.text_mean), strict=True)):
             count, total, negative = 0, torch.zeros_like(mean, dtype=torch.float64), False
@@ -107,18 +107,18 @@ class Djsrh(Method):
             self.signed[place] = known.get(self.feature_range, negative or self.centred)
 
     def start_epoch(self, epoch: int, train: TrainSet) -> None:
-        """Sharpen the tanh."""
+        """Set the slope of the tanh."""
         self.alpha = math.sqrt(epoch + 1) if self.anneal else 1.0
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the fit across modalities and the two within."""
-        told = has_text(batch.require_texts())
-        captions = batch.require_texts()[told]
+        present = has_text(batch.require_texts())
+        captions = batch.require_texts()[present]
         if not len(captions):
             return {"across": 0 * logits.sum()}
-        target = self.mu * self.joint(batch.reference_features[told], captions)
+        target = self.mu * self.joint(batch.reference_features[present], captions)
         images, texts = (
-            F.normalize(torch.tanh(self.alpha * z), dim=1) for z in (logits[told], self.text_head(captions))
+            F.normalize(torch.tanh(self.alpha * z), dim=1) for z in (logits[present], self.text_head(captions))
         )
         return {
             "across": (images @ texts.T - target).square().mean(),

@@ -1,4 +1,4 @@
-"""DMUH: bits on which the network and its own slow copy disagree are uncertain, and weigh more."""
+"""DMUH: bits are uncertain, and weigh more, if the network and its averaged copy disagree about them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Base = Literal["squared", "likelihood"]
 
 @register("dmuh")
 class Dmuh(Method):
-    """Learn codes from pairs, and look longer at bits and images that are not yet settled.
+    """Learn codes from pairs, with more weight for uncertain bits and images.
 
-    A copy of backbone and head follows the network, theta' <- ema_decay theta' + (1 - ema_decay) theta after each step.
-    With u_i = tanh(z_i) the network's and v_i the copy's output on the same pixels, no gradient through v::
+    A copy of backbone and head is updated after each step: theta' <- ema_decay theta' + (1 - ema_decay) theta. With
+    u_i = tanh(z_i) the output of the network and v_i that of the copy on the same pixels, without a gradient::
 
         delta_ik = |u_ik - v_ik|                                  uncertainty of a bit
         delta_i  = mean_k delta_ik                                uncertainty of an image
@@ -34,28 +34,28 @@ class Dmuh(Method):
             +  penalty mean_ik (u_ik - v_ik)^2
         t_ij = 1 for a shared label, else -r      r = similar / other pairs of the batch
 
-    This is DMUH-style, in part a reconstruction: the abstract gives the two networks, delta_ik, delta_i, and that the
-    uncertain gets more weight. Ours are the following, each with its reason. The pair loss: squared with ADSH's soft
-    target trained more steadily than DPSH's likelihood, softplus(u_i . u_j / 2) - s_ij u_i . u_j / 2
-    (``base="likelihood"``). tanh: it bounds delta by 2. The weights' form: raw ones, 1 + delta
-    (``normalise=False``), change nothing, as delta is about 0.1. Where they stand: images in the pairs, bits in the
-    quantization, which is a sum over bits. The warm-up of eta: untrained codes share most signs, and the quantization
-    would lock them in. No penalty: weights are what the abstract speaks of. ema_decay 0 makes v = u, all weights 1.
+    Partly a reconstruction: the abstract gives the two networks, delta_ik, delta_i, and more weight for the uncertain.
+    These are our choices and their reasons. The pair loss: the square with ADSH's soft target trained more steadily
+    than DPSH's likelihood, softplus(u_i . u_j / 2) - s_ij u_i . u_j / 2 (``base="likelihood"``). tanh: it bounds delta
+    by 2. The form of the weights: 1 + delta (``normalise=False``) has no effect, since delta is about 0.1. Their place:
+    images in the pairs, and bits in the quantization, which is a sum over bits. The warm-up of eta: untrained codes
+    share most signs, and the quantization would keep them. No penalty: the abstract mentions only weights. With
+    ema_decay 0, v = u and all weights are 1.
 
-    A batch without other pairs has no r, and no pair term; unlabelled rows are in no pair. The copy takes batch
-    statistics from its own batch and drops nothing out.
+    A batch without other pairs has no r, and no pair term. Unlabelled rows are in no pair. The copy normalises by the
+    statistics of its batch, without dropout.
 
     Args:
         spec: The task.
-        ema_decay: The copy's share of the past, 0 to below 1; 0.9 for runs of less than 1,000 steps.
-        beta: How much more the uncertain weighs; 0 weighs all alike.
+        ema_decay: Share of the old weights in the copy, from 0 to below 1. Take 0.9 for runs of less than 1,000 steps.
+        beta: Strength of the weights; with 0 all are equal.
         weights: What is weighed: ``"both"``, ``"bits"``, ``"images"`` or ``"none"``.
         normalise: Divide delta by its mean, and weights by theirs; otherwise 1 + beta delta.
         eta: Weight of the quantization.
         warmup: Share of the epochs before it begins.
         ramp: Epochs in which it then grows to eta.
-        penalty: Weight of the disagreement itself.
-        base: ``"squared"`` or ``"likelihood"``, weighed so that similar and other pairs count alike.
+        penalty: Weight of the squared difference of u and v.
+        base: ``"squared"`` or ``"likelihood"``, with weights so that similar and other pairs count alike.
         activation: ``"tanh"`` or ``"none"``.
 
     Reference: C. Fu, G. Wang, X. Wu, Q. Zhang, R. He, "Deep Momentum Uncertainty Hashing", Pattern Recognition 122,
@@ -102,7 +102,7 @@ class Dmuh(Method):
         self.share = 0.0
 
     def parameter_lists(self) -> list[list[nn.Parameter]]:
-        """Return the parameters of the head; the copy follows."""
+        """Return the parameters of the head; the copy is updated from them."""
         return [list(self.head.parameters())]
 
     def prepare(self, train: TrainSet) -> None:
@@ -110,11 +110,11 @@ class Dmuh(Method):
         update_ema(self.ema_head, self.head, 0.0)
 
     def start_epoch(self, epoch: int, train: TrainSet) -> None:
-        """Warm the quantization up."""
+        """Set the weight of the quantization."""
         self.share = min(max((epoch + 1 - self.warmup * train.epochs) / self.ramp, 0.0), 1.0)
 
     def step(self, batch: Batch, optimizers: Sequence[Optimizer]) -> Mapping[str, Tensor]:
-        """Train on one batch, then let the copy follow."""
+        """Train on one batch, then update the copy."""
         terms = super().step(batch, optimizers)
         update_ema(self.ema_head, self.head, self.ema_decay or 0.0)
         return terms

@@ -26,17 +26,17 @@ class Dpsh(Method):
         L = mean_ij softplus(theta_ij) - s_ij theta_ij + eta mean_ik (u_ik - sign u_ik)^2
 
     Differences: the authors sum both terms and divide by n b, so that their eta of 10 to 100 is eta K / n in this
-    scale; 0.1 is the value of third-party code. A batch-normalised head, since a plain linear one collapses on
-    features that are not centred. The memory starts from the untrained network instead of zeros, with which unseen
-    rows would teach nothing. Self pairs are left out; unlabelled rows are in no pair. With more rows than
-    ``draw_partners`` each step draws that many from the memory: the same mean in expectation, and time and memory of a
-    step that do not grow with n.
+    scale. The default 0.1 is the value of third-party code. The head is batch-normalised, since a plain linear one
+    collapses on features that are not centred. The memory starts from the outputs of the untrained network; zeros would
+    give no gradient for unseen rows. Self pairs are left out, and unlabelled rows are in no pair. With more rows than
+    ``partners``, each step draws that many from the memory. This keeps the mean in expectation, and the cost of a step
+    does not grow with n.
 
     Args:
         spec: The task.
         eta: Weight of the pull to the signs.
-        partners: Largest number of rows that a step compares with.
-        weighted: Weigh the pairs as HashNet does, so that rare similar pairs count as much as all others.
+        partners: Maximum number of rows that a batch is compared with.
+        weighted: Use HashNet's weights, so that rare similar pairs count as much as all others.
         self_pairs: Keep i = j.
 
     Reference: W.-J. Li, S. Wang, W.-C. Kang, "Feature Learning based Deep Supervised Hashing with Pairwise Labels",
@@ -64,7 +64,7 @@ class Dpsh(Method):
         self._labels: Tensor | None = None
 
     def prepare(self, train: TrainSet) -> None:
-        """Fill the memory with the outputs of the untrained network; with zeros the first steps would teach nothing."""
+        """Fill the memory with the outputs of the untrained network; zeros would give no gradient."""
         self.latest.copy_(self.outputs(train))
 
     def start_epoch(self, epoch: int, train: TrainSet) -> None:

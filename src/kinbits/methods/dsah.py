@@ -1,4 +1,4 @@
-"""DSAH: a graph of similar pairs that grows from the codes, and pairs weighed by their information."""
+"""DSAH: a graph of similar pairs that grows with the codes, and pairs weighted by their information."""
 
 from __future__ import annotations
 
@@ -28,25 +28,24 @@ from kinbits.methods.registry import register
 
 @register("dsah")
 class Dsah(Method):
-    """Fit cosines of codes to a graph of +1 and -1 pairs, informative pairs first, and let the graph grow.
+    """Fit cosines of codes to a growing graph of +1 and -1 pairs, with more weight for informative pairs.
 
     With h = tanh of the logits, z = h / |h|, s_ij = z_i . z_j and w_ij in {-1, +1} for the b^2 pairs of a
     batch::
 
         L = alpha mean A_ij (s_ij - w_ij)^2 + beta mean (sign(h) - h)^2      A = -log softmax(s / temperature)
 
-    The softmax runs over all b^2 entries, so that unlike, more informative pairs weigh more (PIC). The graph
-    W starts from neighbourhoods of the features (see `init`). After every ``every`` epochs (AND), with H the
-    h of all rows in evaluation mode and G = H H^T, each pair with G_ij >= mu + gamma sigma joins W, where mu
-    and sigma are over the pairs of W, the diagonal included; nothing leaves. W is kept as sparse lists of its
-    +1 entries.
+    The softmax is over all b^2 entries, so that dissimilar pairs, which are more informative, weigh more (PIC). The
+    graph W starts from neighbourhoods of the features (``init``). After each ``every`` epochs it grows (AND). With H
+    the h of all rows in evaluation mode and G = H H^T, each pair with G_ij >= mu + gamma sigma is added to W. mu and
+    sigma are mean and deviation over the pairs of W, including the diagonal. No pair is removed. W is stored as sparse
+    lists of its +1 entries.
 
-    Differences: the quantization term uses h; the authors pass z, whose distance to sign(h) cannot fall below
-    (1 - 1 / sqrt(K))^2 (``quant_on="z"``). No gradient goes through A; with it small temperatures collapse
-    (``detach_pic=False``). The authors' script for the first graph intersects with an empty set and leaves no
-    pair; ``init="nn"`` and ``"both"`` are ours, ``"union"`` is that of BGAN, from which the script comes. A growth that
-    would more than double W, or make more than 30 % of all pairs similar, is left out. The last, smaller batch is
-    used.
+    Differences: the quantization term uses h. The authors use z (``quant_on="z"``), whose distance to sign(h) is at
+    least (1 - 1 / sqrt(K))^2. A has no gradient; with a gradient (``detach_pic=False``) small temperatures collapse.
+    The authors' script for the first graph intersects with an empty set, and leaves no pair. ``init="nn"`` and
+    ``"both"`` are ours, and ``"union"`` is that of BGAN, from which the script comes. A growth is skipped if it would
+    more than double W, or make more than 30 % of all pairs similar. The smaller last batch is used.
 
     Args:
         spec: The task.
@@ -55,12 +54,12 @@ class Dsah(Method):
         init: ``"nn"``, ``"both"``, ``"union"`` or ``"inter"``, see `neighbour_pairs`; all but the first count shared
             neighbours, which takes O(n^2).
         every: Epochs between two growths of W, 0 for none.
-        strictness: gamma; 0.5 to 1 if the added pairs are wrong.
-        diagonal: Count a row's pair with itself in mu and sigma, which makes AND stricter.
+        strictness: gamma; take 0.5 to 1 if the added pairs are wrong.
+        diagonal: Include the pairs of rows with themselves in mu and sigma, which raises the threshold.
         alpha: Weight of the pairs.
         beta: Weight of the quantization. A is near log b^2, about 8, so 3 is no more than half of the pairs'
             weight; with ``pic=False`` take 0.1. The authors use 0 and 10.
-        pic: Weigh pairs by A; otherwise all by 1.
+        pic: Use the weights A; otherwise all weights are 1.
         temperature: Of the softmax in A.
         detach_pic: Keep gradients out of A.
         quant_on: ``"h"`` or ``"z"``.
@@ -125,7 +124,7 @@ class Dsah(Method):
 
     @torch.no_grad()
     def end_epoch(self, epoch: int, train: TrainSet) -> None:
-        """Let the graph grow."""
+        """Add similar pairs to the graph."""
         if self.every and (epoch + 1) % self.every == 0:
             codes, limit = torch.tanh(self.outputs(train)), min(2 * self.pairs.nnz, FULL * len(train) ** 2)
             self.pairs = add_similar_pairs(self.pairs, codes, self.strictness, limit, diagonal=self.diagonal)

@@ -18,7 +18,7 @@ from kinbits.methods.registry import register
 
 @register("dsdh")
 class Dsdh(Method):
-    """Learn pairs by likelihood, and discrete codes that agree with the network and tell the classes apart.
+    """Learn pairs by likelihood, and discrete codes that agree with the network and separate the classes.
 
     With u_i the logits of row i ``(K,)``, theta_ij = u_i . u_j / 2, s_ij = 1 for a shared label, D the discrete
     codes ``(K, n)``, Y the labels ``(C, n)`` and W a linear classifier ``(K, C)``::
@@ -31,12 +31,11 @@ class Dsdh(Method):
 
         P = W Y + (eta / mu) U^T        D_k <- sign(P_k - D_rest^T W_rest w_k)        w_k the k-th row of W
 
-    Differences: recorded outputs start from one pass over the set instead of from 0; beyond ``draw_partners`` rows each
-    batch is compared with a fresh draw of them, which keeps a step at O(b partners K) and the mean unbiased. A
-    row is no pair with itself unless ``self_pairs``, unlabelled rows are in no pair and take the network's
-    signs, sets of labels are rows of Y that sum to 1. Since the terms are means here, the paper's eta = 55 has
-    no meaning; 0.1 did better than the 0.01 of a later implementation on held-out digits. Queries and database
-    are coded by the network, not by D.
+    Differences: recorded outputs start from one pass over the set instead of 0. With more than ``partners`` rows, each
+    batch is compared with a new sample of them; a step then costs O(b partners K), and the mean is unbiased. A row is
+    paired with itself only with ``self_pairs``. Unlabelled rows are in no pair, and have the network's signs. Sets of
+    labels are rows of Y that sum to 1. The terms are means here, so the paper's eta = 55 does not apply; 0.1 was better
+    than the 0.01 of a later implementation on held-out digits. The network encodes queries and database, not D.
 
     Args:
         spec: The task.

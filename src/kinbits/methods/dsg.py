@@ -1,4 +1,4 @@
-"""DSG: pairs weighed by how sure their distance is, without those that clusters contradict."""
+"""DSG: pairs weighted by the confidence of their distance, without those that clusters contradict."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FEW, MANY = 0.005, 0.15
 
 @register("dsg")
 class Dsg(Method):
-    """Fit inner products of codes to near and far pairs; sure pairs weigh more, contradicted ones nothing.
+    """Fit inner products of codes to near and far pairs; confident pairs weigh more, contradicted ones 0.
 
     With d_ij the cosine distance of the features before training, c_i the cluster of row i, h = tanh of the
     logits, and pairs (i, j) of the batch, each row with itself included::
@@ -31,25 +31,25 @@ class Dsg(Method):
         W_ij = a_ij^confidence [c_i = c_j] for S_ij = +1, a_ij^confidence [c_i != c_j] for S_ij = -1; W_ii = 1
         a_ij = (P_l(t) - P_l(d)) / (P_l(t) - P_l(0)) if d <= t, else (P_r(d) - P_r(t)) / (P_r(2) - P_r(t))
 
-    P_l and P_r are normal distribution functions around the mode m of all distances; their deviations s_l and
-    s_r are those of the distances below and above m, mirrored. S and W are made for each batch from the
-    features, the clusters and the numbers t, m, s_l, s_r; m, s_l, s_r and a quantile t come from all pairs of
-    5,000 rows, drawn by the seed where there are more.
+    P_l and P_r are normal distribution functions around the mode m of all distances. Their deviations s_l and s_r are
+    those of the distances below and above m, mirrored. S and W are computed for each batch from the features, the
+    clusters and t, m, s_l, s_r. These four come from all pairs of at most 5,000 rows, which the seed draws.
 
-    The paper's own code and numbers were not at hand: the equations are those of its group's shared code
-    (CIMON), which matches the paper's abstract; how clusters are found, t and their number are our choice.
+    Partly a reconstruction, since the paper's own code and numbers were not available. The equations are those of its
+    group's shared code (CIMON), which matches the paper's abstract. The clustering, t and the number of clusters are
+    our choice.
 
     Args:
         spec: The task.
         threshold: t; 0 takes the distance that makes ``positives`` of the pairs similar. The group's code uses
             0.1, which fits VGG16 features only.
-        positives: Share of similar pairs before clusters have their say.
-        clusters: 0 chooses 70, as the group's code for CIFAR-10, but fewer under 20 rows a cluster.
+        positives: Share of similar pairs, before the clusters remove some.
+        clusters: Number of clusters. 0 chooses 70, as the group's code for CIFAR-10, but at least 20 rows per cluster.
         clustering: ``"kmeans"``, or ``"spectral"`` as in CIMON, see `cluster_rows`.
-        centre: Take distances from the mean of the features. The group uses features before a ReLU, which have
-            both signs; those of many backbones are all positive, and their centred neighbours are purer.
-        confidence: Power of a in the weights; the published one is 1, which leaves pairs just beyond t without weight
-            and fell below ITQ in our trials; 0 weighs all kept pairs alike.
+        centre: Subtract the mean of the features before distances. The group uses features before a ReLU, which have
+            both signs. Many backbones give positive features, and their centred neighbours are purer.
+        confidence: Power of a in the weights. The published 1 gives pairs just beyond t no weight, and was below ITQ in
+            our trials. With 0 all kept pairs have the same weight.
         distill: Leave out pairs that the clusters contradict.
         exact: P_l(0) and P_r(2) as written; the group's code puts 0 and 1 and cuts at 1.
         hidden: Width of a hidden layer in the head; 0 for the group's single layer.
@@ -101,7 +101,7 @@ class Dsg(Method):
         share = float((some <= t).float().mean())
         if not FEW <= share <= MANY:
             warnings.warn(
-                f"{share:.2%} of the pairs are similar at threshold {t:.3f}; 3 to 6 % teach best: set positives=0.05 "
+                f"{share:.2%} of the pairs are similar at threshold {t:.3f}; 3 to 6 % are best: set positives=0.05 "
                 f"and leave threshold out",
                 stacklevel=2,
             )

@@ -1,4 +1,4 @@
-"""DSH: a contrastive loss on real-valued codes, and a pull of every value to -1 or +1."""
+"""DSH: a contrastive loss on real-valued codes, which pulls every value to -1 or +1."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kinbits.methods.registry import register
 
 @register("dsh")
 class Dsh(Method):
-    """Draw codes of one class together, push others a margin apart, and pull all values to -1 or +1.
+    """Pull codes of one class together, push others a margin apart, and pull all values to -1 or +1.
 
     With u the logits ``(b, K)``, d_ij = |u_i - u_j|^2, s_ij = 1 for a shared label and m the margin::
 
@@ -25,16 +25,16 @@ class Dsh(Method):
 
     Opposite codes are 4K apart, so m = 2K asks for K / 2 different bits.
 
-    Differences: a batch-normalised head, since the loss drives a plain linear one on features that are not centred
-    (a network trained along) to nearly one code. Unlabelled rows are in no pair; their values are still pulled to -1
-    and +1. Other code takes the mean over bits in the second term, where alpha must be K times greater. The recipe
-    is for a head on frozen features; the paper trains a whole network with SGD.
+    Differences: the head is batch-normalised. A plain linear one nearly collapses to one code if features are not
+    centred, e.g. in a trained network. Unlabelled rows are in no pair; their values are still pulled to -1 and +1. Some
+    other code uses the mean over bits in the second term; alpha is then K times greater. The recipe is for a head on
+    frozen features; the paper trains a whole network with SGD.
 
     Args:
         spec: The task.
         margin: m; 0 means 2K, as in the paper.
         alpha: Weight of the pull to -1 and +1.
-        self_pairs: Keep i = j, which only thins out the mean.
+        self_pairs: Keep i = j, which only lowers the mean.
 
     Reference: H. Liu, R. Wang, S. Shan, X. Chen, "Deep Supervised Hashing for Fast Image Retrieval", CVPR 2016.
     """

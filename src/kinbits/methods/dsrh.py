@@ -1,4 +1,4 @@
-"""DSRH: the order of a list by Hamming distance is to be its order by the number of shared labels."""
+"""DSRH: order lists by Hamming distance as they are ordered by the number of shared labels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kinbits.methods.registry import register
 
 @register("dsrh")
 class Dsrh(Method):
-    """Rank the batch around each of its images, with hinges weighted by what a wrong order costs in NDCG.
+    """Rank the batch around each of its images, with hinges weighted by the NDCG that a wrong order costs.
 
     With z the logits, h = tanh(z / 2) in (-1, 1)^K, d(q, i) = (K - h_q . h_i) / 2 the distance in bits, r_i the number
     of labels that image i shares with the query q, and Z the discounted gain of the ideal order::
@@ -27,25 +27,25 @@ class Dsrh(Method):
         L_q  = sum_ij w_ij max(0, d(q, i) - d(q, j) + margin)
         L    = (B - 1) sum_q L_q / |{(q, i, j): r_i > r_j}| + balance / 2 |mean_q h_q|^2
 
-    Every image of the batch is a query, and the other B - 1 are its list. So that lists hold more than the levels 0
-    and 1, batches are made of groups: an anchor and images that share one, two, ... of its labels. The hinges are
-    linear in d where they act; so the sum over B^3 triples and its slopes in d are computed without a graph, in
-    blocks of queries, and what autograd sees has B^2 numbers.
+    Every image of the batch is a query, and the other B - 1 are its list. For lists with more than the levels 0 and 1,
+    batches consist of groups: an anchor, and images that share one, two, ... of its labels. An active hinge is linear
+    in d. So the sum over B^3 triples and its slopes in d are computed without autograd, in blocks of queries, and
+    autograd handles only B^2 numbers.
 
-    Written from memory of the paper, since no code and no full text could be had: margin, balance and list length
-    are not known. Chosen here: margin max(1, K / 8) bits, which did best on held-out training images of two data sets;
-    balance 0.1 beside the loss divided by its number of triples; in-batch lists. The factor B - 1 brings the weighted
-    loss near the unweighted one in size. The logarithm has base 2, as in the metric. The head reads one feature vector,
-    not two layers at once. Unlabelled rows are in no list. With one label per image all that remains is a triplet hinge
-    with w = 1 / Z.
+    Partly a reconstruction from memory of the paper, since no code and no full text were available. Margin, balance and
+    list length are not known. Our choices: a margin of max(1, K / 8) bits, which was best on held-out training images
+    of two data sets; balance 0.1, with the loss divided by its number of triples; and in-batch lists. The factor B - 1
+    gives the weighted loss about the size of the unweighted one. The logarithm has base 2, as in the metric. The head
+    reads one feature vector, not two layers. Unlabelled rows are in no list. With one label per image, the loss is a
+    triplet hinge with w = 1 / Z.
 
     Args:
         spec: The task.
-        margin: Bits by which distances are to differ, at most K; 0 chooses max(1, K / 8).
-        balance: Weight of the mean code's square norm.
-        weighted: Weigh by NDCG; otherwise w = 1, and without the factor B - 1.
-        cap: More shared labels than this count as this many; 0 for no cap. Metrics know no cap.
-        group: Size of a group, the anchor included; 1 leaves the batches to chance.
+        margin: Minimum difference of distances in bits, at most K; 0 chooses max(1, K / 8).
+        balance: Weight of the squared norm of the mean code.
+        weighted: Use the weights of NDCG; otherwise w = 1, without the factor B - 1.
+        cap: Maximum number of shared labels that counts; 0 for no cap, as in the metrics.
+        group: Size of a group, including the anchor; 1 for random batches.
 
     Reference: F. Zhao, Y. Huang, L. Wang, T. Tan, "Deep Semantic Ranking Based Hashing for Multi-Label Image
     Retrieval", CVPR 2015.

@@ -1,4 +1,4 @@
-"""ExchNet: attended parts that are exchanged with their class's memory, fitted to free codes."""
+"""ExchNet: attended parts, exchanged with a memory of their class, and fitted to free codes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TINY = 1e-12  # the root has an infinite slope at 0
 
 @register("exchnet")
 class ExchNet(Asymmetric):
-    """Hash a few attended parts beside the whole image, so that part j means the same thing in all images of a class.
+    """Hash the whole image and a few attended parts; part j has the same meaning in all images of a class.
 
     On the map E ``(c, h, w)``: attention A^j = sigmoid(conv1x1(E)) for j = 1..M, part vectors f^j from A^j E, a whole
     vector f^g from E. With the Hellinger distance H(a, b) = |sqrt a - sqrt b| / sqrt 2, a^j the j-th attention map
@@ -34,27 +34,27 @@ class ExchNet(Asymmetric):
         L = sum_ij (u_i . v_j - K S_ij)^2 / (n b K^2 r) + spatial mean_i L_sp + channel mean_i L_cp
 
     S_ij = 1 within a class, else -r, with r = similar / other pairs; divided by K^2 r, the mean square of K S, the
-    first term is 1 for u = 0, whatever the number of bits and classes. V takes n K bytes, the anchors C M ``width``
-    floats. No gradient enters the anchors; a class not yet seen exchanges nothing, one with a single image its own
-    vector. Codes of new images know no chance.
+    first term is 1 for u = 0, for any number of bits and classes. V takes n K bytes, the anchors C M ``width``
+    floats. The anchors have no gradient. A class without an anchor exchanges nothing, and a class with one image
+    exchanges its own vector. New images are encoded without the exchange.
 
-    Partly a reconstruction: no code is published, and the pages with layers and values could not be had. From the
-    paper's pages: the steps, the exchange, the asymmetric term, the alternation, the total. From memory: the form of
-    L_sp and L_cp. Chosen here: sigmoid; 1x1 convolutions with batch norm and ReLU as refinements, in place of a
-    ResNet stage; the last map instead of one from the middle, since it is what a frozen backbone gives; r, after the
-    same group's later method, since with S in {-1, +1} (``soft=False``) rare classes share few codes; all weights.
+    Partly a reconstruction: no code is published, and the pages with layers and values were not available. From the
+    paper: the steps, the exchange, the asymmetric term, the alternation and the total. From memory: the form of L_sp
+    and L_cp. Our choices: the sigmoid; 1x1 convolutions with batch norm and ReLU instead of a ResNet stage; the last
+    map, which a frozen backbone gives, instead of one from the middle; all weights; and r, from the same group's later
+    method, since rare classes share few codes with S in {-1, +1} (``soft=False``).
 
     Args:
         spec: The task.
         parts: M, at least 2.
         spatial: Weight of L_sp.
         channel: Weight of L_cp.
-        threshold: t in [0, 1]: parts may share channels.
-        exchange: Probability that a part's vector is exchanged; 0 never does.
+        threshold: t in [0, 1]; parts may share channels up to it.
+        exchange: Probability that the vector of a part is exchanged.
         gamma: Weight of the distance between u_i and v_i, as in `adsh`; 0 in the paper.
         samples: Rows m of a round.
         inner: Epochs per round; the recipe's 30 epochs are 10 rounds of 3.
-        soft: Weigh the other pairs' target by r.
+        soft: Use the target -r for other pairs, instead of -1.
         width: Length of f^j and of f^g.
 
     Reference: Q. Cui, Q.-Y. Jiang, X.-S. Wei, W.-J. Li, O. Yoshie, "ExchNet: A Unified Hashing Network for
@@ -90,7 +90,7 @@ class ExchNet(Asymmetric):
                 f"2 parts, width and samples from 1, weights from 0"
             )
         if not 0 <= threshold <= 1 or not 0 <= exchange <= 1:
-            raise UsageError(f"threshold {threshold}, exchange {exchange}: both lie between 0 and 1")
+            raise UsageError(f"threshold {threshold}, exchange {exchange}: give both from 0 to 1")
         self.spatial, self.channel, self.threshold, self.exchange = spatial, channel, threshold, exchange
         self.head = PartAttention(spec.feature_dim, spec.bits, spec.require_map_shape(), parts, width)
         self.register_buffer("anchors", torch.zeros(spec.classes, parts, width))

@@ -1,4 +1,4 @@
-"""GreedyHash: a classifier on the signs themselves, whose gradient is passed straight through the sign."""
+"""GreedyHash: a classifier on the signs, with a straight-through gradient."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from kinbits.methods.registry import register
 
 @register("greedyhash")
 class GreedyHash(Method):
-    """Classify the signs of the logits, and pass the gradient of the signs to the logits as it is.
+    """Classify the signs of the logits, and pass the gradient of the signs to the logits unchanged.
 
     With u the logits, b = sign(u), db/du = 1 everywhere, W a linear classifier without bias and y the class::
 
         L = cross-entropy(W b, y) + alpha mean_ik | |u_ik| - 1 |^power
 
-    The penalty keeps u near b, where the gradient at b tells something about u. W serves training only.
+    The penalty keeps u near b, so that the gradient at b is valid for u. W is used in training only.
 
-    Differences: sets of labels, which the paper does not have, are learned with one binary cross-entropy per class,
-    averaged over the classes. Unlabelled rows are not classified. The sign of 0 is +1. A batch-normalised head, since a
-    plain linear one was far worse on few features, and on features that are not centred. The recipe is for a head on
-    frozen features; the paper trains a whole network with SGD.
+    Differences: sets of labels, which are not in the paper, use one binary cross-entropy per class, averaged over the
+    classes. Unlabelled rows are not classified. The sign of 0 is +1. The head is batch-normalised, since a plain linear
+    one was far worse on few features, and on features that are not centred. The recipe is for a head on frozen
+    features; the paper trains a whole network with SGD.
 
     Args:
         spec: The task.
-        alpha: Weight of the penalty; the authors take 0.1 on CIFAR-10 and 1 on ImageNet.
+        alpha: Weight of the penalty; the authors use 0.1 on CIFAR-10 and 1 on ImageNet.
         power: Exponent p of the penalty, at least 1.
 
     Reference: S. Su, C. Zhang, K. Han, Y. Tian, "Greedy Hash: Towards Fast Optimization for Accurate Hash Coding in

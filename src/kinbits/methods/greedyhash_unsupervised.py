@@ -18,25 +18,25 @@ from kinbits.methods.registry import register
 
 @register("greedyhash-unsupervised")
 class GreedyHashUnsupervised(Method):
-    """Fit cosines of codes to cosines of features, and pass the gradient of the codes to the logits as it is.
+    """Fit cosines of codes to cosines of features, with a straight-through gradient.
 
-    With u the logits ``(b, K)``, v = sign(u), dv/du = 1 everywhere, f the features of the backbone as it came, less
-    their mean over the training set, and j(i) the image half a batch further than i::
+    With u the logits ``(b, K)``, v = sign(u), dv/du = 1 everywhere, f the features of the untrained backbone minus
+    their mean over the training set, and j(i) the image half a batch after i::
 
         L = mean_i (cos(v_i, v_j(i)) - cos(f_i, f_j(i)))^2 + alpha mean_ik | |u_ik| - 1 |^power
 
-    Differences: the authors take f as it is (``centred=False``). Features are often all positive and their cosines
-    near one positive value; codes can follow only if most bits are nearly the same for all images. A hidden layer and
-    Adam with weight decay, where the authors train one linear layer on the frozen features of VGG-16 with SGD, 60
-    epochs (300 at 16 bits) with batches of 32 and lr 1e-4. In a batch of odd size, which their code cannot take, all
-    images still have their pairs. Where the backbone is trained along, the aim stays the features of its unchanged
-    copy; the authors do not train it. The sign of 0 is +1.
+    Differences: the authors do not centre f (``centred=False``). Features are often all positive, with cosines near one
+    positive value; codes can match these only if most bits are nearly the same for all images. The head has a hidden
+    layer, trained by Adam with weight decay. The authors train one linear layer on frozen features of VGG-16 with SGD,
+    60 epochs (300 for 16 bits), batches of 32 and lr 1e-4. Batches of odd size are allowed; their code excludes them.
+    If the backbone is trained too, f are the features of its unchanged copy; the authors do not train it. The sign of 0
+    is +1.
 
     Args:
         spec: The task.
         alpha: Weight of the penalty; the authors' value.
         power: Exponent of the penalty, at least 1.
-        centred: Whether the mean of the training features is taken off before their cosines.
+        centred: Whether the mean of the training features is subtracted before cosines.
         hidden: Width of the head's hidden layer.
 
     Reference: S. Su, C. Zhang, K. Han, Y. Tian, "Greedy Hash: Towards Fast Optimization for Accurate Hash Coding in
@@ -61,12 +61,12 @@ class GreedyHashUnsupervised(Method):
         self.register_buffer("mean", torch.zeros(spec.feature_dim))
 
     def prepare(self, train: TrainSet) -> None:
-        """Take the mean of the training features."""
+        """Compute the mean of the training features."""
         if self.centred:
             self.mean.copy_(torch.stack([chunk.double().sum(0) for chunk in train.chunks()]).sum(0) / len(train))
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
-        """Return the misfit of the cosines, and the penalty on values away from -1 and +1."""
+        """Return the error of the cosines, and the penalty on values away from -1 and +1."""
         codes = straight_through(logits, signs(logits))
         return {
             "cosines": cosine_misfit(codes, batch.reference_features - self.mean),

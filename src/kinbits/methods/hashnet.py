@@ -1,4 +1,4 @@
-"""HashNet: weighted pairwise likelihood, with a tanh that sharpens into the sign."""
+"""HashNet: weighted pairwise likelihood, with a tanh that approaches the sign."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kinbits.methods.registry import register
 
 @register("hashnet")
 class HashNet(Method):
-    """Make the inner products of codes predict which images share a label, and grow tanh into sign.
+    """Make the inner products of codes predict which images share a label, with a tanh that approaches the sign.
 
     With z the logits, h = tanh(beta z), theta_ij = alpha h_i . h_j and s_ij = 1 for a shared label::
 
@@ -54,7 +54,7 @@ class HashNet(Method):
         self.register_buffer("beta", torch.ones(()))
 
     def start_epoch(self, epoch: int, train: TrainSet) -> None:
-        """Sharpen the tanh."""
+        """Set the slope of the tanh."""
         self.beta.fill_(math.sqrt(1 + epoch / self.grow))
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:

@@ -1,4 +1,4 @@
-"""ITQ: the rotation of principal components that loses least when it is rounded to signs."""
+"""ITQ: the rotation of principal components with the smallest quantization error."""
 
 from __future__ import annotations
 

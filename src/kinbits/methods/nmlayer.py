@@ -1,4 +1,4 @@
-"""NMLayer: begin with too many bits, find those that say the same, merge them, go on."""
+"""NMLayer: start with more bits than needed, and merge redundant ones step by step."""
 
 from __future__ import annotations
 
@@ -39,30 +39,29 @@ class NmLayer(Method):
         R_kl = l(all - {k, l}) - l(all) - I_k - I_l        A <- A + R
         merged = (z_k + sign(corr_kl) z_l) / 2
 
-    Two bits that say the same are each cheap to lose and dear to lose together, so R is great just for them.
+    Of two redundant bits, each one alone can be left out at little cost, but not both. So R is large for them.
 
-    This is NMLayer-style, in part a reconstruction: the abstract gives the graph, the two phases, the merging, the
-    layers from long to short codes, and balanced bits as the aim. Ours are the following, each with its reason. The
-    score R: it asks what bits are worth, not how alike they look (``score="correlation"`` does, and ``"random"`` is
-    the control). It is taken on binary codes, so that scale is not mistaken for worth, in evaluation mode on
-    ``sample`` rows at once: that many rows hold more pairs than several batches of a step. The truncation: the top
-    pairs that are needed, since the length is what the user sets. The mean of both neurons: the gradient reaches both,
-    a half each. The sign: the mean of opposed neurons would be nothing. A bit that never changes in the sample is
-    merged first, and leaves its place to the other. Half of the epochs for the long code: the graph of an untrained
-    one shows accidents.
+    Partly a reconstruction: the abstract gives the graph, the two phases, the merging, the layers from long to short
+    codes, and balanced bits as the aim. These are our choices and their reasons. The score R measures the value of bits
+    for the loss; ``score="correlation"`` measures their similarity, and ``"random"`` is the control. R is computed on
+    binary codes, which have no scale, in evaluation mode, on ``sample`` rows at once, which have more pairs than
+    several batches. The number of merged pairs follows from the code length, which the user sets. The mean of two
+    neurons passes half of the gradient to each. The sign avoids that opposed neurons cancel. A bit that is constant in
+    the sample is merged first, and the other bit takes its place. Half of the epochs train the long code, since the
+    graph of an untrained code is random.
 
-    The base is built once for each length, with its own defaults. Codes have K bits only after the last layer, so a
-    validation part judges only epochs from there on.
+    The base is built once for each length, with its own defaults. Codes have K bits only after the last layer, so
+    validation counts only later epochs.
 
     Args:
         spec: The task.
         base: A method with labels whose loss is on logits alone.
-        start: K_0; 0 means 2 K.
-        layers: T.
+        start: First length K_0; 0 means 2 K.
+        layers: Number T of layers.
         first: Share of the epochs before the first merging; the rest is split evenly.
-        active: Epochs before each merging at whose ends A is summed up.
+        active: Number of epochs before each merging that add to A.
         score: ``"redundancy"``, ``"correlation"`` or ``"random"``.
-        sample: Labelled rows that A is taken on.
+        sample: Number of labelled rows from which A is computed.
 
     Reference: C. Fu, L. Song, X. Wu, G. Wang, R. He, "Neurons Merging Layer: Towards Progressive Redundancy Reduction
     for Deep Supervised Hashing", IJCAI 2019.
@@ -152,15 +151,15 @@ class NmLayer(Method):
             self.current.prepare(train)
 
     def due(self, epochs: int) -> list[int]:
-        """Return after how many epochs each layer is frozen, for a run of so many; the last leave one to train on."""
+        """Return the number of epochs before each layer is frozen; at least one of ``epochs`` follows the last."""
         begin = min(max(1, round(self.first * epochs)), max(epochs - 1, 1))
         layers = len(self.lengths) - 1
         return [begin + (epochs - begin) * t // layers for t in range(layers)]
 
     def _freeze(self, codes: Tensor) -> None:
         """Merge the pairs of highest score."""
-        K, wanted = codes.shape[1], self.lengths[self.stage + 1]
-        pairs = greedy_matching(constant_bits_first(self.graph[:K, :K], codes), K - wanted)
+        K, length = codes.shape[1], self.lengths[self.stage + 1]
+        pairs = greedy_matching(constant_bits_first(self.graph[:K, :K], codes), K - length)
         self.head.merge = self.head.merge @ merge_matrix(pairs, codes)
         self.graph.zero_()
 

@@ -20,7 +20,7 @@ from kinbits.methods.registry import register
 
 @register("orthohash")
 class OrthoHash(Method):
-    """Pull each code towards its class's fixed random target by a scaled cosine softmax with a margin.
+    """Pull each code towards the fixed random target of its class, by a scaled cosine softmax with a margin.
 
     With v the logits ``(K,)``, o_i = target of class i in {-1, +1}^K, s the scale, m the margin and y the
     class::
@@ -32,10 +32,10 @@ class OrthoHash(Method):
     Since ``|v - sign v|^2 = 2K (1 - cos(v, sign v))`` for v of norm sqrt(K), the same loss quantizes; batch
     normalisation behind the linear layer balances the bits.
 
-    Differences: the authors' code uses s = 8 for every K and divides by the bare norm; here s defaults to
-    sqrt(2 ln(C - 1)), which the paper's supplement finds safer, and norms have an epsilon.
-    Rows without any label take no part in the loss. The recipe suits a head on frozen features: chosen on a held-out
-    part of CIFAR-10's training images, where more epochs overfit; the paper trains a whole network for 100.
+    Differences: the authors' code uses s = 8 for every K, and divides by the plain norm. Here s defaults to
+    sqrt(2 ln(C - 1)), which the paper's supplement finds safer, and norms have an epsilon. The loss ignores rows
+    without a label. The recipe is for a head on frozen features. It was chosen on a held-out part of CIFAR-10's
+    training images, where more epochs overfit. The paper trains a whole network for 100 epochs.
 
     Args:
         spec: The task.
@@ -73,23 +73,23 @@ class OrthoHash(Method):
         self.register_buffer("targets", torch.from_numpy(drawn).float())
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
-        """Return the softmax term, and the quantization term when it has weight."""
-        wanted = self._wanted(batch.require_labels())
+        """Return the softmax term, and the quantization term if its weight is not 0."""
+        labels = self._multi_hot(batch.require_labels())
         cosine = F.normalize(logits.float(), dim=1) @ F.normalize(self.targets, dim=1).T
-        present = (wanted > 0).float()
+        present = (labels > 0).float()
         if self.angular:
             angle = torch.arccos(cosine.clamp(-0.99999, 0.99999))
             scores = torch.cos(angle + self.margin * present)
         else:
             scores = cosine - self.margin * present
-        share = wanted / wanted.sum(1, keepdim=True).clamp_min(1)
+        share = labels / labels.sum(1, keepdim=True).clamp_min(1)
         each = -(share * F.log_softmax(self.scale * scores, dim=1)).sum(1)
         terms = {"softmax": each.sum() / present.any(1).sum().clamp_min(1)}
         if self.quantization:
             terms["quantization"] = self.quantization * (1 - F.cosine_similarity(logits, signs(logits))).mean()
         return terms
 
-    def _wanted(self, labels: Tensor) -> Tensor:
+    def _multi_hot(self, labels: Tensor) -> Tensor:
         """Return the labels as float multi-hot ``(b, C)``; a row of zeros for an unlabelled image."""
         if labels.ndim == 2:
             return labels.float()

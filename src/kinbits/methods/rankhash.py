@@ -1,4 +1,4 @@
-"""RankHash: codes that rank a collection as the features do, and a decoder that re-ranks what they find."""
+"""RankHash: codes that rank a collection as the features do, and a decoder that re-ranks the hits."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ GROUP = 4
 
 @register("rankhash")
 class RankHash(Method):
-    """Keep the order of the features' nearest neighbours, and learn to reconstruct the features from the codes.
+    """Preserve the order of the features' nearest neighbours, and reconstruct the features from the codes.
 
-    After Karaman et al., of whose paper we know the abstract alone: each training image as a query, unsupervised, an
-    encoder on features, a decoder, search over codes, re-ranking by reconstructions. The losses and all numbers below
-    are ours.
+    Partly a reconstruction, since only the abstract of the paper was available. From it: each training image is a
+    query, without labels; an encoder on features, a decoder, search over codes, re-ranking by reconstructions. The
+    losses and all numbers below are ours.
 
-    With z the logits ``(b, K)``, u = tanh z, the code c = sign z whose gradient is passed straight to u, d_ij = (K -
+    With z the logits ``(b, K)``, u = tanh z, the code c = sign z whose gradient is passed unchanged to u, d_ij = (K -
     c_i . c_j) / 2, x the standardised features ``(b, D)``, V their variance over the training set, T_i the k nearest
     of i in the batch by |x_i - x_j|^2, and g the decoder::
 
@@ -36,21 +36,21 @@ class RankHash(Method):
         listwise   L_rank = - E_i 1/k sum_{j in T_i} log softmax_{j != i} (-d_ij / temperature)
         pairwise   L_rank = E max(0, margin + d_ij - d_il),     k random pairs j in T_i, l not in T_i
 
-    The second term is the share of variance that is not explained, so that w does not depend on the features' scale.
-    A backbone that is trained along is ranked by its features from before training, which it cannot bend to its codes;
-    the decoder follows the present ones. Exact copies of i are left out of its ranking. Random batches hold few true
-    neighbours of their rows: above 10 batches' worth of rows a batch is made of seeds, each with 3 rows drawn from its
-    ``neighbours`` nearest.
+    The second term is the unexplained share of the variance, so that w does not depend on the scale of the features. If
+    the backbone is trained too, neighbours are those of its features before training, and the decoder reconstructs its
+    current features. Exact copies of i are left out of its ranking. Random batches contain few true neighbours of their
+    rows. So with more rows than 10 batches, a batch consists of seeds, each with 3 rows from its ``neighbours``
+    nearest.
 
     Args:
         spec: The task.
-        rank: ``"listwise"``, ``"pairwise"`` or ``"none"``, for reconstruction alone.
-        targets: k; in a batch of fewer than 2 k + 1 rows, half of the others.
-        temperature: In bits; 0 means K / 5, which kept more neighbours than K / 16 or K / 3. Below 1 bit the softmax
-            sees the nearest code alone.
+        rank: ``"listwise"``, ``"pairwise"`` or ``"none"`` for reconstruction only.
+        targets: Number k of neighbours; half of the other rows in a batch of fewer than 2 k + 1 rows.
+        temperature: In bits; 0 means K / 5, which kept more neighbours than K / 16 or K / 3. Below 1 bit only the
+            nearest code counts in the softmax.
         margin: In bits.
         reconstruction: w; 0 trains no decoder.
-        joint: Pass the decoder's gradient on to the encoder; otherwise the decoder only follows it.
+        joint: Pass the decoder's gradient to the encoder; otherwise only the decoder learns from it.
         balance: v.
         neighbours: Length of the lists that batches are drawn from; 0 for random batches.
         hidden: Width of the hidden layers of encoder and decoder; 0 means max(256, 4 K).
@@ -100,7 +100,7 @@ class RankHash(Method):
         self.register_buffer("near", torch.zeros(spec.n_train if large else 0, neighbours, dtype=torch.int32))
 
     def prepare(self, train: TrainSet) -> None:
-        """Refuse features that rank nothing, and list each row's neighbours if batches are drawn from them."""
+        """Check the features, and list the neighbours of each row if batches are drawn from them."""
         if self.targets >= len(train):
             raise DataError(f"{self.targets} targets among {len(train)} images; give fewer targets, or more images")
         if train.frozen:
@@ -110,7 +110,7 @@ class RankHash(Method):
             self.near.copy_(torch.from_numpy(nearest_rows(train, self.near.shape[1] + 1)[:, 1:]))
 
     def epoch_rows(self, epoch: int, train: TrainSet) -> Tensor | None:
-        """Draw seeds, each with some of its neighbours; as many rows as there are."""
+        """Draw seeds, each with some of its neighbours, about n rows in all."""
         if not len(self.near):
             return None
         seeds = torch.from_numpy(train.rng.permutation(len(train))[: len(train) // GROUP])
@@ -119,7 +119,7 @@ class RankHash(Method):
         return torch.cat([seeds[:, None], rows.long()], dim=1)
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
-        """Return what the order of the codes, the decoder and the balance lose."""
+        """Return the losses of the ranking, of the decoder and of the balance."""
         inputs, before = (self.head.standard(x).detach() for x in (batch.features, batch.reference_features))
         soft = torch.tanh(logits)
         codes = straight_through(soft, signs(logits))
@@ -143,7 +143,11 @@ class RankHash(Method):
 
 
 def require_varied(train: TrainSet) -> None:
-    """Refuse features that are not finite, or all the same."""
+    """Check the features.
+
+    Raises:
+        DataError: If a feature is not finite, or all rows are equal.
+    """
     first, varied = None, False
     for chunk in train.chunks():
         if not torch.isfinite(chunk).all():

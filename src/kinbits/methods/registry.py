@@ -48,7 +48,7 @@ def describe_method(name: str) -> MethodInfo:
         name: As for `get_method`.
 
     Raises:
-        UsageError: No method has this name.
+        UsageError: If no method has this name.
 
     Example:
         >>> describe_method("csq").supervision
@@ -85,8 +85,8 @@ def get_method(name: str) -> type[Method]:
         name: A registered name, or the path of a Python file that registers one method.
 
     Raises:
-        UsageError: No method has this name; the message offers the nearest ones.
-        PlatformError: A package that it needs is not installed.
+        UsageError: If no method has this name; the message offers the nearest ones.
+        PlatformError: If a package that it needs is not installed.
     """
     if name.endswith(".py"):
         return _from_file(Path(name))
@@ -106,8 +106,8 @@ def build_method(name: str, spec: Spec, **params: Any) -> Method:
         params: The method's own hyper-parameters; what is left out keeps the paper's value.
 
     Raises:
-        UsageError: The name or a parameter is unknown, or a value is out of range.
-        DataError: The data lack what the method needs.
+        UsageError: If the name or a parameter is unknown, or a value is out of range.
+        DataError: If the data lack what the method needs.
     """
     cls = get_method(name)
     known = {p.name for p in parameters(cls)}
@@ -133,7 +133,7 @@ def check_fit(cls: type[Method], spec: Spec) -> None:
     if cls.supervision == "pairs" and not spec.has_pairs and spec.label_space is None:
         raise DataError(
             f"method '{cls.name}' learns from pairs, and there are neither pairs nor labels to draw them from; give "
-            f"pairs (--pairs FILE_OR_COLMAP_FOLDER), put images in one folder per class, or name a label column"
+            f"pairs (a table, or a folder of COLMAP models), put images in one folder per class, or name a label column"
         )
     if cls.supervision == "labels" and spec.label_space is None:
         free = [n for n in list_methods() if describe_method(n).supervision == "none"]

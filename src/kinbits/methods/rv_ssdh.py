@@ -20,7 +20,7 @@ ALPHA = 5.0
 
 @register("rv-ssdh")
 class RvSsdh(LatentClassifier):
-    """Aggregate a feature map around random centres, transform, hash, and classify from the bits.
+    """Aggregate a feature map around random centres, transform it, hash it, and classify from the bits.
 
     With x_i the descriptors at the h w places of a map, each of unit length, P centres c_k, and K sigmoid units::
 
@@ -29,21 +29,21 @@ class RvSsdh(LatentClassifier):
         a = sigmoid(W_2 relu(BatchNorm(W_1 V)))     bit = [a >= 1/2]
         E = cross-entropy(W_3 a, y) - beta mean (a - 1/2)^2
 
-    ``centres="random"`` draws c_k as unit vectors and looks at no data. ``centres="netvlad"`` is the rival: c_k by
-    k-means on sampled descriptors of the training images, and alpha such that the nearest centre gets 100 times
-    the share of the second on average, alpha = -ln(0.01) / mean (d2^2 - d1^2).
+    ``centres="random"`` draws c_k as unit vectors, without data. ``centres="netvlad"`` is the alternative: c_k from
+    k-means on sampled descriptors of the training images, and alpha so that the share of the nearest centre is 100
+    times that of the second on average, alpha = -ln(0.01) / mean (d2^2 - d1^2).
 
-    Partly a reconstruction: of the paper only the abstract was at hand, and no code. From it: random centres, a
-    transform layer, and a loss of classification and quantization alone. Chosen here: the distribution of the centres,
-    that w, b and c are learned (``trainable=False`` keeps them), P = 8, the width of the transform, alpha = 5, and beta
-    = 0.5 as the layers of SSDH have it. The scores 2 alpha c . x of random centres deviate by 2 alpha / sqrt(D), so
-    that alpha = 5 begins with soft shares where maps have many channels.
+    Partly a reconstruction, since only the abstract was available. From it: random centres, a transform layer, and a
+    loss of classification and quantization. Our choices: the distribution of the centres, learned w, b and c
+    (``trainable=False`` keeps them fixed), P = 8, the width of the transform, alpha = 5, and beta = 0.5 as in SSDH. The
+    scores 2 alpha c . x of random centres have a deviation of 2 alpha / sqrt(D). So alpha = 5 starts with soft shares
+    for maps with many channels.
 
     Args:
         spec: The task; its features must be maps.
         centres: ``"random"`` or ``"netvlad"``.
         clusters: Number P of centres, at least 2.
-        alpha: Sharpness of the first assignment; 0 chooses: 5, or by the data for ``"netvlad"``.
+        alpha: Sharpness of the first assignment. 0 chooses 5, or a value from the data for ``"netvlad"``.
         trainable: Learn w, b and c.
         transform: Width of the transform layer.
         beta: Weight of the quantization term.
@@ -103,15 +103,15 @@ def k_means(points: np.ndarray, clusters: int, seed: int) -> tuple[np.ndarray, f
 
     Args:
         points: float32 ``(m, D)``.
-        clusters: How many, at most m.
-        seed: Of the first centres.
+        clusters: Number of clusters, at most m.
+        seed: Seed of the first centres.
 
     Returns:
         The centres, float32 ``(clusters, D)``, and by how much the squared distance to the second nearest centre
         exceeds that to the nearest, on average.
 
     Raises:
-        DataError: There are fewer points than clusters.
+        DataError: If there are fewer points than clusters.
     """
     import faiss
 

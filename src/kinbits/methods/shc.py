@@ -1,4 +1,4 @@
-"""SHC: hash centres that keep related classes near, learned from what a classifier confuses."""
+"""SHC: hash centres that are close for related classes, learned from the confusions of a classifier."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ CHUNK = 4096
 
 @register("shc")
 class Shc(Csq):
-    """Learn which classes are alike, choose centres accordingly, then train as CSQ does.
+    """Learn which classes are similar, choose hash centres accordingly, then train as CSQ does.
 
     1. A linear classifier learns the labels by cross-entropy. Of each training image, the logit of its class is set to
        -inf; P_c is the mean of the remaining softmax over the images of class c. With mu_c the mean of row c::
 
            S'_cj = (P_cj - mu_c) / max_j |P_cj - mu_c|        S = (S' + S'^T) / 2,  S_cc = 1
 
-    2. Centres H in {-1, +1}^(C x K) minimise sum_ij (S_ij - h_i . h_j / K)^2 with every two at least d bits apart, see
-       `kinbits.methods.semantic_centres`.
+    2. Centres H in {-1, +1}^(C x K) minimise sum_ij (S_ij - h_i . h_j / K)^2, with at least d bits between every
+       two, see `kinbits.methods.semantic_centres`.
     3. The loss of `csq` with these centres.
 
-    Differences: the paper trains a whole second network as the classifier. Here it is one linear layer on the features
-    as they are before the first epoch, so stages 1 and 2 come before training and take no epochs from it; a backbone
-    that is trained is then asked before it has learned anything, and should start from pretrained weights. The
-    authors' code masks the true class (``mask="true"``), a re-implementation says that the paper masks the predicted
-    one. The code sums in P where a mean keeps class sizes out, and feeds a softmax into the cross-entropy; neither is
-    copied. Stage 2 is an exact descent and not an augmented Lagrangian. An image with several labels counts once for
-    each in stage 1 and has the majority of their centres in stage 3.
+    Differences: the paper trains a second network as the classifier. Here it is one linear layer on the features before
+    the first epoch, so that stages 1 and 2 take no epochs of training. A backbone that is trained should start from
+    pretrained weights. The authors' code masks the true class (``mask="true"``). According to a re-implementation, the
+    paper masks the predicted one. For P, the authors' code uses a sum, which depends on class sizes, and passes a
+    softmax to the cross-entropy. Both are corrected here. Stage 2 is an exact descent instead of an augmented
+    Lagrangian. An image with several labels counts once for each in stage 1, and has the majority of their centres in
+    stage 3.
 
     Args:
         spec: The task.
-        distance: d; -1 chooses it from C and K, 0 lets centres coincide.
+        distance: d; -1 chooses it from C and K, and 0 allows equal centres.
         mask: Which logit stage 1 leaves out.
-        restarts: Of the search for centres.
+        restarts: Number of restarts of the search for centres.
         classifier_epochs: Passes over the training features in stage 1.
         quantization: Weight of csq's quantization term.
 
@@ -92,7 +92,7 @@ class Shc(Csq):
             )
             raise DataError(
                 f"{len(names)} classes have no training image, e.g. {', '.join(map(repr, names[:3]))}; shc learns from "
-                f"images which classes are alike: add some, leave these classes out, or use csq"
+                f"images which classes are similar: add some, leave these classes out, or use csq"
             )
         self.similarity.copy_(similarity_of(confused))
         centres = semantic_centres(
@@ -106,12 +106,12 @@ class Shc(Csq):
 
 
 def confusion(logits: Tensor, labels: Tensor, mask: Literal["true", "predicted"] = "true") -> tuple[Tensor, Tensor]:
-    """Average, class by class, what a classifier holds for likely beside the class itself.
+    """Average, for each class, the probabilities that a classifier gives to the other classes.
 
     Args:
         logits: float ``(n, C)``.
         labels: int64 ``(n,)``, -1 for none, or multi-hot ``(n, C)``, where an image counts once for each label.
-        mask: Leave out the image's class, or the class with the largest logit.
+        mask: Mask the class of the image, or the class with the largest logit.
 
     Returns:
         P, float64 ``(C, C)`` with a diagonal of 0, and the number of images of each class ``(C,)``.

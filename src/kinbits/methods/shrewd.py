@@ -1,4 +1,4 @@
-"""SHREWD: distances of codes follow semantic distances of labels, and codes fill the cube."""
+"""SHREWD: distances of codes follow semantic distances of labels, and codes are uniform on the cube."""
 
 from __future__ import annotations
 
@@ -32,27 +32,26 @@ class Shrewd(Method):
         L     = L_sim + lambda_KL L_KL + lambda_cls cross-entropy
 
     nu_k(x; R) is the Euclidean distance from x to its k-th nearest row of R, and z_ref is drawn anew in each step, as
-    many rows as the batch has, from Beta(alpha, alpha): L_KL estimates the divergence from a law that sits in the
-    corners of the cube and fills all of them, up to a factor and a constant. Only ratios of distances count, so the
-    labels' distances have no unit. With lambda_cls = 0 the method never asks which class an image has, only how far
-    two labels are apart.
+    many rows as the batch has, from Beta(alpha, alpha): L_KL estimates the divergence from a distribution
+    on the corners of the cube, all equally likely, up to a factor and a constant. Only ratios of distances count, so
+    the distances of labels have no unit. With lambda_cls = 0 the loss uses only distances of labels, not the classes.
 
-    Labels are as far apart as the `LabelSpace` hierarchy says, 1 - similarity, see `LabelSpace.class_similarity`; or as
-    given embeddings are, 1 - cosine. Two sets of labels are as far apart as their labels are on average.
+    The distance of two labels is 1 - similarity in the hierarchy, see `LabelSpace.class_similarity`, or 1 - cosine of
+    given embeddings. The distance of two sets of labels is the mean distance of their labels.
 
-    Partly a reconstruction: no code was published. From the abstracts: the relative distances, the estimator, the
-    three terms. From memory: tau as batch means, the Manhattan distance, w, gamma, rho and alpha. Ours: the mean of w
-    (without it L_KL outweighs L_sim by far), the weights of the terms, the recipe, 1 - cosine, and distances of sets.
-    The estimator is the first author's public one, with k = 1 as in the paper.
+    Partly a reconstruction, since no code was published. From the abstracts: the relative distances, the estimator and
+    the three terms. From memory: tau as batch means, the Manhattan distance, w, gamma, rho and alpha. Our choices: the
+    mean of w (without it L_KL dominates L_sim), the weights of the terms, the recipe, 1 - cosine, and distances of
+    sets. The estimator is the first author's public one, with k = 1 as in the paper.
 
     Args:
         spec: The task.
-        kl: lambda_KL; 0.3 and more scatters images of one class.
+        kl: lambda_KL; from 0.3 on, images of one class scatter.
         classification: lambda_cls, for a linear classifier on z that is dropped after training.
-        gamma: Where w begins to fall.
-        rho: How steeply w falls; 0 weighs all pairs alike.
-        alpha: Of the reference law; small: all in the corners.
-        neighbours: k, 1 to 16.
+        gamma: Relative distance from which w falls.
+        rho: Steepness of that fall; with 0 all pairs have the same weight.
+        alpha: Parameter of the reference distribution; small values are near the corners.
+        neighbours: Number k of neighbours, 1 to 16.
         embeddings: Path of a .npy file with one row per class, float ``(C, e)``; empty: the hierarchy is used.
 
     Reference: H. Arponen, T. E. Bishop, "SHREWD: Semantic Hierarchy-based Relational Embeddings for Weakly-supervised
@@ -114,22 +113,22 @@ class Shrewd(Method):
     def _similarity(self, z: Tensor, apart: Tensor) -> Tensor:
         other = 1 - torch.eye(len(z), device=z.device)
         pairs = other.sum()
-        wanted_scale = (apart * other).sum() / pairs
-        if wanted_scale < TINY:  # labels that do not differ have no ratios
+        target_scale = (apart * other).sum() / pairs
+        if target_scale < TINY:  # labels that do not differ have no ratios
             return 0 * z.sum()
-        found, wanted = torch.cdist(z, z, p=1.0), apart / wanted_scale
-        weights = other * (self.gamma / (self.gamma + wanted)) ** self.rho
+        found, target = torch.cdist(z, z, p=1.0), apart / target_scale
+        weights = other * (self.gamma / (self.gamma + target)) ** self.rho
         scale = ((found * other).sum() / pairs).clamp_min(TINY)
-        return (weights * (found / scale - wanted).abs()).sum() / weights.sum()
+        return (weights * (found / scale - target).abs()).sum() / weights.sum()
 
 
 def divergence(z: Tensor, reference: Tensor, neighbours: int) -> Tensor:
-    """Estimate how far the law of the rows of z is from that of the reference, from nearest neighbours.
+    """Estimate the divergence of the distribution of z from that of the reference, by nearest neighbours.
 
     Args:
         z: float ``(b, K)``, more than ``neighbours`` + 1 rows.
         reference: float ``(m, K)``.
-        neighbours: k; the mean over the first k is taken.
+        neighbours: Number k; the result is a mean over the first k.
 
     Returns:
         Mean log ratio of distances; the factor K and the constant of the estimator are left out.

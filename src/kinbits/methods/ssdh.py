@@ -1,4 +1,4 @@
-"""SSDH: bits are the latent attributes from which a linear classifier tells the classes."""
+"""SSDH: bits are latent attributes, from which a linear classifier predicts the classes."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from kinbits.methods.registry import register
 
 @register("ssdh")
 class Ssdh(LatentClassifier):
-    """Classify from K sigmoid units, drive them to 0 or 1, and let half of them fire.
+    """Classify from K sigmoid units, drive them to 0 or 1, and keep half of them active.
 
     With z the logits, a = sigmoid(z) the latent activations ``(b, K)``, W ``(C, K)`` and the bit [a >= 1/2]::
 
         E1 = mean_i cross-entropy(W a_i, y_i)      several labels: sum over labels of the binary cross-entropy
-        E2 = mean_ik (a_ik - 1/2)^2                wanted large: activations far from 1/2
-        E3 = mean_i (mean_k a_ik - 1/2)^2          wanted small: half of an image's bits are 1
+        E2 = mean_ik (a_ik - 1/2)^2                to be large: activations far from 1/2
+        E3 = mean_i (mean_k a_ik - 1/2)^2          to be small: half of an image's bits are 1
         E  = E1 - beta E2 + gamma E3
 
-    The gradient of E2 vanishes at a = 1/2, so it cannot choose a side; E1 does. E3 is about the bits of one
-    image: it does not keep one bit from being the same for all images.
+    The gradient of E2 vanishes at a = 1/2, so E1 chooses the side. E3 balances the bits of one image; a bit can still
+    be the same for all images.
 
-    Differences: the paper weighs all three terms by 1; the authors' layers put a factor 1/2 into E2 and E3, which is
-    the default here, beta = gamma = 0.5. Only the ratios of the weights matter to the optimizer, so E1 has none. The
-    classifier learns at the same rate as the hash layer, not at ten times it; for sets of labels it starts from the
-    log-odds of each label, without which rare labels are learned too late. Unlabelled rows take no part. The recipe
-    suits a head on frozen features; the authors fine-tune AlexNet or VGG by SGD for 50,000 steps of 32 images.
+    Differences: in the paper all three terms have weight 1. The authors' layers have a factor 1/2 in E2 and E3, which
+    is the default here, beta = gamma = 0.5. E1 has no weight, since only ratios matter to the optimizer. The classifier
+    has the learning rate of the hash layer; the authors use ten times that rate. For sets of labels it starts from the
+    log-odds of each label; otherwise rare labels are learned too late. Unlabelled rows are left out. The recipe is for
+    a head on frozen features. The authors fine-tune AlexNet or VGG by SGD for 50,000 steps of 32 images.
 
     Args:
         spec: The task.
-        beta: Weight of E2, at least 0. Far above 1 the activations saturate before the classes are told apart.
+        beta: Weight of E2, at least 0. Far above 1, activations saturate before the classes are separated.
         gamma: Weight of E3, at least 0.
 
     Reference: H.-F. Yang, K. Lin, C.-S. Chen, "Supervised Learning of Semantics-Preserving Hash via Deep Convolutional

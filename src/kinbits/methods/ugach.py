@@ -40,27 +40,27 @@ class Ugach(Method):
     gradient (REINFORCE) with the reward r. The authors' code renormalises p_G over the drawn rows in L_G
     (``policy_norm="selected"``, far better in our trials); the paper's form keeps the pool (``"pool"``).
 
-    Differences: one step trains D and G on the same draws, in both directions on a batch; the authors run two
-    passes of G per pass of D, with batches of one and draws of their own. The queries of a step share one pool of a
-    fixed size, so that its features go through G once, not b times; theirs is n / 50 rows per query. Neighbours are
-    rejected when G learns, too. Draws are without replacement. Weight decay is the optimizer's. The first
-    ``pairs_only`` epochs are the authors' pre-training: own partner against random rows. The authors choose the
-    epoch by labels; here the last counts. A text vector of zeros says nothing: such a row is linked by its image
-    only. With a backbone that is trained along, queries have its current features, positives and negatives those of
-    the epoch's start.
+    Differences: one step trains D and G on the same draws, in both directions on a batch. The authors run two passes of
+    G per pass of D, with batches of one and separate draws. The queries of a step share one pool of fixed size, so that
+    its features pass through G once, not b times. The authors' pool has n / 50 rows per query. Neighbours are also
+    rejected in the training of G. Draws are without replacement. Weight decay is that of the optimizer. The first
+    ``pairs_only`` epochs are the authors' pre-training, with the own partner against random rows. The authors choose
+    the epoch by labels; here the last one is kept. A text vector of zeros counts as missing, and its row is linked by
+    its image only. If the backbone is trained too, queries have its current features, and positives and negatives
+    those of the start of the epoch.
 
     Args:
-        spec: The task, with ``text_features``.
-        kappa: Neighbours per modality, the row itself included; 1 trains on the pairs alone.
+        spec: The task, with text.
+        kappa: Neighbours per modality, including the row itself; 1 trains on the pairs only.
         margin: 0 means K / 8.
         pool: Candidates per step.
         negatives: m, rows drawn per query; smaller than the pool.
-        policy_norm: What log p_G is normalised over.
-        generator: Learn which negatives are hard; otherwise they are random.
+        policy_norm: Rows over which log p_G is normalised.
+        generator: Learn which negatives are hard; otherwise negatives are random.
         pairs_only: Epochs of pre-training.
         hidden: Width of the hidden layers.
-        std: Deviation of the initial weights; 0 scales them to the input's length. The published .1 learns
-            faster, long inputs included.
+        std: Deviation of the initial weights; 0 scales them to the length of the input. The published 0.1 learns
+            faster, also with long inputs.
 
     Reference: J. Zhang, Y. Peng, M. Yuan, "Unsupervised Generative Adversarial Cross-Modal Hashing",
     AAAI 2018.
@@ -71,7 +71,7 @@ class Ugach(Method):
     recipe = Recipe(epochs=30, batch_size=64, lr=1e-3, optimizer="adamw", weight_decay=1e-4)
     graph: Tensor
     degree: Tensor
-    told: Tensor
+    with_text: Tensor
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class Ugach(Method):
             self.rival, self.text_rival = tower(spec.feature_dim), tower(spec.require_text_dim())
         self.register_buffer("graph", torch.arange(spec.n_train)[:, None].repeat(1, 2 * kappa))
         self.register_buffer("degree", torch.ones(spec.n_train, dtype=torch.int64))
-        self.register_buffer("told", torch.ones(spec.n_train, dtype=torch.bool))
+        self.register_buffer("with_text", torch.ones(spec.n_train, dtype=torch.bool))
         self._features: dict[Modality, Tensor] = {}
         self._adversarial = False
 
@@ -126,7 +126,7 @@ class Ugach(Method):
                 f"kappa {self.kappa} needs more than {2 * self.kappa} training rows, given {len(train)}; give more "
                 f"pairs or a smaller kappa"
             )
-        self.told.copy_(torch.cat([has_text(chunk) for chunk in train.chunks("text")]))
+        self.with_text.copy_(torch.cat([has_text(chunk) for chunk in train.chunks("text")]))
         if self.kappa > 1:
             graph, degree = union(nearest_rows(train, self.kappa), self._by_text(train))
             self.graph.copy_(torch.from_numpy(graph))
@@ -137,21 +137,21 @@ class Ugach(Method):
                 rival.scale.copy_(self.towers()[modality].scale)
 
     def _by_text(self, train: TrainSet) -> np.ndarray:
-        """List each row's neighbours by text, int64 ``(n, kappa)``; a row without words has itself alone."""
-        told = self.told.cpu().numpy().nonzero()[0]
-        count = min(self.kappa, len(told))
+        """List each row's neighbours by text, int64 ``(n, kappa)``; a row without text has only itself."""
+        rows = self.with_text.cpu().numpy().nonzero()[0]
+        count = min(self.kappa, len(rows))
         near = np.arange(len(train))[:, None].repeat(self.kappa, 1)
         if count:
-            near[told, :count] = told[nearest_points(partial(spoken, train), len(told), count, "text features")]
+            near[rows, :count] = rows[nearest_points(partial(texts_given, train), len(rows), count, "text features")]
         return near
 
     def start_epoch(self, epoch: int, train: TrainSet) -> None:
-        """Take the features that positives and negatives of this epoch are read from."""
+        """Read the features of all rows, for positives and negatives of this epoch."""
         self._features = {"image": train.features("image"), "text": train.features("text")}
         self._adversarial = epoch >= self.pairs_only
 
     def end_epoch(self, epoch: int, train: TrainSet) -> None:
-        """Let go of the features."""
+        """Free the features."""
         self._features = {}
 
     def step(self, batch: Batch, optimizers: Sequence[Optimizer]) -> Mapping[str, Tensor]:
@@ -168,7 +168,7 @@ class Ugach(Method):
         pool, blocked = self._pool(batch.rows)
         blocked = blocked | ~self._known(other, pool)
         if adversarial:
-            scores = self._scores(self._of(batch, query).detach(), pool, query, other)
+            scores = self._scores(self._features_of(batch, query).detach(), pool, query, other)
         else:
             scores = torch.zeros(blocked.shape, device=blocked.device)
         picks, free = draw(scores.detach(), blocked, self.negatives)
@@ -181,7 +181,7 @@ class Ugach(Method):
             terms["generator"] = masked_mean(-reward * log_policy(scores, blocked, picks, self.policy_norm), free)
         return terms
 
-    def _of(self, batch: Batch, modality: Modality) -> Tensor:
+    def _features_of(self, batch: Batch, modality: Modality) -> Tensor:
         return batch.features if modality == "image" else batch.require_texts()
 
     def _pool(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -197,8 +197,8 @@ class Ugach(Method):
             return -delta(torch.sigmoid(one.float()), torch.sigmoid(two.float()))
 
     def _known(self, modality: Modality, rows: Tensor) -> Tensor:
-        """Tell which rows have this modality: every row has an image, but not always words."""
-        return self.told[rows] if modality == "text" else torch.ones_like(rows, dtype=torch.bool)
+        """Tell which rows have this modality: every row has an image, but some have no text."""
+        return self.with_text[rows] if modality == "text" else torch.ones_like(rows, dtype=torch.bool)
 
     def _positives(self, rows: Tensor, count: int) -> Tensor:
         """Draw from the neighbours of rows ``(b,)``, int64 ``(b, count)``."""
@@ -209,7 +209,7 @@ class Ugach(Method):
     def _hinge(self, batch: Batch, query: Modality, other: Modality, positive: Tensor, negative: Tensor) -> Tensor:
         """Return max(0, margin + delta_D(q, p) - delta_D(q, u)) of rows p and u of the other side, float ``(b, m)``."""
         towers, known = self.towers(), self._features[other]
-        wanted = torch.sigmoid(towers[query](self._of(batch, query)).float())[:, None]
+        wanted = torch.sigmoid(towers[query](self._features_of(batch, query)).float())[:, None]
         near, far = (torch.sigmoid(towers[other](known[ids]).float()) for ids in (positive, negative))
         return hinge((wanted - near).square().sum(2), (wanted - far).square().sum(2), self.margin)
 
@@ -232,7 +232,7 @@ def draw(scores: Tensor, blocked: Tensor, count: int) -> tuple[Tensor, Tensor]:
     Args:
         scores: Logarithms of weights, float ``(b, P)``.
         blocked: Columns never to draw, bool ``(b, P)``.
-        count: How many, m.
+        count: Number m of draws.
 
     Returns:
         Columns, int64 ``(b, m)``, and whether each is free, bool ``(b, m)``.
@@ -255,8 +255,8 @@ def masked_mean(values: Tensor, counted: Tensor) -> Tensor:
     return (values * counted).sum() / counted.sum().clamp_min(1)
 
 
-def spoken(train: TrainSet) -> Iterator[Tensor]:
-    """Yield the text features of the rows that have words, float ``(c, t)``."""
+def texts_given(train: TrainSet) -> Iterator[Tensor]:
+    """Yield the text features of the rows that have a text, float ``(c, t)``."""
     for chunk in train.chunks("text"):
         if has_text(chunk).any():
             yield chunk[has_text(chunk)]

@@ -23,7 +23,7 @@ from kinbits.methods.blocks.labels import labelled
 
 
 class Asymmetric(Method):
-    """What methods with free codes of the training rows share.
+    """Base class of methods with free codes of the training rows.
 
     A round draws m queries Omega from the n labelled rows. With u_i = tanh(z_i) the network's output, v_j in
     {-1, +1}^K the free code of row j, S_ij = 1 for a shared label and -r otherwise, r = similar / other pairs of the
@@ -31,21 +31,21 @@ class Asymmetric(Method):
 
         J = sum_{i in Omega} sum_j (u_i . v_j - K S_ij)^2 + gamma sum_{i in Omega} |v_i - u_i|^2
 
-    For ``inner`` epochs over Omega the network lowers J / (n b) on batches of b with V fixed. Then one sweep over the
-    bits k = 1..K, with U the outputs as recorded before each step, G = U^T U and U' the rows of U put at their place
-    among n (elsewhere 0), sets each column to its exact minimiser, so J cannot rise::
+    For ``inner`` epochs over Omega the network lowers J / (n b) on batches of b, with V fixed. Then one sweep over the
+    bits k = 1..K sets each column to its exact minimiser, so that J cannot rise. With U the outputs recorded before
+    each step, G = U^T U, and U' the rows of U at their places among n (elsewhere 0)::
 
         V_k = -sign(2 (V G_k - V_k G_kk) + Q_k)        Q = -2 K S^T U - 2 gamma U'
 
-    Since V is fixed in a round, the batch's fit term is sum_i u_i (V^T V) u_i - 2 K u_i . (S V)_i + K^2 |S_i|^2: S is
-    never stored, a step costs O(b K^2), or O(b n K) with sets of labels, and the memory is n K bytes for V.
+    Since V is fixed in a round, the fit of a batch is sum_i u_i (V^T V) u_i - 2 K u_i . (S V)_i + K^2 |S_i|^2, without
+    storing S. A step costs O(b K^2), or O(b n K) with sets of labels. V takes n K bytes.
 
     Args:
         spec: The task.
         gamma: Weight of the distance between a query's two codes.
         samples: Queries m per round.
         inner: Epochs per round.
-        soft: Weigh the other pairs' target by r; otherwise r = 1.
+        soft: Use the target -r for other pairs; otherwise r = 1.
     """
 
     database: Tensor
@@ -75,7 +75,7 @@ class Asymmetric(Method):
         return self.queries[self.queries < self.spec.n_train]
 
     def _draw(self, train: TrainSet) -> None:
-        """Draw Omega among the labelled rows, in order, and take the share of similar pairs."""
+        """Draw Omega from the labelled rows, in order, and compute r."""
         labels = training_labels(self, train)
         rows = labelled_rows(self, labels)
         drawn = train.rng.choice(rows, min(len(self.queries), len(rows)), replace=False)
@@ -86,7 +86,7 @@ class Asymmetric(Method):
         self.ratio.fill_(similarity_ratio(labels, omega, self.spec.classes) if self.soft else 1.0)
 
     def start_epoch(self, epoch: int, train: TrainSet) -> None:
-        """Sum up what the loss needs of the fixed codes: V^T V, sum V and n, and sums by class."""
+        """Compute the sums of the fixed codes that the loss needs: V^T V, sum V and n, and sums by class."""
         labels = training_labels(self, train)
         self._known = CodeSums(labels, self.database, labelled(labels), self.spec.classes)
 

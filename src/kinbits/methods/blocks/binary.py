@@ -1,4 +1,4 @@
-"""Signs in the forward pass, gradients as if they were not there: what methods that train on binary codes share."""
+"""Binary codes in the forward pass, with a straight-through gradient."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ def signs(values: Tensor) -> Tensor:
 
 
 def straight_through(values: Tensor, codes: Tensor) -> Tensor:
-    """Return the codes, whose gradient is passed to the values as it is."""
+    """Return the codes, float of the shape of values; their gradient is passed to the values unchanged."""
     return values + (codes - values).detach()
 
 
 def quantization_error(values: Tensor, power: float) -> Tensor:
-    """Return mean | |v| - 1 |^power, how far values are from their signs; at the signs 0."""
+    """Return mean | |v| - 1 |^power, the distance of values from their signs; 0 for codes."""
     return (values.abs() - 1).abs().pow(power).mean()

@@ -21,25 +21,26 @@ PER_CLUSTER, SPECTRAL_ROWS, LINKS = 256, 5_000, 10
 def cluster_rows(
     points: Points, n: int, count: int, kind: Kind, rng: np.random.Generator, *, spectral_rows: int = SPECTRAL_ROWS
 ) -> np.ndarray:
-    """Put n points into clusters.
+    """Cluster n points.
 
-    k-means learns its centres on 256 points a cluster, and each point goes to the nearest centre: O(n count d) time.
-    Spectral clustering works on the graph of the 10 nearest neighbours of at most 5,000 points, and the others go where
-    the nearest of these went: O(5,000 n d) time. Memory is that of the sample and of the answer.
+    k-means learns its centres on 256 points per cluster; then each point is assigned to the nearest centre, in
+    O(n count d) time. Spectral clustering works on the graph of the 10 nearest neighbours of at most ``spectral_rows``
+    points. The others are assigned to the cluster of the nearest of these, in O(spectral_rows n d) time. Memory is that
+    of the sample and of the result.
 
     Args:
-        points: Gives the points of some rows, or of all for None, in parts ``(c, d)``.
+        points: Function that yields the points of some rows, or of all for None, in parts ``(c, d)``.
         n: Number of points.
         count: Number of clusters, 2 to n - 1.
         kind: ``"kmeans"`` or ``"spectral"``.
-        rng: Draws the sample and the first centres.
+        rng: Generator of the sample and of the first centres.
         spectral_rows: Size of the sample for spectral clustering, but at least 10 points per cluster.
 
     Returns:
         Cluster numbers, int64 ``(n,)``.
 
     Raises:
-        DataError: There are as many clusters as points, or fewer than two clusters can be told apart.
+        DataError: If ``count`` is not in 2..n-1, or all points are in one cluster.
     """
     if not 2 <= count < n:
         fewer = f"clusters from 2 to {n - 1}" if n > 2 else "more images"

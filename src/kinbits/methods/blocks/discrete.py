@@ -26,7 +26,7 @@ def training_labels(method: Method, train: TrainSet) -> Tensor:
     """Return the labels of all rows that the method keeps codes of.
 
     Raises:
-        DataError: There are none, or the set has another size than the method was made for.
+        DataError: If there are no labels, or the set has another size than ``spec.n_train``.
     """
     if train.labels is None or len(train) != method.spec.n_train:
         raise DataError(
@@ -39,7 +39,7 @@ def labelled_rows(method: Method, labels: Tensor, least: int = 1) -> np.ndarray:
     """Return the numbers of the rows that have a label, int64 ``(l,)``.
 
     Raises:
-        DataError: There are fewer than ``least``.
+        DataError: If fewer than ``least`` rows have a label.
     """
     rows = labelled(labels).nonzero().flatten().cpu().numpy()
     if len(rows) < least:
@@ -58,7 +58,7 @@ def sum_over_similar(labels: Tensor, others: Tensor, values: Tensor, classes: in
         classes: Number C of classes.
 
     Returns:
-        float ``(n, w)``. Single labels go by sums of classes: O((n + m) w), and no n x m array.
+        float ``(n, w)``. Single labels use sums by class: O((n + m) w), without an n x m array.
     """
     if labels.ndim == 1:
         return _by_class(others, values, classes)[labels % (classes + 1)] * labelled(labels)[:, None]
@@ -66,7 +66,7 @@ def sum_over_similar(labels: Tensor, others: Tensor, values: Tensor, classes: in
 
 
 def _by_class(labels: Tensor, values: Tensor, classes: int) -> Tensor:
-    """Sum up values by their single labels, float ``(C + 1, w)``; the last row takes what has none."""
+    """Sum up values by their single labels, float ``(C + 1, w)``; the last row is for unlabelled rows."""
     table = torch.zeros(classes + 1, values.shape[1], device=values.device)
     return table.index_add_(0, labels % (classes + 1), values)
 
@@ -81,16 +81,15 @@ def similarity_ratio(labels: Tensor, sample: Tensor, classes: int) -> float:
 
 
 class CodeSums:
-    """Sums over the codes of the rows that count, so that no similarity of all rows is ever stored.
+    """Sums over the codes of some rows, which replace a similarity matrix of all rows.
 
     Args:
-        labels: int64 ``(n,)`` or multi-hot ``(n, C)``.
-        codes: int8 ``(n, K)`` of -1 and +1; later changes are not seen, except that sets of labels read it anew.
-        counts: Which rows count, bool ``(n,)``.
-        classes: Number C of classes.
+        labels: int64 ``(n,)`` or multi-hot ``(n, C)``. codes: int8 ``(n, K)`` of -1 and +1. Later changes have no
+        effect with single labels; with sets of labels they do. counts: Rows that are summed, bool ``(n,)``. classes:
+        Number C of classes.
 
     Attributes:
-        gram: Sum of v v^T over the rows, v a code with a 1 behind it, float ``(K + 1, K + 1)``.
+        gram: Sum of v v^T over the rows, with v a code and an appended 1, float ``(K + 1, K + 1)``.
     """
 
     def __init__(self, labels: Tensor, codes: Tensor, counts: Tensor, classes: int) -> None:
@@ -119,10 +118,10 @@ class CodeSums:
 
 
 def sweep_bits(V: Tensor, G: Tensor, Q: Tensor) -> Tensor:
-    """Lower tr(V G V^T) + sum(Q * V) over codes, one column after another, each to its exact minimiser.
+    """Lower tr(V G V^T) + sum(Q * V) over codes: set one column after another to its exact minimiser.
 
     Args:
-        V: Codes of -1 and +1, float ``(n, K)``; changed in place. A bit without influence stays.
+        V: Codes of -1 and +1, float ``(n, K)``; changed in place. A bit without influence is kept.
         G: Symmetric, ``(K, K)``.
         Q: ``(n, K)``.
     """
@@ -135,11 +134,11 @@ def sweep_bits(V: Tensor, G: Tensor, Q: Tensor) -> Tensor:
 def balanced_minimum(Q: np.ndarray, p: np.ndarray) -> np.ndarray:
     """Return the best of m + 1 codes that each have exactly round((m + 1) / 2) - 1 values of +1.
 
-    With x = (b + 1) / 2, f is x^T 4Q x + q^T x up to a constant, q = 2p - 4 Q 1. Behind x stands a dummy, always 1,
+    With x = (b + 1) / 2, f is x^T 4Q x + q^T x up to a constant, q = 2p - 4 Q 1. A dummy is appended to x, always 1,
     whose products with the others are q / 2. The columns of a Cholesky factor of lambda I minus these products are
-    points whose squared distances are 2 lambda + 2 times the product, and a set of H points around its mean has
-    squared distances (H - 1) lambda + (f - const) / H. So neither lambda nor the factor is needed: each candidate
-    is a point, the dummy, and the points with the smallest products with it; equal ones by their nearness to the dummy.
+    points, whose squared distances are 2 lambda plus 2 times the product. H points have squared distances
+    (H - 1) lambda + (f - const) / H to their mean. So neither lambda nor the factor is needed. Each candidate is a
+    point, the dummy, and the points with the smallest products with it. Ties are broken by the distance to the dummy.
 
     Args:
         Q: Symmetric with a zero diagonal, float64 ``(m, m)``.

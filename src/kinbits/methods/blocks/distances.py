@@ -1,4 +1,4 @@
-"""Cosine distances of the features as they were before training: what pairs say without labels; no n x n array."""
+"""Cosine distances of the features before training, and the confidence of a threshold on them; no n x n array."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ BINS, NARROW = 200, 1e-3
 class FeatureDistances(nn.Module):
     """Cosine distances 1 - cos between training rows.
 
-    With a frozen backbone only the mean of the features is kept. With one that is trained along, the unit features
-    of all rows are kept in half precision, 2 n d bytes.
+    With a frozen backbone only the mean of the features is stored. If the backbone is trained too, the unit features of
+    all rows are stored in half precision, 2 n d bytes.
 
     Args:
         features: Length d of a feature vector.
-        centre: Measure from the mean of the features, not from 0.
+        centre: Subtract the mean of the features.
     """
 
     mean: Tensor
@@ -40,10 +40,10 @@ class FeatureDistances(nn.Module):
         self.kept: Tensor | None = None
 
     def prepare(self, train: TrainSet) -> None:
-        """Read the features once, or twice to measure from their mean.
+        """Read the features once, or twice with ``centre``.
 
         Raises:
-            DataError: A feature vector is not finite, or has no direction.
+            DataError: If a feature vector is not finite, or has no direction.
         """
         if self.centre:
             total = sum(chunk.double().sum(0) for chunk in train.chunks())
@@ -90,10 +90,10 @@ class FeatureDistances(nn.Module):
     def nearer(self, train: TrainSet, threshold: float) -> Any:
         """Return the pairs below a distance and the diagonal, sparse bool ``(n, n)`` in CSR form, block by block.
 
-        O(n^2 d) time; the vectors, and 8 bytes for each such pair.
+        O(n^2 d) time; memory for the vectors, and 8 bytes per pair.
 
         Raises:
-            DataError: No two rows are that near, or more than 30 % of the pairs are.
+            DataError: If no pair, or more than 30 % of the pairs, are below the distance.
         """
         unit = torch.cat(list(self.units(train)))
         n = len(unit)
@@ -107,22 +107,22 @@ class FeatureDistances(nn.Module):
         return F.normalize(features.float() - self.mean, dim=1)
 
     def get_extra_state(self) -> Tensor:
-        """Return what is kept of the rows."""
+        """Return the stored features."""
         return torch.empty(0) if self.kept is None else self.kept
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Put back what was kept of the rows."""
+        """Set the stored features."""
         self.kept = state.cpu() if len(state) else None
 
 
 @dataclass(frozen=True)
 class SplitNormal:
-    """A histogram of distances as two half bells that meet at its mode.
+    """A split normal distribution: two normal halves with different deviations, which meet at the mode.
 
     Attributes:
         mode: Left edge of the fullest bin of width 0.01.
-        left: Deviation of the part up to the mode, mirrored.
-        right: Deviation of the part above it, mirrored.
+        left: Deviation of the distances up to the mode, mirrored.
+        right: Deviation of the distances above the mode, mirrored.
     """
 
     mode: float
@@ -131,7 +131,7 @@ class SplitNormal:
 
     @classmethod
     def fit(cls, distances: Tensor) -> SplitNormal:
-        """Fit the two halves; where a side holds under 1 % of the distances, the median stands for the mode."""
+        """Fit both halves. If one side has less than 1 % of the distances, the median replaces the mode."""
         counts = torch.histc(distances.float(), BINS, 0, 2)
         mode = int(counts.argmax()) * 2 / BINS
         if not 0.01 <= float((distances <= mode).float().mean()) <= 0.99:
@@ -141,12 +141,12 @@ class SplitNormal:
         return cls(mode, *(max(_mean(square[side]) ** 0.5, NARROW) for side in (low, ~low)))
 
     def confidence(self, distances: Tensor, threshold: float, *, exact: bool = True) -> Tensor:
-        """Return how sure it is on which side of a threshold the distances belong, float in [0, 1].
+        """Return the confidence in the side of the threshold that a distance is on, float in [0, 1].
 
         Args:
             distances: Of any shape.
-            threshold: Where it is 0.
-            exact: Reach 1 at distances 0 and 2; otherwise where the bells end, as in the authors' code.
+            threshold: Distance of confidence 0.
+            exact: Reach 1 at distances 0 and 2; otherwise at infinite distance, as in the authors' code.
         """
         at, end = torch.tensor(threshold), torch.tensor([0.0, 2.0])
         phi = [lambda d, s=s: torch.special.ndtr((d - self.mode) / s) for s in (self.left, self.right)]

@@ -1,4 +1,4 @@
-"""Which noisy pair labels the Bayes-optimal classifier surely shares; made batch by batch, no n x n array."""
+"""Pair labels that are certain although their source is noisy, computed batch by batch; no n x n array."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ DRAWN, STRONG = 100_000, 1e6
 
 
 def certain_labels(p: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Return the labels that noisy ones cannot have hidden, +1, -1 or 0 for unknown, float of p's shape.
+    """Return the labels that the Bayes-optimal classifier has for certain: +1, -1, or 0 for unknown.
 
     Args:
         p: Probability that the noisy label of a pair is +1.
-        low: The least such probability in the pair's neighbourhood, r-; it bounds Pr(noisy +1 | truly -1).
-        high: The largest one, 1 - r+; 1 - high bounds Pr(noisy -1 | truly +1).
+        low: Smallest such probability in the pair's neighbourhood, r-. It bounds Pr(noisy +1 | truly -1).
+        high: Largest such probability, 1 - r+. 1 - high bounds Pr(noisy -1 | truly +1).
+
+    Returns:
+        float of the shape of ``p``.
     """
     return (p > (1 + low) / 2).float() - (p < high / 2).float()
 
@@ -32,8 +35,8 @@ class DistilledLabels(nn.Module):
     Args:
         rows: Number of rows n.
         bits: Length K of the codes.
-        neighbours: p neighbours of a row, itself left out.
-        kind: How P follows from the inner product g of two codes: ``"calibrated"``: sigmoid(a g / K + b);
+        neighbours: Number p of neighbours of a row, without itself.
+        kind: Form of P as a function of the inner product g of two codes: ``"calibrated"``: sigmoid(a g / K + b);
             ``"linear"``: (1 + g / K) / 2; ``"sigmoid"``: sigmoid(g / 2).
         rule: ``"neighbours"``: bounds over all pairs of two neighbourhoods; ``"self"``: over P_bb, b near j.
     """
@@ -51,23 +54,22 @@ class DistilledLabels(nn.Module):
 
     @property
     def ready(self) -> bool:
-        """Whether there are codes."""
+        """Whether the codes are set."""
         return bool(self.codes.any())
 
     def fit(self, codes: Tensor, pairs: tuple[Tensor, Tensor, Tensor]) -> None:
-        """Take the first network's codes.
+        """Set the codes of the first network, and calibrate P.
 
         Args:
             codes: float ``(n, K)``.
-            pairs: Some pairs with their noisy labels: their inner products, whether the label is +1, and what each
-                counts, ``(m,)`` each; P is calibrated on them.
+            pairs: Some pairs with noisy labels: inner products, whether the label is +1, and weights, ``(m,)`` each.
         """
         self.codes.copy_(codes)
         if self.kind == "calibrated":
             from sklearn.linear_model import LogisticRegression
 
             products, similar, weights = (part.cpu().numpy() for part in pairs)
-            model = LogisticRegression(C=STRONG)  # next to no penalty
+            model = LogisticRegression(C=STRONG)  # nearly no penalty
             model.fit(products[:, None] / codes.shape[1], similar, sample_weight=weights * len(weights))
             self.line.copy_(torch.tensor([model.coef_[0, 0], model.intercept_[0]]))
 
@@ -82,7 +84,7 @@ class DistilledLabels(nn.Module):
     def among(self, rows: Tensor) -> Tensor:
         """Return the labels of some rows' pairs, float +1, -1 or 0 ``(b, b)``, symmetric, 0 on the diagonal.
 
-        O((b p)^2 K) time and 12 b^2 p bytes: P is monotone, so the extreme inner products tell the extreme P.
+        O((b p)^2 K) time and 12 b^2 p bytes: P is monotone, so the extreme inner products give the extreme P.
         """
         own, near = self.codes[rows], self.codes[self.near[rows].long()]
         b = len(rows)
@@ -100,22 +102,22 @@ def _extremes(near: Tensor) -> tuple[Tensor, Tensor]:
     b, p, bits = near.shape
     everyone = near.view(b * p, bits).T
     low = high = near[:, 0] @ everyone
-    for rank in range(1, p):  # p small products stay in the cache, where one of (b p)^2 would not
+    for rank in range(1, p):  # p small products fit in the cache, one of (b p)^2 does not
         products = near[:, rank] @ everyone
         low, high = torch.minimum(low, products), torch.maximum(high, products)
     return low.view(b, b, p).amin(2), high.view(b, b, p).amax(2)
 
 
 def noisy_sample(pairs: Any, codes: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw 100,000 pairs of a sparse set of similar ones, and as many others, each kind weighed by its share.
+    """Draw 100,000 similar pairs of a sparse set, and as many others, weighted by the share of each kind.
 
     Args:
         pairs: Sparse bool ``(n, n)`` in CSR form, with its diagonal.
         codes: float ``(n, K)``.
-        rng: Draws them.
+        rng: Generator of the draws.
 
     Returns:
-        Inner products, whether the pair is in the set, and weights that sum up to 1, ``(m,)`` each.
+        Inner products, whether the pair is in the set, and weights that sum to 1, ``(m,)`` each.
     """
     n = len(codes)
     places = rng.integers(pairs.nnz, size=DRAWN)

@@ -28,7 +28,7 @@ def nearest_rows(train: TrainSet, count: int, modality: Modality = "image") -> n
         int64 ``(n, count)``, the row itself first.
 
     Raises:
-        DataError: There are fewer rows than neighbours, or a feature is not finite.
+        DataError: If there are fewer rows than neighbours, or a feature is not finite.
     """
     return nearest_points(lambda: train.chunks(modality), len(train), count, f"{modality} features")
 
@@ -42,17 +42,18 @@ def nearest_points(
     The answer takes 12 n count bytes while it is made.
 
     Args:
-        points: Gives n points in order, in parts, float ``(c, d)`` each; called once, or twice beyond 200,000.
-        n: Their number.
+        points: Function that yields n points in order, in parts, float ``(c, d)`` each. It is called once, or twice
+            beyond 200,000 points.
+        n: Number of points.
         count: Neighbours per point, 1 to n; the point itself is always one of them.
         what: Name of the points in error messages.
         limits: ``exact_rows`` and ``lists_read`` of the search, see `kinbits._util.neighbours`.
 
     Returns:
-        int64 ``(n, count)``, the point itself first, and again where inverted lists held no other.
+        int64 ``(n, count)``, the point itself first, and again where inverted lists have no other point.
 
     Raises:
-        DataError: There are fewer points than neighbours, or a value is not finite.
+        DataError: If there are fewer points than neighbours, or a value is not finite.
     """
     if n < count:
         raise DataError(f"{count} neighbours of {n} training rows; ask for fewer, or give more rows")
@@ -89,13 +90,13 @@ LIMITS = GraphLimits()
 
 
 def row_blocks(n: int, cells: int = CELLS) -> list[slice]:
-    """Cut n rows so that a block of rows against all n stays near 8 million cells."""
+    """Split n rows into blocks, so that a block against all n rows has about ``cells`` numbers."""
     size = max(1, cells // n)
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
 def default_neighbours(n: int) -> int:
-    """Return how many neighbours of a row are taken as similar: 0.03 n, 10 at least, 10^8 pairs in all at most."""
+    """Return the default number of similar neighbours: 0.03 n, at least 10, and at most 10^8 pairs in all."""
     return max(1, min(max(10, round(0.03 * n)), MOST // n, n - 1))
 
 
@@ -124,19 +125,19 @@ def unpack_graph(state: Tensor, n: int) -> Any:
 
 
 def neighbour_pairs(near: np.ndarray, second: int, init: Literal["both", "nn", "union", "inter"]) -> Any:
-    """Build similar pairs from lists of neighbours.
+    """Return similar pairs, built from lists of neighbours.
 
-    With N1(i) the given list of i, itself among them, and N2(i) the ``second`` rows whose lists share most
+    With N1(i) the given list of i, including i, and N2(i) the ``second`` rows whose lists share most entries
     with N1(i), i and j are similar under ``"nn"`` for j in N1(i), ``"both"`` for j in N1(i) and N2(i),
     ``"union"`` for j in any N1 of a member of N2(i), ``"inter"`` for j in all of them.
 
     Args:
         near: Row numbers, int64 ``(n, k)``, each row's own number included.
         second: Size of N2, 1 to n.
-        init: The rule.
+        init: Name of the rule.
 
     Returns:
-        Sparse bool ``(n, n)`` in CSR form, symmetric (either direction counts), with its diagonal.
+        Sparse bool ``(n, n)`` in CSR form, symmetric (one direction is enough), with its diagonal.
     """
     if init == "nn":
         return symmetric_pairs(_lists(near, bool))

@@ -17,11 +17,11 @@ LIST_CELLS, LIST_TRIES = 1 << 22, 16
 
 @dataclass(frozen=True)
 class Pool:
-    """Rows among which dissimilar ones are sought.
+    """Rows from which dissimilar ones are taken.
 
-    Args:
+    Attributes:
         rows: Row numbers, int64 ``(p,)``, each in a cluster.
-        points: Where they stand now, float ``(p, k)``; None makes any row as near as another.
+        points: Their current outputs, float ``(p, k)``; None for random rows instead of near ones.
     """
 
     rows: np.ndarray
@@ -31,7 +31,7 @@ class Pool:
 def draw_pairs(pairs: Pairs, count: int, rng: np.random.Generator) -> np.ndarray:
     """Draw similar pairs, each in a random direction, int64 ``(q, 2)``.
 
-    A row that is only known to be dissimilar from others is drawn as a pair with itself, which says nothing.
+    A row that has only dissimilar partners is drawn as a pair with itself, which has no effect on a loss.
     """
     similar = np.stack([pairs.a, pairs.b], 1)[pairs.similar]
     lonely = np.setdiff1d(np.concatenate([pairs.a, pairs.b]), similar)
@@ -63,14 +63,14 @@ def mined_negatives(
     Args:
         pairs: What is known of the rows.
         queries: Row numbers, int64 ``(q,)``.
-        places: Where the queries stand now, float ``(q, k)``, or None with a pool that has no points.
-        pool: Where to look.
-        count: Rows wanted for each query.
-        rng: Where the order comes from if there are no points.
+        places: Current outputs of the queries, float ``(q, k)``; None if the pool has no points.
+        pool: Candidate rows.
+        count: Number of rows for each query.
+        rng: Generator for a random order, if there are no points.
 
     Returns:
-        int64 ``(q, count)``; the query itself where no more clusters are apart from its own. Memory is bounded:
-        blocks of queries against the pool, never all rows against all.
+        int64 ``(q, count)``; the query itself where there are no more clusters apart from its own. Blocks of queries
+        against the pool bound the memory.
     """
     found = np.repeat(queries[:, None], count, 1)
     if not len(pool.rows):
@@ -91,7 +91,7 @@ def mined_negatives(
 
 
 def _apart(pairs: Pairs, clusters: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Tell which clusters are apart, bool ``(q, c)``; an unknown one from none."""
+    """Return which clusters are apart, bool ``(q, c)``; an unknown cluster is apart from none."""
     if pairs.sets is None:
         apart: np.ndarray = clusters[:, None] != others
     else:
@@ -112,7 +112,7 @@ def _nearest_of_each(distances: Tensor, clusters: Tensor, apart: Tensor, count: 
 
 
 class LabelLists:
-    """An inverted index from labels to rows: as many numbers as there are labels on all rows, never n x n.
+    """An inverted index from labels to rows, with one number per label of a row.
 
     Args:
         labels: int64 ``(n,)``, negative where there is none, or multi-hot ``(n, C)``.
@@ -133,16 +133,16 @@ class LabelLists:
         self.starts = np.cumsum(self.counts) - self.counts
 
     def draw(self, groups: int, size: int, rng: np.random.Generator) -> Tensor:
-        """Draw anchors, each with a list in which every number of shared labels is as likely.
+        """Draw anchors, each with a list in which all numbers of shared labels are equally likely.
 
-        For each place in a list a number of labels, from 1 to all of the anchor's, is drawn, and of 16 rows that are
-        found through the anchor's labels the one that comes nearest to it is taken, each row once. Where they run out,
-        any labelled row is taken.
+        For each place in a list, a number of labels is drawn, from 1 to that of the anchor. Of 16 rows that share a
+        label with the anchor, the one closest to this number is taken, each row once. If none is left, a random
+        labelled row is taken.
 
         Args:
-            groups: How many anchors; none comes twice before all came once.
+            groups: Number of anchors; each row is an anchor once before any is an anchor twice.
             size: Rows of a group, the anchor first; at least 2.
-            rng: Where randomness comes from.
+            rng: Generator of the draws.
 
         Returns:
             Row numbers, int64 ``(groups, size)``.
@@ -180,14 +180,14 @@ def triplets(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw a positive and a negative for every row whose class has another row.
 
     Args:
-        labels: int64 ``(n,)``, negative for unlabelled rows, which are never drawn.
-        rng: Where randomness comes from.
+        labels: int64 ``(n,)``, negative for unlabelled rows, which are not drawn.
+        rng: Generator of the draws.
 
     Returns:
         int64 ``(m, 3)``: anchor, positive, negative. Memory and time grow with n.
 
     Raises:
-        DataError: No triplet exists.
+        DataError: If no triplet exists.
     """
     order = np.argsort(labels, kind="stable")
     order = order[labels[order] >= 0]  # the rows, class by class

@@ -1,4 +1,4 @@
-"""What SSDH and RV-SSDH share: a classifier on top of sigmoid bits, and what pushes those bits apart."""
+"""Base class of SSDH and RV-SSDH: sigmoid bits as latent attributes that a linear classifier reads."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from kinbits.methods.blocks.labels import labelled
 
 
 class LatentClassifier(Method):
-    """A method whose bits are the latent attributes that a linear classifier reads.
+    """Base class of methods whose bits are latent attributes, which a linear classifier reads.
 
     Args:
         spec: The task.
-        beta: Weight of `saturation`, which is maximised; at least 0.
-        gamma: Weight of `imbalance`, which is minimised; at least 0.
+        beta: Weight of `saturation`, which is maximised, at least 0.
+        gamma: Weight of `imbalance`, which is minimised, at least 0.
     """
 
     def __init__(self, spec: Spec, beta: float, gamma: float) -> None:
@@ -34,7 +34,7 @@ class LatentClassifier(Method):
     def prepare(self, train: TrainSet) -> None:
         """Start the classifier of label sets from the log-odds of each label.
 
-        Labels are rare in sets; from a bias of 0 the bits would first learn, all alike, that no label is there.
+        In sets, most labels are absent. With a bias of 0, all bits would first learn that no label is present.
         """
         if train.labels is not None and train.labels.ndim == 2:
             known = train.labels[labelled(train.labels)] > 0
@@ -75,5 +75,5 @@ def saturation(activations: Tensor) -> Tensor:
 
 
 def imbalance(activations: Tensor) -> Tensor:
-    """Return E3 = mean_i (mean_k a_ik - 1/2)^2 of activations ``(n, K)``: 0 where half of each row's bits fire."""
+    """Return E3 = mean_i (mean_k a_ik - 1/2)^2 of activations ``(n, K)``: 0 if half of the bits in each row are 1."""
     return (activations.mean(1) - 0.5).square().sum() / max(len(activations), 1)

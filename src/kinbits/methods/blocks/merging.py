@@ -1,4 +1,4 @@
-"""Which bits say the same: a table of redundancy by labels or correlation, and pairs to merge."""
+"""Redundant bits: their scores by labels or correlation, the pairs to merge, and the matrix that merges them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Score = Literal["redundancy", "correlation", "random"]
 
 
 def code_lengths(start: int, bits: int, layers: int) -> list[int]:
-    """Return K_0 > ... > K_T in equal steps.
+    """Return the code lengths K_0 > ... > K_T, in equal steps.
 
     Raises:
-        UsageError: They do not fall, or by more than half in one step: a neuron is merged with one other.
+        UsageError: If the lengths do not fall, or fall by more than half in one step, since neurons merge in pairs.
     """
     found = [round(start + (bits - start) * t / layers) for t in range(layers + 1)]
     if start <= bits:
@@ -35,35 +35,35 @@ def code_lengths(start: int, bits: int, layers: int) -> list[int]:
 
 
 def redundancy_scores(kind: Score, codes: Tensor, same: Tensor, rng: np.random.Generator) -> Tensor:
-    """Return how redundant each pair of bits is on one sample, ``(K, K)``.
+    """Return the redundancy of each pair of bits on a sample, ``(K, K)``.
 
     Args:
-        kind: What is asked.
+        kind: Kind of score.
         codes: -1 or +1, float ``(m, K)``.
         same: Which rows share a label, 0/1 ``(m, m)``.
-        rng: For ``"random"``.
+        rng: Generator for ``"random"``.
     """
     if kind == "random":
         return torch.from_numpy(rng.random((codes.shape[1], codes.shape[1]))).to(codes)
     table = importance(codes, same)[1]
-    if kind == "correlation" or not table.any():  # all pairs of one kind: labels tell nothing
+    if kind == "correlation" or not table.any():  # all pairs are of one kind, so that labels give no score
         return bit_correlation(codes).abs()
     return table
 
 
 def importance(codes: Tensor, same: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what each bit, and each pair of bits beyond its two, adds to a squared loss on pairs of codes.
+    """Return the value of each bit, and of each pair of bits beyond that of its two bits, for a squared loss on pairs.
 
     With l(M) = mean over i != j of (b_i . b_j / |M| - t_ij)^2 on the bits M alone, t = 1 for similar and -r for other
     pairs, r = similar / other: I_k = l(all - k) - l(all), R_kl = l(all - k - l) - l(all) - I_k - I_l. Since bits are
-    signs, leaving out k subtracts an outer product whose square is 1, so that the whole table costs O(m^2 K + m K^2).
+    signs, leaving out k subtracts an outer product whose square is 1. So the whole table costs O(m^2 K + m K^2).
 
     Args:
         codes: -1 or +1, float ``(m, K)``, K at least 3.
         same: Which rows share a label, 0/1 ``(m, m)``.
 
     Returns:
-        I, ``(K,)``, and R, ``(K, K)`` with a diagonal of 0; zeros where all pairs are of one kind.
+        I, ``(K,)``, and R, ``(K, K)`` with a diagonal of 0. Both are 0 if all pairs are of one kind.
     """
     m, K = codes.shape
     others = 1 - torch.eye(m, device=codes.device)
@@ -87,7 +87,7 @@ def importance(codes: Tensor, same: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def bit_correlation(codes: Tensor) -> Tensor:
-    """Return the correlation of bits, ``(K, K)``; 1 with a bit that never changes, where it is not defined."""
+    """Return the correlation of bits, ``(K, K)``; 1 for constant bits, where it is undefined."""
     centred = codes - codes.mean(0)
     norms = centred.norm(dim=0)
     values = (centred.T @ centred) / (norms[:, None] * norms[None, :]).clamp_min(1e-12)
@@ -96,7 +96,7 @@ def bit_correlation(codes: Tensor) -> Tensor:
 
 
 def constant_bits_first(table: Tensor, codes: Tensor) -> Tensor:
-    """Return the scores with those of bits that never change raised above all others."""
+    """Return the scores, with those of constant bits raised to infinity."""
     dead = (codes == codes[:1]).all(0)
     return torch.where(dead[:, None] | dead[None, :], torch.inf, table)
 
@@ -124,14 +124,14 @@ def greedy_matching(table: Tensor, count: int) -> list[tuple[int, int]]:
 
 
 def merge_matrix(pairs: list[tuple[int, int]], codes: Tensor) -> Tensor:
-    """Return the matrix that leaves other bits as they are and puts the merged ones last, ``(K, K - pairs)``.
+    """Return the matrix that merges pairs of bits, ``(K, K - pairs)``: other bits first, then the merged ones.
 
-    A merged neuron is the mean of both; the second is flipped first where the two disagree more often than not, else
-    the mean would cancel them. A bit that never changes leaves its place to the other.
+    A merged neuron is the mean of both. The second is flipped if the two disagree in most rows, since the mean would
+    cancel them. Of a constant bit and another one, only the other one is kept.
 
     Args:
         pairs: Bits to merge.
-        codes: -1 or +1, ``(m, K)``, from which signs and constant bits are read.
+        codes: -1 or +1, ``(m, K)``, which show signs and constant bits.
     """
     K = codes.shape[1]
     merged = {bit for pair in pairs for bit in pair}

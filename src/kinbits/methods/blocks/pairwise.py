@@ -17,7 +17,7 @@ class LabelledPairs:
 
     Attributes:
         same: 1 where the two share a label, else 0, float ``(b, m)``.
-        counted: 1 for the pairs that take part, float ``(b, m)``: both rows are labelled, and no row meets itself.
+        counted: 1 for the pairs that count, float ``(b, m)``: two different rows with labels.
         overlap: Jaccard index of the label sets of similar pairs, 1 for other pairs and single labels, ``(b, m)``.
     """
 
@@ -27,11 +27,11 @@ class LabelledPairs:
 
     @property
     def weights(self) -> Tensor:
-        """HashNet's weights, float ``(b, m)``: rare kinds of pairs count as much, by the overlap of their labels."""
+        """HashNet's weights, float ``(b, m)``: `balanced_weights` times the overlap of the labels."""
         return balanced_weights(self.same, self.counted) * self.overlap
 
     def mean(self, values: Tensor) -> Tensor:
-        """Return the mean of values ``(b, m)`` over the pairs that count; 0 without any."""
+        """Return the mean of values ``(b, m)`` over the counted pairs; 0 if there are none."""
         return (self.counted * values).sum() / self.counted.sum().clamp_min(1)
 
 
@@ -40,7 +40,7 @@ def pairs_within(labels: Tensor, self_pairs: bool = False) -> LabelledPairs:
 
     Args:
         labels: int64 ``(b,)`` or multi-hot ``(b, C)``.
-        self_pairs: Let each row meet itself, too.
+        self_pairs: Count pairs of a row with itself.
     """
     rows = torch.arange(len(labels), device=labels.device)
     return pairs_between(labels, labels, rows, rows, self_pairs)
@@ -54,7 +54,7 @@ def pairs_between(one: Tensor, two: Tensor, rows: Tensor, columns: Tensor, self_
         two: Labels of the others, ``(m,)`` or ``(m, C)``.
         rows: Row numbers, int64 ``(b,)``.
         columns: Row numbers of the others, int64 ``(m,)``.
-        self_pairs: Let each row meet itself, too.
+        self_pairs: Count pairs of a row with itself.
     """
     same = similar(one, two)
     counted = labelled(one).float()[:, None] * labelled(two).float()
@@ -64,12 +64,17 @@ def pairs_between(one: Tensor, two: Tensor, rows: Tensor, columns: Tensor, self_
 
 
 def pair_nll(theta: Tensor, same: Tensor) -> Tensor:
-    """Return -log P(same) with P(similar) = sigmoid(theta), pair by pair; finite for any theta."""
+    """Return the negative log-likelihood of each pair, with P(similar) = sigmoid(theta); finite for any theta.
+
+    Args:
+        theta: Scaled inner products, float of any shape.
+        same: 1 for similar pairs, else 0, float of the same shape.
+    """
     return F.softplus(theta) - same * theta
 
 
 def balanced_weights(same: Tensor, counted: Tensor) -> Tensor:
-    """Weigh similar and other pairs inversely to their number, float ``(b, m)``; 1 if one kind is missing."""
+    """Return weights that give similar and other pairs the same total, float ``(b, m)``; 1 if one kind is missing."""
     positives = (same * counted).sum()
     negatives = counted.sum() - positives
     if positives == 0 or negatives == 0:
@@ -88,20 +93,20 @@ def _overlap(one: Tensor, two: Tensor, same: Tensor) -> Tensor:
 
 
 def draw_partners(n: int, most: int, device: torch.device) -> Tensor:
-    """Return the rows that a step compares with, int64: all of n, or a fresh draw of ``most`` where there are more."""
+    """Return the rows that a step compares with, int64: all n, or a random sample of ``most`` of more rows."""
     return torch.arange(n, device=device) if n <= most else torch.randint(n, (most,), device=device)
 
 
 def cosine_misfit(codes: Tensor, features: Tensor) -> Tensor:
-    """Return mean_i (cos(b_i, b_j) - cos(f_i, f_j))^2, where j is half a batch further than i, in a circle.
+    """Return mean_i (cos(b_i, b_j) - cos(f_i, f_j))^2, where j is half a batch after i, cyclically.
 
-    With an even number of rows these are the pairs of the first half with the second; with an odd one no row is left
-    out, and each takes part twice.
+    With an even number of rows, these are the pairs of the first half with the second. With an odd number, each row is
+    in two pairs.
 
     Args:
         codes: float ``(n, bits)``.
-        features: float ``(n, d)``; no gradient goes into them.
+        features: float ``(n, d)``, without a gradient.
     """
     step = len(codes) // 2
-    wanted = F.cosine_similarity(features, features.roll(step, 0)).detach()
-    return (F.cosine_similarity(codes, codes.roll(step, 0)) - wanted).square().mean()
+    target = F.cosine_similarity(features, features.roll(step, 0)).detach()
+    return (F.cosine_similarity(codes, codes.roll(step, 0)) - target).square().mean()

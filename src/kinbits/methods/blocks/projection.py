@@ -1,4 +1,4 @@
-"""What the training-free methods share: a linear head whose weights are computed, not learned."""
+"""Base class of the training-free methods: a linear head whose weights are computed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Projection(Method):
         self.head = Linear(spec.feature_dim, spec.bits)
 
     def projection(self, train: TrainSet) -> Tensor:
-        """Return the rows to project on, float ``(bits, d)``."""
+        """Return the projection vectors, float ``(bits, d)``."""
         raise NotImplementedError
 
     @torch.no_grad()
@@ -34,7 +34,7 @@ class Projection(Method):
         layer = self.head.layers
         assert isinstance(layer, torch.nn.Linear)
         layer.weight.copy_(weight)
-        # The head's own centring is the mean where features are frozen; the bias covers every case.
+        # the head subtracts the mean of frozen features; the bias covers all cases
         layer.bias.copy_(-(weight @ self._inputs_mean(train)))
 
     def _inputs_mean(self, train: TrainSet) -> Tensor:
@@ -74,7 +74,7 @@ class Projection(Method):
             )
         _, vectors = torch.linalg.eigh(covariance / count)
         axes = vectors.T.flip(0)[: self.spec.bits]
-        # The sign of an eigenvector is arbitrary; fix it so that every machine gives the same codes.
+        # the sign of an eigenvector is arbitrary: fix it, so that every machine gives the same codes
         largest = axes.abs().argmax(1, keepdim=True)
         return torch.mul(axes, axes.gather(1, largest).sign()).float()
 

@@ -1,4 +1,4 @@
-"""Rankings inside a batch: which rows are nearest by features, and how well Hamming distances agree."""
+"""Losses over rankings in a batch: Hamming distances should order rows as features do."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def neighbours_within(points: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
     Args:
         points: float ``(b, d)``.
-        count: How many, at least 1; in a batch of fewer than 2 count + 1 rows, half of the others.
+        count: Number of rows, at least 1; half of the other rows in a batch of fewer than 2 count + 1.
 
     Returns:
-        Which rows are the nearest, and which count at all, bool ``(b, b)`` each. A row itself and its exact copies
-        count for nothing: codes cannot tell them apart.
+        The nearest rows, and the rows that are ranked, bool ``(b, b)`` each. A row itself and its exact copies are not
+        ranked, since their codes are equal.
     """
     centred = points - points.mean(0)
     squares = centred.square().sum(1)
@@ -35,13 +35,13 @@ def listwise_loss(hamming: Tensor, near: Tensor, others: Tensor, temperature: fl
 
     Args:
         hamming: Distances in bits, float ``(b, b)``.
-        near: The rows that should come first, bool ``(b, b)``; all of a row's weigh the same.
+        near: The rows that should come first, bool ``(b, b)``, with equal weights.
         others: The rows that are ranked, bool ``(b, b)``.
         temperature: Of the softmax over minus the distances, in bits.
     """
     scores = (-hamming / temperature).masked_fill(~others, NEVER)
-    wanted = near / near.sum(1, keepdim=True).clamp_min(1)
-    return -(wanted * F.log_softmax(scores, dim=1)).sum(1)
+    target = near / near.sum(1, keepdim=True).clamp_min(1)
+    return -(target * F.log_softmax(scores, dim=1)).sum(1)
 
 
 def pairwise_hinge(hamming: Tensor, near: Tensor, others: Tensor, margin: float, count: int) -> Tensor:
@@ -52,7 +52,7 @@ def pairwise_hinge(hamming: Tensor, near: Tensor, others: Tensor, margin: float,
         near: The rows that should come first, bool ``(b, b)``.
         others: The rows that are ranked, bool ``(b, b)``.
         margin: In bits.
-        count: Pairs drawn per row, with replacement; a row that lacks either kind has loss 0.
+        count: Pairs drawn per row, with replacement. A row without either kind has loss 0.
     """
     far = others & ~near
     usable = near.any(1) & far.any(1)

@@ -13,18 +13,19 @@ from kinbits.methods.blocks.targets import hash_centres
 
 
 def label_distances(space: LabelSpace | None, embeddings: str = "") -> np.ndarray:
-    """Return how far every two classes are apart, float64 ``(C, C)``, symmetric, with a diagonal of 0.
+    """Return the semantic distance of every two classes, float64 ``(C, C)``, symmetric, with a diagonal of 0.
 
     Args:
-        space: The labels; their hierarchy gives 1 - height(lcs) / height(root), see `LabelSpace.class_similarity`.
-        embeddings: Path of a .npy file, float ``(C, e)``, used instead: 1 - cosine of two rows. Empty: no file.
+        space: The labels. Their hierarchy gives 1 - height(lcs) / height(root), see `LabelSpace.class_similarity`.
+        embeddings: Path of a .npy file, float ``(C, e)``, which gives 1 - cosine of two rows instead. Empty for none.
 
     Raises:
-        DataError: There is neither a hierarchy nor a file, a class has no place in the one or no row in the other, or
+        DataError: If there is neither a hierarchy nor a file, a class has no place in the one or no row in the other,
+        or
             all distances are 0.
     """
     if space is None:
-        raise DataError("the data has no labels; semantic distances are those of labels")
+        raise DataError("the data have no labels, and semantic distances need them")
     if embeddings:
         return _from_embeddings(Path(embeddings), space)
     if space.parents is None:
@@ -73,24 +74,24 @@ def semantic_centres(
 ) -> np.ndarray:
     """Find binary centres whose inner products follow the similarity of classes, at a smallest distance.
 
-    Minimises sum_ij (S_ij - h_i . h_j / K)^2 over H in {-1, +1}^(C x K) while every two centres differ in d bits or
-    more: one centre after another takes the best flip of one bit, or of two where one alone does not help, until no
-    flip of any centre helps. The sum never rises. All flips of a centre are judged by one product in O(C K), so a sweep
-    costs O(C^2 K); memory is that of S.
+    Minimises sum_ij (S_ij - h_i . h_j / K)^2 over H in {-1, +1}^(C x K), where every two centres differ in at least d
+    bits. One centre after another takes the best flip of one bit, or of two bits if no single flip helps, until no flip
+    of any centre helps. The sum never rises. One product in O(C K) evaluates all flips of a centre, so a sweep costs
+    O(C^2 K). Memory is that of S.
 
     Args:
         similarity: S, float ``(C, C)``, from -1 (unlike) to 1 (the same); of S and its transpose the mean is taken.
-        bits: K, at least 1; odd ones too.
-        distance: d, the smallest Hamming distance of two centres. 0: none is asked for, and centres may coincide. -1
-            chooses the smallest d with sum_{i<d} binom(K, i) >= 2^K / C, or less where no such centres are found.
-        restarts: From how many orders of the starting centres the search begins; the best result is kept.
-        seed: Two calls with one seed give one result.
+        bits: Code length K, at least 1.
+        distance: Smallest Hamming distance d of two centres. 0 allows equal centres. -1 chooses the smallest d with
+            sum_{i<d} binom(K, i) >= 2^K / C, or less if no such centres are found.
+        restarts: Number of searches, each from another order of the starting centres; the best result is kept.
+        seed: Seed of the search.
 
     Returns:
         int8 ``(C, K)`` of -1 and +1.
 
     Raises:
-        UsageError: The similarity is not square, not finite or too large, or no centres at this distance were found.
+        UsageError: If the similarity is not square, not finite or too large, or no centres at this distance were found.
 
     Example:
         >>> from kinbits.methods import semantic_centres
@@ -116,8 +117,8 @@ def semantic_centres(
 
 def mismatch(similarity: np.ndarray, centres: np.ndarray) -> float:
     """Return sum_ij (S_ij - h_i . h_j / K)^2 / C^2 for S ``(C, C)`` and centres ``(C, K)``."""
-    wanted, rows = np.asarray(similarity, np.float64), np.asarray(centres, np.float64)
-    return float(np.square(wanted - rows @ rows.T / rows.shape[1]).mean())
+    target, rows = np.asarray(similarity, np.float64), np.asarray(centres, np.float64)
+    return float(np.square(target - rows @ rows.T / rows.shape[1]).mean())
 
 
 def gilbert_varshamov(classes: int, bits: int) -> int:
@@ -144,10 +145,10 @@ def _start(classes: int, bits: int, distance: int, rng: np.random.Generator) -> 
     """Return centres and their distance; -1 goes down from the Gilbert-Varshamov value until some are found."""
     drawn = hash_centres(classes, bits, rng)
     bound = gilbert_varshamov(classes, bits)
-    for wanted in [distance] if distance >= 0 else range(bound, 1, -1):
-        found = separated(drawn, wanted, rng)
+    for target in [distance] if distance >= 0 else range(bound, 1, -1):
+        found = separated(drawn, target, rng)
         if found is not None:
-            return found, wanted
+            return found, target
     if distance < 0:
         return drawn, 1  # distinct
     raise UsageError(
@@ -159,12 +160,12 @@ def _start(classes: int, bits: int, distance: int, rng: np.random.Generator) -> 
 def separated(centres: np.ndarray, distance: int, rng: np.random.Generator) -> np.ndarray | None:
     """Move centres apart until every two differ in ``distance`` bits.
 
-    The centre that is too near to others by most flips the bit that helps most; one time in ten another centre, one
-    time in twenty another bit, so that the search does not run in circles.
+    The centre that is too close to others by most flips the bit that helps most. With probability 1/10 another centre
+    is taken, and with 1/20 another bit, so that the search does not repeat itself.
 
     Args:
         centres: -1 and +1, ``(C, K)``.
-        distance: The smallest Hamming distance wanted.
+        distance: Smallest allowed Hamming distance.
         rng: Where randomness comes from.
 
     Returns:

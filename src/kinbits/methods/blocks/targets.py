@@ -26,18 +26,18 @@ def binary_targets(
 
     Args:
         classes: Number C of targets, at most 2^bits.
-        bits: Length K of each.
-        rng: Where randomness comes from.
-        kind: ``"bernoulli"`` fair coins; ``"maxhd"`` coins accepted only at a distance from all others that
-            starts at 0.61 K and falls slowly (Hoe et al. 2021, supplement); ``"hadamard"`` rows of a Hadamard
-            matrix and their negatives, for K a power of two and C <= 2K; ``"auto"`` Hadamard where it exists,
+        bits: Code length K.
+        rng: Generator of the draws.
+        kind: ``"bernoulli"`` for fair coins; ``"maxhd"`` for coins that are accepted only at a distance from all
+            others, which starts at 0.61 K and falls slowly (Hoe et al. 2021, supplement); ``"hadamard"`` for rows of a
+            Hadamard matrix and their negatives, for K a power of two and C <= 2K; ``"auto"`` Hadamard where it exists,
             else ``"maxhd"`` up to 2,000 classes, else ``"bernoulli"``.
 
     Returns:
         int8 ``(classes, bits)`` of -1 and +1, no two rows equal.
 
     Raises:
-        UsageError: There are more classes than codes, or the kind does not exist for these sizes.
+        UsageError: If there are more classes than codes, or the kind does not exist for these sizes.
     """
     check_enough_codes(classes, bits)
     orthogonal = hadamard_fits(classes, bits)
@@ -55,13 +55,17 @@ def binary_targets(
 
 
 def check_enough_codes(classes: int, bits: int) -> None:
-    """Refuse more classes than there are codes."""
+    """Refuse more classes than codes.
+
+    Raises:
+        UsageError: If there are more classes than codes.
+    """
     if classes > 2 ** min(bits, 62):
         raise UsageError(f"{classes} classes need more than {bits} bits: there are only {2**bits} codes")
 
 
 def hadamard_fits(classes: int, bits: int) -> bool:
-    """Tell whether a Hadamard matrix of order ``bits`` and its negative have enough rows."""
+    """Return whether a Hadamard matrix of order ``bits`` and its negative have enough rows."""
     return bits & (bits - 1) == 0 and classes <= 2 * bits
 
 
@@ -71,7 +75,7 @@ def coins(count: int, bits: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def distinct(count: int, draw: Callable[[int], np.ndarray]) -> np.ndarray:
-    """Draw ``count`` rows, and again for rows that repeat."""
+    """Draw ``count`` rows, and draw repeated rows again until all differ."""
     rows = draw(count)
     while True:
         _, first = np.unique(np.packbits(rows > 0, axis=1), axis=0, return_index=True)
@@ -115,22 +119,21 @@ def hash_centres(classes: int, bits: int, rng: np.random.Generator, *, kind: Kin
 
     Args:
         classes: Number C of centres, at most 2^bits.
-        bits: Length K of each, odd ones too.
-        rng: Where randomness comes from.
-        kind: ``"hadamard"``: rows of a Hadamard matrix in random order, and their negatives once these are used up; all
-            distances are K/2 or K; for K a power of two and C <= 2K. Half of the rows change their sign, which
-            changes no distance between them but gives the matrix's constant first column both values.
-            ``"balanced"``: K/2 random places of each centre are -1, for odd K one more in half of the centres; of up
-            to 200 such sets the one with the largest smallest distance, then the largest mean, is taken; fewer sets
-            are compared where classes are many, so that 10^5 of them take seconds. ``"bernoulli"``: fair coins.
-            ``"auto"``: Hadamard where it exists, else balanced unless more than half of the balanced codes would be
-            needed, else coins.
+        bits: Code length K, even or odd.
+        rng: Generator of the draws.
+        kind: ``"hadamard"``: rows of a Hadamard matrix in random order, then their negatives, for K a power of two and
+            C <= 2K. All distances are K/2 or K. Half of the rows are negated, so that the constant first column has
+            both values; their distances stay the same. ``"balanced"``: K/2 random places of each centre are -1; for odd
+            K, one more in half of the centres. Up to 200 such sets are compared by their smallest distance, then by the
+            mean. Many classes compare fewer sets, so that 10^5 classes take seconds. ``"bernoulli"``: fair coins.
+            ``"auto"``: Hadamard if it exists; else balanced, if at most half of the balanced codes are needed; else
+            coins.
 
     Returns:
         int8 ``(classes, bits)`` of -1 and +1, no two rows equal.
 
     Raises:
-        UsageError: There are more classes than codes, or the kind does not exist for these sizes.
+        UsageError: If there are more classes than codes, or the kind does not exist for these sizes.
     """
     check_enough_codes(classes, bits)
     fits, balanced = hadamard_fits(classes, bits), math.comb(bits, bits // 2) << (bits % 2)
@@ -155,7 +158,7 @@ def hash_centres(classes: int, bits: int, rng: np.random.Generator, *, kind: Kin
 
 
 def min_and_mean_distance(centres: np.ndarray) -> tuple[int, float]:
-    """Return the smallest and the mean Hamming distance of two centres; no array of all pairs.
+    """Return the smallest and the mean Hamming distance of two centres, without an array of all pairs.
 
     Args:
         centres: -1 and +1, int8 ``(C, K)``.

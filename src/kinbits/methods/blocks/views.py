@@ -19,7 +19,7 @@ class TwoViews(Method):
 
     Args:
         spec: The task.
-        dropout: Share of features set to 0 in each view; with vectors instead of images it makes the views.
+        dropout: Share of features that is set to 0 in each view. For vectors, which have no views, it makes them.
     """
 
     supervision: ClassVar = "none"
@@ -45,7 +45,7 @@ class TwoViews(Method):
         if not self.dropout:
             raise DataError(
                 f"method '{self.name}' learns from two random views of each image, and this data has none; train on "
-                "images, or make views of vectors by dropout=0.2 (--param dropout=0.2) or another share"
+                "images, or make views of vectors by the parameter dropout, e.g. 0.2"
             )
         return (batch.features, batch.features)
 
@@ -61,9 +61,9 @@ WIDTH = 512
 
 
 class Projector(Head):
-    """Three linear layers with batch norm and ReLU between them; stands in for a hash head while a backbone learns.
+    """Three linear layers with batch norm and ReLU, which replace the hash head while a backbone is pre-trained.
 
-    It is dropped afterwards, so no saved model holds one.
+    It is dropped afterwards, so that saved models do not contain it.
 
     Args:
         features: Length of one feature vector.

@@ -1,4 +1,4 @@
-"""Methods inside methods: which can serve as the loss of another one."""
+"""Methods inside methods: building one as the loss of another."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def build_base(name: str, spec: Spec, wrapper: str) -> Method:
     Args:
         name: A registered method.
         spec: What it is built for.
-        wrapper: Name of the method that uses it, for the message.
+        wrapper: Name of the method that uses it, for error messages.
 
     Raises:
-        UsageError: The method cannot be a base; the message names those that can.
-        DataError: It can, but not on these data.
+        UsageError: If the method cannot be a base; the message names those that can.
+        DataError: If the method does not fit the data.
     """
     cls = get_method(name)
     if _fits(cls):
@@ -35,7 +35,7 @@ def build_base(name: str, spec: Spec, wrapper: str) -> Method:
 
 
 def _fits(cls: type[Method]) -> bool:
-    """Tell whether a method leaves all but the loss to the trainer."""
+    """Return whether a method defines only its loss and leaves the rest to the trainer."""
     own = all(getattr(cls, name) is getattr(Method, name) for name in OWN)
     images = not (cls.reads_text or cls.views or cls.reads_maps)
     return cls.supervision == "labels" and images and own and cls.loss is not Method.loss and cls.recipe.epochs > 0
