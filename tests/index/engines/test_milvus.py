@@ -57,7 +57,7 @@ def test_an_id_that_milvus_lite_could_not_delete_is_refused_at_once(lite):
 
 
 def test_what_only_a_server_can_do_is_refused_with_that_remedy(lite):
-    with pytest.raises(UsageError, match="needs a server"):
+    with pytest.raises(UsageError, match="needs a Milvus server"):
         lite(bits=64, index="BIN_IVF_FLAT")
 
 
@@ -128,7 +128,7 @@ def test_a_collection_is_opened_by_its_place_and_remembers_itself(lite):
     assert "5 items, 13 bits, milvus-lite:" in repr(again)
     with pytest.raises(UsageError, match="open_index"):
         create_index(index.info()["path"], bits=13)
-    with pytest.raises(UsageError, match="index is fixed"):
+    with pytest.raises(UsageError, match="index cannot change"):
         open_index(index.info()["path"], index="BIN_IVF_FLAT")
 
 
@@ -138,7 +138,7 @@ def test_a_collection_that_is_missing_or_foreign_is_no_index(lite):
     index = lite(bits=8)
     other = index.info()["path"].replace(index._connection.address.collection, "foreign")
     index._connection.client.create_collection("foreign", dimension=8)
-    with pytest.raises(ArtefactError, match="not made by kinbits"):
+    with pytest.raises(ArtefactError, match="not created by kinbits"):
         open_index(other)
 
 
@@ -160,7 +160,7 @@ def test_what_milvus_cannot_hold_is_refused_before_anything_is_sent(lite):
     ("address", "words"),
     [
         ("milvus:///x", "no host"),
-        ("milvus://host:port/x", "no address"),
+        ("milvus://host:port/x", "not an address"),
         ("milvus://host:19530", "collection ''"),
         ("milvus://host/a b", "collection 'a b'"),
         ("milvus://host/1a", "no digit first"),
@@ -205,7 +205,7 @@ def test_a_server_that_does_not_answer_is_named():
     [
         ({}, r"kinbits\[milvus\]"),
         ({"pymilvus": "3.0.2"}, r"kinbits\[milvus-lite\]"),
-        ({"pymilvus": "3.0.2", "milvus-lite": "3.2.2"}, "refuses binary vectors"),
+        ({"pymilvus": "3.0.2", "milvus-lite": "3.2.2"}, "does not support binary vectors"),
     ],
 )
 def test_a_package_that_is_missing_or_too_new_is_named_with_the_remedy(monkeypatch, tmp_path, versions, words):

@@ -42,7 +42,7 @@ def test_the_list_says_what_each_engine_supports():
         ("milvuss://host/x", {}, "did you mean milvus"),
         ("s3://bucket/x", {}, "URI scheme 's3'"),
         (None, {"engine": "milvus"}, "needs a URI"),
-        ("milvus://host/x", {"engine": "faiss-hnsw"}, "leave engine out"),
+        ("milvus://host/x", {"engine": "faiss-hnsw"}, "leave out engine="),
         (None, {"engine": "fais-hnsw"}, "did you mean faiss-hnsw"),
         (None, {"ef_search": 3}, "exist_ok"),
     ],

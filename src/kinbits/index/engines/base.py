@@ -1,4 +1,4 @@
-"""What engines share: what they declare, how they read options."""
+"""The base class of engines, what they support, and their options."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ O = TypeVar("O")  # noqa: E741
 
 @dataclass(frozen=True)
 class Supports:
-    """What an engine promises; `kinbits.testing.check_index` holds it to this and to nothing else.
+    """What an engine supports; `kinbits.testing.check_index` checks it.
 
-    What is False in the first group is answered approximately: hits are true and ordered, but some of the
-    nearest may be missing. What is False in the second group raises UsageError with the remedy.
+    If a field of the first group (``exact...``) is False, results are approximate: hits are correct and in order, but
+    some of the nearest items may be missing. If another field is False, the call raises `kinbits.UsageError`.
 
     Attributes:
-        exact: The k nearest are the k nearest.
-        exact_filters: They are so under a filter.
-        exact_radius: A ball is complete.
+        exact: A search finds exactly the k nearest items.
+        exact_filters: It also does so with a filter.
+        exact_radius: A search by radius finds all items within it.
         radius: Search by radius.
-        filters: ``where``.
+        filters: Filters on metadata.
         contains: The filter operator ``contains``.
-        metadata: Columns beside the codes.
+        metadata: Metadata columns.
         delete: Remove items.
         upsert: Replace items.
-        string_ids: Ids that are text.
-        either_ids: The first items decide whether ids are int or str; without it ``create`` takes ``ids="str"``.
-        automatic_ids: Ids that continue the largest one where none are given.
-        save: Copy the contents into a new folder.
+        string_ids: Ids of type str.
+        either_ids: The first items decide whether ids are int or str; otherwise `create_index` takes ``ids="str"``.
+        automatic_ids: Ids that continue the largest one if none are given.
+        save: Copies into a new folder.
     """
 
     exact: bool = True
@@ -56,17 +56,17 @@ class Supports:
     save: bool = True
 
     def lacks(self) -> list[str]:
-        """Name what is not promised."""
+        """Return the names of the unsupported parts."""
         return [field.name for field in fields(self) if not getattr(self, field.name)]
 
 
 class EngineIndex(ABC):
-    """An index of another engine; its calls and answers are those of `kinbits.index.Index`.
+    """An index of another engine, with the calls and results of `kinbits.index.Index`.
 
     Attributes:
-        name: That `create_index` knows; set by the registry.
-        supports: What this engine promises.
-        packages: Distributions that it needs, none of which is imported before it is used.
+        name: Name for `create_index`; set by `register_engine`.
+        supports: What this engine supports.
+        packages: Distributions that it needs; none is imported before its first use.
         remedy: How to install them.
     """
 
@@ -77,13 +77,13 @@ class EngineIndex(ABC):
 
     @classmethod
     @abstractmethod
-    def create(cls, place: Any, *, bits: int | None = None, model: Encoder | None = None, **options: Any) -> Self:
-        """Make an empty index."""
+    def create(cls, location: Any, *, bits: int | None = None, model: Encoder | None = None, **options: Any) -> Self:
+        """Create an empty index."""
 
     @classmethod
     @abstractmethod
-    def open(cls, place: Any, *, model: Encoder | None = None, **options: Any) -> Self:
-        """Open an index that exists."""
+    def open(cls, location: Any, *, model: Encoder | None = None, **options: Any) -> Self:
+        """Open an existing index."""
 
     @property
     @abstractmethod
@@ -93,7 +93,7 @@ class EngineIndex(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str | None:
-        """Fingerprint of the model that makes the codes; None if not known."""
+        """Fingerprint of the model; None if it is unknown."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -121,7 +121,7 @@ class EngineIndex(ABC):
 
     @abstractmethod
     def save(self, path: PathLike) -> None:
-        """Write the present contents into a new folder."""
+        """Write the contents into a new folder."""
 
     @abstractmethod
     def info(self) -> dict[str, Any]:
@@ -129,12 +129,12 @@ class EngineIndex(ABC):
 
     @classmethod
     def missing(cls) -> list[str]:
-        """Name the distributions that are not installed."""
+        """Return the needed distributions that are not installed."""
         return [name for name in cls.packages if installed(name) is None]
 
 
 def installed(name: str) -> str | None:
-    """Return the version of a distribution, None if it is not installed."""
+    """Return the version of a distribution; None if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -142,11 +142,10 @@ def installed(name: str) -> str | None:
 
 
 def read_options(kind: type[O], given: Mapping[str, Any], engine: str) -> O:
-    """Make an engine's options of what a user passed, by the fields of their dataclass.
+    """Make the options of an engine from keyword arguments, checked by the fields of their dataclass.
 
     Raises:
-        UsageError: for an option that it does not have, a value of another type, or a number below 1; 0 is taken where
-            it is the default.
+        UsageError: If an option is unknown, has another type, or is below 1; 0 is allowed if it is the default.
     """
     defaults: dict[str, Any] = {field.name: field.default for field in fields(kind)}  # type: ignore[arg-type]
     chosen = dict(given)
@@ -154,7 +153,7 @@ def read_options(kind: type[O], given: Mapping[str, Any], engine: str) -> O:
         if name not in defaults:
             raise unknown_name(f"option of engine '{engine}'", name, defaults)
         if type(defaults[name]) is int:
-            chosen[name] = hamming.check_count(value, name)  # NumPy's, too, but as an int that JSON can hold
+            chosen[name] = hamming.check_count(value, name)  # turns integers of NumPy into int, for JSON
             if chosen[name] < min(defaults[name], 1):
                 raise UsageError(f"{name}={value}: give a whole number, 1 or more")
         if type(defaults[name]) in (bool, str) and type(value) is not type(defaults[name]):

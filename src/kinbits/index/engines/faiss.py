@@ -1,9 +1,8 @@
-"""Approximate search by faiss: a graph (HNSW) or inverted lists (IVF) beside an embedded index.
+"""Approximate search with faiss: a graph (HNSW) or inverted lists (IVF) in addition to an exact index.
 
-The embedded index holds the items and answers whatever faiss has no good answer to: filters and radii
-(faiss's binary HNSW knows no radius, its IVF no filter, and evaluating a filter takes longer than our scan),
-few items, and queries for which faiss found fewer hits than there are. faiss only proposes candidates for the
-k nearest; their distances are computed from the stored codes, and their order is ours.
+The exact index stores the items. It answers searches for which faiss is no help: with a filter or a radius (binary HNSW
+of faiss has no radius, IVF has no filter, and to evaluate a filter takes longer than a scan), in few items, and for
+queries with too few hits. faiss only proposes candidates for the k nearest; distances and order come from the codes.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from kinbits.index.engines.snapshot import Rows
 
 @dataclass(frozen=True)
 class HnswOptions:
-    """Options of `FaissHnsw`, with faiss's names."""
+    """Options of `FaissHnsw`, see there."""
 
     m: int = 32
     ef_construction: int = 200
@@ -33,7 +32,7 @@ class HnswOptions:
 
 @dataclass(frozen=True)
 class IvfOptions:
-    """Options of `FaissIvf`, with faiss's names."""
+    """Options of `FaissIvf`, see there."""
 
     nlist: int = 0
     nprobe: int = 64
@@ -54,7 +53,7 @@ class _Hnsw(Searcher):
         width = max(options.ef_search, count)
         if alive.all():
             parameters = self.faiss.SearchParametersHNSW(efSearch=width)
-        else:  # dead nodes are walked over, not returned; faiss holds pointers only, so the names must live
+        else:  # faiss visits deleted nodes without returning them; it stores only pointers, so keep both names
             selector = self.faiss.IDSelectorBitmap(np.packbits(alive, bitorder="little"))
             parameters = self.faiss.SearchParametersHNSW(efSearch=width, sel=selector)
         return np.asarray(self.index.search(codes, count, params=parameters)[1])
@@ -68,8 +67,8 @@ class _Ivf(Searcher):
         lists = min(options.nlist or int(4 * len(codes) ** 0.5) + 1, len(codes))
         quantizer = faiss.IndexBinaryFlat(codes.shape[1] * 8)
         index = faiss.IndexBinaryIVF(quantizer, codes.shape[1] * 8, lists)
-        index.cp.min_points_per_centroid = 1  # faiss would print a warning about few items
-        index.cp.max_points_per_centroid = 32  # of more, training takes eight times as long and finds no more
+        index.cp.min_points_per_centroid = 1  # else faiss warns about few items
+        index.cp.max_points_per_centroid = 32  # more make training eight times as long, and recall no better
         index.train(codes)
         index.add(codes)
         index.own_fields = True
@@ -79,7 +78,7 @@ class _Ivf(Searcher):
     def candidates(self, codes: Codes, count: int, alive: NDArray[np.bool_], options: IvfOptions) -> Rows:
         self.index.nprobe = min(options.nprobe, self.index.nlist)
         fetch = count
-        while True:  # the lists know nothing of deletions: ask for more until enough of it lives
+        while True:  # lists contain deleted items: fetch more until enough are left
             fetch = min(fetch, len(alive))
             rows = np.asarray(self.index.search(codes, fetch)[1])
             living = (rows >= 0) & alive[rows]
@@ -91,13 +90,13 @@ class _Ivf(Searcher):
 
 @register_engine("faiss-hnsw")
 class FaissHnsw(FaissIndex):
-    """A graph of near codes, walked from node to node: quick answers, slow to build, much memory.
+    """A graph of near codes (HNSW): fast search, slow construction, much memory.
 
     Options:
-        m: Links per node; more find more and take more memory (32).
-        ef_construction: How widely the graph is searched while it is built (200).
-        ef_search: How widely a query searches; may be given to `open_index` too (128).
-        exact_below: With fewer items there is no graph and search is exact (10,000).
+        m: Links per node; more increase recall and memory (32).
+        ef_construction: Candidates per node during construction (200).
+        ef_search: Candidates per query; `open_index` takes it, too (128).
+        exact_below: Minimum number of items for a graph; below it, search is exact (10,000).
 
     Source: Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using Hierarchical
     Navigable Small World graphs" (2018), as implemented by faiss.
@@ -110,14 +109,14 @@ class FaissHnsw(FaissIndex):
 
 @register_engine("faiss-ivf")
 class FaissIvf(FaissIndex):
-    """Codes in lists by their nearest centre, of which a query reads some: quick to build, little memory.
+    """Lists of codes by their nearest centre (IVF), of which a query reads some: fast construction, little memory.
 
-    The centres are trained when the lists are first built, and again when four times as many items are held.
+    The centres are trained when the lists are first built, and again after the number of items has grown fourfold.
 
     Options:
-        nlist: How many lists; 0 for four times the square root of the items (0).
-        nprobe: How many lists a query reads; may be given to `open_index` too (64).
-        exact_below: With fewer items there are no lists and search is exact (10,000).
+        nlist: Number of lists; 0 for four times the square root of the number of items (0).
+        nprobe: Number of lists that a query reads; `open_index` takes it, too (64).
+        exact_below: Minimum number of items for lists; below it, search is exact (10,000).
     """
 
     _searcher = _Ivf

@@ -1,4 +1,4 @@
-"""An approximate index of faiss with the ids of its rows: proposes candidates, and lies in files of its own."""
+"""An approximate index of faiss with the ids of its rows, and its files."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _FORMAT = 1
 
 
 class Searcher(ABC):
-    """How one type of faiss index is built, extended and asked.
+    """Builds and searches one type of faiss index.
 
     Attributes:
-        kind: Name of faiss's class.
+        kind: Name of the faiss class.
     """
 
     kind: ClassVar[str]
@@ -38,27 +38,28 @@ class Searcher(ABC):
     @classmethod
     @abstractmethod
     def from_codes(cls, faiss: Any, codes: Codes, options: Any) -> Searcher:
-        """Make an index of all rows of ``codes``."""
+        """Build an index of all rows of ``codes``."""
 
     @abstractmethod
     def candidates(self, codes: Codes, count: int, alive: NDArray[np.bool_], options: Any) -> Rows:
-        """Propose living rows for each query, int64 ``(q, c)``; -1 where there is none."""
+        """Return candidate rows for each query, int64 ``(q, c)``, without deleted ones; -1 for none."""
 
 
 @dataclass(frozen=True)
 class Graph:
-    """A searcher over distinct codes, and the items of each; never changed, except that the searcher grows at its end.
+    """A searcher over distinct codes, and the items of each code. It is immutable, but the searcher may grow.
 
-    Items of one code share a node: copies of it would be each other's only neighbours, and no walk would leave them.
+    Items with the same code share a node. Otherwise copies would be the only neighbours of each other, and a search
+    would not leave them.
 
     Attributes:
-        searcher: Over codes that faiss copied; its rows are the nodes.
+        searcher: Searcher over the distinct codes; its rows are the nodes.
         ids: Id of each item.
         nodes: Node of each item, int64.
-        alive: bool, False for items that were deleted or replaced.
-        describes: Version of the embedded index's contents, see `IndexSnapshot`.
-        built: How many items it was built, and for IVF trained, with.
-        recall: Share of the 10 nearest that was found then.
+        alive: False for deleted or replaced items, bool.
+        describes: Version of the contents of the exact index, see `IndexSnapshot`.
+        built: Number of items at construction or training.
+        recall: Share of the 10 nearest items that it found then.
     """
 
     searcher: Searcher
@@ -71,18 +72,18 @@ class Graph:
 
     @classmethod
     def from_snapshot(cls, kind: type[Searcher], faiss: Any, snapshot: IndexSnapshot, options: Any) -> Graph:
-        """Describe all items that there are."""
+        """Build a graph of all items."""
         ids, codes = snapshot.items()
         distinct, nodes = grouped(codes)
         alive = np.ones(len(ids), np.bool_)
         return cls(kind.from_codes(faiss, distinct, options), ids, nodes, alive, snapshot.version, len(ids))
 
     def without(self, ids: Ids) -> Graph:
-        """Mark the items of ids as dead."""
+        """Mark items as deleted."""
         return replace(self, alive=self.alive & ~np.isin(self.ids, ids))
 
     def extended(self, ids: Ids, codes: Codes, snapshot: IndexSnapshot) -> Graph:
-        """Append items, and describe the contents that hold them."""
+        """Append items of a new snapshot."""
         distinct, which = grouped(codes)
         nodes = self._nodes_of(distinct, snapshot)
         new = nodes < 0
@@ -98,7 +99,7 @@ class Graph:
         )
 
     def propose(self, codes: Codes, count: int, options: Any) -> list[Ids]:
-        """Propose ids for each query: of the items of one node the first by id, and at least ``count`` where it can."""
+        """Return candidate ids for each query, at least ``count`` if possible; from each node the smallest ids."""
         starts, _ = self._lists
         living = starts[1:] > starts[:-1]
         found = self.searcher.candidates(codes, min(count, int(living.sum())), living, options)
@@ -106,13 +107,13 @@ class Graph:
 
     @lazy
     def _lists(self) -> tuple[Rows, Ids]:
-        """Where the living items of each node begin, and all of them, by node and id."""
+        """Start of the items of each node, and all items by node and id, without deleted ones."""
         rows = np.flatnonzero(self.alive)
         rows = rows[np.lexsort((self.ids[rows], self.nodes[rows]))]
         return np.searchsorted(self.nodes[rows], np.arange(self.searcher.index.ntotal + 1)), self.ids[rows]
 
     def _items(self, nodes: Rows, count: int) -> Ids:
-        """Return the first ``count`` items of each node, as far as the nearest nodes do not suffice."""
+        """Return at most ``count`` items of each node, from as many nodes as needed."""
         starts, ids = self._lists
         sizes = np.minimum(starts[nodes + 1] - starts[nodes], count)
         before = np.cumsum(sizes) - sizes
@@ -121,7 +122,7 @@ class Graph:
         return items
 
     def _nodes_of(self, distinct: Codes, snapshot: IndexSnapshot) -> Rows:
-        """Return the nodes of codes, -1 where no living item has the code."""
+        """Return the nodes of codes; -1 if no item has the code."""
         starts, ids = self._lists
         living = np.flatnonzero(starts[1:] > starts[:-1])
         _, held = snapshot.codes(ids[starts[living]])
@@ -132,7 +133,7 @@ class Graph:
 
 
 def grouped(codes: Codes) -> tuple[Codes, Rows]:
-    """Return the distinct codes in the order in which they first occur, and which of them each code is."""
+    """Return the distinct codes in order of first occurrence, and the number of each code among them."""
     _, first, which = np.unique(_keys(codes), return_index=True, return_inverse=True)
     order = np.argsort(first)
     rank = np.empty(len(order), np.int64)
@@ -147,16 +148,16 @@ def _keys(codes: Codes) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class Sidecar:
-    """The file that names the engine, its options, and the graph's files.
+    """The file with the engine, its options, and the files of the graph.
 
     Attributes:
-        path: The index's folder.
+        path: Folder of the index.
     """
 
     path: Path
 
     def write(self, engine: str, options: Mapping[str, Any], graph: Graph | None) -> bytes:
-        """Save a graph and swap the file that names it; old files go last. Return what that file holds."""
+        """Save a graph, replace the sidecar file, and remove old files; return the contents of the sidecar file."""
         entry = None if graph is None else self._save(graph)
         text = json.dumps({"format": _FORMAT, "engine": engine, "options": dict(options), "graph": entry}, indent=2)
         with file_aside(self.path / SIDECAR) as aside:
@@ -168,23 +169,23 @@ class Sidecar:
         return text.encode()
 
     def raw(self) -> bytes:
-        """Return the bytes of the file; none where it cannot be read."""
+        """Return the bytes of the file; empty if it cannot be read."""
         try:
             return read_regular(self.path / SIDECAR)
         except OSError:
             return b""
 
     def read(self, engine: str) -> dict[str, Any]:
-        """Return what was written.
+        """Return the contents of the sidecar file.
 
         Raises:
-            ArtefactError: If it is damaged, or of a newer format or another engine.
+            ArtefactError: If it is damaged, or of another format or engine.
         """
         try:
             found = json.loads(read_regular(self.path / SIDECAR))
             format_, name, _, _ = found["format"], found["engine"], dict(found["options"]), found["graph"]
         except FileNotFoundError:
-            raise ArtefactError(f"there is no '{engine}' index at {self.path}; make one with create_index") from None
+            raise ArtefactError(f"there is no '{engine}' index at {self.path}; create one with create_index") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArtefactError(f"{self.path / SIDECAR} cannot be read ({error!r}); restore it from a backup") from None
         if format_ != _FORMAT or name != engine:
@@ -194,24 +195,24 @@ class Sidecar:
         return dict(found)
 
     def load_graph(self, entry: Any, snapshot: IndexSnapshot, faiss: Any, kind: type[Searcher]) -> Graph:
-        """Load the graph of these items, after all of its bytes have been compared with their checksums.
+        """Load the graph of a snapshot; checksums are verified first.
 
         Raises:
-            ArtefactError: If there is none, or a file is missing or differs.
+            ArtefactError: If there is no graph, or a file is missing or differs.
         """
         try:
             if entry is None or (entry["generation"], entry.get("items", snapshot.version[1])) != snapshot.version:
-                raise ValueError("it is not of these items: a writer was interrupted, or is at work")
+                raise ValueError("it belongs to other items: a writer was interrupted, or is running")
             files = {part: self._checked(*entry["files"][part]) for part in ("faiss", "ids", "nodes", "alive")}
             index = faiss.read_index_binary(str(files["faiss"]))
             ids, nodes, alive = (np.load(files[part]) for part in ("ids", "nodes", "alive"))
             built, recall = int(entry["built"]), float(entry["recall"])
             fits = type(index).__name__ == kind.kind and index.code_size == snapshot.width
             paired = len(ids) == len(nodes) == len(alive) and nodes.min() >= 0 and nodes.max() + 1 == index.ntotal
-            if not fits or not paired:  # faiss would read beyond its memory
+            if not fits or not paired:  # else faiss would read out of bounds
                 raise ValueError("its files do not belong together")
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise ArtefactError(f"faiss's part of {self.path} cannot be used: {error}; call rebuild()") from None
+            raise ArtefactError(f"the faiss index of {self.path} cannot be used: {error}; call rebuild()") from None
         return Graph(kind(faiss, index), ids, nodes, alive, snapshot.version, built, recall)
 
     def _save(self, graph: Graph) -> dict[str, Any]:
@@ -225,8 +226,8 @@ class Sidecar:
             names[part] = f"{stem}.{part}.npy"
             np.save(self.path / names[part], getattr(graph, part))
         files = {part: [name, _digest(self.path / name)] for part, name in names.items()}
-        told = {"generation": generation, "items": stamp, "built": graph.built, "recall": graph.recall}
-        return {**told, "files": files}
+        record = {"generation": generation, "items": stamp, "built": graph.built, "recall": graph.recall}
+        return {**record, "files": files}
 
     def _checked(self, name: str, digest: str) -> Path:
         path = self.path / Path(name).name

@@ -1,4 +1,4 @@
-"""The index that both faiss engines share."""
+"""The index of both faiss engines."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from kinbits.index.store.copies import new_folder
 from kinbits.index.store.ids import Ids, decode_ids
 from kinbits.index.store.lock import ChangeLock
 
-_ITEMS = "items"  # the embedded index's folder
+_ITEMS = "items"  # folder of the exact index
 _MEASURED_K = 10
 
 
 class FaissIndex(EngineIndex):
-    """Items in an embedded index, candidates from faiss; see `FaissHnsw` and `FaissIvf`.
+    """Items in an exact index, candidates from faiss; see `FaissHnsw` and `FaissIvf`.
 
-    Every call that changes something writes faiss's files anew, as faiss can only write them whole: add in
-    large batches. A writer killed in between leaves an index that says so and answers exactly until `rebuild`.
+    Every change writes the faiss files completely, so add items in large batches. If a writer is killed meanwhile, the
+    index warns when it is opened, and searches exactly until `rebuild`.
     """
 
     supports = Supports(exact=False)
@@ -50,50 +50,50 @@ class FaissIndex(EngineIndex):
     _fixed: ClassVar[tuple[str, ...]]
     _retrain_at: ClassVar[int | None] = None
 
-    def __init__(self, index: Index, place: Path | None, options: Any) -> None:
+    def __init__(self, index: Index, location: Path | None, options: Any) -> None:
         """Not for users: see `create_index` and `open_index`."""
-        self._index, self._place, self._chosen = index, place, options
+        self._index, self._location, self._chosen = index, location, options
         self._graph: Graph | None = None
         self._snapshot = IndexSnapshot(index)
         self._changing = ChangeLock()
-        self._sidecar = b"" if place is None else Sidecar(place).raw()
+        self._sidecar = b"" if location is None else Sidecar(location).raw()
 
     @classmethod
     def create(
-        cls, place: PathLike | None = None, *, bits: int | None = None, model: Encoder | None = None, **options: Any
+        cls, location: PathLike | None = None, *, bits: int | None = None, model: Encoder | None = None, **options: Any
     ) -> Self:
-        """Make an empty index in a new folder, or in memory; for the options see the class.
+        """Create an empty index in a new folder, or in memory; for options see the class.
 
         Raises:
-            UsageError: for a wrong length or option, or a folder that holds something.
+            UsageError: If the length or an option is invalid, or the folder is not empty.
             PlatformError: If faiss is missing, or the folder cannot be written.
         """
         _faiss()
         chosen, length = read_options(cls._options, options, cls.name), read_bits(bits, model)
-        if place is None:
+        if location is None:
             return cls(Index.create(bits=length, model=model), None, chosen)
-        path = full_path(place)
+        path = full_path(location)
         with new_folder(path) as aside:
             Index.create(aside / _ITEMS, bits=length, model=model)
             Sidecar(aside).write(cls.name, asdict(chosen), None)
         return cls(Index.open(path / _ITEMS, model=model), path, chosen)
 
     @classmethod
-    def open(cls, place: PathLike, *, model: Encoder | None = None, **options: Any) -> Self:
-        """Open an index in a folder; options that shape the graph stay as they were made.
+    def open(cls, location: PathLike, *, model: Encoder | None = None, **options: Any) -> Self:
+        """Open an index in a folder; options of construction cannot change.
 
         Raises:
-            ArtefactError: If there is none, or it was made by another model or engine.
-            UsageError: for an option that cannot change.
+            ArtefactError: If there is no index, or it has another model or engine.
+            UsageError: If an option cannot change.
             PlatformError: If faiss is missing.
         """
         _faiss()
-        path = full_path(place)
+        path = full_path(location)
         found = Sidecar(path).read(cls.name)
         for name in options:
             if name in cls._fixed:
-                raise UsageError(f"{name} is fixed when the index is made; make a new one to change it")
-        kept = {name: value for name, value in found["options"].items() if value is not None}  # as nlist was once
+                raise UsageError(f"{name} cannot change after creation; create a new index")
+        kept = {name: value for name, value in found["options"].items() if value is not None}
         chosen = read_options(cls._options, {**kept, **options}, cls.name)
         index = cls(Index.open(path / _ITEMS, model=model), path, chosen)
         index._load(found["graph"])
@@ -106,7 +106,7 @@ class FaissIndex(EngineIndex):
 
     @property
     def fingerprint(self) -> str | None:
-        """Fingerprint of the model that makes the codes; None if not known."""
+        """Fingerprint of the model; None if it is unknown."""
         return self._index.fingerprint
 
     def __len__(self) -> int:
@@ -129,17 +129,17 @@ class FaissIndex(EngineIndex):
         return self
 
     def compact(self) -> Self:
-        """Drop what was deleted from the items and from faiss; builds faiss's part anew."""
+        """Remove deleted items from the files, and build the faiss index again."""
         with self._change():
             self._index.compact()
             return self.rebuild()
 
     def rebuild(self) -> Self:
-        """Build faiss's part anew from the items, and measure its recall; minutes for a graph of millions."""
+        """Build the faiss index again, and measure its recall; this takes minutes for millions of items."""
         with self._change():
             self._snapshot = IndexSnapshot(self._index)
             self._graph = self._build() if self._wants_graph() else None
-            self._write(self._place)
+            self._write(self._location)
         return self
 
     def search(
@@ -152,9 +152,9 @@ class FaissIndex(EngineIndex):
         where: Where | None = None,
         rerank: int | bool = False,
     ) -> Hits | BatchHits:
-        """Find the k nearest, approximately; by radius or under a filter, exactly.
+        """Find the k nearest items approximately; with a radius or a filter, exactly.
 
-        Args and errors: see `kinbits.index.Index.search`.
+        For arguments and errors see `kinbits.index.Index.search`.
         """
         if rerank:
             k, radius = check_limits(k, radius)
@@ -168,13 +168,13 @@ class FaissIndex(EngineIndex):
         return request.result(self._nearest(self._graph, request.codes, min(request.k, len(self))))
 
     def recall(self, k: int = _MEASURED_K, sample: int = 100) -> float:
-        """Measure how many of the exact k nearest are found, for a sample of stored codes as queries.
+        """Measure the share of the k nearest items that a search finds, with a sample of stored codes as queries.
 
-        A hit counts if it is no farther than the k-th of the exact answer, so that ties do not matter. Stored
-        codes are easier to find than new ones: take it as the upper end of what your queries see.
+        A hit counts if it is not farther than the exact k-th hit, so ties do not matter. Stored codes are easier to
+        find than new ones, so expect a lower share for your queries.
 
         Returns:
-            Between 0 and 1; 1 where search is exact.
+            Recall between 0 and 1; 1 if search is exact.
         """
         ids, codes = self._snapshot.items()
         if self._graph is None or not len(ids):
@@ -189,11 +189,11 @@ class FaissIndex(EngineIndex):
         return good / (wanted * len(picked))
 
     def info(self) -> dict[str, Any]:
-        """Describe the index in plain values; ``recall@10`` was measured when faiss's part was built."""
+        """Describe the index in plain values; ``recall@10`` was measured when the faiss index was built."""
         graph = self._graph
         return {
             **self._index.info(),
-            "path": str(self._place) if self._place else None,
+            "path": str(self._location) if self._location else None,
             "engine": self.name,
             "options": asdict(self._chosen),
             "search": self._state(),
@@ -202,23 +202,23 @@ class FaissIndex(EngineIndex):
         }
 
     def verify(self) -> None:
-        """Read everything and compare it with its checksums.
+        """Read all files and verify their checksums.
 
         Raises:
-            ArtefactError: naming what is damaged.
+            ArtefactError: If a file is damaged; the message names it.
         """
         self._index.verify()
-        if self._place is not None:
-            sidecar = Sidecar(self._place)
+        if self._location is not None:
+            sidecar = Sidecar(self._location)
             entry = sidecar.read(self.name)["graph"]
             if entry is not None:
                 sidecar.load_graph(entry, IndexSnapshot(self._index), _faiss(), self._searcher)
 
     def save(self, path: PathLike) -> None:
-        """Write the present contents into a new folder; this index stays where it is.
+        """Write the contents into a new folder; this index stays open where it is.
 
         Raises:
-            UsageError: If something lies there already.
+            UsageError: If the folder exists and is not empty.
             PlatformError: If it cannot be written.
         """
         with new_folder(full_path(path)) as aside:
@@ -228,30 +228,32 @@ class FaissIndex(EngineIndex):
             Sidecar(aside).write(self.name, asdict(self._chosen), graph)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self)} items, {self.bits} bits, {self._place or 'memory'}, {self._state()})"
+        return (
+            f"{type(self).__name__}({len(self)} items, {self.bits} bits, {self._location or 'memory'}, {self._state()})"
+        )
 
     def _state(self) -> str:
         if self._graph is not None:
             return f"approximate, recall@{_MEASURED_K} {self._graph.recall:.3f} of {self._graph.built} items"
         if self._wants_graph():
-            return "exact: faiss's part is out of date, call rebuild()"
+            return "exact: the faiss index is outdated, call rebuild()"
         return f"exact: fewer than {self._chosen.exact_below} items"
 
     def _wants_graph(self) -> bool:
         return bool(len(self) >= self._chosen.exact_below)
 
     def _load(self, entry: Any) -> None:
-        """Take up the graph on disk if it fits the items."""
+        """Load the graph on disk if it fits the items."""
         if entry is None and not self._wants_graph():
             return
-        assert self._place is not None
+        assert self._location is not None
         try:
-            self._graph = Sidecar(self._place).load_graph(entry, self._snapshot, _faiss(), self._searcher)
+            self._graph = Sidecar(self._location).load_graph(entry, self._snapshot, _faiss(), self._searcher)
         except ArtefactError as error:
-            warnings.warn(f"answers are exact, but not faster: {error}", RuntimeWarning, stacklevel=4)
+            warnings.warn(f"search is exact, but slow: {error}", RuntimeWarning, stacklevel=4)
 
     def _follow(self, before: IndexSnapshot) -> None:
-        """Bring faiss's part from the items that it describes to those that there are now."""
+        """Update the faiss index to the present items."""
         self._snapshot = IndexSnapshot(self._index)
         if self._snapshot.version == before.version:
             return
@@ -260,8 +262,8 @@ class FaissIndex(EngineIndex):
         elif self._graph is not None:
             self._graph = self._updated(self._graph, before)
         elif self._wants_graph() and len(before) < self._chosen.exact_below:
-            self._graph = self._build()  # but one that is out of date waits for rebuild(): it may take minutes
-        self._write(self._place)
+            self._graph = self._build()  # an outdated one waits for rebuild(), which may take minutes
+        self._write(self._location)
 
     def _updated(self, graph: Graph, before: IndexSnapshot) -> Graph:
         if self._retrain_at and len(self) >= self._retrain_at * graph.built:
@@ -278,7 +280,7 @@ class FaissIndex(EngineIndex):
         return [self._ordered(ids, query, wanted) for ids, query in zip(proposed, codes, strict=True)]
 
     def _ordered(self, ids: Ids, query: Codes, wanted: int) -> Hits:
-        """Measure candidates, and order them; where they are too few, search exactly."""
+        """Order candidates by distance; if they are too few, search exactly."""
         snapshot = self._snapshot
         ids = np.unique(ids)
         held, codes = snapshot.codes(ids)
@@ -286,39 +288,39 @@ class FaissIndex(EngineIndex):
         if len(ids) < wanted:
             exact: Hits = self._index.search(query, k=wanted)
             return exact
-        order = np.argsort(near, kind="stable")[:wanted]  # ids ascend already
+        order = np.argsort(near, kind="stable")[:wanted]  # ids are ascending
         ids, codes = ids[order], codes[order]
         return Hits(decode_ids(ids), near[order], lambda some: snapshot.metadata(ids[some]), lambda some: codes[some])
 
     @contextmanager
     def _change(self) -> Iterator[None]:
-        """Let one thread change at a time, and refuse to write over another index that was moved to this place."""
+        """Lock out other threads, and refuse to overwrite another index that was moved to this folder."""
         with self._changing:
-            if self._place is not None and Sidecar(self._place).raw() != self._sidecar:
-                found = Sidecar(self._place).read(self.name)
+            if self._location is not None and Sidecar(self._location).raw() != self._sidecar:
+                found = Sidecar(self._location).read(self.name)
                 if found["options"] != asdict(self._chosen):
-                    raise ArtefactError(f"the index at {self._place} was created again; open it with open_index")
+                    raise ArtefactError(f"the index at {self._location} was created again; open it with open_index")
             yield
 
-    def _write(self, place: Path | None) -> None:
-        if place is None:
+    def _write(self, location: Path | None) -> None:
+        if location is None:
             return
         try:
-            self._sidecar = Sidecar(place).write(self.name, asdict(self._chosen), self._graph)
+            self._sidecar = Sidecar(location).write(self.name, asdict(self._chosen), self._graph)
         except (OSError, RuntimeError) as error:  # faiss raises RuntimeError for a full disk
             raise PlatformError(
-                f"the items in {place} are saved, but faiss's part cannot be written ({error}); "
+                f"the items in {location} are saved, but the faiss index cannot be written ({error}); "
                 "check permissions and free space, then call rebuild()"
             ) from None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self._place is None:
-            raise UsageError("an index of faiss in memory cannot be pickled; make it in a folder")
-        return reopen, (type(self), self._place, self._index._model, {})
+        if self._location is None:
+            raise UsageError("a faiss index in memory cannot be pickled; create it in a folder")
+        return reopen, (type(self), self._location, self._index._model, {})
 
 
 def _changes(before: IndexSnapshot, after: IndexSnapshot) -> tuple[Ids, Ids, Codes]:
-    """Return the ids that are gone or have another code, the ids that are new or have, and the codes of these."""
+    """Return ids that are gone or have another code, ids that are new or have another code, and the codes of these."""
     old_ids, old_codes = before.items()
     ids, codes = after.items()
     _, old_at, at = np.intersect1d(old_ids, ids, assume_unique=True, return_indices=True)
@@ -339,5 +341,5 @@ def _faiss() -> Any:
 
 @cache
 def _make_forks_safe(faiss: Any) -> None:
-    """Let forked children use one thread: OpenMP believes that they have those of their parent, and would wait."""
+    """Make forked children use one thread; OpenMP would wait for the threads of the parent."""
     os.register_at_fork(after_in_child=partial(faiss.omp_set_num_threads, 1))

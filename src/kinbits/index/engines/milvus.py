@@ -1,21 +1,22 @@
-"""Milvus: the same calls on a server or cluster, or in a local file through Milvus Lite."""
+"""Milvus: an index on a server or cluster, or in a local file with Milvus Lite."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
 import numpy as np
 
 from kinbits import hamming
-from kinbits.errors import ArtefactError, PlatformError, UsageError, unknown_name
+from kinbits.errors import ArtefactError, PlatformError, UsageError
 from kinbits.hamming import Codes
 from kinbits.index.engines.base import EngineIndex, PathLike, Supports, read_options
 from kinbits.index.engines.milvus_address import MilvusAddress, MilvusConnection
 from kinbits.index.engines.milvus_filter import FilterWriter
+from kinbits.index.engines.milvus_options import EXACT, FIXED, FORMAT, MilvusOptions, read_facts
 from kinbits.index.engines.milvus_rows import CODE, batched, check_names, from_rows, to_rows
 from kinbits.index.engines.milvus_search import MOST, Searcher
 from kinbits.index.engines.registry import register_engine
@@ -30,58 +31,33 @@ from kinbits.index.query.rerank import reranked
 from kinbits.index.store.ids import IdKind, Ids, as_ids, decode_ids, duplicate_ids_error, kind_of, missing_ids_error
 from kinbits.index.store.state import State
 
-_FORMAT = 1
-_ROWS = 5_000  # of one request
-_EXACT, _APPROXIMATE = "BIN_FLAT", "BIN_IVF_FLAT"
-_LEVELS = ("Strong", "Session", "Bounded", "Eventually")
-_FIXED = ("ids", "index", "nlist")
-
-
-@dataclass(frozen=True)
-class MilvusOptions:
-    """Options of `MilvusIndex`."""
-
-    ids: str = "int"
-    index: str = _EXACT
-    nlist: int = 1024
-    nprobe: int = 64
-    consistency: str = "Strong"
-    token: str | None = None
-    secure: bool = False
-    timeout: int = 60
-
-    def __post_init__(self) -> None:
-        for name, known in (("ids", ("int", "str")), ("index", (_EXACT, _APPROXIMATE)), ("consistency", _LEVELS)):
-            if getattr(self, name) not in known:
-                raise unknown_name(f"value of {name}", str(getattr(self, name)), known)
+_ROWS = 5_000  # items of a request
 
 
 @register_engine("milvus", schemes=("milvus", "milvus-lite"))
 class MilvusIndex(EngineIndex):
     """A collection of binary vectors in Milvus: many machines, replication, many writers; exact by default.
 
-    Place: ``milvus://[USER:PASSWORD@]HOST:PORT/COLLECTION``, or ``milvus-lite:FILE.db[#COLLECTION]``.
+    Location: ``milvus://[USER:PASSWORD@]HOST:PORT/COLLECTION``, or ``milvus-lite:FILE.db[#COLLECTION]``.
 
     Options:
-        ids: Which kind the collection takes, ``"int"`` or ``"str"``; Milvus must know when it makes it (``"int"``).
-        index: ``"BIN_FLAT"`` searches all codes: exact. ``"BIN_IVF_FLAT"`` searches some: approximate, and balls and
-            filtered answers may be short (``"BIN_FLAT"``).
-        nlist: How many lists ``BIN_IVF_FLAT`` makes (1024).
-        nprobe: How many of them a query reads; may be given to `open_index` too (64).
-        consistency: ``"Strong"``: every search sees every change that was finished before it, and waits for that
-            (0.2 to 0.4 s on a server). ``"Session"``: it sees what this client added; deletions may take a
-            moment. ``"Bounded"`` and ``"Eventually"``: fast, but changes of the last seconds may be missing. May
-            be given to `open_index` too (``"Strong"``).
+        ids: Kind of the ids, ``"int"`` or ``"str"`` (``"int"``).
+        index: ``"BIN_FLAT"`` searches all codes, exactly. ``"BIN_IVF_FLAT"`` searches some lists, approximately;
+            results with a radius or a filter may be incomplete (``"BIN_FLAT"``).
+        nlist: Number of lists of ``BIN_IVF_FLAT`` (1024).
+        nprobe: Number of lists that a query reads; `open_index` takes it, too (64).
+        consistency: ``"Strong"``: a search sees every finished change, and waits for it (0.2 to 0.4 s on a server).
+            ``"Session"``: it sees additions of this client; deletions may take a moment. ``"Bounded"`` and
+            ``"Eventually"``: fast, without the changes of the last seconds. `open_index` takes it, too (``"Strong"``).
         token: ``"USER:PASSWORD"`` or an API key, instead of those in the URI.
-        secure: Connect by TLS.
-        timeout: Seconds that one request may take (60).
+        secure: Connect with TLS.
+        timeout: Maximum seconds of a request (60).
 
-    What Milvus does otherwise: items need ids (several writers would hand out the same ones); an addition of
-    more than 5,000 items is several requests, and the ids of each are looked up first unless ``upsert=True``;
-    k and the items of a ball are at most 16,384; numbers and text do not compare; ``contains`` is not there;
-    hits show the columns that some hit has a value in.
-    Metadata are dynamic fields of the collection, the code is the field ``binary_code``, the id is ``id``; codes
-    whose length is no multiple of 8 are padded with zeros.
+    Differences: Items need ids, because several writers would choose the same ones. More than 5,000 items are added in
+    several requests, and ids are looked up first without ``upsert=True``. A search returns at most 16,384 hits. Numbers
+    cannot be compared with text, and ``contains`` is missing. Hits have only columns with a value in some hit.
+    Metadata are dynamic fields, the code is the field ``binary_code``, the id is ``id``. Codes whose length is not a
+    multiple of 8 are padded with zeros.
     """
 
     supports = Supports(contains=False, either_ids=False, automatic_ids=False, save=False)
@@ -96,32 +72,32 @@ class MilvusIndex(EngineIndex):
         require_model(model, self._state)
         self._connection, self._facts, self._options, self._model = connection, facts, options, model
         self._expressions = FilterWriter(lite=connection.address.lite)
-        self._kinds: dict[str, Kind] = {}  # of the columns that filters were seen to ask for
-        exact = facts["index"] == _EXACT
+        self._kinds: dict[str, Kind] = {}  # of the columns of earlier filters
+        exact = facts["index"] == EXACT
         if not exact:
             self.supports = replace(self.supports, exact=False, exact_filters=False, exact_radius=False)
         parameters = {} if exact else {"nprobe": options.nprobe}
         self._searcher = Searcher(self._ask, self._expressions, exact, parameters)
 
     @classmethod
-    def create(cls, place: PathLike, *, bits: int | None = None, model: Encoder | None = None, **options: Any) -> Self:
-        """Make an empty collection; for places and options see the class.
+    def create(
+        cls, location: PathLike, *, bits: int | None = None, model: Encoder | None = None, **options: Any
+    ) -> Self:
+        """Create an empty collection; for locations and options see the class.
 
         Raises:
-            UsageError: for a wrong place, length or option, or a collection that exists.
+            UsageError: If the location, length or an option is invalid, or the collection exists.
             PlatformError: If pymilvus is missing, or Milvus cannot be reached.
         """
         chosen = read_options(MilvusOptions, options, cls.name)
         length = read_bits(bits, model)
-        connection = cls._connect(place, chosen)
-        if connection.address.lite and chosen.index != _EXACT:
-            raise UsageError(f"Milvus Lite searches exactly only: index='{_EXACT}'; '{chosen.index}' needs a server")
+        connection = cls._connect(location, chosen)
+        if connection.address.lite and chosen.index != EXACT:
+            raise UsageError(f"index='{chosen.index}' needs a Milvus server; use index='{EXACT}' with Milvus Lite")
         if connection.call("has_collection"):
-            raise UsageError(
-                f"a collection lies at {connection.address.uri} already; open_index it, or choose another name"
-            )
+            raise UsageError(f"the collection {connection.address.uri} exists; use open_index, or choose another name")
         facts = {
-            "format": _FORMAT,
+            "format": FORMAT,
             "bits": length,
             "fingerprint": model.fingerprint if model else None,
             "index": chosen.index,
@@ -132,28 +108,28 @@ class MilvusIndex(EngineIndex):
         return index
 
     @classmethod
-    def open(cls, place: PathLike, *, model: Encoder | None = None, **options: Any) -> Self:
-        """Open a collection that `create_index` made.
+    def open(cls, location: PathLike, *, model: Encoder | None = None, **options: Any) -> Self:
+        """Open a collection that `create_index` created.
 
         Raises:
-            ArtefactError: If there is none, or it is not ours, or of another model.
-            UsageError: for a wrong place or an option that cannot change.
+            ArtefactError: If there is no collection, kinbits did not create it, or it has another model.
+            UsageError: If the location is invalid, or an option cannot change.
             PlatformError: If pymilvus is missing, or Milvus cannot be reached.
         """
         for name in options:
-            if name in _FIXED:
-                raise UsageError(f"{name} is fixed when the collection is made; make a new one to change it")
+            if name in FIXED:
+                raise UsageError(f"{name} cannot change after creation; create a new collection")
         chosen = read_options(MilvusOptions, options, cls.name)
-        connection = cls._connect(place, chosen)
+        connection = cls._connect(location, chosen)
         if not connection.call("has_collection"):
-            raise ArtefactError(f"there is no collection at {connection.address.uri}; make one with create_index")
-        facts = _facts(connection)
+            raise ArtefactError(f"there is no collection at {connection.address.uri}; create one with create_index")
+        facts = read_facts(connection)
         connection.call("load_collection")
         return cls(connection, facts, chosen, model)
 
     @classmethod
-    def _connect(cls, place: PathLike, options: MilvusOptions) -> MilvusConnection:
-        parsed = MilvusAddress.from_uri(str(place), secure=options.secure)
+    def _connect(cls, location: PathLike, options: MilvusOptions) -> MilvusConnection:
+        parsed = MilvusAddress.from_uri(str(location), secure=options.secure)
         return MilvusConnection(parsed, token=options.token, timeout=options.timeout)
 
     @property
@@ -163,25 +139,25 @@ class MilvusIndex(EngineIndex):
 
     @property
     def fingerprint(self) -> str | None:
-        """Fingerprint of the model that makes the codes; None if not known."""
+        """Fingerprint of the model; None if it is unknown."""
         return self._state.fingerprint
 
     def __len__(self) -> int:
         return int(self._query("", ["count(*)"])[0]["count(*)"])
 
     def add(self, items: Any, ids: Any = None, metadata: Metadata | None = None, *, upsert: bool = False) -> Self:
-        """Add items; see `kinbits.index.Index.add`, and the class for what differs.
+        """Add items; see `kinbits.index.Index.add`, and the class for differences.
 
         Raises:
-            UsageError: If ids are missing or exist, or a column has a name that Milvus cannot hold.
+            UsageError: If ids are missing or exist, or Milvus does not accept the name of a column.
             DataError: If codes, ids or metadata do not fit each other or the collection.
-            PlatformError: If Milvus fails; says how many items were added.
+            PlatformError: If Milvus fails; the message says how many items were added.
         """
         codes, given, columns = read_items(items, ids, metadata, self._model, self.bits)
         if not len(codes):
             return self
         if given is None:
-            raise UsageError("Milvus has many writers and numbers no items by itself; pass ids=")
+            raise UsageError("Milvus has many writers and cannot choose ids; pass ids=")
         check_names(given, columns, lite=self._connection.address.lite)
         self._require_kind(kind_of(given))
         if not upsert and len(present := self._present(given)):
@@ -219,7 +195,7 @@ class MilvusIndex(EngineIndex):
         """Find the nearest items, or all within a radius; see `kinbits.index.Index.search`.
 
         Raises:
-            UsageError: also for more hits than Milvus returns, and for filters that it does not know.
+            UsageError: If an argument is invalid, Milvus cannot return that many hits, or it lacks the filter.
         """
         if rerank:
             k, radius = check_limits(k, radius)
@@ -238,15 +214,15 @@ class MilvusIndex(EngineIndex):
         return request.result([self._hits(ids, near) for ids, near in found])
 
     def save(self, path: PathLike) -> None:
-        """Not supported: the contents lie in Milvus.
+        """Not supported.
 
         Raises:
-            UsageError: always.
+            UsageError: If it is called.
         """
-        raise UsageError("the items lie in Milvus, not in a folder; back them up with Milvus's own tools")
+        raise UsageError("items in Milvus cannot be saved to a folder; use the backup tools of Milvus")
 
     def info(self) -> dict[str, Any]:
-        """Describe the collection in plain values; ``columns`` are those of some of its items."""
+        """Describe the collection in plain values; ``columns`` are those of a sample of items."""
         return {
             "path": str(self._connection.address.uri),
             "engine": self.name,
@@ -265,7 +241,7 @@ class MilvusIndex(EngineIndex):
         return f"MilvusIndex({len(self)} items, {self.bits} bits, {self._connection.address.uri}, {kind})"
 
     def _make(self, kind: IdKind) -> None:
-        """Make the collection, with ids of one kind."""
+        """Create the collection, with ids of one kind."""
         from pymilvus import DataType, MilvusClient
 
         facts = {"kinbits": self._facts}
@@ -273,7 +249,7 @@ class MilvusIndex(EngineIndex):
         text = {"max_length": 1024} if kind == "str" else {}
         schema.add_field("id", DataType.VARCHAR if text else DataType.INT64, is_primary=True, **text)
         schema.add_field(CODE, DataType.BINARY_VECTOR, dim=8 * hamming.code_width(self.bits))
-        lists = {} if self._facts["index"] == _EXACT else {"nlist": self._facts["nlist"]}
+        lists = {} if self._facts["index"] == EXACT else {"nlist": self._facts["nlist"]}
         parameters = MilvusClient.prepare_index_params()
         parameters.add_index(CODE, index_type=self._facts["index"], metric_type="HAMMING", params=lists)
         level = self._options.consistency
@@ -287,13 +263,13 @@ class MilvusIndex(EngineIndex):
         known = self._kind()
         if kind != known:
             raise UsageError(
-                f"this collection was made for {known} ids, but {kind} ids were given; use these, "
-                f"or make one with create_index(..., ids='{kind}')"
+                f"this collection has {known} ids, but {kind} ids were given; use {known} ids, "
+                f"or create a collection with create_index(..., ids='{kind}')"
             )
 
     def _most(self, k: int) -> int:
         if k > MOST and len(self) > MOST:
-            raise UsageError(f"k={k}: Milvus returns at most {MOST:,} hits for one query; take a smaller k")
+            raise UsageError(f"k={k}: Milvus returns at most {MOST:,} hits per query; use a smaller k")
         return min(k, MOST)
 
     def _insert(self, rows: Iterator[dict[str, Any]], *, upsert: bool) -> None:
@@ -307,12 +283,12 @@ class MilvusIndex(EngineIndex):
             done += len(batch)
 
     def _remove(self, ids: Sequence[Any]) -> None:
-        # by our own expression: pymilvus writes ids as Python does, and Milvus reads some of those otherwise
+        # with an own expression: pymilvus writes ids like Python, and Milvus reads some of them differently
         for part in batched(iter(ids), _ROWS):
             self._connection.call("delete", filter=self._expressions.ids(part))
 
     def _present(self, ids: Ids) -> list[Any]:
-        """Return those of the ids that the collection holds."""
+        """Return the ids that the collection holds."""
         found: list[Any] = []
         for part in batched(iter(decode_ids(ids).tolist()), _ROWS):
             found += [row["id"] for row in self._query(self._expressions.ids(part), ["id"])]
@@ -384,21 +360,3 @@ class MilvusIndex(EngineIndex):
         rows = self._query("", ["*"], limit=100)
         names = sorted({name for row in rows for name in row} - {"id", CODE})
         return {name: kind_of_values(row.get(name) for row in rows) for name in names}
-
-
-def _facts(connection: MilvusConnection) -> dict[str, Any]:
-    """Read what `create` wrote into the collection's description."""
-    try:
-        facts = json.loads(connection.call("describe_collection")["description"])["kinbits"]
-        if facts["format"] != _FORMAT:
-            raise ArtefactError(
-                f"{connection.address.uri} has format {facts['format']}, known is {_FORMAT}; update kinbits"
-            )
-        hamming.code_width(facts["bits"])
-        return {name: facts[name] for name in ("format", "bits", "fingerprint", "index", "nlist")}
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, ArtefactError):
-            raise
-        raise ArtefactError(
-            f"the collection at {connection.address.uri} was not made by kinbits; make one with create_index"
-        ) from None

@@ -1,4 +1,4 @@
-"""The way to one Milvus collection: where it is, what is installed, and errors in our words."""
+"""Connections to Milvus collections: addresses, needed packages, and readable errors."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _FORM = "write milvus://HOST:PORT/COLLECTION, or milvus-lite:FILE.db or milvus-l
 
 @dataclass(frozen=True)
 class MilvusAddress:
-    """Where a collection lies.
+    """Address of a collection.
 
     Attributes:
-        uri: For messages, without a password.
-        endpoint: What pymilvus connects to.
-        collection: Its name.
-        lite: Whether it is a local file, served by Milvus Lite.
+        uri: URI without a password, for messages.
+        endpoint: Address of the server, or path of the file.
+        collection: Name of the collection.
+        lite: Whether it is a local file of Milvus Lite.
         token: ``"USER:PASSWORD"`` if the URI has them.
     """
 
@@ -41,16 +41,16 @@ class MilvusAddress:
 
     @classmethod
     def from_uri(cls, text: str, *, secure: bool = False) -> MilvusAddress:
-        """Read a URI.
+        """Parse a URI.
 
         Raises:
-            UsageError: If it names no host, file or collection, with the form that does.
+            UsageError: If it has no host, file or collection; the message shows valid forms.
         """
         scheme, _, rest = text.partition(":")
         if scheme == "milvus-lite":
             file, _, name = rest.partition("#")
             if not file.endswith(".db") or file.startswith("//"):
-                raise UsageError(f"{text!r} names no file that ends with .db; {_FORM}")
+                raise UsageError(f"{text!r} has no file that ends with .db; {_FORM}")
             path = Path(file).absolute()
             return cls(text, str(path), _collection(name or _DEFAULT_COLLECTION), lite=True)
         parts, port = _server(text)
@@ -61,7 +61,7 @@ class MilvusAddress:
 
 
 class MilvusConnection:
-    """A connection to the collection of one address."""
+    """A connection to one collection."""
 
     def __init__(self, address: MilvusAddress, *, token: str | None, timeout: int) -> None:
         self.address, self._timeout = address, timeout
@@ -69,7 +69,7 @@ class MilvusConnection:
         if address.lite:
             _require_folder(Path(address.endpoint))
         with self._platform_errors("connect"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # milvus-lite warns about pkg_resources, which the user cannot help
+            warnings.simplefilter("ignore")  # milvus-lite warns about pkg_resources, which users cannot change
             from pymilvus import MilvusClient
 
             self.client: Any = MilvusClient(address.endpoint, token=token or address.token, timeout=timeout)
@@ -78,14 +78,14 @@ class MilvusConnection:
         """Call a method of the client on the collection.
 
         Raises:
-            PlatformError: If Milvus cannot be reached, or refuses.
+            PlatformError: If Milvus cannot be reached, or refuses the call.
         """
         with self._platform_errors(method):
             return getattr(self.client, method)(self.address.collection, *arguments, timeout=self._timeout, **options)
 
     @contextmanager
     def _platform_errors(self, action: str) -> Iterator[None]:
-        """Turn what pymilvus and gRPC raise into one line, without the tracebacks that pymilvus logs."""
+        """Turn errors of pymilvus and gRPC into one line, without the tracebacks that pymilvus logs."""
         logger = logging.getLogger("pymilvus")
         level = logger.level
         logger.setLevel(logging.CRITICAL + 1)
@@ -97,9 +97,9 @@ class MilvusConnection:
 
             if not isinstance(error, (MilvusException, grpc.RpcError, grpc.FutureTimeoutError, OSError)):
                 raise
-            said = " ".join(str(getattr(error, "message", "") or error).split())[:300]
+            message = " ".join(str(getattr(error, "message", "") or error).split())[:300]
             raise PlatformError(
-                f"Milvus at {self.address.uri} failed to {action.replace('_', ' ')}: {said}; "
+                f"Milvus at {self.address.uri} failed to {action.replace('_', ' ')}: {message}; "
                 "check that it runs, its address and its log"
             ) from None
         finally:
@@ -107,21 +107,21 @@ class MilvusConnection:
 
 
 def require_packages(lite: bool) -> None:
-    """Refuse versions that cannot hold binary vectors, before pymilvus fails in its own words.
+    """Check that packages are installed whose versions support binary vectors.
 
     Raises:
-        PlatformError: naming what to install.
+        PlatformError: If a package is missing or unsuitable; the message says what to install.
     """
     if installed("pymilvus") is None:
-        raise PlatformError("Milvus is reached through pymilvus, which is not installed; pip install 'kinbits[milvus]'")
+        raise PlatformError("Milvus needs pymilvus, which is not installed; run: pip install 'kinbits[milvus]'")
     if not lite:
         return
-    remedy = "pip install 'kinbits[milvus-lite]'"
+    remedy = "run: pip install 'kinbits[milvus-lite]'"
     found = installed("milvus-lite")
     if found is None:
         raise PlatformError(f"a local Milvus file needs milvus-lite, which is not installed; {remedy}")
     if int(found.split(".")[0]) >= 3:
-        raise PlatformError(f"milvus-lite {found} refuses binary vectors, 2.5 takes them; {remedy}")
+        raise PlatformError(f"milvus-lite {found} does not support binary vectors, 2.5 does; {remedy}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -137,9 +137,9 @@ def _server(text: str) -> tuple[SplitResult, int]:
         parts = urlsplit(text)
         port = parts.port or _PORT
     except ValueError as error:
-        raise UsageError(f"{text!r} is no address ({error}); {_FORM}") from None
+        raise UsageError(f"{text!r} is not an address ({error}); {_FORM}") from None
     if not parts.hostname:
-        raise UsageError(f"{text!r} names no host; {_FORM}")
+        raise UsageError(f"{text!r} has no host; {_FORM}")
     return parts, port
 
 
@@ -151,4 +151,4 @@ def _collection(name: str) -> str:
 
 def _require_folder(path: Path) -> None:
     if not path.parent.is_dir():
-        raise PlatformError(f"{path.parent} is no folder; make it, or choose another address for {path.name}")
+        raise PlatformError(f"{path.parent} is not a folder; create it, or choose another one for {path.name}")

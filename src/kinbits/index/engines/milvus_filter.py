@@ -1,7 +1,7 @@
-"""Filters as Milvus expressions. Values and names are quoted here and nowhere else.
+"""Filters as Milvus expressions. Values and names are quoted only here.
 
-Milvus 2.3 and Milvus Lite know no parameters, so text becomes a literal; the quoting was tried on both with
-quotes, backslashes and every kind of white space. Numbers and text do not compare with each other.
+Milvus 2.3 and Milvus Lite have no parameters, so text becomes a literal. The quoting was tested on both with quotes,
+backslashes and all kinds of white space. Numbers and text cannot be compared.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ _OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
 
 class FilterWriter:
-    """Writes expressions for a server, or for Milvus Lite, which knows less."""
+    """Writes expressions for a server, or for Milvus Lite, which supports fewer."""
 
     def __init__(self, *, lite: bool) -> None:
         self._lite = lite
 
     def filter(self, where: Expression | None) -> str:
-        """Return what holds for items that meet a bound filter; empty where all do.
+        """Return an expression for items that meet a bound filter; empty for all items.
 
         Raises:
-            UsageError: for what Milvus cannot be asked.
+            UsageError: If Milvus cannot express the filter.
         """
         return "" if where is None else self._one(where, negated=False)
 
     def ids(self, ids: Sequence[int | str]) -> str:
-        """Return what holds for items of these ids."""
+        """Return an expression for items with these ids."""
         return f"id in [{', '.join(map(self.literal, ids))}]"
 
     def ids_below(self, bound: int | str) -> str:
-        """Return what holds for items whose id comes before another."""
+        """Return an expression for items whose id comes before ``bound``."""
         return f"id < {self.literal(bound)}"
 
     def present(self, column: str) -> str:
-        """Return what holds for items that have a value in a column."""
+        """Return an expression for items with a value in a column."""
         return f"({' or '.join(self.types(column).values())})"
 
     def types(self, column: str) -> dict[Kind, str]:
-        """Return, by type, what holds for items that have a value of that type in a column."""
+        """Return expressions for items with a value of a type in a column, by type."""
         name = self._column(column)
         return {
             "text": f'{name} >= ""',
@@ -56,7 +56,7 @@ class FilterWriter:
         """Quote a value.
 
         Raises:
-            UsageError: for line breaks, which Milvus Lite cannot read in any form.
+            UsageError: If a text has a line break, and Milvus Lite cannot read it.
         """
         if isinstance(value, str):
             text = value.replace("\\", "\\\\").replace('"', '\\"')
@@ -76,7 +76,7 @@ class FilterWriter:
         return f"$meta[{self.literal(column)}]"
 
     def _one(self, where: Expression, *, negated: bool) -> str:
-        """Write a filter, or its opposite: Milvus Lite knows no "not", so it is moved inwards."""
+        """Write a filter or its negation; "not" moves inwards, because Milvus Lite lacks it."""
         if isinstance(where, Not):
             return self._one(where.part, negated=not negated)
         if isinstance(where, Comparison):
@@ -93,19 +93,19 @@ class FilterWriter:
             return self.present(asked.column) if negated else self._absent(asked.column)
         if asked.operator == "contains":
             raise UsageError(
-                f"Milvus compares values and does not look inside them: 'contains' on '{asked.column}' is not "
-                "supported; use =, !=, <, >, in or not in, or an exact index"
+                f"Milvus does not support 'contains' on '{asked.column}'; "
+                "use =, !=, <, >, in or not in, or an exact index"
             )
         ordered = f"{self._column(asked.column)} {asked.operator} {self.literal(asked.value)}"
         if negated and self._lite:
             raise UsageError(
-                f"Milvus Lite cannot be asked for 'not {asked}'; write {asked.column} {_OPPOSITE[asked.operator]} "
-                f"{asked.value}, which leaves out items without a value, or use a Milvus server"
+                f"Milvus Lite does not support 'not {asked}'; write {asked.column} {_OPPOSITE[asked.operator]} "
+                f"{asked.value}, which omits items without a value, or use a Milvus server"
             )
         return f"not ({ordered})" if negated else ordered
 
     def _among(self, column: str, values: Sequence[Any], *, negated: bool) -> str:
-        """Compare with lists of one type each, since Milvus refuses mixed ones."""
+        """Compare with one list per type, because Milvus refuses mixed lists."""
         name = self._column(column)
         if len(values) == 1:
             return f"{name} {'!=' if negated else '=='} {self.literal(values[0])}"
@@ -118,13 +118,13 @@ class FilterWriter:
     def _absent(self, column: str) -> str:
         if self._lite:
             raise UsageError(
-                f"Milvus Lite cannot ask for items without '{column}'; use a Milvus server, or store a value for them"
+                f"Milvus Lite cannot find items without '{column}'; use a Milvus server, or store a value for them"
             )
         return f"not {self.present(column)}"
 
 
 def join(*expressions: str) -> str:
-    """Return what holds where all expressions do; an empty one always holds."""
+    """Join expressions with "and"; empty ones are left out."""
     return " and ".join(f"({expression})" for expression in expressions if expression)
 
 

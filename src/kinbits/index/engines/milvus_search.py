@@ -1,8 +1,8 @@
-"""Exact answers out of Milvus's: which of equal distances it returns is undefined, ours is by id.
+"""Exact results from Milvus, which returns any of several items of equal distance; kinbits orders them by id.
 
-Milvus is asked for more than k. Whatever is nearer than the farthest hit is then complete; of the farthest
-distance, items may be missing. If some of those are needed, the ones of smallest id are asked for by a
-filter on the id, whose bound falls until one answer holds them all.
+A request asks for more than k hits. All hits nearer than the farthest one are then complete; items of the farthest
+distance may be missing. If some of these are needed, further requests ask for the smallest ids with a filter on the id,
+whose bound falls until one response has them all.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kinbits.hamming import Codes
 from kinbits.index.engines.milvus_filter import FilterWriter, join
 from kinbits.index.store.ids import Ids, as_ids, concatenate, decode_ids
 
-MOST = 16_384  # hits that Milvus returns for one query
+MOST = 16_384  # maximum number of hits of one query
 _AT_ONCE = 1 << 16  # hits of one request
 _SPARE = 64
 
@@ -28,14 +28,14 @@ Found = tuple[Ids, NDArray[np.int32]]
 
 @dataclass(frozen=True)
 class Searcher:
-    """Asks one collection.
+    """Searches one collection.
 
     Attributes:
         ask: ``(codes as bytes, expression, limit, parameters) ->`` one list of (id, distance) per query.
-        expressions: For the collection's server.
-        exact: Whether the vectors are searched in full; without it nothing is asked twice.
-        parameters: For every search, e.g. ``nprobe``.
-        most: Hits that one query may return.
+        expressions: Writer of expressions for the server.
+        exact: Whether Milvus searches all vectors; otherwise there are no further requests.
+        parameters: Parameters of every search, e.g. ``nprobe``.
+        most: Maximum number of hits of one query.
     """
 
     ask: Callable[[list[bytes], str, int, dict[str, Any]], list[list[tuple[Any, float]]]]
@@ -56,21 +56,21 @@ class Searcher:
         return [(ids[:k], near[:k]) for ids, near in found]
 
     def ball(self, codes: Codes, radius: int, where: str) -> list[Found]:
-        """Return all within the radius of each query.
+        """Return all hits within the radius of each query.
 
         Raises:
-            UsageError: If they are more than Milvus can return.
+            UsageError: If there are more than Milvus can return.
         """
         found = self._asked(codes, self.most, where, {"radius": radius + 1})
         if any(len(ids) >= self.most for ids, _ in found):
             raise UsageError(
-                f"radius={radius} holds {self.most:,} items or more, Milvus's limit for one query; "
-                "take a smaller radius, a filter, or k"
+                f"radius={radius} finds {self.most:,} items or more, which Milvus cannot return for one query; "
+                "use a smaller radius, a filter, or k"
             )
         return found
 
     def _settled(self, found: Found, code: NDArray[np.uint8], k: int, where: str) -> Found:
-        """Complete the farthest distance of a full answer, as far as k needs it."""
+        """Complete the hits of the farthest distance, as far as k needs them."""
         ids, near = found
         last = int(near[-1])
         sure = int(np.searchsorted(near, last))

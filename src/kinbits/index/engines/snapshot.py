@@ -1,6 +1,6 @@
-"""What an engine beside an embedded index takes from it: ids and codes of living items, and their metadata.
+"""Ids, codes and metadata of an `Index` at one moment, for engines that build on it.
 
-The only file of the engines that knows how an `Index` keeps its items.
+Only this file of the engines knows how an `Index` stores its items.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from kinbits.index.query.search import codes_at, metadata_at
 from kinbits.index.store.ids import Ids, concatenate
 
 Rows = NDArray[np.int64]
-Version = tuple[int, str]  # generation, and digest of the manifest: another index may have been moved to the place
+Version = tuple[int, str]  # generation and digest of the manifest, which differs for another index
 
 
 class IndexSnapshot:
-    """A view of an index at one moment; it stays as it is when the index goes on.
+    """The contents of an index at one moment; later changes of the index do not change it.
 
     Attributes:
         width: Bytes of a code.
-        version: What these contents are known by.
+        version: Identity of the contents.
     """
 
     def __init__(self, index: Index) -> None:
@@ -44,15 +44,15 @@ class IndexSnapshot:
         return ids, np.concatenate(codes) if codes else np.zeros((0, self.width), np.uint8)
 
     def codes(self, ids: Ids) -> tuple[NDArray[np.bool_], Codes]:
-        """Return which ids are held, bool ``(n,)``, and the codes of these."""
+        """Return whether each id is in the index, bool ``(n,)``, and the codes of those that are."""
         origin, rows = self._locate(ids)
         found = origin >= 0
         return found, codes_at(self._segments, origin[found], rows[found], self.width)
 
     def metadata(self, ids: Ids) -> list[dict[str, Any]]:
-        """Return the metadata of ids that are held."""
+        """Return the metadata of ids, which must be in the index."""
         return metadata_at(self._segments, *self._locate(ids))
 
     def _locate(self, ids: Ids) -> tuple[Rows, Rows]:
-        """Return each id's segment and row there, -1 where none holds it."""
+        """Return the segment of each id and its row there; -1 if no segment holds it."""
         return self._state.locate(ids)

@@ -1,4 +1,4 @@
-"""Reading the values of a filter by the types of its columns, and refusing what cannot be compared."""
+"""Reading of filter values by the types of their columns; values that cannot be compared are refused."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def bind(expression: Expression, kinds: Mapping[str, Kind]) -> Expression:
     """Read each value of a filter by the type of its column.
 
     Args:
-        expression: What `kinbits.index.filters.where.parse_where` read.
-        kinds: The types of the index's columns.
+        expression: Result of `kinbits.index.filters.where.parse_where`.
+        kinds: Types of the columns of the index.
 
     Returns:
-        The same filter, with values that have the types of their columns, and with fewer operators: ``in`` with a tuple
-        of values, ``<``, ``<=``, ``>``, ``>=``, ``contains`` and `MISSING`.
+        The same filter with values of the types of their columns, and with fewer operators: ``in`` with a tuple of
+        values, ``<``, ``<=``, ``>``, ``>=``, ``contains`` and `MISSING`.
 
     Raises:
-        UsageError: for a column that the index does not have, or a value that its column cannot be compared with.
+        UsageError: If a column does not exist, or cannot be compared with its value.
     """
     if isinstance(expression, Not):
         return Not(bind(expression.part, kinds))
@@ -67,19 +67,19 @@ def _comparison(asked: Comparison, kind: Kind) -> Expression:
 
 def _text_inside(asked: Comparison, kind: Kind) -> str:
     if kind not in ("text", "mixed", "empty"):
-        raise _refused(asked, kind, "'contains' looks inside text; compare with =, < or >")
+        raise _refused(asked, kind, "'contains' searches in text; compare with =, < or >")
     return asked.value.text if isinstance(asked.value, Word) else str(asked.value)
 
 
 def _bound_of(asked: Comparison, kind: Kind) -> Any:
-    """Return what a value must be below or above."""
+    """Return the bound of a comparison by order."""
     if kind == "boolean":
         raise _refused(asked, kind, f"write {asked.column} = true or {asked.column} = false")
     if kind == "text" and (not isinstance(asked.value, (str, Word)) or _is_number(asked.value)):
         quoted = str(asked.value)
         raise _refused(
-            asked, kind, f"texts are ordered by their letters, where 10 comes before 9; write '{quoted}' in quotes if "
-            "you mean that, or store the column as numbers",
+            asked, kind, f"texts are ordered by letters, so 10 comes before 9; write '{quoted}' in quotes for "
+            "this order, or store the column as numbers",
         )  # fmt: skip
     value = _meanings(asked, asked.value, "integer" if kind == "bit" else kind)[0]
     if isinstance(value, bool):
@@ -88,7 +88,7 @@ def _bound_of(asked: Comparison, kind: Kind) -> Any:
 
 
 def _meanings(asked: Comparison, value: Any, kind: Kind) -> list[Any]:
-    """Read a value by the type of its column; only a mixed column leaves several meanings."""
+    """Read a value by the type of its column; only in a mixed column it has several meanings."""
     if kind == "text":
         return [_as_text(asked, value)]
     if kind == "bit":
@@ -107,7 +107,7 @@ def _meanings(asked: Comparison, value: Any, kind: Kind) -> list[Any]:
 def _as_text(asked: Comparison, value: Any) -> str:
     if isinstance(value, (Word, str)):
         return str(value)
-    raise _refused(asked, "text", f"give a str: {str(value)!r}")
+    raise _refused(asked, "text", f"pass a str: {str(value)!r}")
 
 
 def _as_number(asked: Comparison, value: Any, kind: Kind) -> int | float:
@@ -128,11 +128,11 @@ def _as_flag(asked: Comparison, value: Any) -> bool:
 
 
 def number(text: str) -> int | float | None:
-    """Read a number in the digits 0 to 9; None if a text is none, or not a finite one of 64 bits."""
+    """Read a number with digits 0 to 9; None if the text is not a finite number of 64 bits."""
     if _WHOLE.fullmatch(text):
         whole = int(text)
         return whole if -(2**63) <= whole < 2**63 else None
-    if not _NUMBER.fullmatch(text) or text.lstrip("+-").isdigit():  # longer whole numbers are beyond 64 bits
+    if not _NUMBER.fullmatch(text) or text.lstrip("+-").isdigit():  # a longer whole number exceeds 64 bits
         return None
     fraction = float(text)
     return fraction if math.isfinite(fraction) else None

@@ -1,4 +1,4 @@
-"""Types of metadata columns: what a column holds decides how a filter is read and how SQLite stores a value."""
+"""Types of metadata columns, which decide how a filter is read and how SQLite stores a value."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _STORED: dict[Kind, dict[Any, bool]] = {"boolean": {0: False, 1: True}, "mixed":
 
 
 def kind_of_values(values: Iterable[Any]) -> Kind:
-    """Return the type of a column of plain values; None counts as no value."""
+    """Return the type of a column of plain values; None is not counted."""
     return _OF_TYPES.get(frozenset(map(type, values)) - {type(None)}, "mixed")
 
 
 def joined(kinds: Iterable[Kind]) -> Kind:
-    """Return the type of a column that joins columns of these types."""
+    """Return the type of the union of columns of these types."""
     return reduce(_join, kinds, "empty")
 
 
@@ -49,24 +49,24 @@ def _join(one: Kind, other: Kind) -> Kind:
 
 
 def as_stored(value: Any, kind: Kind) -> Any:
-    """Return a plain value as SQLite holds it in a column of this type."""
+    """Return a plain value as SQLite stores it in a column of this type."""
     return _AS_BYTES[value] if kind == "mixed" and isinstance(value, bool) else value
 
 
 def column_as_stored(values: Iterable[Any], kind: Kind) -> Iterable[Any]:
-    """Return a column of plain values as SQLite holds them."""
+    """Return a column of plain values as SQLite stores them."""
     if kind == "boolean":
-        return map({False: 0, True: 1}.get, values)  # as exact integers, which sqlite3 takes five times as fast
+        return map({False: 0, True: 1}.get, values)  # as exact integers, which sqlite3 stores five times as fast
     return (as_stored(value, kind) for value in values) if kind == "mixed" else values
 
 
 def converted(field: str, own: Kind, kind: Kind) -> str:
-    """Return the SQL of a column of one type as a column of another type holds it."""
+    """Return the SQL that converts a column from one type to another."""
     return f"CASE {field} WHEN 0 THEN x'00' WHEN 1 THEN x'01' END" if (own, kind) == ("boolean", "mixed") else field
 
 
 def decoded(rows: Sequence[Sequence[Any]], kinds: Sequence[Kind]) -> Sequence[Sequence[Any]]:
-    """Turn rows as SQLite holds them into rows of plain values."""
+    """Turn stored rows into rows of plain values."""
     if not rows or not _STORED.keys() & set(kinds):
         return rows
     columns = [_decoded(values, kind) for values, kind in zip(zip(*rows, strict=True), kinds, strict=True)]

@@ -15,7 +15,7 @@ EXAMPLE = "write e.g. year >= 2020 and (colour = red or label in (cat, 'dog, wol
 
 @dataclass(frozen=True)
 class Word:
-    """A value without quotes: the type of its column decides whether it is text, a number, or true or false."""
+    """A value without quotes; the type of its column decides whether it is a text, a number or a boolean."""
 
     text: str
 
@@ -48,7 +48,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Not:
-    """Exactly the items that do not meet a part."""
+    """All items that do not meet a part."""
 
     part: Expression
 
@@ -68,7 +68,7 @@ class And:
 
 @dataclass(frozen=True)
 class Or:
-    """The items that meet some part."""
+    """The items that meet at least one part."""
 
     parts: tuple[Expression, ...]
 
@@ -94,7 +94,7 @@ def comparisons(expression: Expression) -> Iterator[Comparison]:
 
 
 def null_meets(expression: Expression) -> bool:
-    """Tell whether an item without any metadata meets a filter."""
+    """Return whether an item without metadata meets a filter."""
     if isinstance(expression, Comparison):
         return expression.operator in (MISSING, "!=", "not in")
     if isinstance(expression, Not):

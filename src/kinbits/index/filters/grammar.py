@@ -1,4 +1,4 @@
-"""The language of filters, read by recursive descent; `docs/filters.md` describes it."""
+"""A recursive descent parser of the filter language; `docs/filters.md` describes the language."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from kinbits._util import shortened
 from kinbits.errors import UsageError, unknown_name
 from kinbits.index.filters.expression import EXAMPLE, MISSING, OPERATORS, And, Comparison, Expression, Not, Or, Word
 
-_DEEPEST = 50  # brackets and "not" inside each other
-_END = r"(?![^\s<>=!~()\"'`,])"  # behind a keyword: nothing that would make it part of a longer word
+_DEEPEST = 50  # levels of brackets and "not"
+_END = r"(?![^\s<>=!~()\"'`,])"  # after a keyword: no character that makes it part of a longer word
 _PART = r"[^\s<>=!~()\"'`,]+"
 _COLUMN = re.compile(rf"(?!(?:and|or){_END}){_PART}(?:\s+(?!(?:and|or|not|in|contains|is){_END}){_PART})*", re.I)
 _SIGNS = re.compile(r"[<>=!~]+")
 _WORDS = re.compile(rf"((?:not\s+)?(?:in|contains)|is){_END}", re.I)
 _MISSING = re.compile(rf"\s*(not\s+)?missing{_END}", re.I)
 _JOINT = re.compile(rf"\s+(?:and|or){_END}", re.I)  # ends a value without quotes
-_FIRST = re.compile(r"[^\s,()\[\]<>=\"]+")  # a keyword at the start of a value belongs to it
+_FIRST = re.compile(r"[^\s,()\[\]<>=\"]+")  # a keyword at the start of a value is part of it
 _CLOSING = {"(": ")", "[": "]"}
 
 
 def parse_text(text: str) -> Expression:
-    """Read a filter that is written as text.
+    """Parse a filter.
 
     Raises:
-        UsageError: If it cannot be read, with the position and an example that can.
+        UsageError: If the text is not a filter; the message names the position and an example.
     """
     return _Parser(text).whole()
 
 
 class _Parser:
-    """Reads one text from left to right; ``at`` is the next character."""
+    """Parses one text from left to right; ``at`` is the next character."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -61,7 +61,7 @@ class _Parser:
     def _negation(self) -> Expression:
         self._depth += 1
         if self._depth > _DEEPEST:
-            raise self._error(f"more than {_DEEPEST} brackets inside each other")
+            raise self._error(f"more than {_DEEPEST} levels of brackets")
         found = self._group() if self._takes(re.compile(r"\(")) else self._not() or self._comparison()
         self._depth -= 1
         return found
@@ -124,7 +124,7 @@ class _Parser:
         return tuple(values)
 
     def _value(self, listed: str = "") -> str | Word:
-        """Read a value; ``listed`` is empty, or how the list around it ends: ``,`` without brackets."""
+        """Read a value; ``listed`` is empty, or the end of the list around it: ``,`` without brackets."""
         self._skip()
         if self._next() in ("'", '"'):
             return self._quoted()
@@ -137,7 +137,7 @@ class _Parser:
         return Word(text)
 
     def _bare(self, listed: str) -> None:
-        """Move behind a value without quotes: up to "and", "or", a closing bracket, or a comma of a list."""
+        """Skip a value without quotes: up to "and", "or", a closing bracket, or a comma of a list."""
         first, open_ = _FIRST.match(self._text, self._at), list[tuple[str, int]]()
         self._at = first.end() if first else self._at
         while self._at < len(self._text):
@@ -156,19 +156,19 @@ class _Parser:
             raise self._error("this bracket is not closed; put the value into quotes")
 
     def _quoted(self) -> str:
-        """Read a text in quotes, in which the quote itself is written twice."""
+        """Read a text in quotes; a doubled quote stands for one."""
         start, quote = self._at, self._next()
         found = re.compile(f"{quote}((?:[^{quote}]|{quote}{quote})*){quote}").match(self._text, start)
         if found is None:
             raise self._error(f"the quote {quote} is not closed")
         self._at = found.end()
         if re.match(r"[^\s<>=!~(),\]]", self._next()):
-            raise self._error(f"unexpected text behind a quote; write {quote} twice to have it inside a text")
+            raise self._error(f"unexpected text after a quote; write {quote} twice for a quote in a text")
         self._skip()
         return found[1].replace(quote * 2, quote)
 
     def _takes(self, pattern: re.Pattern[str]) -> str | None:
-        """Move behind a pattern and the blanks around it, if it comes next."""
+        """Skip a pattern and the blanks around it, if it comes next."""
         self._skip()
         found = pattern.match(self._text, self._at)
         if found is None:

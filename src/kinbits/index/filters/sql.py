@@ -1,6 +1,6 @@
 """Filters as SQL.
 
-Nothing that a user wrote gets into a statement: columns are fields of ours, and values are parameters.
+No text of a user becomes part of a statement: columns are numbered fields, and values are parameters.
 """
 
 from __future__ import annotations
@@ -16,29 +16,26 @@ from kinbits.index.filters.expression import MISSING, And, Comparison, Expressio
 Sql = tuple[str, list[Any]]
 Field = Callable[[str], tuple[str, Kind]]
 
-_MOST_PARAMETERS = 900  # SQLite before 3.32 takes 999 in one statement
+_MOST_PARAMETERS = 900  # SQLite before 3.32 accepts 999 in a statement
 _NUMBERS: tuple[Kind, ...] = ("integer", "number", "bit", "empty")
 _TEXTS: tuple[Kind, ...] = ("text", "empty")
 
 
 def compiled(expression: Expression, field: Field) -> Sql:
-    """Return a condition that is true for the rows that meet a filter, and its parameters.
-
-    It is false or NULL for all other rows.
+    """Return an SQL condition and its parameters; it is true for rows that meet the filter, else false or NULL.
 
     Args:
-        expression: What `kinbits.index.filters.binding.bind` returned.
-        field: Gives the SQL of a column and the type of what this table holds there; ``NULL`` and ``empty`` if it does
-            not have the column.
+        expression: Result of `kinbits.index.filters.binding.bind`.
+        field: Returns the SQL and the type of a column of this table; ``NULL`` and ``empty`` for a missing column.
 
     Raises:
-        UsageError: for more values than SQLite takes.
+        UsageError: If there are more values than SQLite accepts.
     """
     sql, parameters = _compiled(expression, field)
     if len(parameters) > _MOST_PARAMETERS:
         raise UsageError(
-            f"the filter holds {len(parameters)} fractions and comparisons, the most are {_MOST_PARAMETERS}; whole "
-            "numbers and texts in a list do not count: use < and > for ranges of fractions"
+            f"the filter has {len(parameters)} fractions and comparisons; the maximum is {_MOST_PARAMETERS}. Whole "
+            "numbers and texts in a list do not count; use < and > for ranges of fractions"
         )
     return sql, parameters
 
@@ -48,7 +45,7 @@ def _compiled(expression: Expression, field: Field) -> Sql:
         return _comparison(expression, *field(expression.column))
     if isinstance(expression, Not):
         sql, parameters = _compiled(expression.part, field)
-        return f"({sql}) IS NOT TRUE", parameters  # NOT would leave out the rows without a value
+        return f"({sql}) IS NOT TRUE", parameters  # NOT would omit rows without a value
     parts = [_compiled(part, field) for part in expression.parts]
     word = " AND " if isinstance(expression, And) else " OR "
     return word.join(f"({sql})" for sql, _ in parts), [value for _, values in parts for value in values]
@@ -66,7 +63,7 @@ def _comparison(asked: Comparison, column: str, kind: Kind) -> Sql:
 
 
 def _fits(value: Any, kind: Kind) -> bool:
-    """Whether a value could be in a column of this type: in one of booleans, 1 stands for true."""
+    """Return whether a column of this type can hold a value; in a column of booleans, 1 means true."""
     return kind in ("mixed", "bit") or isinstance(value, bool) == (kind == "boolean")
 
 
@@ -82,12 +79,12 @@ def _among(column: str, values: list[Any]) -> Sql:
 
 
 def _survives_json(value: Any) -> bool:
-    """Whether SQLite reads a value from JSON as it was: it may round fractions, and cuts text at a NUL."""
+    """Return whether SQLite reads a value from JSON unchanged; it may round fractions, and cuts text at a NUL."""
     return "\0" not in value if isinstance(value, str) else isinstance(value, int)
 
 
 def _ordered(asked: Comparison, column: str, kind: Kind) -> Sql:
-    """Compare with values of the same type alone: SQLite would order numbers before text, and text before bytes."""
+    """Compare only with values of the same type; SQLite would order numbers before text, and text before bytes."""
     found = f"{column} {asked.operator} ?"
     if kind in (_TEXTS if isinstance(asked.value, str) else _NUMBERS):
         return found, [asked.value]

@@ -1,7 +1,7 @@
-"""What a user writes as a filter: texts, or Python values by column.
+"""Filters as users write them: texts, or Python values by column.
 
-A filter is read twice. `parse_where` reads what a user writes. `kinbits.index.filters.binding.bind` then reads each
-value by the type of its column. `docs/filters.md` describes the language.
+A filter is read in two steps. `parse_where` parses it. `kinbits.index.filters.binding.bind` then reads each value by
+the type of its column. `docs/filters.md` describes the language.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from kinbits.index.filters.grammar import parse_text
 
 Where = Mapping[str, Any] | str | Sequence[str]
 
-_MOST = 500  # comparisons; SQLite refuses deeper expressions than 1000
+_MOST = 500  # comparisons; SQLite refuses expressions of more than 1000 levels
 
 
 def parse_where(where: Where | None) -> Expression | None:
-    """Read a filter; None keeps all items.
+    """Parse a filter; None keeps all items.
 
     Args:
         where: A text ``"year >= 2020 and not label = cat"``, several texts, a dict
-            ``{"label": "cat", "year": {">=": 2020, "in": [...]}}``, or None. Several texts, and several entries of a
-            dict, must all hold.
+            ``{"label": "cat", "year": {">=": 2020, "in": [...]}}``, or None. Several texts, and the entries of a dict,
+            must all hold.
 
     Raises:
-        UsageError: If it cannot be read, with an example that can.
+        UsageError: If it is not a filter; the message has an example.
     """
     if where is None:
         return None
@@ -60,10 +60,10 @@ def parse_where(where: Where | None) -> Expression | None:
 
 
 def metadata_value(value: Any) -> Any:
-    """Reduce a value to what a column holds: int, float, bool, str or None; NaN becomes None.
+    """Return a value as a column stores it: int, float, bool, str or None; NaN becomes None.
 
     Raises:
-        UsageError: for any other type, and for what cannot be stored.
+        UsageError: If the value has another type, or cannot be stored.
     """
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -103,18 +103,18 @@ def _condition(column: str, operator: str, value: Any) -> Expression:
     if operator in ("in", "not in"):
         return _among(column, operator, value)
     if operator == "contains" and not isinstance(value, str):
-        raise UsageError(f"'contains' looks for text in column '{column}', not for {value!r}; give a str")
+        raise UsageError(f"'contains' searches for text in column '{column}', not for {value!r}; give a str")
     given = metadata_value(value)
     if given is not None:
         return Comparison(column, operator, given)
     if operator not in ("=", "!="):
-        raise UsageError(f"'{operator}' compares column '{column}' with no value; ask for missing values with None")
+        raise UsageError(f"'{operator}' cannot compare column '{column}' with None; use = or != to find missing values")
     missing = Comparison(column, MISSING)
     return missing if operator == "=" else Not(missing)
 
 
 def _among(column: str, operator: str, value: Any) -> Expression:
-    """Read a list of values; None in it stands for a missing one."""
+    """Read a list of values; None stands for a missing value."""
     if isinstance(value, str) or not isinstance(value, (Sequence, np.ndarray, set, frozenset)):
         raise UsageError(f"'{operator}' needs a list of values, not {value!r}")
     given = [metadata_value(one) for one in value]
