@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from kinbits.bench import Experiment, Results
+
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
+IDENTITY = ("protocol", "backbone", "direction", "method", "bits", "seed")
 SCRIPTS = sorted({path.stem for path in EXPERIMENTS.glob("*.py") if "def write_markdown(" in path.read_text()})
 
 
@@ -29,3 +32,13 @@ def test_a_result_script_writes_its_table(name, tmp_path, monkeypatch):
 
 def test_the_scripts_are_found():
     assert {"label_expansion", "medical_classes", "rankhash"} <= set(SCRIPTS)
+
+
+@pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_each_number_of_a_table_is_that_of_a_trial_of_its_file(path):
+    """Names in the code may change, but not the hash of a trial's settings: its rows would count no more."""
+    experiment = Experiment.from_file(path)
+    results = Results(EXPERIMENTS.parent / "results" / f"{path.stem}.csv", experiment.metrics)
+    shown = {tuple(row[name] for name in IDENTITY): row["config"].partition("-")[0] for row in results}
+    assert shown
+    assert set(shown.values()) <= {trial.settings for trial in experiment.trials()}

@@ -11,7 +11,7 @@ from kinbits.bench.experiment import Experiment
 from kinbits.bench.results import Results
 
 _PAGE = Path(__file__).with_name("tables.html.j2")
-_NOTE = "Ties count with their expected value. Made by `kinbits bench {name}.yaml`; {file} has one row per trial."
+_NOTE = "Ties count with their expected value. Made by `kinbits bench {name}.yaml` from the rows of {file}."
 
 
 def write_tables(experiment: Experiment, results: Results, name: str) -> list[Path]:
