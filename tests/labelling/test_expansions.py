@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from kinbits import DataError, UsageError
 from kinbits.labelling import build_expansion, expand, keep_fraction, list_expansions
 from kinbits.labelling.graph import indegree, nearest, originals, smoothed, symmetric, unit_rows
-from kinbits.labelling.labeler import Labeler, Recipe
+from kinbits.labelling.labeler import Labeler, LabelerSettings
 from kinbits.labelling.labels import partial_labels
 
 LINE = np.array([[0.0], [1.0], [1.2], [2.0], [5.0]], np.float32)
@@ -68,7 +68,7 @@ def test_the_labeler_computes_two_graph_convolutions():
     adjacency = symmetric(nearest(points, 3)[0])
     grown = partial_labels(few(labels))
     torch.manual_seed(0)
-    labeler = Labeler(adjacency, smoothed(adjacency, points), 3, Recipe(hidden=5)).eval()
+    labeler = Labeler(adjacency, smoothed(adjacency, points), 3, LabelerSettings(hidden=5)).eval()
     shown = np.zeros(12, bool)
     shown[:4] = True
     rows = np.array([7, 2, 9])
@@ -83,7 +83,7 @@ def test_known_labels_are_hidden_from_the_input_that_has_to_guess_them(monkeypat
     points, labels = blobs(60)
     adjacency = symmetric(nearest(points, 5)[0])
     grown, seen = partial_labels(few(labels, 5)), []
-    labeler = Labeler(adjacency, smoothed(adjacency, points), 3, Recipe(steps=6))
+    labeler = Labeler(adjacency, smoothed(adjacency, points), 3, LabelerSettings(steps=6))
     forward = Labeler.forward
 
     def watched(self, rows, shown):
@@ -237,18 +237,18 @@ def test_what_cannot_serve_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"rounds": 0}, "rounds is 0; prl takes at least 1"),
-        ({"per_round": 0.0}, "a round that adds nothing"),
+        ({"per_round": 0.0}, "per_round is 0, so that no round adds a label"),
         ({"mask": 1.5}, "mask is 1.5; prl takes 0 to 1"),
         ({"candidates": 0.5}, "candidates is 0.5"),
         ({"choice": "best"}, "indegree, random or confidence"),
         ({"neigbours": 5}, "did you mean neighbours"),
     ],
 )
-def test_values_out_of_range_are_refused_with_what_is_allowed(given, told):
-    with pytest.raises(UsageError, match=told):
+def test_values_out_of_range_are_refused_with_what_is_allowed(given, message):
+    with pytest.raises(UsageError, match=message):
         build_expansion("prl", **given)
 
 

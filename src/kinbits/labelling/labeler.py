@@ -16,7 +16,7 @@ TARGETS = 2048  # maximum number of rows that a step learns from: it bounds the 
 
 
 @dataclass(frozen=True)
-class Recipe:
+class LabelerSettings:
     """How a labeler is built and trained.
 
     Attributes:
@@ -46,15 +46,15 @@ class Labeler(nn.Module):
         adjacency: A, ``(n, n)``.
         smooth: A F, ``(n, d)``.
         classes: Number c of classes.
-        recipe: Sizes and settings.
+        settings: Sizes and settings.
     """
 
-    def __init__(self, adjacency: csr_array, smooth: np.ndarray, classes: int, recipe: Recipe) -> None:
+    def __init__(self, adjacency: csr_array, smooth: np.ndarray, classes: int, settings: LabelerSettings) -> None:
         super().__init__()
-        self.adjacency, self.smooth, self.recipe = adjacency, smooth, recipe
-        self.first = nn.Linear(smooth.shape[1] + classes, recipe.hidden)
-        self.second = nn.Linear(recipe.hidden, classes)
-        self.dropout = nn.Dropout(recipe.dropout)
+        self.adjacency, self.smooth, self.settings = adjacency, smooth, settings
+        self.first = nn.Linear(smooth.shape[1] + classes, settings.hidden)
+        self.second = nn.Linear(settings.hidden, classes)
+        self.dropout = nn.Dropout(settings.dropout)
 
     def forward(self, rows: np.ndarray, shown: csr_array) -> Tensor:
         """Return logits ``(m, c)`` of some rows, with the labels ``shown`` ``(n, c)`` as input."""
@@ -76,11 +76,11 @@ class Labeler(nn.Module):
 
     def learn(self, labels: PartialLabels, rng: np.random.Generator) -> None:
         """Train on all labels, in each step on a random hidden part of them."""
-        known, mask = labels.labelled, self.recipe.mask
+        known, mask = labels.labelled, self.settings.mask
         hidden = len(known) if mask in (0, 1) else int(np.clip(round(mask * len(known)), 1, len(known) - 1))
-        optimizer = torch.optim.Adam(self.parameters(), self.recipe.lr, weight_decay=self.recipe.weight_decay)
+        optimizer = torch.optim.Adam(self.parameters(), self.settings.lr, weight_decay=self.settings.weight_decay)
         self.train()
-        for _ in range(self.recipe.steps):
+        for _ in range(self.settings.steps):
             order = rng.permutation(known)
             shown = np.zeros(len(labels.rounds), bool)
             shown[order if mask == 0 else order[hidden:]] = True
@@ -95,9 +95,9 @@ class Labeler(nn.Module):
     def logits(self, rows: np.ndarray, labels: PartialLabels) -> Tensor:
         """Return the logits ``(m, c)`` of some rows, with all labels shown."""
         self.eval()
-        shown = labels.hot(np.full(len(labels.rounds), self.recipe.mask < 1))
+        shown = labels.hot(np.full(len(labels.rounds), self.settings.mask < 1))
         n = len(self.smooth)
-        hidden = np.empty((n, self.recipe.hidden), np.float32)
+        hidden = np.empty((n, self.settings.hidden), np.float32)
         for start in range(0, n, BLOCK):
             part = np.arange(start, min(n, start + BLOCK))
             hidden[part] = self._hidden(part, shown).numpy()

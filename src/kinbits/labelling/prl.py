@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from kinbits._util import cumcount
 from kinbits.errors import UsageError
 from kinbits.labelling.graph import indegree, nearest, originals, smoothed, symmetric, unit_rows
-from kinbits.labelling.labeler import Labeler, Recipe
+from kinbits.labelling.labeler import Labeler, LabelerSettings
 from kinbits.labelling.labels import PartialLabels
 from kinbits.labelling.registry import Expansion, check_range, register
 
@@ -68,12 +68,12 @@ class Prl(Expansion):
     centre: bool = True
     dims: int = 256
     copies: float = 0.999
-    mask: float = Recipe.mask
-    hidden: int = Recipe.hidden
-    dropout: float = Recipe.dropout
-    lr: float = Recipe.lr
-    weight_decay: float = Recipe.weight_decay
-    steps: int = Recipe.steps
+    mask: float = LabelerSettings.mask
+    hidden: int = LabelerSettings.hidden
+    dropout: float = LabelerSettings.dropout
+    lr: float = LabelerSettings.lr
+    weight_decay: float = LabelerSettings.weight_decay
+    steps: int = LabelerSettings.steps
 
     def __post_init__(self) -> None:
         for name in ("rounds", "dims", "hidden", "steps"):
@@ -147,10 +147,10 @@ class Prl(Expansion):
 
     def labeler(self, nodes: Nodes, labels: PartialLabels, rng: np.random.Generator) -> Labeler:
         """Train a new labeler on all labels."""
-        recipe = Recipe(self.mask, self.hidden, self.dropout, self.lr, self.weight_decay, self.steps)
+        settings = LabelerSettings(self.mask, self.hidden, self.dropout, self.lr, self.weight_decay, self.steps)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**31)))
-            labeler = Labeler(nodes.adjacency, nodes.smooth, len(labels.classes), recipe)
+            labeler = Labeler(nodes.adjacency, nodes.smooth, len(labels.classes), settings)
             labeler.learn(labels, rng)
         return labeler
 
