@@ -171,7 +171,7 @@ def test_index_add_delete_info_verify_compact(run, index, model, vectors, tmp_pa
 
 def test_index_merge_optimize_and_pairs(run, index, model, vectors, more_vectors):
     assert run("index", "create", "other.index", model, more_vectors).code == 0
-    assert "--upsert" in run("index", "merge", index, "other.index").error
+    assert "upsert replaces" in run("index", "merge", index, "other.index").error
     assert run("index", "merge", index, "other.index", "--upsert", "--json").code == 0
     items = json.loads(run("index", "info", index, "--json").out)["items"]
     assert run("index", "merge", index, "nowhere").code == 4

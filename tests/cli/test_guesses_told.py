@@ -39,7 +39,7 @@ def test_fit_names_the_classes_and_where_they_come_from(run, photos):
     assert "3 classes from folder names: 2019, 2020, copies" in line
     assert "--no-labels" in line
     (warning,) = [line for line in ended.err.splitlines() if line.startswith("warning: ")]
-    for told in ("dates (2019, 2020)", "copies (copies)", "classes of one image (copies)", "itq", "(--no-labels)"):
+    for told in ("dates (2019, 2020)", "copies (copies)", "classes of one image (copies)", "with no labels", "itq"):
         assert told in warning
 
 

@@ -264,7 +264,7 @@ def test_a_second_writer_is_told_how_to_wait(run, shop):
         ended = run("index", "delete", shop, "1")
         told = run("index", "delete", shop, "1", "--wait", "0.01s")
     assert (ended.code, told.code) == (5, 5)
-    assert "give --wait 30s" in ended.error
+    assert "set a time to wait" in ended.error
     assert run("index", "delete", shop, "1").code == 0
 
 

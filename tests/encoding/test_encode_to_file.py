@@ -82,29 +82,43 @@ def test_a_killed_run_goes_on_where_it_stopped(model, vectors, tmp_path, monkeyp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "part.parquet", "vectors.npz"]
 
 
-def test_batches_of_another_model_or_other_data_are_not_taken_over(model, vectors, tmp_path):
-    kill(model, vectors, tmp_path / "c.parquet")
+def interrupt(monkeypatch, model, data, path):
+    """Encode two batches of 16 rows."""
+    append = CodeShards.append
+
+    def interrupted(shards, codes):
+        append(shards, codes)
+        if len(shards) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(CodeShards, "append", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        encode_to_file(model, open_dataset(data), path, batch_size=16)
+    monkeypatch.setattr(CodeShards, "append", append)
+
+
+def test_batches_of_another_model_or_other_data_are_not_taken_over(model, vectors, tmp_path, monkeypatch):
+    interrupt(monkeypatch, model, vectors, tmp_path / "c.parquet")
     other = linear(WIDTH, load_backbone("features", dim=WIDTH), seed=1)
     done = encode_to_file(other, open_dataset(vectors), tmp_path / "c.parquet", batch_size=16)
     assert done.resumed == 0
     np.testing.assert_array_equal(read_codes(tmp_path / "c.parquet").codes, other.encode(open_dataset(vectors)))
-    kill(model, vectors, tmp_path / "c.parquet")
+    interrupt(monkeypatch, model, vectors, tmp_path / "c.parquet")
     assert encode_to_file(model, np.ones((5, WIDTH)), tmp_path / "c.parquet", batch_size=16).resumed == 0
-    kill(model, vectors, tmp_path / "c.parquet")
+    interrupt(monkeypatch, model, vectors, tmp_path / "c.parquet")
     assert (
         encode_to_file(model, open_dataset(vectors), tmp_path / "c.parquet", batch_size=16, resume=False).resumed == 0
     )
 
 
-def test_what_cannot_be_read_is_listed_also_from_before_a_kill(tmp_path):
+def test_what_cannot_be_read_is_listed_also_from_before_an_interruption(tmp_path, monkeypatch):
     model = linear(384, load_backbone("convnet-small"))
-    model.save_pretrained(tmp_path / "model")
     (tmp_path / "photos").mkdir()
     for row in range(40):
         Image.new("RGB", (8, 8), (row, 0, 0)).save(tmp_path / "photos" / f"{row:02}.png")
     for row in (3, 20, 39):
         (tmp_path / "photos" / f"{row:02}.png").write_bytes(b"no image")
-    kill(model, tmp_path / "photos", tmp_path / "c.parquet")
+    interrupt(monkeypatch, model, tmp_path / "photos", tmp_path / "c.parquet")
     done = encode_to_file(model, open_dataset(tmp_path / "photos"), tmp_path / "c.parquet", batch_size=16)
     assert (done.resumed, done.rows) == (32, 37)
     assert [one.id for one in done.skipped] == ["03.png", "20.png", "39.png"]

@@ -9,7 +9,7 @@ import pytest
 import kinbits
 from kinbits import ArtefactError, UsageError, hamming
 from kinbits.data import split_folder
-from kinbits.encoding import code_rows, rows_of_ids
+from kinbits.encoding import CodesFile, rows_of_ids
 
 CLASSES, WIDTH = 4, 24
 
@@ -46,7 +46,7 @@ def test_they_are_those_of_the_method_under_the_ids_of_the_images(learned):
 
 def test_codes_are_found_by_id_in_any_order():
     codes = np.arange(10, dtype=np.uint8).reshape(5, 2)
-    table = code_rows(np.array(["a", "b", "c", "d", "e"]), codes, {}, {"bits": 16})
+    table = CodesFile(codes, np.array(["a", "b", "c", "d", "e"]), 16).to_table()
     places, found = rows_of_ids(table, np.array(["x", "e", "a"]))
     assert places.tolist() == [1, 2]
     assert found.tolist() == [[8, 9], [0, 1]]

@@ -226,7 +226,7 @@ def test_a_path_that_is_taken_is_not_touched(tmp_path):
         (lambda: filled().add(CODES[:1], ["e"], {"year": [1, 2]}), DataError, "2 values for 1 items"),
         (lambda: filled().add(CODES[:1], ["e"], {"id": [1]}), UsageError, "rename this"),
         (lambda: filled().add(CODES[:1], ["e"], {"blob": [b""]}), UsageError, "metadata are finite numbers"),
-        (lambda: filled().add(CODES[:1], ids=["a"]), UsageError, "'a' is already in the index; pass upsert=True"),
+        (lambda: filled().add(CODES[:1], ids=["a"]), UsageError, "'a' is already in the index; upsert replaces"),
         (lambda: filled().delete("zebra"), DataError, "'zebra'"),
         (lambda: filled().delete(7), UsageError, "str ids"),
         (lambda: filled().search(np.zeros((1, 2), np.uint8)), DataError, "2 bytes wide, but 1"),

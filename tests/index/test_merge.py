@@ -48,7 +48,7 @@ def test_ids_that_exist_are_refused_or_replaced(tmp_path):
     numbered(range(10)).save(tmp_path / "x")
     index = Index.open(tmp_path / "x")
     other = Index.create(bits=8).add(np.full((3, 1), 255, np.uint8), ids=[8, 9, 10], metadata={"n": [-8, -9, -10]})
-    with pytest.raises(UsageError, match=r"and 1 other are already in the index.*upsert=True"):
+    with pytest.raises(UsageError, match=r"and 1 other are already in the index.*upsert replaces"):
         index.merge(other)
     assert contents(index) == contents(numbered(range(10)))
     index.merge(other, upsert=True)

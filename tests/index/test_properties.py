@@ -53,7 +53,7 @@ class Changes(RuleBasedStateMachine):
     def add(self, numbers, seed, distinct):
         codes, ids, years, items = self.items_of(numbers, seed, distinct)
         if set(ids) & set(self.items):
-            with pytest.raises(UsageError, match="upsert=True"):
+            with pytest.raises(UsageError, match="upsert replaces"):
                 self.index.add(codes, ids=ids, metadata={"year": years})
         self.index.add(codes, ids=ids, metadata={"year": years}, upsert=True)
         self.items |= items
@@ -66,7 +66,7 @@ class Changes(RuleBasedStateMachine):
             metadata = {"year": [years[row] for row in rows]}
             other.add(codes[rows], ids=[ids[row] for row in rows], metadata=metadata)
         if set(ids) & set(self.items):
-            with pytest.raises(UsageError, match="upsert=True"):
+            with pytest.raises(UsageError, match="upsert replaces"):
                 self.index.merge(other)
         self.index.merge(other, upsert=True)
         self.items |= items

@@ -60,13 +60,6 @@ VERBS = (
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _arguments: list[str] = []
-_OUR_WORDS = {
-    "pass upsert=True": "give --upsert",
-    "open the index with wait= to do so": "give --wait 30s",
-    "(labels=False)": "(--no-labels)",
-    "(replace=True)": "(--force)",
-}
-"""Remedies of the library, and how a person on the command line follows them."""
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
@@ -210,7 +203,7 @@ def _reader_gone() -> int:
 def _tell(error: Exception) -> int:
     """Print one line about an error and return the exit code that belongs to it."""
     if isinstance(error, KinbitsError):
-        messages.say(f"error: {_in_our_words(str(error))}")
+        messages.say(f"error: {error}")
         return error.exit_code
     formatted: Callable[[], str] | None = getattr(error, "format_message", None)
     if formatted is not None:  # wrong usage, as typer and click tell it
@@ -225,12 +218,6 @@ def _tell(error: Exception) -> int:
         return 5
     messages.say(f"error: {type(error).__name__}: {error}; this is a fault in kinbits, KINBITS_DEBUG=1 shows where")
     return 1
-
-
-def _in_our_words(text: str) -> str:
-    for theirs, ours in _OUR_WORDS.items():
-        text = text.replace(theirs, ours)
-    return text
 
 
 def _usage(error: Exception, message: str) -> str:
@@ -250,6 +237,6 @@ def _calm_warnings() -> None:
     warnings.filterwarnings("default", module=r"kinbits(\..*)?")
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        messages.warn(_in_our_words(str(message)))
+        messages.warn(str(message))
 
     warnings.showwarning = show

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def show(model: HashModel, output: Path, dataset: Dataset, source: Source) -> None:
     """Print what was trained on what, and the command that comes next."""
-    from kinbits.model import CODES
+    from kinbits.model import TRAIN_CODES
 
     made = model.training
     loss = f", loss {made['history'][-1]['loss']:.4f}" if made["history"] else ""
@@ -27,7 +27,7 @@ def show(model: HashModel, output: Path, dataset: Dataset, source: Source) -> No
             "pre-trained": _pretraining_text(made.get("pretraining")),
             "labels": _labels_text(made.get("labels")),
             "pairs": _pairs_text(made.get("pairs")),
-            "learned codes": None if model.train_codes is None else output / CODES,
+            "learned codes": None if model.train_codes is None else output / TRAIN_CODES,
             "epochs": f"{made['epochs']}{loss}" if made["epochs"] else None,
             "skipped": skipped_text(_all_skipped(dataset, model), dataset.ignored),
             "time": seconds_text(made["seconds"]),

@@ -125,10 +125,7 @@ def _lines(name: str) -> list[str]:
 
 def _named(opened: Index, wanted: list[Any]) -> tuple[int, list[Any]]:
     """Count items named by id; an id that the index does not have is refused as the deletion itself would."""
-    from kinbits.index import as_ids as id_array
-
-    left = opened._state.without_ids(id_array(wanted))
-    return len(opened) - len(left), list(dict.fromkeys(wanted))
+    return opened.count(ids=wanted), list(dict.fromkeys(wanted))
 
 
 def _meeting(opened: Index, where: Sequence[str] | None) -> tuple[int, list[Any]]:

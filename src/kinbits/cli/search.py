@@ -63,7 +63,7 @@ def search(
     where: WhereOption = None,
     rerank: Annotated[
         int | None,
-        typer.Option(min=1, help="Re-rank so many by features; the model needs a decoder.", show_default=False),
+        typer.Option(min=1, help="Number of hits to re-rank; the model needs a decoder.", show_default=False),
     ] = None,
     columns: Annotated[
         list[str] | None,
@@ -91,7 +91,7 @@ def search(
     if bool(images) == bool(text):
         raise UsageError("give images to search with, or --text; one of the two")
     if at is not None and radius is not None:
-        raise UsageError("--at stands for a radius; leave --radius out")
+        raise UsageError("--at names a radius; leave --radius out")
     if text and rerank:
         raise UsageError("--rerank compares features of images; leave it out with --text")
     opened = opened_index(folder, model)

@@ -74,7 +74,7 @@ def doubtful_classes(dataset: Dataset) -> str | None:
         return None
     return (
         f"the {len(names)} classes are names of folders, among them {', '.join(reasons)}: if the folders do not sort "
-        f"images by what they show, learn without labels instead (labels=False), e.g. with method itq"
+        f"images by what they show, learn with no labels instead, e.g. by method itq"
     )
 
 

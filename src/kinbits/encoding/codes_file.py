@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kinbits._util import check_parent, file_aside, full_path
+from kinbits._util import CONFIG, check_parent, file_aside, full_path
 from kinbits.encoding.rows import FORMAT, KEY, code_rows
 from kinbits.errors import ArtefactError, DataError, UsageError, platform_error
 from kinbits.hamming import code_width
@@ -25,7 +25,7 @@ _CODE = "code"  # the column of codes; metadata of this name is left out of a fi
 _FACTS: dict[str, type | tuple[type, ...]] = {
     "format": int,
     "bits": int,
-    "fingerprint": str,
+    "fingerprint": (str, type(None)),
     "model": (str, type(None)),
     "root": (str, type(None)),
     "skipped": list,
@@ -83,6 +83,26 @@ class CodesFile:
             raise ArtefactError(f"{self.name} holds {length}-bit codes, not {bits}-bit codes; leave the length out")
         return replace(self, bits=int(length))
 
+    def to_table(self, **facts: Any) -> pa.Table:
+        """Lay the codes out as a file of codes holds them: columns id, code, and metadata but for a column ``code``.
+
+        Args:
+            facts: Further facts that the file states about itself, as JSON types.
+
+        Raises:
+            UsageError: If the length of the codes is not known.
+        """
+        stated = {
+            "bits": self.with_bits(None).bits,
+            "fingerprint": self.fingerprint,
+            "model": None if self.model is None else str(self.model),
+            "root": None if self.root is None else str(self.root),
+            **facts,
+            "skipped": [vars(one) for one in self.skipped],
+        }
+        columns = {name: values for name, values in self.columns.items() if name not in ("id", _CODE)}
+        return code_rows(self.ids, self.codes, columns, {"format": FORMAT, **stated})
+
 
 def check_codes_path(path: str | os.PathLike[str]) -> None:
     """Refuse the path of a file of codes that cannot be written, before any work is done for it.
@@ -105,21 +125,7 @@ def write_codes(path: str | os.PathLike[str], codes: CodesFile) -> None:
         PlatformError: If it cannot be written; an older file stays.
     """
     check_codes_path(path)
-    known = codes.with_bits(None)
-    facts = {
-        "bits": known.bits,
-        **({} if known.fingerprint is None else {"fingerprint": known.fingerprint}),
-        "model": None if known.model is None else str(known.model),
-        "root": None if known.root is None else str(known.root),
-    }
-    write_table(full_path(path), codes_table(known, facts))
-
-
-def codes_table(codes: CodesFile, facts: Mapping[str, Any]) -> pa.Table:
-    """Lay codes out as a table that says some facts, and what was skipped."""
-    columns = {name: values for name, values in codes.columns.items() if name not in ("id", _CODE)}
-    skipped = [vars(one) for one in codes.skipped]
-    return code_rows(codes.ids, codes.codes, columns, {"format": FORMAT, **facts, "skipped": skipped})
+    write_table(full_path(path), codes.to_table())
 
 
 def write_table(path: Path, table: pa.Table) -> None:
@@ -171,7 +177,7 @@ def read_codes(path: str | os.PathLike[str]) -> CodesFile:
         bits=facts.get("bits"),
         columns={name: values for name, values in columns.items() if values is not None},
         fingerprint=facts.get("fingerprint"),
-        model=_path(facts.get("model")) or (path.parent if "fingerprint" in facts else None),
+        model=_path(facts.get("model")) or (path.parent if (path.parent / CONFIG).is_file() else None),
         root=_path(facts.get("root")),
         skipped=_skipped(facts),
         name=str(path),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kinbits._util import file_aside, full_path, write_text
-from kinbits.encoding.codes_file import CodesFile, codes_table, write_table
+from kinbits.encoding.codes_file import CodesFile, write_table
 from kinbits.encoding.rows import FORMAT, KEY
 from kinbits.errors import platform_error
 
@@ -60,7 +60,7 @@ class CodeShards:
         Raises:
             PlatformError: If it cannot be written.
         """
-        write_table(self._path(self._finished), codes_table(codes, {}))
+        write_table(self._path(self._finished), codes.to_table())
         self._finished += 1
 
     def merge(self, skipped_before: Sequence[Skipped] = ()) -> tuple[int, tuple[Skipped, ...]]:

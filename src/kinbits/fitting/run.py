@@ -9,7 +9,7 @@ import torch
 
 from kinbits import hamming
 from kinbits.data import as_dataset
-from kinbits.encoding import FORMAT, code_rows
+from kinbits.encoding import CodesFile
 from kinbits.fitting.job import Job, choose_method
 from kinbits.fitting.settings import FitSettings
 from kinbits.methods import Method
@@ -89,10 +89,11 @@ def _train_codes(method: Method, job: Job, fingerprint: str) -> pa.Table | None:
     if codes is None:
         return None
     dataset = job.dataset.select(job.rows.train)
-    facts = {"format": FORMAT, "bits": method.spec.bits, "fingerprint": fingerprint, "data": dataset.fingerprint}
     labels = (
         {}
         if dataset.label_space is None or dataset.labels is None
         else {dataset.label_column: dataset.label_space.texts(dataset.labels)}
     )
-    return code_rows(dataset.ids, hamming.pack(codes.cpu().numpy()), labels, facts)
+    packed = hamming.pack(codes.cpu().numpy())
+    learned = CodesFile(packed, dataset.ids, method.spec.bits, labels, fingerprint, root=dataset.root)
+    return learned.to_table(data=dataset.fingerprint)

@@ -95,7 +95,9 @@ def codes_of(state: State, columns: Sequence[str], name: str) -> CodesFile:
     Raises:
         ArtefactError: Naming a file that is damaged.
     """
-    codes, ids, rows = [np.zeros((0, hamming.code_width(state.bits)), np.uint8)], [], []
+    codes: list[Codes] = [np.zeros((0, hamming.code_width(state.bits)), np.uint8)]
+    ids: list[np.ndarray[Any, Any]] = []
+    rows: list[Values] = []
     for segment in state.segments:
         segment.require_whole(state.bits)
         living = segment.living(0, segment.rows)

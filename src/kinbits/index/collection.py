@@ -116,13 +116,19 @@ class Collection(StoredIndex):
                 self._commit(self._state.without_ids(wanted))
         return self
 
-    def count(self, where: Where | None = None) -> int:
-        """Count the items that meet a filter; without a filter, all items.
+    def count(self, where: Where | None = None, *, ids: Any = None) -> int:
+        """Count the items that meet a filter, or have some ids; all without either.
+
+        Args:
+            where: Filter, see `search`.
+            ids: One id or several, instead of a filter.
 
         Raises:
             UsageError: If the filter cannot be used.
             ArtefactError: If a file is damaged; the message names it.
         """
+        if ids is not None:
+            return len(self) - len(self._state.without_ids(as_ids(ids)))
         return sum(map(len, matching(self._state, parse_where(where))))
 
     def merge(self, other: Collection, *, upsert: bool = False) -> Self:

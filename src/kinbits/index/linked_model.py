@@ -15,7 +15,7 @@ from kinbits.index.store.state import State
 class LinkedModel:
     """Stands for a saved model: an index of codes is opened and searched without PyTorch.
 
-    All that a model has besides its length and fingerprint is asked of the model itself, which is loaded then.
+    Only code length and fingerprint are known without the model; every other attribute loads it.
 
     Attributes:
         folder: Of the model.

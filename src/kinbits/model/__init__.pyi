@@ -1,13 +1,13 @@
 from .description import ModelDescription, describe_model
 from .encode import Encoded
-from .folder import CODES, append_metrics, check_target
+from .folder import TRAIN_CODES, append_metrics, check_target
 from .hash_model import HashModel
-from .operating_points import KEY, with_measured
+from .operating_points import OPERATING_POINTS, with_measured
 from .tower import Output, Tower
 
 __all__ = [
-    "CODES",
-    "KEY",
+    "OPERATING_POINTS",
+    "TRAIN_CODES",
     "Encoded",
     "HashModel",
     "ModelDescription",

@@ -10,7 +10,7 @@ import yaml
 
 from kinbits._util import Modality
 from kinbits.backbones import Backbone
-from kinbits.model.operating_points import KEY, stored_points
+from kinbits.model.operating_points import OPERATING_POINTS, stored_points
 
 # The licences of backbones that the hub knows by the same name in lower case.
 _LICENCES = ("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-nc-4.0")
@@ -124,7 +124,9 @@ def _measured(metrics: Mapping[str, Mapping[str, Any]]) -> str:
         return ""
     lines = ["## Measured", "", "| protocol | metric | value |", "| --- | --- | --- |"]
     for protocol, values in metrics.items():
-        lines += [f"| {protocol} | {name} | {_number(value)} |" for name, value in values.items() if name != KEY]
+        lines += [
+            f"| {protocol} | {name} | {_number(value)} |" for name, value in values.items() if name != OPERATING_POINTS
+        ]
     return "\n".join([*lines, "", *_operating_points(metrics), ""])
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 TENSORS, CARD = "model.safetensors", "README.md"
 TRAINING, METRICS = "training.json", "metrics.json"
-LABELS, CODES = "labels.csv", "train-codes.parquet"
+LABELS, TRAIN_CODES = "labels.csv", "train-codes.parquet"
 
 
 def write_folder(
@@ -84,7 +84,7 @@ def _fill(
     if codes is not None:
         from pyarrow import parquet
 
-        parquet.write_table(codes, aside / CODES)
+        parquet.write_table(codes, aside / TRAIN_CODES)
 
 
 def check_target(folder: Path, *, replace: bool = True) -> None:
@@ -103,7 +103,7 @@ def check_target(folder: Path, *, replace: bool = True) -> None:
         raise ArtefactError(f"{folder} exists and is no kinbits model; choose another output folder")
     if (folder / CONFIG).exists() and not replace:
         raise UsageError(
-            f"there is a model at {folder} already; choose another folder, or replace it (replace=True) and make its "
+            f"there is a model at {folder} already; choose another folder, or force it to be replaced and make its "
             f"indexes again"
         )
     check_parent(folder, "output folder")
@@ -191,15 +191,15 @@ def read_train_codes(folder: Path) -> pa.Table | None:
     Raises:
         ArtefactError: The file is damaged.
     """
-    if not (folder / CODES).exists():
+    if not (folder / TRAIN_CODES).exists():
         return None
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
-        return parquet.read_table(io.BytesIO(read_regular(folder / CODES)))
+        return parquet.read_table(io.BytesIO(read_regular(folder / TRAIN_CODES)))
     except (OSError, pa.ArrowException) as error:
-        raise unreadable(folder / CODES, error) from None
+        raise unreadable(folder / TRAIN_CODES, error) from None
 
 
 def append_metrics(folder: str | os.PathLike[str], name: str, values: Mapping[str, Any]) -> None:

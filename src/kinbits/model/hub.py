@@ -8,9 +8,9 @@ from pathlib import Path
 
 from kinbits._util import CONFIG, full_path, one_line
 from kinbits.errors import ArtefactError, PlatformError
-from kinbits.model.folder import CARD, CODES, LABELS, METRICS, TENSORS, TRAINING
+from kinbits.model.folder import CARD, LABELS, METRICS, TENSORS, TRAIN_CODES, TRAINING
 
-FILES = (CONFIG, TENSORS, TRAINING, METRICS, CARD, LABELS, CODES)
+FILES = (CONFIG, TENSORS, TRAINING, METRICS, CARD, LABELS, TRAIN_CODES)
 _NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from kinbits.errors import UsageError
 from kinbits.metrics import parse_target
 
-KEY = "operating_points"
+OPERATING_POINTS = "operating_points"
 """The key in the metrics of a protocol; its value maps a target to the fields of a `kinbits.metrics.OperatingPoint`."""
 
 Metrics = Mapping[str, Mapping[str, Any]]
@@ -17,14 +17,14 @@ Metrics = Mapping[str, Mapping[str, Any]]
 def with_measured(known: Metrics, protocol: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metrics of a model with newer ones of a protocol; others of the same protocol stay."""
     before = known.get(protocol, {})
-    points = {**before.get(KEY, {}), **values.get(KEY, {})}
-    return {**known, protocol: {**before, **values, **({KEY: points} if points else {})}}
+    points = {**before.get(OPERATING_POINTS, {}), **values.get(OPERATING_POINTS, {})}
+    return {**known, protocol: {**before, **values, **({OPERATING_POINTS: points} if points else {})}}
 
 
 def stored_points(metrics: Metrics) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """Yield protocol, target and fields of every operating point."""
     for protocol, values in metrics.items():
-        points = values.get(KEY)
+        points = values.get(OPERATING_POINTS)
         for target, point in points.items() if isinstance(points, Mapping) else ():
             if isinstance(point, Mapping):
                 yield protocol, target, point
@@ -51,8 +51,8 @@ def stored_radius(metrics: Metrics, target: str, protocol: str | None) -> int:
             f"Evaluate it at {name} first, and record the report"
         )
     if len(set(radii.values())) > 1:
-        told = ", ".join(f"{radius} on {p}" for p, radius in radii.items())
-        raise UsageError(f"the radius for {name} depends on the protocol: {told}; name the protocol")
+        radii_by_protocol = ", ".join(f"{radius} on {p}" for p, radius in radii.items())
+        raise UsageError(f"the radius for {name} depends on the protocol: {radii_by_protocol}; name the protocol")
     (radius,) = set(radii.values())
     if not isinstance(radius, int):
         raise UsageError(f"no radius reaches {name} on {', '.join(radii)}; choose a lower target, or a better model")

@@ -59,8 +59,8 @@ def restore(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[T
 
 def _built(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[Towers, Decoder | None]:
     towers: Towers = {}
-    for modality, told in config["towers"].items():
-        backbone, head = build_backbone(told["backbone"]), build_head(told["head"])
+    for modality, parts in config["towers"].items():
+        backbone, head = build_backbone(parts["backbone"]), build_head(parts["head"])
         if backbone.modality not in _READS[modality]:
             raise ArtefactError(f"its {modality} tower has a backbone that reads {backbone.modality}s")
         _fill(backbone, f"{modality}.backbone.", tensors)
@@ -68,10 +68,10 @@ def _built(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[To
         towers[modality] = backbone, head
     if "image" not in towers:
         raise ArtefactError("it has no image tower")
-    told = config.get("decoder")
-    if told is None:
+    layers = config.get("decoder")
+    if layers is None:
         return towers, None
-    decoder = Decoder(**told["layers"])
+    decoder = Decoder(**layers["layers"])
     _fill(decoder, "decoder.", tensors)
     return towers, decoder
 

@@ -15,7 +15,7 @@ from kinbits.evaluation.report.page import page, summary_table
 from kinbits.evaluation.report.plot import plot_curves
 from kinbits.evaluation.report.tables import metrics_table, operating_points_table
 from kinbits.evaluation.row import Row
-from kinbits.model import KEY, HashModel, append_metrics, with_measured
+from kinbits.model import OPERATING_POINTS, HashModel, append_metrics, with_measured
 
 
 @dataclass(frozen=True, repr=False)
@@ -86,7 +86,7 @@ class Report(Numbers):
             )
         row = self.rows[0]
         points = {point.target: asdict(point) for point in row.operating_points}
-        measured = {**row.values, **({KEY: points} if points else {})}
+        measured = {**row.values, **({OPERATING_POINTS: points} if points else {})}
         if isinstance(model, (str, Path)):
             append_metrics(model, self.name, measured)
         else:

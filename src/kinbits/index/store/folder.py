@@ -389,7 +389,7 @@ def platform_errors(path: Path, action: str = "written") -> Iterator[None]:
         yield
     except BlockingIOError:
         raise PlatformError(
-            f"another writer is changing {path}; try again later, or open the index with wait= to wait for it"
+            f"another writer is changing {path}; try again when it has finished, or set a time to wait"
         ) from None
     except OSError as error:
         if isinstance(error, (PlatformError, FileExistsError)):

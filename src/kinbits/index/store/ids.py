@@ -72,7 +72,7 @@ def missing_ids_error(ids: Ids | list[Any]) -> DataError:
 
 def duplicate_ids_error(ids: Ids | list[Any]) -> UsageError:
     """Return the error for new items whose ids an index already holds."""
-    return UsageError(f"{_named(ids)} already in the index; pass upsert=True to replace the items, or choose new ids")
+    return UsageError(f"{_named(ids)} already in the index; upsert replaces the items, or choose new ids")
 
 
 def _named(ids: Ids | list[Any]) -> str:
