@@ -226,40 +226,44 @@ def span(numbers: list[float], form: str) -> str:
 INTRODUCTION = """
 # Ties and the definitions of mAP
 
-A code of K bits has K + 1 distances, so most items of a ranking are tied. Every metric that looks at ranks depends on the order
-inside ties. Published code leaves this order to a sort function. It also differs in the denominator, and in the rule for queries without a
-hit. This page evaluates the same codes of the same models by every definition. All numbers come from this repository.
+A code of K bits has K + 1 distances, so most items of a ranking are tied. Every metric that looks at ranks depends
+on the order inside ties. Published code leaves this order to a sort function. It also differs in the denominator,
+and in the rule for queries without a hit. This page evaluates the same codes of the same models by every
+definition. All numbers come from this repository.
 
 ## The order inside ties changes mAP@all
 """
 
 AFTER_ORDERS = """
-The expected value needs no random order and no sort. It is a closed form of the numbers of items and of relevant items at each distance
-(`kinbits.metrics.evaluate`, docstring). Random orders confirm it. The worst and the best order differ by {short} points of mAP at 16
-bits, and by {long} at 64. Many data sets are sorted by class. A stable sort of a sorted database changes the number by {lift} points
-against its expectation, although the codes are the same.
+The expected value needs no random order and no sort. It is a closed form of the numbers of items and of relevant
+items at each distance (`kinbits.metrics.evaluate`, docstring). Random orders confirm it. The worst and the best
+order differ by {short} points of mAP at 16 bits, and by {long} at 64. Many data sets are sorted by class. A stable
+sort of a sorted database changes the number by {lift} points against its expectation, although the codes are the
+same.
 
 ## Published definitions
 
-Each definition restates the code that it is named after, and a test compares it with a transcription of the code's formula.
-`legacy="name"` selects a definition. `kinbits.metrics.legacy_definitions()` lists source, sort call, denominator and the rule for empty queries.
+Each definition restates the code that it is named after, and a test compares it with a transcription of the code's
+formula. `legacy="name"` selects a definition. `kinbits.metrics.legacy_definitions()` lists source, sort call,
+denominator and the rule for empty queries.
 """
 
 AFTER_LEGACY = """
-Unstable sorts (`numpy.argsort`, `torch.topk`) do not shuffle: they also favour some classes in a database that is sorted by class.
-Their order depends on the version and on the processor.
+Unstable sorts (`numpy.argsort`, `torch.topk`) do not shuffle: they also favour some classes in a database that is
+sorted by class. Their order depends on the version and on the processor.
 
 ## At a cut-off of 1,000, the denominator matters more than the ties
 
-A list of 1,000 items cannot hold all relevant items of CIFAR-10 (more than 5,000 for each query). `retrieved` divides by the number of
-relevant hits, `min` by min(R, 1000), `all` by R. A system with one relevant item, at rank 1, scores 1 by `retrieved`. Numbers with
-different denominators therefore do not belong in one table.
+A list of 1,000 items cannot hold all relevant items of CIFAR-10 (more than 5,000 for each query). `retrieved`
+divides by the number of relevant hits, `min` by min(R, 1000), `all` by R. A system with one relevant item, at rank
+1, scores 1 by `retrieved`. Numbers with different denominators therefore do not belong in one table.
 """
 
 AFTER_CUT = """
-`retrieved` and `all` differ by {drop} points on the same codes. Ties also matter more with a cut-off: a database that is sorted by class
-changes `landmarks`, a stable sort with `min`, by {sorted} points. The denominator of `retrieved` is random. Its expected value is exact
-nevertheless: kinbits sums the contribution of the group at rank 1,000 over its hypergeometric distribution.
+`retrieved` and `all` differ by {drop} points on the same codes. Ties also matter more with a cut-off: a database
+that is sorted by class changes `landmarks`, a stable sort with `min`, by {sorted} points. The denominator of
+`retrieved` is random. Its expected value is exact nevertheless: kinbits sums the contribution of the group at rank
+1,000 over its hypergeometric distribution.
 """
 
 HOW = """
@@ -267,10 +271,11 @@ HOW = """
 
 - Report tie-aware numbers (the default here) with the metric's full name: `map@all`, `map@1000/retrieved`.
 - To compare with a paper's table, find the paper's code and use its `legacy` definition, on a shuffled database.
-- Report the interval over queries (`result.interval("map@all")`). It is often wider than the differences in published tables.
+- Report the interval over queries (`result.interval("map@all")`). It is often wider than the differences in
+  published tables.
 
-Protocol `{protocol}` (split {checksum}), frozen EfficientNet-Lite0 features, seed 0, {shuffles} random orders. `experiments/ties.py`
-makes this page from `results/ties.csv`, and a test fails if they differ.
+Protocol `{protocol}` (split {checksum}), frozen EfficientNet-Lite0 features, seed 0, {shuffles} random orders.
+`experiments/ties.py` makes this page from `results/ties.csv`, and a test fails if they differ.
 """
 
 
