@@ -23,7 +23,7 @@ from .progress import Bar, reporter
 from .sources import call_values, class_expressions, registered_classes, value_of
 from .templates import render
 from .text import UNSAFE, one_line, printable, shortened
-from .typed import check_types, typed
+from .typed import typed
 
 __all__ = [
     "CONFIG",
@@ -39,7 +39,6 @@ __all__ = [
     "check_at_least",
     "check_options",
     "check_parent",
-    "check_types",
     "class_expressions",
     "cumcount",
     "file_aside",

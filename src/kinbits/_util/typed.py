@@ -7,7 +7,7 @@ import types
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
 
 from kinbits._util.numbers import number
 from kinbits._util.text import shortened
@@ -52,18 +52,6 @@ def typed(value: Any, hint: Any, name: str) -> Any:
             pass
     allowed = " or ".join(_told(kind) for kind in kinds if kind is not type(None) or len(kinds) == 1)
     raise UsageError(f"{name} is {shortened(repr(value), 60)}; give {allowed}")
-
-
-def check_types(settings: Any) -> None:
-    """Refuse fields of a dataclass whose values have another type than the one declared.
-
-    Raises:
-        UsageError: If it names the first of them.
-    """
-    for name, hint in get_type_hints(type(settings)).items():
-        value = getattr(settings, name)
-        if typed(value, hint, name) is not value:
-            raise UsageError(f"{name} is the text {value!r}; give a number")
 
 
 def _fits(value: Any, kind: Any) -> bool:

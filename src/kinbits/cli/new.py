@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ from typing import Annotated
 import typer
 
 from kinbits.cli.app import group
-from kinbits.errors import PlatformError, UsageError
+from kinbits.errors import UsageError, platform_error
 
 new = group("new", "Write a file to start from.")
 
@@ -81,13 +80,13 @@ def _kinds() -> None:
 
 @new.command()
 def method(
-    name: Annotated[str, typer.Argument(help="Lower case, words joined by '-', e.g. my-loss.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="Lower-case words joined by '-', such as my-loss.", show_default=False)],
 ) -> None:
     """Write NAME.py here: a method that trains as it is, and passes the conformance check."""
     from kinbits.methods import list_methods
 
     if not _NAME.fullmatch(name):
-        raise UsageError(f"'{name}' is no name for a method; use lower case, digits and '-', e.g. my-loss")
+        raise UsageError(f"'{name}' is not a name for a method; use lower case, digits and '-', e.g. my-loss")
     path = Path(f"{name.replace('-', '_')}.py")
     if not path.exists() and name in list_methods():
         raise UsageError(f"there is a method '{name}' already; choose another name")
@@ -102,10 +101,9 @@ def method(
 
 def _write_new(path: Path, text: str) -> None:
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
     except FileExistsError:
         raise UsageError(f"{path} exists and is not overwritten; choose another name, or move it away") from None
     except OSError as error:
-        raise PlatformError(f"cannot write {path}: {error.strerror}; go to a folder that you can write") from None
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
+        raise platform_error(f"cannot write {path}", error) from None

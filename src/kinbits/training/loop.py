@@ -86,9 +86,9 @@ class TrainingLoop:
         self.history = History()
         self.best: dict[str, Any] | None = None
         self.method.to(fabric.device)
-        for rows in (train, validation_set):
-            if rows is not None:
-                rows.setup(fabric, method, self.recipe.epochs)
+        train.setup(fabric, method, self.recipe.epochs)
+        if validation_set is not None:
+            validation_set.setup(fabric)
         self.optimizers = self._optimizers() if self.recipe.epochs else []
         self.checkpoints = Checkpoints(settings.checkpoints)
 

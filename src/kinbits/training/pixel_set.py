@@ -70,7 +70,7 @@ class PixelSet(TrainingSet):
         targets = self._select_targets(rows, labels, pairs)
         return type(self)(self._pixels, self.backbone, self._augment, self._view, rows=self._rows[rows], **targets)
 
-    def setup(self, fabric: Any, method: Method, epochs: int) -> None:
+    def setup(self, fabric: Any, method: Method | None = None, epochs: int = 0) -> None:
         """Move to the device, and wrap the backbone for several processes."""
         super().setup(fabric, method, epochs)
         assert self.backbone is not None

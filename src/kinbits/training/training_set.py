@@ -104,10 +104,17 @@ class TrainingSet(TrainSet):
     def batch(self, rows: np.ndarray, seed: Sequence[int]) -> Batch:
         """Return the rows as a batch on the device; ``seed`` fixes what is random in it."""
 
-    def setup(self, fabric: Any, method: Method, epochs: int) -> None:
-        """Get ready for a run of a method: move to its device, and note what its batches hold."""
+    def setup(self, fabric: Any, method: Method | None = None, epochs: int = 0) -> None:
+        """Get ready for a run: move to its device, and note what the batches of a method hold.
+
+        Args:
+            fabric: A `lightning_fabric.Fabric`, launched.
+            method: What learns from this set; None if it only validates.
+            epochs: Length of the run.
+        """
         self.device, self.epochs = fabric.device, epochs
-        self._views, self._drop_last, self._ema_decay = method.views, method.drop_last, method.ema_decay
+        if method is not None:
+            self._views, self._drop_last, self._ema_decay = method.views, method.drop_last, method.ema_decay
         if self.labels is not None:
             self.labels = self.labels.to(self.device)
 
