@@ -1,4 +1,4 @@
-"""Conformance checks that ship, for kinbits' own suite and for anybody's methods and indexes."""
+"""Conformance checks of methods and indexes, for kinbits and for extensions."""
 
 from kinbits._util import open_door
 

@@ -116,7 +116,7 @@ def bound(where):
 
 
 def test_what_milvus_cannot_be_asked_is_refused_with_the_remedy():
-    with pytest.raises(UsageError, match="does not support .contains"):
+    with pytest.raises(UsageError, match="does not support 'contains'"):
         FilterWriter(lite=False).filter(bound("t contains x"))
     with pytest.raises(UsageError, match="Milvus server"):
         FilterWriter(lite=True).filter(bound("t is missing"))

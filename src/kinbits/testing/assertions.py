@@ -1,4 +1,4 @@
-"""How a conformance check compares, and what it says when a promise is broken."""
+"""Comparisons of a conformance check, and their messages."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 
 
-def pairs(hits: Any) -> list[tuple[int, Any]]:
-    """Return distance and id of every hit."""
+def hit_pairs(hits: Any) -> list[tuple[int, Any]]:
+    """Return the distance and id of every hit."""
     return list(zip(np.asarray(hits.distances).tolist(), np.asarray(hits.ids).tolist(), strict=True))
 
 
-def true_part(found: list[tuple[int, Any]], true: list[tuple[int, Any]], most: int) -> list[tuple[int, Any]]:
-    """Return what approximate hits should look like: true ones, in order, each once, and not too many."""
+def true_hits(found: list[tuple[int, Any]], true: list[tuple[int, Any]], most: int) -> list[tuple[int, Any]]:
+    """Return the correct hits among those found: in order, each once, and at most ``most``."""
     kept = set(found)
     return [pair for pair in true if pair in kept][:most]
 
 
-def same(found: list[tuple[int, Any]], expected: list[tuple[int, Any]], promise: str) -> None:
+def require_equal(found: list[tuple[int, Any]], expected: list[tuple[int, Any]], promise: str) -> None:
     """Raise AssertionError if two lists of hits differ."""
     if found == expected:
         return
@@ -33,12 +33,12 @@ def same(found: list[tuple[int, Any]], expected: list[tuple[int, Any]], promise:
 
 
 def require(holds: bool, promise: str) -> None:
-    """Raise AssertionError if a promise does not hold."""
+    """Raise AssertionError if a promise is broken."""
     if not holds:
         raise AssertionError(f"broken promise: {promise}")
 
 
-def refuses(error: type[Exception], action: Callable[[], Any], what: str) -> None:
+def require_raises(error: type[Exception], action: Callable[[], Any], what: str) -> None:
     """Raise AssertionError unless the action raises the error."""
     with suppress(error):
         action()

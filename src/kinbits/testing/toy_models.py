@@ -1,4 +1,4 @@
-"""Models small enough to check with."""
+"""Small models for checks."""
 
 from __future__ import annotations
 
