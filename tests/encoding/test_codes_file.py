@@ -122,3 +122,28 @@ def test_codes_are_written_where_a_parquet_file_may_be(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(PlatformError, match="cannot write"):
         write_codes(tmp_path / "file" / "c.parquet", codes)
+
+
+def test_an_array_of_packed_codes_is_read_with_its_rows_as_ids(tmp_path):
+    codes = np.arange(12, dtype=np.uint8).reshape(4, 3)
+    np.save(tmp_path / "c.npy", codes)
+    found = read_codes(tmp_path / "c.npy")
+    assert (found.ids.tolist(), found.bits, found.fingerprint) == ([0, 1, 2, 3], None, None)
+    np.testing.assert_array_equal(found.codes, codes)
+    assert found.with_bits(24).bits == 24
+    assert is_codes_file(tmp_path / "c.npy")
+
+
+@pytest.mark.parametrize("array", [np.zeros((2, 3)), np.zeros((2, 3, 3), np.uint8), np.zeros(3, np.uint8)])
+def test_another_array_is_no_file_of_codes(array, tmp_path):
+    np.save(tmp_path / "c.npy", array)
+    assert not is_codes_file(tmp_path / "c.npy")
+    with pytest.raises(ArtefactError, match=r"not packed codes; give uint8 of shape \(n, bytes\)"):
+        read_codes(tmp_path / "c.npy")
+
+
+def test_a_damaged_array_is_told(tmp_path):
+    (tmp_path / "c.npy").write_bytes(b"no array")
+    assert not is_codes_file(tmp_path / "c.npy")
+    with pytest.raises(ArtefactError, match="cannot be read"):
+        read_codes(tmp_path / "c.npy")

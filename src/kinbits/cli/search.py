@@ -39,7 +39,9 @@ def search(
     images: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="IMAGE", help="Images, or one folder of them; - reads standard input.", show_default=False
+            metavar="IMAGE",
+            help="Images, one folder of them, or one file of codes; - reads an image from standard input.",
+            show_default=False,
         ),
     ] = None,
     text: Annotated[
@@ -78,15 +80,19 @@ def search(
     model: ModelOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Find the items nearest to an image or a text.
+    """Find the items nearest to an image, a text or a code.
 
     Example: kinbits search photos.index query.jpg -k 5 --where label=cat
+
+    A file of codes needs no model: one that `kinbits encode` wrote, or packed
+    codes in a .npy file.
 
     With a model of method rankhash, --rerank 100 puts the 100 nearest codes into
     the order of the features that the model reconstructs from them.
     """
     from kinbits.cli.hits_sheet import check_sheet, draw_sheet
     from kinbits.cli.hits_table import HitsTable
+    from kinbits.encoding import is_codes_file
 
     if bool(images) == bool(text):
         raise UsageError("give images to search with, or --text; one of the two")
@@ -98,9 +104,14 @@ def search(
     shown = HitsTable(opened.info()["columns"], columns or [])  # a wrong name is refused before a model is loaded
     if sheet is not None:
         check_sheet(sheet)
-    loaded = required_model(opened)
-    radius = radius if at is None else loaded.radius(at)
-    queries = _texts(loaded, text) if text else _images(loaded, images or [], rerank=bool(rerank))
+    if at is not None:
+        radius = required_model(opened).radius(at)
+    if text:
+        queries = _texts(required_model(opened), text)
+    elif images and len(images) == 1 and is_codes_file(images[0]):
+        queries = _codes(images[0], rerank=bool(rerank))
+    else:
+        queries = _images(required_model(opened), images or [], rerank=bool(rerank))
     found = opened.search(queries.items, k, radius=radius, where=where or None, rerank=rerank or False)
     if sheet is not None:
         draw_sheet(
@@ -123,6 +134,15 @@ def _texts(model: HashModel, texts: list[str]) -> _Queries:
     if not all(text.strip() for text in texts):
         raise UsageError("a text to search with is empty; write what to look for")
     return _Queries(texts, model.encode(texts, modality="text"))
+
+
+def _codes(path: Path, *, rerank: bool) -> _Queries:
+    from kinbits.encoding import read_codes
+
+    if rerank:
+        raise UsageError("--rerank compares features of images; leave it out with a file of codes")
+    found = read_codes(path)
+    return _Queries([str(one) for one in found.ids.tolist()], found)
 
 
 def _images(model: HashModel, paths: Sequence[Path], *, rerank: bool) -> _Queries:

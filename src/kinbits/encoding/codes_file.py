@@ -1,4 +1,4 @@
-"""Files of codes: Parquet with the columns id, code and metadata."""
+"""Files of codes: Parquet with the columns id, code and metadata; or a NumPy array of packed codes, to be read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kinbits._util import CONFIG, check_parent, file_aside, full_path
+from kinbits._util import CONFIG, check_parent, file_aside, full_path, named_extras, one_line, require
 from kinbits.encoding.rows import FORMAT, KEY, code_rows
 from kinbits.errors import ArtefactError, DataError, UsageError, platform_error
 from kinbits.hamming import code_width
@@ -117,12 +117,13 @@ def check_codes_path(path: str | os.PathLike[str]) -> None:
     check_parent(target, "place")
 
 
+@named_extras()
 def write_codes(path: str | os.PathLike[str], codes: CodesFile) -> None:
     """Write a file of codes, complete or not at all; a column ``code`` is left out.
 
     Raises:
         UsageError: If the length of the codes is not known, or the name does not end in .parquet.
-        PlatformError: If it cannot be written; an older file stays.
+        PlatformError: If it cannot be written, or pyarrow is not installed; an older file stays.
     """
     check_codes_path(path)
     write_table(full_path(path), codes.to_table())
@@ -143,20 +144,46 @@ def write_table(path: Path, table: pa.Table) -> None:
         raise platform_error(f"{path} cannot be written", error) from None
 
 
+@named_extras()
 def read_codes(path: str | os.PathLike[str]) -> CodesFile:
-    """Read a file of codes: of kinbits, or of another program with the columns ``id`` and ``code``.
+    """Read a file of codes: of kinbits, or of another program.
 
-    A code is bytes, a list of numbers from 0 to 255, or text of two hexadecimal digits a byte.
+    In a Parquet table of another program, a code in the column ``code`` is bytes, a list of numbers from 0 to 255, or
+    text of two hexadecimal digits a byte; the column ``id`` names it. A ``.npy`` file holds packed codes, uint8
+    ``(n, w)``, whose ids are the numbers of the rows.
 
     Raises:
         ArtefactError: If it is damaged, of a newer format, or its columns do not fit.
+        PlatformError: If it is a Parquet table and pyarrow is not installed.
     """
+    path = full_path(path)
+    if path.suffix == ".npy":
+        return _read_array(path)
+    return _read_table(path)
+
+
+def _read_array(path: Path) -> CodesFile:
+    try:
+        codes = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ArtefactError(f"{path} cannot be read ({one_line(error)}); write the codes again") from None
+    if not _are_packed(codes):
+        raise ArtefactError(
+            f"{path} holds {codes.dtype} of shape {codes.shape}, not packed codes; give uint8 of shape (n, bytes)"
+        )
+    return CodesFile(codes, np.arange(len(codes)), name=str(path))
+
+
+def _are_packed(array: np.ndarray) -> bool:
+    return array.dtype == np.uint8 and array.ndim == 2
+
+
+def _read_table(path: Path) -> CodesFile:
     import pyarrow.parquet as pq
     from pyarrow.lib import ArrowException
 
     from kinbits.data import Table, id_array, metadata_of
 
-    path = full_path(path)
     try:
         read = pq.read_table(path)
         table = Table(read, str(path))
@@ -235,17 +262,22 @@ def _skipped(facts: Mapping[str, Any]) -> tuple[Skipped, ...]:
 
 
 def is_codes_file(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a Parquet file holds codes rather than images.
+    """Tell whether a file holds codes rather than images or vectors.
 
-    It does if kinbits wrote it as such, or if its column ``code`` holds bytes, or lists of them. With text or numbers
-    there, which may as well be article codes, it does if no column looks like images.
+    A Parquet table does if kinbits wrote it as such, or if its column ``code`` holds bytes, or lists of them. With text
+    or numbers there, which may as well be article codes, it does if no column looks like images. A ``.npy`` file does
+    if it holds uint8 of two dimensions.
+
+    Raises:
+        PlatformError: If it is a Parquet table and pyarrow is not installed.
     """
-    import pyarrow.parquet as pq
-    from pyarrow.lib import ArrowException
-
     path = full_path(path)
+    if path.suffix == ".npy" and path.is_file():
+        with suppress(OSError, ValueError, EOFError):
+            return _are_packed(np.load(path, mmap_mode="r", allow_pickle=False))
     if path.suffix != ".parquet" or not path.is_file():
         return False
+    pq, ArrowException = require("pyarrow.parquet"), require("pyarrow.lib").ArrowException
     try:
         schema = pq.read_schema(path)
     except (OSError, ArrowException):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,9 @@ from kinbits.data import Dataset, FeatureCache, Skipped, as_dataset
 from kinbits.encoding.codes_file import CodesFile, check_codes_path
 from kinbits.encoding.shards import CodeShards
 from kinbits.errors import DataError
-from kinbits.model import HashModel
+
+if TYPE_CHECKING:
+    from kinbits.model import HashModel
 
 BATCH = 8192
 CACHED = 100_000

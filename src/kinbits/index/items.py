@@ -142,7 +142,11 @@ def encode(items: Any, model: Encoder | None, bits: int, name: str) -> tuple[Cod
     Raises:
         UsageError: If the items need a model and there is none.
         DataError: If the codes are not packed codes of this many bits.
+        ArtefactError: If codes from a file are of another length or model.
     """
+    if isinstance(items, CodesFile):
+        require_codes(items, State(bits, model.fingerprint if model is not None else None))
+        return check_query(items.with_bits(bits).codes, bits, name), False
     if are_codes(items, model, bits):
         single = items.ndim == 1
         return check_query(items[None] if single else items, bits, name), single
