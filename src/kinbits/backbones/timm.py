@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor
 
-from kinbits._util import one_line
+from kinbits._util import one_line, require
 from kinbits.backbones.allowed import allowed_timm
 from kinbits.backbones.base import ImageBackbone, Preprocessing, shapes_of
 from kinbits.backbones.registry import register_backbone
@@ -24,7 +24,7 @@ class Timm(ImageBackbone):
     """A timm model without its classifier: ``timm:resnet18.a1_in1k``.
 
     Pooled features are the model's own pooling before the classifier; the feature map is what its
-    ``forward_features`` returns, with patch tokens laid out in space. Needs ``pip install kinbits[timm]``.
+    ``forward_features`` returns, with patch tokens laid out in space. Needs ``pip install 'kinbits[timm]'``.
     """
 
     def __init__(
@@ -108,15 +108,15 @@ class Timm(ImageBackbone):
 
 def _create(arch: str, *, pretrained: bool, options: dict[str, int]) -> Any:
     try:
-        import timm
+        timm = require("timm")
     except (ImportError, RuntimeError) as error:  # a torchvision of another torch fails with RuntimeError
         raise PlatformError(
-            f"backbone 'timm:{arch}' needs timm ({error}); run: pip install kinbits[timm] "
+            f"backbone 'timm:{arch}' needs timm ({error}); run: pip install 'kinbits[timm]' "
             "(timm needs a torchvision that fits the installed torch)"
         ) from error
     if tuple(map(int, re.findall(r"\d+", timm.__version__)[:3])) < _OLDEST:
         raise PlatformError(
-            f"timm {timm.__version__} may run code that is hidden in weights; run: pip install -U kinbits[timm]"
+            f"timm {timm.__version__} may run code that is hidden in weights; run: pip install -U 'kinbits[timm]'"
         )
     if not timm.is_model(arch):
         raise ArtefactError(f"timm {timm.__version__} knows no architecture '{arch}'; see timm.list_models()")

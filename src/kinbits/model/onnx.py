@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kinbits._util import file_aside
-from kinbits.errors import ArtefactError, PlatformError, UsageError, platform_error
+from kinbits._util import file_aside, require
+from kinbits.errors import ArtefactError, UsageError, platform_error
 from kinbits.model.tower import Tower
 
 AGREEMENT = 0.999
@@ -26,11 +26,8 @@ def export_onnx(tower: Tower, path: Path) -> float:
     preprocessing = tower.backbone.preprocessing
     if preprocessing is None:
         raise UsageError(f"backbone '{tower.backbone.name}' takes no images; only image models are exported")
-    try:
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401  (torch.onnx needs it)
-    except ImportError:
-        raise PlatformError("ONNX export needs more packages; run `pip install 'kinbits[onnx]'`") from None
+    for needed in ("onnxruntime", "onnxscript"):  # torch.onnx imports the second
+        require(needed)
     try:
         with file_aside(path) as aside:
             return _export(tower.cpu(), preprocessing.size, aside)

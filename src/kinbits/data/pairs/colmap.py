@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from kinbits._util import cumcount
+from kinbits._util import cumcount, require
 from kinbits.data.pairs.pair_files import Covisible, NamedPairs, similar_pairs
-from kinbits.errors import DataError, PlatformError
+from kinbits.errors import DataError
 
 BLOCK = 1024
 _COUNT, _POINT, _IMAGE, _SPOT = Struct("<Q"), 8 + 3 * 8 + 3 + 8, 4 + 7 * 8 + 4, 8 + 8 + 8
@@ -38,10 +38,7 @@ def read_model(folder: Path, limits: Covisible) -> NamedPairs:
         DataError: If the model is damaged or incomplete.
         PlatformError: If pycolmap is not installed.
     """
-    try:
-        import pycolmap
-    except ImportError as error:
-        raise PlatformError(f"COLMAP models need pycolmap ({error}); run: pip install 'kinbits[sfm]'") from error
+    pycolmap = require("pycolmap")
     _check_whole(folder)
     try:
         model = pycolmap.Reconstruction(str(folder))

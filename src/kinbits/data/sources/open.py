@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kinbits._util import full_path
+from kinbits._util import full_path, named_extras
 from kinbits.data.dataset import Dataset
 from kinbits.data.sources.arrays import open_array, open_numpy
 from kinbits.data.sources.columns import Options
@@ -21,6 +21,7 @@ from kinbits.errors import UsageError
 _KINDS = "a folder of images, .csv, .tsv, .parquet, a .txt list of 'path label' lines, .npy, .npz, or 'hf:<name>'"
 
 
+@named_extras()
 def open_dataset(
     source: Any,
     *,

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kinbits._util import save_figure
-from kinbits.errors import PlatformError
+from kinbits._util import require, save_figure
 from kinbits.metrics.groups import Counts
 from kinbits.metrics.statistics.values import CodeStatistics
 
@@ -29,13 +28,8 @@ def plot_statistics(found: CodeStatistics, path: str | Path) -> Path:
         UsageError: If the ending of the path names no format.
         PlatformError: If matplotlib is missing or the file cannot be written.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise PlatformError("plots need matplotlib; install it") from None
-    figure = Figure(figsize=(12, 4), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = require("matplotlib.figure").Figure(figsize=(12, 4), dpi=120, layout="constrained")
+    require("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)
     left, middle, right = figure.subplots(1, 3)
     _distances(left, found)
     _balance(middle, found)
