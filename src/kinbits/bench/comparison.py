@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kinbits._util import require
 from kinbits.bench.results import IDENTITY
 from kinbits.evaluation import IMAGE_TO_IMAGE
 
@@ -41,10 +42,8 @@ class Cell:
     @property
     def halfwidth(self) -> float:
         """Half the width of the 95 % confidence interval of the mean (Student's t over seeds); NaN for one seed."""
-        from scipy.stats import t
-
         n = len(self.values)
-        return float(t.ppf(0.975, n - 1)) * self.deviation / n**0.5 if n > 1 else float("nan")
+        return float(require("scipy.stats").t.ppf(0.975, n - 1)) * self.deviation / n**0.5 if n > 1 else float("nan")
 
     @property
     def details(self) -> str:

@@ -10,17 +10,18 @@ from itertools import product
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from kinbits._util import one_line, read_options, read_regular, typed
+from kinbits._util import one_line, options_of, read_options, read_regular, typed
 from kinbits.bench.sources import is_file, source_digest
 from kinbits.data import DEFAULT_METRICS
 from kinbits.errors import UsageError, unknown_name
 from kinbits.evaluation import BASELINES, CROSS_MODAL_BASELINE, UNCOMPRESSED
-from kinbits.fitting import SupervisionSettings
+from kinbits.fitting import FeatureSettings, SupervisionSettings
 from kinbits.methods import get_method, parameters
 from kinbits.metrics import parse_metric
 from kinbits.training import TrainingSettings
 
 _OF_A_TRIAL = ("seed", "checkpoints", "resume", "progress", "devices", "accelerator")  # not of an experiment
+_OF_ONE_RUN = ("backbone", "cache")
 _OF_DATA = ("pairs", "min_shared", "min_overlap")
 
 
@@ -50,8 +51,7 @@ class Trial:
     Attributes:
         protocol: Name of the protocol.
         backbone: Name of the backbone; None chooses by the data.
-        image_size: Side of the input in pixels; None chooses.
-        finetune: Whether the backbone is trained along; None: where it has no pretrained weights.
+        features: Other options of `kinbits.fitting.FeatureSettings`, as far as they are given.
         entry: The method.
         bits: Code length; None for the uncompressed features.
         seed: Seed of everything random; the split stays the published one.
@@ -61,8 +61,7 @@ class Trial:
 
     protocol: str
     backbone: str | None
-    image_size: int | None
-    finetune: bool | None
+    features: Mapping[str, Any]
     entry: Entry
     bits: int | None
     seed: int
@@ -87,7 +86,9 @@ class Trial:
         """Hash over all settings that may change the numbers, 12 hex digits; the label is not part of it."""
         hashed = asdict(self)
         del hashed["entry"]["label"]
-        hashed["entry"] |= hashed["entry"].pop("supervision")  # an entry without these options keeps its old hash
+        # options that came later are hashed where they are given: without them, a trial keeps its hash
+        hashed |= {"image_size": None, "finetune": None, **hashed.pop("features")}
+        hashed["entry"] |= hashed["entry"].pop("supervision")
         return hashlib.sha256(json.dumps(hashed, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
     @property
@@ -114,8 +115,7 @@ class Experiment:
         seeds: Seeds of the trials, one trial each.
         metrics: Names as `kinbits.metrics.parse_metric` takes them; tables show the first one.
         backbones: Names of backbones; None chooses by the data.
-        image_size: Side of the input in pixels.
-        finetune: Train the backbones along.
+        features: Other options of `kinbits.fitting.FeatureSettings`; a file holds them beside the other keys.
         baselines: Also measure LSH, PCA, PCA with a random rotation, ITQ and the uncompressed features. They need
             frozen features.
         training: Settings for all methods, instead of those of their recipes.
@@ -128,8 +128,7 @@ class Experiment:
     seeds: tuple[int, ...] = (0,)
     metrics: tuple[str, ...] = DEFAULT_METRICS
     backbones: tuple[str | None, ...] = (None,)
-    image_size: int | None = None
-    finetune: bool | None = None
+    features: Mapping[str, Any] = field(default_factory=dict)
     baselines: bool = True
     training: Mapping[str, Any] = field(default_factory=dict)
     title: str = ""
@@ -164,10 +163,13 @@ class Experiment:
             UsageError: If a key is unknown or missing, or a value cannot be used.
         """
         named = {str(key).replace("-", "_"): value for key, value in given.items()}
-        known = [one.name for one in fields(cls)]
+        own = [one.name for one in fields(cls) if one.name != "features"]
+        known = [*own, *(option.name for option in options_of(FeatureSettings) if option.name not in _OF_ONE_RUN)]
         for key in named:
             if key not in known:
                 raise unknown_name("key", key, [name.replace("_", "-") for name in known])
+        about = {name: named.pop(name) for name in known if name in named and name not in own}
+        features = read_options(FeatureSettings, about, "key")
         for needed in ("protocols", "methods"):
             if not named.get(needed):
                 raise UsageError(f"'{needed}' is missing; name at least one")
@@ -177,7 +179,7 @@ class Experiment:
                 named[key] = tuple(_listed(named[key]))
         named["training"] = named.get("training") or {}
         named = _typed(named, cls, but=("methods", "bits", "seeds"))
-        made = cls(**{**named, "training": _training(named["training"])})
+        made = cls(**{**named, "features": features, "training": _training(named["training"])})
         made._check()
         return made
 
@@ -200,7 +202,7 @@ class Experiment:
     def _trial(self, protocol: str, backbone: str | None, entry: Entry, bits: int | None, seed: int) -> Trial:
         training = {**self.training, **entry.training}
         metrics = self.metrics if bits is not None else tuple(m for m in self.metrics if _ranks(m))
-        return Trial(protocol, backbone, self.image_size, self.finetune, entry, bits, seed, training, metrics)
+        return Trial(protocol, backbone, self.features, entry, bits, seed, training, metrics)
 
     def _check(self) -> None:
         for kind, values in (("bits", self.bits), ("seeds", self.seeds)):
@@ -209,7 +211,7 @@ class Experiment:
                     raise UsageError(f"{kind} holds {value!r}; give whole numbers, e.g. {kind}: [16, 32]")
         for metric in self.metrics:
             parse_metric(metric)
-        if self.finetune and self.baselines:
+        if self.features.get("finetune") and self.baselines:
             raise UsageError("baselines need frozen features; with `finetune: true` write `baselines: false`")
         labels = [entry.label for entry in self._entries()]
         for label in labels:

@@ -58,12 +58,11 @@ def _model(trial: Trial, splits: Splits) -> list[dict[str, Any]]:
         method=trial.entry.method,
         bits=trial.bits,
         backbone=trial.backbone,
-        image_size=trial.image_size,
-        finetune=trial.finetune,
         params=dict(trial.entry.params),
         cache=cache,
         seed=trial.seed,
         progress=False,
+        **trial.features,
         **trial.entry.supervision,
         **trial.training,
     )
@@ -79,7 +78,7 @@ def _model(trial: Trial, splits: Splits) -> list[dict[str, Any]]:
 
 def _features(trial: Trial, splits: Splits) -> list[dict[str, Any]]:
     """Rank by the cosine of the frozen features themselves."""
-    backbone = image_backbone(splits.train, FeatureSettings(backbone=trial.backbone, image_size=trial.image_size))
+    backbone = image_backbone(splits.train, FeatureSettings(trial.backbone, **trial.features))
     result = rank_features(splits, backbone, list(trial.metrics), cache=FeatureCache())
     return [_row(backbone.name, IMAGE_TO_IMAGE, result)]
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinbits import hamming
-from kinbits.errors import DataError, PlatformError, UsageError, unknown_name
+from kinbits._util import require
+from kinbits.errors import DataError, UsageError, unknown_name
 from kinbits.metrics.groups import JUNK
 from kinbits.metrics.names import Metric
 from kinbits.metrics.relevance import Codes, GradedRelevance
@@ -121,10 +122,7 @@ def _partition(near: NDArray[np.uint16], length: int) -> Rows:
 
 
 def _topk(near: NDArray[np.uint16], length: int) -> Rows:
-    try:
-        import torch
-    except ImportError:
-        raise PlatformError("this legacy definition sorts with torch.topk; install torch to use it") from None
+    torch = require("torch")
     rows = torch.topk(torch.from_numpy(near.astype(np.float32)), length, largest=False)[1]
     return np.asarray(rows.numpy())
 

@@ -11,6 +11,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from kinbits._util import require
 from kinbits.evaluation.row import Row
 
 Points = Sequence[tuple[float, float]]
@@ -72,13 +73,10 @@ def _lines(axes: Any, lines: Mapping[str, Points], marker: str = "") -> None:
 
 
 def _svg(draw: Callable[[Any], None], title: str) -> Markup:
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "kinbits", "font.family": "sans-serif"}):
-        figure = Figure(figsize=(5.6, 3.9), layout="constrained")
-        FigureCanvasSVG(figure)
+    options = {"svg.fonttype": "none", "svg.hashsalt": "kinbits", "font.family": "sans-serif"}
+    with require("matplotlib").rc_context(options):
+        figure = require("matplotlib.figure").Figure(figsize=(5.6, 3.9), layout="constrained")
+        require("matplotlib.backends.backend_svg").FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         draw(axes)
         axes.set_title(title, fontsize=11)

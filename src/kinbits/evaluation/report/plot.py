@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kinbits._util import save_figure
+from kinbits._util import require, save_figure
 from kinbits.evaluation.row import Row
 
 
 def plot_curves(rows: Sequence[Row], title: str, path: str | Path) -> Path:
     """Draw one curve per row that has one; the first, the model's, is the thick one."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 5), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = require("matplotlib.figure").Figure(figsize=(7, 5), dpi=120, layout="constrained")
+    require("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for number, row in enumerate(row for row in rows if row.curve):
         recall, precision = zip(*row.curve, strict=True)
