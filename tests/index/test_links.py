@@ -14,6 +14,7 @@ from kinbits import ArtefactError, DataError, HashModel, Index, UsageError, hamm
 from kinbits.backbones import load_backbone
 from kinbits.encoding import encode_collection
 from kinbits.heads import build_head
+from kinbits.index import create_index, open_index
 from kinbits.model import Tower
 
 WIDTH, BITS = 6, 64
@@ -105,6 +106,16 @@ def test_a_copy_and_a_pickled_index_know_the_model(folder, tmp_path):
     assert finds_itself(pickle.loads(pickle.dumps(memory)))
     memory.save(tmp_path / "saved.index")
     assert finds_itself(Index.open(tmp_path / "saved.index"))
+
+
+@pytest.mark.parametrize("engine", ["faiss-hnsw", "faiss-ivf"])
+def test_an_index_of_another_engine_finds_its_model_too(tmp_path, engine):
+    pytest.importorskip("faiss")
+    made().save_pretrained(tmp_path / "model")
+    create_index(tmp_path / "some.index", engine=engine, model=tmp_path / "model").add(VECTORS)
+    assert finds_itself(open_index(tmp_path / "some.index"))
+    shutil.move(tmp_path / "model", tmp_path / "elsewhere")
+    assert finds_itself(open_index(tmp_path / "some.index", model=tmp_path / "elsewhere"))
 
 
 def test_a_model_is_named_by_its_folder(folder, tmp_path):

@@ -1,4 +1,4 @@
-"""The model card: what a stranger must know about a model folder."""
+"""The model card: what somebody who did not train the model must know."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CARD = """---
 {header}---
 # {bits}-bit codes by `{method}`
 
-Turns {inputs} into {bits}-bit codes ({width} bytes each) whose Hamming distance tells how alike they are.
+Turns {inputs} into {bits}-bit codes ({width} bytes each) whose Hamming distance is small for similar ones.
 
 | | |
 | --- | --- |
@@ -46,7 +46,8 @@ Codes of this model can be compared with one another only: an index remembers th
 
 {metrics}## Limits
 
-Codes keep what the training labels or features told apart, with their biases; a close code is no proof of identity.
+Codes separate what the training labels or features separate, with the same biases. A small distance does not prove
+identity.
 The backbone's weights have their own licence (above), which also binds this model.
 """
 
@@ -94,7 +95,7 @@ def model_card(
 
 
 def _header(method: Mapping[str, Any], backbones: Mapping[Modality, Backbone]) -> str:
-    """Return the YAML that the hub reads: what it shows beside the card, and finds the model by."""
+    """Return the YAML that the hub reads to show and to find the model."""
     tags = ["image-retrieval", "hashing", "hamming", str(method.get("name", "unknown"))]
     fields = {
         "library_name": "kinbits",

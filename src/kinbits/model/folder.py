@@ -1,4 +1,4 @@
-"""Model folders on disk: safetensors and JSON, written aside and put in place in one step."""
+"""Model folders: safetensors and JSON, written aside and moved into place in one step."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write_folder(
     labels: pa.Table | None = None,
     codes: pa.Table | None = None,
 ) -> Path:
-    """Write all files into a fresh folder beside the target, then put it in the target's place, in one step.
+    """Write all files into a new folder beside the target, then move it into place in one step.
 
     Args:
         folder: Where the model goes; an older model there is replaced, and a link stays.
@@ -51,8 +51,8 @@ def write_folder(
         codes: Becomes ``train-codes.parquet``.
 
     Raises:
-        ArtefactError: Something that is no model is there, or a weight is not finite.
-        PlatformError: The machine does not let it be written; an older model stays as it was.
+        ArtefactError: If something that is no model is there, or a weight is not finite.
+        PlatformError: If the folder cannot be written; an older model stays as it was.
     """
     check_finite(tensors, folder)
     try:
@@ -88,7 +88,7 @@ def _fill(
 
 
 def check_target(folder: Path, *, replace: bool = True) -> None:
-    """Refuse a target that cannot or should not be written, before any work is done for it.
+    """Refuse a target that cannot be written or must not be replaced, before any work is done for it.
 
     Args:
         folder: Where a model is to be written.
@@ -96,8 +96,8 @@ def check_target(folder: Path, *, replace: bool = True) -> None:
 
     Raises:
         UsageError: If a model is there, and may not be replaced.
-        ArtefactError: Something that is no model is there.
-        PlatformError: The parent folder cannot be written.
+        ArtefactError: If something that is no model is there.
+        PlatformError: If the parent folder cannot be written.
     """
     if folder.exists() and not (folder / CONFIG).exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ArtefactError(f"{folder} exists and is no kinbits model; choose another output folder")
@@ -110,10 +110,10 @@ def check_target(folder: Path, *, replace: bool = True) -> None:
 
 
 def check_finite(tensors: Mapping[str, Tensor], folder: Path) -> None:
-    """Refuse weights that are infinite or no numbers; codes of them are all zero.
+    """Refuse weights that are infinite or NaN, since their codes mean nothing.
 
     Raises:
-        ArtefactError: It names the first such tensor.
+        ArtefactError: If a weight is not finite; the message names the first tensor of that kind.
     """
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
@@ -131,7 +131,7 @@ def read_folder(folder: Path, newest: int) -> tuple[dict[str, Any], dict[str, Te
         newest: The newest format that this version reads.
 
     Raises:
-        ArtefactError: A file is missing, damaged, no regular file, or of a newer format; or a weight is not finite.
+        ArtefactError: If a file is missing, damaged, no regular file, or of a newer format; or a weight is not finite.
     """
     config = read_config(folder)
     found = config.get("format")
@@ -168,7 +168,7 @@ def read_labels(folder: Path) -> pa.Table | None:
     """Read the labels that a model learned from; None if the folder holds none.
 
     Raises:
-        ArtefactError: The file is damaged.
+        ArtefactError: If the file is damaged.
     """
     if not (folder / LABELS).exists():
         return None
@@ -189,7 +189,7 @@ def read_train_codes(folder: Path) -> pa.Table | None:
     """Read the codes that training gave its own images; None if the folder holds none.
 
     Raises:
-        ArtefactError: The file is damaged.
+        ArtefactError: If the file is damaged.
     """
     if not (folder / TRAIN_CODES).exists():
         return None
@@ -206,8 +206,8 @@ def append_metrics(folder: str | os.PathLike[str], name: str, values: Mapping[st
     """Add one protocol's numbers to a saved model's ``metrics.json`` and card, each in one step; others stay.
 
     Raises:
-        ArtefactError: The file is damaged.
-        PlatformError: It cannot be written.
+        ArtefactError: If the file is damaged.
+        PlatformError: If it cannot be written.
     """
     path = full_path(folder) / METRICS
     metrics = with_measured(_metrics(path), name, values)

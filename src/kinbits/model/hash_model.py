@@ -1,4 +1,4 @@
-"""HashModel: a trained backbone and head as one thing that encodes, saves, loads and is recognised again."""
+"""HashModel: trained backbones and heads, which encode, are saved, and are known by their fingerprint."""
 
 from __future__ import annotations
 
@@ -53,8 +53,7 @@ class HashModel:
         labels: What it learned from where labels were hidden or guessed, as a `pyarrow.Table`: id, label, source
             (true or pseudo), confidence, round. None otherwise.
         train_codes: Codes that training gave its own images, as a `pyarrow.Table` (id, code, label), by methods that
-            learn such codes beside the network (adsh, exchnet); else None. Queries find them as they find
-            encoded images.
+            learn codes in addition to the network (adsh, exchnet); else None. They are comparable with encoded images.
         folder: Where the model was saved or loaded; None for one that was not, or has changed since.
 
     Example:
@@ -94,7 +93,7 @@ class HashModel:
     def fingerprint(self) -> str:
         """SHA-256 over everything that decides the codes: architectures, preprocessing, all weights, thresholds.
 
-        A decoder decides none: an index fits the model whether or not it has one.
+        A decoder changes no code, so an index fits the model with or without it.
         """
         digest = hashlib.sha256()
         for modality, tower in sorted(self.towers.items()):
@@ -207,7 +206,7 @@ class HashModel:
     def reconstruct(self, codes: np.ndarray) -> np.ndarray:
         """Guess the image features behind codes; `Index.search` re-ranks with them (``rerank=``).
 
-        They are guessed for the collection that the model was trained on: `calibrate` moves the codes, not the decoder.
+        The decoder knows the collection that the model was trained on: `calibrate` changes the codes, not the decoder.
 
         Args:
             codes: Packed codes of this model, uint8 ``(n, ceil(bits / 8))``.
@@ -216,8 +215,8 @@ class HashModel:
             float32 ``(n, d)``, to be compared with ``encode(..., output="features")``.
 
         Raises:
-            UsageError: The model has no decoder.
-            DataError: The codes have another length.
+            UsageError: If the model has no decoder.
+            DataError: If the codes have another length.
         """
         if self.decoder is None:
             name = self.method.get("name", "its method")
@@ -232,8 +231,8 @@ class HashModel:
     def calibrate(self, images: Any, *, statistic: Literal["mean", "median"] = "mean") -> HashModel:
         """Re-centre every bit's threshold on a target collection, and return self with a new fingerprint.
 
-        Codes of a collection unlike the training set lose balance; moving each bit's threshold to the mean logit
-        on that collection restores it (Hoe et al. 2021, supplement D.5, there as new batch-norm statistics).
+        Bits are unbalanced on a collection that differs from the training set. Moving each bit's threshold to the mean
+        logit on that collection balances them (Hoe et al. 2021, supplement D.5, there as new batch-norm statistics).
         Queries and database must both be encoded with the calibrated model.
 
         Args:
@@ -241,7 +240,7 @@ class HashModel:
             statistic: ``"mean"`` as published, or ``"median"``, which balances every bit exactly.
 
         Raises:
-            DataError: No image can be read.
+            DataError: If no image can be read.
         """
         logits = self.encode(images, output="logits", on_error="skip").array
         if not len(logits):
@@ -265,7 +264,7 @@ class HashModel:
             protocol: The one that was measured; None where there is only one, or all agree.
 
         Raises:
-            UsageError: There is none, no radius reaches the target, or those of several protocols differ.
+            UsageError: If there is none, no radius reaches the target, or those of several protocols differ.
         """
         return stored_radius(self.metrics, target, protocol)
 
@@ -365,8 +364,8 @@ class HashModel:
             The share of equal bits on random images, at least 0.999.
 
         Raises:
-            PlatformError: The extra ``kinbits[onnx]`` is not installed, or the file cannot be written.
-            ArtefactError: The exported graph does not agree with the model.
+            PlatformError: If the extra ``kinbits[onnx]`` is not installed, or the file cannot be written.
+            ArtefactError: If the exported graph does not agree with the model.
         """
         from kinbits.model.onnx import export_onnx
 

@@ -19,9 +19,9 @@ def export_onnx(tower: Tower, path: Path) -> float:
     """Write the graph, complete or not at all, and return the share of bits that agree with PyTorch on random images.
 
     Raises:
-        UsageError: The backbone takes no images.
-        PlatformError: The extra ``kinbits[onnx]`` is not installed, or the file cannot be written.
-        ArtefactError: The graph does not agree with the model; it is not kept.
+        UsageError: If the backbone takes no images.
+        PlatformError: If the extra ``kinbits[onnx]`` is not installed, or the file cannot be written.
+        ArtefactError: If the graph does not agree with the model; it is not kept.
     """
     preprocessing = tower.backbone.preprocessing
     if preprocessing is None:

@@ -1,4 +1,4 @@
-"""Operating points as a model remembers them: in its metrics, below the protocol that they were measured on."""
+"""Operating points in the metrics of a model, by the protocol that they were measured on."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def stored_radius(metrics: Metrics, target: str, protocol: str | None) -> int:
         protocol: The one it was measured on; None where there is only one.
 
     Raises:
-        UsageError: There is none, no radius reaches the target, or those of several protocols differ.
+        UsageError: If there is none, no radius reaches the target, or those of several protocols differ.
     """
     name = str(parse_target(target))
     known = [(p, t, point) for p, t, point in stored_points(metrics) if protocol in (None, p)]

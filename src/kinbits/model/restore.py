@@ -1,4 +1,4 @@
-"""The parts of a model from what its folder says: rehearsed without memory first, within the bounds of its tensors.
+"""The parts of a model from its configuration: built without memory first, within the bounds of its tensors.
 
 A configuration of a few bytes can ask for a head of 10^9 bits, or for 10^6 layers. So everything is first built on
 torch's meta device, where tensors have shapes and no numbers, and the building stops as soon as there is more of it
@@ -41,8 +41,8 @@ def restore(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[T
         Backbone and head by modality, and the decoder if there is one.
 
     Raises:
-        ArtefactError: The description is not allowed, or does not fit the tensors.
-        PlatformError: An optional package is missing.
+        ArtefactError: If the description is not allowed, or does not fit the tensors.
+        PlatformError: If an optional package is missing.
         Exception: Of nearly any kind, where the description is damaged.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
@@ -111,7 +111,7 @@ def within(shapes: Shapes) -> Iterator[None]:
     """Stop this thread as soon as it builds modules that hold much more than these tensors.
 
     Raises:
-        ArtefactError: It did.
+        ArtefactError: If it holds more.
     """
     budget = _Budget(shapes)
     with ExitStack() as hooked:

@@ -14,6 +14,7 @@ from kinbits.errors import ArtefactError, UsageError, unknown_name
 from kinbits.index.engines.base import EngineIndex, PathLike, Supports
 from kinbits.index.index import Index
 from kinbits.index.items import Encoder
+from kinbits.index.linked_model import encoder_of
 
 SIDECAR = "engine.json"  # file in a folder with the name of its engine
 EMBEDDED = "exact"
@@ -77,7 +78,7 @@ def create_index(
     *,
     engine: str | None = None,
     bits: int | None = None,
-    model: Encoder | None = None,
+    model: Encoder | PathLike | None = None,
     **options: Any,
 ) -> Any:
     """Create an empty index of any engine.
@@ -88,7 +89,7 @@ def create_index(
         engine: ``"exact"`` (what None means for a folder), ``"faiss-hnsw"`` or ``"faiss-ivf"``; a URI chooses
             its engine itself.
         bits: Code length; optional if a model is given.
-        model: Encodes items and queries.
+        model: Encodes items and queries; a model, or its folder.
         options: Options of the engine, see its class; ``exist_ok`` for the exact one.
 
     Returns:
@@ -103,15 +104,16 @@ def create_index(
         unknown = [name for name in options if name != "exist_ok"]
         if unknown:
             raise unknown_name(f"option of engine '{EMBEDDED}'", unknown[0], ["exist_ok"])
-    return chosen.index.create(location, bits=bits, model=model, **options)
+    return chosen.index.create(location, bits=bits, model=encoder_of(model), **options)
 
 
-def open_index(location: PathLike, *, model: Encoder | None = None, **options: Any) -> Any:
+def open_index(location: PathLike, *, model: Encoder | PathLike | None = None, **options: Any) -> Any:
     """Open an index; its location determines the engine.
 
     Args:
         location: As for `create_index`.
-        model: Encodes items and queries; it must be the model of the index.
+        model: Encodes items and queries: the model of the index, or its folder. An index in a folder finds its model
+            itself, see `Index.open`.
         options: Options of the engine that may change after creation, see its class.
 
     Raises:
@@ -125,7 +127,7 @@ def open_index(location: PathLike, *, model: Encoder | None = None, **options: A
         chosen = _by_location(location, None)
     if chosen.index is Index and options:
         raise UsageError(f"an exact index has no options when it is opened, but was given {', '.join(options)}")
-    return chosen.index.open(location, model=model, **options)
+    return chosen.index.open(location, model=encoder_of(model), **options)
 
 
 def _by_location(location: PathLike | None, name: str | None) -> Engine:
