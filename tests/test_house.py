@@ -34,7 +34,13 @@ FLOORS = [
     "cli",
     "__main__",
 ]
-WITHOUT_TORCH = {"hamming": (), "metrics": (), "index": (), "data": ("augmentation", "check_augmentation")}
+WITHOUT_TORCH = {  # rooms, and their names that need it
+    "hamming": (),
+    "metrics": (),
+    "index": (),
+    "data": ("augmentation", "check_augmentation"),
+    "encoding": ("EncodedFile", "default_cache", "encode_collection", "encode_to_file"),
+}
 LONGEST = 400
 # Names of the package itself, such as kinbits.Index, belong to the room that defines them.
 HOMES = {
