@@ -112,12 +112,12 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def machine() -> str:
     """Name the processor, its cores and memory, and the instructions that the kernel uses on it."""
-    from kinbits.hamming import _native
+    from kinbits import hamming
 
     facts = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     model = next((line.split(":")[1].strip() for line in facts.splitlines() if line.startswith("model name")), "?")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB; kernel path: {_native.simd()}; NumPy {np.__version__}"
+    return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB; kernel path: {hamming.simd()}; NumPy {np.__version__}"
 
 
 def random_codes(rows: int, width: int, seed: int = 0) -> np.ndarray:

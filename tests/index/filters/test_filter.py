@@ -9,7 +9,7 @@ import pytest
 from kinbits.errors import UsageError
 from kinbits.index import Index
 
-PAGE = Path(__file__).parents[2] / "docs" / "filters.md"
+PAGE = Path(__file__).parents[3] / "docs" / "filters.md"
 ROWS = {
     "year": [2018, 2019, 2020, None],
     "price": [1.5, 2.0, -3.0, 0.25],
