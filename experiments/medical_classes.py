@@ -49,7 +49,7 @@ def measure(table: Table, trial: Trial, known: dict, cache: FeatureCache) -> Non
             method=trial.entry.method,
             bits=trial.bits,
             backbone=trial.backbone,
-            image_size=trial.image_size,
+            **trial.features,
             params=dict(trial.entry.params),
             cache=cache,
             seed=trial.seed,
