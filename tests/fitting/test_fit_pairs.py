@@ -11,8 +11,7 @@ from PIL import Image
 import kinbits
 from kinbits import DataError, UsageError
 from kinbits.data import FeatureCache, Pairs, open_pairs, pairs_from_labels
-from kinbits.methods import Method
-from kinbits.methods.bcdh import Bcdh
+from kinbits.methods import Method, get_method
 from kinbits.training import FeatureSet
 
 ROWS, WIDTH = 80, 24
@@ -54,7 +53,7 @@ def test_labels_do_where_no_pairs_are_given():
 
 
 def test_neither_pairs_nor_labels_is_an_error_that_names_both():
-    with pytest.raises(DataError, match=r"neither pairs nor labels.*--pairs"):
+    with pytest.raises(DataError, match=r"neither pairs nor labels.*give pairs"):
         fit(vectors()[0])
 
 
@@ -83,7 +82,7 @@ def test_one_cluster_of_similar_pairs_trains_with_a_warning():
 
 def test_held_out_rows_are_in_no_pair(monkeypatch):
     seen = []
-    monkeypatch.setattr(Bcdh, "prepare", lambda self, train: seen.append(train))
+    monkeypatch.setattr(get_method("bcdh"), "prepare", lambda self, train: seen.append(train))
     data, groups = vectors()
     model = fit(data, pairs=pairs_from_labels(groups), validation=0.25)
     assert {"validation", "loss"} <= set(model.training["history"][0])

@@ -10,7 +10,7 @@ from kinbits.training import PixelSet, TrainingSettings, train
 
 
 class MapNetwork(nn.Module):
-    """8 x 8 pixels to a map of 32 x 4 x 4, laid out as a vector."""
+    """8 x 8 pixels to a map of 32 x 4 x 4, flattened to a vector."""
 
     shape = (32, 4, 4)
 

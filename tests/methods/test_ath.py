@@ -8,8 +8,7 @@ from map_digits import learn_maps
 
 from kinbits import DataError, UsageError
 from kinbits.data import LabelSpace
-from kinbits.heads import SpatialAttention
-from kinbits.heads.maps import SpatialGate
+from kinbits.heads import SpatialAttention, SpatialGate
 from kinbits.methods import Spec, build_method
 from kinbits.methods.ath import Ath
 from kinbits.methods.blocks import triplets

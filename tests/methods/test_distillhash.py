@@ -10,9 +10,14 @@ from digits import batch_of, learn, resumed_and_whole, score, unlabelled_split
 
 from kinbits import DataError, UsageError
 from kinbits.methods import Spec, build_method
-from kinbits.methods.blocks import DistilledLabels, certain_labels, nearest_points, neighbour_pairs
-from kinbits.methods.blocks.distilling import noisy_sample
-from kinbits.methods.blocks.graphs import default_neighbours
+from kinbits.methods.blocks import (
+    DistilledLabels,
+    certain_labels,
+    default_neighbours,
+    nearest_points,
+    neighbour_pairs,
+    noisy_sample,
+)
 from kinbits.training import FeatureSet
 
 LARGE = 40.0

@@ -13,8 +13,14 @@ from scipy.linalg import hadamard
 
 from kinbits import DataError, UsageError
 from kinbits.methods import Spec, build_method
-from kinbits.methods.blocks import GraphLimits, add_similar_pairs, nearest_points, nearest_rows, neighbour_pairs
-from kinbits.methods.blocks.graphs import symmetric_pairs
+from kinbits.methods.blocks import (
+    GraphLimits,
+    add_similar_pairs,
+    nearest_points,
+    nearest_rows,
+    neighbour_pairs,
+    symmetric_pairs,
+)
 from kinbits.training import FeatureSet
 
 H = torch.tensor([[1.0, 1, 1, 1], [1, 1, 1, -1], [1, 1, -1, -1]])

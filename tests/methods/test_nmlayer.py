@@ -10,8 +10,15 @@ from digits import SPACE, batch_of, deep_score, learn, learn_deep, resumed_and_w
 from kinbits import DataError, HashModel, UsageError, fit, open_dataset
 from kinbits.heads import Linear, Merged, build_head
 from kinbits.methods import Spec, build_method
-from kinbits.methods.blocks import bit_correlation, greedy_matching, importance, merge_matrix, redundancy_scores
-from kinbits.methods.blocks.merging import code_lengths, constant_bits_first
+from kinbits.methods.blocks import (
+    bit_correlation,
+    code_lengths,
+    constant_bits_first,
+    greedy_matching,
+    importance,
+    merge_matrix,
+    redundancy_scores,
+)
 from kinbits.training import FeatureSet, TrainingSettings, train
 
 CODES = torch.tensor([[1.0, 1, 1, -1], [1, 1, -1, 1], [-1, -1, 1, 1], [-1, -1, -1, -1]])

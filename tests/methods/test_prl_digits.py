@@ -6,10 +6,7 @@ import digits
 import numpy as np
 import pytest
 
-from kinbits.labelling import build_expansion, expand
-from kinbits.labelling.graph import indegree, nearest, unit_rows
-from kinbits.labelling.labels import partial_labels
-from kinbits.labelling.prl import Nodes
+from kinbits.labelling import NeighbourGraph, build_expansion, expand, partial_labels
 from kinbits.methods import Spec, build_method
 from kinbits.training import FeatureSet, TrainingSettings, train
 
@@ -20,9 +17,8 @@ def data():
 
 
 @cache
-def nodes(centre=True):
-    points = unit_rows(data()[0], centre)
-    return Nodes(points, nearest(points, 10)[0])
+def graph(centre=True):
+    return NeighbourGraph.from_features(data()[0], 10, centre=centre)
 
 
 def few(each, seed):
@@ -37,7 +33,7 @@ def few(each, seed):
 def guesses(labels, seed, **params):
     """Train one labeler on these labels; return the rows without a true one, and which of its guesses are right."""
     grown = partial_labels(labels)
-    labeler = build_expansion("prl", **params).labeler(nodes(), grown, np.random.default_rng(seed))
+    labeler = build_expansion("prl", **params).labeler(graph(), grown, np.random.default_rng(seed))
     found, confidence, _ = grown.guess(labeler.logits(grown.unlabelled, grown))
     return grown.unlabelled, found == data()[1][grown.unlabelled], confidence
 
@@ -47,18 +43,18 @@ def final(found, given, seed):
     grown = partial_labels(given)
     added = np.flatnonzero(found.pseudo)
     grown.add(added, found.labels[added], found.weights[added], found.rounds[added])
-    labeler = build_expansion("prl").labeler(nodes(), grown, np.random.default_rng(seed))
+    labeler = build_expansion("prl").labeler(graph(), grown, np.random.default_rng(seed))
     rows = np.flatnonzero(given < 0)
     return (grown.guess(labeler.logits(rows, grown))[0] == data()[1][rows]).mean()
 
 
 def test_some_digits_are_neighbours_of_many_and_some_of_nobody():
-    degrees = indegree(nearest(unit_rows(data()[0], False), 10)[0])
+    degrees = graph(centre=False).indegree
     assert degrees.mean() == 10
     assert 40 <= degrees.max() <= 50
     assert 15 <= (degrees == 0).sum() <= 30
-    assert nodes().indegree.max() < degrees.max()  # centring makes hubs smaller
-    assert (nodes().indegree == 0).sum() < (degrees == 0).sum()
+    assert graph().indegree.max() < degrees.max()  # centring makes hubs smaller
+    assert (graph().indegree == 0).sum() < (degrees == 0).sum()
 
 
 @pytest.mark.slow
@@ -74,7 +70,7 @@ def test_the_most_representative_digits_are_guessed_best(each):
     shares = []
     for seed in range(3):
         rows, right, _ = guesses(few(each, seed), seed)
-        order, fifth = np.argsort(-nodes().indegree[rows], kind="stable"), len(rows) // 5
+        order, fifth = np.argsort(-graph().indegree[rows], kind="stable"), len(rows) // 5
         shares.append([right[order[:fifth]].mean(), right.mean(), right[order[-fifth:]].mean()])
     print(each, np.mean(shares, 0))
     top, every, bottom = np.mean(shares, 0)

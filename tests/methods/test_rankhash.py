@@ -14,7 +14,6 @@ from kinbits import DataError, HashModel, UsageError, hamming
 from kinbits.heads import Decoder, Mlp
 from kinbits.methods import Spec, build_method
 from kinbits.methods.blocks import listwise_loss, neighbours_within, pairwise_hinge
-from kinbits.methods.blocks import ranking as ranks
 from kinbits.training import FeatureSet
 
 POINTS = torch.tensor([[0.0, 0], [1, 0], [0, 2], [3, 3]])
@@ -74,7 +73,7 @@ def test_the_pairwise_loss_is_the_hinge_over_pairs_of_a_near_and_a_far_row(monke
         drawn.append(real(*arguments, **options))
         return drawn[-1]
 
-    monkeypatch.setattr(ranks.torch, "multinomial", recorded)
+    monkeypatch.setattr(torch, "multinomial", recorded)
     found = pairwise_hinge(distances, near, others, 2.0, 5)
     for i in range(9):
         pairs = list(zip(drawn[0][i].tolist(), drawn[1][i].tolist(), strict=True))

@@ -10,8 +10,7 @@ from torch import nn
 
 from kinbits import DataError, UsageError
 from kinbits.data import LabelSpace
-from kinbits.heads import VladHead, build_head
-from kinbits.heads.vlad import Vlad
+from kinbits.heads import Vlad, VladHead, build_head
 from kinbits.methods import Spec, build_method
 from kinbits.methods.rv_ssdh import k_means
 from kinbits.training import FeatureSet, PixelSet, TrainingSettings, train
@@ -168,7 +167,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path, centres)
 
 
 class Convolutions(nn.Module):
-    """Digits to maps (32, 4, 4), laid out as vectors."""
+    """Digits to maps (32, 4, 4), flattened to vectors."""
 
     def __init__(self, pooled=False):
         super().__init__()
@@ -220,5 +219,5 @@ def test_on_digits_random_centres_are_as_good_as_clustered_ones():
 
 
 def test_the_head_needs_its_shape():
-    with pytest.raises(UsageError, match="do not come as vectors"):
+    with pytest.raises(UsageError, match="do not fit vectors"):
         VladHead(25, 8, SHAPE)

@@ -52,9 +52,9 @@ OPTIONS = {
 @pytest.fixture(autouse=True)
 def few_outputs(monkeypatch):
     """A projector that suits the few images of these tests."""
-    from kinbits.methods.blocks import views
+    from kinbits.methods import Projector
 
-    monkeypatch.setattr(views.Projector.__init__, "__defaults__", (32,))
+    monkeypatch.setattr(Projector.__init__, "__defaults__", (32,))
 
 
 def fit(**options):

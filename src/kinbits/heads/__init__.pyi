@@ -1,9 +1,9 @@
 from .base import Head, MapHead, build_head, list_heads, moments, register_head
 from .common import Linear, LinearBatchNorm, Mlp
 from .decoder import Decoder
-from .maps import PartAttention, SpatialAttention
+from .maps import PartAttention, SpatialAttention, SpatialGate
 from .merged import Merged
-from .vlad import VladHead, descriptors
+from .vlad import Vlad, VladHead, descriptors
 
 __all__ = [
     "Decoder",
@@ -15,6 +15,8 @@ __all__ = [
     "Mlp",
     "PartAttention",
     "SpatialAttention",
+    "SpatialGate",
+    "Vlad",
     "VladHead",
     "build_head",
     "descriptors",

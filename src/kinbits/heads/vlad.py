@@ -81,6 +81,8 @@ class VladHead(MapHead):
         transform: Width of the transform.
     """
 
+    layers: nn.Sequential
+
     def __init__(
         self,
         features: int,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Self
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array, diags_array
@@ -124,3 +125,28 @@ def originals(neighbours: np.ndarray, distances: np.ndarray, cosine: float, firs
     order = np.lexsort((np.arange(n), ~first, groups))
     leads = order[np.r_[True, np.diff(groups[order]) > 0]]
     return np.asarray(leads[groups])
+
+
+class NeighbourGraph:
+    """The graph of nearest neighbours that a labeler works on.
+
+    Args:
+        points: Unit rows, ``(n, d)``, see `unit_rows`.
+        neighbours: Nearest other rows of each row, int64 ``(n, k)``, -1 for none.
+
+    Attributes:
+        indegree: Number of rows that have each row as a neighbour, int64 ``(n,)``.
+        adjacency: The symmetric graph A, ``(n, n)``, see `symmetric`.
+        smooth: A times the points, ``(n, d)``.
+    """
+
+    def __init__(self, points: np.ndarray, neighbours: np.ndarray) -> None:
+        self.indegree = indegree(neighbours)
+        self.adjacency: csr_array = symmetric(neighbours)
+        self.smooth = smoothed(self.adjacency, points)
+
+    @classmethod
+    def from_features(cls, features: np.ndarray, count: int, *, centre: bool = True, dims: int | None = None) -> Self:
+        """Link each row to its ``count`` nearest others by cosine; ``centre`` and ``dims`` are those of `unit_rows`."""
+        points = unit_rows(features, centre, dims)
+        return cls(points, nearest(points, count)[0])

@@ -7,11 +7,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array
 
 from kinbits._util import cumcount
 from kinbits.errors import UsageError
-from kinbits.labelling.graph import indegree, nearest, originals, smoothed, symmetric, unit_rows
+from kinbits.labelling.graph import NeighbourGraph, nearest, originals, unit_rows
 from kinbits.labelling.labeler import Labeler, LabelerSettings
 from kinbits.labelling.labels import PartialLabels
 from kinbits.labelling.registry import Expansion, check_range, register
@@ -103,7 +102,7 @@ class Prl(Expansion):
             points = points[nodes]
             neighbours, _ = nearest(points, self._count(len(points)))
         inner = type(labels)(labels.values[nodes])
-        report = self._rounds(Nodes(points, neighbours), inner, seed)
+        report = self._rounds(NeighbourGraph(points, neighbours), inner, seed)
         new = np.flatnonzero(inner.rounds > 0)
         labels.add(nodes[new], inner.values[new], inner.weights[new], inner.rounds[new])
         shared = copies[labels.weights[leads[copies]] > 0]
@@ -115,9 +114,9 @@ class Prl(Expansion):
     def _count(self, n: int) -> int:
         return self.neighbours if self.neighbours is not None else min(10 if n < LARGE else 20, max(1, n - 1))
 
-    def _rounds(self, nodes: Nodes, labels: PartialLabels, seed: int) -> dict[str, Any]:
+    def _rounds(self, graph: NeighbourGraph, labels: PartialLabels, seed: int) -> dict[str, Any]:
         rng = np.random.default_rng([seed, 13])
-        rank = self._rank(nodes, rng)
+        rank = self._rank(graph, rng)
         wanted = max(1, round(self.per_round * len(rank)))
         history: list[dict[str, Any]] = []
         for number in range(1, self.rounds + 1):
@@ -126,7 +125,7 @@ class Prl(Expansion):
                 break
             size = len(unlabelled) if self.choice == "confidence" else round(self.candidates * wanted)
             pool = unlabelled[np.argsort(rank[unlabelled])][:size]
-            labeler = self.labeler(nodes, labels, rng)
+            labeler = self.labeler(graph, labels, rng)
             guesses, confidence, usable = labels.guess(labeler.logits(pool, labels))
             middle = float(np.median(confidence))
             if middle < self.stop:
@@ -135,22 +134,22 @@ class Prl(Expansion):
             chosen = self._best(labels, guesses, confidence, usable, wanted)
             labels.add(pool[chosen], guesses[chosen], confidence[chosen], number)
             history.append({"round": number, "added": len(chosen), "median_confidence": middle})
-        most = np.argsort(-nodes.indegree, kind="stable")[:SHOWN_HUBS]
-        return {"rounds": history, "hubs": list(zip(most, nodes.indegree[most], strict=True))}
+        most = np.argsort(-graph.indegree, kind="stable")[:SHOWN_HUBS]
+        return {"rounds": history, "hubs": list(zip(most, graph.indegree[most], strict=True))}
 
-    def _rank(self, nodes: Nodes, rng: np.random.Generator) -> np.ndarray:
+    def _rank(self, graph: NeighbourGraph, rng: np.random.Generator) -> np.ndarray:
         """Return the place of each node in the order of the pools; ties are in random order."""
-        chance = rng.permutation(len(nodes.indegree))
+        chance = rng.permutation(len(graph.indegree))
         if self.choice == "random":
             return chance
-        return np.argsort(np.lexsort((chance, -nodes.indegree)))
+        return np.argsort(np.lexsort((chance, -graph.indegree)))
 
-    def labeler(self, nodes: Nodes, labels: PartialLabels, rng: np.random.Generator) -> Labeler:
+    def labeler(self, graph: NeighbourGraph, labels: PartialLabels, rng: np.random.Generator) -> Labeler:
         """Train a new labeler on all labels."""
         settings = LabelerSettings(self.mask, self.hidden, self.dropout, self.lr, self.weight_decay, self.steps)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**31)))
-            labeler = Labeler(nodes.adjacency, nodes.smooth, len(labels.classes), settings)
+            labeler = Labeler(graph.adjacency, graph.smooth, len(labels.classes), settings)
             labeler.learn(labels, rng)
         return labeler
 
@@ -165,15 +164,6 @@ class Prl(Expansion):
             kinds = labels.kinds(guesses[order])
             order = order[_place_in_class(kinds) < most]
         return np.asarray(order[:wanted])
-
-
-class Nodes:
-    """The rows of the graph, and what is computed from them once."""
-
-    def __init__(self, points: np.ndarray, neighbours: np.ndarray) -> None:
-        self.indegree = indegree(neighbours)
-        self.adjacency: csr_array = symmetric(neighbours)
-        self.smooth = smoothed(self.adjacency, points)
 
 
 def _place_in_class(kinds: np.ndarray) -> np.ndarray:

@@ -3,13 +3,30 @@ from .binary import quantization_error, signs, straight_through
 from .clusters import cluster_rows
 from .discrete import CodeSums, balanced_minimum, flipped_minimum, similarity_ratio, sum_over_similar, sweep_bits
 from .distances import FeatureDistances, SplitNormal
-from .distilling import DistilledLabels, certain_labels
+from .distilling import DistilledLabels, certain_labels, noisy_sample
 from .ema import ema_copy, frozen_copy, update_ema
-from .graphs import GraphLimits, add_similar_pairs, nearest_points, nearest_rows, neighbour_pairs, pair_signs
+from .graphs import (
+    GraphLimits,
+    add_similar_pairs,
+    default_neighbours,
+    nearest_points,
+    nearest_rows,
+    neighbour_pairs,
+    pair_signs,
+    symmetric_pairs,
+)
 from .groups import LabelLists, Pool, draw_pairs, given_negatives, mined_negatives, triplets
 from .labels import has_text, labelled, shared_labels, similar
 from .latent import LatentClassifier, imbalance, label_cross_entropy, saturation
-from .merging import bit_correlation, greedy_matching, importance, merge_matrix, redundancy_scores
+from .merging import (
+    bit_correlation,
+    code_lengths,
+    constant_bits_first,
+    greedy_matching,
+    importance,
+    merge_matrix,
+    redundancy_scores,
+)
 from .pairwise import (
     LabelledPairs,
     balanced_weights,
@@ -46,7 +63,10 @@ __all__ = [
     "bit_correlation",
     "certain_labels",
     "cluster_rows",
+    "code_lengths",
+    "constant_bits_first",
     "cosine_misfit",
+    "default_neighbours",
     "draw_pairs",
     "draw_partners",
     "ema_copy",
@@ -69,6 +89,7 @@ __all__ = [
     "nearest_rows",
     "neighbour_pairs",
     "neighbours_within",
+    "noisy_sample",
     "pair_nll",
     "pair_signs",
     "pairs_between",
@@ -86,6 +107,7 @@ __all__ = [
     "straight_through",
     "sum_over_similar",
     "sweep_bits",
+    "symmetric_pairs",
     "triplets",
     "update_ema",
 ]
