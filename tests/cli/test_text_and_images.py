@@ -146,7 +146,7 @@ def test_a_column_of_images_can_be_named(run, shop):
     rows = [f"{shop}/{c}/{n}.png,{c}" for c in COLOURS for n in range(EACH)]
     Path("shop.csv").write_text("\n".join(["shot,label", *rows]) + "\n")
     settings = ["--method", "itq", "--bits", "4", "--backbone", "convnet-small", "--frozen"]
-    assert "--image-column" in run("fit", "shop.csv", "-o", "m", *settings).error
+    assert "image_column" in run("fit", "shop.csv", "-o", "m", *settings).error
     named = ["shop.csv", "--image-column", "shot"]
     assert run("fit", *named, "-o", "m", *settings).code == 0
     assert run("encode", "m", *named, "-o", "codes.parquet").code == 0

@@ -62,8 +62,7 @@ def fit(
         raise UsageError("fit needs data and an output folder: kinbits fit DATA -o MODEL")
     of_source = {name: given.pop(name) for name in COLUMNS if name in given}
     source, output = Source(given.pop("data"), **of_source), given.pop("output")
-    with FLAGS.own_words():
-        dataset, model = _Fit(source, output, resume, force).run(given)
+    dataset, model = _Fit(source, output, resume, force).run(given)
     if as_json:
         print_json(record(model, output, dataset))
     else:

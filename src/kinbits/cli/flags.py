@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import re
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
@@ -13,7 +11,7 @@ import typer
 
 from kinbits._util import Option, options_of
 from kinbits.cli.values import kinds_of, named_values, parse, read_yaml
-from kinbits.errors import KinbitsError, UsageError, unknown_name
+from kinbits.errors import UsageError, unknown_name
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 SPELLINGS = {"finetune": "--finetune/--frozen"}
@@ -90,15 +88,6 @@ class Flags:
                 raise unknown_name(f"key in {path}", key, [one.replace("_", "-") for one in known])
             given[name] = _file_value(f"{path}: {key}", value, self.options.get(name), known[name])
         return given
-
-    @contextmanager
-    def own_words(self) -> Iterator[None]:
-        """Write flags for the names of options in errors of the library."""
-        names = "|".join(name for name in self.options if "_" in name)
-        try:
-            yield
-        except KinbitsError as error:
-            raise type(error)(re.sub(rf"\b({names})\b", lambda found: flag_of(found[1]), str(error))) from None
 
 
 def flag_of(name: str) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -14,20 +12,13 @@ import typer
 
 from kinbits._util import full_path
 from kinbits.cli.messages import note
-from kinbits.errors import KinbitsError, PlatformError, UsageError, unknown_name
+from kinbits.errors import PlatformError, UsageError, unknown_name
 
 if TYPE_CHECKING:
     from kinbits.data import Dataset, Splits
 
 Part = Literal["train", "query", "database"]
 PARTS = ("train", "query", "database")
-_OPTIONS = {
-    "image_column=": "--image-column",
-    "label_column=": "--label-column",
-    "text_column=": "--text-column",
-    "id_column=": "--id-column",
-    "labels=False": "--no-labels",
-}
 _PANEL = "Data"
 COLUMNS = {"image_column": str, "label_column": str, "text_column": str, "id_column": str, "no_labels": bool}
 _OTHERWISE = "options name columns"
@@ -135,15 +126,14 @@ class Source:
     def _open(self, path: str) -> Dataset:
         from kinbits.data import open_dataset
 
-        with _own_words():
-            data = open_dataset(
-                os.path.expanduser(path),
-                image_column=self.image_column,
-                label_column=self.label_column,
-                text_column=self.text_column,
-                id_column=self.id_column,
-                labels=False if self.no_labels else None,
-            )
+        data = open_dataset(
+            os.path.expanduser(path),
+            image_column=self.image_column,
+            label_column=self.label_column,
+            text_column=self.text_column,
+            id_column=self.id_column,
+            labels=False if self.no_labels else None,
+        )
         self._print_guesses(data)
         return data
 
@@ -172,18 +162,6 @@ class Source:
         plain = not Path(self.name).exists() and os.sep not in self.name and ":" not in self.name
         if plain and difflib.get_close_matches(self.name, list_protocols(), n=1, cutoff=0.7):
             raise unknown_name("data folder or protocol", self.name, list_protocols())
-
-
-@contextmanager
-def _own_words() -> Iterator[None]:
-    """Tell remedies in the words of the command line."""
-    try:
-        yield
-    except KinbitsError as error:
-        message = str(error)
-        for argument, option in _OPTIONS.items():
-            message = message.replace(argument, option)
-        raise type(error)(message) from None
 
 
 def writable_folder(folder: Path) -> Path:
