@@ -135,5 +135,5 @@ def _refuse_given(options: Options) -> None:
     if (options.labels is not None and not options.unlabelled) or options.texts is not None:
         raise UsageError(
             "labels= and texts= go with arrays and lists of paths; this source has its own columns or "
-            "folders: name them with label_column= and text_column="
+            "folders: name them by label_column and text_column"
         )
