@@ -170,7 +170,7 @@ def test_an_unknown_distance_is_refused():
 
 
 def test_data_without_labels_are_refused():
-    with pytest.raises(DataError, match="the data has none"):
+    with pytest.raises(DataError, match="the data have none"):
         make().epoch_rows(0, FeatureSet(np.zeros((30, 24), np.float32)))
 
 

@@ -1,4 +1,4 @@
-from .base import Batch, Method, Optimizer, Recipe, Spec, TrainSet
+from .base import Batch, Method, Optimizer, Recipe, Spec, TrainView
 from .blocks.ema import ema_copy, frozen_copy, update_ema
 from .blocks.semantic import semantic_centres
 from .blocks.views import Projector
@@ -16,7 +16,7 @@ __all__ = [
     "Projector",
     "Recipe",
     "Spec",
-    "TrainSet",
+    "TrainView",
     "build_method",
     "check_fit",
     "describe_method",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from kinbits.errors import DataError, UsageError
 from kinbits.heads import SpatialAttention
-from kinbits.methods.base import Batch, Method, Optimizer, Recipe, Spec, TrainSet, full_precision
+from kinbits.methods.base import Batch, Method, Optimizer, Recipe, Spec, TrainView, full_precision
 from kinbits.methods.blocks.groups import triplets
 from kinbits.methods.registry import register
 
@@ -83,10 +83,10 @@ class Ath(Method):
         self.classes = nn.Linear(width, spec.classes)
         nn.init.xavier_normal_(self.classes.weight)
 
-    def epoch_rows(self, epoch: int, train: TrainSet) -> Tensor:
+    def epoch_rows(self, epoch: int, train: TrainView) -> Tensor:
         """Draw the epoch's triplets, int64 ``(m, 3)``."""
         if train.labels is None:
-            raise DataError("method 'ath' learns from labels, and the data has none")
+            raise DataError("method 'ath' learns from labels, and the data have none")
         rng = train.rng if self.resample else self.spec.rng
         return torch.from_numpy(triplets(train.labels.cpu().numpy(), rng))
 

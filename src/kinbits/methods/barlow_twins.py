@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kinbits.errors import UsageError
 from kinbits.heads import Linear
-from kinbits.methods.base import Batch, Recipe, Spec, TrainSet
+from kinbits.methods.base import Batch, Recipe, Spec, TrainView
 from kinbits.methods.blocks.views import Projector, TwoViews
 from kinbits.methods.registry import register
 
@@ -72,7 +72,7 @@ class BarlowTwins(TwoViews):
         return {"change": (1 - diagonal).square().sum(), "redundancy": self.redundancy * rest.square().sum()}
 
     @torch.no_grad()
-    def end_epoch(self, epoch: int, train: TrainSet) -> None:
+    def end_epoch(self, epoch: int, train: TrainView) -> None:
         """Balance the bits; the outputs of a projector make no codes."""
         if isinstance(self.head, Projector):
             return

@@ -1,4 +1,4 @@
-"""The contract that every method meets, and the few objects that pass through it."""
+"""The contract of methods: `Method`, and the objects that it receives."""
 
 from __future__ import annotations
 
@@ -143,26 +143,26 @@ class Batch:
 
 
 def full_precision(like: Tensor) -> torch.autocast:
-    """Return a context without mixed precision: sums over pairs and cosines need all their digits."""
+    """Return a context without mixed precision, which sums over pairs and cosines need."""
     return torch.autocast(like.device.type, enabled=False)
 
 
 class Optimizer(Protocol):
-    """What the trainer hands to `Method.step`: one call that lowers a loss."""
+    """What `Method.step` gets from the trainer: one call that lowers a loss."""
 
     def minimise(self, loss: Tensor) -> None:
-        """Clear gradients, go backward from this scalar, clip, and take one step."""
+        """Clear gradients, compute those of this scalar, clip them, and take one step."""
 
 
-class TrainSet(ABC):
-    """The training set as a method sees it: rows, labels and features, never pixels or files.
+class TrainView(ABC):
+    """A method's view of the training set: rows, labels and features, but no pixels and no files.
 
     Attributes:
         labels: int64 ``(n,)``, or float multi-hot ``(n, C)``, or None.
         frozen: Whether features stay the same during the run.
-        epochs: Length of the run, for schedules in shares of it.
+        epochs: Number of epochs of the run, for schedules.
         rng: Generator of the current epoch; the same after a resume.
-        pairs: What is given about pairs of rows, or None.
+        pairs: Given pairs of rows, or None.
     """
 
     labels: Tensor | None
@@ -176,14 +176,18 @@ class TrainSet(ABC):
 
     @abstractmethod
     def chunks(self, modality: Modality = "image", rows: np.ndarray | None = None) -> Iterator[Tensor]:
-        """Yield features of all rows, or of some, in order, float ``(c, d)``, from the backbone as it stands now."""
+        """Yield features of all rows, or of some, in order, float ``(c, d)``, from the current backbone."""
 
     def features(self, modality: Modality = "image") -> Tensor:
         """Return the features of all rows at once, float ``(n, d)``; 4nd bytes."""
         return torch.cat(list(self.chunks(modality)))
 
     def some_pairs(self) -> Pairs:
-        """Return the given pairs, or else pairs drawn from the labels, other ones in each epoch."""
+        """Return the given pairs, or else new pairs drawn from the labels in each epoch.
+
+        Raises:
+            DataError: If there are neither pairs nor labels.
+        """
         if self.pairs is not None:
             return self.pairs
         if self.labels is None:
@@ -193,17 +197,17 @@ class TrainSet(ABC):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a method is trained unless the user says otherwise.
+    """Default training settings of a method.
 
     Attributes:
         epochs: Passes over the training set; 0 for methods that only `prepare`.
         batch_size: Rows per step, over all devices.
         lr: Learning rate of the method's own parameters.
         backbone_lr: Learning rate of a fine-tuned backbone.
-        weight_decay: As the optimizer defines it.
+        weight_decay: Weight decay of the optimizer.
         optimizer: ``"adam"``, ``"adamw"`` or ``"sgd"`` (momentum 0.9).
         schedule: ``"constant"``, ``"step"`` (a tenth after 80 % of the epochs) or ``"cosine"``.
-        clip: Largest gradient norm, or None.
+        clip: Maximum gradient norm, or None.
     """
 
     epochs: int = 60
@@ -230,7 +234,7 @@ class Method(nn.Module):
     Attributes:
         name: Name in the registry.
         supervision: What the method learns from: ``"labels"``, ``"none"``, or ``"pairs"``, which are given or else
-            drawn from the labels (`TrainSet.some_pairs`).
+            drawn from the labels (`TrainView.some_pairs`).
         multi_label: Whether an image may have several labels.
         reads_text: Whether the method learns from images with text.
         views: Number of random views of each image.
@@ -288,16 +292,16 @@ class Method(nn.Module):
         """
         raise NotImplementedError(f"method '{self.name}' has no batch loss")
 
-    def prepare(self, train: TrainSet) -> None:
-        """Compute what must stand before the first epoch; not called again on resume."""
+    def prepare(self, train: TrainView) -> None:
+        """Compute what the first epoch needs; not called again on resume."""
 
-    def start_epoch(self, epoch: int, train: TrainSet) -> None:
-        """Do what comes before epoch ``epoch`` (from 0)."""
+    def start_epoch(self, epoch: int, train: TrainView) -> None:
+        """Start epoch ``epoch``, from 0: set schedules, read labels."""
 
-    def end_epoch(self, epoch: int, train: TrainSet) -> None:
-        """Do what comes after epoch ``epoch``: discrete updates, new neighbours."""
+    def end_epoch(self, epoch: int, train: TrainView) -> None:
+        """End epoch ``epoch``: update discrete codes or neighbours."""
 
-    def epoch_rows(self, epoch: int, train: TrainSet) -> Tensor | None:
+    def epoch_rows(self, epoch: int, train: TrainView) -> Tensor | None:
         """Choose the rows that this epoch visits, and which of them come together; called before `start_epoch`.
 
         Returns:
@@ -327,7 +331,7 @@ class Method(nn.Module):
         return None
 
     @torch.no_grad()
-    def outputs(self, train: TrainSet, modality: Modality = "image", rows: np.ndarray | None = None) -> Tensor:
+    def outputs(self, train: TrainView, modality: Modality = "image", rows: np.ndarray | None = None) -> Tensor:
         """Return the current logits of all training rows, or of some, float ``(n, bits)``, in evaluation mode."""
         head = self.towers()[modality]
         mode = head.training

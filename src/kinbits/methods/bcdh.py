@@ -12,7 +12,7 @@ from torch import Tensor
 from kinbits.data import Pairs
 from kinbits.errors import DataError, UsageError
 from kinbits.heads import Linear, Mlp
-from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainView
 from kinbits.methods.blocks.binary import signs
 from kinbits.methods.blocks.groups import Pool, draw_pairs, given_negatives, mined_negatives
 from kinbits.methods.registry import register
@@ -104,7 +104,7 @@ class Bcdh(Method):
         self.register_buffer("discrete", torch.zeros((), dtype=torch.bool))
         self._weights: tuple[Tensor, Tensor] | None = None
 
-    def epoch_rows(self, epoch: int, train: TrainSet) -> Tensor:
+    def epoch_rows(self, epoch: int, train: TrainView) -> Tensor:
         """Choose this epoch's groups: query, similar row, dissimilar rows; the query again stands for none."""
         pairs, rng = train.some_pairs(), train.rng
         drawn = draw_pairs(pairs, self.queries, rng)
@@ -117,7 +117,7 @@ class Bcdh(Method):
         filled = np.where(place < 0, listed, np.take_along_axis(mined, place.clip(0), axis=1))
         return torch.from_numpy(np.concatenate([drawn, filled], axis=1))
 
-    def _mine(self, train: TrainSet, pairs: Pairs, queries: np.ndarray) -> np.ndarray:
+    def _mine(self, train: TrainView, pairs: Pairs, queries: np.ndarray) -> np.ndarray:
         """Look for rows of other clusters in a pool."""
         rows = np.flatnonzero(pairs.clusters >= 0)
         rows = np.sort(train.rng.choice(rows, min(self.pool, len(rows)), replace=False))
@@ -128,7 +128,7 @@ class Bcdh(Method):
             places = self.outputs(train, rows=queries)
         return mined_negatives(pairs, queries, places, pool, self.negatives, train.rng)
 
-    def start_epoch(self, epoch: int, train: TrainSet) -> None:
+    def start_epoch(self, epoch: int, train: TrainView) -> None:
         """Raise the penalty, or turn to pair codes, once the warm-up is over."""
         step = 3 if not self.warmup else min(3, max(0, int((epoch - self.warmup) // (self.warmup / 2)) + 1))
         self.strength.fill_(0.0 if self.pair_codes else PHASES[step] * self.penalty)

@@ -10,7 +10,7 @@ from torch import Tensor
 from kinbits._util import Modality
 from kinbits.errors import DataError, UsageError
 from kinbits.heads import Head, Linear
-from kinbits.methods.base import Method, Recipe, Spec, TrainSet
+from kinbits.methods.base import Method, Recipe, Spec, TrainView
 from kinbits.methods.registry import register
 
 
@@ -52,7 +52,7 @@ class Cca(Method):
         self.text_head = Linear(spec.require_text_dim(), spec.bits)
 
     @torch.no_grad()
-    def prepare(self, train: TrainSet) -> None:
+    def prepare(self, train: TrainView) -> None:
         """Set both heads to the canonical directions of centred features."""
         if len(train) < 2:
             raise DataError("canonical directions need at least two pairs of image and text")
@@ -69,11 +69,11 @@ class Cca(Method):
     def _inputs(self, chunk: Tensor, modality: Modality) -> Tensor:
         return self.towers()[modality].standard(chunk).double()
 
-    def _mean(self, train: TrainSet, modality: Modality) -> Tensor:
+    def _mean(self, train: TrainView, modality: Modality) -> Tensor:
         sums = [self._inputs(chunk, modality).sum(0) for chunk in train.chunks(modality)]
         return torch.stack(sums).sum(0) / len(train)
 
-    def _covariances(self, train: TrainSet, means: list[Tensor]) -> list[Tensor]:
+    def _covariances(self, train: TrainView, means: list[Tensor]) -> list[Tensor]:
         """Return the covariances of images, of texts, and between them."""
         sums: list[Tensor] = []
         for chunks in zip(train.chunks("image"), train.chunks("text"), strict=True):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from kinbits._util import Modality
 from kinbits.errors import UsageError
 from kinbits.heads import Head, Linear, Mlp
-from kinbits.methods.base import Batch, Method, Optimizer, Recipe, Spec, TrainSet, full_precision
+from kinbits.methods.base import Batch, Method, Optimizer, Recipe, Spec, TrainView, full_precision
 from kinbits.methods.blocks.binary import signs
 from kinbits.methods.blocks.discrete import training_labels
 from kinbits.methods.blocks.labels import has_text
@@ -87,19 +87,19 @@ class Dcmh(Method):
         """Return the parameters of the image and of the text tower."""
         return [list(tower.parameters()) for tower in self.towers().values()]
 
-    def prepare(self, train: TrainSet) -> None:
+    def prepare(self, train: TrainView) -> None:
         """Fill F and G with the outputs of the untrained networks, and set B."""
         present = torch.cat([has_text(chunk) for chunk in train.chunks("text")])
         self.images.copy_(self.outputs(train))
         self.texts.copy_(self.outputs(train, "text") * present[:, None])
         self.shared.copy_(signs(self.images + self.texts))
 
-    def start_epoch(self, epoch: int, train: TrainSet) -> None:
+    def start_epoch(self, epoch: int, train: TrainView) -> None:
         """Take the labels of all rows, and sum F and G anew."""
         self._labels = training_labels(self, train)
         self._sums = {"image": self.images.sum(0), "text": self.texts.sum(0)}
 
-    def end_epoch(self, epoch: int, train: TrainSet) -> None:
+    def end_epoch(self, epoch: int, train: TrainView) -> None:
         """Set B to its minimiser."""
         self.shared.copy_(signs(self.images + self.texts))
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from kinbits._util import cumcount
 from kinbits.errors import UsageError
 from kinbits.heads import Linear
-from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainView
 from kinbits.methods.blocks.discrete import (
     CodeSums,
     balanced_minimum,
@@ -80,7 +80,7 @@ class Ddsh(Method):
         self.register_buffer("ratio", torch.ones(()))
         self._targets: Tensor | None = None
 
-    def epoch_rows(self, epoch: int, train: TrainSet) -> Tensor:
+    def epoch_rows(self, epoch: int, train: TrainView) -> Tensor:
         """Return Gamma, the labelled rows outside the sample; draw a new sample at the start of a round."""
         labels = training_labels(self, train)
         if epoch % self.inner == 0:
@@ -110,7 +110,7 @@ class Ddsh(Method):
         return rest
 
     @torch.no_grad()
-    def start_epoch(self, epoch: int, train: TrainSet) -> None:
+    def start_epoch(self, epoch: int, train: TrainView) -> None:
         """Solve for the codes of Omega, with those of Gamma as the last pass left them."""
         labels = training_labels(self, train)
         omega, K, r = self._omega, self.spec.bits, float(self.ratio)

@@ -11,7 +11,7 @@ from torch import Tensor
 from kinbits._util import check_at_least
 from kinbits.errors import DataError, UsageError
 from kinbits.heads import Linear, Mlp, build_head
-from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainView
 from kinbits.methods.blocks.binary import signs
 from kinbits.methods.blocks.distances import FeatureDistances, SplitNormal
 from kinbits.methods.blocks.distilling import DistilledLabels, Probability, Rule, noisy_sample
@@ -129,7 +129,7 @@ class DistillHash(Method):
         """Whether the final network is being trained."""
         return self.distilled.ready or self.first == 1
 
-    def prepare(self, train: TrainSet) -> None:
+    def prepare(self, train: TrainView) -> None:
         """Find neighbours, and from them the noisy labels."""
         n = len(train)
         for name, count in (("similar", self.similar), ("neighbours", self.neighbours)):
@@ -144,7 +144,7 @@ class DistillHash(Method):
         else:
             self.pairs = neighbour_pairs(near[:, : self.similar + 1], 1, "nn")
 
-    def start_epoch(self, epoch: int, train: TrainSet) -> None:
+    def start_epoch(self, epoch: int, train: TrainView) -> None:
         """Distil the pairs and start the second network, after the epochs of the first."""
         if self.first < 1 and epoch == max(1, min(round(self.first * train.epochs), train.epochs - 1)):
             self._distil(train)
@@ -152,7 +152,7 @@ class DistillHash(Method):
             self.head.layers.load_state_dict(fresh.layers.state_dict())
 
     @torch.no_grad()
-    def _distil(self, train: TrainSet) -> None:
+    def _distil(self, train: TrainView) -> None:
         codes = torch.tanh(self.outputs(train))
         self.distilled.fit(codes, noisy_sample(self.pairs, codes, train.rng))
         self.pairs = None

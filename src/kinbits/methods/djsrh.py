@@ -13,7 +13,7 @@ from torch import Tensor
 from kinbits._util import Modality
 from kinbits.errors import UsageError
 from kinbits.heads import Head, Linear, Mlp
-from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainView
 from kinbits.methods.blocks.labels import has_text
 from kinbits.methods.registry import register
 
@@ -92,7 +92,7 @@ class Djsrh(Method):
         self.register_buffer("text_mean", torch.zeros(spec.require_text_dim()))
         self.register_buffer("signed", torch.ones(2, dtype=torch.bool))
 
-    def prepare(self, train: TrainSet) -> None:
+    def prepare(self, train: TrainView) -> None:
         """Compute the means of the features, and whether any feature is negative."""
         modalities: tuple[Modality, ...] = ("image", "text")
         for place, (modality, mean) in enumerate(zip(modalities, (self.image_mean, self.text_mean), strict=True)):
@@ -106,7 +106,7 @@ class Djsrh(Method):
             known = {"signed": True, "nonnegative": False}
             self.signed[place] = known.get(self.feature_range, negative or self.centred)
 
-    def start_epoch(self, epoch: int, train: TrainSet) -> None:
+    def start_epoch(self, epoch: int, train: TrainView) -> None:
         """Set the slope of the tanh."""
         self.alpha = math.sqrt(epoch + 1) if self.anneal else 1.0
 

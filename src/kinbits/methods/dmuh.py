@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from kinbits.errors import UsageError
 from kinbits.heads import Linear
-from kinbits.methods.base import Batch, Method, Optimizer, Recipe, Spec, TrainSet
+from kinbits.methods.base import Batch, Method, Optimizer, Recipe, Spec, TrainView
 from kinbits.methods.blocks.binary import signs
 from kinbits.methods.blocks.ema import ema_copy, update_ema
 from kinbits.methods.blocks.labels import labelled
@@ -105,11 +105,11 @@ class Dmuh(Method):
         """Return the parameters of the head; the copy is updated from them."""
         return [list(self.head.parameters())]
 
-    def prepare(self, train: TrainSet) -> None:
+    def prepare(self, train: TrainView) -> None:
         """Start the copy from the head as it is, input centring included."""
         update_ema(self.ema_head, self.head, 0.0)
 
-    def start_epoch(self, epoch: int, train: TrainSet) -> None:
+    def start_epoch(self, epoch: int, train: TrainView) -> None:
         """Set the weight of the quantization."""
         self.share = min(max((epoch + 1 - self.warmup * train.epochs) / self.ramp, 0.0), 1.0)
 

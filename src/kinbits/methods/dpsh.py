@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kinbits.errors import UsageError
 from kinbits.heads import LinearBatchNorm
-from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainView
 from kinbits.methods.blocks.binary import signs
 from kinbits.methods.blocks.discrete import training_labels
 from kinbits.methods.blocks.pairwise import draw_partners, pair_nll, pairs_between
@@ -63,11 +63,11 @@ class Dpsh(Method):
         self.register_buffer("latest", torch.zeros(spec.n_train, spec.bits))
         self._labels: Tensor | None = None
 
-    def prepare(self, train: TrainSet) -> None:
+    def prepare(self, train: TrainView) -> None:
         """Fill the memory with the outputs of the untrained network; zeros would give no gradient."""
         self.latest.copy_(self.outputs(train))
 
-    def start_epoch(self, epoch: int, train: TrainSet) -> None:
+    def start_epoch(self, epoch: int, train: TrainView) -> None:
         """Take the labels of all rows."""
         self._labels = training_labels(self, train)
 

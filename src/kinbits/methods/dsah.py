@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kinbits.errors import DataError, UsageError
 from kinbits.heads import Mlp
-from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainView
 from kinbits.methods.blocks.binary import signs
 from kinbits.methods.blocks.graphs import (
     FULL,
@@ -105,7 +105,7 @@ class Dsah(Method):
         self.head = Mlp(spec.feature_dim, spec.bits, hidden=hidden)
         self.pairs: Any = None
 
-    def prepare(self, train: TrainSet) -> None:
+    def prepare(self, train: TrainView) -> None:
         """Build the first graph."""
         n = len(train)
         first = self.neighbours or default_neighbours(n)
@@ -123,7 +123,7 @@ class Dsah(Method):
             )
 
     @torch.no_grad()
-    def end_epoch(self, epoch: int, train: TrainSet) -> None:
+    def end_epoch(self, epoch: int, train: TrainView) -> None:
         """Add similar pairs to the graph."""
         if self.every and (epoch + 1) % self.every == 0:
             codes, limit = torch.tanh(self.outputs(train)), min(2 * self.pairs.nnz, FULL * len(train) ** 2)

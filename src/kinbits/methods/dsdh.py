@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kinbits.errors import UsageError
 from kinbits.heads import Linear
-from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainView
 from kinbits.methods.blocks.discrete import labelled_rows, row_chunks, sweep_bits, training_labels
 from kinbits.methods.blocks.labels import labelled
 from kinbits.methods.blocks.pairwise import draw_partners, pair_nll, pairs_between
@@ -78,7 +78,7 @@ class Dsdh(Method):
         self.register_buffer("classifier", torch.zeros(spec.bits, spec.classes))
         self._labels: Tensor | None = None
 
-    def prepare(self, train: TrainSet) -> None:
+    def prepare(self, train: TrainView) -> None:
         """Record the outputs of all rows, and start the codes from their signs."""
         labels = training_labels(self, train)
         labelled_rows(self, labels)
@@ -86,7 +86,7 @@ class Dsdh(Method):
         self.codes.copy_(torch.where(self.recorded >= 0, 1, -1))
         self._alternate(labels)
 
-    def start_epoch(self, epoch: int, train: TrainSet) -> None:
+    def start_epoch(self, epoch: int, train: TrainView) -> None:
         """Take the labels that batches are compared with."""
         self._labels = training_labels(self, train)
 
@@ -104,7 +104,7 @@ class Dsdh(Method):
             "quantization": self.eta * (known * apart).sum() / known.sum().clamp_min(1),
         }
 
-    def end_epoch(self, epoch: int, train: TrainSet) -> None:
+    def end_epoch(self, epoch: int, train: TrainView) -> None:
         """Solve for the classifier, then sweep over the codes."""
         self._alternate(training_labels(self, train))
 

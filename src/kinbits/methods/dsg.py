@@ -12,7 +12,7 @@ from torch import Tensor
 from kinbits._util import check_at_least
 from kinbits.errors import UsageError
 from kinbits.heads import Linear, Mlp
-from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainView
 from kinbits.methods.blocks.clusters import Kind, cluster_rows
 from kinbits.methods.blocks.distances import FeatureDistances, SplitNormal
 from kinbits.methods.registry import register
@@ -93,7 +93,7 @@ class Dsg(Method):
         self.register_buffer("cluster_of", torch.zeros(spec.n_train, dtype=torch.int64))
         self.register_buffer("shape", torch.zeros(4, dtype=torch.float64))
 
-    def prepare(self, train: TrainSet) -> None:
+    def prepare(self, train: TrainView) -> None:
         """Measure the distances and find the clusters."""
         self.distances.prepare(train)
         some = self.distances.sample(train, self.spec.rng)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kinbits.errors import DataError, UsageError
 from kinbits.heads import Linear
-from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainView
 from kinbits.methods.blocks.groups import LabelLists
 from kinbits.methods.blocks.labels import labelled, shared_labels
 from kinbits.methods.registry import register
@@ -75,7 +75,7 @@ class Dsrh(Method):
         # slopes vanish where codes are near 0
         self.head = Linear(spec.feature_dim, spec.bits, std=spec.feature_dim**-0.5)
 
-    def epoch_rows(self, epoch: int, train: TrainSet) -> Tensor | None:
+    def epoch_rows(self, epoch: int, train: TrainView) -> Tensor | None:
         """Draw groups of an anchor and its list, as many rows as the training set has."""
         if self.group == 1:
             return None

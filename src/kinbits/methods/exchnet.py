@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kinbits.errors import UsageError
 from kinbits.heads import PartAttention
-from kinbits.methods.base import Batch, Optimizer, Recipe, Spec, TrainSet, full_precision
+from kinbits.methods.base import Batch, Optimizer, Recipe, Spec, TrainView, full_precision
 from kinbits.methods.blocks.asymmetric import Asymmetric
 from kinbits.methods.registry import register
 
@@ -96,7 +96,7 @@ class ExchNet(Asymmetric):
         self.register_buffer("anchors", torch.zeros(spec.classes, parts, width))
         self.register_buffer("anchored", torch.zeros(spec.classes, dtype=torch.bool))
 
-    def start_epoch(self, epoch: int, train: TrainSet) -> None:
+    def start_epoch(self, epoch: int, train: TrainView) -> None:
         """Sum up the free codes, and begin new sums of the classes' parts."""
         super().start_epoch(epoch, train)
         self._sums = torch.zeros_like(self.anchors)
@@ -120,7 +120,7 @@ class ExchNet(Asymmetric):
         optimizers[0].minimise(torch.stack(list(terms.values())).sum())
         return terms
 
-    def end_epoch(self, epoch: int, train: TrainSet) -> None:
+    def end_epoch(self, epoch: int, train: TrainView) -> None:
         """At the end of a round, sweep over V and renew the anchors of the classes that were seen."""
         super().end_epoch(epoch, train)
         if (epoch + 1) % self.inner == 0:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kinbits.errors import UsageError
 from kinbits.heads import Mlp
-from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainView
 from kinbits.methods.blocks.binary import quantization_error, signs, straight_through
 from kinbits.methods.blocks.pairwise import cosine_misfit
 from kinbits.methods.registry import register
@@ -60,7 +60,7 @@ class GreedyHashUnsupervised(Method):
         self.head = Mlp(spec.feature_dim, spec.bits, hidden=hidden)
         self.register_buffer("mean", torch.zeros(spec.feature_dim))
 
-    def prepare(self, train: TrainSet) -> None:
+    def prepare(self, train: TrainView) -> None:
         """Compute the mean of the training features."""
         if self.centred:
             self.mean.copy_(torch.stack([chunk.double().sum(0) for chunk in train.chunks()]).sum(0) / len(train))

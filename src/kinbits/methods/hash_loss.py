@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from kinbits._util import Modality
 from kinbits.data import LabelSpace
 from kinbits.errors import UsageError
-from kinbits.methods.base import Batch, Spec, TrainSet, full_precision
+from kinbits.methods.base import Batch, Spec, TrainView, full_precision
 from kinbits.methods.registry import build_method, get_method, list_methods
 
 
@@ -100,7 +100,7 @@ def _numbered(classes: int, multi_label: bool) -> LabelSpace:
     return LabelSpace(tuple(str(number) for number in range(classes)), multi=multi_label)
 
 
-class _NoRows(TrainSet):
+class _NoRows(TrainView):
     """An empty training set: schedules read none of it."""
 
     labels = None

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kinbits.errors import UsageError
 from kinbits.heads import Linear
-from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainView
 from kinbits.methods.blocks.pairwise import pair_nll, pairs_within
 from kinbits.methods.registry import register
 
@@ -53,7 +53,7 @@ class HashNet(Method):
         self.head = Linear(spec.feature_dim, spec.bits, std=0.01)
         self.register_buffer("beta", torch.ones(()))
 
-    def start_epoch(self, epoch: int, train: TrainSet) -> None:
+    def start_epoch(self, epoch: int, train: TrainView) -> None:
         """Set the slope of the tanh."""
         self.beta.fill_(math.sqrt(1 + epoch / self.grow))
 

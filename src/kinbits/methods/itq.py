@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from kinbits.errors import UsageError
-from kinbits.methods.base import Spec, TrainSet
+from kinbits.methods.base import Spec, TrainView
 from kinbits.methods.blocks.projection import Projection, random_rotation
 from kinbits.methods.registry import register
 
@@ -32,7 +32,7 @@ class Itq(Projection):
             raise UsageError(f"iterations is {iterations}; it must be at least 1")
         self.iterations = iterations
 
-    def projection(self, train: TrainSet) -> Tensor:
+    def projection(self, train: TrainView) -> Tensor:
         """Return the principal axes under the best rotation."""
         axes = self.principal(train)
         mean = self._inputs_mean(train)

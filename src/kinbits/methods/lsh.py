@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kinbits.methods.base import TrainSet
+from kinbits.methods.base import TrainView
 from kinbits.methods.blocks.projection import Projection
 from kinbits.methods.registry import register
 
@@ -19,6 +19,6 @@ class Lsh(Projection):
     Reference: M. Charikar, "Similarity Estimation Techniques from Rounding Algorithms", STOC 2002.
     """
 
-    def projection(self, train: TrainSet) -> Tensor:
+    def projection(self, train: TrainView) -> Tensor:
         """Return Gaussian rows."""
         return torch.from_numpy(self.spec.rng.standard_normal((self.spec.bits, self.spec.feature_dim)))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from kinbits.errors import DataError, UsageError
 from kinbits.heads import Merged
-from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainView
 from kinbits.methods.blocks.labels import labelled, similar
 from kinbits.methods.blocks.merging import (
     Score,
@@ -119,15 +119,15 @@ class NmLayer(Method):
         assert isinstance(found, Method)
         return found
 
-    def prepare(self, train: TrainSet) -> None:
+    def prepare(self, train: TrainView) -> None:
         """Prepare the base for the longest code."""
         self.current.prepare(train)
 
-    def epoch_rows(self, epoch: int, train: TrainSet) -> Tensor | None:
+    def epoch_rows(self, epoch: int, train: TrainView) -> Tensor | None:
         """Return what the base chooses."""
         return self.current.epoch_rows(epoch, train)
 
-    def start_epoch(self, epoch: int, train: TrainSet) -> None:
+    def start_epoch(self, epoch: int, train: TrainView) -> None:
         """Let the base begin its epoch."""
         self.current.start_epoch(epoch, train)
 
@@ -135,7 +135,7 @@ class NmLayer(Method):
         """Return the base's terms for the current length."""
         return self.current.loss(batch, logits)
 
-    def end_epoch(self, epoch: int, train: TrainSet) -> None:
+    def end_epoch(self, epoch: int, train: TrainView) -> None:
         """Sum the graph up at the end of an active phase, and freeze the layer when its time has come."""
         self.current.end_epoch(epoch, train)
         while not self.codes_ready:
@@ -164,7 +164,7 @@ class NmLayer(Method):
         self.graph.zero_()
 
     @torch.no_grad()
-    def _sample(self, train: TrainSet) -> tuple[Tensor, Tensor]:
+    def _sample(self, train: TrainView) -> tuple[Tensor, Tensor]:
         """Return binary codes of some labelled rows, ``(m, K_t)``, and which share a label, ``(m, m)``."""
         if train.labels is None or not labelled(train.labels).any():
             raise DataError("method 'nmlayer' learns from labels, and no training row has one")

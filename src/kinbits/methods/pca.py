@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kinbits.methods.base import TrainSet
+from kinbits.methods.base import TrainView
 from kinbits.methods.blocks.projection import Projection
 from kinbits.methods.registry import register
 
@@ -17,6 +17,6 @@ class Pca(Projection):
     2006.
     """
 
-    def projection(self, train: TrainSet) -> Tensor:
+    def projection(self, train: TrainView) -> Tensor:
         """Return the principal axes."""
         return self.principal(train)

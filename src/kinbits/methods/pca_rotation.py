@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kinbits.methods.base import TrainSet
+from kinbits.methods.base import TrainView
 from kinbits.methods.blocks.projection import Projection, random_rotation
 from kinbits.methods.registry import register
 
@@ -17,6 +17,6 @@ class PcaRotation(Projection):
     Representation", CVPR 2010; the start of ITQ.
     """
 
-    def projection(self, train: TrainSet) -> Tensor:
+    def projection(self, train: TrainView) -> Tensor:
         """Return the rotated principal axes."""
         return random_rotation(self.spec.bits, self.spec).to(self.head.centre.device) @ self.principal(train)

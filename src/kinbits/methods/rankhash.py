@@ -11,7 +11,7 @@ from torch import Tensor
 from kinbits._util import check_at_least
 from kinbits.errors import DataError, UsageError
 from kinbits.heads import Decoder, Mlp, moments
-from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainSet
+from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainView
 from kinbits.methods.blocks.binary import signs, straight_through
 from kinbits.methods.blocks.graphs import nearest_rows
 from kinbits.methods.blocks.ranking import listwise_loss, neighbours_within, pairwise_hinge
@@ -99,7 +99,7 @@ class RankHash(Method):
         self.register_buffer("variance", torch.ones(()))
         self.register_buffer("near", torch.zeros(spec.n_train if large else 0, neighbours, dtype=torch.int32))
 
-    def prepare(self, train: TrainSet) -> None:
+    def prepare(self, train: TrainView) -> None:
         """Check the features, and list the neighbours of each row if batches are drawn from them."""
         if self.targets >= len(train):
             raise DataError(f"{self.targets} targets among {len(train)} images; give fewer targets, or more images")
@@ -109,7 +109,7 @@ class RankHash(Method):
         if len(self.near):
             self.near.copy_(torch.from_numpy(nearest_rows(train, self.near.shape[1] + 1)[:, 1:]))
 
-    def epoch_rows(self, epoch: int, train: TrainSet) -> Tensor | None:
+    def epoch_rows(self, epoch: int, train: TrainView) -> Tensor | None:
         """Draw seeds, each with some of its neighbours, about n rows in all."""
         if not len(self.near):
             return None
@@ -142,7 +142,7 @@ class RankHash(Method):
         return pairwise_hinge(hamming, near, others, self.margin, self.targets)
 
 
-def require_varied(train: TrainSet) -> None:
+def require_varied(train: TrainView) -> None:
     """Check the features.
 
     Raises:

@@ -141,7 +141,7 @@ def check_fit(cls: type[Method], spec: Spec) -> None:
         if cls.reads_text and spec.text_dim is not None:
             others = f"{', '.join(n for n in free if describe_method(n).reads_text)}; or, without the texts, {others}"
         raise DataError(
-            f"method '{cls.name}' learns from labels, and the data has none; put images in one folder per "
+            f"method '{cls.name}' learns from labels, and the data have none; put images in one folder per "
             f"class, name a label column, or choose a method without labels: {others}"
         )
     if (
@@ -153,9 +153,11 @@ def check_fit(cls: type[Method], spec: Spec) -> None:
         others = ", ".join(
             n for n in list_methods() if describe_method(n).supervision == "labels" and describe_method(n).multi_label
         )
-        raise DataError(f"method '{cls.name}' takes one label per image, and this data has sets; use one of: {others}")
+        raise DataError(
+            f"method '{cls.name}' takes one label per image, and these data have sets of labels; use one of: {others}"
+        )
     if cls.reads_text and spec.text_dim is None:
         raise DataError(
-            f"method '{cls.name}' learns from images with text, and the data has no text; give a `text` "
+            f"method '{cls.name}' learns from images with text, and the data have no text; give a `text` "
             f"column or a captions file"
         )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kinbits.errors import DataError, unknown_name
 from kinbits.heads import VladHead, descriptors
-from kinbits.methods.base import Recipe, Spec, TrainSet
+from kinbits.methods.base import Recipe, Spec, TrainView
 from kinbits.methods.blocks.latent import LatentClassifier
 from kinbits.methods.registry import register
 
@@ -75,7 +75,7 @@ class RvSsdh(LatentClassifier):
             spec.feature_dim, spec.bits, spec.require_map_shape(), clusters, alpha or ALPHA, trainable, transform
         )
 
-    def prepare(self, train: TrainSet) -> None:
+    def prepare(self, train: TrainView) -> None:
         """Cluster local descriptors for ``"netvlad"``; random centres need no pass over the data."""
         super().prepare(train)
         if self.centres == "random":
@@ -85,7 +85,7 @@ class RvSsdh(LatentClassifier):
         self.head.vlad.start(torch.from_numpy(centres), self.alpha or -np.log(0.01) / max(gap, 1e-6))
 
     @torch.no_grad()
-    def _sample(self, train: TrainSet) -> np.ndarray:
+    def _sample(self, train: TrainView) -> np.ndarray:
         """Return descriptors from all training images alike, float32 ``(m, D)``."""
         channels, height, width = self.spec.require_map_shape()
         wanted = min(SAMPLED, SAMPLED_PER_CENTRE * len(self.head.vlad.centres))

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinbits.errors import DataError, UsageError
-from kinbits.methods.base import Recipe, Spec, TrainSet
+from kinbits.methods.base import Recipe, Spec, TrainView
 from kinbits.methods.blocks.semantic import MOST_CLASSES, semantic_centres
 from kinbits.methods.csq import Csq
 from kinbits.methods.registry import register
@@ -80,7 +80,7 @@ class Shc(Csq):
         self.distance, self.mask, self.restarts, self.passes = distance, mask, restarts, classifier_epochs
         self.register_buffer("similarity", torch.eye(spec.classes))
 
-    def prepare(self, train: TrainSet) -> None:
+    def prepare(self, train: TrainView) -> None:
         """Run stages 1 and 2; the classifier needs the features of all rows at once, 4nd bytes."""
         if train.labels is None:
             raise DataError("method 'shc' learns from labels, and the training set has none")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from kinbits._util import Modality, check_at_least
 from kinbits.errors import DataError, UsageError
 from kinbits.heads import Head, Mlp
-from kinbits.methods.base import Batch, Method, Optimizer, Recipe, Spec, TrainSet, full_precision
+from kinbits.methods.base import Batch, Method, Optimizer, Recipe, Spec, TrainView, full_precision
 from kinbits.methods.blocks.graphs import nearest_points, nearest_rows
 from kinbits.methods.blocks.labels import has_text
 from kinbits.methods.registry import register
@@ -119,7 +119,7 @@ class Ugach(Method):
             lists.append([p for head in self._rivals().values() for p in head.parameters()])
         return lists
 
-    def prepare(self, train: TrainSet) -> None:
+    def prepare(self, train: TrainView) -> None:
         """Build the graph, and give G the input centring of D."""
         if len(train) != self.spec.n_train or len(train) <= 2 * self.kappa:
             raise DataError(
@@ -136,7 +136,7 @@ class Ugach(Method):
                 rival.centre.copy_(self.towers()[modality].centre)
                 rival.scale.copy_(self.towers()[modality].scale)
 
-    def _by_text(self, train: TrainSet) -> np.ndarray:
+    def _by_text(self, train: TrainView) -> np.ndarray:
         """List each row's neighbours by text, int64 ``(n, kappa)``; a row without text has only itself."""
         rows = self.with_text.cpu().numpy().nonzero()[0]
         count = min(self.kappa, len(rows))
@@ -145,12 +145,12 @@ class Ugach(Method):
             near[rows, :count] = rows[nearest_points(partial(texts_given, train), len(rows), count, "text features")]
         return near
 
-    def start_epoch(self, epoch: int, train: TrainSet) -> None:
+    def start_epoch(self, epoch: int, train: TrainView) -> None:
         """Read the features of all rows, for positives and negatives of this epoch."""
         self._features = {"image": train.features("image"), "text": train.features("text")}
         self._adversarial = epoch >= self.pairs_only
 
-    def end_epoch(self, epoch: int, train: TrainSet) -> None:
+    def end_epoch(self, epoch: int, train: TrainView) -> None:
         """Free the features."""
         self._features = {}
 
@@ -255,7 +255,7 @@ def masked_mean(values: Tensor, counted: Tensor) -> Tensor:
     return (values * counted).sum() / counted.sum().clamp_min(1)
 
 
-def texts_given(train: TrainSet) -> Iterator[Tensor]:
+def texts_given(train: TrainView) -> Iterator[Tensor]:
     """Yield the text features of the rows that have a text, float ``(c, t)``."""
     for chunk in train.chunks("text"):
         if has_text(chunk).any():

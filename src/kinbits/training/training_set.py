@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from kinbits._util import Modality
-from kinbits.methods import Batch, Method, TrainSet, update_ema
+from kinbits.methods import Batch, Method, TrainView, update_ema
 from kinbits.training.distributed import share_buffers
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Known(TypedDict, total=False):
     key: str
 
 
-class TrainingSet(TrainSet):
+class TrainingSet(TrainView):
     """The rows of a run, with what the trainer needs beyond what a method may see.
 
     What is known about the rows is given when a set is built; `select` builds another one of some rows. Only the set

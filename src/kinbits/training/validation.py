@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from kinbits import hamming, metrics
-from kinbits.methods import Method, TrainSet
+from kinbits.methods import Method, TrainView
 from kinbits.training.training_set import TrainingSet
 
 NEIGHBOURS = 10
@@ -35,7 +35,7 @@ def _integers(labels: Tensor) -> np.ndarray:
     return labels.long().cpu().numpy()
 
 
-def _codes(method: Method, data: TrainSet, rows: np.ndarray | None = None) -> np.ndarray:
+def _codes(method: Method, data: TrainView, rows: np.ndarray | None = None) -> np.ndarray:
     return hamming.pack((method.outputs(data, rows=rows) >= 0).cpu().numpy())
 
 

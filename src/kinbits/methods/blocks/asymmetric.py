@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kinbits.errors import UsageError
-from kinbits.methods.base import Batch, Method, Spec, TrainSet
+from kinbits.methods.base import Batch, Method, Spec, TrainView
 from kinbits.methods.blocks.discrete import (
     CodeSums,
     labelled_rows,
@@ -68,13 +68,13 @@ class Asymmetric(Method):
         self.register_buffer("swept", torch.zeros((), dtype=torch.bool))
         self._known: CodeSums | None = None
 
-    def epoch_rows(self, epoch: int, train: TrainSet) -> Tensor:
+    def epoch_rows(self, epoch: int, train: TrainView) -> Tensor:
         """Return the round's queries; draw new ones at the start of a round."""
         if epoch % self.inner == 0:
             self._draw(train)
         return self.queries[self.queries < self.spec.n_train]
 
-    def _draw(self, train: TrainSet) -> None:
+    def _draw(self, train: TrainView) -> None:
         """Draw Omega from the labelled rows, in order, and compute r."""
         labels = training_labels(self, train)
         rows = labelled_rows(self, labels)
@@ -85,7 +85,7 @@ class Asymmetric(Method):
         self.recorded.zero_()
         self.ratio.fill_(similarity_ratio(labels, omega, self.spec.classes) if self.soft else 1.0)
 
-    def start_epoch(self, epoch: int, train: TrainSet) -> None:
+    def start_epoch(self, epoch: int, train: TrainView) -> None:
         """Compute the sums of the fixed codes that the loss needs: V^T V, sum V and n, and sums by class."""
         labels = training_labels(self, train)
         self._known = CodeSums(labels, self.database, labelled(labels), self.spec.classes)
@@ -108,7 +108,7 @@ class Asymmetric(Method):
         return terms
 
     @torch.no_grad()
-    def end_epoch(self, epoch: int, train: TrainSet) -> None:
+    def end_epoch(self, epoch: int, train: TrainView) -> None:
         """Sweep over the columns of V at the end of a round."""
         if (epoch + 1) % self.inner:
             return

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kinbits.errors import DataError
-from kinbits.methods.base import Method, TrainSet
+from kinbits.methods.base import Method, TrainView
 from kinbits.methods.blocks.labels import labelled, similar
 
 CHUNK = 4096
@@ -22,7 +22,7 @@ def row_chunks(n: int) -> Iterator[slice]:
         yield slice(start, min(start + CHUNK, n))
 
 
-def training_labels(method: Method, train: TrainSet) -> Tensor:
+def training_labels(method: Method, train: TrainView) -> Tensor:
     """Return the labels of all rows that the method keeps codes of.
 
     Raises:

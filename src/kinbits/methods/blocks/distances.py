@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinbits.errors import DataError
-from kinbits.methods.base import Batch, TrainSet
+from kinbits.methods.base import Batch, TrainView
 from kinbits.methods.blocks.graphs import FULL, row_blocks, symmetric_pairs
 
 SAMPLE, CHUNK = 5000, 8192
@@ -39,7 +39,7 @@ class FeatureDistances(nn.Module):
         self.register_buffer("mean", torch.zeros(features))
         self.kept: Tensor | None = None
 
-    def prepare(self, train: TrainSet) -> None:
+    def prepare(self, train: TrainView) -> None:
         """Read the features once, or twice with ``centre``.
 
         Raises:
@@ -63,7 +63,7 @@ class FeatureDistances(nn.Module):
                 kept.append(self._unit(chunk).half().cpu())
         self.kept = torch.cat(kept) if kept else None
 
-    def units(self, train: TrainSet, rows: np.ndarray | None = None) -> Iterator[Tensor]:
+    def units(self, train: TrainView, rows: np.ndarray | None = None) -> Iterator[Tensor]:
         """Yield unit vectors of all rows, or of some, in order, float ``(c, d)``."""
         if self.kept is None:
             yield from (self._unit(chunk) for chunk in train.chunks(rows=rows))
@@ -79,7 +79,7 @@ class FeatureDistances(nn.Module):
             unit = F.normalize(self.kept[batch.rows.cpu()].to(self.mean.device).float(), dim=1)
         return (1 - unit @ unit.T).clamp(0, 2)
 
-    def sample(self, train: TrainSet, rng: np.random.Generator, most: int = SAMPLE) -> Tensor:
+    def sample(self, train: TrainView, rng: np.random.Generator, most: int = SAMPLE) -> Tensor:
         """Return the distances of all pairs, float ``(pairs,)``; beyond ``most`` rows, those of a sample."""
         n = len(train)
         rows = np.sort(rng.choice(n, most, replace=False)) if n > most else None
@@ -87,7 +87,7 @@ class FeatureDistances(nn.Module):
         first, second = torch.triu_indices(len(unit), len(unit), offset=1, device=unit.device)
         return (1 - unit @ unit.T).clamp(0, 2)[first, second]
 
-    def nearer(self, train: TrainSet, threshold: float) -> Any:
+    def nearer(self, train: TrainView, threshold: float) -> Any:
         """Return the pairs below a distance and the diagonal, sparse bool ``(n, n)`` in CSR form, block by block.
 
         O(n^2 d) time; memory for the vectors, and 8 bytes per pair.

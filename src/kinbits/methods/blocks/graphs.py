@@ -13,10 +13,10 @@ from torch import Tensor
 
 from kinbits._util import Modality, neighbours
 from kinbits.errors import DataError
-from kinbits.methods.base import TrainSet
+from kinbits.methods.base import TrainView
 
 
-def nearest_rows(train: TrainSet, count: int, modality: Modality = "image") -> np.ndarray:
+def nearest_rows(train: TrainView, count: int, modality: Modality = "image") -> np.ndarray:
     """Find each row's nearest rows by Euclidean distance; see `nearest_points` for the cost.
 
     Args:

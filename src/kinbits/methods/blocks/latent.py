@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinbits.errors import UsageError
-from kinbits.methods.base import Batch, Method, Spec, TrainSet
+from kinbits.methods.base import Batch, Method, Spec, TrainView
 from kinbits.methods.blocks.labels import labelled
 
 
@@ -31,7 +31,7 @@ class LatentClassifier(Method):
         nn.init.normal_(self.classifier.weight, std=0.2)
         nn.init.zeros_(self.classifier.bias)
 
-    def prepare(self, train: TrainSet) -> None:
+    def prepare(self, train: TrainView) -> None:
         """Start the classifier of label sets from the log-odds of each label.
 
         In sets, most labels are absent. With a bias of 0, all bits would first learn that no label is present.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kinbits.errors import DataError, UsageError
 from kinbits.heads import Linear
-from kinbits.methods.base import Method, Recipe, Spec, TrainSet
+from kinbits.methods.base import Method, Recipe, Spec, TrainView
 
 
 class Projection(Method):
@@ -23,12 +23,12 @@ class Projection(Method):
         super().__init__(spec)
         self.head = Linear(spec.feature_dim, spec.bits)
 
-    def projection(self, train: TrainSet) -> Tensor:
+    def projection(self, train: TrainView) -> Tensor:
         """Return the projection vectors, float ``(bits, d)``."""
         raise NotImplementedError
 
     @torch.no_grad()
-    def prepare(self, train: TrainSet) -> None:
+    def prepare(self, train: TrainView) -> None:
         """Set the head to the computed projection of centred features."""
         weight = self.projection(train).float().to(self.head.centre.device)
         layer = self.head.layers
@@ -37,7 +37,7 @@ class Projection(Method):
         # the head subtracts the mean of frozen features; the bias covers all cases
         layer.bias.copy_(-(weight @ self._inputs_mean(train)))
 
-    def _inputs_mean(self, train: TrainSet) -> Tensor:
+    def _inputs_mean(self, train: TrainView) -> Tensor:
         count, total = 0, self._zeros(self.spec.feature_dim)
         for chunk in train.chunks():
             count += len(chunk)
@@ -50,7 +50,7 @@ class Projection(Method):
     def _inputs(self, chunk: Tensor) -> Tensor:
         return (chunk - self.head.centre) * self.head.scale
 
-    def principal(self, train: TrainSet) -> Tensor:
+    def principal(self, train: TrainView) -> Tensor:
         """Return the first ``bits`` principal axes, orthonormal ``(bits, d)``, largest variance first."""
         d = self.spec.feature_dim
         if self.spec.bits > d:

@@ -44,7 +44,7 @@ class TwoViews(Method):
             return batch.views
         if not self.dropout:
             raise DataError(
-                f"method '{self.name}' learns from two random views of each image, and this data has none; train on "
+                f"method '{self.name}' learns from two random views of each image, and these data have none; train on "
                 "images, or make views of vectors by the parameter dropout, e.g. 0.2"
             )
         return (batch.features, batch.features)
