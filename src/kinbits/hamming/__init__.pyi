@@ -2,7 +2,7 @@ from .checks import Codes, check_codes, check_count, code_width
 from .codes import distances, histograms, pack, simd, unpack
 from .counts import tally
 from .multi_index import MultiIndex
-from .search import Allow, check_allow, thread_count, threads, topk, within
+from .search import Allow, threads, topk, within
 from .strategy import Explanation
 
 __all__ = [
@@ -10,7 +10,6 @@ __all__ = [
     "Codes",
     "Explanation",
     "MultiIndex",
-    "check_allow",
     "check_codes",
     "check_count",
     "code_width",
@@ -19,7 +18,6 @@ __all__ = [
     "pack",
     "simd",
     "tally",
-    "thread_count",
     "threads",
     "topk",
     "unpack",

@@ -8,7 +8,6 @@ from .query.plan import Plan, SegmentPlan
 from .query.rerank import Reconstructor
 from .search_index import SearchIndex
 from .store.copies import check_new_folder
-from .store.ids import as_ids
 from .store.options import IndexOptions
 
 __all__ = [
@@ -25,7 +24,6 @@ __all__ = [
     "SearchIndex",
     "SegmentPlan",
     "Supports",
-    "as_ids",
     "check_new_folder",
     "create_index",
     "find_image",

@@ -16,7 +16,7 @@ import xxhash
 from kinbits.errors import ArtefactError, UsageError
 from kinbits.index import Index, IndexOptions
 from kinbits.index.filters.column_types import KINDS, joined, kind_of_values
-from kinbits.index.store import manifest, metadata
+from kinbits.index.store import manifest
 
 ZERO = np.zeros(1, np.uint8)
 MAPPED = IndexOptions(mapped_bytes=0)
@@ -54,8 +54,7 @@ def test_columns_have_types_and_values_come_back_as_they_were(tmp_path):
 
 
 def test_types_join_where_segments_do():
-    assert [joined([one, "text"]) for one in KINDS] == ["text", *["mixed"] * 5, "text"]
-    assert [joined(["bit", one]) for one in KINDS] == ["mixed", "integer", "number", "boolean", "bit", "mixed", "bit"]
+    assert [joined([one, "text"]) for one in KINDS] == ["text", *["mixed"] * 4, "text"]
     assert joined(["integer", "number"]) == joined(["number", "empty", "integer"]) == "number"
     assert joined([]) == "empty"
     assert kind_of_values([None, 1, True]) == "mixed"
@@ -70,47 +69,6 @@ def test_booleans_stay_booleans_where_a_column_becomes_mixed(tmp_path, path):
     assert values(index)["flag"] == [(bool, True), (bool, False), (int, 1), (type(None), None), (str, "true")]
     for where, ids in (({"flag": True}, [0]), ({"flag": 1}, [2]), ("flag=true", [0, 4]), ("flag<2", [2])):
         assert index.search(ZERO, where=where).ids.tolist() == ids
-
-
-def untyped(kinds):
-    """Make a table as an older kinbits did: the types of its columns are not noted."""
-    return f"CREATE TABLE items ({', '.join(['row INTEGER PRIMARY KEY', *(f'c{i}' for i in range(len(kinds)))])})"
-
-
-@pytest.mark.parametrize(
-    ("new", "type_", "true", "decoded"),
-    [(True, "boolean", [0, 4], True), (2, "integer", None, 1), (None, "bit", [0], 1)],
-)
-def test_zeros_and_ones_of_an_older_kinbits_are_what_they_meet(tmp_path, monkeypatch, new, type_, true, decoded):
-    """It stored booleans so, and noted no types."""
-    monkeypatch.setattr(metadata, "schema", untyped)
-    filled(tmp_path / "x", {"sold": [True, False, None, False]})
-    monkeypatch.undo()
-    index = Index.open(tmp_path / "x")
-    for where in ("sold=true", "sold=1", {"sold": True}, {"sold": 1}, "sold>0"):
-        assert index.search(ZERO, where=where).ids.tolist() == [0]
-    index.add(ZERO[None], metadata={"sold": [new]})
-    for _ in range(2):
-        assert index.info()["column_types"] == {"sold": type_}
-        if true is None:
-            with pytest.raises(UsageError, match="holds whole numbers"):
-                index.count("sold=true")
-        else:
-            assert index.search(ZERO, where="sold=true").ids.tolist() == true
-        index.compact().verify()
-    assert values(index)["sold"][0] == (type(decoded), decoded)
-
-
-def test_a_table_whose_types_were_not_noted_is_read_by_its_values(tmp_path, monkeypatch):
-    monkeypatch.setattr(metadata, "schema", untyped)
-    filled(tmp_path / "x", {"n": [1, 2, None, 3], "t": ["7", "b", "c", None], "p": [1, 0.5, None, 2], "e": [None] * 4})
-    monkeypatch.undo()
-    index = Index.open(tmp_path / "x")
-    assert list(index.info()["column_types"].values()) == ["integer", "text", "number", "empty"]
-    assert index.search(ZERO, where="n>=2 or t=7").ids.tolist() == [0, 1, 3]
-    index.add(np.zeros((1, 1), np.uint8), metadata={"n": [2.5], "t": ["d"], "p": [None], "e": [True]}).compact()
-    assert list(index.info()["column_types"].values()) == ["number", "text", "number", "boolean"]
-    index.verify()
 
 
 def forge(folder, content):
@@ -146,6 +104,8 @@ ENDLESS = "WITH RECURSIVE n(row) AS (SELECT 1 UNION ALL SELECT row + 1 FROM n) S
         ["CREATE TABLE items (row INTEGER PRIMARY KEY, c0 AS (row * 2))", "INSERT INTO items (row) VALUES (1), (2)"],
         ["CREATE TABLE items (row INTEGER PRIMARY KEY, c0 /*integer*/, c1 /*text*/)"],
         ["CREATE TABLE items (row INTEGER PRIMARY KEY, c1 /*integer*/)"],
+        ["CREATE TABLE items (row INTEGER PRIMARY KEY, c0)"],
+        ["CREATE TABLE items (row INTEGER PRIMARY KEY, c0 /*bit*/)"],
         ["CREATE TABLE items (row INTEGER PRIMARY KEY, c0 TEXT COLLATE NOCASE)"],
         ["CREATE TABLE items (row INTEGER PRIMARY KEY, c0 /*integer*/) WITHOUT ROWID"],
         ["PRAGMA user_version = 1"],

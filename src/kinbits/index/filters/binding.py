@@ -20,7 +20,6 @@ _HOLDS = {
     "integer": "whole numbers",
     "number": "numbers",
     "boolean": "true and false",
-    "bit": "0 and 1",
 }
 
 
@@ -81,7 +80,7 @@ def _bound_of(asked: Comparison, kind: Kind) -> Any:
             asked, kind, f"texts are ordered by letters, so 10 comes before 9; write '{quoted}' in quotes for "
             "this order, or store the column as numbers",
         )  # fmt: skip
-    value = _meanings(asked, asked.value, "integer" if kind == "bit" else kind)[0]
+    value = _meanings(asked, asked.value, kind)[0]
     if isinstance(value, bool):
         raise _refused(asked, kind, "true and false have no order; compare them with =")
     return value
@@ -91,9 +90,6 @@ def _meanings(asked: Comparison, value: Any, kind: Kind) -> list[Any]:
     """Read a value by the type of its column; only in a mixed column it has several meanings."""
     if kind == "text":
         return [_as_text(asked, value)]
-    if kind == "bit":
-        flag = _FLAGS.get(value.text.lower()) if isinstance(value, Word) else value
-        return [int(flag) if isinstance(flag, bool) else _as_number(asked, value, kind)]
     if kind in ("integer", "number"):
         return [_as_number(asked, value, kind)]
     if kind == "boolean":

@@ -6,13 +6,10 @@ from collections.abc import Iterable, Sequence
 from functools import reduce
 from typing import Any, Literal
 
-Kind = Literal["text", "integer", "number", "boolean", "bit", "mixed", "empty"]
-"""Type of a column; ``number`` holds fractions, ``mixed`` values of several types, ``empty`` no value yet.
+Kind = Literal["text", "integer", "number", "boolean", "mixed", "empty"]
+"""Type of a column; ``number`` holds fractions, ``mixed`` values of several types, ``empty`` no value yet."""
 
-``bit`` holds 0 and 1 in tables of an older kinbits, which noted no types: they may mean true and false.
-"""
-
-KINDS: tuple[Kind, ...] = ("text", "integer", "number", "boolean", "bit", "mixed", "empty")
+KINDS: tuple[Kind, ...] = ("text", "integer", "number", "boolean", "mixed", "empty")
 
 _OF_TYPES: dict[frozenset[type], Kind] = {
     frozenset(): "empty",
@@ -42,9 +39,6 @@ def _join(one: Kind, other: Kind) -> Kind:
         return one
     if one == "empty":
         return other
-    if "bit" in (one, other):  # what the other column says
-        named = other if one == "bit" else one
-        return named if named in ("integer", "number", "boolean") else "mixed"
     return "number" if {one, other} == {"integer", "number"} else "mixed"
 
 

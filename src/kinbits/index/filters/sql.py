@@ -17,7 +17,7 @@ Sql = tuple[str, list[Any]]
 Field = Callable[[str], tuple[str, Kind]]
 
 _MOST_PARAMETERS = 900  # SQLite before 3.32 accepts 999 in a statement
-_NUMBERS: tuple[Kind, ...] = ("integer", "number", "bit", "empty")
+_NUMBERS: tuple[Kind, ...] = ("integer", "number", "empty")
 _TEXTS: tuple[Kind, ...] = ("text", "empty")
 
 
@@ -64,7 +64,7 @@ def _comparison(asked: Comparison, column: str, kind: Kind) -> Sql:
 
 def _fits(value: Any, kind: Kind) -> bool:
     """Return whether a column of this type can hold a value; in a column of booleans, 1 means true."""
-    return kind in ("mixed", "bit") or isinstance(value, bool) == (kind == "boolean")
+    return kind == "mixed" or isinstance(value, bool) == (kind == "boolean")
 
 
 def _among(column: str, values: list[Any]) -> Sql:

@@ -24,8 +24,7 @@ LONGEST_PATH = 500  # bytes; SQLite opens no path of 512 bytes or more
 _STEPS = 100_000  # instructions of SQLite between two checks of a statement's budget
 _STEPS_PER_BYTE = 1_000  # a filter of 500 comparisons takes about 500 per byte of the shortest rows
 _LONGEST = 1 << 28  # bytes by which a text may exceed its file: a list of values or rows
-_SCHEMA = re.compile(r"CREATE TABLE items \(row INTEGER PRIMARY KEY((?:, c\d{1,4}(?: /\*[a-z]+\*/)?)*)\)")
-_FIELD = re.compile(r", c(\d+)(?: /\*([a-z]+)\*/)?")
+_FIELD = re.compile(r", c\d+ /\*([a-z]+)\*/")
 
 # Locks are taken in this order: this one, those of databases, the pool's. So no two threads wait for each other.
 _registry = threading.RLock()
@@ -114,18 +113,16 @@ def schema(kinds: Sequence[Kind]) -> str:
     return f"CREATE TABLE items ({', '.join(['row INTEGER PRIMARY KEY', *fields])})"
 
 
-def kinds_of(connection: sqlite3.Connection, columns: int) -> list[Kind | None]:
-    """Return the types of a table's columns; None in a table that was written before they were noted.
+def kinds_of(connection: sqlite3.Connection, columns: int) -> list[Kind]:
+    """Return the types of the columns of a table.
 
     Raises:
         sqlite3.Error: If the database holds anything but the table of `schema`.
     """
     entries = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master LIMIT 2").fetchall()
     if len(entries) == 1 and entries[0][:3] == ("table", "items", "items"):
-        found = _SCHEMA.fullmatch(str(entries[0][3]))
-        fields = _FIELD.findall(found[1]) if found else []
-        kinds: list[Kind | None] = [next((kind for kind in KINDS if kind == named), None) for _, named in fields]
-        if found and [int(number) for number, _ in fields] == list(range(columns)):
+        kinds = [kind for named in _FIELD.findall(str(entries[0][3])) for kind in KINDS if kind == named]
+        if len(kinds) == columns and entries[0][3] == schema(kinds):
             return kinds
     raise sqlite3.DatabaseError("it holds tables, views or columns that an index does not write")
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinbits.errors import ArtefactError, DataError, PlatformError, platform_error
-from kinbits.index.filters.column_types import Kind, converted, decoded, kind_of_values
+from kinbits.index.filters.column_types import Kind, converted, decoded
 from kinbits.index.filters.expression import Expression
 from kinbits.index.filters.sql import compiled
 from kinbits.index.store import bitmap
@@ -43,13 +43,11 @@ _MANY = (
 )
 _REMEMBERED = 4  # results of filters, n / 8 bytes each
 _OF_THE_SYSTEM = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR)  # errors that are not damage
-_EXAMPLES: dict[str, Any] = {"text": "", "integer": 0, "real": 0.0}
 _TYPES: dict[Kind, str] = {
     "text": "'text'",
     "integer": "'integer'",
     "number": "'integer', 'real'",
     "boolean": "'integer'",
-    "bit": "'integer'",
     "mixed": "'text', 'integer', 'real', 'blob'",
     "empty": "''",
 }
@@ -176,22 +174,9 @@ class MetadataTable:
             statement = f"SELECT count({field}) = sum(typeof({field}) IN ({_TYPES[kind]})) FROM items"
             return bool(connection.execute(statement).fetchone()[0])
 
-    def _read_kinds(self) -> Iterator[Kind]:
+    def _read_kinds(self) -> list[Kind]:
         with self._reading(checked=False) as connection:  # so that info() reads no whole file
-            noted = kinds_of(connection, len(self.columns))
-        for column, kind in zip(self.columns, noted, strict=True):
-            yield self._seen_kind(column) if kind is None else kind
-
-    def _seen_kind(self, column: str) -> Kind:
-        """Return the type of a column whose table does not note it: from what it holds."""
-        field = self._field(column)
-        sums = ", ".join(f"max(typeof({field}) = '{name}')" for name in _EXAMPLES)
-        with self._reading() as connection:
-            *present, bits = connection.execute(
-                f"SELECT {sums}, min({field} IS NULL OR {field} IN (0, 1)) FROM items"
-            ).fetchone()
-        kind = kind_of_values(example for example, any_ in zip(_EXAMPLES.values(), present, strict=True) if any_)
-        return "bit" if kind == "integer" and bits else kind
+            return kinds_of(connection, len(self.columns))
 
     def _blocks(self, kinds: Mapping[str, Kind]) -> Iterator[list[Values]]:
         """Yield rows in blocks, one statement each; between them the table may be closed, or the process fork."""
