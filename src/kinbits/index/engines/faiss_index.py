@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from kinbits import hamming
-from kinbits._util import full_path
+from kinbits._util import full_path, require
 from kinbits.errors import ArtefactError, PlatformError, UsageError
 from kinbits.hamming import Codes
 from kinbits.index.changes import reopen
@@ -44,7 +44,7 @@ class FaissIndex(EngineIndex):
 
     supports = Supports(exact=False)
     packages = ("faiss-cpu",)
-    remedy = "pip install faiss-cpu"
+    remedy = "pip install 'kinbits[faiss]'"
     _searcher: ClassVar[type[Searcher]]
     _options: ClassVar[type[Any]]
     _fixed: ClassVar[tuple[str, ...]]
@@ -331,10 +331,7 @@ def _changes(before: IndexSnapshot, after: IndexSnapshot) -> tuple[Ids, Ids, Cod
 
 
 def _faiss() -> Any:
-    try:
-        import faiss
-    except ImportError as error:
-        raise PlatformError(f"this engine needs faiss ({error}); {FaissIndex.remedy}") from None
+    faiss = require("faiss")
     _make_forks_safe(faiss)
     return faiss
 
