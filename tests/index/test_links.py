@@ -180,7 +180,7 @@ def test_a_new_index_with_items_appears_complete_or_not_at_all(folder, tmp_path)
     index = Index.create(target, VECTORS, ids=range(20), metadata={"row": list(range(20))}, model=folder / "model")
     assert index.last_change.added == 20
     assert Index.open(target).search(VECTORS[4], k=1, where="row=4").ids.tolist() == [4]
-    with pytest.raises(UsageError, match=r"an index lies at .*new\.index already; add to it"):
+    with pytest.raises(UsageError, match=r"there is an index at .*new\.index already; add to it"):
         Index.create(target, VECTORS, model=folder / "model")
     with pytest.raises(UsageError, match="exist_ok"):
         Index.create(target, VECTORS, model=folder / "model", exist_ok=True)

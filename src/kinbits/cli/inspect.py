@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from kinbits.encoding import CodesFile
     from kinbits.metrics import CodeStatistics
-
-_CELLS = 1 << 28  # of a table of items and labels; beyond, items with other label texts are of other classes
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ def _of_file(path: Path, bits: int | None, label: str | None) -> _Known:
 
 def _of_codes(found: CodesFile, label: str) -> _Known:
     assert found.bits is not None
-    return _Known(found.codes, found.bits, _numbers(found.columns.get(label)))
+    return _Known(found.codes, found.bits, found.labels(label))
 
 
 def _label_column(given: str | None, columns: Iterable[str]) -> str:
@@ -136,22 +134,3 @@ def _of_model(folder: Path, source: Source) -> _Known:
     labels = dataset.select(found.rows).labels
     tower = model.tower()
     return _Known(tower.compute(found.array), model.bits, labels, tower.compute(found.array, "logits"))
-
-
-def _numbers(texts: Sequence[str | None] | None) -> np.ndarray | None:
-    """Turn label texts as `kinbits encode` writes them into numbers, or multi-hot rows where some name several."""
-    import numpy as np
-
-    if texts is None or all(text is None for text in texts):
-        return None
-    parts = [[] if text is None else str(text).split(", ") for text in texts]
-    names = sorted({name for names in parts for name in names})
-    if max(map(len, parts)) == 1 or len(parts) * len(names) > _CELLS:
-        known = sorted({str(text) for text in texts if text is not None})
-        place = {name: number for number, name in enumerate(known)}
-        return np.array([-1 if text is None else place[str(text)] for text in texts])
-    place = {name: number for number, name in enumerate(names)}
-    rows = np.zeros((len(parts), len(names)), bool)
-    for row, one in zip(rows, parts, strict=True):
-        row[[place[name] for name in one]] = True
-    return rows

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kinbits._util import CONFIG, check_parent, file_aside, full_path, named_extras, one_line, require
+from kinbits.encoding.label_texts import label_numbers
 from kinbits.encoding.rows import FORMAT, KEY, code_rows
 from kinbits.errors import ArtefactError, DataError, UsageError, platform_error
 from kinbits.hamming import code_width
@@ -82,6 +83,14 @@ class CodesFile:
         if bits not in (None, length):
             raise ArtefactError(f"{self.name} holds {length}-bit codes, not {bits}-bit codes; leave the length out")
         return replace(self, bits=int(length))
+
+    def labels(self, column: str) -> np.ndarray | None:
+        """Return the labels in a column: int64 ``(n,)``, -1 for none; bool ``(n, c)`` where an item has several.
+
+        Returns:
+            None if there is no such column, or no item has a label.
+        """
+        return label_numbers(self.columns[column]) if column in self.columns else None
 
     def to_table(self, **facts: Any) -> pa.Table:
         """Lay the codes out as a file of codes holds them: columns id, code, and metadata but for a column ``code``.

@@ -95,8 +95,8 @@ def encode_to_file(
 ) -> EncodedFile:
     """Write the codes of a collection to a Parquet file, with ids and metadata; what cannot be read is skipped.
 
-    Finished batches lie in a hidden folder beside the file until it is complete. A run that was killed goes on after
-    them when it is called again with the same model, data and options.
+    Finished batches are kept in a hidden folder until the file is complete. After a kill, the same call with the same
+    model, data and options goes on with the next batch.
 
     Args:
         model: Makes the codes.

@@ -64,7 +64,7 @@ class StoredIndex(ABC):
             bits: Code length; may be left out if a model is given.
             model: Encodes what is not codes yet: a `kinbits.HashModel`, or the folder of one, which is loaded when it
                 is first needed. The index remembers its fingerprint, and its folder if it was saved.
-            exist_ok: Open an index that lies at ``path`` already, if it has the same length and model; without items.
+            exist_ok: Open an index that is at ``path`` already, if it has the same length and model; not with items.
             wait: Seconds that a change waits for another writer; 0 refuses at once.
             options: Sizes of segments and blocks.
 
@@ -106,7 +106,7 @@ class StoredIndex(ABC):
     ) -> Self:
         """Make an index with items aside, and move it into its place: the first of two processes wins."""
         if exist_ok:
-            raise UsageError("exist_ok opens an index that is there, and items make a new one; add them after opening")
+            raise UsageError("exist_ok=True cannot be given with items; open the index, then add them")
         with new_folder(path) as aside:
             folder = Folder(aside, options=options)
             with folder.writing():
@@ -164,7 +164,7 @@ class StoredIndex(ABC):
 
     @property
     def stamp(self) -> str:
-        """Digest of what lies on disk, hex; changes with every change. Empty in memory."""
+        """Digest of the index on disk, hex; every change changes it. Empty for an index in memory."""
         return "" if self._folder is None else self._folder.stamp
 
     def __len__(self) -> int:
@@ -194,7 +194,7 @@ def _in_memory(
 def _existing(index: S, wanted: State, exist_ok: bool) -> S:
     place = index._folder.path if index._folder is not None else None
     if not exist_ok:
-        raise UsageError(f"an index lies at {place} already; open it with Index.open, or pass exist_ok=True")
+        raise UsageError(f"there is an index at {place} already; open it with Index.open, or pass exist_ok=True")
     if index.bits != wanted.bits:
         raise UsageError(f"the index at {place} holds {index.bits}-bit codes, not {wanted.bits}-bit codes")
     return index

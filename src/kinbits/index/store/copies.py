@@ -62,7 +62,7 @@ def check_new_folder(path: str | os.PathLike[str]) -> None:
 
 def _require_free(target: Path) -> None:
     if (target / manifest.NAME).exists():
-        raise UsageError(f"an index lies at {target} already; add to it, or choose another folder")
+        raise UsageError(f"there is an index at {target} already; add to it, or choose another folder")
     if target.is_dir() and not any(target.iterdir()):
         return
     if target.exists():

@@ -1,0 +1,28 @@
+"""Labels as text become numbers."""
+
+import numpy as np
+
+from kinbits.data import LabelSpace
+from kinbits.encoding import CodesFile
+from kinbits.encoding.label_texts import label_numbers
+
+
+def labels(texts):
+    return CodesFile(np.zeros((len(texts), 1), np.uint8), np.arange(len(texts)), 8, {"label": texts}).labels("label")
+
+
+def test_labels_that_were_written_are_numbered_again():
+    space = LabelSpace(("cat", "dog"))
+    assert labels(space.texts(np.array([1, 0, -1, 1]))).tolist() == [1, 0, -1, 1]
+    several = LabelSpace(("cat", "dog", "red"), multi=True)
+    rows = np.array([[1, 0, 1], [0, 1, 0], [0, 0, 0]], np.uint8)
+    assert labels(several.texts(rows)).tolist() == rows.astype(bool).tolist()
+
+
+def test_no_labels_are_none():
+    assert labels([None, None]) is None
+    assert CodesFile(np.zeros((2, 1), np.uint8), np.arange(2), 8).labels("label") is None
+
+
+def test_too_many_combinations_are_a_class_each():
+    assert label_numbers(["a, b", "b", None, "a, b"], cells=5).tolist() == [0, 1, -1, 0]
