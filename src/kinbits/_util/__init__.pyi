@@ -13,6 +13,7 @@ from .files import (
     sync_folder,
     write_text,
 )
+from .json import parse_json
 from .modality import Modality
 from .modules import import_all
 from .numbers import check_at_least, number, whole_number
@@ -52,6 +53,7 @@ __all__ = [
     "open_door",
     "open_regular",
     "options_of",
+    "parse_json",
     "printable",
     "read_options",
     "read_regular",

@@ -108,9 +108,9 @@ def _of_codes(found: CodesFile, label: str) -> _Known:
 
 def _label_column(given: str | None, columns: Iterable[str]) -> str:
     """Return the column of labels: the one that is named, else what looks like one, as where data are read."""
-    from kinbits.data import LABEL_NAMES, pick
+    from kinbits.data import find_label_column
 
-    return pick(given, LABEL_NAMES, list(columns)) or "label"
+    return find_label_column(list(columns), given) or "label"
 
 
 def _of_index(folder: Path, label: str | None) -> _Known:

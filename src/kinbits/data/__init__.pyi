@@ -17,16 +17,15 @@ from .protocols.registry import (
     split_lists,
     unregister_protocol,
 )
-from .protocols.required_files import RequiredFiles, find_data
+from .protocols.required_files import RequiredFiles
 from .shown import data_uri
 from .sources.arrays import NOT_FINITE
-from .sources.cells import id_array, metadata_of, parse_json, row_is
-from .sources.columns import IMAGE_NAMES, LABEL_NAMES, pick
+from .sources.arrow_table import ArrowTable
+from .sources.columns import find_image_column, find_label_column
 from .sources.files import EXTENSIONS
 from .sources.given import as_dataset, as_texts, is_single, require_finite
 from .sources.metadata import read_metadata
 from .sources.open import open_dataset
-from .sources.roles import Table
 from .sources.safe_pickle import read_pickle
 from .splits import SplitRows
 from .thumbnails import Tile, contact_sheet, placeholder, tile_box
@@ -36,12 +35,11 @@ __all__ = [
     "DEFAULT_METRICS",
     "DIFFICULTIES",
     "EXTENSIONS",
-    "IMAGE_NAMES",
-    "LABEL_NAMES",
     "NOT_FINITE",
     "RESERVED",
     "ArrayItems",
     "ArrowItems",
+    "ArrowTable",
     "BadImage",
     "CacheUse",
     "CachedFeatures",
@@ -59,7 +57,6 @@ __all__ = [
     "Skipped",
     "SplitRows",
     "Splits",
-    "Table",
     "Tile",
     "VectorItems",
     "as_dataset",
@@ -74,25 +71,21 @@ __all__ = [
     "data_uri",
     "decode",
     "doubtful_classes",
-    "find_data",
+    "find_image_column",
+    "find_label_column",
     "find_protocol",
-    "id_array",
     "is_single",
     "list_protocols",
     "load_protocol",
-    "metadata_of",
     "open_dataset",
     "open_pairs",
     "pairs_from_labels",
-    "parse_json",
-    "pick",
     "placeholder",
     "read_metadata",
     "read_pickle",
     "readable",
     "register_protocol",
     "require_finite",
-    "row_is",
     "split_folder",
     "split_lists",
     "tile_box",

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kinbits._util import CONFIG, check_parent, file_aside, full_path, named_extras, one_line, require
+from kinbits._util import (
+    CONFIG,
+    check_parent,
+    file_aside,
+    full_path,
+    named_extras,
+    one_line,
+    parse_json,
+    require,
+    shortened,
+)
 from kinbits.encoding.label_texts import label_numbers
 from kinbits.encoding.rows import FORMAT, KEY, code_rows
 from kinbits.errors import ArtefactError, DataError, UsageError, platform_error
@@ -191,16 +201,16 @@ def _read_table(path: Path) -> CodesFile:
     import pyarrow.parquet as pq
     from pyarrow.lib import ArrowException
 
-    from kinbits.data import Table, id_array, metadata_of
+    from kinbits.data import ArrowTable
 
     try:
         read = pq.read_table(path)
-        table = Table(read, str(path))
+        table = ArrowTable(read, "the table")
         if table.names.count("id") != 1 or table.names.count(_CODE) != 1:
             raise DataError("it needs one column id and one column code")
-        ids, codes = id_array(table.cells("id"), "its column id"), _packed(table.cells(_CODE))
+        ids, codes = table.ids("id"), _packed(table.cells(_CODE))
         others = [name for name in table.names if name.strip() and name not in ("id", _CODE)]
-        columns = {name: metadata_of(table.cells(name))[0] for name in others}
+        columns = {name: table.metadata(name)[0] for name in others}
     except (OSError, ArrowException) as error:
         first = str(error).splitlines()[0]
         raise ArtefactError(f"{path} cannot be read ({first}); encode the data again") from None
@@ -238,20 +248,20 @@ def _packed(cells: Sequence[Any]) -> np.ndarray:
 
 
 def _as_bytes(row: int, cell: Any) -> bytes:
-    from kinbits.data import row_is
-
     with suppress(ValueError, TypeError):
         if isinstance(cell, bytes) or (isinstance(cell, list) and bool not in map(type, cell)):
             return bytes(cell)
         if isinstance(cell, str):
             return bytes.fromhex(cell)
-    raise DataError(f"{row_is('code', row, cell)}; give bytes, a list of numbers from 0 to 255, or hexadecimal digits")
+    given = "missing" if cell is None else shortened(repr(cell), 80)
+    raise DataError(
+        f"the code of row {row} (counted from 0) is {given}; give bytes, a list of numbers from 0 to 255, or "
+        "hexadecimal digits"
+    )
 
 
 def _facts(path: Path, text: bytes) -> dict[str, Any]:
     """Read what a file says about itself."""
-    from kinbits.data import parse_json
-
     try:
         facts = parse_json(text)
     except ValueError as error:
@@ -307,6 +317,6 @@ def _holds_bytes(kind: Any) -> bool:
 
 
 def _has_images(names: Sequence[str]) -> bool:
-    from kinbits.data import IMAGE_NAMES, pick
+    from kinbits.data import find_image_column
 
-    return pick(None, IMAGE_NAMES, names) is not None
+    return find_image_column(names) is not None

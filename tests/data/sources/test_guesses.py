@@ -73,7 +73,7 @@ def test_labels_can_be_left_out_of_any_source(shop, tmp_path):
         ("category", ["2020-01-05", "2021-12-31"], "it holds dates"),
         ("label", ["", ""], "it is empty"),
         ("id", ["", "a"], "the id of row 0 (counted from 0) is missing"),
-        ("id", ["a", "a"], "it names some rows alike"),
+        ("id", ["a", "a"], "some rows have the same id"),
     ],
 )
 def test_a_guess_gives_way_to_the_cells_of_a_csv(tmp_path, column, cells, why):
@@ -84,7 +84,7 @@ def test_a_guess_gives_way_to_the_cells_of_a_csv(tmp_path, column, cells, why):
     assert (data.labels, data.ids.tolist()) == (None, ["0.png", "1.png"])
     assert [str(cell) for cell in data.columns[column] if cell is not None] == [cell for cell in cells if cell]
     what = "ids" if column == "id" else "labels"
-    assert f"column '{column}' is not taken as {what}: {why}" in data.guesses
+    assert f"column '{column}' is not used as {what}: {why}" in data.guesses
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_guess_gives_way_to_the_cells_of_a_parquet_table(tmp_path, column, cel
     data = open_dataset(tmp_path / "t.parquet")
     assert (data.labels, data.texts, data.ids.tolist()) == (None, None, [0, 1])
     assert len(data.columns[column]) == 2
-    assert why in next(guess for guess in data.guesses if guess.startswith(f"column '{column}' is not taken as"))
+    assert why in next(guess for guess in data.guesses if guess.startswith(f"column '{column}' is not used as"))
     if column != "category":  # dates may be classes where somebody says so
         with pytest.raises(DataError, match="counted from 0"):
             open_dataset(
@@ -115,7 +115,7 @@ def test_arrays_beside_vectors_that_do_not_fit_are_no_labels(tmp_path):
     np.savez(tmp_path / "v.npz", x=np.ones((2, 3), np.float32), y=[0.5, 0.25], name="a set", id=[3, 4])
     data = open_dataset(tmp_path / "v.npz")
     assert (data.labels, data.ids.tolist()) == (None, [3, 4])
-    assert any(guess.startswith("array 'y' is not taken as labels") for guess in data.guesses)
+    assert any(guess.startswith("array 'y' is not used as labels") for guess in data.guesses)
     with pytest.raises(DataError, match="row 0"):
         open_dataset(tmp_path / "v.npz", label_column="y")
 
@@ -171,7 +171,7 @@ def test_a_file_name_that_is_no_unicode_is_read(tmp_path):
 )
 def test_folder_names_that_are_hardly_classes_raise_doubts(tmp_path, names, told):
     doubts = doubtful_classes(open_dataset(image_folder(tmp_path, dict.fromkeys(names, 2))))
-    assert doubts is None if told is None else told in doubts and "labels=False" in doubts
+    assert doubts is None if told is None else told in doubts and "no labels instead" in doubts
 
 
 def test_a_class_of_one_image_and_only_folders_raise_doubts(tmp_path, shop):

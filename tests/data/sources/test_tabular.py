@@ -66,7 +66,7 @@ def test_an_image_that_is_listed_twice_gets_two_ids(tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("a,b\n1,2\n", "no image column among a, b; looked for image.*image_column="),
+        ("a,b\n1,2\n", "no image column among a, b; looked for image.*image_column"),
         ("path,label\nx.png,1\n", "root="),
         ("path,label\n", "no rows"),
         ("path,label\nx.png\n", "not a readable table"),

@@ -113,20 +113,6 @@ def cache_folder() -> Path:
     return Path.home() / ".cache" / "kinbits" / "data"
 
 
-def find_data(names: Sequence[str], data_dir: Folder, layout: str) -> Path:
-    """Return the first of the names that exists in the data folders.
-
-    Args:
-        names: File or folder names, the best first.
-        data_dir: A folder to look in first.
-        layout: What the file must hold, for the error.
-
-    Raises:
-        DataError: If it lies in none of them.
-    """
-    return RequiredFiles(tuple(names), get=layout).find(data_dir)
-
-
 def _either(wanted: str) -> str:
     return wanted.replace(OR, " or ")
 

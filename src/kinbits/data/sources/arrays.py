@@ -12,8 +12,8 @@ import numpy as np
 from kinbits.data.dataset import Dataset, nothing_usable
 from kinbits.data.items import ArrayItems, Items, VectorItems, file_identity
 from kinbits.data.labels import LabelSpace
-from kinbits.data.sources.cells import ids_of_array
-from kinbits.data.sources.columns import Options, candidates, given_texts, label_array, named_classes, pick
+from kinbits.data.sources.cells import array_to_ids
+from kinbits.data.sources.columns import Options, find_column, given_texts, label_array, matching_columns, named_classes
 from kinbits.errors import DataError
 
 NOT_FINITE = "vector is not finite as float32"
@@ -34,7 +34,7 @@ def open_numpy(path: Path, options: Options) -> Dataset:
         raise DataError(f"{path}: not a readable NumPy file ({error}); save plain arrays, no objects") from None
     except Exception as error:  # zipfile and zlib raise their own kinds on damaged archives
         raise DataError(f"{path}: damaged NumPy archive ({error}); write it again") from None
-    key = pick(options.image_column, _DATA_KEYS, list(arrays))
+    key = find_column(options.image_column, _DATA_KEYS, list(arrays))
     if key is None:
         raise DataError(f"{path}: no array among {', '.join(arrays)}; looked for {', '.join(_DATA_KEYS)}")
     companions = _Companions(arrays, len(arrays[key]) if arrays[key].ndim else 0, options, key)
@@ -152,13 +152,13 @@ class _Companions:
     def _find(self, named: str | None, guesses: Sequence[str], what: str, read: Callable[[str], Any]) -> str | None:
         """Return the array that is named, else the first guess that can be read as such; say why others cannot."""
         if named is not None:
-            return pick(named, (), list(self.arrays))
-        for key in candidates(guesses, list(self.arrays)):
+            return find_column(named, (), list(self.arrays))
+        for key in matching_columns(guesses, list(self.arrays)):
             try:
                 read(key)
                 return key
             except DataError as error:
-                self._told.append(f"array '{key}' is not taken as {what}: {str(error).partition('; ')[0]}")
+                self._told.append(f"array '{key}' is not used as {what}: {str(error).partition('; ')[0]}")
         return None
 
     def _read_labels(self, key: str) -> None:
@@ -167,7 +167,7 @@ class _Companions:
 
     def _read_ids(self, key: str) -> np.ndarray:
         self._check_rows(key)
-        ids = ids_of_array(self.arrays[key], f"array '{key}'")
+        ids = array_to_ids(self.arrays[key], f"array '{key}'")
         if len(np.unique(ids)) < len(ids):
             raise DataError(f"array '{key}' names some rows alike; give each row an id of its own")
         return ids

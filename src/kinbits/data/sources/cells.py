@@ -56,7 +56,7 @@ def decoded(column: Any) -> Any:
     return column
 
 
-def id_array(cells: Sequence[Any], source: str) -> np.ndarray:
+def to_ids(cells: Sequence[Any], source: str) -> np.ndarray:
     """Turn cells into ids: int64 where all are whole numbers that fit, else text; bytes are UTF-8, or shown as hex.
 
     Raises:
@@ -67,11 +67,13 @@ def id_array(cells: Sequence[Any], source: str) -> np.ndarray:
     texts = [None if isinstance(cell, (list, tuple, dict, np.ndarray)) else as_text(cell) for cell in cells]
     for row, text in enumerate(texts):
         if not text or len(text) > _LONGEST_ID:
-            raise DataError(f"{source}: {row_is('id', row, cells[row])}; give each row a short text or a whole number")
+            raise DataError(
+                f"{source}: {cell_in_row('id', row, cells[row])}; give each row a short text or a whole number"
+            )
     return np.array(texts, np.str_)
 
 
-def ids_of_array(ids: np.ndarray, source: str) -> np.ndarray:
+def array_to_ids(ids: np.ndarray, source: str) -> np.ndarray:
     """Read ids ``(n,)`` or ``(n, 1)`` of an array: int64 where they fit, else text.
 
     Raises:
@@ -80,10 +82,10 @@ def ids_of_array(ids: np.ndarray, source: str) -> np.ndarray:
     ids = ids[:, 0] if ids.ndim == 2 and ids.shape[1] == 1 else ids
     if ids.ndim != 1:
         raise DataError(f"{source}: ids of shape {ids.shape}; give one for each row")
-    return id_array((ids.astype(np.str_) if ids.dtype.kind in "mM" else ids).tolist(), source)
+    return to_ids((ids.astype(np.str_) if ids.dtype.kind in "mM" else ids).tolist(), source)
 
 
-def texts_of(cells: Sequence[Any], source: str) -> tuple[str, ...]:
+def to_texts(cells: Sequence[Any], source: str) -> tuple[str, ...]:
     """Turn cells into texts: a missing one is empty, several in one cell are joined by a blank.
 
     Raises:
@@ -92,11 +94,11 @@ def texts_of(cells: Sequence[Any], source: str) -> tuple[str, ...]:
     made = tuple(_joined(cell) for cell in cells)
     for row, text in enumerate(made):
         if text is None:
-            raise DataError(f"{source}: {row_is('text', row, cells[row])}; give a text, or a list of texts")
+            raise DataError(f"{source}: {cell_in_row('text', row, cells[row])}; give a text, or a list of texts")
     return made  # type: ignore[return-value]
 
 
-def metadata_of(cells: Sequence[Any]) -> tuple[list[Any] | None, str | None]:
+def to_metadata(cells: Sequence[Any]) -> tuple[list[Any] | None, str | None]:
     """Turn cells into metadata: int, float, bool, str, or None where there is none.
 
     Whole numbers that do not fit 64 bits make a column of text; what is nested becomes JSON.
@@ -132,22 +134,10 @@ def unicode(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def row_is(what: str, row: int, cell: Any) -> str:
+def cell_in_row(what: str, row: int, cell: Any) -> str:
     """Say what stands in a row, for errors."""
     shown = "missing" if cell is None or cell == "" else shortened(repr(cell), 80)
     return f"the {what} of row {row} (counted from 0) is {shown}"
-
-
-def parse_json(text: str | bytes) -> Any:
-    """Read JSON that somebody else wrote.
-
-    Raises:
-        ValueError: If it is none, or nested too deeply.
-    """
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
 
 
 def _joined(cell: Any) -> str | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from kinbits._util import shortened
 from kinbits.data.labels import UNLABELLED, LabelSpace
-from kinbits.data.sources.cells import as_text, row_is, texts_of
+from kinbits.data.sources.cells import as_text, cell_in_row, to_texts
 from kinbits.errors import DataError, UsageError
 
 # fmt: off
@@ -25,8 +25,8 @@ ID_NAMES = (
     "id", "image_id", "name", "file_name", "filename", "path", "file_path", "filepath", "image_path",
 )
 # fmt: on
-IDS_BESIDE_PATHS = ("id", "image_id", "sku")
-"""Columns that name the items of a table of image paths, where no two cells are alike; else the paths do."""
+PATH_TABLE_ID_NAMES = ("id", "image_id", "sku")
+"""Id columns of a table of image paths. They are used if all cells differ; otherwise the paths are the ids."""
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _SHOWN = 8
@@ -62,7 +62,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.labels is False and self.label_column is not None:
-            raise UsageError("labels=False leaves out all labels, and label_column names some; give one of the two")
+            raise UsageError("no labels are to be taken, and label_column names some; give one of the two")
 
     @property
     def unlabelled(self) -> bool:
@@ -70,21 +70,47 @@ class Options:
         return self.labels is False
 
 
-def pick(given: str | None, guesses: Sequence[str], columns: Sequence[str]) -> str | None:
-    """Return the column that was asked for, else the first guess that exists (case ignored), else None.
+def find_image_column(columns: Sequence[str]) -> str | None:
+    """Return the column that holds images, judged by its name; None if no name fits.
+
+    Args:
+        columns: Names of all columns.
+
+    Example:
+        >>> find_image_column(["id", "Photo"])
+        'Photo'
+    """
+    return find_column(None, IMAGE_NAMES, columns)
+
+
+def find_label_column(columns: Sequence[str], given: str | None = None) -> str | None:
+    """Return the label column: the given one, or else the first with a usual name, such as ``label`` or ``class``.
+
+    Args:
+        columns: Names of all columns.
+        given: Name that the user gave; None finds the column by its name.
 
     Raises:
-        UsageError: If the column that was asked for does not exist.
+        UsageError: If the given column does not exist.
+    """
+    return find_column(given, LABEL_NAMES, columns)
+
+
+def find_column(given: str | None, guesses: Sequence[str], columns: Sequence[str]) -> str | None:
+    """Return the given column, or else the first usual name that exists (case ignored), or else None.
+
+    Raises:
+        UsageError: If the given column does not exist.
     """
     if given is not None:
         if given not in columns:
             raise UsageError(f"no column '{given}'; the columns are: {', '.join(columns)}")
         return given
-    return next(iter(candidates(guesses, columns)), None)
+    return next(iter(matching_columns(guesses, columns)), None)
 
 
-def candidates(guesses: Sequence[str], columns: Sequence[str]) -> list[str]:
-    """Return the columns that are called as one of the guesses (case ignored), in the order of the guesses."""
+def matching_columns(guesses: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """Return the columns that have one of the guessed names (case ignored), in the order of the guesses."""
     lower = {name.lower(): name for name in reversed(columns)}
     return [lower[guess] for guess in guesses if guess in lower]
 
@@ -185,7 +211,7 @@ def given_texts(options: Options, source: str) -> tuple[str, ...] | None:
     if options.texts is None:
         return None
     require_order(options.texts, "texts", source)
-    return texts_of(list(options.texts), source)
+    return to_texts(list(options.texts), source)
 
 
 def require_order(values: Any, what: str, source: str) -> None:
@@ -264,7 +290,7 @@ def _check_cells(cells: Sequence[Any], source: str) -> bool:
             kinds.add(str if isinstance(one, str) else int)
             if not isinstance(one, (str, int)) or len(kinds) > 1:
                 also = "; labels before it are of another kind" if len(kinds) > 1 else ""
-                raise DataError(f"{source}: {row_is('label', row, one)}{also}; give whole numbers, or names")
+                raise DataError(f"{source}: {cell_in_row('label', row, one)}{also}; give whole numbers, or names")
     return kinds != {str}
 
 

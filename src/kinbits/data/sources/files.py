@@ -22,11 +22,11 @@ from kinbits.data.sources.columns import (
     IMAGE_NAMES,
     TEXT_NAMES,
     Options,
+    find_column,
     from_multi_hot,
     given_texts,
     label_array,
     named_classes,
-    pick,
     to_labels,
     unique_names,
 )
@@ -338,7 +338,7 @@ def _caption_table(path: Path, text: str, options: Options) -> list[tuple[str, s
     except csv.Error as error:
         raise DataError(f"{path}: not a readable table ({error}); save it as UTF-8 with a header line") from None
     require_distinct(columns, str(path))
-    key, caption = pick(None, IMAGE_NAMES, columns), pick(options.text_column, TEXT_NAMES, columns)
+    key, caption = find_column(None, IMAGE_NAMES, columns), find_column(options.text_column, TEXT_NAMES, columns)
     if key is None or caption is None:
         raise DataError(f"{path}: needs a header with a file column (file_name) and a text column; has {columns}")
     return [(row[key] or "", (row[caption] or "").strip()) for row in rows]

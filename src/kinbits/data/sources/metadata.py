@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from kinbits._util import read_regular, shortened
-from kinbits.data.sources.cells import cells_of, metadata_of, parse_json
+from kinbits._util import parse_json, read_regular, shortened
+from kinbits.data.sources.cells import cells_of, to_metadata
 from kinbits.data.sources.csv import read_csv, require_distinct, typed
 from kinbits.data.sources.files import require_file
 from kinbits.errors import DataError, UsageError
@@ -42,7 +42,7 @@ def read_metadata(path: Path, id_column: str | None, texts: Collection[str]) -> 
     ids = _ids(columns.pop(name), path)
     made = {}
     for other, values in columns.items():
-        found, _ = metadata_of(values)
+        found, _ = to_metadata(values)
         if found is None:
             raise DataError(f"{path}: column '{other}' holds long binary values; leave it out")
         made[other] = found

@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from kinbits._util import parse_json
 from kinbits.data.dataset import Dataset
 from kinbits.data.items import ArrowItems, Items, PathItems, file_identity
 from kinbits.data.labels import LabelSpace
-from kinbits.data.sources.cells import parse_json
-from kinbits.data.sources.columns import LABEL_NAMES, Options, candidates, from_multi_hot, unique_names
+from kinbits.data.sources.arrow_table import ArrowTable
+from kinbits.data.sources.columns import LABEL_NAMES, Options, from_multi_hot, matching_columns, unique_names
 from kinbits.data.sources.copies import first_line, mapped_copy
 from kinbits.data.sources.csv import read_csv, require_distinct
 from kinbits.data.sources.files import drop_missing
-from kinbits.data.sources.roles import Roles, Table
+from kinbits.data.sources.roles import Roles
 from kinbits.errors import DataError, UsageError
 
 
@@ -32,7 +33,7 @@ def open_csv(path: Path, options: Options) -> Dataset:
     Raises:
         DataError: If the table cannot be parsed, or has no usable image.
     """
-    return _from_arrow(Table(read_csv(path), str(path), text=True), {}, path, options, file_identity(path))
+    return _from_arrow(ArrowTable(read_csv(path), str(path), text=True), {}, path, options, file_identity(path))
 
 
 def open_parquet(paths: Sequence[Path], options: Options) -> Dataset:
@@ -59,7 +60,7 @@ def open_parquet(paths: Sequence[Path], options: Options) -> Dataset:
         raise DataError(f"{paths[0]}: the table has no rows")
     source, identity = mapped_copy(paths)
     metadata = {key.decode(errors="replace"): value for key, value in (schema.metadata or {}).items()}
-    return _from_arrow(Table(source, str(paths[0])), metadata, paths[0], options, identity)
+    return _from_arrow(ArrowTable(source, str(paths[0])), metadata, paths[0], options, identity)
 
 
 def open_hub(name: str, options: Options) -> Dataset:
@@ -104,7 +105,7 @@ def from_datasets(source: Any, options: Options, name: str = "datasets") -> Data
     indices = source._indices
     rows = None if indices is None else np.asarray(indices.column(0), np.int64)
     metadata = _feature_names(source.features, options)
-    return _from_arrow(Table(source.data.table, name, rows), metadata, Path(name), options, source._fingerprint)
+    return _from_arrow(ArrowTable(source.data.table, name, rows), metadata, Path(name), options, source._fingerprint)
 
 
 def _joined(source: Mapping[str, Any], split: str | None) -> Any:
@@ -125,14 +126,20 @@ def _joined(source: Mapping[str, Any], split: str | None) -> Any:
 
 def _feature_names(features: Mapping[str, Any], options: Options) -> dict[str, bytes]:
     """Find the class names that `datasets` keeps in the type of a label column."""
-    named = [options.label_column] if isinstance(options.label_column, str) else candidates(LABEL_NAMES, list(features))
+    named = (
+        [options.label_column]
+        if isinstance(options.label_column, str)
+        else matching_columns(LABEL_NAMES, list(features))
+    )
     kind = features.get(named[0]) if named else None
     kind = kind[0] if isinstance(kind, list) else getattr(kind, "feature", kind)
     names = getattr(kind, "names", None)
     return {"label_names": json.dumps(names).encode()} if names else {}
 
 
-def _from_arrow(table: Table, metadata: Mapping[str, bytes], path: Path, options: Options, identity: str) -> Dataset:
+def _from_arrow(
+    table: ArrowTable, metadata: Mapping[str, bytes], path: Path, options: Options, identity: str
+) -> Dataset:
     """Build the data set from a table whose image column holds bytes, structs with bytes, or paths."""
     if options.split is not None:
         table = _only_split(table, options.split)
@@ -163,7 +170,7 @@ def _from_arrow(table: Table, metadata: Mapping[str, bytes], path: Path, options
     return data if names is None else drop_missing(data, f"{path} (paths start from {root}; another folder: root=)")
 
 
-def _only_split(table: Table, split: str) -> Table:
+def _only_split(table: ArrowTable, split: str) -> ArrowTable:
     cells = table.cells("split") if "split" in table.names else []
     chosen = np.flatnonzero([str(cell) == split for cell in cells])
     if not len(chosen):
@@ -172,7 +179,9 @@ def _only_split(table: Table, split: str) -> Table:
     return table.take(chosen)
 
 
-def _store(table: Table, image: str, path: Path, options: Options, identity: str) -> tuple[Items, list[str] | None]:
+def _store(
+    table: ArrowTable, image: str, path: Path, options: Options, identity: str
+) -> tuple[Items, list[str] | None]:
     """Choose the store by the column's type; the second part is the paths, None for bytes."""
     if table.holds_text(image):
         root = Path(options.root) if options.root is not None else path.parent
@@ -181,7 +190,7 @@ def _store(table: Table, image: str, path: Path, options: Options, identity: str
     return ArrowItems(table.column(image), identity, table.rows), None
 
 
-def _labels(table: Table, roles: Roles, options: Options) -> tuple[np.ndarray | None, LabelSpace | None]:
+def _labels(table: ArrowTable, roles: Roles, options: Options) -> tuple[np.ndarray | None, LabelSpace | None]:
     names = options.label_column
     if names is None or isinstance(names, str) or len(names) == 1:
         return roles.labels
@@ -189,12 +198,14 @@ def _labels(table: Table, roles: Roles, options: Options) -> tuple[np.ndarray | 
     return from_multi_hot(hot, options.label_names or names, table.source)
 
 
-def _zeros_and_ones(table: Table, name: str) -> list[Any]:
+def _zeros_and_ones(table: ArrowTable, name: str) -> list[Any]:
     """Read a column of 0 and 1, also written as text; anything else stays, and `from_multi_hot` refuses it."""
     return [{"0": 0, "1": 1}.get(cell, cell) if isinstance(cell, str) else cell for cell in table.cells(name)]
 
 
-def _coarse(table: Table, metadata: Mapping[str, bytes], labels: np.ndarray, space: LabelSpace) -> LabelSpace | None:
+def _coarse(
+    table: ArrowTable, metadata: Mapping[str, bytes], labels: np.ndarray, space: LabelSpace
+) -> LabelSpace | None:
     """Build the hierarchy from ``coarse_of_label``, else from the rows of the column ``coarse_label``."""
     if "coarse_label_names" not in metadata or space.multi:
         return None
