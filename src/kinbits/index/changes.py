@@ -90,10 +90,10 @@ def warn_of_mixture(state: State, batch: Batch) -> None:
 
 
 def codes_of(state: State, columns: Sequence[str], name: str) -> CodesFile:
-    """Return the living items of all segments, with some columns.
+    """Return the items of all segments without deleted ones, with some columns.
 
     Raises:
-        ArtefactError: Naming a file that is damaged.
+        ArtefactError: If a file is damaged; the message names it.
     """
     codes: list[Codes] = [np.zeros((0, hamming.code_width(state.bits)), np.uint8)]
     ids: list[np.ndarray[Any, Any]] = []

@@ -1,4 +1,4 @@
-"""The changes of an index: additions, updates, deletions, and its upkeep."""
+"""Changes of an index: additions, updates, deletions, and upkeep."""
 
 from __future__ import annotations
 
@@ -31,17 +31,16 @@ from kinbits.index.store.state import State
 
 
 class Collection(StoredIndex):
-    """The part of an `Index` that changes it; see there."""
+    """The part of `kinbits.index.Index` that changes an index."""
 
     def add(self, items: Any, ids: Any = None, metadata: Metadata | None = None, *, upsert: bool = False) -> Self:
         """Add items, all or none.
 
         Args:
-            items: Packed codes uint8 ``(n, w)``; a `kinbits.encoding.CodesFile`; or whatever the model encodes. A data
-                set brings its own
-                ids and columns, its labels by name as the column ``label``, and its texts as ``text``. What cannot
-                be read of it is left out, and a warning names the first of it; `kinbits.HashModel.encode` with
-                ``on_error="skip"`` lists all.
+            items: Packed codes uint8 ``(n, w)``, a `kinbits.encoding.CodesFile`, or items that the model encodes. A
+                data set brings its own ids and columns, its labels by name as the column ``label``, and its texts as
+                ``text``. Its unreadable items are left out, and a warning names the first ones;
+                `kinbits.HashModel.encode` with ``on_error="skip"`` lists all.
             ids: int or str, one per item; by default they continue the largest id.
             metadata: Columns of numbers, text, bool or None, one value per item; they replace columns of a data set.
             upsert: Replace items whose ids exist; without it, they are refused.

@@ -25,18 +25,18 @@ from kinbits.index.store.state import State
 
 Metadata = Mapping[str, Sequence[Any]]
 _NAMED = 3  # items in a message
-LEAST_SIDE = 8  # of a grey image that is not taken for codes, in pixels
+LEAST_SIDE = 8  # pixels; a smaller array counts as codes, not as a grey image
 
 
 class Encoder(Protocol):
-    """What an index needs of a model, e.g. `kinbits.HashModel`.
+    """The part of a model that an index needs, e.g. of a `kinbits.HashModel`.
 
-    That one offers more, which is used where it is there: ``encode`` takes ``modality="text"``, and ``on_error="skip"``
-    for data sets of which some items cannot be read, and ``is_single`` tells one item from several.
+    An index also uses, if the model has them: ``modality="text"`` and ``on_error="skip"`` of ``encode``, and
+    ``is_single``, which tells one item from several.
 
     Attributes:
         bits: Code length.
-        fingerprint: Changes whenever the codes may change.
+        fingerprint: Identity of the model; it changes whenever the codes may change.
     """
 
     @property
@@ -45,7 +45,7 @@ class Encoder(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """What tells this model from others."""
+        """Identity of the model."""
 
     def encode(self, items: Any, /) -> Codes:
         """Return packed codes, uint8 ``(n, ceil(bits / 8))``."""
@@ -56,7 +56,7 @@ def read_bits(bits: int | None, model: Encoder | None) -> int:
     """Return the code length of a new index.
 
     Raises:
-        UsageError: If there is none, or it is impossible.
+        UsageError: If it is missing or invalid.
     """
     if bits is None:
         if model is None:
@@ -67,29 +67,29 @@ def read_bits(bits: int | None, model: Encoder | None) -> int:
 
 
 def new_state(bits: int | None, model: Encoder | None) -> State:
-    """Make the contents of an empty index; errors as in `read_bits`."""
+    """Return the contents of an empty index; errors as in `read_bits`."""
     return State(read_bits(bits, model), model.fingerprint if model else None, model_folder=folder_of(model))
 
 
 def folder_of(model: Encoder | None) -> str | None:
-    """Return the absolute path of a model's folder; None for a model that was not saved."""
+    """Return the absolute path of the folder of a model; None if it was not saved."""
     folder = getattr(model, "folder", None)
     return None if folder is None else os.fspath(folder)
 
 
 def state_of_codes(codes: CodesFile, bits: int | None) -> State:
-    """Make the contents of an empty index for codes from a file; errors as in `CodesFile.with_bits`."""
+    """Return the contents of an empty index for codes of a file; errors as in `CodesFile.with_bits`."""
     known = codes.with_bits(bits)
     folder = None if codes.model is None else str(codes.model)
     return State(read_bits(known.bits, None), known.fingerprint, model_folder=folder)
 
 
 def require_alike(state: State, other: Any) -> None:
-    """Refuse to merge codes that mean different things.
+    """Raise if the codes of two indexes cannot be compared.
 
     Raises:
-        UsageError: If the other is no index's state.
-        ArtefactError: If the length or the model differ.
+        UsageError: If ``other`` is not the state of an index.
+        ArtefactError: If length or model differ.
     """
     if not isinstance(other, State):
         raise UsageError(f"merge() takes another index, not {type(other).__name__}; open it with Index.open")
@@ -104,10 +104,10 @@ def require_alike(state: State, other: Any) -> None:
 
 
 def require_model(model: Encoder | None, state: State) -> None:
-    """Refuse a model whose codes mean something else than those of the index.
+    """Raise if the codes of a model cannot be compared with those of the index.
 
     Raises:
-        ArtefactError: If the length or the fingerprint differ.
+        ArtefactError: If length or fingerprint differ.
     """
     if model is None:
         return
@@ -121,10 +121,10 @@ def require_model(model: Encoder | None, state: State) -> None:
 
 
 def require_codes(codes: CodesFile, state: State) -> None:
-    """Refuse codes from a file that mean something else than those of the index.
+    """Raise if the codes of a file cannot be compared with those of the index.
 
     Raises:
-        ArtefactError: If the length or the fingerprint differ.
+        ArtefactError: If length or fingerprint differ.
     """
     if codes.with_bits(None if codes.bits else state.bits).bits != state.bits:
         raise ArtefactError(f"{codes.name} holds {codes.bits}-bit codes, but the index holds {state.bits}-bit codes")
@@ -137,12 +137,12 @@ def require_codes(codes: CodesFile, state: State) -> None:
 
 
 def encode(items: Any, model: Encoder | None, bits: int, name: str) -> tuple[Codes, bool]:
-    """Turn items into codes ``(n, w)``, and say whether a single item was given.
+    """Return the codes of items ``(n, w)``, and whether a single item was given.
 
     Raises:
-        UsageError: If the items need a model and there is none.
-        DataError: If the codes are not packed codes of this many bits.
-        ArtefactError: If codes from a file are of another length or model.
+        UsageError: If the items need a model and the index has none.
+        DataError: If the codes are not packed codes of ``bits`` bits.
+        ArtefactError: If the codes of a file have another length or model.
     """
     if isinstance(items, CodesFile):
         require_codes(items, State(bits, model.fingerprint if model is not None else None))
@@ -160,11 +160,11 @@ def encode(items: Any, model: Encoder | None, bits: int, name: str) -> tuple[Cod
 
 
 def encode_query(query: Any, text: Any, model: Encoder | None, bits: int) -> tuple[Codes, bool]:
-    """Turn what a search asks for into codes ``(q, w)``, and say whether it is a single query.
+    """Return the codes of a query or text ``(q, w)``, and whether it is a single one.
 
     Raises:
-        UsageError: If both or neither are given, the query is a text file, or a model is needed and missing.
-        DataError: If the codes are not packed codes of this many bits.
+        UsageError: If both or neither are given, the query is a text file, or a model is missing.
+        DataError: If the codes are not packed codes of ``bits`` bits.
     """
     if (query is None) == (text is None):
         raise UsageError("give a query or text=, one of the two")
@@ -188,13 +188,13 @@ def _refuse_text_file(query: Any) -> None:
 def read_items(
     items: Any, ids: Any, metadata: Metadata | None, model: Encoder | None, bits: int
 ) -> tuple[Codes, Ids | None, dict[str, list[Any]]]:
-    """Gather codes ``(n, w)``, ids (None if there are none) and columns of items that are to be added.
+    """Return codes ``(n, w)``, ids (None without ids) and columns of new items.
 
-    What cannot be read of a data set is left out, with its id and metadata, and a warning says so.
+    Unreadable items of a data set are left out with their ids and metadata; a warning names them.
 
     Raises:
-        UsageError: If the items need a model and there is none, or for metadata of a type that cannot be stored.
-        DataError: If nothing can be read, the numbers do not fit, or ids or codes cannot be stored.
+        UsageError: If the items need a model and the index has none, or the type of a value cannot be stored.
+        DataError: If no item can be read, lengths differ, or ids or codes cannot be stored.
     """
     metadata = {} if metadata is None else metadata
     if isinstance(items, CodesFile):
@@ -217,7 +217,7 @@ def read_items(
 
 
 def _encode_readable(dataset: Any, model: Encoder | None, bits: int) -> tuple[Codes, NDArray[np.bool_]]:
-    """Encode what can be read of a data set; return the codes and of which items they are, bool ``(n,)``."""
+    """Return the codes of the readable items of a data set, and which items these are, bool ``(n,)``."""
     able: Any = model
     if able is None or "on_error" not in signature(able.encode).parameters:
         codes, _ = encode(dataset, model, bits, "items")
@@ -231,10 +231,10 @@ def _encode_readable(dataset: Any, model: Encoder | None, bits: int) -> tuple[Co
 
 
 def _warn_of_skipped(dataset: Any, skipped: Sequence[Any]) -> None:
-    """Name the first items that cannot be read.
+    """Warn of unreadable items; the message names the first ones.
 
     Raises:
-        DataError: If no other is left.
+        DataError: If no item can be read.
     """
     reasons = "; ".join([f"{one.id}: {one.reason}" for one in skipped[:_NAMED]] + ["..."] * (len(skipped) > _NAMED))
     if len(skipped) == len(dataset.ids):
@@ -246,21 +246,21 @@ def _warn_of_skipped(dataset: Any, skipped: Sequence[Any]) -> None:
 
 
 def roots_of(items: Any) -> list[str]:
-    """Return the folder that paths of images among the items start from, if there is one."""
+    """Return the folder from which paths of images start, if it is known."""
     root = items.root if isinstance(items, (CodesFile, Dataset)) else None
     return [] if root is None else [os.fspath(root)]
 
 
 def make_batch(codes: Codes, ids: Ids | None, columns: dict[str, list[Any]], state: State) -> Batch:
-    """Join codes, ids and columns; ids that were not given continue those of the index."""
+    """Join codes, ids and columns; missing ids continue those of the index."""
     return Batch(codes, _next_ids(state, len(codes)) if ids is None else ids, columns)
 
 
 def are_codes(items: Any, model: Encoder | None, bits: int) -> bool:
-    """Tell whether items are packed codes, not something for a model.
+    """Return whether items are packed codes, not items for a model.
 
-    uint8 ``(w,)`` and ``(n, w)`` are. With a model, an array of another width is a grey image ``(h, w)`` if it has the
-    shape of one: no side under 8 pixels, and none over four times the other.
+    Arrays uint8 ``(w,)`` and ``(n, w)`` are codes. With a model, an array of another width is a grey image ``(h, w)``
+    if no side is under 8 pixels or over four times the other.
     """
     if not (isinstance(items, np.ndarray) and items.dtype == np.uint8 and items.ndim <= 2):
         return False
@@ -271,12 +271,13 @@ def are_codes(items: Any, model: Encoder | None, bits: int) -> bool:
 
 
 def is_single(items: Any, model: Encoder | None, count: int) -> bool:
-    """Tell whether one item was given, not several or a list of one.
+    """Return whether one item was given, not several or a list of one.
 
     Args:
-        items: What the model encodes.
-        model: Is asked if it can tell; otherwise an item is what has no length, a text, a path, or an array.
-        count: How many items the model found there.
+        items: Items that the model encodes.
+        model: Its ``is_single`` decides if it has one; otherwise text, paths, arrays and objects without length are
+            single items.
+        count: Number of codes that the model returned.
     """
     able = getattr(model, "is_single", None)
     if able is not None:

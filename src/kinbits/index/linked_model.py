@@ -1,4 +1,4 @@
-"""The model of an index that is on disk: loaded when it is first needed."""
+"""A saved model of an index, loaded on first use."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from kinbits.index.store.state import State
 
 
 class LinkedModel:
-    """Stands for a saved model: an index of codes is opened and searched without PyTorch.
+    """A saved model that is not loaded yet, so that an index can be searched with codes without PyTorch.
 
-    Only code length and fingerprint are known without the model; every other attribute loads it.
+    Code length and fingerprint are known; every other attribute loads the model.
 
     Attributes:
-        folder: Of the model.
+        folder: Folder of the model.
         bits: Code length.
-        fingerprint: Tells the model from others.
+        fingerprint: Identity of the model.
     """
 
     def __init__(self, folder: Path, bits: int, fingerprint: str) -> None:
@@ -28,10 +28,10 @@ class LinkedModel:
 
     @classmethod
     def from_folder(cls, folder: str | os.PathLike[str]) -> LinkedModel:
-        """Describe a model folder.
+        """Read length and fingerprint from a model folder.
 
         Raises:
-            ArtefactError: If it holds no model.
+            ArtefactError: If the folder holds no model.
         """
         from kinbits.model import describe_model
 
@@ -43,7 +43,7 @@ class LinkedModel:
         """The model.
 
         Raises:
-            ArtefactError: If it is not where it was, is damaged, or is another one.
+            ArtefactError: If the model is missing or damaged, or another model is in its folder.
         """
         from kinbits.model import HashModel, describe_model
 
@@ -70,10 +70,10 @@ class LinkedModel:
 
 
 def encoder_of(model: Encoder | str | os.PathLike[str] | None, state: State | None = None) -> Encoder | None:
-    """Return the model that was given, by itself or by its folder; else the one that the index refers to.
+    """Return the given model, the model of a given folder, or else the model that the index refers to.
 
     Raises:
-        ArtefactError: If a folder that was given holds no model.
+        ArtefactError: If the given folder holds no model.
     """
     if isinstance(model, (str, os.PathLike)):
         return cast(Encoder, LinkedModel.from_folder(model))

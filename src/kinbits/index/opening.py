@@ -1,4 +1,4 @@
-"""How an index is made, opened, and sent to another process."""
+"""Creating, opening and pickling of indexes."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from kinbits.index.store.state import SegmentBuilder, State
 
 PathLike = str | os.PathLike[str]
 S = TypeVar("S", bound="StoredIndex")
-_CREATION = 5.0  # seconds to wait for another process that makes the same index
+_CREATION = 5.0  # seconds to wait for another process that creates the same index
 
 
 class StoredIndex(ABC):
-    """The part of an `Index` that makes and opens it; see there."""
+    """The part of `kinbits.index.Index` that creates and opens an index."""
 
     def __init__(
         self, state: State, folder: Folder | None, model: Encoder | None, options: IndexOptions = DEFAULT
@@ -54,22 +54,22 @@ class StoredIndex(ABC):
         wait: float = 0.0,
         options: IndexOptions = DEFAULT,
     ) -> Self:
-        """Make an index, empty or with items; with items, the folder appears complete, in one step.
+        """Create an index, empty or with items; with items, the folder appears complete, in one step.
 
         Args:
-            path: A folder that is new or empty; None keeps the index in memory.
-            items: As for `add`. A `kinbits.encoding.CodesFile` brings length and model, too.
+            path: A new or empty folder; None keeps the index in memory.
+            items: As for `add`. A `kinbits.encoding.CodesFile` also sets length and model.
             ids: As for `add`.
             metadata: As for `add`.
-            bits: Code length; may be left out if a model is given.
-            model: Encodes what is not codes yet: a `kinbits.HashModel`, or the folder of one, which is loaded when it
-                is first needed. The index remembers its fingerprint, and its folder if it was saved.
-            exist_ok: Open an index that is at ``path`` already, if it has the same length and model; not with items.
+            bits: Code length; optional if a model is given.
+            model: Encodes items and queries: a `kinbits.HashModel`, or its folder, which is loaded on first use. The
+                index stores its fingerprint, and its folder if it was saved.
+            exist_ok: Without items, open an index that exists at ``path``, if it has the same length and model.
             wait: Seconds that a change waits for another writer; 0 refuses at once.
             options: Sizes of segments and blocks.
 
         Raises:
-            UsageError: If the length is missing or impossible, or the folder holds something.
+            UsageError: If the length is missing or invalid, or the folder is not empty.
             ArtefactError: If the model does not fit ``bits`` or the existing index.
             PlatformError: If the folder cannot be written.
         """
@@ -89,7 +89,7 @@ class StoredIndex(ABC):
         if not folder.exists():
             folder.create()
             with folder.writing(least_wait=_CREATION):
-                if not folder.exists():  # nobody else was first
+                if not folder.exists():  # no other process was first
                     return cls(folder.commit(state), folder, encoder)
         return _existing(cls.open(path, model=encoder, wait=wait, options=options), state, exist_ok)
 
@@ -104,7 +104,7 @@ class StoredIndex(ABC):
         wait: float,
         options: IndexOptions,
     ) -> Self:
-        """Make an index with items aside, and move it into its place: the first of two processes wins."""
+        """Create an index with items aside, and move it to its place; the first of two processes wins."""
         if exist_ok:
             raise UsageError("exist_ok=True cannot be given with items; open the index, then add them")
         with new_folder(path) as aside:
@@ -125,19 +125,19 @@ class StoredIndex(ABC):
         wait: float = 0.0,
         options: IndexOptions = DEFAULT,
     ) -> Self:
-        """Open an index in a folder; takes milliseconds at any size, since large files are mapped and not read.
+        """Open an index in a folder. This takes milliseconds at any size, because large files are mapped, not read.
 
         Args:
             path: The folder.
-            model: Encodes queries and items: the model that the index was made with, or its folder. May be left out
-                where the index knows that folder. It is found after index and model have moved together, and
-                beside the index, and is loaded when it is first needed.
+            model: Encodes items and queries: the model of the index, or its folder. It is optional if the index knows
+                the folder, which is also found after index and model have moved together, and beside the index. The
+                model is loaded on first use.
             wait: Seconds that a change waits for another writer; 0 refuses at once.
             options: Sizes of segments and blocks.
 
         Raises:
-            ArtefactError: If there is none, files are missing or cut short, it has another format version, or
-                it was made with another model.
+            ArtefactError: If there is no index, files are missing or cut short, or it has another format version or
+                another model.
         """
         folder = Folder(path, wait, options)
         state = folder.read()
@@ -145,10 +145,10 @@ class StoredIndex(ABC):
 
     @property
     def model(self) -> Any:
-        """The model that makes the codes, loaded if need be; None if the index knows of none.
+        """The model of the index, loaded on first use; None if the index has none.
 
         Raises:
-            ArtefactError: If it is not where it was, is damaged, or is another one.
+            ArtefactError: If the model is missing or damaged, or another model is in its folder.
         """
         return self._model.loaded if isinstance(self._model, LinkedModel) else self._model
 
@@ -159,7 +159,7 @@ class StoredIndex(ABC):
 
     @property
     def fingerprint(self) -> str | None:
-        """Fingerprint of the model that makes the codes; None if the index was created without one."""
+        """Fingerprint of the model; None if the index was created without one."""
         return self._state.fingerprint
 
     @property

@@ -1,4 +1,4 @@
-"""Folders outside an index that it refers to: its model, and where its images are."""
+"""Links to folders outside an index: its model and its images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 class Link:
     """A folder outside the index, known by two paths.
 
-    The relative one holds when index and folder move together, the absolute one when the index moves alone.
+    The relative path is valid if index and folder move together, the absolute one if only the index moves.
 
     Attributes:
         relative: Path from the folder of the index.
@@ -23,14 +23,14 @@ class Link:
 
     @classmethod
     def from_path(cls, path: str, index: Path) -> Link:
-        """Describe an absolute path as seen from the folder of an index."""
+        """Make a link from an absolute path, for the folder of an index."""
         return cls(os.path.relpath(os.path.realpath(path), os.path.realpath(index)), path)
 
     def find(self, index: Path) -> str:
-        """Return the absolute path of the folder as it is now.
+        """Return the present absolute path of the folder.
 
-        It is looked for from the index, at its absolute path, and beside the index; if it is nowhere, the absolute path
-        of before is returned.
+        It is searched at the relative path, at the absolute path, and beside the index. If it is missing, the absolute
+        path is returned.
         """
         here = os.path.realpath(index)
         beside = os.path.join(os.path.dirname(here), os.path.basename(self.absolute))
