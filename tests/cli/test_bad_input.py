@@ -236,7 +236,8 @@ def test_an_experiment_file_that_makes_no_sense(refused, vectors, text, told):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["fit", "x", "--unknown"], ["fit", "x", "-o", "m", "--epochs", "some"], ["search"], ["nothing"], ["fit"],
+    [["search", "i", "q", "-k", "1_0"], ["search", "i", "q", "-k", "0"],
+     ["fit", "x", "--unknown"], ["fit", "x", "-o", "m", "--epochs", "some"], ["search"], ["nothing"], ["fit"],
      ["index"], ["index", "made"]],
     ids=" ".join,
 )  # fmt: skip
@@ -268,7 +269,8 @@ def test_a_fault_of_ours_is_one_line_and_says_how_to_see_more(run, monkeypatch, 
 def test_a_model_is_replaced_only_where_that_is_asked_for(refused, run, model, vectors):
     before = (model / "config.json").read_bytes()
     assert "force it" in refused("fit", vectors, "-o", model, "--bits", "8", code=2)
-    assert "force it" in refused("fit", vectors, "-o", model, "--bits", "8", "--resume", code=2)  # nothing to go on with
+    # nothing to go on with
+    assert "force it" in refused("fit", vectors, "-o", model, "--bits", "8", "--resume", code=2)
     assert (model / "config.json").read_bytes() == before
     assert run("fit", vectors, "-o", model, "--bits", "8", "--epochs", "1", "--force").code == 0
     assert (model / "config.json").read_bytes() != before

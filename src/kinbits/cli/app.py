@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import io
 import os
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from copy import copy
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import typer
 from typer.core import TyperGroup
 
-from kinbits._util import named_extras
+from kinbits._util import named_extras, whole_number
 from kinbits.cli import messages
 from kinbits.errors import KinbitsError, platform_error
 
@@ -72,7 +74,10 @@ class _Ordered(TyperGroup):
 
 
 class _Typer(typer.Typer):
-    """Hands paths to its commands with the home folder for `~`, also where no shell has done so: ``--model=~/m``."""
+    """Reads whole numbers as files do, and hands paths to its commands with the home folder for `~`.
+
+    A shell leaves the `~` of ``--model=~/m`` as it is.
+    """
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[_Function], _Function]:
         """Register a command."""
@@ -83,10 +88,40 @@ class _Typer(typer.Typer):
             def call(**given: Any) -> Any:
                 return function(**{name: _home(value) for name, value in given.items()})
 
+            call.__signature__ = _strict(inspect.signature(function, eval_str=True))  # type: ignore[attr-defined]
             register(call)
             return function
 
         return decorated
+
+
+def _strict(signature: inspect.Signature) -> inspect.Signature:
+    """Let a command refuse ``1_0`` for a whole number, which typer takes for 10."""
+    parameters = [one.replace(annotation=_strict_hint(one.annotation)) for one in signature.parameters.values()]
+    return signature.replace(parameters=parameters)
+
+
+def _strict_hint(hint: Any) -> Any:
+    kind, *marks = get_args(hint) or (None,)
+    if get_origin(hint) is not Annotated or int not in (kind, *get_args(kind)):
+        return hint
+    option = copy(marks[0])
+    option.parser, option.min = _whole(option.min), None
+    return Annotated[kind, option]
+
+
+def _whole(least: float | None) -> Callable[[Any], int]:
+    def read(given: Any) -> int:
+        try:
+            value = given if isinstance(given, int) else whole_number(given)
+        except ValueError:
+            raise typer.BadParameter(f"'{given}' is not a whole number") from None
+        if least is not None and value < least:
+            raise typer.BadParameter(f"{value} is below {least}")
+        return value
+
+    read.__name__ = "int"  # typer shows it in help
+    return read
 
 
 def _home(value: Any) -> Any:
