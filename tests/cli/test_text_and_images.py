@@ -216,7 +216,7 @@ def test_captions_without_labels_are_measured_by_partners(run, album, crossing):
 def test_partners_need_a_model_that_reads_text(run, album, crossing):
     settings = ["--method", "itq", "--bits", "4", "--backbone", "convnet-small", "--frozen"]
     assert run("fit", "folder:album", "-o", "blind", *settings).code == 0
-    assert "this model reads no text" in run("evaluate", "blind", "album").error
+    assert "'itq' reads no text" in run("evaluate", "blind", "album").error
     ended = run("evaluate", crossing, "folder:album", "--compare", "blind", "--no-baselines", "--json")
     told = json.loads(ended.out)
     assert [row["name"] for row in told["rows"]] == ["djsrh, 16 bits, image to text", "djsrh, 16 bits, text to image"]
