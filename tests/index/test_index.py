@@ -173,6 +173,12 @@ def test_many_small_additions_leave_few_segments_and_all_items(tmp_path):
     assert sorted(index.search(CODES[0], k=99).ids.tolist()) == list(range(60))
 
 
+@pytest.mark.parametrize("wrong", [{"merge_rows": -1}, {"table_rows": 1.5}, {"block_rows": 0}, {"mapped_bytes": True}])
+def test_impossible_sizes_of_an_index_are_refused(wrong):
+    with pytest.raises(UsageError, match=f"{next(iter(wrong))}=.*give a whole number"):
+        IndexOptions(**wrong)
+
+
 def test_large_segments_are_not_rewritten_by_small_additions():
     index = Index.create(bits=8, options=IndexOptions(merge_rows=10))
     for _ in range(4):

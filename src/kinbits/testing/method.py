@@ -1,4 +1,4 @@
-"""The conformance check of methods: what the trainer, the model and the index rely on."""
+"""The conformance check of methods."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ MAP = (6, 2, 2)  # the toy features as maps
 def check_method(name: str, *, epochs: int | None = 15, **params: Any) -> None:
     """Check that a method meets the contract of `kinbits.methods.Method`.
 
-    On a toy set: shapes and types for two code lengths, one of them odd; empty and one-row encoding; finite loss;
-    gradients reach every tower; a rebuilt head and a checkpoint give the same codes; two runs with one seed are
-    identical; learning beats random codes, and beats ITQ where there are labels; sets of labels, and given pairs, work
-    or are refused with a remedy.
+    It checks on a toy set: shapes and types for two code lengths, one of them odd; encoding of no and of one row;
+    finite loss; gradients in every tower; equal codes of a rebuilt head and of a checkpoint; identical runs with one seed;
+    better codes than random ones, and than ITQ if there are labels; sets of labels and given pairs, which work or are
+    refused.
 
     Args:
         name: A registered method, or the path of a file that registers one.
-        epochs: Length of the runs; None takes the method's own.
-        params: Hyper-parameters, where the defaults do not suit a toy set.
+        epochs: Number of epochs; None for the default of the method.
+        params: Hyper-parameters for the toy set.
 
     Raises:
-        AssertionError: The method breaks a rule; the message says which.
+        AssertionError: If the method breaks a rule; the message names it.
     """
     cls = get_method(name)
     method, twin = (_trained(name, 16, epochs, params) for _ in range(2))

@@ -290,7 +290,13 @@ class FaissIndex(EngineIndex):
             return exact
         order = np.argsort(near, kind="stable")[:wanted]  # ids are ascending
         ids, codes = ids[order], codes[order]
-        return Hits(decode_ids(ids), near[order], lambda some: snapshot.metadata(ids[some]), lambda some: codes[some])
+        return Hits(
+            decode_ids(ids),
+            near[order],
+            lambda some: snapshot.metadata(ids[some]),
+            lambda some: codes[some],
+            snapshot.image_roots,
+        )
 
     @contextmanager
     def _change(self) -> Iterator[None]:

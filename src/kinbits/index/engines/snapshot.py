@@ -25,6 +25,7 @@ class IndexSnapshot:
     Attributes:
         width: Bytes of a code.
         version: Identity of the contents.
+        image_roots: Folders from which paths of images start.
     """
 
     def __init__(self, index: Index) -> None:
@@ -32,6 +33,7 @@ class IndexSnapshot:
         self._segments = self._state.segments
         self.width = code_width(index.bits)
         self.version: Version = self._state.generation, index.stamp
+        self.image_roots = self._state.image_roots
 
     def __len__(self) -> int:
         return sum(map(len, self._segments))

@@ -52,7 +52,7 @@ def check_new_folder(path: str | os.PathLike[str]) -> None:
     """Refuse a folder for a new index that is taken or cannot be made, before anything is computed.
 
     Raises:
-        UsageError: If something lies there.
+        UsageError: If the folder exists and is not empty.
         PlatformError: If it cannot be made.
     """
     target = full_path(path)

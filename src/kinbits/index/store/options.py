@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+
+from kinbits.errors import UsageError
+from kinbits.hamming import check_count
 
 
 @dataclass(frozen=True)
 class IndexOptions:
     """How an index lays out its items; the answers of a search do not depend on it.
 
-    The options belong to the object, not to the folder: pass them whenever an index is created or opened.
+    The options belong to the object, not to the folder: pass them whenever an index is created or opened. They are
+    whole numbers; `UsageError` is raised for others.
 
     Attributes:
         merge_rows: Maximum number of items in a segment that an addition rewrites. Larger segments stay until
@@ -24,6 +28,12 @@ class IndexOptions:
     table_rows: int = 100_000
     block_rows: int = 1 << 18
     mapped_bytes: int = 1 << 16
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            check_count(getattr(self, field.name), field.name)
+        if not self.block_rows:
+            raise UsageError("block_rows=0: give a whole number, 1 or more")
 
 
 DEFAULT = IndexOptions()
