@@ -1,4 +1,4 @@
-"""Tools that every room uses: files written whole, text, numbers, progress."""
+"""Tools that every package of kinbits uses: atomic file writes, text, numbers, options, progress."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Runs of equal values in a sorted array."""
+"""Counting within runs of equal values in an array."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def cumcount(values: np.ndarray) -> np.ndarray:
-    """Number the entries of each run of equal values from 0, int64 ``(n,)``.
+    """Return the position of each entry within its run of equal values, from 0; int64 ``(n,)``.
 
     Example:
         >>> cumcount(np.array([4, 4, 4, 7, 9, 9])).tolist()

@@ -1,4 +1,4 @@
-"""Attributes that are computed when they are first read."""
+"""Cached attributes, computed at the first access."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ T = TypeVar("T")
 
 
 class lazy(Generic[T]):  # noqa: N801 - used as a decorator, as `property` is
-    """A property that is computed at the first reading, and kept in the object's ``__dict__``.
+    """Property that is computed at the first access and cached in the object's ``__dict__``.
 
-    `functools.cached_property` of Python 3.11 holds one lock for all objects of a class while it computes: a process
-    that is forked meanwhile never gets it. This one has no lock. Two threads may both compute; both get the value
-    that was there first.
+    `functools.cached_property` of Python 3.11 holds a lock per class while it computes. A child that is forked in the
+    meantime inherits the locked lock and blocks forever. This class has no lock: two threads may both compute the
+    value, and both get the one that was stored first.
 
     Args:
-        compute: The method.
+        compute: Method that computes the value.
 
     Example:
         >>> class Circle:

@@ -1,4 +1,4 @@
-"""Paths, and the one way in which files and folders are written: aside, synced, and put in place in one step."""
+"""Paths and atomic writes: a file or folder is written under a temporary name, synced, and renamed in one step."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from pathlib import Path
 from kinbits.errors import PlatformError, platform_error
 
 CONFIG = "config.json"
-"""The file of a model folder that says what the model is."""
+"""Name of the configuration file in a model folder."""
 
-_HERE = -100  # AT_FDCWD: relative paths start from the working folder
+_AT_FDCWD = -100  # relative paths start from the working folder
 _SWAP = 2  # RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS
 
 
 def full_path(path: str | os.PathLike[str]) -> Path:
-    """Return an absolute path, with ``~`` as the home folder, so that a later `os.chdir` moves nothing."""
+    """Return an absolute path with ``~`` expanded; a later `os.chdir` does not change its meaning."""
     return Path(os.path.abspath(os.path.expanduser(os.fspath(path))))
 
 
 def check_parent(path: Path, what: str) -> None:
-    """Make the folder above a path, and refuse one that cannot be written, before any work is done for it.
+    """Create the parent folder of a path and check that it is writable, before expensive work starts.
 
     Args:
-        path: What will be written.
-        what: What to choose instead, for the remedy.
+        path: File or folder that will be written.
+        what: Noun for the remedy in the error, e.g. ``"place"``.
 
     Raises:
-        PlatformError: If the folder cannot be made or written.
+        PlatformError: If the folder cannot be created or written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,27 +50,27 @@ def check_parent(path: Path, what: str) -> None:
 
 
 def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY, folder: int | None = None) -> int:
-    """Open a regular file; a pipe or a device, which could keep the reader waiting for ever, is refused.
+    """Open a regular file. Pipes and devices raise an error, because reading from them can block forever.
 
     Args:
-        path: Of the file.
-        flags: As for `os.open`.
+        path: Path of the file.
+        flags: Flags as for `os.open`.
         folder: Descriptor of the folder that a relative path starts from.
 
     Returns:
-        The descriptor, to be closed by the caller.
+        The file descriptor; the caller closes it.
 
     Raises:
-        OSError: If it cannot be opened, or is no regular file.
+        OSError: If the file cannot be opened, or is not a regular file.
     """
-    strange = OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    not_regular = OSError(errno.EINVAL, "not a regular file", os.fspath(path))
     try:
         descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666, dir_fd=folder)
     except OSError as error:
-        raise (strange if error.errno == errno.ENXIO else error) from None  # a pipe that nobody reads
+        raise (not_regular if error.errno == errno.ENXIO else error) from None  # ENXIO: a pipe without a reader
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise strange
+        raise not_regular
     return descriptor
 
 
@@ -82,20 +82,20 @@ def read_regular(path: str | os.PathLike[str], folder: int | None = None) -> byt
 
 @contextmanager
 def folder_aside(target: Path, *, replace: bool = False) -> Iterator[Path]:
-    """Build a folder beside its place: it appears there complete, in one step, or not at all.
+    """Write a folder atomically: ``target`` appears complete in one step, or not at all.
 
-    The block gets an empty hidden folder to fill. When it ends without an error, everything in it is synced, and
-    the folder is renamed to ``target``; an older folder there is exchanged in one step and then removed. What a killed
-    process left behind is removed by the next one that writes the same target.
+    The block fills an empty hidden folder next to the target. If the block ends without an error, all files are synced
+    and the folder is renamed to ``target``. An older folder is swapped out in the same step and then removed.
+    Leftovers of a killed process are removed by the next write to the same target.
 
     Args:
-        target: Where the folder goes; a symbolic link is followed, and stays.
-        replace: Take the place of a folder that holds something.
+        target: Path of the folder; a symbolic link is followed and kept.
+        replace: Whether to replace a folder that is not empty.
 
     Raises:
-        FileExistsError: If something is there, and ``replace`` is False.
-        PlatformError: If it is in place, but the system cannot say that this is on disk.
-        OSError: If the system refuses.
+        FileExistsError: If the target exists, is not empty, and ``replace`` is False.
+        PlatformError: If the folder is in place, but the system does not confirm that it is on disk.
+        OSError: If the system refuses to write.
     """
     target = Path(os.path.realpath(target))
     aside, lock = _make_aside(target.parent, f".{target.name}.", ".part", Path.mkdir)
@@ -105,20 +105,21 @@ def folder_aside(target: Path, *, replace: bool = False) -> Iterator[Path]:
         _put(aside, target, replace=replace)
         settle(target)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)  # what is left there: an unfinished folder, or the older one
+        shutil.rmtree(aside, ignore_errors=True)  # an unfinished folder, or the replaced one
         os.close(lock)
 
 
 @contextmanager
 def file_aside(target: Path) -> Iterator[Path]:
-    """Write a file beside its place: it appears there complete, in one step, or not at all.
+    """Write a file atomically: ``target`` appears complete in one step, or not at all.
 
-    The block gets the path of an empty hidden file to write. When it ends without an error, the file is synced and
-    renamed to ``target``, over an older file. What a killed process left behind is removed by the next one that writes
-    the same target.
+    The block writes an empty hidden file next to the target. If the block ends without an error, the file is synced
+    and renamed to ``target``; it replaces an older file. Leftovers of a killed process are removed by the next write
+    to the same target.
 
     Raises:
-        OSError: If the system refuses.
+        PlatformError: If the file is in place, but the system does not confirm that it is on disk.
+        OSError: If the system refuses to write.
     """
     target = Path(os.path.realpath(target))
     aside, lock = _make_aside(target.parent, f".{target.stem}.", f".part{target.suffix}", _touch)
@@ -134,10 +135,10 @@ def file_aside(target: Path) -> Iterator[Path]:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write a small text file in UTF-8, complete or not at all.
+    """Write a small UTF-8 text file atomically.
 
     Raises:
-        PlatformError: If the system refuses.
+        PlatformError: If the system refuses to write.
     """
     try:
         with file_aside(target) as aside:
@@ -147,10 +148,10 @@ def write_text(target: Path, text: str) -> None:
 
 
 def settle(target: Path) -> None:
-    """Wait until a name that was put in place is on disk.
+    """Sync the folder of a renamed file or folder, so that its new name is on disk.
 
     Raises:
-        PlatformError: If the system cannot say so; the change is made all the same.
+        PlatformError: If the system does not confirm the sync; the rename itself is done.
     """
     try:
         sync_folder(target.parent)
@@ -159,12 +160,17 @@ def settle(target: Path) -> None:
 
 
 def sync_file(path: Path | str, folder: int | None = None) -> None:
-    """Wait until a file's contents are on disk; ``folder`` is the descriptor that a relative path starts from."""
+    """Wait until a file's contents are on disk.
+
+    Args:
+        path: Path of the file.
+        folder: Descriptor of the folder that a relative path starts from.
+    """
     _sync(os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder))
 
 
 def sync_folder(path: Path) -> None:
-    """Wait until the names in a folder are on disk."""
+    """Wait until the entries of a folder are on disk."""
     _sync(os.open(path, os.O_RDONLY | os.O_DIRECTORY))
 
 
@@ -183,12 +189,12 @@ def _sync_tree(folder: Path) -> None:
 
 
 def _make_aside(folder: Path, start: str, end: str, make: Callable[[Path], None]) -> tuple[Path, int]:
-    """Make a hidden file or folder that its lock protects from `_remove_stale` of other processes."""
+    """Create a hidden file or folder, with a lock that protects it from `_remove_stale` of other processes."""
     _remove_stale(folder, start, end)
     while True:
         aside = folder / f"{start}{secrets.token_hex(4)}{end}"
         make(aside)
-        with suppress(FileNotFoundError):  # removed before it was locked
+        with suppress(FileNotFoundError):  # another process removed it before it was locked
             return aside, _locked(aside)
 
 
@@ -203,9 +209,9 @@ def _locked(aside: Path) -> int:
         free = True
         with suppress(OSError):  # a file system that cannot lock
             free = _try_lock(lock)
-        if not free:  # another process found it stale, and is about to remove it
+        if not free:  # another process holds the lock and is about to remove the file
             raise FileNotFoundError(aside)
-        aside.stat()  # still there
+        aside.stat()  # raises if the file was removed
     except OSError:
         os.close(lock)
         raise
@@ -213,7 +219,7 @@ def _locked(aside: Path) -> int:
 
 
 def _remove_stale(folder: Path, start: str, end: str) -> None:
-    """Remove what killed processes left beside a target: nobody holds its lock."""
+    """Remove leftovers of killed processes next to a target: files and folders whose lock is free."""
     for name in os.listdir(folder):
         if name.startswith(start) and name.endswith(end) and len(name) == len(start) + 8 + len(end):
             with suppress(OSError):
@@ -233,7 +239,11 @@ def _remove(path: Path) -> None:
 
 
 def _try_lock(descriptor: int) -> bool:
-    """Lock an open file or folder; False where another process has it, OSError where the file system cannot lock."""
+    """Lock an open file or folder; return False if another process holds the lock.
+
+    Raises:
+        OSError: If the file system has no locks.
+    """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -253,13 +263,13 @@ def _put(aside: Path, target: Path, *, replace: bool) -> None:
 
 
 def _exchange(aside: Path, target: Path) -> None:
-    """Swap two folders in one step; where the system cannot, in two, which only a kill in between would show."""
+    """Swap two folders in one step, or in two renames if the system has no atomic swap."""
     library = ctypes.CDLL(None, use_errno=True)
     one, two = os.fsencode(aside), os.fsencode(target)
     if sys.platform == "darwin":
         failed = library.renamex_np(one, two, _SWAP)
     elif hasattr(library, "renameat2"):
-        failed = library.renameat2(_HERE, one, _HERE, two, _SWAP)
+        failed = library.renameat2(_AT_FDCWD, one, _AT_FDCWD, two, _SWAP)
     else:
         failed, _ = -1, ctypes.set_errno(errno.ENOSYS)
     if not failed:

@@ -1,4 +1,4 @@
-"""What an item is."""
+"""Modality of an item."""
 
 from typing import Literal
 

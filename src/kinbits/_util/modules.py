@@ -1,4 +1,4 @@
-"""Modules that register what they hold when they are imported."""
+"""Import of all modules of a package, so that their classes are registered."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import pkgutil
 
 
 def import_all(package: str) -> None:
-    """Import every file of a package once; packages inside it are left alone.
+    """Import all modules of a package, without its sub-packages.
 
     Args:
-        package: Its dotted name.
+        package: Dotted name of the package.
     """
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
         if not module.ispkg:

@@ -1,4 +1,4 @@
-"""Nearest neighbours of each row among all rows: exact, or by inverted lists where that would take hours."""
+"""Nearest neighbours of each row among all rows: exact for small data, approximate with inverted lists for large."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from kinbits.errors import UsageError
 
 Read = Callable[[], Iterable[np.ndarray]]
-EXACT_ROWS = 200_000  # an exact search beyond takes hours on a CPU
+EXACT_ROWS = 200_000  # an exact search of more rows takes hours on a CPU
 LISTS_READ = 32
 PER_LIST = 50
 CHUNK = 4096
@@ -19,22 +19,23 @@ CHUNK = 4096
 def nearest(
     read: Read, n: int, count: int, *, exact_rows: int = EXACT_ROWS, lists_read: int = LISTS_READ
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find each point's nearest points by Euclidean distance.
+    """Find the nearest neighbours of each point by Euclidean distance.
 
-    Exact up to 200,000 points: O(n^2 d) time, 4nd bytes and the answer. Beyond by inverted lists (IVF, half precision,
-    the nearest 32 of 4 sqrt(n) lists are read): O(n^1.5 d) time, 2nd bytes, 800 d sqrt(n) bytes for learning the
-    lists, and the answer, of 12 bytes a neighbour.
+    Up to 200,000 points, the search is exact: O(n^2 d) time and 4nd bytes. For more points, it uses inverted lists
+    (IVF, half precision) and reads the nearest 32 of 4 sqrt(n) lists: O(n^1.5 d) time, 2nd bytes, and 800 d sqrt(n)
+    bytes to train the lists. The result takes 12 bytes per neighbour.
 
     Args:
-        read: Gives all points in order, in parts ``(c, d)`` of any float type; called once, or twice beyond 200,000.
+        read: Function that yields all points in order, in parts ``(c, d)`` of any float type. It is called once for
+            the exact search and twice for the approximate one.
         n: Number of points.
         count: Neighbours per point, 1 to n; the point itself is always one of them.
         exact_rows: Largest n for the exact search.
         lists_read: Number of lists that an approximate search reads for each point.
 
     Returns:
-        int64 ``(n, count)``, the point itself first, then the others by distance, -1 where the lists held no more; and
-        their squared distances, float32 ``(n, count)``.
+        Rows of the neighbours, int64 ``(n, count)``: the point itself, then the others by distance, -1 if the lists
+        hold fewer; and their squared distances, float32 ``(n, count)``.
 
     Raises:
         UsageError: If ``count`` is not in 1..n.
@@ -44,15 +45,15 @@ def nearest(
     index = _exact(read) if n <= exact_rows else _listed(read, n, lists_read)
     ids, distances = np.empty((n, count), np.int64), np.empty((n, count), np.float32)
     for start in range(0, n, CHUNK):
-        own = np.arange(start, min(start + CHUNK, n))
-        rows = slice(start, start + len(own))
-        distances[rows], ids[rows] = index.search(index.reconstruct_batch(own), count)
-        _self_first(ids[rows], distances[rows], own[:, None])
+        numbers = np.arange(start, min(start + CHUNK, n))
+        rows = slice(start, start + len(numbers))
+        distances[rows], ids[rows] = index.search(index.reconstruct_batch(numbers), count)
+        _self_first(ids[rows], distances[rows], numbers[:, None])
     return ids, distances
 
 
 def _centred(read: Read) -> Iterator[np.ndarray]:
-    """Yield float32 parts; distances are expanded into products, and centring keeps their rounding small."""
+    """Yield float32 parts minus the mean of the first part; centred points have smaller rounding errors in faiss."""
     centre = None
     for part in read():
         part = np.asarray(part, np.float32)
@@ -91,9 +92,9 @@ def _listed(read: Read, n: int, lists_read: int) -> Any:
     return index
 
 
-def _self_first(ids: np.ndarray, distances: np.ndarray, own: np.ndarray) -> None:
-    """Move each row's own number to the front; among equal points it may be anywhere, or missing, and the last goes."""
-    missing = ~(ids == own).any(1)
-    ids[missing, -1], distances[missing, -1] = own[missing, 0], 0
-    order = np.argsort(ids != own, axis=1, kind="stable")
+def _self_first(ids: np.ndarray, distances: np.ndarray, numbers: np.ndarray) -> None:
+    """Move the point itself to the front of its neighbours; with many equal points it may be absent and is added."""
+    missing = ~(ids == numbers).any(1)
+    ids[missing, -1], distances[missing, -1] = numbers[missing, 0], 0
+    order = np.argsort(ids != numbers, axis=1, kind="stable")
     ids[:], distances[:] = np.take_along_axis(ids, order, 1), np.take_along_axis(distances, order, 1)

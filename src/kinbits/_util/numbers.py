@@ -1,4 +1,4 @@
-"""Numbers that people write: in ASCII digits, without the underscores and other scripts that Python takes too."""
+"""Numbers in text: ASCII digits only, without the underscores and non-Latin digits that Python also accepts."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _WHOLE = re.compile(r"[-+]?[0-9]{1,4000}")
 
 
 def whole_number(text: str) -> int:
-    """Read a whole number.
+    """Parse an integer.
 
     Raises:
-        ValueError: If it is none, or written otherwise, e.g. ``1_0``.
+        ValueError: If the text is not an integer in ASCII digits; ``1_0`` is not allowed.
 
     Example:
         >>> whole_number("-12")
@@ -25,10 +25,10 @@ def whole_number(text: str) -> int:
 
 
 def number(text: str) -> float:
-    """Read a number, which may be ``inf`` or ``nan``.
+    """Parse a float, which may be ``inf`` or ``nan``.
 
     Raises:
-        ValueError: If it is none, or written otherwise, e.g. ``1_0``.
+        ValueError: If the text is not a number in ASCII; ``1_0`` is not allowed.
     """
     if not text.isascii() or "_" in text:
         raise ValueError(f"'{text}' is no number")
@@ -36,14 +36,14 @@ def number(text: str) -> float:
 
 
 def check_at_least(low: float, **values: float) -> None:
-    """Refuse the first value that is below a limit, or not a number.
+    """Check that values are not below a limit, and not NaN.
 
     Args:
-        low: The smallest allowed value.
-        values: The values, by the names of their parameters.
+        low: Smallest allowed value.
+        values: Values by the names of their parameters.
 
     Raises:
-        UsageError: If a value is too small; the message names only that one.
+        UsageError: If a value is too small; the message names the first one.
 
     Example:
         >>> check_at_least(0, margin=0.5, weight=0.0)

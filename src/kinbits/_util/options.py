@@ -1,7 +1,6 @@
-"""Options written once: a settings dataclass holds name, type, range and default, its docstring says what each does.
+"""Options of a settings dataclass: the fields hold name, type, range and default, the docstring holds the help.
 
-The flags of a command, the keys of its YAML file, the keyword arguments of the library and the tables in the
-documentation are made of what `options_of` reads here.
+Command-line flags, YAML keys, keyword arguments and the tables in the documentation are generated from `options_of`.
 """
 
 import inspect
@@ -19,12 +18,12 @@ Settings = TypeVar("Settings")
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers that an option takes.
+    """Allowed range of a numeric option.
 
     Attributes:
-        least: The smallest.
-        most: The largest.
-        without_least: Whether the smallest is left out.
+        least: Smallest value.
+        most: Largest value.
+        without_least: Whether ``least`` itself is excluded.
     """
 
     least: float
@@ -44,10 +43,10 @@ class Range:
 
 @dataclass(frozen=True)
 class Repeated:
-    """Marks an option that is given several times in text, such as a list of paths.
+    """Mark of an option that can be repeated on the command line, such as a list of paths.
 
     Attributes:
-        metavar: What one of them is.
+        metavar: Name of one value in help texts.
     """
 
     metavar: str
@@ -55,16 +54,16 @@ class Repeated:
 
 @dataclass(frozen=True)
 class Option:
-    """One option.
+    """One option of a settings class.
 
     Attributes:
-        name: Its name in Python; text writes dashes for underscores.
-        type: What values it takes; a string where only Python can give one.
-        default: Its value where none is given.
-        help: What it does. Where the default is None, it ends with what that means.
-        part: Name of the part of the settings that holds it; empty for the settings themselves.
-        range: The numbers it takes, or None.
-        repeated: How it is given several times, or None.
+        name: Name in Python; text uses dashes for underscores.
+        type: Type of the values; a string if values can only be given in Python.
+        default: Default value.
+        help: What the option does. If the default is None, the last words say what None means.
+        part: Field of the settings that holds the option; empty for the settings themselves.
+        range: Allowed range, or None.
+        repeated: Set if the option can be repeated, else None.
     """
 
     name: str
@@ -77,7 +76,7 @@ class Option:
 
 
 def options_of(settings: Any) -> Iterator[Option]:
-    """Yield the options of a settings class, part by part; a part is a field that is a settings class itself."""
+    """Yield the options of a settings class, part by part; a part is a field whose type is a settings class."""
     for part, owner in [("", settings), *((f.name, f.type) for f in fields(settings) if is_dataclass(f.type))]:
         helps = attributes_of(owner)
         for one in fields(owner):
@@ -89,10 +88,10 @@ def options_of(settings: Any) -> Iterator[Option]:
 
 
 def check_options(settings: Any) -> None:
-    """Refuse values of another type than the one declared, and numbers out of their range.
+    """Check the types and ranges of all values of a settings object.
 
     Raises:
-        UsageError: If it names the first of them.
+        UsageError: If a value has the wrong type or is out of range; the message names the first one.
     """
     for one in fields(settings):
         value, (kind, marks) = getattr(settings, one.name), _unwrapped(one)
@@ -106,10 +105,15 @@ def check_options(settings: Any) -> None:
 
 
 def with_options(settings: Settings, given: Mapping[str, Any], what: str = "option") -> Settings:
-    """Return settings with other values, given by the names of the options, in whatever part they are.
+    """Return a copy of the settings with new values; options of all parts are given by name.
+
+    Args:
+        settings: A settings object.
+        given: New values by option name.
+        what: Noun for an option in errors.
 
     Raises:
-        UsageError: If a name is unknown; the error offers the nearest.
+        UsageError: If a name is unknown; the message suggests similar names.
     """
     known = [option.name for option in options_of(type(settings))]
     for name in given:
@@ -120,16 +124,16 @@ def with_options(settings: Settings, given: Mapping[str, Any], what: str = "opti
 
 
 def read_options(settings: type, given: Mapping[str, Any], what: str, but: Collection[str] = ()) -> dict[str, Any]:
-    """Return options that a file gives to a settings class without parts, with their types: ``1e-3`` may be text.
+    """Return the options from a file, converted to the types of a settings class without parts.
 
     Args:
-        settings: The class.
-        given: Values by name.
-        what: What a name is called in an error.
-        but: Options that cannot be given here.
+        settings: The settings class.
+        given: Values by name; a number may be text such as ``1e-3``.
+        what: Noun for an option in errors.
+        but: Options that are not allowed here.
 
     Raises:
-        UsageError: If a name is unknown, or a value cannot be used.
+        UsageError: If a name is unknown, or a value has the wrong type or is out of range.
     """
     kinds = {option.name: option.type for option in options_of(settings) if option.name not in but}
     for name in given:
@@ -141,20 +145,20 @@ def read_options(settings: type, given: Mapping[str, Any], what: str, but: Colle
 
 
 def attributes_of(owner: Any) -> dict[str, str]:
-    """Return what the ``Attributes:`` section of a docstring says of each, on one line."""
+    """Return the entries of the ``Attributes:`` section of a docstring by name, each on one line."""
     section = (inspect.getdoc(owner) or "").partition("Attributes:\n")[2].partition("\n\n")[0]
     entries = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", section, re.MULTILINE)
     return {name: " ".join(text.split()) for name, text in entries}
 
 
 def _changed(settings: Any, given: Mapping[str, Any]) -> Any:
-    own = {one.name: given[one.name] for one in fields(settings) if one.name in given}
+    values = {one.name: given[one.name] for one in fields(settings) if one.name in given}
     parts = {one.name: getattr(settings, one.name) for one in fields(settings) if is_dataclass(one.type)}
-    return replace(settings, **own, **{name: _changed(part, given) for name, part in parts.items()})
+    return replace(settings, **values, **{name: _changed(part, given) for name, part in parts.items()})
 
 
 def _unwrapped(one: "Field[Any]") -> tuple[Any, tuple[Any, ...]]:
-    """Return the type of a field and the marks beside it."""
+    """Return the type of a field and its `Annotated` marks."""
     if get_origin(one.type) is Annotated:
         kind, *marks = get_args(one.type)
         return kind, tuple(marks)
@@ -162,7 +166,7 @@ def _unwrapped(one: "Field[Any]") -> tuple[Any, tuple[Any, ...]]:
 
 
 def _default(one: "Field[Any]") -> Any:
-    """Return a default value; one that a function makes counts as None, unless it is an empty mapping."""
+    """Return the default value of a field; a default factory other than ``dict`` gives None."""
     if one.default_factory is not MISSING:
         return {} if one.default_factory is dict else None
     return one.default

@@ -1,4 +1,4 @@
-"""Optional packages: what is missing is named together with the extra of kinbits that brings it."""
+"""Optional packages: the error for a missing package names the extra of kinbits that installs it."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ EXTRAS = {
     "torch": "train",
     "transformers": "hf",
 }
-"""The smallest extra that brings a module."""
+"""Top-level module -> smallest extra of kinbits that installs it."""
 
 
 def require(module: str) -> Any:
-    """Import a module of an optional package.
+    """Return a module of an optional package.
 
     Args:
-        module: Its dotted name, e.g. ``"pyarrow.parquet"``.
+        module: Dotted name, e.g. ``"pyarrow.parquet"``.
 
     Raises:
-        PlatformError: If the package is not installed; the message names the extra that brings it.
+        PlatformError: If the package is not installed; the message names the extra that installs it.
     """
     with named_extras():
         return import_module(module)
@@ -57,7 +57,7 @@ def require(module: str) -> Any:
 
 @contextmanager
 def named_extras() -> Iterator[None]:
-    """Turn the error for a missing optional package into one that names the extra.
+    """Convert the import error of a missing optional package to an error that names the extra.
 
     Raises:
         PlatformError: If an optional package is not installed.
@@ -72,14 +72,14 @@ def named_extras() -> Iterator[None]:
 
 
 def open_door(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """Offer the names of a room's stub, each loaded when it is first used.
+    """Make the names in a package's ``__init__.pyi`` importable; each is loaded at its first use.
 
     Args:
-        package: ``__name__`` of the room.
-        file: ``__file__`` of the room.
+        package: ``__name__`` of the package.
+        file: ``__file__`` of the package.
 
     Returns:
-        ``__getattr__``, ``__dir__`` and ``__all__`` for the room.
+        ``__getattr__``, ``__dir__`` and ``__all__`` of the package.
     """
     load, names, offered = lazy_loader.attach_stub(package, file)
 

@@ -1,4 +1,4 @@
-"""Plots as files."""
+"""Writing of plots to files."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from kinbits.errors import UsageError, platform_error
 
 
 def save_figure(figure: Any, path: str | Path) -> Path:
-    """Write a matplotlib figure, complete or not at all.
+    """Write a matplotlib figure to a file, atomically.
 
     Args:
         figure: A `matplotlib.figure.Figure` with a canvas.
-        path: The file; its ending tells the format.
+        path: The file; its extension sets the format.
 
     Returns:
         The absolute path.
 
     Raises:
-        UsageError: If the ending names no format.
+        UsageError: If the extension is not a known format.
         PlatformError: If the file cannot be written.
     """
     path = full_path(path)

@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar in a terminal or notebook, a line now and then in a log."""
+"""Progress on standard error: a bar in a terminal or notebook, a line every 10 seconds in a log."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from kinbits._util.text import printable
 INTERVAL, LOG_INTERVAL = 0.2, 10.0
 _FORMAT = "{desc} {bar:16} {percentage:3.0f} % {remaining}{postfix}"
 _wanted = True
-_bars: list[Any] = []  # that are on the screen
+_bars: list[Any] = []  # bars on the screen
 
 
 def show(wanted: bool) -> None:
-    """Choose for this process whether progress is shown where a caller asks for it."""
+    """Switch progress on or off for this process; callers still have to ask for it."""
     global _wanted
     _wanted = wanted
 
 
 def shown() -> bool:
-    """Tell whether progress is shown where a caller asks for it."""
+    """Return whether progress is switched on for this process."""
     return _wanted
 
 
@@ -36,10 +36,10 @@ def write_line(text: str) -> None:
 
 
 class Bar:
-    """Shows how much of something is done.
+    """Progress bar, or log lines if standard error is not a terminal.
 
     Args:
-        label: What is being done.
+        label: Name of the task.
         total: Number of steps.
         shown: Whether to show anything.
     """
@@ -64,12 +64,12 @@ class Bar:
             self._bar = None
 
     def update(self, done: float, total: float | None = None, text: str = "") -> None:
-        """Tell how much is done; cheap enough to call at every step.
+        """Set the number of finished steps; cheap enough for every step.
 
         Args:
             done: Finished steps.
-            total: Number of steps, if it has become known.
-            text: What to show behind the bar; the last text stays if it is empty.
+            total: New number of steps; None keeps the old one.
+            text: Text behind the bar; an empty one keeps the last text.
         """
         now = time.monotonic()
         self.total = self.total if total is None else total
@@ -88,23 +88,23 @@ class Bar:
 def _new_bar(label: str, total: float) -> Any:
     from tqdm.auto import tqdm
 
-    class Ours(tqdm):  # type: ignore[misc]
-        """Starts no thread of its own, which a forked child would lack."""
+    class ForkSafeBar(tqdm):  # type: ignore[misc]
+        """A tqdm bar without the monitor thread, which would not survive a fork."""
 
         monitor_interval = 0
 
-    size = {"ncols": _columns(), "nrows": 24}  # tqdm shows nothing in a terminal that does not tell its size
-    return Ours(desc=label, total=total, leave=False, bar_format=_FORMAT, file=sys.stderr, **size)
+    size = {"ncols": _columns(), "nrows": 24}  # without a size, tqdm shows nothing in some terminals
+    return ForkSafeBar(desc=label, total=total, leave=False, bar_format=_FORMAT, file=sys.stderr, **size)
 
 
 def _columns() -> int | None:
-    """Return the width of the terminal, 80 if it does not tell; a notebook chooses its own."""
+    """Return the width of the terminal, 80 if it is unknown; None in a notebook, where tqdm sets the width."""
     return (os.get_terminal_size(sys.stderr.fileno()).columns or 80) if sys.stderr.isatty() else None
 
 
 @contextmanager
 def reporter(label: str, shown: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """Give a function ``(done, total)`` that shows progress, or None when nothing is to be shown."""
+    """Yield a function ``(done, total)`` that shows progress, or None if ``shown`` is False."""
     if not shown:
         yield None
         return

@@ -1,4 +1,4 @@
-"""What Python files say about their classes, read without importing them: a listing then loads no heavy package."""
+"""Facts about classes, parsed from their source files without import, so that a listing loads no heavy package."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Expressions = dict[str, ast.expr]
 
 
 def registered_classes(package: str, decorator: str) -> dict[str, tuple[str, str]]:
-    """Find the classes that a package registers under a name.
+    """Return the classes of a package that a decorator registers.
 
     Args:
-        package: Its dotted name; packages inside it are left alone.
-        decorator: What stands above a class, e.g. ``register`` for ``@register("csq")``.
+        package: Dotted name of the package; its sub-packages are not searched.
+        decorator: Name of the decorator, e.g. ``register`` for ``@register("csq")``.
 
     Returns:
-        Dotted module and name of the class, by the registered name.
+        Registered name -> (dotted module, class name).
     """
     above = re.compile(rf'^@{decorator}\("(.+?)"\)\s+class (\w+)', re.MULTILINE)
     found = {}
@@ -34,14 +34,14 @@ def registered_classes(package: str, decorator: str) -> dict[str, tuple[str, str
 
 
 def class_expressions(module: str, name: str) -> Expressions:
-    """Return what a class and its bases assign in their bodies, as expressions by name.
+    """Return the class attributes of a class and its bases, as expressions by name.
 
-    Bases are followed through absolute imports inside the same room. ``__doc__`` is the class's own, and the
-    keyword-only arguments of ``__init__`` with their annotations stand under ``__init__``, as a lambda.
+    Bases are found through absolute imports inside the same package. The key ``__doc__`` is the docstring of the class
+    itself. The key ``__init__`` is a lambda with the arguments of ``__init__`` and their annotations.
 
     Args:
         module: Dotted name of the file that defines the class.
-        name: Of the class.
+        name: Name of the class.
 
     Raises:
         LookupError: If the file does not define the class.
@@ -60,10 +60,10 @@ def class_expressions(module: str, name: str) -> Expressions:
 
 
 def value_of(expression: ast.expr) -> Any:
-    """Evaluate literals and arithmetic on them, such as ``1 / 32``.
+    """Return the value of an expression of literals and arithmetic, such as ``1 / 32``.
 
     Raises:
-        ValueError: If the expression holds a name, whose value only running the file would tell.
+        ValueError: If the expression contains a name or a call, whose value is known only at run time.
     """
     if any(isinstance(node, (ast.Name, ast.Call)) for node in ast.walk(expression)):
         raise ValueError(f"{ast.unparse(expression)} is computed")
@@ -74,7 +74,7 @@ def call_values(expression: ast.expr) -> dict[str, Any]:
     """Return the keyword arguments of a call such as ``Recipe(epochs=20)``, by name.
 
     Raises:
-        ValueError: If it is no call, has other arguments, or computes their values.
+        ValueError: If the expression is not a call, has positional arguments, or computed values.
     """
     if not isinstance(expression, ast.Call) or expression.args:
         raise ValueError(f"{ast.unparse(expression)} is computed")
@@ -82,7 +82,7 @@ def call_values(expression: ast.expr) -> dict[str, Any]:
 
 
 def _bases(module: str, tree: ast.Module, node: ast.ClassDef) -> Iterator[tuple[str, str]]:
-    """Yield module and name of the bases that the same room defines, in the order in which they are overridden."""
+    """Yield module and name of the bases in the same package, in the order in which they are overridden."""
     room = ".".join(module.split(".")[:2])
     homes = {
         alias.asname or alias.name: one.module

@@ -1,4 +1,4 @@
-"""Pages from templates."""
+"""HTML pages and other text from jinja2 templates."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from kinbits._util.packages import require
 
 
 def render(template: Path, **values: Any) -> str:
-    """Fill a jinja2 template; everything but `markupsafe.Markup` is escaped.
+    """Return a jinja2 template filled with values; all values but `markupsafe.Markup` are escaped.
 
     Args:
-        template: The file; it may include and import others of its folder.
-        values: What the template names.
+        template: The template file; it can include and import other files of its folder.
+        values: Values of the variables in the template.
 
     Raises:
         PlatformError: If jinja2 is not installed.

@@ -1,15 +1,15 @@
-"""Words as a person reads them."""
+"""Text for terminals and error messages."""
 
 from __future__ import annotations
 
 import re
 
 UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What a terminal may obey instead of showing: controls, marks of direction, separators of lines, stray bytes."""
+"""Characters that change the state of a terminal: control codes, direction marks, line separators, surrogates."""
 
 
 def shortened(text: str, most: int) -> str:
-    """Cut a text to a maximum length, with an ellipsis where it was cut.
+    """Return a text cut to a maximum length, with an ellipsis at the cut.
 
     Example:
         >>> shortened("two dogs on grass", 9)
@@ -19,7 +19,7 @@ def shortened(text: str, most: int) -> str:
 
 
 def printable(text: object) -> str:
-    r"""Return a value as text that a terminal shows and does not obey: escapes stand for what is `UNSAFE`.
+    r"""Return a value as text that is safe to print: `UNSAFE` characters are replaced by escapes.
 
     Example:
         >>> printable("a\x1b[2Jb\n")
@@ -29,6 +29,6 @@ def printable(text: object) -> str:
 
 
 def one_line(error: object) -> str:
-    """Return the text of an error in one line of at most 400 printable characters; torch's have many, and a trace."""
+    """Return an error message as one line of at most 400 printable characters, without the C++ trace of torch."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return shortened(printable(" ".join(text.split("\nException raised from")[0].split())), 400)

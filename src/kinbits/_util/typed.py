@@ -1,4 +1,4 @@
-"""Values that a file or a caller gives, held to the types that the code declares."""
+"""Type checks of values from files and callers."""
 
 from __future__ import annotations
 
@@ -25,16 +25,15 @@ _KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
 
 
 def typed(value: Any, hint: Any, name: str) -> Any:
-    """Return a value that has the type, or a number that is written as text, as YAML takes ``1e-3``.
+    """Return a value checked against a type; text becomes a float if the type is float, since YAML reads 1e-3 as text.
 
     Args:
-        value: What was given.
-        hint: One of the types above, a ``Literal``, a union of these, or a tuple of equal ones; any other type takes
-            every value.
-        name: Of the setting, for the error.
+        value: The given value.
+        hint: A basic type, a ``Literal``, a union of these, or a tuple of one type. Other types accept every value.
+        name: Name of the setting, for the error.
 
     Raises:
-        UsageError: If the value has another type.
+        UsageError: If the value does not have the type.
 
     Example:
         >>> typed("1e-3", float | None, "lr")
@@ -50,7 +49,7 @@ def typed(value: Any, hint: Any, name: str) -> Any:
             return number(value)
         except ValueError:
             pass
-    allowed = " or ".join(_told(kind) for kind in kinds if kind is not type(None) or len(kinds) == 1)
+    allowed = " or ".join(_type_name(kind) for kind in kinds if kind is not type(None) or len(kinds) == 1)
     raise UsageError(f"{name} is {shortened(repr(value), 60)}; give {allowed}")
 
 
@@ -61,7 +60,7 @@ def _fits(value: Any, kind: Any) -> bool:
     return known is None or known[1](value)
 
 
-def _told(kind: Any) -> str:
+def _type_name(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return f"one of {', '.join(map(str, get_args(kind)))}"
     return _KINDS[get_origin(kind) or kind][0]
