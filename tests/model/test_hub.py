@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from types import SimpleNamespace
 
 import huggingface_hub
@@ -64,6 +65,14 @@ def test_a_folder_goes_before_a_name_on_the_hub_and_a_path_is_never_fetched(hub,
         HashModel.from_pretrained("no/where")
     with pytest.raises(PlatformError, match=r"'no/login' cannot be uploaded \(401 Unauthorized\)"):
         small_model().push_to_hub("no/login")
+
+
+def test_a_missing_package_is_named_with_its_extra(hub, monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(PlatformError, match=r"pip install 'kinbits\[hf\]'"):
+        HashModel.from_pretrained("me/tiny")
+    with pytest.raises(PlatformError, match=r"pip install 'kinbits\[hf\]'"):
+        small_model().push_to_hub("me/tiny")
 
 
 def test_what_comes_from_the_hub_is_checked_as_a_folder_is(hub, tmp_path):

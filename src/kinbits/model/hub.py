@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from kinbits._util import CONFIG, full_path, one_line
+from kinbits._util import CONFIG, full_path, named_extras, one_line
 from kinbits.errors import ArtefactError, PlatformError
 from kinbits.model.folder import CARD, LABELS, METRICS, TENSORS, TRAIN_CODES, TRAINING
 
@@ -14,6 +14,7 @@ FILES = (CONFIG, TENSORS, TRAINING, METRICS, CARD, LABELS, TRAIN_CODES)
 _NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 
 
+@named_extras()
 def find_model(name: str | os.PathLike[str], revision: str | None) -> Path:
     """Return the folder of a model: a local one, or the copy of one on the hub, which is fetched where need be.
 
@@ -25,6 +26,7 @@ def find_model(name: str | os.PathLike[str], revision: str | None) -> Path:
 
     Raises:
         ArtefactError: If neither is there.
+        PlatformError: If a model on the hub is named, and huggingface_hub is not installed.
     """
     folder = full_path(name)
     if folder.exists() or not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -40,11 +42,12 @@ def find_model(name: str | os.PathLike[str], revision: str | None) -> Path:
         ) from None
 
 
+@named_extras()
 def upload(folder: Path, name: str, *, private: bool | None, revision: str | None, message: str) -> str:
     """Upload a model folder, and return its address.
 
     Raises:
-        PlatformError: If the hub refuses, or cannot be reached.
+        PlatformError: If the hub refuses, or cannot be reached; or huggingface_hub is not installed.
     """
     from huggingface_hub import HfApi
 

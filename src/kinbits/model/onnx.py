@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def export_onnx(tower: Tower, path: Path) -> float:
         require(needed)
     try:
         with file_aside(path) as aside:
-            return _export(tower.cpu(), preprocessing.size, aside)
+            return _export(deepcopy(tower).cpu(), preprocessing.size, aside)
     except OSError as error:
         raise platform_error(f"{path} cannot be written", error) from None
 
