@@ -1,9 +1,12 @@
 from .index import check_index
 from .installation import Finding, check_installation
 from .method import check_method
+from .toy_models import ToyDecoder, ToyModel
 
 __all__ = [
     "Finding",
+    "ToyDecoder",
+    "ToyModel",
     "check_index",
     "check_installation",
     "check_method",

@@ -11,9 +11,7 @@ from kinbits import hamming
 from kinbits.errors import UsageError
 from kinbits.index.engines.milvus_filter import FilterWriter
 from kinbits.index.engines.milvus_search import Searcher
-from kinbits.index.filters.binding import bind
-from kinbits.index.filters.expression import comparisons
-from kinbits.index.filters.where import parse_where
+from kinbits.index.filters import bind, comparisons, parse_where
 
 
 class Server:

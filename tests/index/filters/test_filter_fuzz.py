@@ -3,17 +3,14 @@
 import operator
 import os
 import random
+import warnings
 
 import numpy as np
 import pytest
 
 from kinbits.errors import UsageError
-from kinbits.index.changes import matching
-from kinbits.index.filters.column_types import joined, kind_of_values
-from kinbits.index.filters.where import parse_where
-from kinbits.index.store.merge import Batch
-from kinbits.index.store.segment import Segment
-from kinbits.index.store.state import State
+from kinbits.index import Index, IndexOptions
+from kinbits.index.filters import parse_where
 
 MANY = "KINBITS_EXHAUSTIVE" in os.environ
 TABLES, FILTERS, TEXTS = (4_000, 25, 200_000) if MANY else (40, 10, 3_000)
@@ -57,24 +54,22 @@ class Table:
     """Columns over two segments, of which one may lack a column or hold other types."""
 
     def __init__(self, rng):
-        self.rng, self.rows, segments = rng, [], []
+        self.rng, self.rows = rng, []
+        self.index = Index.create(bits=8, options=IndexOptions(merge_rows=0))
         for number in (1, 2):
             columns, count = {}, rng.randint(1, 9)
             for name in rng.sample(NAMES, rng.randint(0 if number > 1 else 1, 4)):
                 pool = [*VALUES[rng.choice(list(VALUES))], None]
                 columns[name] = [rng.choice(pool) for _ in range(count)]
-            ids = np.arange(100 * number, 100 * number + count)
-            segments.append(Segment.from_runs(number, [Batch(np.zeros((count, 1), np.uint8), ids, columns)]))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # columns get values of other types
+                self.index.add(np.zeros((count, 1), np.uint8), metadata=columns)
             self.rows += [{name: values[row] for name, values in columns.items()} for row in range(count)]
-        self.state = State(8, segments=tuple(segments))
-        names = {name for row in self.rows for name in row}
-        self.kinds = {name: joined([kind_of_values(row.get(name) for row in self.rows)]) for name in sorted(names)}
+        self.kinds = dict(sorted(self.index.info()["column_types"].items()))
 
     def found(self, where):
         """Return which rows the index finds, over both segments."""
-        parts = matching(self.state, parse_where(where))
-        lengths = [segment.rows for segment in self.state.segments]
-        return [int(row) + before for part, before in zip(parts, (0, lengths[0]), strict=True) for row in part]
+        return self.index.search(np.zeros(1, np.uint8), radius=0, where=where).ids.tolist()
 
 
 def class_of(value):

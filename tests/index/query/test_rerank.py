@@ -6,7 +6,7 @@ import pytest
 from kinbits import UsageError, hamming
 from kinbits.index import Index, create_index, open_index
 from kinbits.index.query.rerank import LEAST
-from kinbits.testing.toy_models import ToyDecoder as Signs
+from kinbits.testing import ToyDecoder as Signs
 
 BITS, ROWS = 12, 400
 RNG = np.random.default_rng(0)

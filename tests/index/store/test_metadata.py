@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from kinbits.index.filters.binding import bind
-from kinbits.index.filters.where import parse_where
+from kinbits.index.filters import bind, parse_where
 from kinbits.index.store import bitmap
 from kinbits.index.store.metadata import MetadataTable
 

@@ -15,7 +15,6 @@ import xxhash
 
 from kinbits.errors import ArtefactError, UsageError
 from kinbits.index import Index, IndexOptions
-from kinbits.index.filters.column_types import KINDS, joined, kind_of_values
 from kinbits.index.store import manifest
 
 ZERO = np.zeros(1, np.uint8)
@@ -51,13 +50,6 @@ def test_columns_have_types_and_values_come_back_as_they_were(tmp_path):
         assert one.info()["column_types"] == dict(zip(COLUMNS, TYPES, strict=True))
         assert one.info()["columns"] == list(COLUMNS)
         assert values(one) == expected
-
-
-def test_types_join_where_segments_do():
-    assert [joined([one, "text"]) for one in KINDS] == ["text", *["mixed"] * 4, "text"]
-    assert joined(["integer", "number"]) == joined(["number", "empty", "integer"]) == "number"
-    assert joined([]) == "empty"
-    assert kind_of_values([None, 1, True]) == "mixed"
 
 
 @pytest.mark.parametrize("path", [None, "x"])

@@ -1,1 +1,5 @@
-"""Filters on metadata: a tree of comparisons, how it is read, and how it is answered by SQLite."""
+"""Filters on metadata: the language, its expressions, and their SQL."""
+
+from kinbits._util import open_door
+
+__getattr__, __dir__, __all__ = open_door(__name__, __file__)
