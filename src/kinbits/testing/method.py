@@ -25,8 +25,8 @@ def check_method(name: str, *, epochs: int | None = 15, **params: Any) -> None:
 
     It checks on a toy set: shapes and types for two code lengths, one of them odd; encoding of no and of one row;
     finite loss; gradients in every tower; equal codes of a rebuilt head and of a checkpoint; identical runs with one
-    seed; better codes than random ones, and than ITQ if there are labels; sets of labels and given pairs, which work or are
-    refused.
+    seed; better codes than random ones, and than ITQ if there are labels; sets of labels and given pairs, which work
+    or are refused.
 
     Args:
         name: A registered method, or the path of a file that registers one.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from kinbits import hamming
 from kinbits.hamming import Codes
@@ -24,8 +23,7 @@ class SearchOptions(TypedDict, total=False):
     rerank: int | bool
 
 
-@dataclass(frozen=True)
-class SearchRequest:
+class SearchRequest(NamedTuple):
     """A search whose arguments are checked.
 
     Attributes:

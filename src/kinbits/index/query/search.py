@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ def search(state: State, request: SearchRequest) -> list[Hits]:
     for segment in state.segments:  # all of them first: report damage before any work
         segment.require_whole(state.bits)
     if request.where is not None:
-        request = replace(request, where=state.bound(request.where))
+        request = request._replace(where=state.bound(request.where))
     with detect_truncation():
         found = [_search_segment(segment, request) for segment in state.segments]
         by_query = ([rows[number] for rows in found] for number in range(len(request.codes)))
