@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -34,13 +35,6 @@ FLOORS = [
     "cli",
     "__main__",
 ]
-WITHOUT_TORCH = {  # rooms, and their names that need it
-    "hamming": (),
-    "metrics": (),
-    "index": (),
-    "data": ("augmentation", "check_augmentation"),
-    "encoding": ("EncodedFile", "default_cache", "encode_collection", "encode_to_file"),
-}
 LONGEST = 400
 # Names of the package itself, such as kinbits.Index, belong to the room that defines them.
 HOMES = {
@@ -55,6 +49,7 @@ def room_of(path):
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
+@cache
 def files():
     return [path for path in sorted(SOURCE.rglob("*.py")) if path != SOURCE / "__init__.py"]
 
@@ -106,14 +101,18 @@ def test_there_is_no_circle_between_files():
         graph = {file: used for file, used in graph.items() if file not in free}
 
 
+@cache
+def modules():
+    return {module_of(path) for path in files()}
+
+
 def _files_imported(path):
-    modules = {module_of(other) for other in files()}
     own = module_of(path)
     found = set()
     for module, name in imports(path):
         room = ".".join(module.split(".")[:2])
         if room == ".".join(own.split(".")[:2]):  # other rooms stand on other floors
-            found.add(f"{module}.{name}" if f"{module}.{name}" in modules else module)
+            found.add(f"{module}.{name}" if f"{module}.{name}" in modules() else module)
     return found - {own, room_module(own)}
 
 
@@ -124,14 +123,6 @@ def room_module(module):
 @pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(SOURCE)))
 def test_no_file_is_longer_than_it_should_be(path):
     assert len(path.read_text().splitlines()) <= LONGEST
-
-
-@pytest.mark.parametrize("part", WITHOUT_TORCH)
-def test_the_lower_parts_work_without_torch(part):
-    names = [name for name in __import__(f"kinbits.{part}", fromlist=["_"]).__all__ if name not in WITHOUT_TORCH[part]]
-    code = f"import sys; sys.modules['torch'] = None; from kinbits.{part} import {', '.join(names)}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.alone
@@ -156,3 +147,31 @@ def test_every_room_says_what_is_public(part):
     module = __import__(f"kinbits.{part}", fromlist=["__all__"])
     assert module.__all__ == sorted(module.__all__)
     assert all(hasattr(module, name) for name in module.__all__)
+
+
+COMMAND_LINE_IMPORTS = {"click", "kinbits", "rich", "typer", "yaml"}
+
+
+@pytest.mark.parametrize("path", sorted((SOURCE / "cli").glob("*.py")), ids=lambda path: path.name)
+def test_the_command_line_parses_calls_and_prints(path):
+    tops = {module.split(".")[0] for module, _ in imports(path)}
+    assert tops - set(sys.stdlib_module_names) <= COMMAND_LINE_IMPORTS
+
+
+TESTS = Path(__file__).parent
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: str(path.relative_to(TESTS)))
+def test_only_the_mirror_of_a_file_looks_behind_its_door(path):
+    """Tests of behaviour use what doors offer; tests/<room>/<shelf> may import the files of kinbits.<room>.<shelf>."""
+    if path.parent == TESTS / "faults":  # faults are injected inside
+        return
+    for module, name in imports(path):
+        parts = module.split(".")[1:] if module.startswith("kinbits.") else []
+        if parts and name and (SOURCE.joinpath(*parts) / f"{name}.py").exists():
+            parts = [*parts, name]  # a file that is imported as a module
+        folder = SOURCE.joinpath(*parts)
+        if not parts or len(parts) == 1 or (folder / "__init__.pyi").exists():
+            continue
+        mirror = TESTS.joinpath(*(parts if folder.is_dir() else parts[:-1]))
+        assert path.parent == mirror, f"{'.'.join(parts)} is behind a door; use the door, or move the test to {mirror}"
