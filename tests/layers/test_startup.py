@@ -48,6 +48,7 @@ def test_a_listing_loads_nothing_heavy(command, tmp_path):
     assert loaded_by([command], tmp_path) == set()
 
 
+@pytest.mark.slow
 def test_a_search_for_one_image_loads_torch_and_nothing_else_that_is_heavy(tmp_path):
     (tmp_path / "photos").mkdir()
     for number in range(12):
