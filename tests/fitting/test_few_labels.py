@@ -10,9 +10,7 @@ import torch
 import kinbits
 from kinbits import DataError, UsageError
 from kinbits.fitting import FitSettings, Job
-from kinbits.methods import Spec, build_method
 from kinbits.training import FeatureSet
-from kinbits.training.validation import score
 
 ROWS, QUICK = 160, {"steps": 80, "hidden": 16}
 
@@ -98,19 +96,6 @@ def test_rows_that_judge_have_true_labels_and_take_part_in_nothing_else():
     assert labels.true.sum() == 64
 
 
-def test_guesses_never_judge_an_epoch():
-    """Wrong guesses in the training set leave the validation score as it is."""
-    found, labels = vectors()
-    method = build_method("hashnet", Spec(16, 12, 100, kinbits.LabelSpace(tuple("abcd"))))
-    held = FeatureSet(found[100:], labels[100:])
-    scores = []
-    for wrong in (0, 1):
-        known = np.where(np.arange(100) < 50, labels[:100], (labels[:100] + wrong) % 4)
-        scores.append(score(method, FeatureSet(found[:100], known, is_true=np.arange(100) < 50), held))
-    assert scores[0] == scores[1]
-    assert score(method, FeatureSet(found[:100], known), held) != scores[0]
-
-
 def test_a_row_takes_part_as_often_as_its_weight_says_and_pairs_as_their_product():
     weights = np.array([1.0, 0.5, 0.2], np.float32)
     train = FeatureSet(np.zeros((3, 2), np.float32), np.array([0, 0, 1]), weights=weights)
@@ -178,7 +163,7 @@ def test_a_pretrained_backbone_can_be_trained_on_the_enlarged_labels():
     images = np.random.default_rng(0).integers(0, 255, (24, 20, 20, 3), dtype=np.uint8)
     dataset = kinbits.open_dataset(images, labels=np.arange(24) % 3)
     params = {"neighbours": 5, "stop": 0.0, **QUICK}
-    model = expanded(dataset, image_size=32, finetune=True, epochs=1, labels_fraction=0.3, expansion_params=params)
+    model = expanded(dataset, image_size=32, finetune=True, epochs=1, labels_fraction=0.25, expansion_params=params)
     assert model.training["rows"] == 6 + 10
     assert torch.isfinite(torch.tensor(model.tower().compute(np.zeros((1, 1280), np.float32), "logits"))).all()
 
