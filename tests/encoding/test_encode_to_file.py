@@ -124,6 +124,12 @@ def test_what_cannot_be_read_is_listed_also_from_before_an_interruption(tmp_path
     assert [one.id for one in done.skipped] == ["03.png", "20.png", "39.png"]
     found = read_codes(tmp_path / "c.parquet")
     assert (found.skipped, found.root) == (done.skipped, tmp_path / "photos")
+    with pytest.raises(DataError, match=r"1 of 16 images cannot be read \(03\.png"):
+        encode_to_file(
+            model, open_dataset(tmp_path / "photos"), tmp_path / "e.parquet", on_error="raise", batch_size=16
+        )
+    with pytest.raises(DataError, match=r"3 of 40 images cannot be read \(03\.png"):
+        encode_collection(model, tmp_path / "photos", on_error="raise")
     cache = FeatureCache(tmp_path / "cache")
     again = encode_to_file(model, open_dataset(tmp_path / "photos"), tmp_path / "d.parquet", cache=cache)
     assert again.skipped == done.skipped
@@ -135,6 +141,9 @@ def test_texts_without_a_tower_or_a_text_are_refused_before_anything_is_written(
         encode_to_file(model, open_dataset(vectors), tmp_path / "c.parquet", modality="text")
     with pytest.raises(UsageError, match="no text tower"):
         encode_collection(model, open_dataset(np.ones((3, WIDTH)), texts=["a", "b", "c"]), modality="text")
+    data = open_dataset(np.ones((3, WIDTH)), texts=["a", "b", "c"])
+    with pytest.raises(UsageError, match="no text tower"):
+        encode_to_file(model, data, tmp_path / "c.parquet", modality="text")
     with pytest.raises(UsageError, match=r"ends in \.parquet"):
         encode_to_file(model, open_dataset(vectors), tmp_path / "c.csv")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "vectors.npz"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -54,32 +54,33 @@ def encode_collection(
     data: Any,
     *,
     modality: Modality = "image",
+    on_error: Literal["raise", "skip"] = "skip",
     batch_size: int = BATCH,
     cache: FeatureCache | None = None,
     progress: bool = False,
 ) -> CodesFile:
-    """Encode what can be read of a collection, with its ids and metadata.
+    """Encode a collection, with its ids and metadata.
 
     Args:
         model: Makes the codes.
         data: A Dataset, or whatever `kinbits.open_dataset` takes.
-        modality: ``"image"``, or ``"text"`` for the texts of the collection; rows without one are skipped.
+        modality: ``"image"``, or ``"text"`` for the texts of the collection.
+        on_error: ``"skip"`` leaves out what cannot be read and rows without a text; ``"raise"`` refuses them.
         batch_size: Maximum number of rows whose features are in memory at once.
         cache: Where features are kept between runs, or None.
         progress: Show progress on standard error.
 
     Raises:
-        DataError: If nothing can be read.
+        DataError: If nothing can be read, or an item cannot be read with ``on_error="raise"``.
         UsageError: If the model does not encode this modality.
     """
     dataset = _opened(data, modality)
-    found = model.encode(
-        dataset, modality=modality, on_error="skip", batch_size=batch_size, cache=cache, progress=progress
-    )
-    if found.skipped and not len(found):
-        one = found.skipped[0]
+    options = {"modality": modality, "batch_size": batch_size, "cache": cache, "progress": progress}
+    codes = _encoded(model, dataset, on_error=on_error, **options)
+    if codes.skipped and not len(codes):
+        one = codes.skipped[0]
         raise DataError(f"{dataset.name}: no {modality} can be read ({one.id}: {one.reason})")
-    return _with_metadata(model, dataset, found.array, found.rows, (*dataset.skipped, *found.skipped))
+    return replace(codes, skipped=(*dataset.skipped, *codes.skipped))
 
 
 def encode_to_file(
@@ -88,12 +89,13 @@ def encode_to_file(
     path: str | os.PathLike[str],
     *,
     modality: Modality = "image",
+    on_error: Literal["raise", "skip"] = "skip",
     batch_size: int = BATCH,
     resume: bool = True,
     cache: FeatureCache | None = None,
     progress: bool = False,
 ) -> EncodedFile:
-    """Write the codes of a collection to a Parquet file, with ids and metadata; what cannot be read is skipped.
+    """Write the codes of a collection to a Parquet file, with ids and metadata.
 
     Finished batches are kept in a hidden folder until the file is complete. After a kill, the same call with the same
     model, data and options goes on with the next batch.
@@ -102,21 +104,23 @@ def encode_to_file(
         model: Makes the codes.
         data: A Dataset, or whatever `kinbits.open_dataset` takes.
         path: The file to write; its name ends in .parquet.
-        modality: ``"image"``, or ``"text"`` for the texts of the collection; rows without one are skipped.
+        modality: ``"image"``, or ``"text"`` for the texts of the collection.
+        on_error: ``"skip"`` leaves out what cannot be read and rows without a text; ``"raise"`` refuses them.
         batch_size: Number of rows that are encoded and kept together.
         resume: Take over the finished batches of an earlier run of the same job.
         cache: Where features are kept between runs. All rows are one batch then, since the cache resumes too.
         progress: Show progress on standard error.
 
     Raises:
-        DataError: If texts are to be encoded, and there is none.
+        DataError: If texts are to be encoded and there are none, or an item cannot be read with ``on_error="raise"``.
         UsageError: If the name does not end in .parquet, or the model does not encode this modality.
         PlatformError: If the file cannot be written.
     """
     check_codes_path(path)
     dataset, target = _opened(data, modality), full_path(path)
+    model.tower(modality)  # refuses a modality that the model does not encode, before a folder is made
     step = batch_size if cache is None else max(len(dataset), 1)
-    shards = CodeShards(target, _job(model, dataset, modality, step))
+    shards = CodeShards(target, _job(model, dataset, modality, on_error, step))
     if not resume:
         shards.drop()
         shards = CodeShards(target, shards.job)
@@ -125,8 +129,7 @@ def encode_to_file(
         for start in range(len(shards) * step, max(len(dataset), 1), step):
             part = dataset.select(np.arange(start, min(start + step, len(dataset))))
             shown = progress and cache is not None
-            found = model.encode(part, modality=modality, on_error="skip", cache=cache, progress=shown)
-            shards.append(_with_metadata(model, part, found.array, found.rows, found.skipped))
+            shards.append(_encoded(model, part, modality=modality, on_error=on_error, cache=cache, progress=shown))
             bar.update(min(start + step, len(dataset)))
     rows, skipped = shards.merge(dataset.skipped)
     return EncodedFile(target, rows, model.bits, skipped, resumed)
@@ -139,7 +142,7 @@ def _opened(data: Any, modality: Modality) -> Dataset:
     return dataset
 
 
-def _job(model: HashModel, dataset: Dataset, modality: Modality, step: int) -> dict[str, Any]:
+def _job(model: HashModel, dataset: Dataset, modality: Modality, on_error: str, step: int) -> dict[str, Any]:
     return {
         "bits": model.bits,
         "fingerprint": model.fingerprint,
@@ -147,14 +150,18 @@ def _job(model: HashModel, dataset: Dataset, modality: Modality, step: int) -> d
         "root": None if dataset.root is None else str(dataset.root),
         "data": dataset.fingerprint,
         "modality": modality,
+        "on_error": on_error,
         "batch": step,
     }
 
 
-def _with_metadata(
-    model: HashModel, dataset: Dataset, codes: Any, rows: Any, skipped: tuple[Skipped, ...]
-) -> CodesFile:
-    kept = dataset if len(rows) == len(dataset) else dataset.select(rows)
+def _encoded(model: HashModel, dataset: Dataset, **options: Any) -> CodesFile:
+    """Encode a collection, and return the codes with ids and metadata of the rows that could be read."""
+    found: Any = model.encode(dataset, **options)
+    if isinstance(found, np.ndarray):  # nothing may be skipped
+        codes, kept, skipped = found, dataset, ()
+    else:
+        codes, kept, skipped = found.array, dataset.select(found.rows), found.skipped
     return CodesFile(
         codes=codes,
         ids=kept.ids,
