@@ -10,7 +10,6 @@ from PIL import Image
 
 import kinbits
 from kinbits import ArtefactError, DataError, PlatformError, UsageError, hamming
-from kinbits._util import files
 
 CLASSES, ROWS = 3, 60
 
@@ -107,7 +106,7 @@ def test_a_model_that_cannot_take_its_place_leaves_the_older_one(model, tmp_path
     def failing(aside, to):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(files, "_exchange", failing)
+    monkeypatch.setattr("kinbits._util.files._exchange", failing)
     with pytest.raises(PlatformError, match="Input/output error"):
         model.save_pretrained(target)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

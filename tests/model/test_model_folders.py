@@ -13,7 +13,6 @@ import time
 import pytest
 import torch
 from model_folders import BITS, FEATURES, edit, outcomes, small_model
-from model_kills import outcomes as kills
 from safetensors.torch import load_file, save_file
 
 from kinbits import ArtefactError, HashModel, PlatformError
@@ -201,13 +200,6 @@ def test_a_model_of_the_first_format_still_loads(folder, tmp_path):
     shutil.move(folder, tmp_path / "moved")
     assert HashModel.from_pretrained(tmp_path / "moved").training == {}
     assert json.loads((tmp_path / "moved" / "config.json").read_text())["format"] == 1
-
-
-def test_a_save_that_is_killed_leaves_the_older_or_the_newer_model_and_nothing_after_the_next_save():
-    count, stride = (300, 1) if EXHAUSTIVE else (10, 15)
-    found = kills(count, seed=3, stride=stride)
-    assert found["killed, old model"] >= 2
-    assert found["killed, old model"] + found["killed, new model"] + found["done, new model"] == count
 
 
 def test_an_export_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):

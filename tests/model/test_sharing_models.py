@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import kinbits
-from kinbits.backbones import compiled, load_backbone
+from kinbits.backbones import cached_forward, fast_forward, load_backbone
 from kinbits.heads import build_head
 from kinbits.model import HashModel, Tower
 
@@ -110,15 +110,15 @@ def _opened(encoded):
 
 def test_a_forked_child_makes_its_own_graph(model):
     backbone = model.towers["image"].backbone
-    own = compiled.kept_forward(backbone, 1, threads=None, engine="torch")
-    assert compiled.kept_forward(backbone, 1, threads=None, engine="torch") is own
-    assert in_child(lambda: compiled.kept_forward(backbone, 1, threads=None, engine="torch") is own) is False
+    own = cached_forward(backbone, 1, threads=None, engine="torch")
+    assert cached_forward(backbone, 1, threads=None, engine="torch") is own
+    assert in_child(lambda: cached_forward(backbone, 1, threads=None, engine="torch") is own) is False
 
 
 @pytest.mark.parametrize("change", ["written", "replaced", "moved back"])
 def test_a_graph_of_other_weights_is_never_used(change):
     backbone = load_backbone("convnet-small")
-    before = compiled.kept_forward(backbone, 1, threads=None, engine="torch")
+    before = cached_forward(backbone, 1, threads=None, engine="torch")
     first = next(backbone.parameters())
     with torch.no_grad():
         if change == "written":
@@ -128,12 +128,12 @@ def test_a_graph_of_other_weights_is_never_used(change):
         else:
             backbone.half().float()
     pixels = np.full((1, 3, 32, 32), 99, np.uint8)
-    after = compiled.kept_forward(backbone, 1, threads=None, engine="torch")
+    after = cached_forward(backbone, 1, threads=None, engine="torch")
     assert after is not before
-    np.testing.assert_array_equal(after(pixels), compiled.fast_forward(backbone, engine="torch")(pixels))
+    np.testing.assert_array_equal(after(pixels), fast_forward(backbone, engine="torch")(pixels))
     with torch.no_grad():
         first.data.mul_(3)  # PyTorch does not count this: many rows ask the hash
-    assert compiled.kept_forward(backbone, compiled.FEW, threads=None, engine="torch") is not after
+    assert cached_forward(backbone, 128, threads=None, engine="torch") is not after
 
 
 def test_threads_encode_at_once():
@@ -170,7 +170,7 @@ def test_threads_and_coroutines_get_the_same_codes(model, codes):
 
 
 def test_a_pickled_model_is_the_model(model, codes):
-    compiled.kept_forward(model.towers["image"].backbone, 1, threads=None, engine="torch")
+    cached_forward(model.towers["image"].backbone, 1, threads=None, engine="torch")
     again = pickle.loads(pickle.dumps(model))
     assert (again.fingerprint, again.method, again.metrics) == (model.fingerprint, model.method, model.metrics)
     np.testing.assert_array_equal(again.encode(IMAGES), codes)
@@ -183,10 +183,10 @@ def test_bundled_backbones_pickle(name):
     given = IMAGES[:2] if backbone.modality == "image" else ["a dog", "a cat on a mat"]
     if backbone.modality == "image":
         given = np.stack([backbone.preprocessing(Image.fromarray(image)) for image in given])
-    expected = compiled.fast_forward(backbone, engine="torch")(given)
+    expected = fast_forward(backbone, engine="torch")(given)
     again = pickle.loads(pickle.dumps(backbone))
     assert again.fingerprint == backbone.fingerprint
-    np.testing.assert_array_equal(compiled.fast_forward(again, engine="torch")(given), expected)
+    np.testing.assert_array_equal(fast_forward(again, engine="torch")(given), expected)
 
 
 def sources(folder):

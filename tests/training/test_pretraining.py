@@ -15,7 +15,6 @@ from kinbits.data import LabelSpace
 from kinbits.errors import ArtefactError
 from kinbits.fitting import FitSettings, Job
 from kinbits.methods import Method, Recipe, Spec, build_method, get_method, list_methods, register
-from kinbits.testing.method import toy
 from kinbits.training import FeatureSet, PixelSet, TrainingSettings, pretrain, train
 from kinbits.training import loop as run_module
 
@@ -29,6 +28,16 @@ def images():
     return np.clip(colour[np.arange(ROWS) % CLASSES] + rng.integers(-40, 40, (ROWS, 16, 16, 3)), 0, 255).astype(
         np.uint8
     )
+
+
+def classes(count=200):
+    """Features of images and texts, and labels, of five classes."""
+    rng, labels = np.random.default_rng(1), np.arange(count) % 5
+    features, texts = (
+        (rng.normal(size=(5, width))[labels] + 0.7 * rng.normal(size=(count, width))).astype(np.float32)
+        for width in (24, 20)
+    )
+    return features, texts, labels
 
 
 def data():
@@ -86,12 +95,12 @@ def test_a_trained_backbone_learns_and_the_head_waits():
 
 
 def test_before_a_frozen_backbone_the_head_of_the_method_learns():
-    features = toy()[0]
+    features, _, labels = classes()
     views = [features + 0.3 * np.random.default_rng(v).normal(size=features.shape).astype(np.float32) for v in (1, 2)]
     torch.manual_seed(0)
     method = build_method("hashnet", Spec(16, 24, len(features), SPACE))
     head = state(method)
-    told = pretrain(method, FeatureSet(features, toy()[2], None, views), settings(pretrain_epochs=10))
+    told = pretrain(method, FeatureSet(features, labels, None, views), settings(pretrain_epochs=10))
     assert told["trained"] == "head"
     assert told["history"][-1]["loss"] < 0.9 * told["history"][0]["loss"]
     assert {"head.layers.weight", "head.threshold"} <= set(changed(head, method))
@@ -172,7 +181,7 @@ TRAINABLE = [name for name in list_methods() if get_method(name).recipe.epochs]
 @pytest.mark.parametrize("name", TRAINABLE)
 def test_any_method_that_trains_a_head_can_go_on_from_a_pretrained_one(name):
     cls = get_method(name)
-    images, texts, labels = toy()
+    images, texts, labels = classes()
     space = LabelSpace.with_levels(list("abcde"), [([0, 1, 0, 1, 0], ("even", "odd"))])
     spec = Spec(
         16, 24, len(images), space, 20 if cls.reads_text else None, map_shape=(6, 2, 2) if cls.reads_maps else None
@@ -202,7 +211,7 @@ class MakesAllEqual(Method):
 
 
 def test_any_method_can_declare_that_it_pretrains():
-    features = toy()[0]
+    features, _, _ = classes()
     method = build_method("dsah", Spec(8, 24, len(features)))
     told = pretrain(method, FeatureSet(features), settings(pretrain="makes-all-equal", pretrain_epochs=60))
     assert told["history"][-1]["size"] < 0.1 * told["history"][0]["size"]
@@ -266,7 +275,7 @@ def test_a_computed_head_before_a_frozen_backbone_is_refused():
 
 
 def test_vectors_are_refused_since_they_have_no_views():
-    vectors = kinbits.open_dataset(toy()[0], labels=toy()[2])
+    vectors = kinbits.open_dataset(classes()[0], labels=classes()[2])
     with pytest.raises(DataError, match="the data are vectors"):
         kinbits.fit(vectors, method="hashnet", pretrain="barlow-twins", progress=False)
 

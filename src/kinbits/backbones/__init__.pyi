@@ -1,6 +1,6 @@
 from .base import Backbone, ImageBackbone, Preprocessing
 from .catalogue import BackboneInfo, Offer
-from .compiled import fast_forward
+from .compiled import cached_forward, fast_forward
 from .convert import vit_from_timm
 from .extraction import Features, View, extract
 from .feature_map import FeatureMap
@@ -25,6 +25,7 @@ __all__ = [
     "View",
     "backbone_class",
     "build_backbone",
+    "cached_forward",
     "describe_backbone",
     "extract",
     "fast_forward",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +18,6 @@ from kinbits.cli.source import writable_folder
 from kinbits.errors import UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from kinbits.data import Dataset, Splits
     from kinbits.evaluation import Report
     from kinbits.index import BatchHits, Index
@@ -73,12 +71,10 @@ class _Demo:
     def run(self) -> Report:
         """Do everything and write all files."""
         with self._told("open the data"):
-            import numpy as np
-
             from kinbits.data import load_protocol
 
             splits = load_protocol(PROTOCOL)
-            splits = _smaller(splits, np.arange(DATABASE))
+            splits = _smaller(splits, range(DATABASE))
         with self._told(f"learn {BITS}-bit codes (orthohash on {len(splits.train):,} images)"):
             model = self._fit(splits)
         with self._told(f"index {len(splits.database):,} images"):
@@ -127,17 +123,16 @@ class _Demo:
         queries.image(0).save(self.output / QUERY)
 
 
-def _smaller(splits: Splits, rows: np.ndarray) -> Splits:
+def _smaller(splits: Splits, rows: Sequence[int]) -> Splits:
     """Take part of the database; what is reported then is not the protocol any more, and says so."""
     protocol = replace(splits.protocol, name=f"{splits.protocol.name}, smaller", database=len(rows), checksum="")
     return replace(splits, database=splits.database.select(rows), protocol=protocol)
 
 
-def _one_per_class(queries: Dataset) -> np.ndarray:
-    import numpy as np
-
+def _one_per_class(queries: Dataset) -> list[int]:
     assert queries.labels is not None
-    return np.unique(queries.labels, return_index=True)[1]
+    labels = queries.labels.tolist()
+    return [labels.index(label) for label in sorted(set(labels))]
 
 
 def _draw(queries: Dataset, database: Dataset, hits: BatchHits, path: Path) -> None:

@@ -16,13 +16,20 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from model_folders import small_model
+import numpy as np
 
+import kinbits
 from kinbits import HashModel
 from kinbits._util import files
 from kinbits.model import folder
 
 CALLS = ("close", "fsync", "mkdir", "open", "rename", "replace", "rmdir", "unlink")
+
+
+def small_model(bits: int) -> HashModel:
+    """Return a model on vectors; more bits make a larger folder, whose writing takes longer."""
+    vectors = np.random.default_rng(0).normal(size=(40, 12)).astype(np.float32)
+    return kinbits.fit(vectors, method="lsh", bits=bits, progress=False)
 
 
 def die_at(fatal: int) -> None:
@@ -70,7 +77,7 @@ def killed(work: Callable[[], object], fatal: int | None, delay: float | None) -
 def outcomes(kills: int, seed: int, stride: int = 1) -> Counter[str]:
     """Count what was found after each kill; anything but a whole model, old or new, is raised."""
     rng, found, fatal, longest = random.Random(seed), Counter(), 1, 0.05
-    models = small_model(0), small_model(1, hidden=2000)
+    models = small_model(8), small_model(1024)
     known = [model.fingerprint for model in models]
     with tempfile.TemporaryDirectory() as place:
         target = Path(place) / "model"
