@@ -85,15 +85,13 @@ class TrainingSet(TrainView):
 
     def _select_targets(self, rows: np.ndarray, labels: ExpandedLabels | None, pairs: Pairs | None) -> dict[str, Any]:
         """Return what the constructor takes about some rows; the key covers labels and pairs."""
-        found: dict[str, Any] = {
-            "labels": None if self.labels is None else self.labels.numpy()[rows],
-            "texts": None if self._texts is None else self._texts[rows],
-            "pairs": pairs,
-            "key": self.key,
-        }
+        own = None if self.labels is None else self.labels.cpu().numpy()
+        arrays = {"labels": own, "texts": self._texts, "weights": self.weights, "is_true": self.is_true}
+        found: dict[str, Any] = {name: None if array is None else array[rows] for name, array in arrays.items()}
+        found |= {"pairs": pairs, "key": self.key}
         if labels is not None:
-            assert self.labels is not None
-            values = labels.labels[rows].astype(self.labels.numpy().dtype)
+            assert own is not None
+            values = labels.labels[rows].astype(own.dtype)
             found |= {"labels": values, "weights": labels.weights[rows], "is_true": labels.true[rows]}
             found["key"] = _digest(found["key"].encode(), values.tobytes(), found["weights"].tobytes())
         if pairs is not None:
