@@ -319,3 +319,11 @@ def test_a_column_that_gets_values_of_another_type_is_named():
         index.update("x", {"year": ["soon"]})
     index.update("y", {"year": ["later"]})  # mixed already
     assert index.search(CODES[0], k=1, where="year=soon").ids.tolist() == ["x"]
+
+
+def test_ids_of_items_that_meet_a_filter_are_listed_in_order():
+    index = filled()
+    assert index.ids().tolist() == ["a", "b", "c", "d"]
+    assert index.ids("year>=2020").tolist() == ["b", "d"]
+    assert len(index.ids(limit=3)) == 3
+    assert Index.create(bits=8).ids().tolist() == []

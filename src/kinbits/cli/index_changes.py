@@ -130,13 +130,7 @@ def _named(opened: Index, wanted: list[Any]) -> tuple[int, list[Any]]:
 
 def _meeting(opened: Index, where: Sequence[str] | None) -> tuple[int, list[Any]]:
     """Count what meets a filter, and name the first of it."""
-    import numpy as np
-
-    number = opened.count(where=where)
-    if not number:
-        return 0, []
-    width = (opened.bits + 7) // 8
-    return number, opened.search(np.zeros(width, np.uint8), k=_FIRST, where=where).ids.tolist()
+    return opened.count(where=where), opened.ids(where, limit=_FIRST).tolist()
 
 
 def _show_dry_run(folder: Path, number: int, first: list[Any], items: int, as_json: bool) -> None:

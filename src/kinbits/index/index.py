@@ -8,9 +8,11 @@ from typing import Any, Unpack, overload
 
 # NumPy loads these on first use. If a process forks while a thread loads a module, the child waits for that module for
 # ever, so load them before an index exists.
+import numpy as np
 import numpy.char
 import numpy.ma
-import numpy.random  # noqa: F401
+import numpy.random
+from numpy.typing import NDArray
 
 from kinbits import hamming
 from kinbits.encoding import CodesFile
@@ -112,6 +114,23 @@ class Index(Collection):
             query, text, self._model, self.bits, k=k, radius=radius, where=where, strategy=strategy
         )
         return request.result(search(self._state, request))
+
+    def ids(self, where: Where | None = None, *, limit: int | None = None) -> NDArray[Any]:
+        """Return the ids of the items that meet a filter; of all items without one.
+
+        Args:
+            where: Filter, see `search`.
+            limit: Maximum number of ids; which ones are returned is not defined.
+
+        Returns:
+            int64 or str ``(n,)``, ascending.
+
+        Raises:
+            UsageError: If the filter cannot be used.
+            ArtefactError: If a file is damaged; the message names it.
+        """
+        any_code = np.zeros(hamming.code_width(self.bits), np.uint8)
+        return np.sort(self.search(any_code, k=len(self) if limit is None else limit, where=where).ids)
 
     def explain(self, k: int | None = None, radius: int | None = None, queries: int = 1) -> Plan:
         """Explain how `search` would search each segment; the result prints as text.
