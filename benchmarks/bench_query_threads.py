@@ -34,7 +34,7 @@ def main() -> None:
     from PIL import Image
 
     from kinbits.backbones import load_backbone
-    from kinbits.backbones.compiled import FEW
+    from kinbits.backbones.compiled import COMPILE_ROWS
     from kinbits.heads import build_head
     from kinbits.model import HashModel, Tower
 
@@ -48,7 +48,7 @@ def main() -> None:
     for count in dict.fromkeys([cores, 1]):
         torch.set_num_threads(count)
         report(f"PyTorch, {count} threads of its own", model.encode, queries, given.rounds)
-    model.encode(np.zeros((FEW, 8, 8, 3), np.uint8))  # so many that the network is compiled
+    model.encode(np.zeros((COMPILE_ROWS, 8, 8, 3), np.uint8))  # enough rows that the network is compiled
     report(f"compiled, {cores} threads of its own", model.encode, queries, given.rounds)
     print(f"load {os.getloadavg()[0]:.1f} after")
 

@@ -203,7 +203,7 @@ def test_architecture_that_openvino_cannot_convert_falls_back_with_a_warning(mon
     ("name", "options", "told"),
     [
         ("efficientnet_lite", {}, "did you mean efficientnet_lite0"),
-        ("hf:", {}, "behind the colon"),
+        ("hf:", {}, "after the colon"),
         ("features", {}, "needs dim"),
         ("features", {"dim": 0}, "width must be 1"),
         ("convnet-small", {"dim": 3}, "takes no dim"),

@@ -76,7 +76,7 @@ def test_cached_features_need_no_decoding_and_no_graph(backbone, tmp_path, monke
         raise AssertionError("computed again")
 
     monkeypatch.setattr(ArrayItems, "image", refuse)
-    monkeypatch.setattr("kinbits.backbones.extraction.kept_forward", refuse)
+    monkeypatch.setattr("kinbits.backbones.extraction.cached_forward", refuse)
     seen = []
     again = extracted(pictures(), backbone, cache=cache, progress=lambda *told: seen.append(told))
     np.testing.assert_array_equal(again.array, first)
@@ -94,7 +94,7 @@ def test_a_graph_is_compiled_once_for_a_backbone_and_its_weights_and_not_for_a_f
 
     monkeypatch.setattr(compiled, "fast_forward", counted)
     torch.manual_seed(2)
-    own, many = load_backbone("convnet-small"), pictures(n=compiled.FEW)
+    own, many = load_backbone("convnet-small"), pictures(n=compiled.COMPILE_ROWS)
     few = many.select(np.arange(3))
     plain = [extract(few, own).array for _ in range(3)]
     assert made == ["torch"]
@@ -107,10 +107,10 @@ def test_a_graph_is_compiled_once_for_a_backbone_and_its_weights_and_not_for_a_f
         next(own.parameters()).mul_(2)
     assert not np.array_equal(extract(many, own).array, whole[0])
     assert made == ["torch", "auto", "auto"]
-    gone = len(compiled._kept)
+    gone = len(compiled._compiled)
     del own
     gc.collect()
-    assert len(compiled._kept) == gone - 1
+    assert len(compiled._compiled) == gone - 1
 
 
 def test_changed_weights_or_rows_are_another_entry(backbone, tmp_path):

@@ -127,10 +127,10 @@ def test_an_older_timm_is_refused(timm):
 @pytest.mark.parametrize(
     ("reach", "told"),
     [
-        (lambda path: pickle.loads(path.read_bytes()), "reaches for a pickle"),
-        (lambda path: torch.load(path, weights_only=False), "reaches for a pickle"),
-        (lambda path: socket.create_connection(("127.0.0.1", 9)), "reaches for the network"),
-        (lambda path: socket.gethostbyname("example.org"), "reaches for the network"),
+        (lambda path: pickle.loads(path.read_bytes()), "tries to use a pickle"),
+        (lambda path: torch.load(path, weights_only=False), "tries to use a pickle"),
+        (lambda path: socket.create_connection(("127.0.0.1", 9)), "tries to use the network"),
+        (lambda path: socket.gethostbyname("example.org"), "tries to use the network"),
     ],
 )
 def test_what_a_library_does_with_an_allowed_name_is_refused_too(timm, canary, reach, told):

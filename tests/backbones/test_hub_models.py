@@ -95,7 +95,7 @@ def test_other_scales_become_mean_and_std_of_unit_pixels(own, fields, mean, std)
 
 def test_missing_processor_file_is_said(own):
     (own / "preprocessor_config.json").unlink()
-    with pytest.warns(UserWarning, match=r"no preprocessor_config.json; taking mean \(0.5"):
+    with pytest.warns(UserWarning, match=r"no preprocessor_config.json; using mean \(0.5"):
         assert load_backbone(f"hf:{own}").preprocessing.size == 32
 
 

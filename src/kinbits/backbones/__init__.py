@@ -1,4 +1,4 @@
-"""Feature extractors for images, text and vectors, by name, and their features at full speed."""
+"""Backbones: feature extractors for images, text and vectors, loaded by name."""
 
 from kinbits._util import open_door
 

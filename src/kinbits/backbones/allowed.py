@@ -1,7 +1,7 @@
-"""What a description of a network may contain: families, fields and sizes that are known to be harmless.
+"""Allow-lists for the configuration of a network: model families, fields and sizes that are safe to build.
 
-A model folder is data. transformers and timm can be told by a configuration to unpickle a file, to download another
-network, or to fetch and run a kernel, so what they get to see is checked here first.
+A configuration can make transformers or timm unpickle a file, download another network, or run a compiled kernel.
+Model folders come from other people, so every configuration is checked here first.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ TEXT_FAMILIES = frozenset((
     "jina_embeddings_v3", "megatron-bert", "mobilebert", "modernbert", "mpnet", "nomic_bert", "nystromformer",
     "rembert", "roberta", "roberta-prelayernorm", "roformer", "squeezebert", "xlm-roberta", "xlm-roberta-xl",
 ))
-"""Families of transformers that are one plain encoder: their code builds no other model and fetches nothing."""
+"""Transformers families with a single plain encoder: their code builds no other model and downloads nothing."""
 
-# the towers inside a model of two towers
+# the encoders inside a two-tower model
 _PARTS = frozenset(("clip_text_model", "clip_vision_model", "siglip_text_model", "siglip_vision_model"))
-# these say nothing about the architecture, and are left out
+# fields that do not describe the architecture; they are removed
 NOISE = frozenset((
     "_attn_implementation_autoset", "_name_or_path", "architectures", "auto_map", "dtype", "id2label", "label2id",
     "loss_type", "name_or_path", "task_specific_params", "torch_dtype", "transformers_version",
 ))
-# these make transformers build another network, compile, or fetch something
+# fields that make transformers build another network, compile code, or download files
 _REFUSED = frozenset((
     "_attn_implementation", "_attn_implementation_internal", "_experts_implementation", "attn_implementation",
     "backbone", "backbone_config", "backbone_kwargs", "experts_implementation", "kernel_config", "model_args",
     "quantization_config", "reference_compile", "use_kernels", "use_pretrained_backbone", "use_timm_backbone",
 ))
 # fmt: on
-_LARGEST = 2**20  # of whole numbers: the largest vocabularies have 250,000 words
+_LARGEST = 2**20  # largest integer in a configuration: the largest vocabularies have 250,000 words
 _TIMM_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)?")
 
 
 def allowed_config(fields: Any, families: frozenset[str]) -> dict[str, Any]:
-    """Check the fields of a transformers configuration, at any depth.
+    """Check a transformers configuration at every level, and return the fields of the architecture.
 
     Args:
-        fields: The configuration, as JSON types.
-        families: The values of ``model_type`` that may be built.
+        fields: The configuration as JSON types.
+        families: Allowed values of ``model_type``.
 
     Returns:
-        A copy without what says nothing about the architecture.
+        A copy without the fields that do not describe the architecture.
 
     Raises:
         ArtefactError: If the family, a field, or the size of a number is not allowed.
@@ -69,9 +69,9 @@ def allowed_config(fields: Any, families: frozenset[str]) -> dict[str, Any]:
 def _checked(fields: Mapping[str, Any], families: frozenset[str]) -> dict[str, Any]:
     clean = {name: value for name, value in fields.items() if name not in NOISE}
     for name in [name for name in clean if name in _REFUSED]:
-        if clean.pop(name):  # nothing, False and "" ask for nothing
+        if clean.pop(name):  # None, False and "" have no effect
             raise ArtefactError(
-                f"the configuration of the network sets {name!r}, by which files are fetched or code is run; "
+                f"the configuration of the network sets {name!r}, which can download files or run code; "
                 "remove it, or choose another model"
             )
     if "model_type" in clean and str(clean["model_type"]) not in families | _PARTS:
@@ -98,10 +98,7 @@ def _limit(name: str, size: int) -> None:
 
 
 def allowed_timm(arch: Any, options: Any) -> tuple[str, dict[str, int]]:
-    """Check the name of a timm architecture, and the options that it is made with.
-
-    Returns:
-        Both, as they were given.
+    """Check the name and the options of a timm architecture, and return them.
 
     Raises:
         ArtefactError: If the name is a path or an address, or an option is not ``img_size``.

@@ -1,4 +1,4 @@
-"""What every backbone has: pixels (or text, or vectors) in, pooled features or a feature map out."""
+"""Base classes of backbones: images, text or vectors in, pooled features or a feature map out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from kinbits.errors import ArtefactError, UsageError
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
-LARGEST_SIDE = 4096  # an image of this side takes 50 MB, and a network of usual width some gigabytes
+LARGEST_SIDE = 4096  # in pixels: one image then takes 50 MB, and a typical network several GB
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -33,20 +33,20 @@ _FILTERS = {
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a PIL image becomes the ``(3, size, size)`` array of bytes that a backbone takes.
+    """Preprocessing of a PIL image to the uint8 array ``(3, size, size)`` that a backbone takes.
 
-    Normalisation is not applied here: ``mean`` and ``std`` (of pixels in [0, 1]) are used inside the
-    backbone, so that bytes, the smallest form, are what travels between processes and into the graph.
+    The backbone itself normalises the pixels with ``mean`` and ``std``. So only bytes travel between processes and
+    into the compiled graph.
 
     Attributes:
         size: Side of the square in pixels.
-        mean: Mean per channel, subtracted inside the backbone.
-        std: Deviation per channel, divided by inside the backbone.
+        mean: Mean per channel of pixels in [0, 1], subtracted inside the backbone.
+        std: Standard deviation per channel, divided by inside the backbone.
         resize: ``"squash"`` ignores the aspect ratio, ``"crop"`` resizes the short side and cuts the
             centre, ``"pad"`` fits the long side and fills with the mean colour.
         interpolation: ``"bilinear"``, ``"bicubic"``, ``"lanczos"`` or ``"nearest"``.
-        channels: Always 3 today; grey images are repeated by the decoder.
-        crop_ratio: For ``"crop"``: ``size`` over the short side that it is cut from.
+        channels: Always 3; the decoder repeats the channel of grey images.
+        crop_ratio: For ``"crop"``: ``size`` divided by the short side before the crop.
 
     Example:
         >>> from PIL import Image
@@ -78,13 +78,10 @@ class Preprocessing:
             )
 
     def __call__(self, image: Image.Image) -> np.ndarray:
-        """Resize one RGB image.
+        """Return one image as a resized uint8 array ``(3, size, size)``.
 
         Args:
-            image: A PIL image; other modes than RGB are converted.
-
-        Returns:
-            uint8 array ``(3, size, size)``.
+            image: A PIL image; modes other than RGB are converted.
         """
         image = image if image.mode == "RGB" else image.convert("RGB")
         image = {"squash": self._squash, "crop": self._crop, "pad": self._pad}[self.resize](image)
@@ -120,7 +117,7 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Self:
-        """Build from what :meth:`to_dict` returned.
+        """Build from the result of :meth:`to_dict`.
 
         Raises:
             ArtefactError: If a field is unknown or missing.
@@ -132,18 +129,18 @@ class Preprocessing:
 
 
 class Backbone(nn.Module, ABC):
-    """A feature extractor: the first half of every hashing model.
+    """Feature extractor, the first half of a hashing model.
 
     Attributes:
-        key: The registered name; ``config()["backbone"]``.
-        name: What the user asked for, e.g. ``"hf:facebook/dinov2-small"``.
+        key: Registered name; ``config()["backbone"]``.
+        name: Name that the user gave, e.g. ``"hf:facebook/dinov2-small"``.
         modality: ``"image"``, ``"text"`` or ``"vector"``.
-        offer: What a listing shows of it.
-        preprocessing: How images become input; None for text and vectors.
+        offer: Defaults that a listing shows.
+        preprocessing: Preprocessing of images; None for text and vectors.
         feature_dim: Width d of the pooled features.
-        map_shape: ``(c, h, w)`` of the feature map, or None where there is none.
-        licence: Of the weights, as their publisher states it.
-        pretrained: Whether the weights were learned before; False for networks to be trained here.
+        map_shape: ``(c, h, w)`` of the feature map, or None without one.
+        licence: Licence of the weights, as their publisher states it.
+        pretrained: Whether the weights are pretrained; False for networks with random weights.
     """
 
     key: ClassVar[str] = ""
@@ -176,24 +173,24 @@ class Backbone(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def load(cls, argument: str, size: int | None) -> Self:
-        """Load with weights.
+        """Load the backbone with its weights.
 
         Args:
-            argument: What stands behind the colon of the name, or "".
-            size: Side in pixels (images) or width (vectors); None takes the backbone's own.
+            argument: Part of the name after the colon, or "".
+            size: Side in pixels (images) or width (vectors); None uses the backbone's default.
         """
 
     @classmethod
     @abstractmethod
     def build(cls, config: dict[str, Any]) -> Self:
-        """Build the architecture that ``config()`` described, with untrained weights, without network."""
+        """Build the architecture from the result of ``config()``, with untrained weights and without downloads."""
 
     @abstractmethod
     def architecture(self) -> dict[str, Any]:
-        """Return, as JSON types, what :meth:`build` needs beyond the fields that every backbone has."""
+        """Return the fields that :meth:`build` needs in addition to the common ones, as JSON types."""
 
     def config(self) -> dict[str, Any]:
-        """Return all that ``build_backbone`` needs to make this architecture again, as JSON types."""
+        """Return the configuration from which ``build_backbone`` rebuilds the architecture, as JSON types."""
         return {
             "backbone": self.key,
             "name": self.name,
@@ -207,26 +204,26 @@ class Backbone(nn.Module, ABC):
         """Return the last feature map ``(n, c, h, w)`` of a batch of images ``(n, 3, s, s)`` in [0, 1].
 
         Raises:
-            UsageError: If this backbone has none.
+            UsageError: If the backbone has no feature map.
         """
         raise UsageError(f"backbone '{self.name}' has no feature map; use its pooled features")
 
     @property
     def pooled(self) -> Backbone:
-        """The backbone that gives the pooled features: this one, unless it is the map of another."""
+        """The backbone with pooled features: this one, or the inner backbone of a `FeatureMap`."""
         return self
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """Turn texts into the tensors that :meth:`forward` takes.
 
         Raises:
-            UsageError: If this backbone does not read text.
+            UsageError: If the backbone does not read text.
         """
         raise UsageError(f"backbone '{self.name}' reads {self.modality} data, not text; use 'minilm' or 'hf-text:NAME'")
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the architecture, the preprocessing and all weights (not of the name or the folder)."""
+        """SHA-256 of the architecture, the preprocessing and all weights; name and folder do not change it."""
         architecture = {k: v for k, v in self.config().items() if k not in ("name", "licence", "pretrained")}
         digest = hashlib.sha256(json.dumps(architecture, sort_keys=True).encode())
         for name, tensor in sorted(self.state_dict().items()):
@@ -237,7 +234,7 @@ class Backbone(nn.Module, ABC):
 
 
 class ImageBackbone(Backbone):
-    """A backbone for images: normalises, computes a feature map, pools it."""
+    """Base class of image backbones; it normalises the pixels."""
 
     preprocessing: Preprocessing
     mean: Tensor
@@ -251,17 +248,17 @@ class ImageBackbone(Backbone):
             self.register_buffer(part, value, persistent=False)
 
     def normalise(self, x: Tensor) -> Tensor:
-        """Subtract the mean and divide by the deviation; ``x`` is ``(n, 3, s, s)`` in [0, 1]."""
+        """Return pixels ``(n, 3, s, s)`` in [0, 1] minus the mean, divided by the standard deviation."""
         return (x - self.mean) / self.std
 
 
 def shapes_of(network: nn.Module, run: Callable[[Tensor], Any], blank: Tensor) -> Any:
-    """Return what a network would return, on the meta device: shapes without numbers, at no cost of any size.
+    """Return the output of a network on the meta device: tensors with a shape but no data, computed at no cost.
 
     Args:
-        network: Its weights are exchanged for shapes while it runs.
-        run: Calls the network.
-        blank: The input, on the meta device.
+        network: The network; meta tensors replace its weights during the call.
+        run: Function that calls the network.
+        blank: Input on the meta device.
     """
     call = _Call(network, run)
     weights = {name: value.to("meta") for name, value in (*call.named_parameters(), *call.named_buffers())}

@@ -1,4 +1,4 @@
-"""Weights that come inside Python packages: held to the checksum of what was published."""
+"""Checksums of weights that are installed as Python packages."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from kinbits.errors import ArtefactError, PlatformError
 
 
 def check_bundled(folder: Path, digests: Mapping[str, str], package: str) -> None:
-    """Hold files of an installed package to their checksums; each file is read once in a process.
+    """Check files of an installed package against their checksums; each file is read once per process.
 
     Args:
-        folder: Where the package keeps them.
-        digests: SHA-256 by file name.
+        folder: Folder of the files.
+        digests: File name -> SHA-256.
         package: Name and version for pip.
 
     Raises:
-        ArtefactError: If a file is not the one that was published.
+        ArtefactError: If a file differs from the published one.
         PlatformError: If a file cannot be read.
     """
     remedy = f"run: pip install --force-reinstall --no-deps {package}"

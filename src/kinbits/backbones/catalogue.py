@@ -1,4 +1,4 @@
-"""What can turn images and texts into features, listed without torch: the files of backbones are read, not run."""
+"""List of the backbones without torch: their source files are parsed, not imported."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ PACKAGE = "kinbits.backbones"
 
 @dataclass(frozen=True)
 class Offer:
-    """What a backbone offers by default; unknown where a name or width must be given first.
+    """Defaults of a backbone; None if the value depends on a name or width that the user gives.
 
     Attributes:
-        size: Side of its input images in pixels.
-        feature_dim: Width of its features.
-        pretrained: Whether its weights were learned before.
-        licence: Of its weights.
+        size: Side of the input images in pixels.
+        feature_dim: Width of the features.
+        pretrained: Whether the weights are pretrained.
+        licence: Licence of the weights.
     """
 
     size: int | None = None
@@ -30,12 +30,12 @@ class Offer:
 
 @dataclass(frozen=True)
 class BackboneInfo:
-    """What a backbone is, without its class.
+    """Description of a backbone, available without its class.
 
     Attributes:
-        name: The registered name; one that ends in a colon takes a name or folder behind it.
+        name: Registered name; after a name with a colon, the user adds a model name or folder.
         reads: ``"image"``, ``"text"`` or ``"vector"``.
-        offer: Its defaults.
+        offer: Defaults of the backbone.
     """
 
     name: str
@@ -44,11 +44,11 @@ class BackboneInfo:
 
     @classmethod
     def from_source(cls, name: str, module: str, class_name: str) -> BackboneInfo:
-        """Describe a class by the file that defines it, which is not run.
+        """Describe a class from its source file, without importing it.
 
         Raises:
             LookupError: If the file does not define the class.
-            ValueError: If the class computes what a listing needs.
+            ValueError: If ``modality`` or ``offer`` is computed and not a literal.
         """
         found = class_expressions(module, class_name)
         return cls(name, value_of(found["modality"]), Offer(**call_values(found["offer"])))
@@ -56,5 +56,5 @@ class BackboneInfo:
 
 @cache
 def backbone_files() -> Mapping[str, tuple[str, str]]:
-    """Return module and class of each backbone that kinbits brings, by name."""
+    """Return module and class name of each built-in backbone, by registered name."""
     return registered_classes(PACKAGE, "register_backbone")

