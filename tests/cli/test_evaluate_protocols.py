@@ -15,7 +15,7 @@ def landmarks(vectors):
     """A protocol with graded answers and no training part."""
     data = kinbits.open_dataset(vectors)
     rows = np.arange(len(data))
-    truth = GroundTruth.of([[1, 5], [2]], [[3], []], [[0], [4]], database=len(data) - 2)
+    truth = GroundTruth.from_rows([[1, 5], [2]], [[3], []], [[0], [4]], database=len(data) - 2)
     definition = Protocol(
         "toy-landmarks", 1, "", train=0, query=2, database=len(data) - 2, metrics=("map-revisited", "precision@5")
     )

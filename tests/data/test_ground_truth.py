@@ -5,7 +5,7 @@ from tiny import picture
 from kinbits.data import BadImage, CroppedItems, GroundTruth
 from kinbits.errors import DataError, UsageError
 
-TRUTH = GroundTruth.of([[4, 0], []], [[1], [3]], [[5], []], database=6)
+TRUTH = GroundTruth.from_rows([[4, 0], []], [[1], [3]], [[5], []], database=6)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_no_row_is_relevant_and_junk_in_any_grading():
 
 
 def test_plain_lists_need_no_grades():
-    truth = GroundTruth.of([[2, 1], [0]], database=3)
+    truth = GroundTruth.from_rows([[2, 1], [0]], database=3)
     assert truth.split("medium")[0][0].tolist() == truth.split("easy")[0][0].tolist() == [1, 2]
     assert truth.answered("hard") == 0
     assert TRUTH.graded
@@ -49,7 +49,7 @@ def test_plain_lists_need_no_grades():
 )
 def test_ground_truth_that_contradicts_itself_is_refused(lists, reason):
     with pytest.raises(DataError, match=reason):
-        GroundTruth.of(*lists, database=6)
+        GroundTruth.from_rows(*lists, database=6)
 
 
 def test_answers_follow_rows_that_are_left_out_or_moved():

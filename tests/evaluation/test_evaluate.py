@@ -191,7 +191,7 @@ def test_two_cuts_of_one_metric_can_be_told_apart_in_80_columns(report):
 def test_answers_that_are_listed_count_instead_of_labels(report):
     _, model, data = report
     rows = len(data.database)
-    truth = GroundTruth.of([[query % rows] for query in range(len(data.query))], database=rows)
+    truth = GroundTruth.from_rows([[query % rows] for query in range(len(data.query))], database=rows)
     shown = kinbits.evaluate(model, replace(data, ground_truth=truth), metric_names=["map@all"], baselines=False)
     codes = model.encode(data.query), model.encode(data.database)
     relevance = metrics.ListRelevance([[query % rows] for query in range(len(data.query))], rows)
@@ -210,7 +210,7 @@ def test_the_difficulty_says_which_listed_answers_count(report, difficulty, tmp_
     _, model, data = report
     queries, items = len(data.query), len(data.database)
     easy, hard, junk = ([[(place + query) % items] for query in range(queries)] for place in (0, 7, 20))
-    truth = GroundTruth.of(easy, hard, junk, database=items)
+    truth = GroundTruth.from_rows(easy, hard, junk, database=items)
     graded = replace(data, ground_truth=truth)
     shown = kinbits.evaluate(
         model, graded, metric_names=["map-revisited"], difficulty=difficulty, baselines=False, details=True
@@ -225,7 +225,7 @@ def test_the_difficulty_says_which_listed_answers_count(report, difficulty, tmp_
 
 def test_a_difficulty_is_refused_where_answers_are_not_graded(report):
     _, model, data = report
-    plain = GroundTruth.of([[0]] * len(data.query), database=len(data.database))
+    plain = GroundTruth.from_rows([[0]] * len(data.query), database=len(data.database))
     for splits in (data, replace(data, ground_truth=plain)):
         with pytest.raises(UsageError, match=r"are not graded as easy and hard .* leave the difficulty 'hard' out"):
             kinbits.evaluate(model, splits, difficulty="hard")

@@ -77,7 +77,7 @@ def test_features_are_ranked_by_their_cosine(labelled):
 def test_answers_follow_the_rows_that_take_part(labelled):
     _, splits = labelled
     answers = [[row % len(splits.database)] for row in range(len(splits.query))]
-    listed = replace(splits, ground_truth=GroundTruth.of(answers, database=len(splits.database)))
+    listed = replace(splits, ground_truth=GroundTruth.from_rows(answers, database=len(splits.database)))
     queries = splits.query.select(np.array([3, 1]))
     found = relevance_of(listed, queries).block(0, 2)
     assert [np.flatnonzero(row).tolist() for row in found] == [[3], [1]]

@@ -232,7 +232,7 @@ def test_more_neighbours_than_are_known_cannot_be_recalled():
 
 
 def test_the_difficulties_of_revisited_oxford_differ_in_what_is_junk():
-    truth = GroundTruth.of([[0]], [[1]], [[2]], database=4)
+    truth = GroundTruth.from_rows([[0]], [[1]], [[2]], database=4)
     query, codes = ZERO, np.array([[0b1111], [0b111], [0b1], [0b11]], np.uint8)  # junk first, then other, hard, easy
     found = {}
     for name in ("easy", "medium", "hard"):

@@ -172,7 +172,7 @@ class Backbone(nn.Module, ABC):
 
     @classmethod
     @abstractmethod
-    def load(cls, argument: str, size: int | None) -> Self:
+    def from_pretrained(cls, argument: str, size: int | None) -> Self:
         """Load the backbone with its weights.
 
         Args:
@@ -182,12 +182,12 @@ class Backbone(nn.Module, ABC):
 
     @classmethod
     @abstractmethod
-    def build(cls, config: dict[str, Any]) -> Self:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Build the architecture from the result of ``config()``, with untrained weights and without downloads."""
 
     @abstractmethod
     def architecture(self) -> dict[str, Any]:
-        """Return the fields that :meth:`build` needs in addition to the common ones, as JSON types."""
+        """Return the fields that `from_config` needs in addition to the common ones, as JSON types."""
 
     def config(self) -> dict[str, Any]:
         """Return the configuration from which ``build_backbone`` rebuilds the architecture, as JSON types."""

@@ -42,12 +42,12 @@ class ConvNetSmall(ImageBackbone):
         self.stages = nn.Sequential(*stages)
 
     @classmethod
-    def load(cls, argument: str, size: int | None) -> Self:
+    def from_pretrained(cls, argument: str, size: int | None) -> Self:
         """Build the network with random weights from torch's random generator."""
         return cls(Preprocessing(size or 32, (0.5,) * 3, (0.25,) * 3))
 
     @classmethod
-    def build(cls, config: dict[str, Any]) -> Self:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Build the architecture for the size in the configuration."""
         return cls(Preprocessing.from_dict(config["preprocessing"]))
 

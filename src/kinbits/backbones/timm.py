@@ -55,7 +55,7 @@ class Timm(ImageBackbone):
         )
 
     @classmethod
-    def load(cls, argument: str, size: int | None) -> Self:
+    def from_pretrained(cls, argument: str, size: int | None) -> Self:
         """Load a timm model with its published weights."""
         allowed_timm(argument, {})
         try:
@@ -70,7 +70,7 @@ class Timm(ImageBackbone):
         return backbone
 
     @classmethod
-    def build(cls, config: dict[str, Any]) -> Self:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Build the architecture by its timm name, without downloads."""
         preprocessing = Preprocessing.from_dict(config["preprocessing"])
         return cls(

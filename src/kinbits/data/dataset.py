@@ -1,4 +1,4 @@
-"""A collection: items, their names, labels, texts and metadata, and what had to be left out."""
+"""Collections of images or vectors: items with ids, labels, texts and metadata, and a list of skipped items."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from kinbits.data.shown import as_html
 from kinbits.errors import DataError
 
 RESERVED = ("id", "distance")
-"""The names that search results give to their own columns."""
+"""Column names of search results; metadata cannot have them."""
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """One item that was left out.
+    """An item that was left out.
 
     Attributes:
-        id: The source's own name of it.
-        reason: Why, in a few words.
+        id: Name of the item in the source.
+        reason: The reason, in a few words.
     """
 
     id: str
@@ -39,26 +39,26 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A collection of images or vectors; immutable, and cheap to cut into parts.
+    """An immutable collection of images or vectors; a subset shares the pixels.
 
     Attributes:
-        items: The store of the n images or vectors.
-        ids: The source's own names, str ``(n,)`` or int64 ``(n,)``, unique.
+        items: Store of the n images or vectors.
+        ids: Names of the items in the source, str ``(n,)`` or int64 ``(n,)``, unique.
         labels: int64 ``(n,)`` with -1 for unlabelled, or multi-hot uint8 ``(n, C)``; None without labels.
-        label_space: What the labels mean; None without labels.
-        texts: One text an item; None without texts.
+        label_space: Classes of the labels; None without labels.
+        texts: One text per item; None without texts.
         columns: Further metadata by name, each of length n (for filters in an index).
-        name: What to call the collection in reports.
-        skipped: What was left out, and why.
-        ignored: Files that are no images by their extension: extension -> count.
-        label_column: What the source calls its labels; an index calls them so too.
-        text_column: What the source calls its texts.
-        from_folders: Whether the labels are names of folders, which may not be meant as classes.
-        guesses: What was guessed about the source, a few words each: which column is which, what the classes are.
-        root: Folder that relative paths among the ids and columns start from; None where there is none.
+        name: Name of the collection in reports.
+        skipped: Items that were left out, with the reasons.
+        ignored: Files that are not images by their extension: extension -> count.
+        label_column: Name of the labels in the source, and in an index.
+        text_column: Name of the texts in the source, and in an index.
+        from_folders: Whether the labels are folder names; these are not always classes.
+        guesses: Short descriptions of what was guessed about the source, e.g. the roles of columns.
+        root: Folder that relative paths in ids and columns start from, or None.
 
     Raises:
-        DataError: If lengths differ, or ids are not unique.
+        DataError: If lengths differ, ids are not unique, or labels do not fit the label space.
     """
 
     items: Items
@@ -101,54 +101,54 @@ class Dataset:
 
     @lazy
     def fingerprint(self) -> str:
-        """Identity of contents, ids and texts (sha256 hex); labels and metadata do not change it."""
+        """SHA-256 (hex) of contents, ids and texts; labels and metadata do not change it."""
         ids = self.ids.tobytes() if self.ids.dtype.kind in "iu" else "\0".join(map(str, self.ids))
         return digest(self.items.fingerprint, ids, "\0".join(self.texts or ()))
 
     @property
     def kind(self) -> str:
-        """What the items are: ``"image"`` or ``"vector"``."""
+        """Kind of the items: ``"image"`` or ``"vector"``."""
         return self.items.kind
 
     @property
     def has_text(self) -> np.ndarray:
-        """Which rows have a text, bool ``(n,)``; an empty one is none."""
+        """Mask of the rows that have a text which is not empty, bool ``(n,)``."""
         if self.texts is None:
             return np.zeros(len(self), bool)
         return np.fromiter((bool(text.strip()) for text in self.texts), bool, len(self))
 
     def image(self, row: int) -> Image.Image:
-        """Decode one row to a Pillow RGB image.
+        """Return one row as a Pillow RGB image.
 
         Raises:
-            BadImage: If it cannot be decoded.
+            BadImage: If the image cannot be decoded.
         """
         return self.items.image(row)
 
     def metadata(self) -> dict[str, list[Any]]:
-        """Return what an index keeps with the codes: class names, texts, and further columns, n values each.
+        """Return the metadata that an index stores with the codes: class names, texts and columns, n values each.
 
-        Labels and texts are called as in the source, e.g. ``category`` and ``title``; those of a folder are ``label``
-        and ``text``. A column called ``id`` or ``distance`` is left out, since search results have their own.
-        Values are numbers, bool, str, or None where there is none; those of other types become text.
+        Labels and texts have their names from the source, e.g. ``category`` and ``title``. For a folder, the names are
+        ``label`` and ``text``. Columns ``id`` and ``distance`` are left out, because search results use these names.
+        Values are int, float, bool, str, or None for a missing value; other types become text.
         """
         columns: dict[str, list[Any]] = {}
         if self.label_space is not None and self.labels is not None:
-            columns[_free(self.label_column, "label")] = self.label_space.texts(self.labels)
+            columns[_unless_reserved(self.label_column, "label")] = self.label_space.texts(self.labels)
         if self.texts is not None:
-            columns[_free(self.text_column, "text")] = list(self.texts)
+            columns[_unless_reserved(self.text_column, "text")] = list(self.texts)
         for name, values in self.columns.items():
             if name not in RESERVED:
                 columns.setdefault(name, [_plain(value) for value in values])
         return columns
 
     def rows_of(self, part: Dataset) -> np.ndarray:
-        """Return the rows of a part, found by their ids, in the order of the part, int64 ``(m,)``."""
-        _, rows, places = np.intersect1d(self.ids, part.ids, return_indices=True)
-        return rows[np.argsort(places)]
+        """Return the rows whose ids are in a part, in the order of the part, int64 ``(m,)``."""
+        _, rows, positions = np.intersect1d(self.ids, part.ids, return_indices=True)
+        return rows[np.argsort(positions)]
 
     def preview(self, count: int = 8) -> Iterator[tuple[Image.Image, str]]:
-        """Yield the first images that can be read, each with its class, else its id."""
+        """Yield the readable ones of the first ``count`` images, each with its class name, or else its id."""
         for row in range(min(len(self), count)):
             try:
                 picture = self.image(row)
@@ -160,10 +160,10 @@ class Dataset:
             yield picture, label or str(self.ids[row])
 
     def select(self, rows: np.ndarray | Sequence[int]) -> Dataset:
-        """Return some rows, in the given order; ``skipped`` stays with the whole and is not copied.
+        """Return a collection of some rows, in the given order; ``skipped`` and ``ignored`` are empty.
 
         Args:
-            rows: int64 ``(m,)`` rows, or bool ``(n,)``.
+            rows: int64 ``(m,)`` rows, or a mask bool ``(n,)``.
         """
         rows = np.asarray(rows)
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
@@ -179,11 +179,11 @@ class Dataset:
         )
 
     def without(self, rows: np.ndarray | Sequence[int], reasons: Sequence[str]) -> Dataset:
-        """Return the set without some rows, which are added to ``skipped``.
+        """Return the collection without some rows, which are added to ``skipped``.
 
         Args:
             rows: int64 ``(m,)`` rows to leave out.
-            reasons: Why, one for each of the rows.
+            reasons: One reason per row.
         """
         rows = np.asarray(rows, np.int64)
         left_out = (Skipped(str(self.ids[row]), why) for row, why in zip(rows, reasons, strict=True))
@@ -192,7 +192,7 @@ class Dataset:
         return replace(self.select(keep), skipped=(*self.skipped, *left_out), ignored=self.ignored)
 
     def describe(self) -> str:
-        """Say in a few lines what is in the set and what was left out."""
+        """Return a description of the collection in a few lines, with counts of skipped and ignored items."""
         what = "vectors" if self.kind == "vector" else "images"
         lines = [f"{self.name}: {len(self)} {what}, {self.label_space.describe() if self.label_space else 'no labels'}"]
         if self.texts is not None:
@@ -204,19 +204,19 @@ class Dataset:
             lines += [f"  {count} x {reason}" for reason, count in reasons]
         if self.ignored:
             counts = ", ".join(f"{ext or 'no extension'} {n}" for ext, n in sorted(self.ignored.items()))
-            lines.append(f"ignored {sum(self.ignored.values())} files that are no images ({counts})")
+            lines.append(f"ignored {sum(self.ignored.values())} files that are not images ({counts})")
         return "\n".join(lines)
 
 
 def readable(dataset: Dataset, threads: int | None = None) -> Dataset:
-    """Decode every image once, and leave out those that cannot be decoded.
+    """Return the rows whose images can be decoded; every image is decoded once.
 
     Args:
-        dataset: Any collection; vectors are returned as they are.
-        threads: Decoders at work at once; the number of processors when None.
+        dataset: Any collection; vectors are returned unchanged.
+        threads: Number of decoding threads; None uses one per processor.
 
     Returns:
-        The readable rows; the others are listed in ``skipped``.
+        The readable rows; ``skipped`` lists the others.
 
     Raises:
         DataError: If no image is readable.
@@ -226,10 +226,10 @@ def readable(dataset: Dataset, threads: int | None = None) -> Dataset:
     workers = threads or os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
         bad: dict[int, str] = {}
-        for start in range(0, len(dataset), 4096):  # in blocks: one queue of a million futures would fill memory
+        for start in range(0, len(dataset), 4096):  # in blocks, because a million futures would fill the memory
             rows = range(start, min(start + 4096, len(dataset)))
-            found = zip(rows, pool.map(lambda row: _fault(dataset, row), rows), strict=True)
-            bad.update((row, why) for row, why in found if why is not None)
+            faults = zip(rows, pool.map(lambda row: _fault(dataset, row), rows), strict=True)
+            bad.update((row, fault) for row, fault in faults if fault is not None)
     kept = dataset.without(list(bad), list(bad.values())) if bad else dataset
     if not len(kept):
         raise nothing_usable(kept)
@@ -237,7 +237,7 @@ def readable(dataset: Dataset, threads: int | None = None) -> Dataset:
 
 
 def nothing_usable(dataset: Dataset) -> DataError:
-    """Build the error for a source from which nothing is left, with the first reasons."""
+    """Return the error for a source without a usable image, with the first reasons."""
     shown = "; ".join(f"{skipped.id}: {skipped.reason}" for skipped in dataset.skipped[:3])
     return DataError(
         f"{dataset.name}: no usable image, {len(dataset.skipped)} skipped ({shown}); "
@@ -246,12 +246,16 @@ def nothing_usable(dataset: Dataset) -> DataError:
 
 
 def check_size(dataset: Dataset) -> None:
-    """Refuse a source of which too little is left to learn from, and say what became of the rest."""
+    """Check that a collection has enough items to learn from.
+
+    Raises:
+        DataError: If fewer than two items are usable; the message names the skipped ones.
+    """
     if len(dataset) < 2:
         n, skipped = len(dataset), dataset.skipped
         why = "".join(f"; {one.id}: {one.reason}" for one in skipped[:3])
-        rest = f", {len(skipped)} skipped{why}" if skipped else ""
-        raise DataError(f"{dataset.name} has {n} usable {'image' if n == 1 else 'images'}{rest}; give at least 2")
+        left_out = f", {len(skipped)} skipped{why}" if skipped else ""
+        raise DataError(f"{dataset.name} has {n} usable {'image' if n == 1 else 'images'}{left_out}; give at least 2")
 
 
 def _fault(dataset: Dataset, row: int) -> str | None:
@@ -262,8 +266,8 @@ def _fault(dataset: Dataset, row: int) -> str | None:
     return None
 
 
-def _free(name: str, otherwise: str) -> str:
-    return otherwise if name in RESERVED else name
+def _unless_reserved(name: str, default: str) -> str:
+    return default if name in RESERVED else name
 
 
 def _plain(value: Any) -> Any:
@@ -292,4 +296,4 @@ def _check_labels(labels: np.ndarray, space: LabelSpace | None, name: str) -> No
         if labels.ndim != 2 or labels.shape[1] != space.classes:
             raise DataError(f"{name}: labels of shape {labels.shape}; multi-label needs (n, {space.classes})")
     elif labels.ndim != 1 or (len(labels) and not -1 <= labels.min() <= labels.max() < space.classes):
-        raise DataError(f"{name}: labels must be whole numbers in -1..{space.classes - 1}, one an item")
+        raise DataError(f"{name}: labels must be whole numbers in -1..{space.classes - 1}, one per item")

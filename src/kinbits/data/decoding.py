@@ -1,4 +1,4 @@
-"""Turning whatever an image file holds into 8-bit RGB, or saying why that cannot be done."""
+"""Decoding of image files to 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -20,21 +20,25 @@ MAX_PIXELS = 2**27
 MAX_FILE_BYTES = 2**30
 _BLOCK = 2**20  # pixels
 
-# Only plain raster formats: some of Pillow's other readers start external programs (EPS).
+# Raster formats only: other readers of Pillow can start external programs (EPS).
 # fmt: off
 _FORMATS = (
     "AVIF", "BMP", "DDS", "DIB", "GIF", "HDR", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM", "QOI",
     "SGI", "SUN", "TGA", "TIFF", "WEBP", "XBM", "XPM",
 )
 # fmt: on
-_GREEDY = ("JPEG2000", "WEBP")  # whose decoders take 16 to 24 bytes a pixel, where the others take 4 to 9
+_MEMORY_HEAVY = ("JPEG2000", "WEBP")  # their decoders take 16 to 24 bytes per pixel, others 4 to 9
 _opening = threading.Lock()
-# a fork waits until no thread opens an image: the child would inherit a lock that no thread releases
+# A fork waits until no thread holds the lock; otherwise the child would inherit a lock that is never released.
 os.register_at_fork(before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_opening.release)
 
 
 class BadImage(DataError):  # noqa: N818 - it names the image's state, not ours
-    """One image cannot be used; ``reason`` says why, in a few words that fit a report."""
+    """An image cannot be used.
+
+    Attributes:
+        reason: The reason, in a few words for a report.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -44,17 +48,20 @@ class BadImage(DataError):  # noqa: N818 - it names the image's state, not ours
 def decode(source: bytes | str | os.PathLike[str] | Image.Image | np.ndarray) -> Image.Image:
     """Decode one image to 8-bit RGB.
 
-    The EXIF orientation is applied, transparency is laid on white, palettes, CMYK and Lab are converted, the
-    first frame of an animation is taken, and 16-bit, integer and float greys are scaled (not clipped) to 8
-    bit: 16-bit by its full range; integers by the range of the narrowest of 8 and 16 bit that holds them;
-    floats from 0..1 or 0..255 when they lie in there; anything else from its own minimum and maximum.
+    The EXIF orientation is applied. Transparent pixels get a white background. Palettes, CMYK and Lab are converted. Of
+    an animation, the first frame is used. 16-bit, integer and float greys are scaled (not clipped) to 8 bits:
+
+    - uint16: from 0..65535.
+    - Other integers: from 0..255 if all values fit, or else from 0..65535 if they fit.
+    - Floats: from 0..1 if all values fit, or else from 0..255 if they fit.
+    - All others: from the minimum and maximum of the image.
 
     Args:
         source: The encoded bytes, the path of a file, a Pillow image, or an array ``(h, w)``, ``(h, w, 1)``,
             ``(h, w, 3)`` or ``(h, w, 4)`` of uint8, uint16, bool or float.
 
     Raises:
-        BadImage: If the image is missing, empty, truncated, no image, or larger than 2^27 pixels (2^26 in WebP and
+        BadImage: If the image is missing, empty, truncated, not an image, or larger than 2^27 pixels (2^26 in WebP and
             JPEG 2000). At these limits decoding takes 0.5 to 1.2 GB of memory, and 1.6 GB in JPEG 2000.
 
     Example:
@@ -87,11 +94,11 @@ def _formats() -> tuple[str, ...]:
 
 
 def _open(data: bytes) -> Image.Image:
-    """Read the header only; the pixel count is checked before any pixel is decoded."""
+    """Read only the header, and check the number of pixels before any pixel is decoded."""
     if not data:
         raise BadImage("file is empty (0 bytes)")
     formats = _formats()
-    # Filters are process-wide state, hence the lock. Pillow's own bomb warning is dropped: our limit follows.
+    # The lock protects the warning filters, which are global. The limit below replaces Pillow's bomb warning.
     with _opening, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -100,9 +107,9 @@ def _open(data: bytes) -> Image.Image:
             raise BadImage("not an image, or its header is damaged") from None
         except Image.DecompressionBombError:
             raise BadImage(f"more than the limit of {MAX_PIXELS} pixels (decompression bomb?)") from None
-        except Exception as error:  # a damaged header can raise nearly anything in Pillow's format readers
+        except Exception as error:  # Pillow's readers raise many kinds of errors for a damaged header
             raise BadImage(_reason("header is damaged", error)) from None
-    _check_size(image.size, MAX_PIXELS // 2 if image.format in _GREEDY else MAX_PIXELS)
+    _check_size(image.size, MAX_PIXELS // 2 if image.format in _MEMORY_HEAVY else MAX_PIXELS)
     return image
 
 
@@ -115,16 +122,16 @@ def _check_size(size: tuple[int, int], most: int = MAX_PIXELS) -> None:
 
 
 def _loaded(image: Image.Image) -> Image.Image:
-    """Decode the pixels and turn them upright."""
+    """Decode the pixels and apply the EXIF orientation."""
     _check_size(image.size)
     try:
         image.load()
-    except Exception as error:  # damaged data can raise nearly anything in Pillow's decoders
+    except Exception as error:  # Pillow's decoders raise many kinds of errors for damaged data
         raise BadImage(_reason("truncated or damaged", error)) from None
     try:
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
         return ImageOps.exif_transpose(image) if turned else image
-    except Exception:  # unreadable EXIF says nothing about the pixels, which are fine
+    except Exception:  # the EXIF data are damaged, but the pixels are fine
         return image
 
 
@@ -149,18 +156,18 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _blocks(width: int, height: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield boxes of whole rows: what is converted at a time, so that intermediate forms take little memory."""
+    """Yield boxes of full rows for conversion block by block, which limits the memory."""
     rows = max(1, _BLOCK // width)
     for top in range(0, height, rows):
         yield 0, top, width, min(top + rows, height)
 
 
 def _by_blocks(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
-    """Convert an image to RGB, some rows at a time."""
-    whole = Image.new("RGB", image.size)
+    """Convert an image to RGB, block by block."""
+    result = Image.new("RGB", image.size)
     for box in _blocks(*image.size):
-        whole.paste(convert(image.crop(box)), box)
-    return whole
+        result.paste(convert(image.crop(box)), box)
+    return result
 
 
 def _from_numbers(image: Image.Image) -> Image.Image:
@@ -170,7 +177,7 @@ def _from_numbers(image: Image.Image) -> Image.Image:
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    # Pillow converts premultiplied grey only by way of its plain form.
+    # Pillow cannot convert premultiplied grey (La) to RGBA directly.
     image = image.convert("LA") if image.mode == "La" else image
     rgba = image.convert("RGBA")
     white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
@@ -203,14 +210,14 @@ def _to_uint8(array: np.ndarray) -> np.ndarray:
         raise BadImage(f"array of dtype {array.dtype}, not uint8, uint16, bool or float")
     rows = [slice(top, bottom) for _, top, _, bottom in _blocks(array.shape[1], array.shape[0])]
     low, high = _range(array[part] for part in rows)
-    whole = np.empty(array.shape, np.uint8)
+    result = np.empty(array.shape, np.uint8)
     for part in rows:
-        whole[part] = _scaled(array[part], low, high)
-    return whole
+        result[part] = _scaled(array[part], low, high)
+    return result
 
 
 def _range(parts: Iterable[np.ndarray]) -> tuple[float, float]:
-    """Return what becomes 0 and what becomes 255, by the rules of `decode`; the parts are one image."""
+    """Return the values that become 0 and 255 by the rules of `decode`, for the parts of one image."""
     lows, highs, kind = [], [], ""
     for part in parts:
         if part.dtype.newbyteorder("=") == np.uint16:
@@ -228,7 +235,7 @@ def _range(parts: Iterable[np.ndarray]) -> tuple[float, float]:
 
 
 def _scaled(array: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Scale numbers to 0..255; what is not finite becomes 0."""
-    half = array.astype(np.float64) / 2  # so that no difference of two floats is infinite
+    """Scale numbers to 0..255; values that are not finite become 0."""
+    half = array.astype(np.float64) / 2  # halved, so that no difference of two floats is infinite
     half[~np.isfinite(half)] = low / 2
     return np.asarray(np.rint((half - low / 2) / max(high / 2 - low / 2, 1e-12) * 255.0), np.uint8)

@@ -1,4 +1,4 @@
-"""Folder names that were hardly meant as classes: dates, cameras, copies."""
+"""Detection of folder names that are probably not classes: dates, cameras, copies."""
 
 from __future__ import annotations
 
@@ -56,27 +56,28 @@ _SHOWN = 3
 
 
 def doubtful_classes(dataset: Dataset) -> str | None:
-    """Say why labels that are folder names may be no classes; None where nothing speaks against them.
+    """Return a warning if the folder names of a collection are probably not classes, else None.
 
-    Numbers speak against them, unless they count the classes from 0.
+    Folder names that are numbers also give a warning, unless they are 0, 1, 2, ... without a gap.
     """
     if not dataset.from_folders or dataset.label_space is None or dataset.labels is None:
         return None
     names = dataset.label_space.names
-    found = {what: [name for name in names if kind.fullmatch(name)] for what, kind in _DOUBTFUL.items()}
-    dates = set(found["dates"])
-    counted = set(names) == set(map(str, range(len(names))))
-    found["numbers"] = [] if counted else [name for name in names if _NUMBER.fullmatch(name) and name not in dates]
+    doubtful = {what: [name for name in names if kind.fullmatch(name)] for what, kind in _DOUBTFUL.items()}
+    dates = set(doubtful["dates"])
+    consecutive = set(names) == set(map(str, range(len(names))))
+    numbers = [name for name in names if _NUMBER.fullmatch(name) and name not in dates]
+    doubtful["numbers"] = [] if consecutive else numbers
     counts = np.bincount(dataset.labels[dataset.labels >= 0], minlength=len(names))
-    found["classes of one image"] = [names[place] for place in np.flatnonzero(counts == 1)]
-    reasons = [f"{what} ({_some(like)})" for what, like in found.items() if like]
+    doubtful["classes of one image"] = [names[label] for label in np.flatnonzero(counts == 1)]
+    reasons = [f"{what} ({_first_names(examples)})" for what, examples in doubtful.items() if examples]
     if not reasons:
         return None
     return (
-        f"the {len(names)} classes are names of folders, among them {', '.join(reasons)}: if the folders do not sort "
-        f"images by what they show, learn with no labels instead, e.g. by method itq"
+        f"the {len(names)} classes are folder names, among them {', '.join(reasons)}: if the folders do not group "
+        f"images by their content, learn with no labels instead, e.g. by method itq"
     )
 
 
-def _some(names: list[str]) -> str:
+def _first_names(names: list[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

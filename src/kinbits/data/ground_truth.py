@@ -41,7 +41,7 @@ class GroundTruth:
         DataError: If lists differ in length, a row number is out of range, or a row is listed twice for one query.
 
     Example:
-        >>> truth = GroundTruth.of([[0, 2]], [[3]], [[1]], database=5)
+        >>> truth = GroundTruth.from_rows([[0, 2]], [[3]], [[1]], database=5)
         >>> [rows.tolist() for rows in truth.split("hard")[0]], [rows.tolist() for rows in truth.split("hard")[1]]
         ([[3]], [[0, 1, 2]])
     """
@@ -60,7 +60,7 @@ class GroundTruth:
             _check_rows(np.concatenate(lists), query, self.database)
 
     @classmethod
-    def of(
+    def from_rows(
         cls,
         easy: Sequence[Sequence[int] | np.ndarray],
         hard: Sequence[Sequence[int] | np.ndarray] | None = None,
@@ -68,7 +68,7 @@ class GroundTruth:
         *,
         database: int,
     ) -> GroundTruth:
-        """Build from any sequences of row numbers, one a query; no ``hard`` or ``junk`` means none for every query."""
+        """Take any sequences of row numbers, one a query; no ``hard`` or ``junk`` means none for every query."""
         empty: list[Sequence[int] | np.ndarray] = [[]] * len(easy)
         return cls(_rows(easy), _rows(hard or empty), _rows(junk or empty), database)
 
@@ -108,7 +108,7 @@ class GroundTruth:
         place[database] = np.arange(len(database))
         kept = ([place[lists[query]] for query in queries] for lists in (self.easy, self.hard, self.junk))
         easy, hard, junk = ([rows[rows >= 0] for rows in lists] for lists in kept)
-        return GroundTruth.of(easy, hard, junk, database=len(database))
+        return GroundTruth.from_rows(easy, hard, junk, database=len(database))
 
     def answered(self, difficulty: Difficulty = "medium") -> int:
         """Count the queries that have at least one relevant row; the others are left out of every mean."""

@@ -1,4 +1,4 @@
-"""Texts and pictures as a notebook shows them."""
+"""HTML of texts and images for notebooks."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ SIDE, _LONGEST = 96, 200
 
 
 def data_uri(image: Image.Image, side: int = SIDE) -> str:
-    """Shrink a picture and write it as a data URI.
+    """Return a thumbnail of an image as a data URI.
 
     Args:
-        image: Any mode and size.
-        side: Largest width and height in pixels.
+        image: An image of any mode and size.
+        side: Maximum width and height in pixels.
     """
     small = image.convert("RGB")
     small.thumbnail((side, side))
@@ -29,11 +29,11 @@ def data_uri(image: Image.Image, side: int = SIDE) -> str:
 
 
 def as_html(text: str, pictures: Mapping[str, Iterable[tuple[Image.Image, str]]]) -> str:
-    """Return a text, and rows of pictures with their titles; everything is escaped.
+    """Return HTML of a text and of rows of images with titles; all text is escaped.
 
     Args:
-        text: Its lines stand below each other.
-        pictures: Rows by their headings.
+        text: Text of one or several lines.
+        pictures: Heading of a row -> images with their titles.
     """
     lines = "<br>".join(map(_escaped, text.splitlines()))
     rows = (

@@ -1,4 +1,4 @@
-"""Augmentations of whole batches, on any device, drawn from torch's global random generator."""
+"""Augmentations of image batches on any device; random numbers come from torch's global generator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAKERS: dict[str, Maker] = {}
 
 
 def register_augmentation(name: str) -> Callable[[Maker], Maker]:
-    """Register a function ``size -> module`` under a name for :func:`augmentation`.
+    """Return a decorator that registers a function ``size -> module`` under a name.
 
     Raises:
         UsageError: If the name is taken.
@@ -29,22 +29,22 @@ def register_augmentation(name: str) -> Callable[[Maker], Maker]:
 
 
 def augmentations() -> list[str]:
-    """Return the registered names, sorted."""
+    """Return the names of all augmentations, sorted."""
     return sorted(_MAKERS)
 
 
 def augmentation(name: str, size: int) -> nn.Module:
-    """Return a registered augmentation.
+    """Return a registered augmentation as a module.
 
-    Its forward takes and returns float ``(n, 3, size, size)`` in [0, 1]; each image gets its own draw,
-    and ``torch.manual_seed`` makes the draws repeatable.
+    The module takes and returns float ``(n, 3, size, size)`` in [0, 1]. The random parameters differ per image;
+    ``torch.manual_seed`` makes them reproducible.
 
     Args:
         name: One of :func:`augmentations`.
         size: Side of the images in pixels.
 
     Raises:
-        UsageError: If the name is unknown or the size is no positive number.
+        UsageError: If the name is unknown or the size is below 1.
 
     Example:
         >>> views = augmentation("two_view", 32)
@@ -55,18 +55,22 @@ def augmentation(name: str, size: int) -> nn.Module:
     check_augmentation(name)
     if size < 1:
         raise UsageError(f"images of {size} pixels cannot be augmented; the size must be 1 or more")
-    return _Unit(_MAKERS[name](size))
+    return _Clamped(_MAKERS[name](size))
 
 
 def check_augmentation(name: str) -> None:
-    """Refuse a name that :func:`augmentation` does not know, with the nearest that it does."""
+    """Check the name of an augmentation.
+
+    Raises:
+        UsageError: If the name is unknown; the message suggests similar names.
+    """
     if name not in _MAKERS:
         raise unknown_name("augmentation", name, _MAKERS)
 
 
 @register_augmentation("weak")
 def weak(size: int) -> nn.Module:
-    """Random shift by up to an eighth of the side (mirrored border) and horizontal flip."""
+    """Return a random shift by up to an eighth of the side (mirrored border) and a random horizontal flip."""
     import kornia.augmentation as K
 
     margin = max(1, size // 8)
@@ -77,10 +81,10 @@ def weak(size: int) -> nn.Module:
 
 @register_augmentation("two_view")
 def two_view(size: int) -> nn.Module:
-    """Call it twice for two views: the transforms of CIBHash (Qiu et al., IJCAI 2021, official code).
+    """Return the transforms of CIBHash (Qiu et al., IJCAI 2021, official code); call the module twice for two views.
 
-    Random resized crop of 50 to 100 % of the area, flip, colour jitter (0.4, 0.4, 0.4, 0.1) with
-    probability 0.7, grey with 0.2, Gaussian blur (3 pixels, sigma 0.1 to 2) with 0.5.
+    Random resized crop of 50 to 100 % of the area, horizontal flip, colour jitter (0.4, 0.4, 0.4, 0.1) with probability
+    0.7, greyscale with 0.2, Gaussian blur (3 pixels, sigma 0.1 to 2) with 0.5.
     """
     import kornia.augmentation as K
 
@@ -95,18 +99,17 @@ def two_view(size: int) -> nn.Module:
 
 @register_augmentation("crops")
 def crops(size: int) -> nn.Module:
-    """Random resized crop of 50 to 100 % of the area, and nothing else.
+    """Return a random resized crop of 50 to 100 % of the area, without other transforms.
 
-    Digits, text and anatomy lose their meaning when they are mirrored, some materials and organs when they are
-    recoloured.
+    Use it for images that must not be mirrored, such as digits, text and anatomy, or recoloured, such as some organs.
     """
     import kornia.augmentation as K
 
     return nn.Sequential(K.RandomResizedCrop((size, size), scale=(0.5, 1.0), ratio=(3 / 4, 4 / 3)))
 
 
-class _Unit(nn.Module):
-    """Keep values in [0, 1], whatever the steps did, and let an empty batch pass."""
+class _Clamped(nn.Module):
+    """Clamps the result of other transforms to [0, 1], and returns an empty batch unchanged."""
 
     def __init__(self, steps: nn.Module) -> None:
         super().__init__()

@@ -96,7 +96,7 @@ def _gldv2(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
     check_images(paths, "gldv2")
     data = Dataset(PathItems(paths), np.array(ids, np.str_), labels, space, name="gldv2")
     train, query, database = np.split(np.arange(len(ids)), np.cumsum([len(learned), len(answers)]))
-    truth = GroundTruth.of(_places(list(answers.values()), searched, solution), database=len(searched))
+    truth = GroundTruth.from_rows(_places(list(answers.values()), searched, solution), database=len(searched))
     return data, SplitRows(Draw(data.ids, seed).shuffled(train), query, database, truth)
 
 
@@ -107,7 +107,7 @@ def _rectangles(found: Landmarks, images: Path, name: str) -> tuple[Dataset, Spl
     boxes = np.concatenate([found.boxes, np.full((len(found.database), 4), np.nan)])
     data = Dataset(CroppedItems(paths, boxes), np.array(ids, np.str_), name=name)
     query, database = np.split(np.arange(len(ids)), [len(found.queries)])
-    truth = GroundTruth.of(found.easy, found.hard, found.junk, database=len(found.database))
+    truth = GroundTruth.from_rows(found.easy, found.hard, found.junk, database=len(found.database))
     return data, SplitRows(query[:0], query, database, truth)
 
 
