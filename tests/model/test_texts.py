@@ -28,7 +28,7 @@ class Lengths(Backbone):
     def forward(self, lengths):
         return lengths
 
-    load = build = classmethod(lambda cls, *_: cls())
+    from_pretrained = from_config = classmethod(lambda cls, *_: cls())
 
     def architecture(self):
         return {}
