@@ -1,9 +1,9 @@
-"""Features of frozen backbones on disk: computed once, then memory-mapped by every run that follows.
+"""Cache of features on disk: computed once, then memory-mapped by later runs.
 
-An entry is a folder named by the hash of its key. It holds ``features.f16``, the raw float16 rows, and
-``chunks.log``, one line for each finished chunk with the checksum of its rows. A chunk's rows reach the
-disk before its line does, and every line and every chunk is checked when an entry is opened: so a process
-killed at any instant loses only the chunk it was working on, and no wrong row is ever handed out.
+An entry is a folder named by the hash of its key. ``features.f16`` holds the raw float16 rows. ``chunks.log`` has one
+line per finished chunk, with the checksum of its rows. The rows of a chunk are on disk before its line is written.
+Opening an entry checks every line and every chunk. So a killed process loses only its current chunk, and wrong rows
+are never returned.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FORMAT = 1
 
 
 def cache_folder(name: str) -> Path:
-    """Return the folder of one kind of cached files: below ``$KINBITS_CACHE``, or else ``~/.cache/kinbits``.
+    """Return the folder for one kind of cached files, in ``$KINBITS_CACHE`` or else in ``~/.cache/kinbits``.
 
     Args:
         name: ``"features"``, or ``"arrow"`` for the working copies of tables.
@@ -42,8 +42,8 @@ class FeatureCache:
     """A folder of cached feature arrays.
 
     Args:
-        root: The folder; None takes ``features`` in ``$KINBITS_CACHE``, or else in ``~/.cache/kinbits``.
-        chunk: Rows that are computed, written and, after a kill, recomputed together.
+        root: The folder; None uses ``features`` in ``$KINBITS_CACHE``, or else in ``~/.cache/kinbits``.
+        chunk: Number of rows that are computed and written together.
 
     Example:
         >>> import tempfile
@@ -60,11 +60,11 @@ class FeatureCache:
         self.chunk = chunk
 
     def open(self, key: Mapping[str, str | int], n: int, dim: int) -> CachedFeatures:
-        """Open the entry of a key, empty if it is new; nothing is written before ``fill``.
+        """Return the entry of a key; a new entry is empty, and nothing is written before ``fill``.
 
         Args:
-            key: What the features depend on: fingerprints of data and backbone, preprocessing, view.
-            n: Rows.
+            key: Fingerprints of data and backbone, preprocessing, and view.
+            n: Number of rows.
             dim: Width of a row.
 
         Raises:
@@ -80,9 +80,9 @@ class CachedFeatures:
     """One entry of a :class:`FeatureCache`.
 
     Attributes:
-        array: Read-only float16 ``(n, dim)``; rows that are not valid are undefined until filled.
-        valid: bool ``(n,)``: the row is there, and its item could be read.
-        reasons: row -> why its item could not be read.
+        array: Read-only float16 ``(n, dim)``; rows that are not valid have undefined values.
+        valid: bool ``(n,)``; True if the row is computed and its item could be read.
+        reasons: Row -> reason why its item could not be read.
     """
 
     def __init__(self, folder: Path, identity: str, n: int, dim: int, chunk: int) -> None:
@@ -92,16 +92,16 @@ class CachedFeatures:
 
     @property
     def complete(self) -> bool:
-        """Whether every chunk is there."""
+        """Whether every chunk is computed."""
         return bool(self._done.all())
 
     def fill(self, compute: Compute, progress: Progress | None = None) -> None:
-        """Compute the chunks that are missing; another process that is doing so already is waited for.
+        """Compute the missing chunks; if another process is computing them, wait for it.
 
         Args:
-            compute: Called with ``(start, stop)``, returns float rows ``(stop - start, dim)``, bool
-                ``(stop - start,)`` for the readable ones, and one reason for each unreadable row, in order.
-            progress: Called with (rows done, n) at the start and after each chunk.
+            compute: Function of ``(start, stop)``. It returns float rows ``(stop - start, dim)``, a mask of the
+                readable rows, bool ``(stop - start,)``, and one reason per unreadable row, in order.
+            progress: Function that is called with (rows done, n) at the start and after each chunk.
 
         Raises:
             PlatformError: If the folder cannot be written, or the disk is full.
@@ -131,7 +131,7 @@ class CachedFeatures:
         start, stop = self._span(number)
         if rows.shape != (stop - start, self.dim):
             raise UsageError(f"compute({start}, {stop}) gave shape {rows.shape}, not {(stop - start, self.dim)}")
-        # pwrite, not the map: a full disk is then an error here, not a bus error later
+        # pwrite instead of the memory map: a full disk then raises an error here, not a bus error later
         handle = os.open(self._features, os.O_WRONLY)
         try:
             _write_all(handle, rows.tobytes(), start * self.dim * 2)
@@ -167,7 +167,7 @@ class CachedFeatures:
         return self.folder / "chunks.log"
 
     def _read(self, *, warn: bool = True) -> None:
-        """Take over what the folder holds, as far as its checksums agree."""
+        """Read the chunks of the folder whose checksums agree."""
         self._done = np.zeros(-(-self.n // self.chunk), bool)
         self.valid = np.zeros(self.n, bool)
         self.reasons: dict[int, str] = {}
@@ -180,7 +180,7 @@ class CachedFeatures:
         if damaged and warn:
             warnings.warn(
                 f"{len(damaged)} of {len(records)} cached feature chunks in {self.folder} are damaged; "
-                "they are computed again",
+                "they will be computed again",
                 stacklevel=4,
             )
         self._map()
@@ -205,20 +205,20 @@ class CachedFeatures:
             self.array = np.broadcast_to(np.float16(0), (self.n, self.dim))
 
     def _prepare(self) -> None:
-        """Make the files, at full size; a truncated file grows back with zeros in its missing chunks."""
+        """Create the files at full size; a truncated file is extended with zeros."""
         (self.folder / "key.json").write_text(self._identity)
         with self._features.open("ab") as file:
             file.truncate(self.n * self.dim * 2)
         self._log.touch()
         handle = os.open(self.folder, os.O_RDONLY)
         try:
-            os.fsync(handle)  # the names of the new files must survive as well
+            os.fsync(handle)  # the new directory entries must also be on disk
         finally:
             os.close(handle)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold the entry for writing; the kernel lets go of it when a process dies."""
+        """Lock the entry for writing; the kernel releases the lock if the process dies."""
         with contextlib.ExitStack() as stack:
             with _explained(self.folder):
                 self.folder.mkdir(parents=True, exist_ok=True)
@@ -228,7 +228,7 @@ class CachedFeatures:
 
 
 def _records(log: Path) -> dict[int, dict[str, Any]]:
-    """Read the lines whose checksum agrees: the last one may be torn, and then does not count."""
+    """Return the records of the lines whose checksum agrees; an incomplete last line is skipped."""
     if not log.exists():
         return {}
     records = {}

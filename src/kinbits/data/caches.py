@@ -1,4 +1,4 @@
-"""What kinbits keeps in its cache folder, and how to remove it: everything there can be computed again."""
+"""Size and removal of the files in the cache folder; all of them can be computed again."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ KINDS = {"features": "features of images and texts", "arrow": "working copies of
 
 @dataclass(frozen=True)
 class CacheUse:
-    """One kind of cached files.
+    """Disk usage of one kind of cached files.
 
     Attributes:
         name: ``"features"`` or ``"arrow"``; also the name of the folder.
-        about: What the files hold.
-        folder: Where they are; it may be missing.
-        entries: Their number: data sets with features, or tables.
+        about: Description of the files.
+        folder: Folder of the files; it may not exist.
+        entries: Number of data sets with features, or of tables.
         size: Bytes on disk.
     """
 
@@ -34,7 +34,7 @@ class CacheUse:
 
 
 def cache_use() -> list[CacheUse]:
-    """Measure what the cache folder holds, by kind.
+    """Return the disk usage of the cache folder, by kind.
 
     Raises:
         PlatformError: If the folder cannot be read.
@@ -43,16 +43,16 @@ def cache_use() -> list[CacheUse]:
 
 
 def clear_cache(names: Sequence[str] = tuple(KINDS)) -> int:
-    """Remove what the cache folder holds, except features that a process is computing.
+    """Remove the cached files, except features that a process is computing.
 
     Args:
         names: Kinds to remove.
 
     Returns:
-        Bytes that were freed on disk.
+        Number of bytes freed on disk.
 
     Raises:
-        PlatformError: If something cannot be removed.
+        PlatformError: If a file cannot be removed.
     """
     before = sum(_measured(name).size for name in names)
     for name in names:

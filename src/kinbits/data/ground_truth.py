@@ -1,4 +1,4 @@
-"""Relevance that is listed query by query, where no class says what belongs together."""
+"""Ground truth that lists the relevant rows of each query, for data without class labels."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ DIFFICULTIES: tuple[Difficulty, ...] = ("easy", "medium", "hard")
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """Which database rows answer which query, and which do not count either way.
+    """Relevant and junk database rows of each query.
 
-    Three gradings of one list (Radenovic et al., Revisiting Oxford and Paris, CVPR 2018, section 3.3). A junk row is
-    deleted from the ranking before a metric is computed; every row that is not listed is irrelevant.
+    A list is evaluated at three difficulties (Radenovic et al., Revisiting Oxford and Paris, CVPR 2018, section 3.3).
+    Junk rows are removed from the ranking before a metric is computed. Rows that are not listed are irrelevant.
 
     ========== ============== ================
     difficulty relevant       junk
@@ -29,13 +29,13 @@ class GroundTruth:
     hard       hard           junk and easy
     ========== ============== ================
 
-    A list without gradings (Google Landmarks v2) has only ``easy`` rows, so that easy and medium are the same.
+    A list without difficulties (Google Landmarks v2) has only ``easy`` rows, so easy and medium are equal.
 
     Attributes:
         easy: For each query, int64 rows of the database that are clearly relevant.
         hard: For each query, int64 rows that are relevant and difficult.
         junk: For each query, int64 rows that are neither relevant nor irrelevant.
-        database: Number of database rows; every row number is below it.
+        database: Number of database rows.
 
     Raises:
         DataError: If lists differ in length, a row number is out of range, or a row is listed twice for one query.
@@ -54,8 +54,8 @@ class GroundTruth:
     def __post_init__(self) -> None:
         counts = {name: len(getattr(self, name)) for name in ("easy", "hard", "junk")}
         if len(set(counts.values())) > 1:
-            said = ", ".join(f"{count} {name}" for name, count in counts.items())
-            raise DataError(f"ground truth with {said} lists; give one of each for every query")
+            listed = ", ".join(f"{count} {name}" for name, count in counts.items())
+            raise DataError(f"ground truth with {listed} lists; give one of each for every query")
         for query, lists in enumerate(zip(self.easy, self.hard, self.junk, strict=True)):
             _check_rows(np.concatenate(lists), query, self.database)
 
@@ -68,7 +68,14 @@ class GroundTruth:
         *,
         database: int,
     ) -> GroundTruth:
-        """Take any sequences of row numbers, one a query; no ``hard`` or ``junk`` means none for every query."""
+        """Build a ground truth from sequences of row numbers, one per query.
+
+        Args:
+            easy: Easy rows of each query.
+            hard: Hard rows of each query; None for none.
+            junk: Junk rows of each query; None for none.
+            database: Number of database rows.
+        """
         empty: list[Sequence[int] | np.ndarray] = [[]] * len(easy)
         return cls(_rows(easy), _rows(hard or empty), _rows(junk or empty), database)
 
@@ -77,17 +84,17 @@ class GroundTruth:
 
     @property
     def graded(self) -> bool:
-        """Whether some answers are graded as hard, so that the difficulties differ."""
+        """Whether some relevant rows are hard, so that the difficulties differ."""
         return any(map(len, self.hard))
 
     def split(self, difficulty: Difficulty = "medium") -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
         """Return the relevant and the junk rows of every query, each int64 and sorted.
 
         Args:
-            difficulty: One of the gradings above.
+            difficulty: ``"easy"``, ``"medium"`` or ``"hard"``.
 
         Raises:
-            UsageError: If the word is another.
+            UsageError: If the difficulty is unknown.
         """
         if difficulty == "easy":
             return self.easy, _joined(self.junk, self.hard)
@@ -98,24 +105,24 @@ class GroundTruth:
         raise unknown_name("difficulty", difficulty, DIFFICULTIES)
 
     def select(self, queries: np.ndarray, database: np.ndarray) -> GroundTruth:
-        """Follow the two parts after rows were left out of them or reordered, e.g. images that cannot be read.
+        """Return the ground truth for some queries and database rows, renumbered.
 
         Args:
-            queries: int64 rows of the queries that are kept, in their new order.
-            database: int64 rows of the database that are kept, in their new order.
+            queries: int64 rows of the queries to keep, in their new order.
+            database: int64 rows of the database to keep, in their new order.
         """
-        place = np.full(self.database, -1, np.int64)
-        place[database] = np.arange(len(database))
-        kept = ([place[lists[query]] for query in queries] for lists in (self.easy, self.hard, self.junk))
+        new_row = np.full(self.database, -1, np.int64)
+        new_row[database] = np.arange(len(database))
+        kept = ([new_row[lists[query]] for query in queries] for lists in (self.easy, self.hard, self.junk))
         easy, hard, junk = ([rows[rows >= 0] for rows in lists] for lists in kept)
         return GroundTruth.from_rows(easy, hard, junk, database=len(database))
 
     def answered(self, difficulty: Difficulty = "medium") -> int:
-        """Count the queries that have at least one relevant row; the others are left out of every mean."""
+        """Return the number of queries with at least one relevant row; the others are left out of every mean."""
         return sum(len(rows) > 0 for rows in self.split(difficulty)[0])
 
     def describe(self) -> str:
-        """Say in a line how many queries have an answer, and how many rows are listed."""
+        """Return one line with the numbers of answered queries and of listed rows."""
         if not any(map(len, (*self.hard, *self.junk))):
             return f"{self.answered():,} of {len(self):,} queries have an answer, {sum(map(len, self.easy)):,} in all"
         answered = ", ".join(f"{name} {self.answered(name):,}" for name in DIFFICULTIES)

@@ -1,4 +1,4 @@
-"""Where the pixels or vectors lie: one small store class for each way of keeping them."""
+"""Stores of images and vectors: files, Arrow columns and arrays."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _AT_ONCE, _READERS = 256, 8
 
 
 def digest(*parts: bytes | str) -> str:
-    """Hash the parts, each with its length, so that no two part lists collide; sha256 hex."""
+    """Return the SHA-256 (hex) of several parts; the lengths are hashed too, so different splits differ."""
     state = hashlib.sha256()
     for part in parts:
         data = part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part
@@ -35,19 +35,19 @@ def digest(*parts: bytes | str) -> str:
 
 
 def file_identity(path: str | os.PathLike[str]) -> str:
-    """Name the contents of a table or an array file, so that a changed file never has the name of the old one.
+    """Return an identity of a table or array file, which changes with the contents of the file.
 
-    The name holds absolute path, size, inode, the times of the last change of contents and of the inode in nanoseconds,
-    and a hash of the contents: of all up to 16 MB, else of 256 blocks from the first to the last. A file that was only
-    moved or copied gets another name.
+    The identity includes absolute path, size, inode, and modification and change time in nanoseconds. It also includes
+    a hash of the contents: of the complete file up to 16 MB, or else of 256 evenly spaced blocks. A file that is moved
+    or copied gets a new identity.
     """
     return _identity(path, _TABLE_BLOCKS, _TABLE_BLOCK)
 
 
 def image_identity(path: str | os.PathLike[str]) -> str:
-    """Name the contents of an image file as `file_identity` does, with a hash of the first and last 4 kB.
+    """Return an identity of an image file, as `file_identity` does, with a hash of the first and last 4 kB only.
 
-    This takes 16 microseconds a file where it is in memory, and 3 without the hash.
+    This takes 16 microseconds per file in the page cache; 3 of them without the hash.
     """
     return _identity(path, 2, _IMAGE_BLOCK)
 
@@ -76,17 +76,17 @@ def _identity(path: str | os.PathLike[str], blocks: int, size: int) -> str:
 
 
 def _identities(paths: Sequence[str]) -> list[str]:
-    """Name many image files, several at a time: on a slow disk each waits."""
+    """Return the identities of many image files; threads read them in parallel, since each read waits for the disk."""
     blocks = [paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE)]
     with ThreadPoolExecutor(_READERS) as pool:
         return [name for names in pool.map(lambda block: list(map(image_identity, block)), blocks) for name in names]
 
 
 class Items(ABC):
-    """A row-addressed store of images or vectors; selecting rows copies no pixels.
+    """Base class of stores of images or vectors; selecting rows copies no pixels.
 
     Args:
-        rows: int64 ``(n,)``, the rows of the underlying data that this view shows.
+        rows: int64 ``(n,)`` rows of the underlying data that this view shows.
     """
 
     kind: Kind = "image"
@@ -111,14 +111,14 @@ class Items(ABC):
 
     @lazy
     def fingerprint(self) -> str:
-        """Identity of the contents (sha256 hex): equal when nothing changed, whatever the object."""
+        """SHA-256 (hex) of the contents; equal for two objects with the same contents."""
         return digest(type(self).__name__, self._identity(), self.rows.tobytes())
 
     def image(self, row: int) -> Image.Image:
-        """Decode one row to a Pillow RGB image.
+        """Return one row as a Pillow RGB image.
 
         Raises:
-            BadImage: If it cannot be decoded.
+            BadImage: If the image cannot be decoded.
             UsageError: If the rows are vectors.
         """
         return decode(self._encoded(int(self.rows[row])))
@@ -134,18 +134,18 @@ class Items(ABC):
 
     @abstractmethod
     def _identity(self) -> str:
-        """Identity of the underlying data, without the rows."""
+        """Return an identity of the underlying data; the selected rows do not change it."""
 
     @abstractmethod
     def _encoded(self, row: int) -> Any:
-        """Return what `decode` takes, for a row of the underlying data."""
+        """Return a row of the underlying data as an input of `decode`."""
 
 
 class PathItems(Items):
-    """Image files.
+    """Images in files.
 
     Args:
-        paths: One path a row.
+        paths: One path per row.
     """
 
     def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
@@ -158,7 +158,7 @@ class PathItems(Items):
 
     @lazy
     def fingerprint(self) -> str:
-        """Identity by path, size and modification time of the files shown."""
+        """SHA-256 (hex) of the identities of the selected files; see `file_identity`."""
         return self._files()
 
     def _files(self) -> str:
@@ -172,11 +172,11 @@ class PathItems(Items):
 
 
 class CroppedItems(PathItems):
-    """Image files of which a rectangle counts, such as the queries of Oxford and Paris.
+    """Rectangles of images in files, such as the queries of Oxford and Paris.
 
     Args:
-        paths: One path a row.
-        boxes: Float ``(n, 4)``: left, top, right, bottom in pixels of the upright image; NaN for the whole image.
+        paths: One path per row.
+        boxes: Float ``(n, 4)``: left, top, right, bottom in pixels of the upright image; NaN for the full image.
     """
 
     def __init__(self, paths: Sequence[str | os.PathLike[str]], boxes: np.ndarray) -> None:
@@ -185,33 +185,32 @@ class CroppedItems(PathItems):
 
     @lazy
     def fingerprint(self) -> str:
-        """Identity of the files, and of the rectangles."""
+        """SHA-256 (hex) of the identities of the files, and of the rectangles."""
         return digest("CroppedItems", self._files(), self._boxes[self.rows].tobytes())
 
     def image(self, row: int) -> Image.Image:
-        """Decode one row and cut its rectangle out, which is clipped to the image.
+        """Return the rectangle of one row, clipped to the image, as a Pillow RGB image.
 
         Raises:
-            BadImage: If it cannot be decoded, or the rectangle lies outside.
+            BadImage: If the image cannot be decoded, or the rectangle is outside the image.
         """
-        whole, box = super().image(row), self._boxes[self.rows[row]]
+        image, box = super().image(row), self._boxes[self.rows[row]]
         if np.isnan(box).any():
-            return whole
+            return image
         left, top = max(0, round(box[0])), max(0, round(box[1]))
-        right, bottom = min(whole.width, round(box[2])), min(whole.height, round(box[3]))
+        right, bottom = min(image.width, round(box[2])), min(image.height, round(box[3]))
         if left >= right or top >= bottom:
-            raise BadImage(f"its rectangle {box.tolist()} lies outside the image of {whole.width} x {whole.height}")
-        return whole.crop((left, top, right, bottom))
+            raise BadImage(f"its rectangle {box.tolist()} is outside the image of {image.width} x {image.height}")
+        return image.crop((left, top, right, bottom))
 
 
 class ArrowItems(Items):
-    """Encoded images in an Arrow column, memory-mapped: nothing is decoded or copied before it is asked for.
+    """Encoded images in a memory-mapped Arrow column; an image is decoded only when it is used.
 
     Args:
-        column: A `pyarrow.ChunkedArray` of binary, or of structs ``{bytes, path}`` as `datasets` keeps
-            images.
-        identity: Names the contents, e.g. path, size and time of the file it came from.
-        rows: int64 rows of the column to show; all when None.
+        column: A `pyarrow.ChunkedArray` of binary values, or of structs ``{bytes, path}`` as in `datasets`.
+        identity: Identity of the contents, e.g. from `file_identity`.
+        rows: int64 rows of the column to show; None for all.
     """
 
     def __init__(self, column: Any, identity: str, rows: np.ndarray | None = None) -> None:
@@ -232,11 +231,11 @@ class ArrowItems(Items):
 
 
 class ArrayItems(Items):
-    """Images of one size in an array, in memory or memory-mapped.
+    """Images of equal size in an array, in memory or memory-mapped.
 
     Args:
         images: uint8 ``(n, h, w)``, ``(n, h, w, 1)``, ``(n, h, w, 3)`` or ``(n, h, w, 4)``.
-        identity: Names the contents; None hashes them.
+        identity: Identity of the contents; None hashes them.
     """
 
     def __init__(self, images: np.ndarray, identity: str | None = None) -> None:
@@ -252,11 +251,11 @@ class ArrayItems(Items):
 
 
 class VectorItems(Items):
-    """Vectors, e.g. features computed elsewhere.
+    """Vectors in an array, e.g. features from another program.
 
     Args:
         vectors: Float ``(n, d)``, in memory or memory-mapped.
-        identity: Names the contents; None hashes them.
+        identity: Identity of the contents; None hashes them.
     """
 
     kind: Kind = "vector"
@@ -268,16 +267,16 @@ class VectorItems(Items):
 
     @property
     def vectors(self) -> np.ndarray:
-        """The vectors of the rows, float ``(n, d)``; the underlying array itself when all rows are shown."""
+        """The vectors of the rows, float ``(n, d)``; not copied if all rows are selected."""
         if len(self.rows) == len(self._vectors) and np.array_equal(self.rows, np.arange(len(self.rows))):
             return self._vectors
         return self._vectors[self.rows]
 
     def image(self, row: int) -> Image.Image:
-        """Refuse: there are no pixels.
+        """Raise an error, since vectors have no pixels.
 
         Raises:
-            UsageError: If it is called: vectors have no pixels.
+            UsageError: If the method is called.
         """
         raise UsageError("this data set holds vectors, not images; use the backbone 'features'")
 
@@ -290,6 +289,6 @@ class VectorItems(Items):
 
 def _array_identity(array: np.ndarray) -> str:
     state = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
-    for start in range(0, len(array), 4096):  # in blocks, so that a memory-mapped array is never read whole
+    for start in range(0, len(array), 4096):  # in blocks, so that a memory-mapped array is not loaded at once
         state.update(np.ascontiguousarray(array[start : start + 4096]).tobytes())
     return state.hexdigest()

@@ -1,4 +1,4 @@
-"""What labels mean: class names, several labels on one item, a hierarchy."""
+"""Label spaces: class names, single-label or multi-label, and an optional class hierarchy."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ UNLABELLED = -1
 
 @dataclass(frozen=True)
 class LabelSpace:
-    """The classes of a collection, and how alike two of them are.
+    """The classes of a collection, with an optional hierarchy that defines their similarity.
 
-    A hierarchy is a tree whose leaves are the classes. Its nodes are numbered: first the classes 0..C-1, then
-    the inner nodes C..C+P-1, whose names are ``parent_names``. ``parents[i]`` is the node above node i, or -1
-    when that is the root (which has no number).
+    A hierarchy is a tree whose leaves are the classes. Its nodes have numbers: first the classes 0..C-1, then the inner
+    nodes C..C+P-1 with the names ``parent_names``. The root has no number. ``parents[i]`` is the parent of node i, or
+    -1 if the parent is the root.
 
     Attributes:
-        names: Class names; the place is the label. C of them.
-        multi: Whether an item carries any number of labels (multi-hot rows) and not exactly one.
-        parents: Node above each of the C + P nodes, -1 for the root; None without a hierarchy.
+        names: C class names, in the order of the labels.
+        multi: Whether an item can have several labels or none (multi-hot rows).
+        parents: Parent of each of the C + P nodes, -1 for the root; None without a hierarchy.
         parent_names: Names of the P inner nodes.
 
     Raises:
@@ -52,16 +52,16 @@ class LabelSpace:
         *,
         multi: bool = False,
     ) -> LabelSpace:
-        """Build a hierarchy from tables, finest level first.
+        """Build a label space with a hierarchy from its levels, finest level first.
 
         Args:
             names: Class names.
-            levels: For each level above the classes: the coarser class of each class of the level below, and
-                the names of the coarser classes.
+            levels: For each level above the classes: the coarse class of each class of the level below, and the names
+                of the coarse classes.
             multi: As in the class.
 
         Raises:
-            UsageError: If a table does not fit the level below it.
+            UsageError: If a level does not fit the level below it.
         """
         parents: list[int] = []
         parent_names: list[str] = []
@@ -84,32 +84,32 @@ class LabelSpace:
 
     @property
     def hierarchical(self) -> bool:
-        """Whether the classes stand in a tree."""
+        """Whether the classes have a hierarchy."""
         return self.parents is not None
 
     def class_similarity(self) -> np.ndarray:
-        """Similarity of classes s(a, b) = 1 - height(lcs(a, b)) / height(root); float64 ``(C, C)``.
+        """Return the class similarities s(a, b) = 1 - height(lcs(a, b)) / height(root), float64 ``(C, C)``.
 
-        The height of a node is the longest way down to a class, lcs is the lowest node above both. Without a
-        hierarchy this is the identity. (Barz and Denzler, Hierarchy-based image embeddings, WACV 2019, eq.
-        1.)
+        The height of a node is the length of the longest path down to a class; lcs(a, b) is the lowest common ancestor.
+        Without a hierarchy, the result is the identity matrix. (Barz and Denzler, Hierarchy-based image embeddings,
+        WACV 2019, eq. 1.)
         """
         from kinbits.metrics import class_similarity  # here: reading data needs no metrics
 
         return np.eye(self.classes) if self.parents is None else class_similarity(self.parents, self.classes)
 
     def texts(self, labels: np.ndarray) -> list[str | None]:
-        """Name the classes of each item; several are joined by ", ", and None stands for no class.
+        """Return the class names of each item, joined by ", "; None without a class.
 
         Args:
-            labels: int64 ``(n,)`` with -1 for none, or multi-hot ``(n, C)``.
+            labels: int64 ``(n,)`` with -1 for no label, or multi-hot ``(n, C)``.
         """
         if labels.ndim == 1:
             return [self.names[c] if c >= 0 else None for c in labels.tolist()]
         return [", ".join(self.names[c] for c in np.flatnonzero(row)) or None for row in labels]
 
     def describe(self) -> str:
-        """Say in a few words what kind of labels these are."""
+        """Return the number of classes and the kind of labels, in a few words."""
         kind = "multi-label" if self.multi else "single-label"
         tree = f", hierarchy with {len(self.parent_names)} inner nodes" if self.hierarchical else ""
         return f"{self.classes} classes, {kind}{tree}"

@@ -1,4 +1,4 @@
-"""Search results as a picture: one row per query, followed by its neighbours."""
+"""Contact sheets of search results: one row of thumbnails per query, followed by its neighbours."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SIDE, FRAME, GAP, ROW_GAP, MARGIN, CAPTION, HEADER = 112, 4, 12, 16, 28, 38, 96
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture with what stands below it.
+    """One thumbnail with its caption.
 
     Attributes:
-        image: Any size; shown in a square, at its own aspect ratio.
-        lines: At most two short lines.
-        good: Green frame for True, red for False, grey for None.
+        image: An image of any size; it is fitted into a square with its aspect ratio.
+        lines: At most two short lines of caption.
+        good: Frame colour: green for True, red for False, grey for None.
     """
 
     image: Image.Image
@@ -40,9 +40,9 @@ def contact_sheet(
     Args:
         rows: One row per query: the query, then its neighbours, nearest first.
         path: The file to write.
-        title: Large, at the top.
-        subtitle: Small, below the title.
-        legend: Say what the colours mean.
+        title: Title at the top.
+        subtitle: Line below the title.
+        legend: Whether to explain the colours of the frames.
 
     Raises:
         UsageError: If there are no rows.
@@ -53,8 +53,8 @@ def contact_sheet(
     sheet = _Sheet(len(rows), max(map(len, rows)))
     sheet.header(title, subtitle, legend)
     for number, row in enumerate(rows):
-        for place, tile in enumerate(row):
-            sheet.tile(number, place, tile)
+        for column, tile in enumerate(row):
+            sheet.tile(number, column, tile)
     try:
         with file_aside(full_path(path)) as aside:
             sheet.image.save(aside, format="PNG")
@@ -63,22 +63,22 @@ def contact_sheet(
     return Path(path)
 
 
-def tile_box(row: int, place: int) -> tuple[int, int, int, int]:
-    """Return where a picture stands on a contact sheet: left, top, right, bottom in pixels.
+def tile_box(row: int, column: int) -> tuple[int, int, int, int]:
+    """Return the position of a thumbnail on a contact sheet: left, top, right, bottom in pixels.
 
     Args:
         row: Number of the row, from 0.
-        place: 0 for the query, from 1 for its neighbours.
+        column: 0 for the query, from 1 for its neighbours.
     """
     cell = SIDE + 2 * FRAME
-    neighbours = MARGIN + cell + 3 * GAP  # the queries stand apart on a panel of their own
-    left = FRAME + (MARGIN if place == 0 else neighbours + (place - 1) * (cell + GAP))
+    neighbours = MARGIN + cell + 3 * GAP  # the queries have a separate panel on the left
+    left = FRAME + (MARGIN if column == 0 else neighbours + (column - 1) * (cell + GAP))
     top = FRAME + HEADER + row * (cell + CAPTION + ROW_GAP)
     return left, top, left + SIDE, top + SIDE
 
 
 def placeholder(text: str) -> Image.Image:
-    """Draw a tile that shows a text where there is no picture."""
+    """Return an image that shows a text, for a tile without a picture."""
     image = Image.new("RGB", (SIDE, SIDE), PANEL)
     draw, font = ImageDraw.Draw(image), _font(13)
     letters = max(1, int(SIDE / draw.textlength("n", font)))
@@ -88,7 +88,7 @@ def placeholder(text: str) -> Image.Image:
 
 
 class _Sheet:
-    """The picture while it is drawn."""
+    """A contact sheet that is being drawn."""
 
     def __init__(self, rows: int, columns: int) -> None:
         cell = SIDE + 2 * FRAME
@@ -113,9 +113,9 @@ class _Sheet:
             self.draw.rectangle((right, 26, right + 13, 39), outline=colour, width=FRAME)
             right -= 18
 
-    def tile(self, row: int, place: int, tile: Tile) -> None:
+    def tile(self, row: int, column: int, tile: Tile) -> None:
         cell = SIDE + 2 * FRAME
-        x, y = (edge - FRAME for edge in tile_box(row, place)[:2])
+        x, y = (edge - FRAME for edge in tile_box(row, column)[:2])
         colour = PLAIN if tile.good is None else GOOD if tile.good else BAD
         self.draw.rectangle((x, y, x + cell - 1, y + cell - 1), fill=PANEL, outline=colour, width=FRAME)
         picture = _fitted(tile.image)
@@ -137,7 +137,7 @@ class _Sheet:
 
 
 def _fitted(image: Image.Image) -> Image.Image:
-    """Scale to the tile at the image's own aspect ratio; small images stay crisp, large ones smooth."""
+    """Scale an image to the size of a tile, with its aspect ratio."""
     scale = SIDE / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     resample = Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.LANCZOS
@@ -145,6 +145,6 @@ def _fitted(image: Image.Image) -> Image.Image:
 
 
 def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Return DejaVu Sans, which matplotlib ships: it knows most scripts, so that labels stay readable."""
+    """Return the font DejaVu Sans, which is part of matplotlib and covers most scripts."""
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(str(Path(require("matplotlib").get_data_path()) / "fonts" / "ttf" / name), size)
