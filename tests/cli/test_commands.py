@@ -314,13 +314,14 @@ def test_methods_are_grouped_by_what_they_learn_from_in_80_columns(run, monkeypa
     monkeypatch.setenv("COLUMNS", "80")
     out = run("methods").out
     assert max(map(len, out.splitlines())) <= 80
-    parts = re.split(r"^(Without labels|From labels|From pairs.*|From images and texts)$", out, flags=re.MULTILINE)[1:]
+    parts = re.split(r"^([A-Z]\S.*)$", out, flags=re.MULTILINE)[1:]
     named = {
         head: re.findall(r"^  ([a-z][\w-]*) ", text, re.MULTILINE)
         for head, text in zip(parts[::2], parts[1::2], strict=True)
     }
-    assert {"itq", "bihalf", "cibhash"} <= set(named["Without labels"])
-    assert {"orthohash", "greedyhash"} <= set(named["From labels"])
+    assert named["Training-free"] == ["itq", "lsh", "pca", "pca-rotation"]
+    assert {"bihalf", "cibhash"} <= set(named["Unsupervised"])
+    assert {"orthohash", "greedyhash"} <= set(named["Supervised: from labels"])
     assert sorted(itertools.chain(*named.values())) == [one["name"] for one in json.loads(run("methods", "--json").out)]
     assert "random views" in next(text for text in out.split("\n  ") if text.startswith("cibhash"))
 

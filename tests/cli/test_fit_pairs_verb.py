@@ -61,4 +61,4 @@ def test_thresholds_without_pairs_are_refused(run, vectors):
 
 
 def test_the_list_says_what_it_learns_from(run):
-    assert "From pairs, given or drawn from labels" in run("methods").out
+    assert "from pairs, given or drawn from labels" in run("methods").out

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from kinbits.methods import MethodInfo
 
 _HEADINGS = {
-    "none": "Without labels",
-    "labels": "From labels",
-    "pairs": "From pairs, given or drawn from labels",
-    "text": "From images and texts",
+    "training-free": "Training-free",
+    "none": "Unsupervised",
+    "labels": "Supervised: from labels",
+    "pairs": "Supervised: from pairs, given or drawn from labels",
+    "text": "Images and texts",
 }
 
 
@@ -45,7 +46,8 @@ def methods(
 
 
 def _heading(found: dict[str, Any]) -> str:
-    return _HEADINGS["text" if found["text"] else found["supervision"]]
+    free = found["supervision"] == "none" and not found["recipe"]["epochs"]
+    return _HEADINGS["text" if found["text"] else "training-free" if free else found["supervision"]]
 
 
 def _lines(members: list[dict[str, Any]], longest: int) -> Iterator[str]:
