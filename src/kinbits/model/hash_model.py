@@ -79,10 +79,10 @@ class HashModel:
             self.decoder.eval().requires_grad_(False)
 
     def __repr__(self) -> str:
-        return as_text(self)
+        return as_text(self.method, self.towers, self.fingerprint)
 
     def _repr_html_(self) -> str:
-        return as_html(self)
+        return as_html(self.method, self.towers, self.training, self.fingerprint, self.folder)
 
     @property
     def bits(self) -> int:

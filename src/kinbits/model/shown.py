@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 from kinbits._util import shortened
-
-if TYPE_CHECKING:
-    from kinbits.model.hash_model import HashModel
+from kinbits.model.tower import Tower
 
 _LONGEST = 200  # characters of a value
 
 
-def as_text(model: HashModel) -> str:
+def as_text(method: Mapping[str, Any], towers: Mapping[Any, Tower], fingerprint: str) -> str:
     """Return method, length, backbones and the start of the fingerprint in one line."""
-    backbones = " + ".join(tower.backbone.name for tower in model.towers.values())
-    return f"HashModel({_method(model)}, {model.bits} bits, {backbones}, {model.fingerprint[:12]})"
+    backbones = " + ".join(tower.backbone.name for tower in towers.values())
+    return f"HashModel({_name(method)}, {_bits(towers)} bits, {backbones}, {fingerprint[:12]})"
 
 
-def as_html(model: HashModel) -> str:
-    """Return a table of what the model is; every value is escaped."""
-    towers = [(f"{modality} backbone", tower.backbone.name) for modality, tower in model.towers.items()]
-    facts = [
-        ("method", _method(model)),
-        ("bits", model.bits),
-        *towers,
-        ("trained on", f"{model.training.get('data', 'unknown')}, {model.training.get('rows', '?')} images"),
-        ("fingerprint", model.fingerprint[:12]),
-        *(("folder", model.folder) for _ in range(model.folder is not None)),
-    ]
+def as_html(
+    method: Mapping[str, Any],
+    towers: Mapping[Any, Tower],
+    training: Mapping[str, Any],
+    fingerprint: str,
+    folder: Path | None,
+) -> str:
+    """Return a table of what a model is; every value is escaped."""
+    facts: list[tuple[str, object]] = [("method", _name(method)), ("bits", _bits(towers))]
+    facts += [(f"{modality} backbone", tower.backbone.name) for modality, tower in towers.items()]
+    facts += [("trained on", f"{training.get('data', 'unknown')}, {training.get('rows', '?')} images")]
+    facts += [("fingerprint", fingerprint[:12])]
+    facts += [("folder", folder)] if folder is not None else []
     return f"<table><caption>HashModel</caption>{''.join(_rows(facts))}</table>"
 
 
-def _method(model: HashModel) -> str:
-    return str(model.method.get("name", "unknown"))
+def _name(method: Mapping[str, Any]) -> str:
+    return str(method.get("name", "unknown"))
+
+
+def _bits(towers: Mapping[Any, Tower]) -> int:
+    return towers["image"].head.bits
 
 
 def _rows(facts: Iterable[tuple[str, object]]) -> Iterable[str]:
