@@ -198,7 +198,7 @@ def test_a_text_column_stays_text_where_a_table_has_digits(run, shop):
         ("id,price\n1_0,1\n", 2, "'1_0' is none"),
         ("id,price\n,1\n", 3, "row 0"),
         ("sku,price\n3,1\n", 2, "(id_column)"),
-        ("id\n3\n", 3, "no column beside the ids"),
+        ("id\n3\n", 3, "no column except the ids"),
         ("id,price\n", 3, "no row"),
         ("id,price,price\n3,1,2\n", 3, "price"),
         ("id,distance\n3,1\n", 2, "distance"),

@@ -54,7 +54,7 @@ def test_ids_beside_vectors_that_name_rows_alike_give_way(tmp_path):
     data = open_dataset(tmp_path / "v.npz")
     assert data.ids.tolist() == [0, 1, 2]
     assert any(guess.startswith("array 'names' is not used as ids") for guess in data.guesses)
-    with pytest.raises(DataError, match="alike"):
+    with pytest.raises(DataError, match="the same id"):
         open_dataset(tmp_path / "v.npz", id_column="names")
 
 

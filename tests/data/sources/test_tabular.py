@@ -241,5 +241,5 @@ def test_hf_name_that_cannot_be_reached():
 def test_streams_are_refused(hub_rows):
     with pytest.raises(UsageError, match="streaming"):
         open_dataset(hub_rows.to_iterable_dataset())
-    with pytest.raises(UsageError, match="label_column="):
+    with pytest.raises(UsageError, match="label_column"):
         open_dataset(hub_rows, labels=[1, 2, 3, 4])

@@ -26,13 +26,13 @@ def open_numpy(path: Path, options: Options) -> Dataset:
     """Open ``.npy`` (memory-mapped) or ``.npz`` (keys such as vectors or images, labels, ids, label_names).
 
     Raises:
-        DataError: If the file is damaged, holds Python objects, or no fitting array.
+        DataError: If the file is damaged, holds Python objects, or has no array of images or vectors.
     """
     try:
         arrays = _load(path)
     except (ValueError, OSError, EOFError, KeyError) as error:
         raise DataError(f"{path}: not a readable NumPy file ({error}); save plain arrays, no objects") from None
-    except Exception as error:  # zipfile and zlib raise their own kinds on damaged archives
+    except Exception as error:  # zipfile and zlib have further kinds of errors for damaged archives
         raise DataError(f"{path}: damaged NumPy archive ({error}); write it again") from None
     key = find_column(options.image_column, _DATA_KEYS, list(arrays))
     if key is None:
@@ -56,12 +56,12 @@ def open_array(
     identity: str | None = None,
     ids: np.ndarray | None = None,
 ) -> Dataset:
-    """Wrap uint8 images ``(n, h, w)`` or ``(n, h, w, c)``, or float vectors ``(n, d)``.
+    """Open an array of uint8 images ``(n, h, w)`` or ``(n, h, w, c)``, or of float vectors ``(n, d)``.
 
-    Rows of vectors with values that are not finite as float32 are left out and listed.
+    Vectors with values that are not finite as float32 are skipped.
 
     Raises:
-        DataError: If the shape or dtype is another, or no row is left.
+        DataError: If the array has another shape or dtype, or no row is left.
     """
     refuse_masked(array, name)
     items = _items(array, name, identity)
@@ -77,7 +77,7 @@ def open_array(
 
 
 def refuse_masked(array: np.ndarray, name: str) -> None:
-    """Refuse an array with masked values: what lies behind a mask would be read as if it were there.
+    """Check that an array has no masked values, because NumPy would ignore the mask.
 
     Raises:
         DataError: If a value is masked.
@@ -112,22 +112,22 @@ def _finite(vectors: np.ndarray) -> np.ndarray:
 
 
 class _Companions:
-    """Labels, class names and ids next to the data of an archive: those that are named, else what looks like them.
+    """Labels, class names and ids in an archive, named by the user or found by their names.
 
     Args:
         arrays: All arrays by name.
-        rows: How many the data have.
-        options: What the user says.
-        data: Which array holds the data.
+        rows: Number of rows of the data.
+        options: Options of the user.
+        data: Name of the array with the data.
 
     Attributes:
-        options: With the labels and class names found.
-        ids: int64 or str ``(n,)``; None without them.
+        options: The options, with labels and class names from the archive.
+        ids: int64 or str ``(n,)``; None without ids.
     """
 
     def __init__(self, arrays: Mapping[str, np.ndarray], rows: int, options: Options, data: str) -> None:
         self.arrays, self.rows, self.options, self.data = arrays, rows, options, data
-        self._told: list[str] = []
+        self._notes: list[str] = []
         if options.label_names is None and "label_names" in arrays:
             self.options = replace(self.options, label_names=[str(name) for name in arrays["label_names"].ravel()])
         self.label = None
@@ -140,17 +140,17 @@ class _Companions:
         self.ids = None if self.id is None else self._read_ids(self.id)
 
     def guesses(self, space: LabelSpace | None) -> list[str]:
-        """Say what was guessed about an archive of several arrays."""
+        """Return short descriptions of the guesses; none for an archive of one array."""
         if len(self.arrays) == 1:
             return []
         found = [f"data from array '{self.data}'"] if self.options.image_column is None else []
         if self.label is not None and space is not None:
             found.append(named_classes(space, f"array '{self.label}'"))
         found += [] if self.id is None else [f"ids from array '{self.id}'"]
-        return found + self._told
+        return found + self._notes
 
     def _find(self, named: str | None, guesses: Sequence[str], what: str, read: Callable[[str], Any]) -> str | None:
-        """Return the array that is named, else the first guess that can be read as such; say why others cannot."""
+        """Return the named array, or else the first with a usual name that can be read; note why others cannot."""
         if named is not None:
             return find_column(named, (), list(self.arrays))
         for key in matching_columns(guesses, list(self.arrays)):
@@ -158,7 +158,7 @@ class _Companions:
                 read(key)
                 return key
             except DataError as error:
-                self._told.append(f"array '{key}' is not used as {what}: {str(error).partition('; ')[0]}")
+                self._notes.append(f"array '{key}' is not used as {what}: {str(error).partition('; ')[0]}")
         return None
 
     def _read_labels(self, key: str) -> None:
@@ -169,10 +169,10 @@ class _Companions:
         self._check_rows(key)
         ids = array_to_ids(self.arrays[key], f"array '{key}'")
         if len(np.unique(ids)) < len(ids):
-            raise DataError(f"array '{key}' names some rows alike; give each row an id of its own")
+            raise DataError(f"array '{key}' gives some rows the same id; give each row a unique id")
         return ids
 
     def _check_rows(self, key: str) -> None:
         shape = self.arrays[key].shape
         if not shape or shape[0] != self.rows:
-            raise DataError(f"array '{key}' of shape {shape} does not go with {self.rows} rows of data")
+            raise DataError(f"array '{key}' of shape {shape} does not fit {self.rows} rows of data")

@@ -1,4 +1,4 @@
-"""Cells of any source as plain values: numbers stay numbers, everything else is text, and nothing is rounded."""
+"""Conversion of table cells to Python values, ids, texts and metadata, without rounding."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _INT64 = range(-(2**63), 2**63)
 
 
 def cells_of(column: Any, name: str) -> list[Any]:
-    """Return the cells of an Arrow column as Python values; dates, times, decimals and UUIDs as text.
+    """Return the cells of an Arrow column as Python values; dates, times, decimals and UUIDs become text.
 
     Args:
         column: A `pyarrow.ChunkedArray`.
-        name: Of the column, for errors.
+        name: Name of the column, for errors.
 
     Raises:
-        DataError: If its values have no Python value.
+        DataError: If the column has values that Python cannot represent.
     """
     import pyarrow as pa
 
@@ -38,10 +38,7 @@ def cells_of(column: Any, name: str) -> list[Any]:
 
 
 def decoded(column: Any) -> Any:
-    """Return an Arrow column without the ways in which Arrow may store it: extensions, dictionaries, views.
-
-    UUIDs become text.
-    """
+    """Return an Arrow column with a plain type instead of an extension, dictionary or view; UUIDs become text."""
     import pyarrow as pa
 
     if str(column.type) == "extension<arrow.uuid>":
@@ -57,10 +54,12 @@ def decoded(column: Any) -> Any:
 
 
 def to_ids(cells: Sequence[Any], source: str) -> np.ndarray:
-    """Turn cells into ids: int64 where all are whole numbers that fit, else text; bytes are UTF-8, or shown as hex.
+    """Return cells as ids: int64 ``(n,)`` if all are integers that fit, else str ``(n,)``.
+
+    Bytes are decoded as UTF-8, or else written in hexadecimal digits.
 
     Raises:
-        DataError: If a cell is missing, or no single value.
+        DataError: If a cell is empty, too long, or holds several values.
     """
     if all(type(cell) is int and cell in _INT64 for cell in cells):
         return np.array(cells, np.int64)
@@ -74,10 +73,10 @@ def to_ids(cells: Sequence[Any], source: str) -> np.ndarray:
 
 
 def array_to_ids(ids: np.ndarray, source: str) -> np.ndarray:
-    """Read ids ``(n,)`` or ``(n, 1)`` of an array: int64 where they fit, else text.
+    """Return the ids in an array ``(n,)`` or ``(n, 1)``: int64 ``(n,)`` if all are integers that fit, else str.
 
     Raises:
-        DataError: If the shape is another, or an id is missing.
+        DataError: If the array has another shape, or an id is empty.
     """
     ids = ids[:, 0] if ids.ndim == 2 and ids.shape[1] == 1 else ids
     if ids.ndim != 1:
@@ -86,10 +85,10 @@ def array_to_ids(ids: np.ndarray, source: str) -> np.ndarray:
 
 
 def to_texts(cells: Sequence[Any], source: str) -> tuple[str, ...]:
-    """Turn cells into texts: a missing one is empty, several in one cell are joined by a blank.
+    """Return cells as texts: a missing text is empty, several texts in one cell are joined by a space.
 
     Raises:
-        DataError: If a cell holds something that is no text.
+        DataError: If a cell holds a value that is not text.
     """
     made = tuple(_joined(cell) for cell in cells)
     for row, text in enumerate(made):
@@ -99,12 +98,12 @@ def to_texts(cells: Sequence[Any], source: str) -> tuple[str, ...]:
 
 
 def to_metadata(cells: Sequence[Any]) -> tuple[list[Any] | None, str | None]:
-    """Turn cells into metadata: int, float, bool, str, or None where there is none.
+    """Return cells as metadata: int, float, bool, str, or None for a missing value.
 
-    Whole numbers that do not fit 64 bits make a column of text; what is nested becomes JSON.
+    If an integer does not fit 64 bits, the column becomes text. Nested values become JSON.
 
     Returns:
-        The values, or None for a column of images or other long bytes; and what has to be said about them, if anything.
+        The values, None if the column holds images or other long bytes; and a note about the conversion, or None.
     """
     values = [cell.item() if isinstance(cell, np.generic) else cell for cell in cells]
     kinds = set(map(type, values))
@@ -118,7 +117,7 @@ def to_metadata(cells: Sequence[Any]) -> tuple[list[Any] | None, str | None]:
 
 
 def as_text(cell: Any) -> str | None:
-    """Write one cell as text: bytes as UTF-8, or in hex where they are none; None where it is missing."""
+    """Return one cell as text, None if it is missing; bytes that are not UTF-8 are written in hexadecimal digits."""
     if cell is None or (isinstance(cell, (float, np.floating)) and np.isnan(cell)):
         return None
     if isinstance(cell, (bytes, bytearray, memoryview)):
@@ -130,18 +129,18 @@ def as_text(cell: Any) -> str | None:
 
 
 def unicode(text: str) -> str:
-    """Return text that can be written as UTF-8: bytes of a file name that is none become escapes."""
+    """Return a text that can be encoded as UTF-8: bytes of a file name that are not UTF-8 become escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def cell_in_row(what: str, row: int, cell: Any) -> str:
-    """Say what stands in a row, for errors."""
+    """Return a phrase that quotes a cell with its row, for errors."""
     shown = "missing" if cell is None or cell == "" else shortened(repr(cell), 80)
     return f"the {what} of row {row} (counted from 0) is {shown}"
 
 
 def _joined(cell: Any) -> str | None:
-    """Return the text of a cell; None where it holds something else."""
+    """Return the text of a cell; None if the cell is not text."""
     if isinstance(cell, (list, tuple, np.ndarray)):
         parts = [_joined(part) for part in cell]
         return None if None in parts else " ".join(part for part in parts if part)

@@ -1,4 +1,4 @@
-"""Making sense of table columns: which one is what, and what its values say as labels."""
+"""Columns of tables: usual names of columns, and conversion of cells to labels."""
 
 from __future__ import annotations
 
@@ -34,19 +34,22 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class Options:
-    """How to read a source; the keyword arguments of `open_dataset`, kept together.
+    """Options for reading a source: the keyword arguments of `open_dataset`.
 
     Attributes:
         image_column: Column of image bytes or paths.
-        label_column: Column of labels, or several columns of 0/1, one a label.
+        label_column: Column of labels, or several columns of 0/1, one per label.
         text_column: Column of texts.
         id_column: Column of unique names.
-        label_names: Class names, the place is the label.
-        label_separator: What stands between several labels in one cell, e.g. ``";"``.
+        label_names: Class names in the order of the class numbers.
+        label_separator: Separator of several labels in one cell, e.g. ``";"``.
         root: Folder that relative paths start from.
-        split: Which split to read, where the source has named ones.
-        labels: Labels given together with a source that holds none (arrays); False leaves out all labels.
-        texts: Texts given together with a source that holds none.
+        split: Name of the split to read; None reads all.
+        labels: Labels for a source without labels (arrays); False ignores all labels.
+        texts: Texts for a source without texts.
+
+    Raises:
+        UsageError: If ``labels=False`` is combined with ``label_column``.
     """
 
     image_column: str | None = None
@@ -66,7 +69,7 @@ class Options:
 
     @property
     def unlabelled(self) -> bool:
-        """Whether labels are to be left out."""
+        """Whether all labels are ignored."""
         return self.labels is False
 
 
@@ -116,21 +119,24 @@ def matching_columns(guesses: Sequence[str], columns: Sequence[str]) -> list[str
 
 
 def to_labels(values: Sequence[Any], options: Options, source: str) -> tuple[np.ndarray, LabelSpace]:
-    """Turn cells into labels.
+    """Return cells as labels, with their label space.
 
-    Whole numbers from 0 are kept as class numbers (-1 or an empty cell: unlabelled). Text names a class, also where it
-    is written in digits, as in a CSV table: names are sorted, numbers among them by value, and numbered. With
-    ``label_names``, text that is in digits throughout counts as class numbers. Lists, or cells cut at
-    ``label_separator``, make a multi-label set. Lists of one length that hold only the numbers 0 and 1 are multi-hot
-    rows, one place a class, as in an array.
+    - Integers from 0 are class numbers; -1 or an empty cell means unlabelled.
+    - Texts are class names, also in digits, as in a CSV table. Names are sorted; numbers are sorted by value.
+    - With ``label_names``, texts in digits are class numbers.
+    - Lists, or cells with a ``label_separator``, give multi-label data.
+    - Lists of equal length with only 0 and 1 are multi-hot rows.
 
     Args:
-        values: One cell an item: int, str, None, or a list of int or str.
-        options: ``label_names`` and ``label_separator`` are used.
-        source: Named in errors.
+        values: One cell per item: int, str, None, or a list of int or str.
+        options: Options; only ``label_names`` and ``label_separator`` are used.
+        source: Name of the source in errors.
+
+    Returns:
+        int64 ``(n,)``, or multi-hot uint8 ``(n, C)``; and the label space.
 
     Raises:
-        DataError: If a cell holds something else, numbers and names are mixed, or a label is not among ``label_names``.
+        DataError: If a cell has another type, numbers and names are mixed, or a label is not among ``label_names``.
     """
     cells = [_clean(value) for value in values]
     if _are_multi_hot(cells):
@@ -143,8 +149,8 @@ def to_labels(values: Sequence[Any], options: Options, source: str) -> tuple[np.
         numbered = True
     number = _class_numbers if numbered else _name_numbers
     if not any(isinstance(cell, list) for cell in cells):
-        found, names = number(cells, options.label_names, source)
-        return found, LabelSpace(names)
+        labels, names = number(cells, options.label_names, source)
+        return labels, LabelSpace(names)
     lists = [cell if isinstance(cell, list) else [] if cell is None else [cell] for cell in cells]
     flat, names = number([label for cell in lists for label in cell], options.label_names, source)
     hot = np.zeros((len(lists), len(names)), np.uint8)
@@ -154,21 +160,21 @@ def to_labels(values: Sequence[Any], options: Options, source: str) -> tuple[np.
 
 
 def from_multi_hot(rows: np.ndarray, names: Sequence[str] | None, source: str) -> tuple[np.ndarray, LabelSpace]:
-    """Turn rows of 0 and 1 into labels: single-label when each row has exactly one 1, else multi-label.
+    """Return rows of 0 and 1 as labels: single-label if each row has exactly one 1, else multi-label.
 
     Args:
         rows: ``(n, C)`` of 0 and 1.
-        names: C class names; the column numbers when None.
-        source: Named in errors.
+        names: C class names; None uses the column numbers.
+        source: Name of the source in errors.
 
     Raises:
         DataError: If a value is neither 0 nor 1, or the number of names is wrong.
     """
-    strange = ~np.isin(rows, (0, 1))
-    if strange.any():
-        row, place = np.argwhere(strange)[0]
+    wrong = ~np.isin(rows, (0, 1))
+    if wrong.any():
+        row, label = np.argwhere(wrong)[0]
         raise DataError(
-            f"{source}: label {place} of row {row} (counted from 0) is {shortened(str(rows[row, place]), 80)}; a "
+            f"{source}: label {label} of row {row} (counted from 0) is {shortened(str(rows[row, label]), 80)}; a "
             f"multi-hot row may hold only 0 and 1"
         )
     rows = rows.astype(np.uint8)
@@ -179,13 +185,14 @@ def from_multi_hot(rows: np.ndarray, names: Sequence[str] | None, source: str) -
 
 
 def label_array(labels: Any, options: Options, source: str) -> tuple[np.ndarray | None, LabelSpace | None]:
-    """Read labels given as an array or list: int or str ``(n,)`` or ``(n, 1)``, multi-hot ``(n, C)``, or lists.
+    """Return labels from an array or list: int or str ``(n,)`` or ``(n, 1)``, multi-hot ``(n, C)``, or lists.
 
     Returns:
-        The labels and what they mean; None twice where none are given, or ``labels=False``.
+        The labels and their label space; ``(None, None)`` without labels.
 
     Raises:
-        DataError: If `to_labels` or `from_multi_hot` refuses the values.
+        UsageError: If the labels are not a list or array.
+        DataError: If the values are not valid labels.
     """
     if labels is None or labels is False:
         return None, None
@@ -202,11 +209,11 @@ def label_array(labels: Any, options: Options, source: str) -> tuple[np.ndarray 
 
 
 def given_texts(options: Options, source: str) -> tuple[str, ...] | None:
-    """Return the texts that are given together with a source without columns; None where there are none.
+    """Return the texts of the option ``texts``; None without them.
 
     Raises:
-        UsageError: If they have no order.
-        DataError: If one is no text.
+        UsageError: If the texts are not a list.
+        DataError: If an element is not a text.
     """
     if options.texts is None:
         return None
@@ -215,17 +222,17 @@ def given_texts(options: Options, source: str) -> tuple[str, ...] | None:
 
 
 def require_order(values: Any, what: str, source: str) -> None:
-    """Refuse values that go with no item: those of a set have no order, a mapping yields its keys, a text its letters.
+    """Check that values have an order, so that each belongs to one item.
 
     Raises:
-        UsageError: If they are one of these.
+        UsageError: If the values are a set, a mapping, a text or bytes.
     """
     if isinstance(values, (str, bytes, Set, Mapping)):
         raise UsageError(f"{source}: {what} are a {type(values).__name__}; give a list, one of them for each item")
 
 
 def unique_names(names: Sequence[str]) -> np.ndarray:
-    """Make names unique: a repeated one gets #2, #3, ... in order of occurrence."""
+    """Return unique names: repeated names get the suffix #2, #3, ... in order of occurrence."""
     seen: dict[str, int] = {}
     result = []
     for name in names:
@@ -235,19 +242,19 @@ def unique_names(names: Sequence[str]) -> np.ndarray:
 
 
 def _renumbered(names: Sequence[str]) -> list[str]:
-    """Fall back to the row number where a name itself looks like ``name#2``."""
+    """Return names with the row number as suffix, for the case that a name looks like ``name#2``."""
     return [f"{name}#row{row}" for row, name in enumerate(names)]
 
 
 def named_classes(space: LabelSpace, origin: str) -> str:
-    """Say how many classes there are, where they come from, and what the first are called."""
+    """Return a description with the number of classes, their origin, and the first names."""
     more = ", ..." if space.classes > _SHOWN else ""
     kind = "labels" if space.multi else "classes" if space.classes != 1 else "class"
     return f"{space.classes:,} {kind} from {origin}: {', '.join(space.names[:_SHOWN])}{more}"
 
 
 def _clean(value: Any) -> Any:
-    """Return a cell as int, str, None, a list of these, or as what it is."""
+    """Return a cell as int, str, None or a list of these; other types are returned unchanged."""
     if isinstance(value, (list, tuple, np.ndarray)):
         return [cell for cell in map(_clean, value) if cell is not None]
     value = value.item() if isinstance(value, np.generic) else value
@@ -270,19 +277,19 @@ def _each(cell: Any) -> list[Any]:
 
 
 def _are_multi_hot(cells: Sequence[Any]) -> bool:
-    """Tell whether all cells are lists of one length with 0, 1 and, where somebody was not sure, -1.
+    """Return whether all cells are lists of equal length with only 0, 1 and -1.
 
-    As class numbers they would give nearly every item the same labels.
+    As class numbers, these values would give nearly every item the same labels.
     """
     lengths = {len(cell) if isinstance(cell, list) else 0 for cell in cells}
     return len(lengths) == 1 and min(lengths) > 1 and all(one in (-1, 0, 1) for cell in cells for one in cell)
 
 
 def _check_cells(cells: Sequence[Any], source: str) -> bool:
-    """Refuse what is no label, by its row; return whether the labels are numbers.
+    """Check the types of all labels, and return whether they are numbers.
 
     Raises:
-        DataError: If a cell holds neither a whole number nor a name, or both occur.
+        DataError: If a cell is neither an integer nor a name, or if both occur.
     """
     kinds: set[type] = set()
     for row, cell in enumerate(cells):
@@ -295,9 +302,9 @@ def _check_cells(cells: Sequence[Any], source: str) -> bool:
 
 
 def _in_digits(cells: Sequence[Any], names: Sequence[str]) -> bool:
-    """Whether all labels are whole numbers in digits, and some are no names."""
-    found = {one for cell in cells for one in _each(cell)}
-    return not found <= set(map(str, names)) and all(_WHOLE.fullmatch(one) for one in found)
+    """Return whether all labels are integers in digits, and some of them are not class names."""
+    labels = {one for cell in cells for one in _each(cell)}
+    return not labels <= set(map(str, names)) and all(_WHOLE.fullmatch(one) for one in labels)
 
 
 def _as_number(cell: Any) -> Any:
@@ -305,18 +312,18 @@ def _as_number(cell: Any) -> Any:
 
 
 def _name_numbers(cells: Sequence[Any], given: Sequence[str] | None, source: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return a number for each name, int64 with -1 where empty, and the names that they stand for."""
+    """Return the class number of each name, int64 with -1 for an empty cell, and the class names."""
     present = {cell for cell in cells if cell is not None}
     names = tuple(map(str, given)) if given is not None else _sorted(present)
-    places = {name: place for place, name in enumerate(names)}
-    unknown = next((cell for cell in cells if cell is not None and cell not in places), None)
+    numbers = {name: number for number, name in enumerate(names)}
+    unknown = next((cell for cell in cells if cell is not None and cell not in numbers), None)
     if unknown is not None:
         raise DataError(f"{source}: label '{unknown}' is not among the {len(names)} label_names")
-    return np.array([UNLABELLED if cell is None else places[cell] for cell in cells], np.int64), names
+    return np.array([UNLABELLED if cell is None else numbers[cell] for cell in cells], np.int64), names
 
 
 def _sorted(names: set[str]) -> tuple[str, ...]:
-    """Sort names, by value where all are whole numbers."""
+    """Sort names; by value if all are integers."""
     if all(_WHOLE.fullmatch(name) for name in names):
         return tuple(sorted(names, key=lambda name: (int(name), name)))
     return tuple(sorted(names))
@@ -325,7 +332,7 @@ def _sorted(names: set[str]) -> tuple[str, ...]:
 def _class_numbers(
     cells: Sequence[Any], given: Sequence[str] | None, source: str
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return class numbers, int64 with -1 where empty, and the names that they stand for."""
+    """Return class numbers, int64 with -1 for an empty cell, and the class names."""
     if given is None and {type(cell) for cell in cells} - {type(None)} == {bool}:
         return np.array([UNLABELLED if c is None else int(c) for c in cells], np.int64), ("false", "true")
     used = sorted({int(cell) for cell in cells if cell is not None} - {UNLABELLED})
@@ -333,9 +340,9 @@ def _class_numbers(
         raise DataError(f"{source}: label {used[0]}; class numbers start at 0, and -1 means unlabelled")
     top = used[-1] + 1 if used else 0
     if given is None and top > 10 * len(used) + 1000:
-        # Article numbers and the like: a class for every number up to the largest would be mostly empty.
-        places = {number: place for place, number in enumerate(used)}
-        return np.array([places.get(cell, UNLABELLED) for cell in cells], np.int64), tuple(map(str, used))
+        # Large numbers, such as article numbers, are renumbered: most classes up to the largest would be empty.
+        classes = {number: label for label, number in enumerate(used)}
+        return np.array([classes.get(cell, UNLABELLED) for cell in cells], np.int64), tuple(map(str, used))
     names = tuple(_names(given, top, source, at_least=True))
     return np.array([UNLABELLED if cell is None else int(cell) for cell in cells], np.int64), names
 
@@ -344,5 +351,5 @@ def _names(names: Sequence[str] | None, count: int, source: str, *, at_least: bo
     if names is None:
         return [str(number) for number in range(count)]
     if len(names) < count or (len(names) > count and not at_least):
-        raise DataError(f"{source}: {len(names)} label_names for {count} classes; give one name a class")
+        raise DataError(f"{source}: {len(names)} label_names for {count} classes; give one name per class")
     return [str(name) for name in names]

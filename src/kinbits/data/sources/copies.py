@@ -1,4 +1,4 @@
-"""Working copies of Parquet tables: uncompressed Arrow files that can be memory-mapped, one for each content."""
+"""Working copies of Parquet tables: uncompressed Arrow files that can be memory-mapped."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from kinbits.data.items import digest, file_identity
 from kinbits.errors import DataError, PlatformError
 
 _FILE = "table.arrow"
-_ROWS = 256  # that are copied at once
+_ROWS = 256  # number of rows that are copied at once
 
 
 def identity_of(paths: Sequence[Path]) -> str:
-    """Name the contents of the files of one table."""
+    """Return an identity of the contents of the files of one table."""
     return digest(*map(file_identity, paths))
 
 
 def mapped_copy(paths: Sequence[Path]) -> tuple[Any, str]:
-    """Write the uncompressed copy of a table; later calls find it, unless a file has changed since.
+    """Return a memory-mapped, uncompressed copy of a table; the copy is reused until a file changes.
 
-    A copy lies in a folder named by the contents of the files, so that a table that was replaced is never answered from
-    the copy of the old one, which is then removed. Columns of every type that Parquet knows are kept.
+    The name of the copy's folder depends on the contents of the files, so a changed file gets a new copy. The old copy
+    is then removed. All Parquet types are supported.
 
     Returns:
-        The memory-mapped `pyarrow.Table`, and the identity of what it holds.
+        The memory-mapped `pyarrow.Table`, and the identity of its contents.
 
     Raises:
-        DataError: If a file is no readable table, another table than the first, or was changed meanwhile.
+        DataError: If a file is not a readable table, has other columns than the first, or changes during the copy.
         PlatformError: If the cache folder cannot be written.
     """
     identity = identity_of(paths)
@@ -65,7 +65,7 @@ def _write(paths: Sequence[Path], copy: Path) -> None:
 
 
 def _blocks(paths: Sequence[Path], schema: Any) -> Iterator[Any]:
-    """Yield the rows of all files, some at a time, with the columns and types of the first file."""
+    """Yield the rows of all files in batches, with the columns and types of the first file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -76,7 +76,7 @@ def _blocks(paths: Sequence[Path], schema: Any) -> Iterator[Any]:
                     raise DataError(f"{path} has other columns than {paths[0]}; give all files of a table the same")
                 for batch in file.iter_batches(_ROWS):
                     yield pa.Table.from_batches([batch]).select(schema.names).cast(schema)
-        except (OSError, pa.ArrowException) as error:  # damage of any kind, and what cannot be opened
+        except (OSError, pa.ArrowException) as error:
             raise DataError(f"{path}: not a readable Parquet table ({first_line(error)})") from None
 
 
@@ -88,18 +88,18 @@ def _mapped(copy: Path) -> Any:
             return pa.ipc.open_file(file).read_all()
     except (pa.ArrowException, OSError) as error:
         raise PlatformError(
-            f"the working copy {copy} cannot be read ({first_line(error)}); remove it, and it is made again"
+            f"the working copy {copy} cannot be read ({first_line(error)}); remove it, and it is created again"
         ) from None
 
 
 def _remove_others(kept: Path) -> None:
-    """Remove the copies of what the files held before; who has one open keeps it until he closes it."""
+    """Remove the copies of older contents; a process that has one open can still read it."""
     for other in kept.parent.iterdir():
         if other != kept:
             shutil.rmtree(other, ignore_errors=True)
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, or of its cause."""
+    """Return the first line of the message of an error, or of its cause."""
     cause = error.__cause__ or error
     return (str(cause).strip() or type(cause).__name__).splitlines()[0][:300]

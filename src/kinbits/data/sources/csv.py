@@ -1,4 +1,4 @@
-"""CSV and TSV tables: read as text, so that 007 and NA stay what they are; whole columns are told to be numbers."""
+"""CSV and TSV tables, read as text: 007 and NA do not change; a column becomes numbers only if all cells are."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from kinbits.errors import DataError
 
 _INT = r"\A(?:0|-?[1-9][0-9]*)\z"
 _FLOAT = r"\A-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?\z"
-_TOO_LONG = r"\A-?[0-9]{16}"  # whole numbers that a float cannot hold
+_TOO_LONG = r"\A-?[0-9]{16}"  # integers that a float cannot represent
 _DATE = r"\A[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}(?:[T ].*)?\z"
 _BOOLS = (r"\A(?:true|false)\z", r"\A(?:True|False)\z", r"\A(?:TRUE|FALSE)\z")
-_BLOCK = (1 << 20, 1 << 28)  # bytes that are parsed at once; no row may be longer
+_BLOCK = (1 << 20, 1 << 28)  # limits of the block size in bytes; a row must fit into one block
 
 
 def read_csv(path: Path) -> Any:
     """Read a table with a header line; every column is text, and only an empty cell is missing.
 
     Args:
-        path: Of a UTF-8 file; commas stand between the cells, in a ``.tsv`` tabs.
+        path: Path of a UTF-8 file; the separator is a comma, or a tab in a ``.tsv`` file.
 
     Returns:
-        A `pyarrow.Table` whose columns are all strings.
+        A `pyarrow.Table` with string columns.
 
     Raises:
-        DataError: If the file is no UTF-8 table, or two columns have one name.
+        DataError: If the file is not a UTF-8 table, or two columns have the same name.
     """
     import pyarrow as pa
     from pyarrow import csv as arrow
@@ -49,14 +49,14 @@ def read_csv(path: Path) -> Any:
     except pa.ArrowException as error:
         raise _unreadable(path, str(error)) from None
     if table.column_names != names:
-        raise _unreadable(path, "its header line is no plain CSV")
+        raise _unreadable(path, "its header line is not plain CSV")
     return table
 
 
 def typed(column: Any) -> Any:
-    """Give a column of text the type that each of its values is written in: int, float or bool; else it stays text.
+    """Return a text column as int64, float64 or bool if all cells have this form, else unchanged.
 
-    Numbers with leading zeros, with underscores, that are not finite, or that do not fit 64 bits are text.
+    A column stays text if a number has a leading zero or underscores, is not finite, or does not fit 64 bits.
 
     Args:
         column: A `pyarrow.ChunkedArray` of strings.
@@ -78,7 +78,7 @@ def typed(column: Any) -> Any:
 
 
 def why_no_labels(column: Any) -> str | None:
-    """Say why a column of text, which was only guessed to be labels, holds something else; None if it may."""
+    """Return the reason why a text column is probably not a label column; None if it can be one."""
     import pyarrow.types as types
 
     if types.is_floating(typed(column).type):
@@ -87,10 +87,10 @@ def why_no_labels(column: Any) -> str | None:
 
 
 def require_distinct(names: Sequence[str], source: str) -> None:
-    """Refuse a table in which a column's name says not which column is meant.
+    """Check that the column names of a table are unique.
 
     Raises:
-        DataError: If two columns have one name.
+        DataError: If two columns have the same name.
     """
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:

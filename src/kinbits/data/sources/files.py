@@ -1,4 +1,4 @@
-"""Sources made of image files: folders, list files, and lists of paths."""
+"""Sources of image files: folders, list files, and lists of paths."""
 
 from __future__ import annotations
 
@@ -48,12 +48,18 @@ SPLIT_FOLDERS = frozenset((
 ))
 # fmt: on
 _LARGEST = 2**63
-_DIGITS = 4000  # Python reads no longer number
+_DIGITS = 4000  # Python cannot parse integers with more digits
 
 
 @dataclass
-class _Found:
-    """What a walk through a folder saw."""
+class _FolderFiles:
+    """Files below a folder.
+
+    Attributes:
+        files: Paths of the images, relative to the folder.
+        skipped: Images and folders that cannot be read.
+        ignored: Number of other files by extension.
+    """
 
     files: list[str] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
@@ -61,20 +67,20 @@ class _Found:
 
 
 def open_folder(folder: Path, options: Options) -> Dataset:
-    """Open a folder of images: one subfolder a class, or flat (no labels).
+    """Open a folder of images: one subfolder per class, or flat (no labels).
 
-    Folders named train, test, query and so on (`SPLIT_FOLDERS`, case ignored) above the class folders become the column
-    ``split``; an image beside them has neither split nor label. With ``labels=False`` the names of the class folders
-    become the column ``folder``. Hidden files are passed over. ``captions.csv`` or ``captions.txt`` in the folder gives
-    the texts.
+    Folders such as train, test and query (`SPLIT_FOLDERS`, case ignored) above the class folders become the column
+    ``split``. An image outside these folders has neither split nor label. With ``labels=False``, the names of the class
+    folders become the column ``folder``. Hidden files are skipped. The texts come from ``captions.csv`` or
+    ``captions.txt`` in the folder.
 
     Raises:
-        DataError: If no image lies in the folder.
+        DataError: If the folder has no usable image.
     """
-    found = _walk(folder)
-    names = found.files
+    listing = _walk(folder)
+    names = listing.files
     if not names:
-        raise _empty(folder, found)
+        raise _empty(folder, listing)
     splits, classes = _levels(names)
     guesses, columns = _split_guesses(splits), {"split": splits} if any(splits) else {}
     labels, space = None, None
@@ -92,8 +98,8 @@ def open_folder(folder: Path, options: Options) -> Dataset:
         texts=texts,
         columns=columns,
         name=unicode(folder.name or str(folder)),
-        skipped=(*found.skipped, *orphans),
-        ignored=dict(found.ignored),
+        skipped=(*listing.skipped, *orphans),
+        ignored=dict(listing.ignored),
         from_folders=labels is not None,
         guesses=tuple(guesses),
     )
@@ -101,10 +107,14 @@ def open_folder(folder: Path, options: Options) -> Dataset:
 
 
 def require_file(path: Path, remedy: str) -> None:
-    """Refuse what is no file; a pipe or a device could keep the reader waiting for ever.
+    """Check that a path is a regular file, because reading from a pipe or a device can block forever.
+
+    Args:
+        path: The path.
+        remedy: Last part of the error message, e.g. ``"give the path of a table"``.
 
     Raises:
-        DataError: If nothing is there, or something else.
+        DataError: If the path does not exist, or is not a regular file.
     """
     if path.is_file():
         return
@@ -142,21 +152,22 @@ def _path_text(row: int, path: object, source: str) -> str:
 def open_list(path: Path, options: Options) -> Dataset:
     """Open a list file of the field's protocols: ``path 0 1 0 ...`` or ``path 3`` lines.
 
-    A list ``NAME_img.txt`` with ``NAME_label.txt`` in the same folder is read as one. Paths are relative to the
-    list's folder unless ``root`` is given. Rows that have exactly one 1 each make a
-    single-label set.
+    The labels of a list ``NAME_img.txt`` can be in ``NAME_label.txt`` in the same folder. Paths start from the folder
+    of the list, or from ``root``. If every row has exactly one 1, the labels are single-label.
 
     Raises:
-        DataError: If a line has another number of labels than the first, or no file exists.
+        DataError: If lines have different numbers of labels, or no file exists.
     """
     split = [_cut_line(line) for line in _list_lines(path)]
     if not split:
-        raise DataError(f"{path}: the list is empty; write one 'path label' a line")
+        raise DataError(f"{path}: the list is empty; write one 'path label' per line")
     names, rows = [name for name, _ in split], [row for _, row in split]
     width = len(rows[0])
     for number, row in enumerate(rows, 1):
         if len(row) != width:
-            raise DataError(f"{path}: item {number} has {len(row)} labels, the first has {width}; one format a file")
+            raise DataError(
+                f"{path}: item {number} has {len(row)} labels, the first has {width}; use one format per file"
+            )
         if any(not -_LARGEST <= label < _LARGEST for label in row):
             raise DataError(f"{path}: item {number} has a label beyond 64 bits; number the classes from 0")
     table = np.array(rows, np.int64).reshape(len(rows), width)
@@ -167,10 +178,10 @@ def open_list(path: Path, options: Options) -> Dataset:
 
 
 def drop_missing(data: Dataset, source: str) -> Dataset:
-    """Leave out the rows whose file is missing or empty.
+    """Return the collection without the rows whose file is missing or empty.
 
     Raises:
-        DataError: If nothing is left.
+        DataError: If no row is left.
     """
     assert isinstance(data.items, PathItems)
     faults = {row: fault for row in range(len(data)) if (fault := _fault(data.items.path(row))) is not None}
@@ -181,10 +192,10 @@ def drop_missing(data: Dataset, source: str) -> Dataset:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file as UTF-8, with or without a byte-order mark.
+    """Return a UTF-8 text file, without its byte-order mark.
 
     Raises:
-        DataError: If it is no UTF-8 text.
+        DataError: If the file is not UTF-8 text.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
@@ -204,76 +215,78 @@ def _fault(path: str | os.PathLike[str]) -> str | None:
         return f"file cannot be read: {getattr(error, 'strerror', None) or error}"
 
 
-def _walk(folder: Path) -> _Found:
+def _walk(folder: Path) -> _FolderFiles:
     """List the images below a folder, sorted; links to folders are followed once, after all real folders."""
-    found, seen = _Found(), set()
+    listing, visited = _FolderFiles(), set()
     queue, links = [(folder, "")], list[tuple[Path, str]]()
     while queue or links:
         is_link = not queue
-        place, prefix = links.pop(0) if is_link else queue.pop(0)
+        current, prefix = links.pop(0) if is_link else queue.pop(0)
         try:
-            info = os.stat(place)
-            if (info.st_dev, info.st_ino) in seen:
-                found.skipped.append(Skipped(prefix.rstrip("/"), "link to a folder that is already read"))
+            info = os.stat(current)
+            if (info.st_dev, info.st_ino) in visited:
+                listing.skipped.append(Skipped(prefix.rstrip("/"), "link to a folder that is already read"))
                 continue
-            seen.add((info.st_dev, info.st_ino))
-            entries = sorted(os.scandir(place), key=lambda entry: entry.name)
+            visited.add((info.st_dev, info.st_ino))
+            entries = sorted(os.scandir(current), key=lambda entry: entry.name)
         except OSError as error:
-            found.skipped.append(Skipped(prefix.rstrip("/") or str(place), f"folder cannot be read: {error.strerror}"))
+            name = prefix.rstrip("/") or str(current)
+            listing.skipped.append(Skipped(name, f"folder cannot be read: {error.strerror}"))
             continue
         for entry in _visible(entries):
             if entry.is_dir():
                 (links if entry.is_symlink() else queue).append((Path(entry.path), f"{prefix}{entry.name}/"))
             else:
-                _note_file(entry, prefix, found)
+                _add_file(entry, prefix, listing)
         links.sort(key=lambda link: link[1])
-    found.files.sort()
-    found.skipped.sort(key=lambda skipped: skipped.id)
-    return found
+    listing.files.sort()
+    listing.skipped.sort(key=lambda skipped: skipped.id)
+    return listing
 
 
 def _visible(entries: Sequence[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
     return (entry for entry in entries if not entry.name.startswith("."))
 
 
-def _note_file(entry: os.DirEntry[str], prefix: str, found: _Found) -> None:
+def _add_file(entry: os.DirEntry[str], prefix: str, listing: _FolderFiles) -> None:
     extension = os.path.splitext(entry.name)[1].lower()
     if extension not in EXTENSIONS:
         if prefix or entry.name not in CAPTION_FILES:
-            found.ignored[extension] += 1
+            listing.ignored[extension] += 1
         return
     fault = _fault(entry.path)
     name = prefix + entry.name
     if fault is None:
-        found.files.append(name)
+        listing.files.append(name)
     else:
-        found.skipped.append(Skipped(name, fault))
+        listing.skipped.append(Skipped(name, fault))
 
 
-def _empty(folder: Path, found: _Found) -> DataError:
-    others = ", ".join(f"{ext or 'no extension'} {n}" for ext, n in found.ignored.most_common(5))
-    saw = f"saw {others}" if others else "it holds no files"
-    saw += f"; {len(found.skipped)} skipped: {found.skipped[0].reason}" if found.skipped else ""
+def _empty(folder: Path, listing: _FolderFiles) -> DataError:
+    others = ", ".join(f"{ext or 'no extension'} {n}" for ext, n in listing.ignored.most_common(5))
+    contents = f"saw {others}" if others else "it holds no files"
+    contents += f"; {len(listing.skipped)} skipped: {listing.skipped[0].reason}" if listing.skipped else ""
     return DataError(
-        f"no usable image in {folder} ({saw}); images are known by their extension (.jpg, .png, .webp, ...): "
-        "check the folder, or give a list file or table of paths"
+        f"no usable image in {folder} ({contents}); images are recognised by their extension (.jpg, .png, .webp, "
+        "...): check the folder, or give a list file or table of paths"
     )
 
 
 def _levels(names: Sequence[str]) -> tuple[list[str | None], list[str | None]]:
-    """Read split and class of each file from its folders; None where there is none.
+    """Return split and class of each file from its folders, or None.
 
-    The uppermost folders are splits if all of them are called so, or two of them are: files elsewhere belong to none.
+    The top folders are splits if all of them, or at least two, have names of splits. Files in other folders then have
+    no split.
     """
     folders = [name.split("/")[:-1] for name in names]
     tops = {parts[0] for parts in folders if parts}
-    called = {top for top in tops if top.casefold() in SPLIT_FOLDERS}
-    has_splits = bool(called) and (called == tops or len(called) > 1)
+    split_tops = {top for top in tops if top.casefold() in SPLIT_FOLDERS}
+    has_splits = bool(split_tops) and (split_tops == tops or len(split_tops) > 1)
     if not has_splits:
         return [None] * len(names), [unicode(parts[0]) if parts else None for parts in folders]
-    inside = [bool(parts) and parts[0] in called for parts in folders]
-    splits = [parts[0] if known else None for parts, known in zip(folders, inside, strict=True)]
-    below = [parts[1:2] if known else [] for parts, known in zip(folders, inside, strict=True)]
+    in_split = [bool(parts) and parts[0] in split_tops for parts in folders]
+    splits = [parts[0] if inside else None for parts, inside in zip(folders, in_split, strict=True)]
+    below = [parts[1:2] if inside else [] for parts, inside in zip(folders, in_split, strict=True)]
     return splits, [unicode(parts[0]) if parts else None for parts in below]
 
 
@@ -295,7 +308,7 @@ def _only_split(data: Dataset, split: str) -> Dataset:
 
 
 def _captions(folder: Path, names: Sequence[str], options: Options) -> tuple[tuple[str, ...] | None, list[Skipped]]:
-    """Read the texts; several captions of one image are joined, a caption of no image is listed."""
+    """Return one text per image, and the captions without an image; several captions of one image are joined."""
     path = next((folder / name for name in CAPTION_FILES if (folder / name).is_file()), None)
     if path is None:
         return None, []
@@ -305,10 +318,10 @@ def _captions(folder: Path, names: Sequence[str], options: Options) -> tuple[tup
     texts: dict[str, list[str]] = {name: [] for name in names}
     orphans: list[Skipped] = []
     for given, text in _caption_rows(path, options):
-        own = by_base.get(given, [])
-        match = given if given in texts else own[0] if len(own) == 1 else None
+        same_name = by_base.get(given, [])
+        match = given if given in texts else same_name[0] if len(same_name) == 1 else None
         if match is None:
-            orphans.append(Skipped(given, f"{path.name} names it, but it is no single usable image"))
+            orphans.append(Skipped(given, f"{path.name} names it, but no usable image or several have this name"))
         else:
             texts[match].append(text)
     if not any(texts.values()):
@@ -356,16 +369,16 @@ def _list_lines(path: Path) -> list[str]:
 
 
 def _cut_line(line: str) -> tuple[str, list[int]]:
-    """Cut trailing whole numbers off a line; what is left is the path, which may hold blanks."""
+    """Split a line into the path, which may contain spaces, and the integers at its end."""
     parts = line.split()
     cut = len(parts)
-    while cut > 1 and _is_whole(parts[cut - 1]):
+    while cut > 1 and _is_integer(parts[cut - 1]):
         cut -= 1
     name = line.strip() if cut == len(parts) else line.strip().rsplit(None, len(parts) - cut)[0]
     return name, [int(part) for part in parts[cut:]]
 
 
-def _is_whole(text: str) -> bool:
+def _is_integer(text: str) -> bool:
     digits = text.removeprefix("-")
     return digits.isdigit() and digits.isascii() and len(digits) < _DIGITS
 

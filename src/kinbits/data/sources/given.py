@@ -1,4 +1,4 @@
-"""Single items, lists of them, and every other source, as a Dataset: what a model encodes."""
+"""Conversion of single items, lists of items, and data sources to a `Dataset`, for encoding."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from kinbits.data.sources.arrays import refuse_masked
 from kinbits.data.sources.open import open_dataset
 from kinbits.errors import DataError, UsageError
 
-ROWS = 65536  # that are checked at once
+ROWS = 65536  # number of rows that are checked at once
 
 
 class ObjectItems(Items):
-    """A list of PIL images, arrays, paths or encoded bytes, of any mix and size."""
+    """Images from a list of PIL images, arrays, paths or encoded bytes, of any size."""
 
     def __init__(self, objects: Sequence[Any]) -> None:
         super().__init__(np.arange(len(objects)))
@@ -31,7 +31,7 @@ class ObjectItems(Items):
 
     @lazy
     def fingerprint(self) -> str:
-        """Hash of the pixels shown."""
+        """SHA-256 (hex) of the pixels of the selected rows."""
         digest = hashlib.sha256()
         for row in range(len(self)):
             digest.update(self._shown(row))
@@ -52,7 +52,7 @@ class ObjectItems(Items):
 
 
 def as_dataset(items: Any) -> Dataset:
-    """Return a Dataset of what was given.
+    """Return items as a `Dataset`.
 
     Args:
         items: A Dataset; the path of an image; encoded bytes, or a binary file of them; a PIL image; an array uint8
@@ -61,8 +61,8 @@ def as_dataset(items: Any) -> Dataset:
             `kinbits.open_dataset` takes.
 
     Raises:
-        UsageError: If the object is none of these, or an array whose axes have two meanings.
-        DataError: If a vector is not finite in float32.
+        UsageError: If the object has another type, or is an array with an ambiguous shape.
+        DataError: If a vector is not finite as float32.
     """
     if isinstance(items, Dataset):
         return items
@@ -76,7 +76,7 @@ def as_dataset(items: Any) -> Dataset:
 
 
 def is_single(items: Any) -> bool:
-    """Tell whether `as_dataset` takes this as one item; a list, a folder or a table of one item is none."""
+    """Return whether `as_dataset` reads this as one item; a list, folder or table is never one item."""
     if isinstance(items, np.ndarray):
         return _is_picture(items) or items.ndim == 1
     if isinstance(items, (str, os.PathLike)):
@@ -86,14 +86,14 @@ def is_single(items: Any) -> bool:
 
 
 def require_finite(vectors: np.ndarray, start: int = 0) -> None:
-    """Refuse rows ``(n, d)`` with NaN or infinity.
+    """Check that vectors ``(n, d)`` have no NaN or infinity.
 
     Args:
-        vectors: As they are computed with: infinity is also what does not fit the type.
-        start: Number of the first row.
+        vectors: Vectors in the dtype of the computation; numbers beyond its range are infinite.
+        start: Number of the first row, for the error.
 
     Raises:
-        DataError: If there is such a row; the message names the first.
+        DataError: If a row is not finite; the message names the first one.
     """
     bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(bad):
@@ -104,11 +104,11 @@ def require_finite(vectors: np.ndarray, start: int = 0) -> None:
 
 
 def as_texts(texts: Sequence[str] | str) -> Dataset:
-    """Return a Dataset of one text, or of several.
+    """Return one text, or several, as a `Dataset`.
 
     Raises:
-        UsageError: If they are neither a text nor a list of texts.
-        DataError: If one is empty, or no text.
+        UsageError: If the argument is neither a text nor a list of texts.
+        DataError: If an element is empty, or not a text.
     """
     if isinstance(texts, str):
         texts = [texts]
@@ -117,7 +117,7 @@ def as_texts(texts: Sequence[str] | str) -> Dataset:
     texts = list(texts)
     for row, text in enumerate(texts):
         if not isinstance(text, str) or not text.strip():
-            raise DataError(f"text {row} is {text!r}; give a text that is not empty, or leave this one out")
+            raise DataError(f"text {row} is {text!r}; give a text that is not empty, or remove it")
     rows = np.arange(len(texts))
     return Dataset(VectorItems(np.zeros((len(texts), 0), np.float32)), rows, texts=tuple(texts), name="texts")
 
@@ -144,7 +144,7 @@ def _vectors(array: np.ndarray) -> Dataset:
 
 
 def _are_vectors(items: Sequence[Any]) -> bool:
-    """Tell whether the first is a vector: an array of one axis, or a list or tuple of numbers."""
+    """Return whether the first item is a vector: a 1-D array, or a list or tuple of numbers."""
     first = items[0] if items else None
     if isinstance(first, np.ndarray):
         return first.ndim == 1 and first.dtype.kind == "f"
@@ -161,14 +161,14 @@ def _stacked(items: Sequence[Any]) -> np.ndarray:
     try:
         return np.asarray(items, np.float64 if isinstance(items[0], (list, tuple)) else None)
     except (TypeError, ValueError) as error:
-        raise DataError(f"a list of vectors holds something else than numbers ({error}); leave it out") from None
+        raise DataError(f"a list of vectors holds a value that is not a number ({error}); remove it") from None
 
 
 def _readable(item: Any) -> Any:
-    """Return one item of a list as `kinbits.data` decodes it: a path, encoded bytes, an array or a PIL image."""
+    """Return one item of a list as an input of `decode`: a path, encoded bytes, an array or a PIL image."""
     if isinstance(item, str):
         if _is_address(item):
-            raise UsageError(f"{item} is an address, and nothing is fetched from the network; give the image's bytes")
+            raise UsageError(f"{item} is an address, and kinbits downloads no images; give the bytes of the image")
         return Path(item).expanduser()
     if isinstance(item, (bytearray, memoryview)):
         return bytes(item)
@@ -183,7 +183,7 @@ def _readable(item: Any) -> Any:
 
 
 def _read(file: Any) -> bytes:
-    """Read a binary file from its beginning, where it has one: after writing, the position is at its end."""
+    """Read a binary file from its start; a file that was just written is positioned at its end."""
     if getattr(file, "seekable", bool)():
         file.seek(0)
     data = file.read()
@@ -202,7 +202,7 @@ def _objects(objects: Sequence[Any]) -> Dataset:
 
 
 def _is_picture(array: np.ndarray) -> bool:
-    """Tell whether an array is one image: ``(h, w)`` of whole numbers, or ``(h, w, c)``."""
+    """Return whether an array is one image: ``(h, w)`` of unsigned integers or bool, or ``(h, w, c)``."""
     if array.ndim == 2:
         return array.dtype.kind in "bu"
     return array.ndim == 3 and array.shape[2] in (1, 3, 4)

@@ -1,4 +1,4 @@
-"""The list files of the field's protocols: ``path 0 1 0 ...``, ``path 3``, or paths and labels in parallel files."""
+"""List files of published protocols: ``path 0 1 0 ...``, ``path 3``, or paths and labels in parallel files."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from kinbits.errors import DataError
 
 @dataclass(frozen=True)
 class ListFile:
-    """What a list says.
+    """Contents of a list file.
 
     Attributes:
-        path: Where it was read from.
-        images: Paths as they are written, with forward slashes, n of them.
-        labels: Whole numbers ``(n, C)`` as they are written; ``(n, 0)`` for a list of paths alone.
+        path: Path of the list file.
+        images: The n image paths in the file, with forward slashes.
+        labels: Integers ``(n, C)`` as in the file; ``(n, 0)`` for a list without labels.
     """
 
     path: Path
@@ -29,17 +29,17 @@ class ListFile:
 
     @property
     def names(self) -> list[str]:
-        """The files' own names, without the folders, which differ from copy to copy of one list."""
+        """File names without folders, since the folders differ between copies of a list."""
         return [image.rpartition("/")[2] for image in self.images]
 
 
 def read_list(path: Path) -> ListFile:
     """Read a list of ``path label ...`` lines, or of paths with the labels in a parallel file.
 
-    A list ``NAME_img.txt`` goes with ``NAME_label.txt`` in the same folder. Paths hold no blanks.
+    The labels of ``NAME_img.txt`` are in ``NAME_label.txt`` in the same folder. Paths contain no spaces.
 
     Raises:
-        DataError: If the file is missing or empty, lines differ in their number of labels, a label is no whole number,
+        DataError: If the file is missing or empty, lines have different numbers of labels, a label is not an integer,
             or the two files have different lengths.
     """
     lines = _lines(path)
@@ -57,7 +57,7 @@ def read_list(path: Path) -> ListFile:
 
 
 def read_keyed(path: Path) -> dict[str, str]:
-    """Read ``key value`` lines, as CUB-200-2011 and Clothing1M write them; the value is the rest of the line.
+    """Read ``key value`` lines, as in CUB-200-2011 and Clothing1M; the value is the rest of the line.
 
     Raises:
         DataError: If a line has no value, or a key occurs twice.
@@ -66,17 +66,17 @@ def read_keyed(path: Path) -> dict[str, str]:
     short = next((number for number, pair in enumerate(pairs, 1) if len(pair) < 2), None)
     if short is not None:
         raise DataError(f"{path}: line {short} has no value after its key; get the original file")
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise DataError(f"{path}: {len(pairs) - len(found)} keys occur twice; get the original file")
-    return found
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise DataError(f"{path}: {len(pairs) - len(values)} keys occur twice; get the original file")
+    return values
 
 
 def read_lines(path: Path) -> list[str]:
-    """Read the lines of a text file, without blanks around them and without empty ones.
+    """Return the stripped lines of a text file, without empty ones.
 
     Raises:
-        DataError: If the file is missing, empty, or no text.
+        DataError: If the file is missing, empty, or not UTF-8 text.
     """
     return [line.strip() for line in _lines(path)]
 
@@ -95,15 +95,17 @@ def _images(paths: Iterable[str]) -> tuple[str, ...]:
 
 
 def _labels(tails: list[str], path: Path) -> np.ndarray:
-    """Read what stands behind the paths: whole numbers, the same count in each line."""
-    found = _zeros_and_ones(tails)
-    if found is not None:
-        return found
+    """Parse the labels of all lines: integers, the same number in each line."""
+    binary = _zeros_and_ones(tails)
+    if binary is not None:
+        return binary
     rows = [tail.split() for tail in tails]
     width = len(rows[0])
     for number, row in enumerate(rows, 1):
         if len(row) != width:
-            raise DataError(f"{path}: line {number} has {len(row)} labels, the first has {width}; one format a file")
+            raise DataError(
+                f"{path}: line {number} has {len(row)} labels, the first has {width}; use one format per file"
+            )
     try:
         labels = [list(map(whole_number, row)) for row in rows]
         return np.array(labels, np.int64).reshape(len(rows), width)
@@ -114,7 +116,7 @@ def _labels(tails: list[str], path: Path) -> np.ndarray:
 
 
 def _zeros_and_ones(tails: list[str]) -> np.ndarray | None:
-    """Read rows of ``0 1 0 ...`` as one block of bytes, 20 times faster; None where a row is written otherwise."""
+    """Parse rows of ``0 1 0 ...`` as one block of bytes, 20 times faster; None if a row has another form."""
     width = len(tails[0]) + 1
     block = np.frombuffer(("\n".join(tails) + "\n").encode(), np.uint8)
     if width % 2 or len(block) != len(tails) * width:

@@ -1,4 +1,4 @@
-"""Reading MATLAB files: variables by name, cell arrays of texts as lists."""
+"""Reader of MATLAB files: variables by name, cell arrays of texts as lists."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def read_mat(path: Path) -> dict[str, np.ndarray]:
     """Read the variables of a ``.mat`` file of version 4 to 7.2.
 
     Raises:
-        DataError: If it is damaged, of version 7.3, or holds more than 1 GiB when it is decompressed.
-        PlatformError: If it cannot be opened.
+        DataError: If the file is damaged, of version 7.3, or larger than 1 GiB after decompression.
+        PlatformError: If the file cannot be opened.
     """
     from scipy.io import loadmat
 
@@ -34,26 +34,26 @@ def read_mat(path: Path) -> dict[str, np.ndarray]:
         found: dict[str, Any] = loadmat(io.BytesIO(_inflated(data)))
     except NotImplementedError:
         raise DataError(
-            f"{path}: a MATLAB file of version 7.3 (HDF5), which is not read; in MATLAB: load it and save(..., '-v7')"
+            f"{path}: MATLAB files of version 7.3 (HDF5) cannot be read; load it in MATLAB and save(..., '-v7')"
         ) from None
-    except Exception as error:  # a damaged file makes scipy's reader fail in many ways
+    except Exception as error:  # scipy's reader raises many kinds of errors for a damaged file
         raise DataError(f"{path}: not a readable MATLAB file ({error}); copy it again") from None
     return {name: value for name, value in found.items() if not name.startswith("__")}
 
 
 def _inflated(data: bytes) -> bytes:
-    """Decompress the variables of a version 5 file, so that a small one cannot become many gigabytes.
+    """Decompress the variables of a version 5 file, with a limit on the size.
 
     Raises:
-        ValueError: If they are larger than `MAX_BYTES`.
+        ValueError: If the variables are larger than `MAX_BYTES`.
     """
     order = {b"IM": "<", b"MI": ">"}.get(data[126:128])
     if order is None or struct.unpack(order + "H", data[124:126])[0] != _VERSION_5:
         return data
-    parts, at, left = [data[:128]], 128, MAX_BYTES
-    while at + 8 <= len(data):
-        kind, size = struct.unpack(order + "II", data[at : at + 8])
-        part = data[at : at + 8 + size]
+    parts, offset, left = [data[:128]], 128, MAX_BYTES
+    while offset + 8 <= len(data):
+        kind, size = struct.unpack(order + "II", data[offset : offset + 8])
+        part = data[offset : offset + 8 + size]
         if kind == _COMPRESSED:
             stream = zlib.decompressobj()
             part = stream.decompress(part[8:], left + 1)
@@ -61,17 +61,22 @@ def _inflated(data: bytes) -> bytes:
                 raise ValueError("a variable is cut off")
         left -= len(part)
         if left < 0:
-            raise ValueError(f"more than {MAX_BYTES:,} bytes when it is decompressed")
+            raise ValueError(f"more than {MAX_BYTES:,} bytes after decompression")
         parts.append(part)
-        at += 8 + size
+        offset += 8 + size
     return b"".join(parts)
 
 
 def variable(mat: dict[str, np.ndarray], names: tuple[str, ...], path: Path) -> np.ndarray:
-    """Return the first of the variables that exists.
+    """Return the first variable that exists.
+
+    Args:
+        mat: Variables of the file.
+        names: Possible names of the variable.
+        path: Path of the file, for errors.
 
     Raises:
-        DataError: If the file has none of them.
+        DataError: If the file has none of the variables.
     """
     for name in names:
         if name in mat:
@@ -80,7 +85,7 @@ def variable(mat: dict[str, np.ndarray], names: tuple[str, ...], path: Path) -> 
 
 
 def texts(cells: np.ndarray) -> list[str]:
-    """Return a cell array of texts, or a character matrix, as a list without trailing blanks."""
+    """Return a cell array of texts, or a character matrix, as a list of texts without trailing spaces."""
     return [_text(cell) for cell in np.asarray(cells).reshape(-1).tolist()]
 
 

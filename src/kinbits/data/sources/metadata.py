@@ -1,4 +1,4 @@
-"""Tables of metadata alone: a column of ids, and others."""
+"""Reader of metadata tables: a column of ids and further columns."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ def read_metadata(path: Path, id_column: str | None, texts: Collection[str]) -> 
 
     Args:
         path: A ``.csv``, ``.tsv``, ``.parquet`` or ``.jsonl`` file.
-        id_column: The column of ids; the one called ``id`` if None.
-        texts: Columns that are text even where a CSV table has numbers in them.
+        id_column: Column of ids; None uses the column ``id``.
+        texts: Columns of a CSV table that stay text even if all cells are numbers.
 
     Returns:
         The ids as text, and the other columns by name.
 
     Raises:
-        UsageError: If the file is of another kind, or there is no such column.
-        DataError: If it cannot be read, or an id is missing or occurs twice.
+        UsageError: If the file has another type, or the id column does not exist.
+        DataError: If the file cannot be read, or an id is empty or occurs twice.
     """
     readers = {".csv": _from_csv, ".tsv": _from_csv, ".parquet": _from_parquet, ".jsonl": _from_jsonl}
     read = readers.get(path.suffix.lower())
     if read is None:
-        raise UsageError(f"{path} is no table of metadata; give a file that ends in {', '.join(readers)}")
+        raise UsageError(f"{path} is not a table of metadata; give a file that ends in {', '.join(readers)}")
     require_file(path, "give the path of a table")
     try:
         columns = read(path, id_column, texts)
@@ -40,23 +40,22 @@ def read_metadata(path: Path, id_column: str | None, texts: Collection[str]) -> 
         raise DataError(f"{path} cannot be read ({error.strerror or error}); give the path of a table") from None
     name = _id_column(id_column, list(columns), path)
     ids = _ids(columns.pop(name), path)
-    made = {}
-    for other, values in columns.items():
-        found, _ = to_metadata(values)
-        if found is None:
+    metadata = {}
+    for other, cells in columns.items():
+        values, _ = to_metadata(cells)
+        if values is None:
             raise DataError(f"{path}: column '{other}' holds long binary values; leave it out")
-        made[other] = found
-    if not made or not ids:
-        raise DataError(f"{path} has {'no row' if made else 'no column beside the ids'}; nothing would change")
-    return ids, made
+        metadata[other] = values
+    if not metadata or not ids:
+        raise DataError(f"{path} has {'no row' if metadata else 'no column except the ids'}; nothing would change")
+    return ids, metadata
 
 
 def _id_column(given: str | None, names: list[str], path: Path) -> str:
     wanted = [name for name in names if name == (given or name) and (given or name.lower() == "id")]
     if len(wanted) == 1:
         return wanted[0]
-    told = f"no column '{given}'" if given else "no column 'id'"
-    raise UsageError(f"{path} has {told}; name the column of ids (id_column): {', '.join(names)}")
+    raise UsageError(f"{path} has no column '{given or 'id'}'; name the column of ids (id_column): {', '.join(names)}")
 
 
 def _ids(cells: list[Any], path: Path) -> list[str]:
@@ -76,7 +75,7 @@ def _from_csv(path: Path, id_column: str | None, texts: Collection[str]) -> dict
     table = read_csv(path)
     kept = {_id_column(id_column, table.column_names, path), *texts}
     columns = {name: table.column(name) for name in table.column_names}
-    return {name: (found if name in kept else typed(found)).to_pylist() for name, found in columns.items()}
+    return {name: (column if name in kept else typed(column)).to_pylist() for name, column in columns.items()}
 
 
 def _from_parquet(path: Path, *_: Any) -> dict[str, list[Any]]:
@@ -86,7 +85,9 @@ def _from_parquet(path: Path, *_: Any) -> dict[str, list[Any]]:
     try:
         table = pq.read_table(pa.BufferReader(read_regular(path)))
     except pa.ArrowException as error:
-        raise DataError(f"{path} is no readable Parquet file ({str(error).splitlines()[0]}); write it again") from None
+        raise DataError(
+            f"{path} is not a readable Parquet file ({str(error).splitlines()[0]}); write it again"
+        ) from None
     require_distinct(table.column_names, str(path))
     return {name: cells_of(table.column(name), name) for name in table.column_names}
 
@@ -101,9 +102,9 @@ def _from_jsonl(path: Path, *_: Any) -> dict[str, list[Any]]:
 
 def _object(raw: bytes, path: Path, number: int) -> Mapping[str, Any]:
     try:
-        found = parse_json(raw)
+        value = parse_json(raw)
     except ValueError as error:
-        raise DataError(f"{path}: line {number} is no JSON ({error}); write one object a line") from None
-    if not isinstance(found, dict):
-        raise DataError(f'{path}: line {number} is no JSON object; write e.g. {{"id": 17, "price": 9.5}}')
-    return found
+        raise DataError(f"{path}: line {number} is not JSON ({error}); write one object per line") from None
+    if not isinstance(value, dict):
+        raise DataError(f'{path}: line {number} is not a JSON object; write e.g. {{"id": 17, "price": 9.5}}')
+    return value

@@ -1,4 +1,4 @@
-"""One door for every kind of source."""
+"""Opening of data sources of every kind."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def open_dataset(
     labels: Any = None,
     texts: Sequence[Any] | None = None,
 ) -> Dataset:
-    """Open a collection of images or vectors; nothing is decoded yet.
+    """Open a collection of images or vectors; no image is decoded yet.
 
-    In a table, labels, ids, texts and paths are taken as they are written: a class NA or 007 keeps its name, and only
-    an empty cell is missing. Labels of a CSV table are names, numbers among them in the order of their values, unless
-    ``label_names`` says what they stand for; whole numbers in Parquet, `datasets` and arrays are class numbers, -1 for
-    none. What is guessed about the source is listed in `Dataset.guesses`.
+    Tables keep labels, ids, texts and paths exactly as written: a class NA or 007 keeps its name, and only an empty
+    cell is missing. Labels of a CSV table are class names; names in digits are sorted by value. With ``label_names``,
+    labels in digits are class numbers. Integers in Parquet, `datasets` and arrays are class numbers, -1 for unlabelled.
+    `Dataset.guesses` lists what was guessed about the source.
 
     Args:
         source: A folder (class subfolders or flat, with ``captions.csv`` or ``captions.txt`` for texts); a
@@ -49,18 +49,18 @@ def open_dataset(
             image bytes; a ``.txt`` list of ``path 0 1 0`` or ``path 3`` lines; ``.npy`` or ``.npz``;
             ``hf:<name>``; a `datasets.Dataset`; an array of uint8 images ``(n, h, w[, 3])`` or float vectors
             ``(n, d)``; a list of image paths.
-        image_column: Column (or .npz key) of the images; guessed when None.
-        label_column: Column of labels, or several columns of 0/1; guessed when None.
-        text_column: Column of texts; guessed when None.
-        id_column: Column of unique names; when None, ``id``, ``image_id`` or ``sku``, if no two cells are alike, else
-            the paths of the images, or the row numbers.
-        label_names: Class names, the place is the label.
-        label_separator: What stands between several labels in one cell.
-        root: Folder that relative paths start from; that of the table or list when None.
-        split: Read only this split, where the source has named ones.
-        labels: Labels for arrays and lists of paths: int or str ``(n,)``, or multi-hot ``(n, C)``. False leaves out the
-            labels of any source: folder names and columns that are only guessed to be labels become metadata.
-        texts: One text an item, or a list of them, for arrays and lists of paths; None where there is none.
+        image_column: Column (or .npz key) of the images; None finds it by its name.
+        label_column: Column of labels, or several columns of 0/1; None finds it by its name.
+        text_column: Column of texts; None finds it by its name.
+        id_column: Column of unique names. None uses ``id``, ``image_id`` or ``sku`` if all cells differ, or else the
+            paths of the images, or the row numbers.
+        label_names: Class names in the order of the class numbers.
+        label_separator: Separator of several labels in one cell.
+        root: Folder that relative paths start from; None uses the folder of the table or list.
+        split: Name of the split to read; None reads all.
+        labels: Labels for arrays and lists of paths: int or str ``(n,)``, or multi-hot ``(n, C)``. False ignores the
+            labels of any source: folder names and guessed label columns become metadata.
+        texts: One text per item, or a list of texts, for arrays and lists of paths; None for an item without text.
 
     Raises:
         DataError: If the source is missing, damaged, or holds no usable image.
@@ -126,7 +126,7 @@ def _root(source: str, given: str | os.PathLike[str] | None) -> Path | None:
 
 
 def _shards(folder: Path) -> list[Path]:
-    """List the Parquet shards, if the folder holds nothing else that is visible."""
+    """Return the Parquet shards of a folder; none if the folder has other visible files."""
     entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     return entries if entries and all(entry.suffix == ".parquet" for entry in entries) else []
 
@@ -134,6 +134,6 @@ def _shards(folder: Path) -> list[Path]:
 def _refuse_given(options: Options) -> None:
     if (options.labels is not None and not options.unlabelled) or options.texts is not None:
         raise UsageError(
-            "labels= and texts= go with arrays and lists of paths; this source has its own columns or "
-            "folders: name them by label_column and text_column"
+            "labels and texts can be given only for arrays and lists of paths; this source has columns or folders: "
+            "name the columns with label_column and text_column"
         )

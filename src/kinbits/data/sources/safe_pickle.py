@@ -1,12 +1,12 @@
-"""Reading the pickles of the field's data sets without running what is inside them.
+"""Safe reader of pickles: it reads published data sets without running code from the file.
 
-A pickle is a program: it may call anything that can be imported. This reader hands the program no function and no class
-at all, only inert marks that remember what they were given; the few marks that stand for NumPy arrays are turned into
-arrays afterwards, by our own code. Anything else that a pickle asks for is refused before it is looked up.
+A pickle is a program, which can call any importable function. This reader gives the program no real function or class.
+It gives placeholders, which only store their arguments. Placeholders of NumPy arrays are converted to arrays
+afterwards. Any other name in a pickle raises an error before it is imported.
 
-A pickle can also be made to take for ever: by numbers that all have the same hash, or by one array that is referred to
-a million times. So keys are texts, there are no sets, and steps of the program and bytes of its arrays are counted.
-The reader is kept since CIFAR's batches and the ground truth of Revisited Oxford are published in no other form.
+A pickle can also run for a very long time, e.g. with keys that have equal hashes, or with a million references to one
+array. So keys must be texts, sets are not allowed, and steps and array bytes are limited. CIFAR and the ground truth
+of Revisited Oxford are published only as pickles.
 """
 
 from __future__ import annotations
@@ -24,51 +24,51 @@ from kinbits._util import read_regular
 from kinbits.errors import DataError, PlatformError
 
 MAX_FILE_BYTES = 2**30
-MAX_STEPS = 5_000_000  # CIFAR-100, the longest that is known, takes 200,000
+MAX_STEPS = 5_000_000  # CIFAR-100, the longest known file, takes 200,000
 _KINDS = "biufSUc"
 
 
 def read_pickle(path: Path) -> Any:
-    """Read a pickle of numbers, texts, lists, tuples, dicts with texts as keys, and arrays; nothing in it is executed.
+    """Read a pickle of numbers, texts, lists, tuples, dicts with text keys, and arrays, without running its code.
 
-    Written by Python 2 (as CIFAR's) or 3, in any pickle protocol. Python 2's texts, and bytes that are ASCII, come back
-    as str.
+    The file can be from Python 2 (such as CIFAR) or Python 3, in any pickle protocol. Texts of Python 2, and ASCII
+    bytes, become str.
 
     Args:
         path: The file.
 
     Raises:
-        DataError: If it names another function or class, holds a set or a key that is no text, takes over 5,000,000
-            steps, is damaged, or is larger than 1 GiB.
-        PlatformError: If it cannot be opened.
+        DataError: If the pickle names another function or class, has a set or a key that is not a text, takes more than
+            5,000,000 steps, is damaged, or is larger than 1 GiB.
+        PlatformError: If the file cannot be opened.
     """
     try:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
             raise DataError(f"{path}: a pickle of {size:,} bytes; those of data sets are below {MAX_FILE_BYTES:,}")
         data = read_regular(path)
-        return _Plain(2 * len(data) + 2**16).of(_Reader(io.BytesIO(data), encoding="latin1").load())
+        return _Converter(2 * len(data) + 2**16).convert(_Reader(io.BytesIO(data), encoding="latin1").load())
     except DataError:
         raise
     except _Refused as refused:
         raise DataError(
             f"{path}: the pickle asks for {refused}; only numbers, texts, lists, dicts and NumPy arrays are read, "
-            "because a pickle may run any code: get the file from its publisher, or save plain lists"
+            "because a pickle can run any code: get the file from its publisher, or save plain lists"
         ) from None
     except OSError as error:
         raise PlatformError(f"{path}: cannot be read: {error.strerror or error}") from None
     except RecursionError:
         raise DataError(f"{path}: the pickle is nested too deeply to be a data set; get the original file") from None
-    except Exception as error:  # a damaged pickle makes the decoder fail in nearly every way that Python has
+    except Exception as error:  # the decoder raises many kinds of errors for a damaged pickle
         raise DataError(f"{path}: damaged pickle ({type(error).__name__}: {error}); copy it again") from None
 
 
-class _Refused(Exception):  # noqa: N818 - it says what was refused
-    """The pickle wants something that no data need."""
+class _Refused(Exception):  # noqa: N818 - its text is the refused request
+    """The pickle requests an object or operation that is not allowed."""
 
 
 class _Name:
-    """Stands for a function or class that the pickle named; it cannot be changed and has no attributes to reach."""
+    """Placeholder of a function or class that the pickle names; immutable, without accessible attributes."""
 
     __slots__ = ("_make",)
     _make: Callable[..., Any]
@@ -90,7 +90,7 @@ class _Name:
 
 
 class _Dtype:
-    """What a pickled ``numpy.dtype`` says; only numbers and fixed-length texts."""
+    """Placeholder of a ``numpy.dtype``; only numbers and fixed-length texts are allowed."""
 
     __slots__ = ("order", "text")
 
@@ -111,7 +111,7 @@ class _Dtype:
 
 
 class _Array:
-    """What a pickled ``numpy.ndarray`` says."""
+    """Placeholder of a ``numpy.ndarray``, which stores its state."""
 
     __slots__ = ("state",)
 
@@ -126,8 +126,8 @@ class _Array:
         return _shaped(raw, kind, shape, "F" if fortran else "C")
 
 
-class _Made:
-    """An array or number that is complete when it is named."""
+class _Scalar:
+    """Placeholder of a finished number."""
 
     __slots__ = ("value",)
 
@@ -152,12 +152,12 @@ def _buffer(raw: Any, kind: Any, shape: Any, order: Any) -> _Array:
     return array
 
 
-def _scalar(kind: Any, raw: Any) -> _Made:
-    return _Made(_shaped(raw, kind, (1,), "C")[0].item())
+def _scalar(kind: Any, raw: Any) -> _Scalar:
+    return _Scalar(_shaped(raw, kind, (1,), "C")[0].item())
 
 
 def _encode(text: Any, encoding: Any = "latin1") -> bytes:
-    """Stand for ``_codecs.encode``, by which Python 3 writes bytes for readers in Python 2."""
+    """Replace ``_codecs.encode``, which Python 3 uses to write bytes in old protocols."""
     if encoding not in ("latin1", "latin-1"):
         raise _Refused(f"the encoding '{encoding}'")
     return str(text).encode("latin1")
@@ -172,14 +172,14 @@ def _ordered(pairs: Any = ()) -> dict[Any, Any]:
 
 
 def _key(key: Any) -> Any:
-    """Let texts pass as keys: their hashes cannot be foreseen, where numbers with equal hashes are easily made."""
+    """Return a key that is text. Hashes of texts are unpredictable; numbers with equal hashes are easy to construct."""
     if not isinstance(key, (str, bytes)):
         raise _Refused(f"a key of type {type(key).__name__.strip('_')} (keys must be texts)")
     return key
 
 
 def _no_bytes() -> bytes:
-    """Stand for ``bytes()``, by which protocol 2 writes an empty buffer."""
+    """Replace ``bytes()``, which protocol 2 uses for an empty buffer."""
     return b""
 
 
@@ -196,17 +196,17 @@ _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
 
 
 def _with_keys(opcode: bytes, reader: Any) -> None:
-    """Look at the keys before the decoder puts them into a dict; since the mark: key, value, key, value, ..."""
+    """Check the keys on the stack (key, value, key, value, ...) before the decoder puts them into a dict."""
     for key in reader.stack[-2:-1] if opcode == pickle.SETITEM else reader.stack[::2]:
         _key(key)
     pickle._Unpickler.dispatch[opcode[0]](reader)
 
 
 def _put(reader: Any) -> None:
-    place = int(reader.readline()[:-1])
-    if not 0 <= place < MAX_STEPS:
-        raise _Refused(f"place {place} of its memory")
-    reader.memo[place] = reader.stack[-1]
+    index = int(reader.readline()[:-1])
+    if not 0 <= index < MAX_STEPS:
+        raise _Refused(f"place {index} of its memory")
+    reader.memo[index] = reader.stack[-1]
 
 
 def _no_set(reader: Any) -> None:
@@ -222,10 +222,10 @@ _DECODERS: dict[int, Callable[[Any], None]] = {
 
 
 class _Reader(pickle._Unpickler):
-    """Python's own decoder of the pickle format, cut off from every name but ours.
+    """Pickle decoder of the standard library that can access only the names in `_ALLOWED`.
 
-    The one written in Python, not its twin in C: there a file of ten bytes can ask for 30 GB of memory, and the
-    registry of extensions cannot be closed.
+    This is the decoder written in Python. In the C version, a file of ten bytes can allocate 30 GB of memory, and the
+    registry of extensions cannot be disabled.
     """
 
     def find_class(self, module: str, name: str) -> Any:
@@ -242,11 +242,11 @@ class _Reader(pickle._Unpickler):
 
     def __init__(self, file: io.BytesIO, *, encoding: str) -> None:
         super().__init__(file, encoding=encoding)
-        self.dispatch = _Steps(_DECODERS)  # type: ignore[misc]  # of one read, since it counts
+        self.dispatch = _Steps(_DECODERS)  # type: ignore[misc]  # a new object per file, since it counts
 
 
 class _Steps(dict[int, Any]):
-    """The functions of the opcodes, which counts how often one is asked for."""
+    """Functions of the opcodes; counts the lookups to limit the number of steps."""
 
     left = MAX_STEPS
 
@@ -257,22 +257,22 @@ class _Steps(dict[int, Any]):
         return super().__getitem__(code)
 
 
-class _Plain:
-    """Replaces the marks by arrays.
+class _Converter:
+    """Converts placeholders to arrays and numbers.
 
     Args:
-        most: Bytes that the arrays may have together; a file that refers to one buffer again and again has more.
+        most: Maximum number of bytes of all arrays; repeated references to one buffer could exceed any size.
     """
 
     def __init__(self, most: int) -> None:
         self._left = most
         self._done: dict[int, Any] = {}  # finished containers, each of which is walked once
 
-    def of(self, value: Any) -> Any:
-        """Return a value without marks."""
+    def convert(self, value: Any) -> Any:
+        """Return a value without placeholders."""
         if id(value) in self._done:
             return self._done[id(value)]
-        if isinstance(value, _Made):
+        if isinstance(value, _Scalar):
             return value.value
         if isinstance(value, _Array):
             return self._done.setdefault(id(value), self._array(value))
@@ -281,9 +281,9 @@ class _Plain:
         if isinstance(value, bytes):
             return value.decode("ascii") if value.isascii() else value
         if isinstance(value, (list, dict, tuple)):
-            self._done[id(value)] = None  # a container inside itself: no data set has one
-            self._done[id(value)] = found = self._walked(value)
-            return found
+            self._done[id(value)] = None  # a container inside itself becomes None
+            self._done[id(value)] = converted = self._container(value)
+            return converted
         return value
 
     def _array(self, value: _Array) -> np.ndarray:
@@ -292,7 +292,7 @@ class _Plain:
             raise _Refused("far more arrays than the file has bytes for")
         return value.array()
 
-    def _walked(self, value: Any) -> Any:
+    def _container(self, value: Any) -> Any:
         if isinstance(value, dict):
-            return {self.of(key): self.of(cell) for key, cell in value.items()}
-        return type(value)(self.of(cell) for cell in value)
+            return {self.convert(key): self.convert(cell) for key, cell in value.items()}
+        return type(value)(self.convert(cell) for cell in value)

@@ -27,8 +27,8 @@ from kinbits.errors import DataError, UsageError
 def open_csv(path: Path, options: Options) -> Dataset:
     """Open a CSV or TSV table with a header and a column of image paths.
 
-    Labels, ids, texts and paths are read as text: only an empty cell is missing, and 007, NA and true are names like
-    any other. The other columns become numbers where each of their values is one, see `typed`.
+    Labels, ids, texts and paths are read as text: only an empty cell is missing, and 007, NA and true are names.
+    Another column becomes numbers if all its cells are numbers; see `kinbits.data.sources.csv.typed`.
 
     Raises:
         DataError: If the table cannot be parsed, or has no usable image.
@@ -39,12 +39,12 @@ def open_csv(path: Path, options: Options) -> Dataset:
 def open_parquet(paths: Sequence[Path], options: Options) -> Dataset:
     """Open one Parquet file, or the shards of one table, with a column of image bytes or of paths.
 
-    Bytes are kept encoded, in an uncompressed Arrow copy that is memory-mapped from the cache folder. Class
-    names and a hierarchy are read from the schema's metadata: JSON under ``label_names``,
-    ``coarse_label_names`` and ``coarse_of_label``.
+    The encoded images are copied to an uncompressed Arrow file in the cache folder, which is memory-mapped. Class names
+    and a hierarchy come from the metadata of the schema: JSON under ``label_names``, ``coarse_label_names`` and
+    ``coarse_of_label``.
 
     Raises:
-        DataError: If a file is damaged, two columns have one name, or there is no image column.
+        DataError: If a file is damaged, two columns have the same name, or there is no image column.
         PlatformError: If the cache folder cannot be written.
     """
     import pyarrow as pa
@@ -64,10 +64,10 @@ def open_parquet(paths: Sequence[Path], options: Options) -> Dataset:
 
 
 def open_hub(name: str, options: Options) -> Dataset:
-    """Open a `datasets` name, or a local folder that `datasets` reads or has saved.
+    """Open a data set of the Hugging Face hub, or a local folder that `datasets` can read.
 
     Raises:
-        DataError: If it does not exist, or the hub cannot be reached.
+        DataError: If the data set does not exist, or the hub cannot be reached.
     """
     import datasets
 
@@ -76,7 +76,7 @@ def open_hub(name: str, options: Options) -> Dataset:
             loaded = datasets.load_from_disk(name)
         else:
             loaded = datasets.load_dataset(name)
-    except Exception as error:  # the hub client raises many kinds: no network, unknown name, gated, no loader
+    except Exception as error:  # the hub client raises many kinds of errors
         raise DataError(
             f"datasets cannot open '{name}' ({first_line(error)}); check the name and the network, or give "
             "a local folder"
@@ -85,16 +85,16 @@ def open_hub(name: str, options: Options) -> Dataset:
 
 
 def from_datasets(source: Any, options: Options, name: str = "datasets") -> Dataset:
-    """Wrap a `datasets.Dataset`, or a `DatasetDict`: one split, or all with a column ``split``.
+    """Open a `datasets.Dataset`, or a `DatasetDict`: one split, or all splits with a column ``split``.
 
     Raises:
-        DataError: If there is no such split, or no image column.
-        UsageError: If it is a streaming data set.
+        DataError: If the split does not exist, or there is no image column.
+        UsageError: If the data set is streaming.
     """
     import datasets
 
     if isinstance(source, (datasets.IterableDataset, datasets.IterableDatasetDict)):
-        raise UsageError("streaming data sets have no rows to address; load it without streaming=True")
+        raise UsageError("streaming data sets have no row numbers; load the data set without streaming=True")
     if isinstance(source, datasets.DatasetDict):
         source, options = _joined(source, options.split), replace(options, split=None)
     decoded = [column for column, kind in source.features.items() if isinstance(kind, datasets.Image)]
@@ -125,7 +125,7 @@ def _joined(source: Mapping[str, Any], split: str | None) -> Any:
 
 
 def _feature_names(features: Mapping[str, Any], options: Options) -> dict[str, bytes]:
-    """Find the class names that `datasets` keeps in the type of a label column."""
+    """Return the class names in the feature type of a label column, as metadata."""
     named = (
         [options.label_column]
         if isinstance(options.label_column, str)
@@ -140,7 +140,7 @@ def _feature_names(features: Mapping[str, Any], options: Options) -> dict[str, b
 def _from_arrow(
     table: ArrowTable, metadata: Mapping[str, bytes], path: Path, options: Options, identity: str
 ) -> Dataset:
-    """Build the data set from a table whose image column holds bytes, structs with bytes, or paths."""
+    """Build a collection from a table whose image column holds bytes, structs with bytes, or paths."""
     if options.split is not None:
         table = _only_split(table, options.split)
     if not len(table):
@@ -182,7 +182,7 @@ def _only_split(table: ArrowTable, split: str) -> ArrowTable:
 def _store(
     table: ArrowTable, image: str, path: Path, options: Options, identity: str
 ) -> tuple[Items, list[str] | None]:
-    """Choose the store by the column's type; the second part is the paths, None for bytes."""
+    """Return the store of the images, and their paths; None instead of paths if the column holds bytes."""
     if table.holds_text(image):
         root = Path(options.root) if options.root is not None else path.parent
         names = [name or "" for name in table.cells(image)]
@@ -199,28 +199,30 @@ def _labels(table: ArrowTable, roles: Roles, options: Options) -> tuple[np.ndarr
 
 
 def _zeros_and_ones(table: ArrowTable, name: str) -> list[Any]:
-    """Read a column of 0 and 1, also written as text; anything else stays, and `from_multi_hot` refuses it."""
+    """Return a column of 0 and 1, also written as text; `from_multi_hot` reports other values."""
     return [{"0": 0, "1": 1}.get(cell, cell) if isinstance(cell, str) else cell for cell in table.cells(name)]
 
 
 def _coarse(
     table: ArrowTable, metadata: Mapping[str, bytes], labels: np.ndarray, space: LabelSpace
 ) -> LabelSpace | None:
-    """Build the hierarchy from ``coarse_of_label``, else from the rows of the column ``coarse_label``."""
+    """Build the hierarchy from ``coarse_of_label``, or else from the column ``coarse_label``."""
     if "coarse_label_names" not in metadata or space.multi:
         return None
     names = _json(metadata, "coarse_label_names", table.source)
     if "coarse_of_label" in metadata:
         coarse = _json(metadata, "coarse_of_label", table.source)
         if not all(type(one) is int for one in coarse):
-            raise DataError(f"{table.source}: 'coarse_of_label' must be a list of whole numbers, one a class")
+            raise DataError(f"{table.source}: 'coarse_of_label' must be a list of whole numbers, one per class")
         return LabelSpace.with_levels(space.names, [(coarse, names)])
-    seen = _seen_together(labels, table.cells("coarse_label"), space.classes) if "coarse_label" in table.names else None
-    return None if seen is None else LabelSpace.with_levels(space.names, [(seen, names)])
+    if "coarse_label" not in table.names:
+        return None
+    coarse_classes = _coarse_of_rows(labels, table.cells("coarse_label"), space.classes)
+    return None if coarse_classes is None else LabelSpace.with_levels(space.names, [(coarse_classes, names)])
 
 
-def _seen_together(labels: np.ndarray, column: Sequence[Any], classes: int) -> list[int] | None:
-    """Read the coarse class of each class off the rows; None unless the rows show exactly one for each."""
+def _coarse_of_rows(labels: np.ndarray, column: Sequence[Any], classes: int) -> list[int] | None:
+    """Return the coarse class of each class in the rows; None unless each class has exactly one."""
     if not all(cell is None or type(cell) is int for cell in column):
         return None
     pairs = {(int(fine), coarse) for fine, coarse in zip(labels, column, strict=True) if fine >= 0}
@@ -233,7 +235,7 @@ def _json(metadata: Mapping[str, bytes], key: str, source: str) -> list[Any]:
     try:
         value = parse_json(metadata[key])
     except ValueError as error:
-        raise DataError(f"{source}: '{key}' in the schema metadata is no JSON ({error}); write a JSON list") from None
+        raise DataError(f"{source}: '{key}' in the schema metadata is not JSON ({error}); write a JSON list") from None
     if not isinstance(value, list):
-        raise DataError(f"{source}: '{key}' in the schema metadata is no JSON list; write one name a class")
+        raise DataError(f"{source}: '{key}' in the schema metadata is not a JSON list; write one name per class")
     return value
