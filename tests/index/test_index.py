@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from kinbits import hamming
 from kinbits.data import ArrayItems, Dataset, LabelSpace, Skipped
@@ -327,3 +328,16 @@ def test_ids_of_items_that_meet_a_filter_are_listed_in_order():
     assert index.ids("year>=2020").tolist() == ["b", "d"]
     assert len(index.ids(limit=3)) == 3
     assert Index.create(bits=8).ids().tolist() == []
+
+
+def test_a_notebook_shows_what_an_index_holds_and_escapes_it(tmp_path):
+    Image.new("RGB", (20, 10), "red").save(tmp_path / "a<b>.png")
+    ids = [str(tmp_path / "a<b>.png"), "no picture"]
+    index = Index.create(bits=8).add(CODES[:2], ids=ids, metadata={"<i>": [1, 2]})
+    page = index._repr_html_()
+    assert "Index(2 items, 8 bits, memory)" in page
+    assert "&lt;i&gt; (integer)" in page
+    assert page.count("<img ") == 1
+    assert "<i>" not in page
+    assert "<b>" not in page
+    assert "<img" not in filled()._repr_html_()

@@ -18,7 +18,7 @@ from .protocols.registry import (
     unregister_protocol,
 )
 from .protocols.required_files import RequiredFiles
-from .shown import data_uri
+from .shown import as_html, data_uri
 from .sources.arrays import NOT_FINITE
 from .sources.arrow_table import ArrowTable
 from .sources.columns import find_image_column, find_label_column
@@ -60,6 +60,7 @@ __all__ = [
     "Tile",
     "VectorItems",
     "as_dataset",
+    "as_html",
     "as_pairs",
     "as_texts",
     "augmentation",

@@ -15,6 +15,7 @@ import numpy.random
 from numpy.typing import NDArray
 
 from kinbits import hamming
+from kinbits.data import as_html
 from kinbits.encoding import CodesFile
 from kinbits.index.changes import codes_of
 from kinbits.index.collection import Collection
@@ -27,6 +28,8 @@ from kinbits.index.query.request import SearchOptions, SearchRequest, check_limi
 from kinbits.index.query.rerank import reranked
 from kinbits.index.query.search import search
 from kinbits.index.store.copies import save_copy
+
+_SHOWN = 8  # images in a notebook
 
 
 class Index(Collection):
@@ -129,8 +132,7 @@ class Index(Collection):
             UsageError: If the filter cannot be used.
             ArtefactError: If a file is damaged; the message names it.
         """
-        any_code = np.zeros(hamming.code_width(self.bits), np.uint8)
-        return np.sort(self.search(any_code, k=len(self) if limit is None else limit, where=where).ids)
+        return np.sort(self.search(self._any_code, k=len(self) if limit is None else limit, where=where).ids)
 
     def explain(self, k: int | None = None, radius: int | None = None, queries: int = 1) -> Plan:
         """Explain how `search` would search each segment; the result prints as text.
@@ -218,6 +220,19 @@ class Index(Collection):
 
     def __repr__(self) -> str:
         return f"Index({len(self)} items, {self.bits} bits, {self._name})"
+
+    def _repr_html_(self) -> str:
+        columns = ", ".join(f"{name} ({kind})" for name, kind in self._state.column_kinds.items())
+        some = self.search(self._any_code, k=_SHOWN)
+        images = [(image, str(name)) for image, name in zip(some.images(), some.ids, strict=True) if image is not None]
+        text = "\n".join(
+            [repr(self), f"columns: {columns or 'none'}", f"model: {self._state.model_folder or 'not named'}"]
+        )
+        return as_html(text, {"some images": images} if images else {})
+
+    @property
+    def _any_code(self) -> NDArray[np.uint8]:
+        return np.zeros(hamming.code_width(self.bits), np.uint8)
 
     @property
     def _name(self) -> str:
