@@ -66,7 +66,7 @@ def _classes_present(labels: np.ndarray) -> int:
 
 def check_pairs(pairs: Pairs) -> None:
     """Warn of pairs from which all codes may become equal."""
-    if not pairs.tells_apart:
+    if not pairs.has_dissimilar:
         warnings.warn(
             "all given pairs are similar and of one cluster: nothing holds the codes apart, and long training makes "
             "them equal; add pairs with label 0, or images of other clusters (a second reconstruction, or a table "

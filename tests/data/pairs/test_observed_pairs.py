@@ -55,10 +55,10 @@ def test_unknown_names_are_refused_with_some_of_them_and_a_remedy(tmp_path):
     [
         ("path_a,path_b\na.jpg,c.jpg\n", "starts with a line path_a,path_b,label"),
         ("path_a,path_b,label\na.jpg,c.jpg,2\n", "line 2: label is 2; give 1 similar, 0 not"),
-        ("path_a,path_b,label\na.jpg,c.jpg,yes\n", "column label holds what is no number"),
+        ("path_a,path_b,label\na.jpg,c.jpg,yes\n", "column label holds a value that is not a finite number"),
         ("path_a,path_b,label\na.jpg,a.jpg,1\n", "paired with itself"),
         ("path_a,path_b,label,weight\na.jpg,c.jpg,1,-1\n", "weight is -1.0; give 0 or more"),
-        ("path_a,path_b,label\na.jpg,c.jpg,1\nc.jpg,a.jpg,0\n", "'a.jpg' and 'c.jpg' are said to be similar and not"),
+        ("path_a,path_b,label\na.jpg,c.jpg,1\nc.jpg,a.jpg,0\n", "'a.jpg' and 'c.jpg' are similar in one line and not"),
         ("", "not a readable table"),
     ],
 )
@@ -109,8 +109,8 @@ def test_two_reconstructions_are_apart_and_images_without_common_points_are_not(
     pairs = open_pairs([one, two], collection(*"abcde"))
     assert listed(pairs) == [(0, 1, True), (3, 4, True)]
     assert pairs.clusters.tolist() == [0, 0, 0, 1, 1]
-    assert pairs.tells_apart
-    assert not open_pairs(one, collection(*"abc")).tells_apart
+    assert pairs.has_dissimilar
+    assert not open_pairs(one, collection(*"abc")).has_dissimilar
 
 
 @pytest.mark.parametrize("limits", [{"min_shared": 0}, {"min_overlap": 0.5, "max_overlap": 0.4}])

@@ -243,8 +243,8 @@ def test_vectors_in_a_list_are_told_to_be_an_array():
     ("text", "told"),
     [
         ("path_a,path_b,label,label\na,b,1,1\n", "several columns are called 'label'"),
-        ("path_a,path_b,label,weight\na,b,1,1_0\n", "column weight holds what is no number"),
-        ("path_a,path_b,label\na,b,١\n", "column label holds what is no number"),
+        ("path_a,path_b,label,weight\na,b,1,1_0\n", "column weight holds a value that is not a finite number"),
+        ("path_a,path_b,label\na,b,١\n", "column label holds a value that is not a finite number"),
     ],
 )
 def test_tables_of_pairs_hold_plain_numbers(tmp_path, text, told):

@@ -1,4 +1,4 @@
-"""COLMAP models: which images see enough common 3D points."""
+"""Similar pairs from COLMAP models: images that see enough common 3D points."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ _COUNT, _POINT, _IMAGE, _SPOT = Struct("<Q"), 8 + 3 * 8 + 3 + 8, 4 + 7 * 8 + 4, 
 
 
 def find_models(folder: Path) -> list[Path]:
-    """List the COLMAP models in a folder: itself, or folders at any depth below it.
+    """Return the folders with a COLMAP model: the folder itself, or folders at any depth below it.
 
     Raises:
-        DataError: If there is none.
+        DataError: If there is no model.
     """
-    found = sorted({path.parent for kind in ("bin", "txt") for path in folder.rglob(f"images.{kind}")})
-    if not found:
+    models = sorted({path.parent for kind in ("bin", "txt") for path in folder.rglob(f"images.{kind}")})
+    if not models:
         raise DataError(f"{folder} holds no COLMAP model; a model has images.bin or images.txt, cameras and points3D")
-    return found
+    return models
 
 
 def read_model(folder: Path, limits: Covisible) -> NamedPairs:
-    """Read a model with COLMAP's own reader, and pair images that see enough common points.
+    """Read a model with pycolmap, and return the pairs of images that see enough common points.
 
     Raises:
         DataError: If the model is damaged or incomplete.
         PlatformError: If pycolmap is not installed.
     """
     pycolmap = require("pycolmap")
-    _check_whole(folder)
+    _check_not_truncated(folder)
     try:
         model = pycolmap.Reconstruction(str(folder))
     except (ValueError, IndexError, RuntimeError, OSError) as error:
@@ -55,13 +55,13 @@ def read_model(folder: Path, limits: Covisible) -> NamedPairs:
 
 
 def common_points(images: np.ndarray, points: np.ndarray, n: int, limits: Covisible) -> tuple[np.ndarray, np.ndarray]:
-    """Pair images that see enough common points; O(sum of squared track lengths), never n x n.
+    """Return the pairs of images that see enough common points; O(sum of squared track lengths), not O(n^2).
 
     Args:
-        images: Who sees, int64 ``(o,)`` below n.
-        points: What is seen, int64 ``(o,)``.
+        images: Image of each observation, int64 ``(o,)`` below n.
+        points: 3D point of each observation, int64 ``(o,)``.
         n: Number of images.
-        limits: What is enough.
+        limits: Thresholds for similar pairs.
 
     Returns:
         The rows of the similar pairs, each int64 ``(p,)``.
@@ -79,7 +79,7 @@ def common_points(images: np.ndarray, points: np.ndarray, n: int, limits: Covisi
 
 
 def _of_block(sees: Any, start: int, sizes: np.ndarray, limits: Covisible) -> tuple[np.ndarray, ...]:
-    """Count common points of a block of images with all later ones, and drop what is too little."""
+    """Count the common points of a block of images with all later images; return the pairs above the thresholds."""
     product = (sees[start : start + BLOCK] @ sees.T).tocoo()
     a, b, shared = product.coords[0] + start, product.coords[1], product.data
     overlap = shared / np.maximum(np.minimum(sizes[a], sizes[b]), 1)
@@ -91,8 +91,12 @@ def _damaged(path: Path, why: str) -> DataError:
     return DataError(f"{path}: not a readable COLMAP model ({why}); copy it again")
 
 
-def _check_whole(folder: Path) -> None:
-    """Compare counts with the length of binary files: the reader does not come back from one that was cut short."""
+def _check_not_truncated(folder: Path) -> None:
+    """Check the length of binary files against their counts, because pycolmap hangs on a truncated file.
+
+    Raises:
+        DataError: If a file is truncated.
+    """
     for name, walk in (("images.bin", _images_end), ("points3D.bin", _points_end)):
         path = folder / name
         if not path.is_file():
@@ -108,7 +112,7 @@ def _check_whole(folder: Path) -> None:
 
 
 def _images_end(data: mmap.mmap) -> Iterator[int]:
-    """Yield where each next piece of images.bin ends."""
+    """Yield the end of each part of images.bin, in bytes."""
     place = _COUNT.size
     for _ in range(_COUNT.unpack_from(data)[0]):
         name = data.find(b"\0", place + _IMAGE)
@@ -119,7 +123,7 @@ def _images_end(data: mmap.mmap) -> Iterator[int]:
 
 
 def _points_end(data: mmap.mmap) -> Iterator[int]:
-    """Yield where each next piece of points3D.bin ends."""
+    """Yield the end of each part of points3D.bin, in bytes."""
     place = _COUNT.size
     for _ in range(_COUNT.unpack_from(data)[0]):
         yield place + _POINT + _COUNT.size

@@ -19,7 +19,18 @@ FORMS = "path_a,path_b,label[,weight] or path,cluster or name_a,name_b,shared_po
 
 @dataclass(frozen=True)
 class Covisible:
-    """When two images of one reconstruction count as similar; see `open_pairs`."""
+    """Thresholds for similar images of one reconstruction.
+
+    Attributes:
+        min_shared: Minimum number of common 3D points.
+        min_overlap: Minimum ratio of common points to the points of the image with fewer points.
+        max_overlap: Maximum ratio of this kind.
+        most: Maximum number of similar pairs per image.
+        longest_track: Maximum number of images that are used per 3D point.
+
+    Raises:
+        UsageError: If a threshold is out of range.
+    """
 
     min_shared: int = 20
     min_overlap: float = 0.1
@@ -40,12 +51,12 @@ class Covisible:
             )
 
     def enough(self, shared: np.ndarray, overlap: np.ndarray) -> np.ndarray:
-        """Tell which pairs pass the thresholds, bool ``(p,)``."""
+        """Return the mask of the pairs above the thresholds, bool ``(p,)``."""
         kept: np.ndarray = (shared >= self.min_shared) & (overlap >= self.min_overlap) & (overlap <= self.max_overlap)
         return kept
 
     def choose(self, a: np.ndarray, b: np.ndarray, shared: np.ndarray, overlap: np.ndarray) -> np.ndarray:
-        """Tell which pairs pass, and are among the best of one of their images, bool ``(p,)``."""
+        """Return the mask of the pairs above the thresholds and among the best of one image, bool ``(p,)``."""
         rows = np.flatnonzero(self.enough(shared, overlap))
         ends = np.concatenate([a[rows], b[rows]])
         others, points = np.concatenate([b[rows], a[rows]]), np.tile(shared[rows], 2)
@@ -58,16 +69,16 @@ class Covisible:
 
 @dataclass
 class NamedPairs:
-    """Pairs and clusters as a source names them.
+    """Pairs and clusters of images, by the names in the source.
 
     Attributes:
-        source: What to call the source.
-        a: One image of each pair.
-        b: The other.
-        similar: Whether they belong together, bool ``(p,)``.
-        weight: How much each counts, float ``(p,)``.
-        members: Images of which the cluster is known.
-        clusters: Their clusters.
+        source: Name of the source in errors.
+        a: First image of each pair.
+        b: Second image of each pair.
+        similar: Whether the two images are similar, bool ``(p,)``.
+        weight: Weight of each pair, float ``(p,)``.
+        members: Images with a known cluster.
+        clusters: Clusters of the members.
     """
 
     source: str
@@ -80,14 +91,14 @@ class NamedPairs:
 
 
 def read_pair_file(path: Path, limits: Covisible) -> NamedPairs:
-    """Read a table; its header says which kind it is.
+    """Read a table of pairs, of clusters, or of common points; the header determines the kind.
 
     Args:
-        path: A ``.csv``, or ``.tsv`` with tabs.
-        limits: What makes a pair similar, for tables of common points.
+        path: A ``.csv`` file, or a ``.tsv`` file with tabs.
+        limits: Thresholds for similar pairs, for tables of common points.
 
     Raises:
-        DataError: If it is no such table, or a value is out of range.
+        DataError: If the table has other columns, or a value is out of range.
     """
     columns = _table(path)
     a, b, one, cluster = (_first(columns, names) for names in (A, B, ONE, CLUSTER))
@@ -105,7 +116,7 @@ def read_pair_file(path: Path, limits: Covisible) -> NamedPairs:
 
 
 def similar_pairs(path: Path, a: list[str], b: list[str], members: list[str]) -> NamedPairs:
-    """Return similar pairs of images that are one cluster."""
+    """Return similar pairs of images, with all members in one cluster."""
     full = np.ones(len(a))
     return NamedPairs(str(path), a, b, full > 0, full, members, [""] * len(members))
 
@@ -130,7 +141,7 @@ def _labelled(path: Path, a: list[str], b: list[str], columns: dict[str, list[st
 
 
 def _table(path: Path) -> dict[str, list[str]]:
-    """Read all columns as text: a name such as 0012 is no number."""
+    """Return all columns as text, so that a name such as 0012 does not change."""
     try:
         table = read_csv(path)
     except (DataError, OSError) as error:
@@ -145,5 +156,5 @@ def _numbers(path: Path, columns: dict[str, list[str]], name: str) -> np.ndarray
     except ValueError:
         values = np.full(1, np.nan)
     if not np.isfinite(values).all():
-        raise DataError(f"{path}: column {name} holds what is no number; correct it")
+        raise DataError(f"{path}: column {name} holds a value that is not a finite number; correct it")
     return values

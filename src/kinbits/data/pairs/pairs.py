@@ -1,4 +1,4 @@
-"""Pairs of items that belong together or do not: from labels, from tables, and from 3D reconstructions."""
+"""Similar and dissimilar pairs of items: from labels, from tables, and from 3D reconstructions."""
 
 from __future__ import annotations
 
@@ -23,19 +23,21 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Pairs:
-    """What is known of n rows: pairs that are similar or not, and clusters whose rows are never similar.
+    """Pairwise similarity of n rows: similar and dissimilar pairs, and clusters.
+
+    Rows of different clusters are dissimilar.
 
     Attributes:
-        a: One row of each pair, int64 ``(p,)``.
-        b: The other row, int64 ``(p,)``.
-        similar: Whether the two belong together, bool ``(p,)``.
-        weight: How much the pair counts, float32 ``(p,)``.
-        clusters: Cluster of each row, int64 ``(n,)``; -1 where it is unknown.
-        sets: Where clusters may overlap: the labels of each cluster, bool ``(clusters, C)``; two clusters are apart if
-            they share none. None: any two are.
+        a: First row of each pair, int64 ``(p,)``.
+        b: Second row of each pair, int64 ``(p,)``.
+        similar: Whether the two rows are similar, bool ``(p,)``.
+        weight: Weight of each pair, float32 ``(p,)``.
+        clusters: Cluster of each row, int64 ``(n,)``; -1 if it is unknown.
+        sets: Labels of each cluster, bool ``(clusters, C)``, for multi-label data: only clusters without a common label
+            are dissimilar. None if all clusters are.
 
     Raises:
-        DataError: If a pair holds one row twice, or rows that are not there.
+        DataError: If lengths differ, or a pair has the same row twice or a row that does not exist.
     """
 
     a: np.ndarray
@@ -56,41 +58,41 @@ class Pairs:
 
     @property
     def fingerprint(self) -> str:
-        """Identity of all that is known (sha256 hex)."""
+        """SHA-256 (hex) of all fields."""
         parts = (self.a, self.b, self.similar, self.weight, self.clusters, self.sets)
         return digest(*(b"" if part is None else np.ascontiguousarray(part).tobytes() for part in parts))
 
     @property
-    def tells_apart(self) -> bool:
-        """Whether anything is known to be dissimilar."""
+    def has_dissimilar(self) -> bool:
+        """Whether there are dissimilar rows: a dissimilar pair, or two clusters."""
         return bool((~self.similar).any()) or len(np.unique(self.clusters[self.clusters >= 0])) > 1
 
     def select(self, rows: np.ndarray) -> Pairs:
-        """Return what is known of some rows, renumbered; a pair stays if both its rows do.
+        """Return the pairs and clusters of some rows, renumbered; a pair is kept if both rows are.
 
         Args:
             rows: Distinct rows, int64 ``(m,)``.
         """
-        place = np.full(len(self.clusters), -1)
-        place[rows] = np.arange(len(rows))
-        a, b = place[self.a], place[self.b]
+        new_row = np.full(len(self.clusters), -1)
+        new_row[rows] = np.arange(len(rows))
+        a, b = new_row[self.a], new_row[self.b]
         keep = (a >= 0) & (b >= 0)
         kept = {"a": a[keep], "b": b[keep], "similar": self.similar[keep], "weight": self.weight[keep]}
         return replace(self, **kept, clusters=self.clusters[rows])
 
     def counts(self) -> dict[str, int]:
-        """Return how many pairs are similar, how many are not, and how many clusters there are."""
+        """Return the numbers of similar pairs, dissimilar pairs, and clusters."""
         clusters = len(np.unique(self.clusters[self.clusters >= 0]))
         return {"similar": int(self.similar.sum()), "dissimilar": int((~self.similar).sum()), "clusters": clusters}
 
 
 def pairs_from_labels(labels: np.ndarray, each: int = 5, *, rng: np.random.Generator | int = 0) -> Pairs:
-    """Draw similar pairs of rows that share a label; rows that share none are apart.
+    """Draw similar pairs of rows with a common label; rows without a common label are dissimilar.
 
     Args:
         labels: int64 ``(n,)`` with -1 for unlabelled, or multi-hot ``(n, C)``.
-        each: Partners drawn for every labelled row; a row that is alone with its labels gets none.
-        rng: Where randomness comes from, or a seed.
+        each: Number of pairs drawn per labelled row; a row without a partner gets none.
+        rng: Random generator, or a seed.
 
     Example:
         >>> pairs_from_labels(np.array([0, 0, 1, -1]), each=1).counts()
@@ -101,19 +103,19 @@ def pairs_from_labels(labels: np.ndarray, each: int = 5, *, rng: np.random.Gener
     order = np.argsort(classes, kind="stable")
     members, sizes = rows[order], np.bincount(classes)
     starts = np.cumsum(sizes) - sizes
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order)) - starts[classes[order]]
-    own = np.repeat(np.arange(len(rows)), each)  # one entry for each label of a row
-    own = own[sizes[classes[own]] > 1]
-    if labels.ndim == 2:  # as many pairs for a row of many labels as for others
+    position = np.empty(len(order), np.int64)  # of each entry among the members of its class
+    position[order] = np.arange(len(order)) - starts[classes[order]]
+    entries = np.repeat(np.arange(len(rows)), each)  # an entry is one label of one row
+    entries = entries[sizes[classes[entries]] > 1]
+    if labels.ndim == 2:  # on average, a row with many labels gets the same number of pairs
         counts = np.bincount(rows, minlength=len(labels))
-        own = own[rng.random(len(own)) * counts[rows[own]] < 1]
-    kind = classes[own]
-    step = rng.integers(1, np.maximum(sizes[kind], 2))  # to another member, each as likely
-    partner = members[starts[kind] + (place[own] + step) % sizes[kind]]
+        entries = entries[rng.random(len(entries)) * counts[rows[entries]] < 1]
+    label = classes[entries]
+    step = rng.integers(1, np.maximum(sizes[label], 2))  # uniform over the other members
+    partner = members[starts[label] + (position[entries] + step) % sizes[label]]
     clusters, sets = _label_clusters(labels)
-    full = np.ones(len(own), bool)
-    return Pairs(rows[own], partner, full, full.astype(np.float32), clusters, sets)
+    similar = np.ones(len(entries), bool)
+    return Pairs(rows[entries], partner, similar, similar.astype(np.float32), clusters, sets)
 
 
 def _label_clusters(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -135,54 +137,55 @@ def open_pairs(
     longest_track: int = 100,
     unknown: Literal["refuse", "skip"] = "refuse",
 ) -> Pairs:
-    """Read pairs, and match their names to the rows of a collection.
+    """Read pairs from files, and match their names to the rows of a collection.
 
-    A name means the image of that id, or else the one image of whose path it is the end. Names of images that the
-    collection had to skip are passed over. Clusters that share an image, or are joined by a similar pair, become one.
+    A name matches the image with that id, or else the only image whose path ends with the name. Images that the
+    collection skipped are ignored. Clusters with a common image, or with a similar pair between them, are merged.
 
     Args:
-        source: One or several of: a table (``.csv``, ``.tsv``) of pairs with columns ``path_a, path_b, label`` (1
-            similar, 0 not) and perhaps ``weight``; one of clusters with columns ``path, cluster``; one of images that
-            see common 3D points, ``name_a, name_b, shared_points, overlap``; a COLMAP model, text or binary, or a
-            folder of models (needs ``kinbits[sfm]``). Each model and each table of common points is one cluster.
-        dataset: Whose rows are meant.
-        min_shared: Least number of common 3D points of a similar pair.
-        min_overlap: Least ratio of common points to the points of that image of the two that sees fewer.
-        max_overlap: Largest such ratio; below 1 it leaves out near duplicates.
-        most: Similar pairs kept for each image, those with most common points.
-        longest_track: Images taken at most of those that see one point, which bounds the work.
-        unknown: Whether names that the collection lacks are an error, or are skipped.
+        source: One or several of the following. A table (``.csv``, ``.tsv``) of pairs with columns ``path_a, path_b,
+            label`` (1 similar, 0 not) and optionally ``weight``. A table of clusters with columns ``path, cluster``. A
+            table of common 3D points with columns ``name_a, name_b, shared_points, overlap``. A COLMAP model, text or
+            binary, or a folder of models (needs ``kinbits[sfm]``). Each model and each table of common points is one
+            cluster.
+        dataset: The collection.
+        min_shared: Minimum number of common 3D points of a similar pair.
+        min_overlap: Minimum ratio of common points to the points of the image with fewer points.
+        max_overlap: Maximum ratio of this kind; a value below 1 excludes near duplicates.
+        most: Maximum number of similar pairs per image; those with most common points are kept.
+        longest_track: Maximum number of images that are used per 3D point; limits the run time.
+        unknown: ``"refuse"`` raises an error for a name that is not in the collection, ``"skip"`` ignores it.
 
     Raises:
-        DataError: If a source is missing or damaged, names unknown images, or contradicts itself.
-        UsageError: If a threshold is out of range.
+        DataError: If a source is missing or damaged, names unknown images, or contradicts another.
+        UsageError: If a threshold is out of range, or no source is given.
         PlatformError: If a COLMAP model is given, and pycolmap is not installed.
     """
     limits = Covisible(min_shared, min_overlap, max_overlap, most, longest_track)
     sources = [source] if isinstance(source, (str, os.PathLike)) else source
-    found = [named for one in sources for named in _read(Path(one).expanduser(), limits)]
-    if not found:
+    named = [pairs for one in sources for pairs in _read(Path(one).expanduser(), limits)]
+    if not named:
         raise UsageError("no source of pairs is given; name a table or a COLMAP folder")
-    return _bind(found, dataset, unknown == "skip")
+    return _to_rows(named, dataset, unknown == "skip")
 
 
 def as_pairs(given: Any, dataset: Dataset, **limits: Any) -> Pairs:
-    """Return given pairs of a collection's rows, read from their source unless they are `Pairs` already.
+    """Return `Pairs` unchanged, or read pairs from files.
 
     Args:
-        given: `Pairs`, or what `open_pairs` reads.
-        dataset: Whose rows are meant.
-        limits: Other arguments of `open_pairs`.
+        given: `Pairs`, or a source for `open_pairs`.
+        dataset: The collection.
+        limits: Further arguments of `open_pairs`.
 
     Raises:
-        DataError: If they are of another number of rows, or cannot be read.
+        DataError: If the pairs have another number of rows, or cannot be read.
     """
     if not isinstance(given, Pairs):
         return open_pairs(given, dataset, **limits)
     if len(given.clusters) != len(dataset):
         raise DataError(
             f"the pairs are of {len(given.clusters)} rows, and {dataset.name} has {len(dataset)}; "
-            "read them with open_pairs for this very collection"
+            "read them with open_pairs for this collection"
         )
     return given
 
@@ -196,8 +199,8 @@ def _read(path: Path, limits: Covisible) -> Iterable[NamedPairs]:
     return [read_pair_file(path, limits)]
 
 
-class _Names:
-    """The rows that names stand for."""
+class _RowsByName:
+    """Rows of a collection by their names, or by the ends of their paths."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
@@ -208,7 +211,7 @@ class _Names:
             self.ends.setdefault(one.rpartition("/")[2], []).append(one)
 
     def find(self, names: Sequence[str], source: str, skip: bool) -> np.ndarray:
-        """Return a row for each name, int64; -1 for what is skipped."""
+        """Return the row of each name, int64; -1 for skipped names."""
         known = {name: self._row(name, source) for name in set(names)}
         missing = sorted(name for name, row in known.items() if row is None)
         if missing and not skip:
@@ -233,36 +236,37 @@ def _same_end(one: str, other: str) -> bool:
     return f"/{one}".endswith(f"/{other}") or f"/{other}".endswith(f"/{one}")
 
 
-def _bind(found: Sequence[NamedPairs], dataset: Dataset, skip: bool) -> Pairs:
-    """Turn names into rows, and join what several sources say."""
-    names, n = _Names(dataset), len(dataset)
-    rows = [names.find([*one.a, *one.b, *one.members], one.source, skip) for one in found]
+def _to_rows(named: Sequence[NamedPairs], dataset: Dataset, skip: bool) -> Pairs:
+    """Convert names to rows, and merge the pairs and clusters of several sources."""
+    names, n = _RowsByName(dataset), len(dataset)
+    rows = [names.find([*one.a, *one.b, *one.members], one.source, skip) for one in named]
     parts = zip(
-        *(np.split(part, [len(one.a), 2 * len(one.a)]) for part, one in zip(rows, found, strict=True)), strict=True
+        *(np.split(part, [len(one.a), 2 * len(one.a)]) for part, one in zip(rows, named, strict=True)), strict=True
     )
     a, b, members = map(np.concatenate, parts)
-    similar, weight = (np.concatenate([getattr(one, part) for one in found]) for part in ("similar", "weight"))
-    keys = np.concatenate([[f"{number}/{key}" for key in one.clusters] for number, one in enumerate(found)])
+    similar, weight = (np.concatenate([getattr(one, part) for one in named]) for part in ("similar", "weight"))
+    keys = np.concatenate([[f"{number}/{key}" for key in one.clusters] for number, one in enumerate(named)])
     keep = (a >= 0) & (b >= 0)
     a, b = np.minimum(a, b)[keep], np.maximum(a, b)[keep]
-    pair, first, place = np.unique(a * n + b, return_index=True, return_inverse=True)
+    pair, first, index = np.unique(a * n + b, return_index=True, return_inverse=True)
     similar, weight = similar[keep], weight[keep]
-    if (similar != similar[first][place]).any():
-        worst = pair[place[similar != similar[first][place]][0]]
-        both = f"'{dataset.ids[worst // n]}' and '{dataset.ids[worst % n]}'"
-        raise DataError(f"{both} are said to be similar and not to be; keep one of the two lines")
+    conflicts = similar != similar[first][index]
+    if conflicts.any():
+        conflict = pair[index[conflicts][0]]
+        both = f"'{dataset.ids[conflict // n]}' and '{dataset.ids[conflict % n]}'"
+        raise DataError(f"{both} are similar in one line and not similar in another; remove one of the two lines")
     a, b, similar, weight = a[first], b[first], similar[first], weight[first]
-    clusters = _joined(members, keys, np.stack([a, b])[:, similar], n)
+    clusters = _merged_clusters(members, keys, np.stack([a, b])[:, similar], n)
     return Pairs(a, b, similar, weight.astype(np.float32), clusters)
 
 
-def _joined(members: np.ndarray, keys: np.ndarray, edges: np.ndarray, n: int) -> np.ndarray:
-    """Number clusters after joining those with a common image or a similar pair between them, int64 ``(n,)``."""
+def _merged_clusters(members: np.ndarray, keys: np.ndarray, edges: np.ndarray, n: int) -> np.ndarray:
+    """Return the cluster of each row after merging clusters with a common image or a similar pair, int64 ``(n,)``."""
     known, key = np.unique(keys[members >= 0], return_inverse=True)
     ends = np.concatenate([np.stack([members[members >= 0], key + n]), edges], axis=1)
     graph = sp.coo_array((np.ones(ends.shape[1], bool), (ends[0], ends[1])), shape=(n + len(known),) * 2)
     part = sp.csgraph.connected_components(graph, directed=False)[1]
     named = np.unique(part[n:])
-    place = np.searchsorted(named, part[:n])
+    cluster = np.searchsorted(named, part[:n])
     inside = np.isin(part[:n], named)
-    return np.where(inside, place, -1).astype(np.int64)
+    return np.where(inside, cluster, -1).astype(np.int64)
