@@ -59,7 +59,7 @@ def test_data_that_are_there_are_opened_and_held_to_the_card(run, own_lists, tmp
 def test_lists_of_the_users_own(run, own_lists):
     out = run("protocols", f"lists:{own_lists}").out
     assert "train 2, query 1, database 3; the train rows are also in the database" in out
-    assert "note: 1 queries stood in the database list too" in out
+    assert "note: 1 queries were also in the database list" in out
     told = json.loads(run("protocols", f"lists:{own_lists}", "--json").out)
     assert (told["ready"], told["database"], told["unlabelled"]["query"]) == (True, 3, 0)
     assert "lists:PATH" in run("protocols", "lists").out

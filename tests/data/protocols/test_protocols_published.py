@@ -128,7 +128,7 @@ def test_queries_in_hashnets_coco_database_are_taken_out_and_train_images_put_in
     assert set(splits.train.ids) <= set(splits.database.ids)
     assert not set(splits.query.ids) & set(splits.database.ids)
     assert [note.split(" ", 1)[0] for note in splits.notes] == ["3", "4"]
-    assert "3 queries stood in the database list too" in splits.describe()
+    assert "3 queries were also in the database list" in splits.describe()
 
 
 def test_a_repeated_train_image_counts_once_and_is_noted(small):
@@ -321,9 +321,9 @@ def test_images_of_one_name_in_two_folders_stay_apart(tmp_path):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"test": [("c.png", "1 0 0")]}, "different numbers of labels a line"),
-        ({"test": [("c.png", "")]}, "different numbers of labels a line"),
-        ({"database": [("a.png", "1 1")]}, r"1 images have other labels in another list .*a\.png"),
+        ({"test": [("c.png", "1 0 0")]}, "different numbers of labels per line"),
+        ({"test": [("c.png", "")]}, "different numbers of labels per line"),
+        ({"database": [("a.png", "1 1")]}, r"1 images have different labels in two lists .*a\.png"),
         ({"train": [("a.png", "0 1"), ("b.png", "0 1 1")]}, "line 2 has 3 labels, the first has 2"),
         ({"train": [("a.png", "0 x")]}, "no whole number"),
         ({"train": [("a.png", "0 2")]}, "only 0 and 1"),

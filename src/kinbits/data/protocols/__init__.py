@@ -1,6 +1,6 @@
-"""Protocols: named, versioned definitions of what is compared with what, and the loader that holds data to them."""
+"""Protocols: named, versioned definitions of benchmarks, and the loader that checks data against them."""
 
-# importing a family registers its protocols
+# importing a module registers its protocols
 from kinbits.data.protocols import (  # noqa: F401
     cifar,
     fine_grained,

@@ -1,4 +1,4 @@
-"""CIFAR-10 in the field's four forms, CIFAR-100 with its superclasses."""
+"""Protocols of CIFAR-10 (four published forms) and CIFAR-100 (with superclasses)."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _cifar10_54k(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
     )
 )
 def _cifar10_59k(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
-    # The same query and train rows as the protocol with 54,000: the two differ by the database alone.
+    # query and train rows are the same as in the protocol with 54,000; only the database differs
     data, parts = _cifar10_54k(data_dir, seed)
     database = np.concatenate([parts.train, parts.database])
     return data, replace(parts, database=Draw(data.ids, seed).shuffled(database))
@@ -184,7 +184,7 @@ def _hierarchical(data: Dataset) -> Dataset:
 
 
 def _originals(folder: Path, key: str) -> Dataset:
-    """Open the pickles in which the data set was published, named as `renamed` names the images of other copies."""
+    """Open the original pickles; the ids are the same as `renamed` gives to other copies of the data."""
     files = {path: "test" if path.name.startswith("test") else "train" for path in _batches(folder)}
     batches = [_batch(path, key) for path in files]
     labels = np.concatenate([np.asarray(batch[key], np.int64) for batch in batches])
@@ -208,21 +208,21 @@ def _batches(folder: Path) -> list[Path]:
 
 
 def _batch(path: Path, key: str) -> dict[str, Any]:
-    batch = _held(path, key, "data", "filenames", *(["coarse_labels"] if key == "fine_labels" else []))
+    batch = _read_dict(path, key, "data", "filenames", *(["coarse_labels"] if key == "fine_labels" else []))
     data = batch["data"]
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape != (len(batch[key]), 3072):
         raise DataError(
-            f"{path}: 'data' is no uint8 array of {len(batch[key])} x 3072; unpack the original archive again"
+            f"{path}: 'data' is not a uint8 array of {len(batch[key])} x 3072; unpack the original archive again"
         )
     return batch
 
 
 def _space(folder: Path, batches: list[dict[str, Any]], labels: np.ndarray) -> LabelSpace:
-    """Read the class names, and each class's superclass off the rows."""
+    """Return the label space: class names from the metadata file, superclasses from the rows."""
     if (folder / "batches.meta").is_file():
-        space = LabelSpace(tuple(_held(folder / "batches.meta", "label_names")["label_names"]))
+        space = LabelSpace(tuple(_read_dict(folder / "batches.meta", "label_names")["label_names"]))
     else:
-        meta = _held(folder / "meta", "fine_label_names", "coarse_label_names")
+        meta = _read_dict(folder / "meta", "fine_label_names", "coarse_label_names")
         coarse = np.concatenate([np.asarray(batch["coarse_labels"], np.int64) for batch in batches])
         table = dict(zip(labels.tolist(), coarse.tolist(), strict=True))
         above = [table.get(label, -1) for label in range(len(meta["fine_label_names"]))]
@@ -232,10 +232,10 @@ def _space(folder: Path, batches: list[dict[str, Any]], labels: np.ndarray) -> L
     return space
 
 
-def _held(path: Path, *keys: str) -> dict[str, Any]:
-    """Read a pickled dictionary that must hold these keys."""
-    found = read_pickle(path)
-    lacks = [key for key in keys if not isinstance(found, dict) or key not in found]
-    if lacks:
-        raise DataError(f"{path}: no {', '.join(lacks)} in it; unpack the original archive again")
-    return dict(found)
+def _read_dict(path: Path, *keys: str) -> dict[str, Any]:
+    """Read a pickled dictionary and check that it has the keys."""
+    content = read_pickle(path)
+    missing = [key for key in keys if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise DataError(f"{path}: no {', '.join(missing)} in it; unpack the original archive again")
+    return dict(content)

@@ -1,4 +1,4 @@
-"""What a protocol is: the definition that data are checked against, and the parts that come out."""
+"""Protocols and splits: the definition of a benchmark, and its train, query and database parts."""
 
 from __future__ import annotations
 
@@ -29,27 +29,26 @@ PARTS = ("train", "query", "database")
 
 @dataclass(frozen=True)
 class Protocol:
-    """What is compared with what, so that two numbers mean the same.
+    """Definition of a retrieval benchmark: data, split sizes, relevance and metrics.
 
     Attributes:
-        name: The name that `load_protocol` takes.
-        version: Goes up whenever the definition changes.
-        summary: One line: where the rows come from.
-        train: Number of rows to learn from.
-        query: Number of rows to search with.
-        database: Number of rows to search in.
-        checksum: sha256 over the sorted names of the three parts for ``seed``; empty where it is not fixed: a split of
-            the user's own data before it is drawn, or lists of which no complete copy was at hand.
-        relevance: The rule in words.
-        overlap: Whether train rows are also in the database. Queries are in neither, but for `paired`.
-        metrics: Names of the metrics that `kinbits.evaluate` reports; the first, with its cut-off, is the one of
-            published tables.
-        seed: The seed that the split was drawn with.
-        classes: Number of classes or labels; 0 where it is the user's, or where there are none.
-        unlabelled: Part -> how many of its rows have no label; parts that are not named are not checked.
-        legacy: The definition (``legacy=`` of the metrics) that most published tables of this split were computed with.
-        source: Who defined the split, and what was checked.
-        required_files: The files; None where the user names the source.
+        name: Name for `load_protocol`.
+        version: Version number; it increases with every change of the definition.
+        summary: One line about the origin of the rows.
+        train: Number of train rows.
+        query: Number of queries.
+        database: Number of database rows.
+        checksum: SHA-256 of the sorted names of the three parts for ``seed``. Empty if it is not fixed: before a split
+            of a user's data is drawn, or if no complete copy of the lists was available.
+        relevance: Relevance rule in words.
+        overlap: Whether train rows are also in the database. Queries are in no other part, except if `paired`.
+        metrics: Metrics that `kinbits.evaluate` reports; published tables use the first one, with its cut-off.
+        seed: Seed of the split.
+        classes: Number of classes or labels; 0 if it depends on the user's data, or without classes.
+        unlabelled: Part -> number of its rows without a label; parts that are not listed are not checked.
+        legacy: Metric definition (``legacy=`` of the metrics) of most published tables of this split.
+        source: Origin of the split, and what was checked.
+        required_files: The required files; None if the user gives the source.
     """
 
     name: str
@@ -71,17 +70,17 @@ class Protocol:
 
     @property
     def paired(self) -> bool:
-        """Whether the one answer to an image is its own text, and to a text its image; queries are in the database."""
+        """Whether the only relevant item of an image is its text, and of a text its image."""
         return self.relevance == PARTNER
 
     @property
     def cutoff(self) -> int | None:
-        """How much of the ranking the first metric looks at; None for the whole database."""
+        """Cut-off of the first metric; None if it uses the complete ranking."""
         cut = self.metrics[0].partition("@")[2]
         return int(cut) if cut.isdigit() else None
 
     def card(self) -> str:
-        """State the definition: sizes, relevance, metric, cut-off, ties, checksum, source, and the files needed."""
+        """Return the definition as text: sizes, relevance, metrics, ties, checksum, source, and required files."""
         graded = "; ndcg, acg and wmap count the shared labels" if self.relevance == SHARED_LABEL else ""
         facts = {
             **{part: self._size(part) for part in PARTS},
@@ -112,17 +111,17 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Splits:
-    """The three parts of a protocol.
+    """Train, query and database parts of a protocol.
 
     Attributes:
-        train: What is learned from; may be empty where a protocol only measures.
-        query: What is searched with.
-        database: What is searched in.
-        protocol: The definition, with the checksum of exactly these parts.
-        skipped: Items that are in no part, and why.
-        ground_truth: What answers each query, where that is listed and does not follow from labels.
-        notes: What was found in the source and put right, e.g. repeated lines of a list.
-        whole: The collection that a seed split; None where a protocol says which rows are in which part.
+        train: Items to learn from; empty if a protocol has no training data.
+        query: Items to search with.
+        database: Items to search in.
+        protocol: The definition, with the checksum of these parts.
+        skipped: Items that are in no part, with the reasons.
+        ground_truth: Relevant rows of each query; None if labels define relevance.
+        notes: Descriptions of faults in the source that were corrected, e.g. repeated lines of a list.
+        whole: The collection before a random split; None if the protocol fixes the rows of each part.
     """
 
     train: Dataset
@@ -146,30 +145,34 @@ class Splits:
 
     @property
     def label_space(self) -> LabelSpace:
-        """What the labels mean."""
+        """Label space of all parts.
+
+        Raises:
+            DataError: If the data have no labels.
+        """
         if self.train.label_space is None:
             raise DataError(f"protocol '{self.protocol.name}' has no labels; open data with labels")
         return self.train.label_space
 
     @property
     def unlabelled(self) -> dict[str, int]:
-        """Part -> number of its rows that have no label, and so are relevant to nothing."""
+        """Part -> number of its rows without a label, which are not relevant to any query."""
         return {part: count_unlabelled(getattr(self, part)) for part in PARTS}
 
     def describe(self) -> str:
-        """Say in a few lines what is compared with what."""
-        own = self.protocol
+        """Return a description in a few lines: sizes, relevance, metrics, checksum, and notes."""
+        protocol = self.protocol
         lines = [
-            f"{own.name} (version {own.version}, seed {own.seed}): {own.summary}",
+            f"{protocol.name} (version {protocol.version}, seed {protocol.seed}): {protocol.summary}",
             f"train {len(self.train)}, query {len(self.query)}, database {len(self.database)}; {self._relation()}",
-            f"relevant: {own.relevance}; {self._labels()}",
-            f"metrics: {', '.join(own.metrics)}; ties: {TIES}",
-            f"checksum {own.checksum}",
+            f"relevant: {protocol.relevance}; {self._labels()}",
+            f"metrics: {', '.join(protocol.metrics)}; ties: {TIES}",
+            f"checksum {protocol.checksum}",
         ]
-        blank = {} if self.ground_truth is not None else self.unlabelled
-        if any(blank.values()):
-            said = ", ".join(f"{count:,} {part}" for part, count in blank.items() if count)
-            lines.append(f"without a label: {said} rows; {NO_ANSWER}")
+        unlabelled = {} if self.ground_truth is not None else self.unlabelled
+        if any(unlabelled.values()):
+            counts = ", ".join(f"{count:,} {part}" for part, count in unlabelled.items() if count)
+            lines.append(f"without a label: {counts} rows; {NO_ANSWER}")
         lines += [f"note: {note}" for note in self.notes]
         if self.skipped:
             lines.append(f"left out: {len(self.skipped)} (first: {self.skipped[0].id}: {self.skipped[0].reason})")
@@ -191,7 +194,7 @@ class Splits:
 
 
 def count_unlabelled(part: Dataset) -> int:
-    """Count the rows without any label."""
+    """Return the number of rows without any label."""
     if part.labels is None:
         return len(part)
     return int((~part.labels.any(axis=1)).sum() if part.labels.ndim == 2 else (part.labels < 0).sum())

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: from the Debian package's gzipped IDX files, else by its `datasets` name."""
+"""Fashion-MNIST from the gzipped IDX files of the Debian package, or else from the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ FILES = tuple(f"{stem}-{what}-ubyte.gz" for stem in _FILES.values() for what in 
 
 
 def open_fashion_mnist(folders: Sequence[Path]) -> Dataset:
-    """Open all 70,000 images: ids ``train/00000`` ... in official order, a column ``split``.
+    """Open all 70,000 images, with ids ``train/00000`` ... in official order and a column ``split``.
 
     Args:
-        folders: Each is looked at for a folder ``fashion-mnist``, before the Debian package's own place.
+        folders: Folders that may contain a folder ``fashion-mnist``; the folder of the Debian package is the last one.
 
     Raises:
-        DataError: If the files are nowhere and the hub cannot be reached, or they are damaged.
+        DataError: If the files are missing and the hub cannot be reached, or if they are damaged.
     """
-    places = [*(folder / "fashion-mnist" for folder in folders), PACKAGE_FOLDER]
-    found = next((place for place in places if _path(place, "train", "images").is_file()), None)
-    parts, identity = _from_files(found) if found is not None else _from_hub(places)
+    candidates = [*(folder / "fashion-mnist" for folder in folders), PACKAGE_FOLDER]
+    existing = next((folder for folder in candidates if _path(folder, "train", "images").is_file()), None)
+    parts, identity = _from_files(existing) if existing is not None else _from_hub(candidates)
     images = np.concatenate([parts[split][0] for split in _FILES])
     labels = np.concatenate([parts[split][1] for split in _FILES]).astype(np.int64)
     ids = [f"{split}/{row:05d}" for split in _FILES for row in range(len(parts[split][0]))]
@@ -71,7 +71,7 @@ def read_idx(path: Path) -> np.ndarray:
         uint8 array of the shape in the header.
 
     Raises:
-        DataError: If the file is damaged or of another type.
+        DataError: If the file is damaged or has another type.
     """
     try:
         data = gzip.decompress(path.read_bytes())
@@ -100,9 +100,9 @@ def _from_files(folder: Path) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]],
     return parts, digest(*map(file_identity, paths))
 
 
-def _from_hub(places: Sequence[Path]) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], str | None]:
+def _from_hub(folders: Sequence[Path]) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], str | None]:
     missing = DataError(
-        f"Fashion-MNIST is in none of {', '.join(map(str, places))}, and '{HUB_NAME}' cannot be fetched; run "
+        f"Fashion-MNIST is in none of {', '.join(map(str, folders))}, and '{HUB_NAME}' cannot be downloaded; run "
         "apt-get install dataset-fashion-mnist, or put its four .gz files in one of these folders"
     )
     if not _hub_may_answer():
@@ -111,7 +111,7 @@ def _from_hub(places: Sequence[Path]) -> tuple[dict[str, tuple[np.ndarray, np.nd
 
     try:
         loaded = datasets.load_dataset(HUB_NAME)
-    except Exception:  # the hub client raises many kinds for one fact: it could not be fetched
+    except Exception:  # the hub client raises many kinds of errors for a failed download
         raise missing from None
     parts = {}
     for split in _FILES:
@@ -122,7 +122,7 @@ def _from_hub(places: Sequence[Path]) -> tuple[dict[str, tuple[np.ndarray, np.nd
 
 
 def _hub_may_answer() -> bool:
-    """Look the hub's name up first: its client would retry for half a minute on a machine without network."""
+    """Return whether the host name of the hub resolves; without a network, the hub client retries for 30 seconds."""
     if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
         return True
     host = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co")).hostname or ""

@@ -1,4 +1,4 @@
-"""CUB-200-2011 and Clothing1M, from the text files that they are published with."""
+"""Protocols of CUB-200-2011 and Clothing1M, from their published text files."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def _cub(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
     names = read_keyed(folder / "classes.txt")
     if not images.keys() == classes.keys() == kept.keys():
         raise DataError(f"{folder}: images.txt, image_class_labels.txt and train_test_split.txt number other images")
-    place = {number: row for row, number in enumerate(names)}
+    label_of = {number: label for label, number in enumerate(names)}
     ids = list(images.values())
     try:
-        labels = np.array([place[classes[key]] for key in images], np.int64)
+        labels = np.array([label_of[classes[key]] for key in images], np.int64)
     except KeyError as error:
         raise DataError(f"{folder}: class {error} is not in classes.txt") from None
     is_train = np.array([kept[key] == "1" for key in images])
@@ -93,7 +93,7 @@ def _clothing1m(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
         raise DataError(
             f"{folder}: {len(leaked)} test images are in a train list, e.g. {min(leaked)}; get the original"
         )
-    # An image may stand in both train lists, with a noisy and a clean label: two rows, told apart by the name.
+    # an image can be in both train lists, with a noisy and a clean label; the prefix makes the two ids unique
     ids = [*(f"noisy/{key}" for key in noisy), *searched, *asked]
     labels = [_looked_up(wrong, noisy, folder), _looked_up(clean, [*searched, *asked], folder)]
     data = _files(folder, [*noisy, *searched, *asked], ids, np.concatenate(labels), tuple(names), "clothing1m")
@@ -115,7 +115,7 @@ def _looked_up(labels: dict[str, str], keys: Sequence[str], folder: Path) -> np.
 def _files(
     root: Path, paths: Sequence[str], ids: Sequence[str], labels: np.ndarray, names: tuple[str, ...], name: str
 ) -> Dataset:
-    """Build the collection of files below a folder, all of which must be there."""
-    found = [os.path.join(root, path) for path in paths]
-    check_images(found, name)
-    return Dataset(PathItems(found), np.array(ids, np.str_), labels, LabelSpace(names), name=name)
+    """Build a collection of files in a folder, and check that all files exist."""
+    files = [os.path.join(root, path) for path in paths]
+    check_images(files, name)
+    return Dataset(PathItems(files), np.array(ids, np.str_), labels, LabelSpace(names), name=name)

@@ -1,4 +1,4 @@
-"""MIR-Flickr-25k with 24 labels and the tags as texts: the image-text pairs of DCMH and its followers."""
+"""MIR-Flickr-25k with 24 labels, and tags as texts: the image-text pairs of DCMH and later papers."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ FLICKR = RequiredFiles(
 )
 def _flickr25k_24(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
     data = _pairs(FLICKR.find(data_dir))
-    own, mixed = find_protocol("flickr25k-24"), Draw(data.ids, seed).shuffled(np.arange(len(data)))
-    return data, SplitRows(mixed[own.query : own.query + own.train], mixed[: own.query], mixed[own.query :])
+    sizes, mixed = find_protocol("flickr25k-24"), Draw(data.ids, seed).shuffled(np.arange(len(data)))
+    return data, SplitRows(mixed[sizes.query : sizes.query + sizes.train], mixed[: sizes.query], mixed[sizes.query :])
 
 
 def _pairs(folder: Path) -> Dataset:
@@ -59,11 +59,11 @@ def _pairs(folder: Path) -> Dataset:
     hot = hot.T if hot.shape[0] != len(names) and hot.shape[-1] == len(names) else hot
     if hot.ndim != 2 or len(hot) != len(names):
         raise DataError(f"{labels} has labels of shape {hot.shape} for the {len(names)} images of {images}")
-    found, space = from_multi_hot(hot.astype(np.int64), None, str(labels))
+    multi_hot, space = from_multi_hot(hot.astype(np.int64), None, str(labels))
     pictures, tags = FLICKR.file(folder, FLICKR.files[2]), FLICKR.file(folder, FLICKR.files[3])
     names = [Path(name).name for name in names]
     paths = [pictures / name for name in names]
-    said = [tags / f"tags{Path(name).stem.removeprefix('im')}.txt" for name in names]
-    check_images([*paths, *said], folder)
-    words = tuple(" ".join(read_text(path).split()) for path in said)
-    return Dataset(PathItems(paths), np.array(names, np.str_), found, space, words, name="flickr25k-24")
+    tag_files = [tags / f"tags{Path(name).stem.removeprefix('im')}.txt" for name in names]
+    check_images([*paths, *tag_files], folder)
+    texts_of_tags = tuple(" ".join(read_text(path).split()) for path in tag_files)
+    return Dataset(PathItems(paths), np.array(names, np.str_), multi_hot, space, texts_of_tags, name="flickr25k-24")

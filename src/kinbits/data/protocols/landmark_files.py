@@ -1,4 +1,4 @@
-"""The ground-truth files of landmark retrieval: Revisited Oxford and Paris, and Google Landmarks v2."""
+"""Readers of the ground-truth files of Revisited Oxford and Paris, and of Google Landmarks v2."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from kinbits.errors import DataError
 
 @dataclass(frozen=True)
 class Landmarks:
-    """What ``gnd_roxford5k`` or ``gnd_rparis6k`` says.
+    """Contents of ``gnd_roxford5k`` or ``gnd_rparis6k``.
 
     Attributes:
         queries: Names of the q query photos, without extension.
         database: Names of the database photos.
-        boxes: float64 ``(q, 4)``: left, top, right, bottom of the part of the photo that is searched with.
-        easy: For each query, int64 rows of the database.
-        hard: Likewise.
-        junk: Likewise.
+        boxes: float64 ``(q, 4)``: left, top, right, bottom of the rectangle of the photo that is the query.
+        easy: For each query, int64 rows of the database that are easy.
+        hard: For each query, int64 rows of the database that are hard.
+        junk: For each query, int64 rows of the database that are junk.
     """
 
     queries: tuple[str, ...]
@@ -41,12 +41,12 @@ class Landmarks:
 
 
 def read_revisited(path: Path) -> Landmarks:
-    """Read the ground truth of Revisited Oxford or Paris from ``.pkl`` (nothing in it is run), ``.mat`` or ``.json``.
+    """Read the ground truth of Revisited Oxford or Paris from ``.pkl`` (no code is run), ``.mat`` or ``.json``.
 
-    The row numbers of the ``.mat`` file start at 1, those of the others at 0.
+    Row numbers start at 1 in the ``.mat`` file, and at 0 in the others.
 
     Raises:
-        DataError: If the file is damaged, or lacks what it should hold.
+        DataError: If the file is damaged or incomplete.
     """
     readers = {".pkl": read_pickle, ".mat": _from_mat, ".json": _json}
     try:
@@ -58,19 +58,22 @@ def read_revisited(path: Path) -> Landmarks:
 
 
 def read_landmarks(path: Path) -> tuple[list[str], list[int]]:
-    """Read ``train_clean.csv``: lines ``landmark_id,image image ...``; returns the images and each one's landmark.
+    """Read ``train_clean.csv`` with lines ``landmark_id,image image ...``.
+
+    Returns:
+        The names of the images, and the landmark of each.
 
     Raises:
-        DataError: If the header is another, or a landmark is no whole number.
+        DataError: If the header is wrong, or a landmark is not an integer.
     """
     images: list[str] = []
     landmarks: list[int] = []
     for number, (landmark, listed) in enumerate(_pairs(path, "landmark_id"), 2):
         if not landmark.isdigit():
             raise DataError(f"{path}: line {number} starts with '{landmark}', not with the number of a landmark")
-        found = listed.split()
-        images += found
-        landmarks += [int(landmark)] * len(found)
+        names = listed.split()
+        images += names
+        landmarks += [int(landmark)] * len(names)
     return images, landmarks
 
 
@@ -78,20 +81,23 @@ def read_ids(path: Path) -> list[str]:
     """Read the first column of a CSV file with the header ``id``.
 
     Raises:
-        DataError: If the header is another.
+        DataError: If the header is wrong.
     """
     return [id for id, _ in _pairs(path, "id")]
 
 
 def read_answers(path: Path) -> dict[str, list[str]]:
-    """Read which index images answer which query, without the queries that are not scored.
+    """Read the relevant index images of each query, without the queries that are not scored.
 
     Args:
-        path: ``retrieval_solution_v2.1.csv`` (``id,images,usage``; usage ``Ignored`` is left out), or JSON of the form
-            ``{"query": ["image", ...]}``.
+        path: ``retrieval_solution_v2.1.csv`` (``id,images,usage``; rows with usage ``Ignored`` are left out), or JSON
+            of the form ``{"query": ["image", ...]}``.
+
+    Returns:
+        Query -> relevant images.
 
     Raises:
-        DataError: If the header is another, or no query has an answer.
+        DataError: If the header is wrong, or no query has a relevant image.
     """
     if path.suffix == ".json":
         found = {str(query): [str(image) for image in images] for query, images in _json(path).items()}
@@ -108,7 +114,7 @@ def read_answers(path: Path) -> dict[str, list[str]]:
 
 
 def _pairs(path: Path, first: str) -> list[tuple[str, str]]:
-    """Cut lines at the first comma; the csv module refuses the long lists of images."""
+    """Split lines at the first comma; the fields are too long for the csv module."""
     lines = read_lines(path)
     if lines[0].split(",")[0].strip('"').lower() != first:
         raise DataError(f"{path}: the header is '{lines[0][:60]}', which does not start with {first}")
@@ -120,9 +126,9 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(read_text(path))
     except ValueError as error:
-        raise DataError(f"{path}: no JSON ({error}); get the file again") from None
+        raise DataError(f"{path}: not JSON ({error}); get the file again") from None
     if not isinstance(found, dict):
-        raise DataError(f"{path}: JSON of a {type(found).__name__}, not of an object; get the file again")
+        raise DataError(f"{path}: holds a JSON {type(found).__name__}, not an object; get the file again")
     return found
 
 
@@ -130,7 +136,7 @@ def _from_mat(path: Path) -> dict[str, Any]:
     mat = read_mat(path)
     queries = variable(mat, ("gnd",), path).reshape(-1)
     if queries.dtype.names is None:
-        raise DataError(f"{path}: 'gnd' is no structure; get the original file")
+        raise DataError(f"{path}: 'gnd' is not a structure; get the original file")
     gnd = [{name: _numbers(one[name]) - (name != "bbx") for name in queries.dtype.names} for one in queries]
     return {"gnd": gnd, **{key: texts(variable(mat, (key,), path)) for key in ("imlist", "qimlist")}}
 
@@ -139,16 +145,16 @@ def _numbers(cell: Any) -> np.ndarray:
     return np.asarray(cell, np.float64).reshape(-1)
 
 
-def _landmarks(found: Any, path: Path) -> Landmarks:
-    lacks = [key for key in ("imlist", "qimlist", "gnd") if not isinstance(found, Mapping) or key not in found]
-    if lacks:
-        raise DataError(f"{path}: no {', '.join(lacks)} in it; get the file of Revisited Oxford and Paris")
-    queries, gnd = found["qimlist"], found["gnd"]
+def _landmarks(content: Any, path: Path) -> Landmarks:
+    missing = [key for key in ("imlist", "qimlist", "gnd") if not isinstance(content, Mapping) or key not in content]
+    if missing:
+        raise DataError(f"{path}: no {', '.join(missing)} in it; get the file of Revisited Oxford and Paris")
+    queries, gnd = content["qimlist"], content["gnd"]
     if len(gnd) != len(queries):
         raise DataError(f"{path}: {len(gnd)} ground truths for {len(queries)} queries; get the original file")
     boxes = np.array([_numbers(one["bbx"]) for one in gnd]).reshape(len(gnd), 4)
     lists = (tuple(_rows(one[grade]) for one in gnd) for grade in ("easy", "hard", "junk"))
-    return Landmarks(_names(queries), _names(found["imlist"]), boxes, *lists)
+    return Landmarks(_names(queries), _names(content["imlist"]), boxes, *lists)
 
 
 def _names(values: Sequence[Any]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Landmarks, where ground-truth lists say what is relevant: Revisited Oxford and Paris, Google Landmarks v2."""
+"""Protocols of landmark retrieval with ground-truth lists: Revisited Oxford and Paris, Google Landmarks v2."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GLDV2 = RequiredFiles(
 
 
 def _revisited(name: str, title: str, database: int) -> Builder:
-    """Register Oxford or Paris; the two differ by their files only."""
+    """Register the protocol of Revisited Oxford or Paris; only the files differ."""
     required_files = RequiredFiles(
         (name,),
         (f"gnd_{name}.pkl | gnd_{name}.mat | gnd_{name}.json", "jpg"),
@@ -91,7 +91,7 @@ def _gldv2(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
     ids = [*learned, *answers, *searched]
     parts = ["train"] * len(learned) + ["test"] * len(answers) + ["index"] * len(searched)
     labels, space = _numbered(landmarks, len(ids))
-    # Texts, not Path objects: two million of those take two minutes to make.
+    # str instead of Path: creating two million Path objects takes two minutes
     paths = [f"{folder}/{part}/{id[:1]}/{id[1:2]}/{id[2:3]}/{id}.jpg" for part, id in zip(parts, ids, strict=True)]
     check_images(paths, "gldv2")
     data = Dataset(PathItems(paths), np.array(ids, np.str_), labels, space, name="gldv2")
@@ -112,7 +112,7 @@ def _rectangles(found: Landmarks, images: Path, name: str) -> tuple[Dataset, Spl
 
 
 def _numbered(landmarks: Sequence[int], count: int) -> tuple[np.ndarray, LabelSpace]:
-    """Number the landmarks of the train rows, which come first; all other rows have no label."""
+    """Return class numbers of the landmarks of the train rows, which come first; all other rows are unlabelled."""
     names, labels = np.unique(np.asarray(landmarks, np.int64), return_inverse=True)
     padded = np.concatenate([labels.reshape(-1), np.full(count - len(labels), -1)])
     return padded.astype(np.int64), LabelSpace(tuple(map(str, names.tolist())))

@@ -1,4 +1,4 @@
-"""The multi-label sets that the field keeps as list files, one definition each."""
+"""Protocols of collections that are published as list files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEEPHASH = "github.com/swuxyj/DeepHash-pytorch, data"
 
 
 def _lists(names: tuple[str, ...], get: str, *, train_in_database: bool = False) -> Callable[[Protocol], Builder]:
-    """Return what registers a definition whose parts are read from lists in a folder of these names."""
+    """Return a function that registers a definition, with parts from the lists in a folder of these names."""
     required_files = RequiredFiles(names, LIST_FILES, f"{get}; the images lie in the same folder")
 
     def keep(definition: Protocol) -> Builder:

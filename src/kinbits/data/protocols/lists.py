@@ -1,4 +1,4 @@
-"""Collections whose parts are given by list files: NUS-WIDE, MS-COCO, ImageNet-100, MIR-Flickr-25k."""
+"""Collections whose parts are defined by list files: NUS-WIDE, MS-COCO, ImageNet-100, MIR-Flickr-25k."""
 
 from __future__ import annotations
 
@@ -30,16 +30,18 @@ LIST_REQUIRED_FILES = RequiredFiles(
 
 
 def open_lists(folder: Path, *, train_in_database: bool = False) -> tuple[Dataset, SplitRows]:
-    """Open the images that the lists in a folder name, and the parts.
+    """Open the images in the lists of a folder, and their train, query and database parts.
 
-    An image is known by its file's name, since the folders in the paths differ from copy to copy (by its path where
-    two folders hold files of one name); leading folders that do not exist here (``/home/someone/coco/``) are left out.
-    A line that repeats an image of its list counts once, and a query that the database list repeats is taken out of the
-    database; both are noted.
+    The id of an image is its file name, because the folders in the paths differ between copies. If two folders have
+    files with the same name, the ids are paths. Leading folders that do not exist (``/home/someone/coco/``) are
+    removed. Repeated lines of a list count once, and queries are removed from the database; notes describe both.
 
     Args:
-        folder: Holds the lists; the images lie in it, in a folder of it, or beside it.
-        train_in_database: Add the train rows to the database where the list leaves them out.
+        folder: Folder with the lists; the images are in this folder, a subfolder, or the parent folder.
+        train_in_database: Whether to add the train rows to the database if they are not in its list.
+
+    Returns:
+        All images, and the rows of the parts.
 
     Raises:
         DataError: If a list or an image is missing, or the lists contradict each other.
@@ -60,7 +62,7 @@ def _wanted() -> dict[str, str]:
 
 
 def _names(paths: list[str], folder: Path) -> np.ndarray:
-    """Name images by their files, or by their paths where two folders hold files of one name."""
+    """Return the file names of the images, or their paths if file names are not unique."""
     names = [os.path.basename(path) for path in paths]
     if len(set(names)) < len(set(paths)):
         names = [os.path.relpath(path, folder) for path in paths]
@@ -68,7 +70,7 @@ def _names(paths: list[str], folder: Path) -> np.ndarray:
 
 
 def _parts(lists: dict[str, ListFile], rows: np.ndarray, train_in_database: bool) -> SplitRows:
-    """Return the rows of train, query and database, each row once, and note what was put right."""
+    """Return the rows of train, query and database, each row once, with notes about corrections."""
     ends = np.cumsum([len(one.images) for one in lists.values()])[:-1]
     train, query, database = (_once(part) for part in np.split(rows, ends))
     notes = [
@@ -78,7 +80,7 @@ def _parts(lists: dict[str, ListFile], rows: np.ndarray, train_in_database: bool
     ]
     leaked = np.isin(database, query)
     if leaked.any():
-        notes.append(f"{int(leaked.sum()):,} queries stood in the database list too, and were taken out of it")
+        notes.append(f"{int(leaked.sum()):,} queries were also in the database list, and were removed from it")
         database = database[~leaked]
     absent = train[~np.isin(train, database)] if train_in_database else train[:0]
     if len(absent):
@@ -88,25 +90,25 @@ def _parts(lists: dict[str, ListFile], rows: np.ndarray, train_in_database: bool
 
 
 def _once(rows: np.ndarray) -> np.ndarray:
-    """Keep the first of equal rows, in the order of the list."""
+    """Return the rows without repetitions, in the order of the list."""
     return np.asarray(rows[np.sort(np.unique(rows, return_index=True)[1])], np.int64)
 
 
 def _check_widths(lists: Iterable[ListFile]) -> None:
     widths = {str(one.path): one.labels.shape[1] for one in lists}
     if len(set(widths.values())) > 1:
-        said = ", ".join(f"{path} {width}" for path, width in widths.items())
-        raise DataError(f"the lists have different numbers of labels a line: {said}; take lists of one source")
+        counts = ", ".join(f"{path} {width}" for path, width in widths.items())
+        raise DataError(f"the lists have different numbers of labels per line: {counts}; use lists of one source")
     if not min(widths.values()):
-        raise DataError(f"{next(iter(widths))} has no labels, so nothing says what is relevant; write 'path 0 1 0 ...'")
+        raise DataError(f"{next(iter(widths))} has no labels, which define relevance; write 'path 0 1 0 ...'")
 
 
 def _check_agree(labels: np.ndarray, expected: np.ndarray, paths: list[str]) -> None:
     differ = np.flatnonzero((labels != expected).any(axis=1))
     if len(differ):
         raise DataError(
-            f"{len(differ):,} images have other labels in another list (first: {paths[differ[0]]}); the lists are not "
-            "of one source"
+            f"{len(differ):,} images have different labels in two lists (first: {paths[differ[0]]}); use lists of one "
+            "source"
         )
 
 
@@ -120,7 +122,7 @@ def _labelled(labels: np.ndarray, source: str) -> tuple[np.ndarray, LabelSpace]:
 
 
 def _located(one: ListFile, folder: Path) -> list[str]:
-    """Find the images of a list: below the folder or beside it, less leading folders that do not exist here."""
+    """Return the absolute paths of the images of a list, without leading folders that do not exist."""
     base, cut = _base(one, folder)
     paths = [os.path.normpath(os.path.join(base, *image.split("/")[cut:])) for image in one.images]
     check_images(paths, one.path)
@@ -128,12 +130,12 @@ def _located(one: ListFile, folder: Path) -> list[str]:
 
 
 def _base(one: ListFile, folder: Path) -> tuple[Path, int]:
-    """Choose the place and the number of leading folders to cut that suit most of a few images, spread evenly."""
-    places = [folder, *sorted(entry for entry in folder.iterdir() if entry.is_dir()), folder.parent]
+    """Return the base folder and the number of leading folders to remove, by a majority vote of a few images."""
+    bases = [folder, *sorted(entry for entry in folder.iterdir() if entry.is_dir()), folder.parent]
     votes: Counter[tuple[Path, int]] = Counter()
     for image in one.images[:: max(1, len(one.images) // 8)]:
         steps = image.split("/")
         absolute = [(Path("/"), 1)] if image.startswith("/") else []
-        tails = (*absolute, *((place, cut) for cut in range(len(steps)) for place in places if steps[cut]))
-        votes.update([found for found in tails if found[0].joinpath(*steps[found[1] :]).is_file()][:1])
+        tails = (*absolute, *((base, cut) for cut in range(len(steps)) for base in bases if steps[cut]))
+        votes.update([(base, cut) for base, cut in tails if base.joinpath(*steps[cut:]).is_file()][:1])
     return votes.most_common(1)[0][0] if votes else (folder, one.images[0].startswith("/"))

@@ -1,4 +1,4 @@
-"""Parts that the publisher of a collection has fixed, in a column ``split``."""
+"""Official splits of published collections, from a column ``split``."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def official(data: Dataset, seed: int) -> tuple[Draw, np.ndarray, np.ndarray, np
 
 
 def by_split(data: Dataset, seed: int, *, also_searched: Sequence[str] = ()) -> SplitRows:
-    """Query the test rows; learn from the train rows, and search them.
+    """Return the test rows as queries, and the train rows as train and database.
 
     Args:
-        data: With a column ``split``.
-        seed: Shuffles the rows inside each part.
-        also_searched: Further splits that the database holds, e.g. ``val``.
+        data: A collection with a column ``split``.
+        seed: Seed for shuffling the rows of each part.
+        also_searched: Further splits that belong to the database, e.g. ``val``.
     """
     draw, _, train, test = official(data, seed)
     train = draw.shuffled(train)
@@ -42,7 +42,7 @@ def by_split(data: Dataset, seed: int, *, also_searched: Sequence[str] = ()) -> 
 
 
 def renamed(data: Dataset) -> Dataset:
-    """Name each row split/class/file: the sources' own file names may repeat across classes."""
+    """Return the collection with ids split/class/file, because file names can repeat across classes."""
     if data.labels is None or data.label_space is None:
         raise DataError(f"{data.name}: the data of this protocol have no labels; get the original files")
     classes = np.array(data.label_space.names)[data.labels]
@@ -52,7 +52,7 @@ def renamed(data: Dataset) -> Dataset:
 
 
 def split_names(data: Dataset) -> Dataset:
-    """Name each row split/name, or split/row where the source has no names."""
+    """Return the collection with ids split/name, or split/row if it has no column ``name``."""
     names = data.columns["name"] if "name" in data.columns else range(len(data))
     ids = [f"{split}/{name}" for split, name in zip(column(data, "split"), names, strict=True)]
     return replace(data, ids=np.array(ids, dtype=np.str_))
@@ -62,7 +62,7 @@ def column(data: Dataset, name: str) -> Sequence[object]:
     """Return a column of metadata.
 
     Raises:
-        DataError: If there is none of that name.
+        DataError: If the column does not exist.
     """
     if name not in data.columns:
         raise DataError(f"{data.name}: no column '{name}', which this protocol needs; get the original files")

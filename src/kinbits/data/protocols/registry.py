@@ -1,4 +1,4 @@
-"""The registry of protocols, and the loader that checks data against their definitions."""
+"""Registry of protocols, and the loader that checks data against the definitions."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ REGISTRY: dict[str, tuple[Protocol, Builder]] = {}
 
 
 def register_protocol(protocol: Protocol) -> Callable[[Builder], Builder]:
-    """Register the function that builds a protocol's collection and parts from ``(data_dir, seed)``.
+    """Return a decorator that registers a function ``(data_dir, seed) -> (collection, parts)`` for a protocol.
 
     Args:
-        protocol: The definition that the result is checked against.
+        protocol: The definition; the loader checks the result of the function against it.
 
     Raises:
         UsageError: If the name is taken.
@@ -61,7 +61,7 @@ OPEN = {protocol.name: protocol for protocol in (FOLDER, LISTS)}
 
 
 def unregister_protocol(name: str) -> None:
-    """Forget a protocol, so that its name may be registered again, e.g. by a notebook cell that runs twice.
+    """Remove a protocol from the registry, so that its name can be registered again, e.g. in a notebook.
 
     Raises:
         UsageError: If no protocol has this name.
@@ -72,16 +72,16 @@ def unregister_protocol(name: str) -> None:
 
 
 def list_protocols() -> dict[str, str]:
-    """Return the names of all protocols, sorted, each with a line that describes it."""
+    """Return name -> one-line summary of all protocols, sorted by name."""
     known = {name: protocol.summary for name, (protocol, _) in REGISTRY.items()}
     return dict(sorted({**known, **{name: protocol.summary for name, protocol in OPEN.items()}}.items()))
 
 
 def find_protocol(name: str) -> Protocol:
-    """Return a definition by name, without opening any data.
+    """Return the definition of a protocol, without opening data.
 
     Args:
-        name: A name of `protocols`.
+        name: A name of `list_protocols`.
 
     Raises:
         UsageError: If no protocol has this name.
@@ -95,14 +95,14 @@ def find_protocol(name: str) -> Protocol:
 
 @named_extras()
 def load_protocol(name: str, *, data_dir: Folder = None, seed: int = 0) -> Splits:
-    """Load a protocol by name and verify that the data are those of its definition.
+    """Load a protocol by name, and check that the data fit its definition.
 
     Args:
-        name: A name of `protocols`; ``folder:<path>``, or ``folder`` with ``data_dir``, splits any labelled
-            source; ``lists:<folder>`` takes the parts from list files.
-        data_dir: Where the files lie; else the folders of ``KINBITS_DATA``, else ``~/.cache/kinbits/data``.
-        seed: 0 is the published split. Another seed draws another split of the same sizes where the protocol
-            draws at all.
+        name: A name of `list_protocols`; ``folder:<path>``, or ``folder`` with ``data_dir``, splits any labelled
+            source; ``lists:<folder>`` reads the parts from list files.
+        data_dir: Folder of the files. The folders of ``KINBITS_DATA`` and ``~/.cache/kinbits/data`` are searched next.
+        seed: 0 is the published split. Another seed draws another split of the same sizes, if the protocol has a random
+            split.
 
     Raises:
         DataError: If files are missing, or differ from the definition.
@@ -124,14 +124,14 @@ def load_protocol(name: str, *, data_dir: Folder = None, seed: int = 0) -> Split
 
 
 def split_lists(folder: str | os.PathLike[str]) -> Splits:
-    """Take train, query and database from the list files in a folder, as they are (the protocol ``lists``).
+    """Return train, query and database as the list files in a folder define them (the protocol ``lists``).
 
-    Queries that the database list repeats are taken out of it, and an image that one list names twice counts once; both
-    are said in ``notes``.
+    Queries in the database list are removed from the database, and repeated images of a list count once. ``notes``
+    describes both.
 
     Args:
-        folder: Holds ``train.txt``, ``test.txt`` (or ``query.txt``) and ``database.txt``, or ``*_img.txt`` beside
-            ``*_label.txt``. Images lie below it, or beside it.
+        folder: Folder with ``train.txt``, ``test.txt`` (or ``query.txt``) and ``database.txt``, or with pairs of
+            ``*_img.txt`` and ``*_label.txt``. The images are in this folder, a subfolder, or the parent folder.
 
     Raises:
         DataError: If a list or an image is missing, or the lists contradict each other.
@@ -156,25 +156,25 @@ def split_folder(
     train: float = 0.5,
     train_in_database: bool = False,
 ) -> Splits:
-    """Split any labelled collection by seed, class by class (the protocol ``folder``).
+    """Split a labelled collection at random, class by class (the protocol ``folder``).
 
-    A multi-label row counts as of its rarest label. A class with one image goes to the database whole;
-    images without a label are left out and listed.
+    A multi-label row counts for its rarest label. A class with one image goes to the database. Images without a label
+    are left out and listed in ``skipped``.
 
-    Images with texts and without labels are split by chance. Of the pairs that are not learned from, all are searched,
-    and some are queries too: each image is to find its own text among all of them, each text its image. Images without
-    a text are left out and listed.
+    Image-text pairs without labels are split at random. The database holds all pairs except the train pairs; the
+    queries are some of these. The only relevant item of an image is its text, and of a text its image. Images without a
+    text are left out and listed in ``skipped``.
 
     Args:
         dataset: A collection with labels, or with texts.
-        seed: Draws the split.
-        query: Share (below 1) or number of images of each class, or of all pairs, to search with.
-        train: Share (below 1) or number of images of each class, or of all pairs, to learn from.
-        train_in_database: Whether the train rows are also searched; otherwise no row is in two parts.
+        seed: Seed of the split.
+        query: Queries: a fraction below 1 of each class (or of all pairs), or a number of images.
+        train: Train images: a fraction below 1 of each class (or of all pairs), or a number of images.
+        train_in_database: Whether the database includes the train rows.
 
     Raises:
-        DataError: If there are neither labels nor texts, one class only, or too few images.
-        UsageError: If a share or the seed is out of range.
+        DataError: If there are neither labels nor texts, only one class, or too few images.
+        UsageError: If a fraction or the seed is out of range.
     """
     paired = dataset.labels is None and bool(dataset.has_text.any())
     draw = draw_pairs if paired else draw_shares
@@ -198,7 +198,7 @@ def split_folder(
 def _verified(
     definition: Protocol, dataset: Dataset, parts: SplitRows, seed: int, skipped: tuple[Skipped, ...] = ()
 ) -> Splits:
-    """Cut the parts, after checking sizes, labels, overlaps and (for the published seed) the checksum."""
+    """Return the parts, after checks of sizes, labels, overlaps and (for the published seed) the checksum."""
     for name, rows in parts.named().items():
         if len(rows) != getattr(definition, name):
             raise _differs(definition, f"{name} has {len(rows)} rows, not {getattr(definition, name)}")
@@ -211,10 +211,9 @@ def _verified(
     if definition.checksum and seed == definition.seed and actual != definition.checksum:
         raise _differs(definition, f"checksum {actual[:12]}, not {definition.checksum[:12]}")
     cut = {part: replace(dataset.select(rows), name=f"{dataset.name}/{part}") for part, rows in parts.named().items()}
-    own = replace(definition, checksum=actual, seed=seed)
     splits = Splits(
         **cut,
-        protocol=own,
+        protocol=replace(definition, checksum=actual, seed=seed),
         skipped=skipped or dataset.skipped,
         ground_truth=parts.ground_truth,
         notes=parts.notes,
@@ -228,9 +227,9 @@ def _check_labels(definition: Protocol, dataset: Dataset, splits: Splits) -> Non
     if definition.classes and classes != definition.classes:
         raise _differs(definition, f"{classes} labels, not {definition.classes}")
     for part, expected in definition.unlabelled.items():
-        found = splits.unlabelled[part]
-        if found != expected:
-            raise _differs(definition, f"{found:,} {part} rows have no label, not {expected:,}")
+        actual = splits.unlabelled[part]
+        if actual != expected:
+            raise _differs(definition, f"{actual:,} {part} rows have no label, not {expected:,}")
 
 
 def _differs(definition: Protocol, what: str) -> DataError:

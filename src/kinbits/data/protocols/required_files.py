@@ -1,4 +1,4 @@
-"""Where the files of named data are looked for, and what to say when they are not there."""
+"""Required files of protocols: search in the data folders, and errors for missing files."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ OR = " | "
 
 @dataclass(frozen=True)
 class RequiredFiles:
-    """The files of a protocol.
+    """Required files of a protocol.
 
     Attributes:
-        names: Names of the folder (or of the one file) in a data folder, the best first.
-        files: What must lie in that folder; alternatives stand in one text, separated by ``" | "``.
-        get: What the files hold and where to get them.
-        places: Further folders to look in, where a package of the system puts such data.
+        names: Possible names of the folder (or single file) in a data folder, the best first.
+        files: Required files in that folder; alternatives are separated by ``" | "``.
+        get: Contents of the files, and where to get them.
+        places: Further folders to search, e.g. of a system package.
     """
 
     names: tuple[str, ...]
@@ -31,22 +31,22 @@ class RequiredFiles:
     places: tuple[Path, ...] = ()
 
     def find(self, data_dir: Folder) -> Path:
-        """Return the first folder (or file) of these names that is complete.
+        """Return the first complete folder (or file) with one of the names.
 
         Args:
-            data_dir: A folder to look in first; may itself be the folder with the files.
+            data_dir: Folder to search first; it can also be the folder of the files.
 
         Raises:
-            DataError: If there is none; says what is missing and where it is expected.
+            DataError: If no folder is complete; the message lists the missing files and the searched folders.
         """
-        found = list(self._existing(data_dir))
-        complete = next((path for path in found if not self._lacks(path)), None)
+        existing = list(self._existing(data_dir))
+        complete = next((path for path in existing if not self._missing_files(path)), None)
         if complete is not None:
             return complete
-        raise DataError(self._lacking(found[0]) if found else self._nowhere(data_dir))
+        raise DataError(self._incomplete(existing[0]) if existing else self._not_found(data_dir))
 
     def missing(self, data_dir: Folder = None) -> str:
-        """Say what is missing and where it is expected; empty when all files are there."""
+        """Return a message about the missing files and where to put them; empty if all files exist."""
         try:
             self.find(data_dir)
         except DataError as error:
@@ -54,30 +54,30 @@ class RequiredFiles:
         return ""
 
     def file(self, folder: Path, wanted: str) -> Path:
-        """Return the first alternative of one of the ``files`` that exists in the folder."""
+        """Return the first existing alternative of a required file; the first alternative if none exists."""
         paths = [folder / name for name in wanted.split(OR)]
         return next((path for path in paths if path.exists()), paths[0])
 
     def describe(self) -> str:
-        """Name the files and where to get them."""
+        """Return the names of the files, and where to get them."""
         inside = f" with {', '.join(_either(wanted) for wanted in self.files)}" if self.files else ""
         return f"{' or '.join(self.names)}{inside}" + (f"; {self.get}" if self.get else "")
 
     def _existing(self, data_dir: Folder) -> Iterator[Path]:
         for folder in [*data_folders(data_dir), *self.places]:
             yield from (folder / name for name in self.names if (folder / name).exists())
-        if data_dir is not None and self.files and not self._lacks(Path(data_dir)):
+        if data_dir is not None and self.files and not self._missing_files(Path(data_dir)):
             yield Path(data_dir)
 
-    def _lacks(self, folder: Path) -> list[str]:
+    def _missing_files(self, folder: Path) -> list[str]:
         return [wanted for wanted in self.files if not self.file(folder, wanted).exists()]
 
-    def _lacking(self, folder: Path) -> str:
-        lacks = self._lacks(folder)
+    def _incomplete(self, folder: Path) -> str:
+        missing = self._missing_files(folder)
         more = f" ({self.get})" if self.get else ""
-        return f"{folder} lacks {', '.join(_either(wanted) for wanted in lacks)}; put {_it(lacks)} there{more}"
+        return f"{folder} lacks {', '.join(_either(wanted) for wanted in missing)}; put {_it(missing)} there{more}"
 
-    def _nowhere(self, data_dir: Folder) -> str:
+    def _not_found(self, data_dir: Folder) -> str:
         places = list(map(str, [*data_folders(data_dir), *self.places]))
         where = f"is in none of {', '.join(places)}" if len(places) > 1 else f"is not in {places[0]}"
         inside = f" (a folder with {', '.join(_either(wanted) for wanted in self.files)})" if self.files else ""
@@ -89,12 +89,12 @@ class RequiredFiles:
 
 
 def check_images(paths: Sequence[str | Path], source: object) -> None:
-    """Refuse a collection of which an image file is missing or empty: its numbers would be another's.
+    """Check that all image files of a published collection exist and are not empty.
 
     Raises:
-        DataError: If there are such files; the message counts them and names the first.
+        DataError: If a file is missing or empty; the message has the number of such files and the first one.
     """
-    absent = [path for path in paths if not _holds_something(path)]
+    absent = [path for path in paths if not _is_nonempty_file(path)]
     if absent:
         raise DataError(
             f"{source}: {len(absent):,} of {len(paths):,} files are missing or empty, the first is {absent[0]}; put "
@@ -103,13 +103,13 @@ def check_images(paths: Sequence[str | Path], source: object) -> None:
 
 
 def data_folders(data_dir: Folder) -> list[Path]:
-    """List the folders that named data are looked for in, in order."""
+    """Return the folders that are searched for the data of protocols, in order."""
     named = [Path(part) for part in os.environ.get("KINBITS_DATA", "").split(os.pathsep) if part]
     return [*([Path(data_dir)] if data_dir is not None else []), *named, cache_folder()]
 
 
 def cache_folder() -> Path:
-    """Return where downloaded or hand-placed data of named protocols are looked for last."""
+    """Return the last folder that is searched for the data of protocols."""
     return Path.home() / ".cache" / "kinbits" / "data"
 
 
@@ -121,9 +121,9 @@ def _it(wanted: Sequence[str]) -> str:
     return "it" if len(wanted) == 1 else "them"
 
 
-def _holds_something(path: str | Path) -> bool:
+def _is_nonempty_file(path: str | Path) -> bool:
     try:
-        found = os.stat(path)
+        info = os.stat(path)
     except OSError:
         return False
-    return stat.S_ISREG(found.st_mode) and found.st_size > 0
+    return stat.S_ISREG(info.st_mode) and info.st_size > 0

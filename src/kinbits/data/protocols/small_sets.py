@@ -1,4 +1,4 @@
-"""Fashion-MNIST and the small sets that come as one Parquet table each: shops, medical pictures, emoji."""
+"""Protocols of Fashion-MNIST and of small collections in Parquet tables: products, medical images, emoji."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def _pneumonia_mnist(data_dir: Folder, seed: int) -> tuple[Dataset, SplitRows]:
 
 
 def _with_departments(data: Dataset) -> LabelSpace:
-    """Put the departments of the rows above the groups of the classes."""
+    """Return the label space with departments as a further level above the groups of classes."""
     space = data.label_space
     if space is None or space.parents is None or data.labels is None:
         raise DataError(f"{data.name} lacks coarse_label_names or coarse_of_label in its metadata")
@@ -209,6 +209,6 @@ def _with_departments(data: Dataset) -> LabelSpace:
     names = sorted({str(department) for _, department in pairs})
     table = {group: names.index(str(department)) for group, department in pairs}
     if len(table) < len(pairs) or len(table) < len(space.parent_names):
-        raise DataError(f"{data.name}: a group lies in several departments, or in none; get the original file")
+        raise DataError(f"{data.name}: a group is in several departments, or in none; get the original file")
     above = [table[group] for group in range(len(space.parent_names))]
     return LabelSpace.with_levels(space.names, [(groups.tolist(), space.parent_names), (above, names)])
