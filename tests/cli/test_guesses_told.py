@@ -50,7 +50,7 @@ def test_fit_without_labels_takes_a_method_without_labels(run, photos):
     assert (told["method"], told["classes"], told["rows"]) == ("itq", None, 7)
     assert "there are no labels, so the method is itq" in ended.err
     assert guesses(ended) == []
-    assert "names of folders" not in ended.err
+    assert "are folder names" not in ended.err
     ended = run("fit", photos, "-o", "n", "--no-labels", "--method", "orthohash", *SMALL)
     assert (ended.code, "'orthohash' learns from labels" in ended.error) == (3, True)
     np.save("vectors.npy", np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32))
@@ -63,7 +63,7 @@ def test_fit_without_labels_takes_a_method_without_labels(run, photos):
 
 def test_a_method_without_labels_has_no_doubts_about_classes(run, photos):
     ended = run("fit", photos, "-o", "m", "--method", "itq", "--frozen", *SMALL)
-    assert (ended.code, "names of folders" in ended.err) == (0, False)
+    assert (ended.code, "are folder names" in ended.err) == (0, False)
 
 
 def test_a_catalogue_is_filtered_and_shown_by_its_own_names(run, shop):
