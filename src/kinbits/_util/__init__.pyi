@@ -16,7 +16,7 @@ from .files import (
 from .json import parse_json
 from .modality import Modality
 from .modules import import_all
-from .numbers import check_at_least, number, whole_number
+from .numbers import check_at_least, parse_float, parse_int
 from .options import Option, Range, Repeated, attributes_of, check_options, options_of, read_options, with_options
 from .packages import EXTRAS, named_extras, open_door, require
 from .plots import save_figure
@@ -48,11 +48,12 @@ __all__ = [
     "import_all",
     "lazy",
     "named_extras",
-    "number",
     "one_line",
     "open_door",
     "open_regular",
     "options_of",
+    "parse_float",
+    "parse_int",
     "parse_json",
     "printable",
     "read_options",
@@ -68,7 +69,6 @@ __all__ = [
     "sync_folder",
     "typed",
     "value_of",
-    "whole_number",
     "with_options",
     "write_text",
 ]

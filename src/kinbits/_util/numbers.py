@@ -9,29 +9,29 @@ from kinbits.errors import UsageError
 _WHOLE = re.compile(r"[-+]?[0-9]{1,4000}")
 
 
-def whole_number(text: str) -> int:
+def parse_int(text: str) -> int:
     """Parse an integer.
 
     Raises:
         ValueError: If the text is not an integer in ASCII digits; ``1_0`` is not allowed.
 
     Example:
-        >>> whole_number("-12")
+        >>> parse_int("-12")
         -12
     """
     if not _WHOLE.fullmatch(text):
-        raise ValueError(f"'{text}' is no whole number")
+        raise ValueError(f"'{text}' is not a whole number")
     return int(text)
 
 
-def number(text: str) -> float:
+def parse_float(text: str) -> float:
     """Parse a float, which may be ``inf`` or ``nan``.
 
     Raises:
         ValueError: If the text is not a number in ASCII; ``1_0`` is not allowed.
     """
     if not text.isascii() or "_" in text:
-        raise ValueError(f"'{text}' is no number")
+        raise ValueError(f"'{text}' is not a number")
     return float(text)
 
 

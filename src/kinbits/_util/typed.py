@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
-from kinbits._util.numbers import number
+from kinbits._util.numbers import parse_float
 from kinbits._util.text import shortened
 from kinbits.errors import UsageError
 
@@ -46,7 +46,7 @@ def typed(value: Any, hint: Any, name: str) -> Any:
         return value
     if float in kinds and isinstance(value, str):
         try:
-            return number(value)
+            return parse_float(value)
         except ValueError:
             pass
     allowed = " or ".join(_type_name(kind) for kind in kinds if kind is not type(None) or len(kinds) == 1)

@@ -105,7 +105,7 @@ def allowed_timm(arch: Any, options: Any) -> tuple[str, dict[str, int]]:
     """
     if not isinstance(arch, str) or not _TIMM_NAME.fullmatch(arch):
         raise ArtefactError(
-            f"{arch!r:.80} is no name of a timm architecture; names are like 'resnet18' or 'resnet18.a1_in1k', "
+            f"{arch!r:.80} is not a name of a timm architecture; names are like 'resnet18' or 'resnet18.a1_in1k', "
             "without a path or an address"
         )
     if not isinstance(options, dict) or not set(options) <= {"img_size"}:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 import typer
 from typer.core import TyperGroup
 
-from kinbits._util import named_extras, whole_number
+from kinbits._util import named_extras, parse_int
 from kinbits.cli import messages
 from kinbits.errors import KinbitsError, platform_error
 
@@ -113,7 +113,7 @@ def _strict_hint(hint: Any) -> Any:
 def _whole(least: float | None) -> Callable[[Any], int]:
     def read(given: Any) -> int:
         try:
-            value = given if isinstance(given, int) else whole_number(given)
+            value = given if isinstance(given, int) else parse_int(given)
         except ValueError:
             raise typer.BadParameter(f"'{given}' is not a whole number") from None
         if least is not None and value < least:

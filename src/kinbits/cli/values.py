@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from kinbits._util import number, read_regular, whole_number
+from kinbits._util import parse_float, parse_int, read_regular
 from kinbits.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _as(text: str, kind: Any) -> Any:
             raise ValueError(text)
         return _BOOLEANS[text.lower()]
     if kind in (int, float):
-        return whole_number(text) if kind is int else number(text)
+        return parse_int(text) if kind is int else parse_float(text)
     if kind in (str, Path):
         return kind(text)
     raise ValueError(text)

@@ -35,12 +35,12 @@ def leakage(model: HashModel, splits: Splits) -> str:
 def _suspects(splits: Splits) -> Iterator[tuple[str, Dataset]]:
     """Yield what a model may have been trained on by mistake, the nearest mistake first."""
     yield "the queries", splits.query
-    if splits.whole is None:
+    if splits.collection is None:
         return
-    yield f"all of {splits.whole.name}, the queries among them", splits.whole
+    yield f"all of {splits.collection.name}, the queries among them", splits.collection
     with suppress(DataError):  # too few images for the usual shares
-        first = split_folder(splits.whole).train
-        yield f"the training part that seed 0 draws of {splits.whole.name}, which holds some of the queries", first
+        first = split_folder(splits.collection).train
+        yield f"the training part that seed 0 draws of {splits.collection.name}, which holds some of the queries", first
 
 
 def _trained_on(model: HashModel, part: Dataset) -> bool:

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from tiny import encoded, image_folder, picture
 
-from kinbits._util import number, whole_number
+from kinbits._util import parse_float, parse_int
 from kinbits.data import open_dataset, open_pairs
 from kinbits.data.sources.list_files import read_list
 from kinbits.errors import DataError, UsageError
@@ -255,9 +255,9 @@ def test_tables_of_pairs_hold_plain_numbers(tmp_path, text, told):
 
 def test_numbers_that_people_type_are_plain(tmp_path):
     (tmp_path / "l.txt").write_text("0.png 1_0\n")
-    with pytest.raises(DataError, match="'1_0' is no whole number"):
+    with pytest.raises(DataError, match="'1_0' is not a whole number"):
         read_list(tmp_path / "l.txt")
-    for read, text in ((whole_number, "1_0"), (whole_number, "٣"), (whole_number, "9" * 5000), (number, "1_0.5")):
+    for read, text in ((parse_int, "1_0"), (parse_int, "٣"), (parse_int, "9" * 5000), (parse_float, "1_0.5")):
         with pytest.raises(ValueError, match="is no"):
             read(text)
-    assert (whole_number("-007"), number("1e3")) == (-7, 1000.0)
+    assert (parse_int("-007"), parse_float("1e3")) == (-7, 1000.0)

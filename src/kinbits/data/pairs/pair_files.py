@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kinbits._util import cumcount, number
+from kinbits._util import cumcount, parse_float
 from kinbits.data.sources.csv import read_csv
 from kinbits.errors import DataError, UsageError
 
@@ -152,7 +152,7 @@ def _table(path: Path) -> dict[str, list[str]]:
 
 def _numbers(path: Path, columns: dict[str, list[str]], name: str) -> np.ndarray:
     try:
-        values = np.array([number(cell) for cell in columns[name]], np.float64)
+        values = np.array([parse_float(cell) for cell in columns[name]], np.float64)
     except ValueError:
         values = np.full(1, np.nan)
     if not np.isfinite(values).all():

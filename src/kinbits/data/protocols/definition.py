@@ -121,7 +121,7 @@ class Splits:
         skipped: Items that are in no part, with the reasons.
         ground_truth: Relevant rows of each query; None if labels define relevance.
         notes: Descriptions of faults in the source that were corrected, e.g. repeated lines of a list.
-        whole: The collection before a random split; None if the protocol fixes the rows of each part.
+        collection: The collection before a random split; None if the protocol fixes the rows of each part.
     """
 
     train: Dataset
@@ -131,7 +131,7 @@ class Splits:
     skipped: tuple[Skipped, ...] = ()
     ground_truth: GroundTruth | None = None
     notes: tuple[str, ...] = ()
-    whole: Dataset | None = None
+    collection: Dataset | None = None
 
     def __repr__(self) -> str:
         sizes = (

@@ -192,7 +192,7 @@ def split_folder(
     )
     why = "no text" if paired else "no label"
     skipped = (*dataset.skipped, *(Skipped(str(dataset.ids[row]), why) for row in left_out))
-    return replace(_verified(definition, dataset, parts, seed, skipped), whole=dataset)
+    return replace(_verified(definition, dataset, parts, seed, skipped), collection=dataset)
 
 
 def _verified(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kinbits._util import whole_number
+from kinbits._util import parse_int
 from kinbits.data.sources.files import read_text
 from kinbits.errors import DataError
 
@@ -107,11 +107,11 @@ def _labels(tails: list[str], path: Path) -> np.ndarray:
                 f"{path}: line {number} has {len(row)} labels, the first has {width}; use one format per file"
             )
     try:
-        labels = [list(map(whole_number, row)) for row in rows]
+        labels = [list(map(parse_int, row)) for row in rows]
         return np.array(labels, np.int64).reshape(len(rows), width)
     except (ValueError, OverflowError) as error:
         raise DataError(
-            f"{path}: a label is no whole number ({error}); write 'path 0 1 0 ...' or 'path 3' lines"
+            f"{path}: a label is not a whole number ({error}); write 'path 0 1 0 ...' or 'path 3' lines"
         ) from None
 
 
