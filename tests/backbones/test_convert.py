@@ -76,7 +76,7 @@ def test_other_tensors_are_refused_and_nothing_is_written(tmp_path):
     weights = random_vit()
     weights.pop("blocks.1.attn.qkv.weight")
     save_file(weights, tmp_path / "timm.safetensors")
-    with pytest.raises(ArtefactError, match="no plain ViT"):
+    with pytest.raises(ArtefactError, match="not a plain ViT"):
         vit_from_timm(tmp_path / "timm.safetensors", tmp_path / "vit")
     assert not (tmp_path / "vit").exists()
 

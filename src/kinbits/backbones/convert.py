@@ -65,7 +65,9 @@ def vit_from_timm(
         config = _config(tensors, head_width)
         renamed = _renamed(tensors, config["num_hidden_layers"])
     except (KeyError, IndexError, ValueError) as error:
-        raise ArtefactError(f"{weights} is not a plain ViT in timm's layout ({error!r}); nothing was written") from error
+        raise ArtefactError(
+            f"{weights} is not a plain ViT in timm's layout ({error!r}); nothing was written"
+        ) from error
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(renamed, folder / "model.safetensors", metadata={"format": "pt"})

@@ -325,7 +325,7 @@ def test_images_of_one_name_in_two_folders_stay_apart(tmp_path):
         ({"test": [("c.png", "")]}, "different numbers of labels per line"),
         ({"database": [("a.png", "1 1")]}, r"1 images have different labels in two lists .*a\.png"),
         ({"train": [("a.png", "0 1"), ("b.png", "0 1 1")]}, "line 2 has 3 labels, the first has 2"),
-        ({"train": [("a.png", "0 x")]}, "no whole number"),
+        ({"train": [("a.png", "0 x")]}, "not a whole number"),
         ({"train": [("a.png", "0 2")]}, "only 0 and 1"),
         ({"train": []}, "the list is empty"),
         ({"test": [("a.png", "0 1")]}, "1 rows are in two parts"),
