@@ -230,7 +230,7 @@ def _run() -> int:
 
 
 def _reader_gone() -> int:
-    """End quietly: whoever read the output has seen enough, and Python may not complain when it flushes at its end."""
+    """End quietly: the reader of the output is gone, and Python must not complain when it flushes at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 128 + signal.SIGPIPE
 

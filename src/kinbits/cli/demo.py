@@ -62,7 +62,7 @@ def _check_output(output: Path) -> None:
 
 
 class _Demo:
-    """The steps, each told with its time."""
+    """The steps; each prints its time."""
 
     def __init__(self, output: Path) -> None:
         self.output = output
@@ -70,23 +70,23 @@ class _Demo:
 
     def run(self) -> Report:
         """Do everything and write all files."""
-        with self._told("open the data"):
+        with self._step("open the data"):
             from kinbits.data import load_protocol
 
             splits = load_protocol(PROTOCOL)
             splits = _smaller(splits, range(DATABASE))
-        with self._told(f"learn {BITS}-bit codes (orthohash on {len(splits.train):,} images)"):
+        with self._step(f"learn {BITS}-bit codes (orthohash on {len(splits.train):,} images)"):
             model = self._fit(splits)
-        with self._told(f"index {len(splits.database):,} images"):
+        with self._step(f"index {len(splits.database):,} images"):
             index = self._index(model, splits.database)
-        with self._told("measure, with training-free baselines beside"):
+        with self._step("evaluate, and compare with training-free baselines"):
             report = self._evaluate(model, splits)
-        with self._told("search and draw"):
+        with self._step("search and draw"):
             self._search(model, index, splits)
         return report
 
     @contextmanager
-    def _told(self, what: str) -> Iterator[None]:
+    def _step(self, what: str) -> Iterator[None]:
         self.step += 1
         note(f"{self.step}/5 {what} ...")
         started = time.perf_counter()

@@ -32,7 +32,7 @@ def export(
     writable_folder(output.parent)
     loaded = HashModel.from_pretrained(model)
     try:
-        logging.disable(logging.WARNING)  # the exporter tells of packages that nobody needs
+        logging.disable(logging.WARNING)  # the exporter warns about packages that are not needed
         agreement = loaded.export(output)
     finally:
         logging.disable(logging.NOTSET)

@@ -1,4 +1,4 @@
-"""Messages on standard error, and in a log: what a person is told beside the results."""
+"""Messages on standard error, and in a log: notes, warnings and errors apart from the results."""
 
 from __future__ import annotations
 

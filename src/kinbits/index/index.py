@@ -205,7 +205,7 @@ class Index(Collection):
             columns: Names of the metadata columns to return; None returns all.
 
         Raises:
-            ArtefactError: Naming a file that is damaged.
+            ArtefactError: If a file is damaged; the message names it.
         """
         return codes_of(self._state, self._state.columns if columns is None else columns, self._name)
 

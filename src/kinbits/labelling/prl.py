@@ -34,7 +34,7 @@ class Prl(Expansion):
     Semi-Supervised Learning", 2021 (arXiv 2108.06070). The graph, the choice by indegree and the rounds are the
     paper's; **the labeler's form and all numbers are a reconstruction**, since code and details are not known.
 
-    Args:
+    Attributes:
         neighbours: Number k of neighbours. None takes 10 below 10,000 rows and 20 from there, at most all others.
         rounds: Number T of rounds.
         per_round: q as a share of the rows. With the defaults, at most half of all rows get a guess: the easy half.

@@ -25,7 +25,7 @@ class Pseudo(Expansion):
     D.-H. Lee, "Pseudo-Label: The Simple and Efficient Semi-Supervised Learning Method for Deep Neural Networks",
     ICML workshop 2013. There the network itself guesses again in every epoch.
 
-    Args:
+    Attributes:
         threshold: Minimum confidence of a guess; 0 takes all.
         penalty: Weight of the mean squared weight of the classifier.
     """

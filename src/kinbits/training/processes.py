@@ -1,6 +1,6 @@
 """Several processes: what they learned, or why they failed, comes back through files in a temporary folder.
 
-A return value would go through a pipe that nobody reads before the processes have ended: one that is longer than the
+A return value would go through a pipe that is not read before the processes have ended: one that is longer than the
 pipe's buffer, 64 KB, would block them for ever.
 """
 
