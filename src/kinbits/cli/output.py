@@ -134,8 +134,8 @@ def skipped_text(skipped: Sequence[Skipped], ignored: Mapping[str, int] | None =
         lines.append("among them:")
     lines += [printable(f"{one.id}: {one.reason}") for one in skipped[:SHOWN]]
     if ignored:
-        counts = ", ".join(f"{n} {ext or 'without extension'}" for ext, n in ignored.items())
-        lines.append(printable(f"no images: {counts}"))
+        extensions = ", ".join(f"{n} {ext or 'without extension'}" for ext, n in ignored.items())
+        lines.append(printable(f"no images: {extensions}"))
     return "\n".join(lines) or None
 
 
