@@ -71,9 +71,7 @@ def _learned() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         return
     say("codes of a model trained on CIFAR-10")
     model = kinbits.fit(splits.train, method="hashnet", bits=64, progress=False)
-    query, database = (
-        model.encode(part, cache=FeatureCache()) for part in (splits.query, splits.database)
-    )
+    query, database = (model.encode(part, cache=FeatureCache()) for part in (splits.query, splits.database))
     yield "hashnet, CIFAR-10", database, query
 
 
