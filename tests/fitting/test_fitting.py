@@ -69,13 +69,13 @@ def test_no_labels_name_methods_for_texts_first_where_there_are_texts():
 def test_a_backbone_must_read_what_the_data_hold():
     images = np.random.default_rng(0).integers(0, 255, (8, 20, 20, 3), dtype=np.uint8)
     has_text = kinbits.open_dataset(images, labels=np.arange(8) % 2, texts=["a text"] * 8)
-    with pytest.raises(UsageError, match=r"'minilm' reads texts, and here images are .*efficientnet_lite0"):
+    with pytest.raises(UsageError, match=r"'minilm' reads texts, but images are needed here; .*efficientnet_lite0"):
         fit(has_text, backbone="minilm")
-    with pytest.raises(UsageError, match=r"'efficientnet_lite0' reads images, and here texts are .*minilm"):
+    with pytest.raises(UsageError, match=r"'efficientnet_lite0' reads images, but texts are needed here; .*minilm"):
         fit(has_text, method="djsrh", backbone="convnet-small", text_backbone="efficientnet_lite0")
-    with pytest.raises(UsageError, match="'features' reads vectors, and here images are"):
+    with pytest.raises(UsageError, match="'features' reads vectors, but images are needed here"):
         fit(has_text, backbone="features")
-    with pytest.raises(UsageError, match=r"'convnet-small' reads images, and here vectors are .*features"):
+    with pytest.raises(UsageError, match=r"'convnet-small' reads images, but vectors are needed here; .*features"):
         fit(data(), backbone="convnet-small")
     assert fit(data(), backbone="features").bits == 16
 

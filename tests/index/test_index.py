@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from kinbits import hamming
-from kinbits.data import ArrayItems, Dataset, LabelSpace, Skipped
+from kinbits.data import ArrayItems, Dataset, LabelSpace, Skipped, open_dataset
 from kinbits.errors import ArtefactError, DataError, UsageError
 from kinbits.index import Index, IndexOptions
 
@@ -341,3 +341,17 @@ def test_a_notebook_shows_what_an_index_holds_and_escapes_it(tmp_path):
     assert "<i>" not in page
     assert "<b>" not in page
     assert "<img" not in filled()._repr_html_()
+
+
+def test_a_folder_brings_names_and_labels_as_the_data_set_of_it_does(tmp_path):
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        Image.new("L", (4, 4), 3).save(tmp_path / label / "1.png")
+    folder, opened = Index.create(model=Model()), Index.create(model=Model())
+    assert (
+        folder.add(tmp_path).search(CODES[0]).to_dicts()
+        == opened.add(open_dataset(tmp_path)).search(CODES[0]).to_dicts()
+    )
+    assert folder.ids().tolist() == ["cat/1.png", "dog/1.png"]
+    with pytest.raises(UsageError, match=r"cat/1\.png"):
+        folder.add(str(tmp_path))

@@ -150,7 +150,7 @@ def test_a_model_that_was_not_saved_leaves_no_link(tmp_path):
     Index.create(tmp_path / "a.index", VECTORS, model=made())
     index = Index.open(tmp_path / "a.index")
     assert (index.model, index.fingerprint) == (None, made().fingerprint)
-    with pytest.raises(UsageError, match="has no model"):
+    with pytest.raises(UsageError, match="knows no model"):
         index.search(VECTORS)
     model = made()
     model.save_pretrained(tmp_path / "m")

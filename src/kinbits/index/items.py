@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinbits import hamming
-from kinbits.data import Dataset
+from kinbits.data import Dataset, open_dataset
+from kinbits.data import is_single as is_single_item
 from kinbits.encoding import CodesFile
 from kinbits.errors import ArtefactError, DataError, UsageError
 from kinbits.hamming import Codes
@@ -152,8 +153,8 @@ def encode(items: Any, model: Encoder | None, bits: int, name: str) -> tuple[Cod
         return check_query(items[None] if single else items, bits, name), single
     if model is None:
         raise UsageError(
-            f"{name} are {type(items).__name__}, not packed uint8 codes, and the index has no model; "
-            "pass model= to Index.create or Index.open"
+            f"{name} are {type(items).__name__}, not packed uint8 codes, and the index knows no model; "
+            "pass model= to Index.create or Index.open: a model, or the folder that it was saved in"
         )
     codes = np.asarray(model.encode(items))
     return check_query(np.atleast_2d(codes), bits, name), codes.ndim == 1 or is_single(items, model, len(codes))
@@ -197,6 +198,8 @@ def read_items(
         DataError: If no item can be read, lengths differ, or ids or codes cannot be stored.
     """
     metadata = {} if metadata is None else metadata
+    if isinstance(items, (str, os.PathLike)) and os.path.exists(items) and not is_single_item(items):
+        items = open_dataset(items)  # a folder or a table: its names and labels belong to the items
     if isinstance(items, CodesFile):
         codes, rows = check_query(items.with_bits(bits).codes, bits, "codes"), np.ones(len(items), bool)
         ids, metadata = items.ids if ids is None else ids, {**items.columns, **metadata}
