@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,8 +36,16 @@ def cache(
         return
     rows = [[use.about, use.entries, bytes_text(use.size), use.folder] for use in found]
     console().print(table(["holds", "entries", "size", "folder"], rows))
+    _name_others([path for use in found for path in use.others])
     if clear and _agreed(yes, sum(use.size for use in found)):
         note(f"freed {bytes_text(clear_cache())}")
+
+
+def _name_others(paths: Sequence[Path]) -> None:
+    """Say what in the cache folder is not of the cache."""
+    if paths:
+        more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+        note(f"not part of the cache, and never removed: {', '.join(map(str, paths[:3]))}{more}")
 
 
 def _agreed(yes: bool, size: int) -> bool:

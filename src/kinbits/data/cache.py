@@ -13,6 +13,8 @@ import fcntl
 import hashlib
 import json
 import os
+import re
+import stat
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +29,8 @@ Compute = Callable[[int, int], tuple[np.ndarray, np.ndarray, Sequence[str]]]
 Progress = Callable[[int, int], None]
 
 _FORMAT = 1
+_KEY = "key.json"
+_FILES = r"chunks\.log|features\.f16|key\.json|lock"
 
 
 def cache_folder(name: str) -> Path:
@@ -36,6 +40,43 @@ def cache_folder(name: str) -> Path:
         name: ``"features"``, or ``"arrow"`` for the working copies of tables.
     """
     return Path(os.environ.get("KINBITS_CACHE") or "~/.cache/kinbits").expanduser() / name
+
+
+def files_of(folder: Path, name: str, files: str) -> list[Path] | None:
+    """Return the files of a folder, sorted; or None if it is a link or holds anything else.
+
+    Args:
+        folder: The folder.
+        name: Regular expression that its name must match.
+        files: Regular expression that the name of every file in it must match.
+    """
+    if not re.fullmatch(name, folder.name) or folder.is_symlink() or not folder.is_dir():
+        return None
+    found = sorted(folder.iterdir())
+    own = all(re.fullmatch(files, file.name) and stat.S_ISREG(file.lstat().st_mode) for file in found)
+    return found if own else None
+
+
+def remove_files(folder: Path, files: Sequence[Path]) -> None:
+    """Remove files, then their folders up to ``folder``; a folder that holds anything else raises an `OSError`."""
+    for file in files:
+        file.unlink(missing_ok=True)
+    for inner in folder.iterdir():
+        inner.rmdir()
+    folder.rmdir()
+
+
+def feature_files(folder: Path) -> list[Path] | None:
+    """Return the files of an entry of a :class:`FeatureCache`, the lock last; None if the folder is no entry."""
+    files = files_of(folder, "[0-9a-f]{40}", _FILES)
+    key = folder / _KEY
+    unfilled = files == [folder / "lock"]  # the process was killed before it wrote the key
+    known = files is not None and (unfilled or (key in files and _entry_name(key.read_bytes()) == folder.name))
+    return files if known else None
+
+
+def _entry_name(identity: bytes) -> str:
+    return hashlib.sha256(identity).hexdigest()[:40]
 
 
 class FeatureCache:
@@ -72,7 +113,7 @@ class FeatureCache:
         """
         identity = {"format": _FORMAT, "n": n, "dim": dim, "chunk": self.chunk, "key": dict(key)}
         text = json.dumps(identity, sort_keys=True)
-        folder = self.root / hashlib.sha256(text.encode()).hexdigest()[:40]
+        folder = self.root / _entry_name(text.encode())
         return CachedFeatures(folder, text, n, dim, self.chunk)
 
 
@@ -206,7 +247,7 @@ class CachedFeatures:
 
     def _prepare(self) -> None:
         """Create the files at full size; a truncated file is extended with zeros."""
-        (self.folder / "key.json").write_text(self._identity)
+        (self.folder / _KEY).write_bytes(self._identity.encode())
         with self._features.open("ab") as file:
             file.truncate(self.n * self.dim * 2)
         self._log.touch()

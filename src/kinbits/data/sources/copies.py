@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from kinbits._util import file_aside
-from kinbits.data.cache import cache_folder
+from kinbits.data.cache import cache_folder, files_of, remove_files
 from kinbits.data.items import digest, file_identity
 from kinbits.errors import DataError, PlatformError
 
 _FILE = "table.arrow"
+_NAME = "[0-9a-f]{32}"
+_FILES = r"table\.arrow|\.table\.[0-9a-f]{8}\.part\.arrow"
 _ROWS = 256  # number of rows that are copied at once
 
 
 def identity_of(paths: Sequence[Path]) -> str:
     """Return an identity of the contents of the files of one table."""
     return digest(*map(file_identity, paths))
+
+
+def copy_files(home: Path) -> list[Path] | None:
+    """Return the files of all copies of one table; None if the folder does not hold copies alone."""
+    if not re.fullmatch(_NAME, home.name) or home.is_symlink() or not home.is_dir():
+        return None
+    copies = [files_of(copy, _NAME, _FILES) for copy in home.iterdir()]
+    return None if None in copies else [file for files in copies for file in files or ()]
 
 
 def mapped_copy(paths: Sequence[Path]) -> tuple[Any, str]:
@@ -41,7 +52,7 @@ def mapped_copy(paths: Sequence[Path]) -> tuple[Any, str]:
         _write(paths, copy)
     table = _mapped(copy)
     if identity_of(paths) != identity:
-        shutil.rmtree(copy.parent, ignore_errors=True)
+        _remove(copy.parent)
         raise DataError(f"{paths[0]} was changed while it was read; open it again")
     _remove_others(copy.parent)
     return table, identity
@@ -96,7 +107,14 @@ def _remove_others(kept: Path) -> None:
     """Remove the copies of older contents; a process that has one open can still read it."""
     for other in kept.parent.iterdir():
         if other != kept:
-            shutil.rmtree(other, ignore_errors=True)
+            _remove(other)
+
+
+def _remove(copy: Path) -> None:
+    with suppress(OSError):
+        files = files_of(copy, _NAME, _FILES)
+        if files is not None:
+            remove_files(copy, files)
 
 
 def first_line(error: BaseException) -> str:
