@@ -1,5 +1,6 @@
 """An index knows its model and where its images are, wherever both are moved."""
 
+import json
 import pickle
 import shutil
 import subprocess
@@ -90,6 +91,32 @@ def test_a_moved_model_is_found(folder, tmp_path, move):
     assert finds_itself(index)
     index.add(VECTORS[:1], ids=[50]).delete(50)  # what is written now knows the new place
     assert index.info()["model"] == str(folder / "model" if move == "index" else place / "model")
+
+
+@pytest.mark.parametrize("other", ["model", "empty", "none"])
+def test_a_change_of_a_copy_keeps_the_link_to_the_model(folder, tmp_path, other):
+    copy = tmp_path / "there" / "some.index"
+    shutil.copytree(folder / "some.index", copy)
+    if other == "model":
+        made(seed=1).save_pretrained(copy.parent / "model")
+    elif other == "empty":
+        (copy.parent / "model").mkdir()
+    Index.open(copy).delete([3])
+    index = Index.open(copy)
+    assert index.info()["model"] == str(folder / "model")
+    assert index.search(VECTORS[4], k=1).distances.tolist() == [0]
+
+
+def test_a_link_to_a_missing_model_outlives_changes(folder, tmp_path):
+    shutil.move(folder / "model", tmp_path / "aside")
+    shutil.move(folder / "some.index", tmp_path / "there" / "deep" / "some.index")
+    made(seed=1).save_pretrained(tmp_path / "there" / "deep" / "model")
+    before = json.loads((tmp_path / "there" / "deep" / "some.index" / "manifest.json").read_text())["model"]
+    Index.open(tmp_path / "there" / "deep" / "some.index").delete([3]).delete([4])
+    after = json.loads((tmp_path / "there" / "deep" / "some.index" / "manifest.json").read_text())["model"]
+    assert after == before == {"relative": "../model", "absolute": str(folder / "model")}
+    with pytest.raises(ArtefactError, match="which is gone"):
+        Index.open(tmp_path / "there" / "deep" / "some.index").search(VECTORS)
 
 
 def test_a_copy_and_a_pickled_index_know_the_model(folder, tmp_path):

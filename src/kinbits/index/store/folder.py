@@ -23,7 +23,7 @@ from kinbits.hamming import MultiIndex
 from kinbits.index.store import manifest as manifest_module
 from kinbits.index.store.checked_array import CheckedArray, FileEntry, detect_truncation
 from kinbits.index.store.ids import Id, decode_ids
-from kinbits.index.store.links import Link
+from kinbits.index.store.links import Links
 from kinbits.index.store.lock import locked
 from kinbits.index.store.manifest import Manifest, SegmentEntry, file_name
 from kinbits.index.store.merge import Merge, SortedRun
@@ -53,6 +53,7 @@ class Folder:
     def __init__(self, path: str | os.PathLike[str], wait: float = 0.0, options: IndexOptions = DEFAULT) -> None:
         self.path, self.wait, self.options = full_path(path), wait, options
         self.stamp = ""
+        self._links = Links(self.path)
         self._folder_fd = -1  # of the folder while it is written
 
     def exists(self) -> bool:
@@ -151,8 +152,8 @@ class Folder:
                     raise ArtefactError(f"{missing} is missing; restore it from a backup") from None
             raw = newer
         self.stamp = xxhash.xxh3_128_hexdigest(raw)
-        model = None if manifest.model is None else manifest.model.find(self.path)
-        roots = tuple(link.find(self.path) for link in manifest.image_roots)
+        model = None if manifest.model is None else self._links.find(manifest.model, manifest.fingerprint)
+        roots = tuple(map(self._links.find, manifest.image_roots))
         return State(**_common(manifest), segments=segments, model_folder=model, image_roots=roots)
 
     def build_segment(self, number: int, runs: Sequence[SortedRun]) -> Segment:
@@ -174,11 +175,8 @@ class Folder:
                 codes.append(block_codes)
         files = {"codes": codes.entry, "ids": ids.entry}
         if merge.columns:
-            with (
-                platform_errors(self.path),
-                self._file(number, "rows") as empty,
-            ):  # SQLite opens files only by path
-                pass
+            with platform_errors(self.path), self._file(number, "rows") as empty:
+                pass  # SQLite opens files only by path
             self._require_same_place()
             MetadataTable.write(self.path / empty.name, merge.kinds, merge.values())
             files["rows"] = self._synced(empty.name)
@@ -227,8 +225,8 @@ class Folder:
         return state
 
     def _manifest(self, state: State) -> Manifest:
-        model = None if state.model_folder is None else Link.from_path(state.model_folder, self.path)
-        roots = tuple(Link.from_path(root, self.path) for root in state.image_roots)
+        model = None if state.model_folder is None else self._links.make(state.model_folder)
+        roots = tuple(map(self._links.make, state.image_roots))
         return Manifest(**_common(state), segments=tuple(map(_entry, state.segments)), model=model, image_roots=roots)
 
     def check(self) -> None:
