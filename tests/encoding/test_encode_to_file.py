@@ -1,16 +1,18 @@
 """Encoding to a file goes on after a kill, lists what it skips, and equals encoding in memory."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from kinbits import DataError, HashModel, UsageError, open_dataset
+from kinbits import ArtefactError, DataError, HashModel, PlatformError, UsageError, open_dataset
 from kinbits.backbones import load_backbone
 from kinbits.data import FeatureCache
 from kinbits.encoding import CodeShards, encode_collection, encode_to_file, read_codes
@@ -93,7 +95,7 @@ def interrupt(monkeypatch, model, data, path):
 
     monkeypatch.setattr(CodeShards, "append", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        encode_to_file(model, open_dataset(data), path, batch_size=16)
+        encode_to_file(model, data, path, batch_size=16)
     monkeypatch.setattr(CodeShards, "append", append)
 
 
@@ -151,8 +153,81 @@ def test_texts_without_a_tower_or_a_text_are_refused_before_anything_is_written(
 
 def test_shards_know_how_many_there_are(tmp_path, model, vectors):
     codes = encode_collection(model, vectors)
-    shards = CodeShards(tmp_path / "c.parquet", {"bits": BITS})
-    shards.append(codes)
-    assert len(shards) == len(CodeShards(tmp_path / "c.parquet", {"bits": BITS})) == 1
-    assert len(CodeShards(tmp_path / "c.parquet", {"bits": 8})) == 0
+    with CodeShards(tmp_path / "c.parquet", {"bits": BITS}) as shards:
+        shards.append(codes)
+        assert len(shards) == 1
+    with CodeShards(tmp_path / "c.parquet", {"bits": BITS}) as shards:
+        assert len(shards) == 1
+    with CodeShards(tmp_path / "c.parquet", {"bits": 8}) as shards:
+        assert len(shards) == 0
     assert os.listdir(tmp_path / ".c.parquet.parts") == ["job.json"]
+
+
+def test_two_encodings_to_one_file_do_not_mix(model, vectors, tmp_path, monkeypatch):
+    other, refused, append = linear(WIDTH, load_backbone("features", dim=WIDTH), seed=1), [], CodeShards.append
+
+    def meanwhile(shards, codes):
+        append(shards, codes)
+        with pytest.raises(PlatformError, match=r"another process is encoding to .*c\.parquet") as error:
+            encode_to_file(other, open_dataset(vectors), tmp_path / "c.parquet", batch_size=16)
+        refused.append(error)
+
+    monkeypatch.setattr(CodeShards, "append", meanwhile)
+    encode_to_file(model, open_dataset(vectors), tmp_path / "c.parquet", batch_size=16)
+    assert len(refused) == 4
+    np.testing.assert_array_equal(read_codes(tmp_path / "c.parquet").codes, model.encode(open_dataset(vectors)))
+    monkeypatch.setattr(CodeShards, "append", append)
+    encode_to_file(other, open_dataset(vectors), tmp_path / "c.parquet", batch_size=16)  # the lock is free again
+    assert read_codes(tmp_path / "c.parquet").fingerprint == other.fingerprint
+
+
+def test_a_batch_of_another_job_is_not_merged(tmp_path, model, vectors):
+    codes = encode_collection(model, vectors)
+    with CodeShards(tmp_path / "other.parquet", {"bits": BITS, "job": 2}) as other:
+        other.append(codes)
+        with CodeShards(tmp_path / "c.parquet", {"bits": BITS, "job": 1}) as shards:
+            shards.append(codes)
+            shutil.copy(other.folder / "000000.parquet", shards.folder)
+            with pytest.raises(ArtefactError, match="belongs to another encoding"):
+                shards.merge()
+    assert not (tmp_path / "c.parquet").exists()
+
+
+@pytest.mark.parametrize("changed", [{"labels": None}, {"label_column": "kind"}, {"columns": {"year": range(ROWS)}}])
+def test_batches_with_other_metadata_are_not_taken_over(model, vectors, tmp_path, monkeypatch, changed):
+    before = open_dataset(vectors)
+    edited = replace(before, **changed)
+    interrupt(monkeypatch, model, before, tmp_path / "c.parquet")
+    done = encode_to_file(model, edited, tmp_path / "c.parquet", batch_size=16)
+    assert done.resumed == 0
+    assert read_codes(tmp_path / "c.parquet").columns == edited.metadata()
+
+
+@pytest.mark.parametrize(("name", "resumed"), [("000001.parquet", 16), ("000000.parquet", 0), ("job.json", 0)])
+@pytest.mark.parametrize("content", [b"\xff\xfe damaged", b""])
+def test_a_damaged_batch_is_encoded_again(model, vectors, tmp_path, monkeypatch, name, resumed, content):
+    interrupt(monkeypatch, model, vectors, tmp_path / "c.parquet")
+    (tmp_path / ".c.parquet.parts" / name).write_bytes(content)
+    done = encode_to_file(model, open_dataset(vectors), tmp_path / "c.parquet", batch_size=16)
+    assert (done.resumed, done.rows) == (resumed, ROWS)
+    np.testing.assert_array_equal(read_codes(tmp_path / "c.parquet").codes, model.encode(open_dataset(vectors)))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"batch_size": 0}, {"batch_size": -1}, {"batch_size": "x"}, {"batch_size": 2.5}, {"on_error": "boo"}]
+)
+def test_wrong_options_keep_the_finished_batches(model, vectors, tmp_path, monkeypatch, wrong):
+    interrupt(monkeypatch, model, vectors, tmp_path / "c.parquet")
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        encode_to_file(model, open_dataset(vectors), tmp_path / "c.parquet", **wrong)
+    assert encode_to_file(model, open_dataset(vectors), tmp_path / "c.parquet", batch_size=16).resumed == 32
+
+
+def test_a_collection_of_which_nothing_can_be_read_is_refused(tmp_path):
+    model = linear(384, load_backbone("convnet-small"))
+    (tmp_path / "photos").mkdir()
+    for row in range(3):
+        (tmp_path / "photos" / f"{row}.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"no item can be read \(0\.png: "):
+        encode_to_file(model, open_dataset(tmp_path / "photos"), tmp_path / "c.parquet", batch_size=2)
+    assert os.listdir(tmp_path) == ["photos"]

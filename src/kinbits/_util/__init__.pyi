@@ -6,6 +6,7 @@ from .files import (
     file_aside,
     folder_aside,
     full_path,
+    locked_folder,
     open_regular,
     read_regular,
     settle,
@@ -24,7 +25,7 @@ from .progress import Bar, reporter
 from .sources import call_values, class_expressions, registered_classes, value_of
 from .templates import render
 from .text import UNSAFE, one_line, printable, shortened
-from .typed import typed
+from .typed import checked, checked_arguments, typed
 
 __all__ = [
     "CONFIG",
@@ -40,6 +41,8 @@ __all__ = [
     "check_at_least",
     "check_options",
     "check_parent",
+    "checked",
+    "checked_arguments",
     "class_expressions",
     "cumcount",
     "file_aside",
@@ -47,6 +50,7 @@ __all__ = [
     "full_path",
     "import_all",
     "lazy",
+    "locked_folder",
     "named_extras",
     "one_line",
     "open_door",

@@ -134,6 +134,25 @@ def file_aside(target: Path) -> Iterator[Path]:
         os.close(lock)
 
 
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder, which is created if it is missing; the system frees it even if this process is killed.
+
+    The block may remove the folder. On a file system without locks, nothing is locked.
+
+    Raises:
+        BlockingIOError: If the lock is held already.
+        OSError: If the folder cannot be created, or is a symbolic link.
+    """
+    lock = _lock_folder(folder)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # explicitly, because a child forked meanwhile shares the lock, and would keep it
+            fcntl.flock(lock, fcntl.LOCK_UN)
+        os.close(lock)
+
+
 def write_text(target: Path, text: str) -> None:
     """Write a small UTF-8 text file atomically.
 
@@ -216,6 +235,19 @@ def _locked(aside: Path) -> int:
         os.close(lock)
         raise
     return lock
+
+
+def _lock_folder(folder: Path) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    lock, free = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC), True
+    with suppress(OSError):  # a file system that cannot lock
+        free = _try_lock(lock)
+    if free and folder.exists() and os.path.samestat(os.fstat(lock), os.stat(folder)):
+        return lock
+    os.close(lock)
+    if free:  # the process that held the lock has removed the folder
+        return _lock_folder(folder)
+    raise BlockingIOError(errno.EAGAIN, "another process is using it", str(folder))
 
 
 def _remove_stale(folder: Path, start: str, end: str) -> None:

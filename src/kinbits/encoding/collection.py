@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from kinbits.data import Dataset, FeatureCache, Skipped, as_dataset
 from kinbits.encoding.codes_file import CodesFile, check_codes_path
 from kinbits.encoding.shards import CodeShards
 from kinbits.errors import DataError
+from kinbits.model import check_encode_options
 
 if TYPE_CHECKING:
     from kinbits.model import HashModel
@@ -98,7 +101,7 @@ def encode_to_file(
     """Write the codes of a collection to a Parquet file, with ids and metadata.
 
     Finished batches are kept in a hidden folder until the file is complete. After a kill, the same call with the same
-    model, data and options goes on with the next batch.
+    model, data, metadata and options continues with the next batch. A damaged batch is encoded again.
 
     Args:
         model: Makes the codes.
@@ -112,26 +115,25 @@ def encode_to_file(
         progress: Show progress on standard error.
 
     Raises:
-        DataError: If texts are to be encoded and there are none, or an item cannot be read with ``on_error="raise"``.
-        UsageError: If the name does not end in .parquet, or the model does not encode this modality.
-        PlatformError: If the file cannot be written.
+        DataError: If texts are to be encoded and there are none, nothing can be read, or an item cannot be read with
+            ``on_error="raise"``.
+        UsageError: If an option or the name of the file is not allowed, or the model does not encode this modality.
+        PlatformError: If the file cannot be written, or another process encodes to it now.
     """
+    check_encode_options("codes", on_error, batch_size)
     check_codes_path(path)
     dataset, target = _opened(data, modality), full_path(path)
     model.tower(modality)  # refuses a modality that the model does not encode, before a folder is made
     step = batch_size if cache is None else max(len(dataset), 1)
-    shards = CodeShards(target, _job(model, dataset, modality, on_error, step))
-    if not resume:
-        shards.drop()
-        shards = CodeShards(target, shards.job)
-    resumed = min(len(shards) * step, len(dataset))
-    with Bar(f"encoding {modality}s", len(dataset), shown=progress and cache is None) as bar:
+    bar = Bar(f"encoding {modality}s", len(dataset), shown=progress and cache is None)
+    with CodeShards(target, _job(model, dataset, modality, on_error, step), resume=resume) as shards, bar:
+        resumed = min(len(shards) * step, len(dataset))
         for start in range(len(shards) * step, max(len(dataset), 1), step):
             part = dataset.select(np.arange(start, min(start + step, len(dataset))))
             shown = progress and cache is not None
             shards.append(_encoded(model, part, modality=modality, on_error=on_error, cache=cache, progress=shown))
             bar.update(min(start + step, len(dataset)))
-    rows, skipped = shards.merge(dataset.skipped)
+        rows, skipped = shards.merge(dataset.skipped)
     return EncodedFile(target, rows, model.bits, skipped, resumed)
 
 
@@ -149,6 +151,7 @@ def _job(model: HashModel, dataset: Dataset, modality: Modality, on_error: str, 
         "model": None if model.folder is None else str(model.folder),
         "root": None if dataset.root is None else str(dataset.root),
         "data": dataset.fingerprint,
+        "metadata": hashlib.sha256(json.dumps(dataset.metadata()).encode()).hexdigest(),
         "modality": modality,
         "on_error": on_error,
         "batch": step,

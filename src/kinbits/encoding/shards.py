@@ -2,53 +2,86 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
-from kinbits._util import file_aside, full_path, write_text
+from kinbits._util import file_aside, full_path, locked_folder, open_regular, parse_json, write_text
 from kinbits.encoding.codes_file import CodesFile, write_table
 from kinbits.encoding.rows import FORMAT, KEY
-from kinbits.errors import platform_error
+from kinbits.errors import ArtefactError, DataError, PlatformError, platform_error
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from kinbits.data import Skipped
 
 
 class CodeShards:
     """The finished batches of one job, in a hidden folder beside the file that they become.
 
-    Each is written complete or not at all, so that a killed job goes on after the last one.
+    Each is written complete or not at all, so that a killed job continues after the last one. A ``with`` block holds
+    the lock of the folder, so that only one process encodes to a file at a time.
 
     Args:
         target: The file of codes.
-        job: JSON types that tell this job from others; shards of another job are removed.
+        job: JSON types that tell this job from others; batches of another job are removed.
+        resume: Whether to keep finished batches of this job.
 
     Attributes:
         target: The file of codes.
         job: As given.
         folder: The hidden folder.
+
+    Raises:
+        PlatformError: On entry of the block, if another process encodes to the same file, or the folder cannot be
+            written.
     """
 
-    def __init__(self, target: Path, job: Mapping[str, Any]) -> None:
+    def __init__(self, target: Path, job: Mapping[str, Any], *, resume: bool = True) -> None:
         self.target, self.job = full_path(target), dict(job)
         self.folder = self.target.parent / f".{self.target.name}.parts"
-        self._start()
-        self._finished = 0
-        while self._path(self._finished).is_file():  # they are written in order
-            self._finished += 1
+        self._note = json.dumps(self.job)
+        self._digest = hashlib.sha256(self._note.encode()).hexdigest()
+        self._resume, self._finished, self._held = resume, 0, ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            with ExitStack() as held:
+                held.enter_context(locked_folder(self.folder))
+                self._start()
+                self._held = held.pop_all()
+        except BlockingIOError:
+            raise PlatformError(
+                f"another process is encoding to {self.target}; try again when it has finished, or give another path"
+            ) from None
+        except OSError as error:
+            raise platform_error(f"{self.folder} cannot be written", error) from None
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._held.close()
 
     def _start(self) -> None:
         note = self.folder / "job.json"
+        if not (self._resume and note.is_file() and note.read_bytes() == self._note.encode()):
+            for path in self.folder.iterdir():  # the folder itself stays, because it holds the lock
+                path.unlink()
+            write_text(note, self._note)
+        while self._is_whole(self._finished):  # they are written in order
+            self._finished += 1
+
+    def _is_whole(self, number: int) -> bool:
         try:
-            if not (note.is_file() and note.read_text(encoding="utf-8") == json.dumps(self.job)):
-                self.drop()
-                self.folder.mkdir(parents=True)
-                write_text(note, json.dumps(self.job))
-        except OSError as error:
-            raise platform_error(f"{self.folder} cannot be written", error) from None
+            self._read(number)
+        except ArtefactError:  # it is missing or damaged, and is encoded again
+            return False
+        return True
 
     def __len__(self) -> int:
         """Return the number of finished batches."""
@@ -60,7 +93,7 @@ class CodeShards:
         Raises:
             PlatformError: If it cannot be written.
         """
-        write_table(self._path(self._finished), codes.to_table())
+        write_table(self._path(self._finished), codes.to_table(job=self._digest))
         self._finished += 1
 
     def merge(self, skipped_before: Sequence[Skipped] = ()) -> tuple[int, tuple[Skipped, ...]]:
@@ -73,6 +106,8 @@ class CodeShards:
             The number of codes, and all that was skipped.
 
         Raises:
+            DataError: If no item could be read; an older file stays.
+            ArtefactError: If a batch is damaged, or of another job.
             PlatformError: If the file cannot be written; the batches stay.
         """
         import pyarrow as pa
@@ -80,20 +115,26 @@ class CodeShards:
 
         from kinbits.data import Skipped
 
-        files = [pq.ParquetFile(self._path(number)) for number in range(len(self))]
-        schema = pa.unify_schemas([file.schema_arrow.remove_metadata() for file in files])
-        listed = [one for file in files for one in json.loads(file.schema_arrow.metadata[KEY])["skipped"]]
+        schemas, rows = [], 0
+        for table in map(self._read, range(len(self))):
+            schemas.append(table.schema)
+            rows += table.num_rows
+        listed = [one for schema in schemas for one in json.loads(schema.metadata[KEY])["skipped"]]
+        if listed and not rows:
+            self.drop()
+            raise DataError(f"no item can be read ({listed[0]['id']}: {listed[0]['reason']}); nothing was written")
         skipped = (*skipped_before, *(Skipped(one["id"], one["reason"]) for one in listed))
         facts = {"format": FORMAT, **self.job, "skipped": [vars(one) for one in skipped]}
+        schema = pa.unify_schemas([schema.remove_metadata() for schema in schemas])
         try:
             described = schema.with_metadata({KEY: json.dumps(facts)})
             with file_aside(self.target) as aside, pq.ParquetWriter(aside, described) as writer:
-                for file in files:
-                    writer.write_table(file.read().cast(schema))
+                for number in range(len(self)):
+                    writer.write_table(self._read(number).cast(schema))
         except OSError as error:
             raise platform_error(f"{self.target} cannot be written", error) from None
         self.drop()
-        return sum(file.metadata.num_rows for file in files), skipped
+        return rows, skipped
 
     def drop(self) -> None:
         """Remove the batches."""
@@ -101,3 +142,22 @@ class CodeShards:
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:06}.parquet"
+
+    def _read(self, number: int) -> pa.Table:
+        """Read a batch.
+
+        Raises:
+            ArtefactError: If it is missing, damaged, or of another job.
+        """
+        import pyarrow.parquet as pq
+        from pyarrow.lib import ArrowException
+
+        try:
+            with open(open_regular(self._path(number)), "rb") as file:
+                table = pq.read_table(file)
+            facts = parse_json((table.schema.metadata or {}).get(KEY, b"{}"))
+        except (OSError, ValueError, ArrowException):
+            raise ArtefactError(f"{self._path(number)} is damaged; encode the data again") from None
+        if facts.get("job") != self._digest:
+            raise ArtefactError(f"{self._path(number)} belongs to another encoding; encode the data again")
+        return table

@@ -1,5 +1,5 @@
 from .description import ModelDescription, describe_model
-from .encode import Encoded
+from .encode import Encoded, check_encode_options
 from .folder import TRAIN_CODES, append_metrics, check_target
 from .hash_model import HashModel
 from .operating_points import OPERATING_POINTS, with_measured
@@ -14,6 +14,7 @@ __all__ = [
     "Output",
     "Tower",
     "append_metrics",
+    "check_encode_options",
     "check_target",
     "describe_model",
     "with_measured",

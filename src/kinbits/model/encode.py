@@ -105,7 +105,7 @@ def _unreadable(tower: Tower, total: int, skipped: list[Skipped]) -> DataError:
     )
 
 
-def check_options(output: str, on_error: str, batch_size: int) -> None:
+def check_encode_options(output: str, on_error: str, batch_size: int) -> None:
     """Refuse options that are none.
 
     Raises:

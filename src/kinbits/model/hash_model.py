@@ -21,7 +21,7 @@ from kinbits.data import Dataset, FeatureCache, as_dataset, as_texts, is_single
 from kinbits.errors import ArtefactError, DataError, KinbitsError, PlatformError, UsageError
 from kinbits.heads import Decoder
 from kinbits.model.card import model_card
-from kinbits.model.encode import Encoded, check_options, encode_dataset
+from kinbits.model.encode import Encoded, check_encode_options, encode_dataset
 from kinbits.model.folder import METRICS, TRAINING, read_folder, read_labels, read_train_codes, write_folder
 from kinbits.model.hub import find_model, upload
 from kinbits.model.operating_points import stored_radius
@@ -180,7 +180,7 @@ class HashModel:
                 is empty.
             UsageError: If the model has no such tower, or an option is unknown.
         """
-        check_options(output, on_error, batch_size)
+        check_encode_options(output, on_error, batch_size)
         tower = self.tower(modality)
         dataset = self._dataset(inputs) if modality == "image" else _text_dataset(inputs)
         strict = on_error == "raise"
