@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from importlib import import_module
 from types import SimpleNamespace
 
 import huggingface_hub
@@ -14,6 +15,12 @@ from kinbits.model import Tower, describe_model
 from kinbits.model.hub import FILES
 
 
+def _connect_error():
+    """The error that the HTTP client of huggingface_hub raises without a network."""
+    client = huggingface_hub.errors.HfHubHTTPError.__bases__[0].__module__.partition(".")[0]
+    return import_module(client).ConnectError("Connection refused")
+
+
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
     """A hub that is a folder."""
@@ -21,6 +28,8 @@ def hub(tmp_path, monkeypatch):
 
     def snapshot(name, *, revision, allow_patterns):
         calls.fetched.append((name, revision, tuple(allow_patterns)))
+        if name == "no/network":
+            raise _connect_error()
         if not (tmp_path / "hub" / name).is_dir():
             raise huggingface_hub.errors.LocalEntryNotFoundError("no such repository")
         return str(tmp_path / "hub" / name)
@@ -30,6 +39,8 @@ def hub(tmp_path, monkeypatch):
             pass
 
         def create_repo(self, name, *, private, exist_ok):
+            if name == "no/network":
+                raise _connect_error()
             calls.made.append((name, private, exist_ok))
             return f"https://hub/{name}"
 
@@ -63,8 +74,17 @@ def test_a_folder_goes_before_a_name_on_the_hub_and_a_path_is_never_fetched(hub,
     assert hub.fetched == []
     with pytest.raises(ArtefactError, match=r"the hub does not give a model 'no/where' \(no such repository\)"):
         HashModel.from_pretrained("no/where")
-    with pytest.raises(PlatformError, match=r"'no/login' cannot be uploaded \(401 Unauthorized\)"):
+    with pytest.raises(
+        PlatformError, match=r"'no/login' cannot be uploaded: .* \(401 Unauthorized\); check name, login"
+    ):
         small_model().push_to_hub("no/login")
+
+
+def test_a_hub_that_cannot_be_reached_is_named_with_the_reason(hub):
+    with pytest.raises(PlatformError, match=r"cannot be reached \(Connection refused\); check name, login and network"):
+        small_model().push_to_hub("no/network")
+    with pytest.raises(ArtefactError, match=r"'no/network' \(Connection refused\); check the name and the network"):
+        HashModel.from_pretrained("no/network")
 
 
 def test_a_missing_package_is_named_with_its_extra(hub, monkeypatch):

@@ -35,7 +35,7 @@ def find_model(name: str | os.PathLike[str], revision: str | None) -> Path:
 
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(FILES)))
-    except (OSError, ValueError) as error:
+    except _hub_errors() as error:
         raise ArtefactError(
             f"there is no folder {folder}, and the hub does not give a model '{name}' ({one_line(error)}); check the "
             "name and the network"
@@ -55,8 +55,16 @@ def upload(folder: Path, name: str, *, private: bool | None, revision: str | Non
     try:
         address = hub.create_repo(name, private=private, exist_ok=True)
         hub.upload_folder(repo_id=name, folder_path=folder, revision=revision, commit_message=message)
-    except (OSError, ValueError) as error:
+    except _hub_errors() as error:
         raise PlatformError(
-            f"the model '{name}' cannot be uploaded ({one_line(error)}); check name and login"
+            f"the model '{name}' cannot be uploaded: the hub refuses it or cannot be reached ({one_line(error)}); "
+            "check name, login and network"
         ) from None
     return str(address)
+
+
+def _hub_errors() -> tuple[type[Exception], ...]:
+    """Return what huggingface_hub raises: also errors of its HTTP client, which differs between its versions."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return (ValueError, *HfHubHTTPError.__bases__, OSError)

@@ -8,7 +8,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from kinbits._util import full_path, write_text
+from kinbits._util import check_parent, full_path, write_text
 from kinbits.errors import UsageError
 from kinbits.evaluation.report.numbers import Numbers
 from kinbits.evaluation.report.page import page, summary_table
@@ -96,7 +96,7 @@ class Report(Numbers):
         """Write the report in all forms; each file appears complete or not at all.
 
         Args:
-            folder: An existing folder.
+            folder: Created if it does not exist.
 
         Returns:
             The paths of ``report.html``, ``report.json`` and ``pr-curves.png``.
@@ -105,6 +105,7 @@ class Report(Numbers):
             PlatformError: If a file cannot be written, or jinja2 or matplotlib is missing.
         """
         page, numbers, curves = (Path(folder) / name for name in ("report.html", "report.json", "pr-curves.png"))
+        check_parent(full_path(numbers), "folder")
         write_text(full_path(numbers), self.to_json() + "\n")
         self.html(page)
         self.plot(curves)
