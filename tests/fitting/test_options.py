@@ -53,7 +53,7 @@ def test_options_by_name_go_into_the_part_that_holds_them():
         (TrainingSettings, {"lr": 0.0}, "lr is 0.0; it must be above 0"),
         (TrainingSettings, {"lr": float("nan")}, "lr is nan; it must be above 0"),
         (TrainingSettings, {"validation": 0.6}, "validation is 0.6; it must be from 0 to 0.5"),
-        (TrainingSettings, {"seed": -1}, "seed is -1; it must be at least 0"),
+        (TrainingSettings, {"seed": -1}, "seed is -1; it must be from 0 to 4294967295"),
     ],
 )
 def test_a_value_out_of_range_is_refused_with_what_is_allowed(settings, given, said):

@@ -53,7 +53,7 @@ def same(a, b):
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ({"lr": "1e-3"}, "lr is the text '1e-3'; give a number"),
+        ({"lr": "1e-3"}, "lr is '1e-3'; give a number"),
         ({"epochs": 2.5}, "epochs is 2.5; give a whole number"),
         ({"optimizer": "sdg"}, "optimizer is 'sdg'; give one of adam, adamw, sgd"),
         ({"precision": "fp8"}, "precision is 'fp8'; give one of 32-true"),

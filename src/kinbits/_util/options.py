@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from kinbits._util.typed import typed
+from kinbits._util.typed import checked, typed
 from kinbits.errors import UsageError, unknown_name
 
 Settings = TypeVar("Settings")
@@ -88,17 +88,20 @@ def options_of(settings: Any) -> Iterator[Option]:
 
 
 def check_options(settings: Any) -> None:
-    """Check the types and ranges of all values of a settings object.
+    """Check the types and ranges of all values of a settings object; each then has the type that Python declares.
+
+    A scalar of NumPy becomes Python's own, and text that names a folder a `Path`, so that all that reads the settings
+    may rely on the types.
 
     Raises:
         UsageError: If a value has the wrong type or is out of range; the message names the first one.
     """
     for one in fields(settings):
-        value, (kind, marks) = getattr(settings, one.name), _unwrapped(one)
-        if is_dataclass(kind) or isinstance(kind, str):
+        kind, marks = _unwrapped(one)
+        if isinstance(kind, str):
             continue
-        if typed(value, kind, one.name) is not value:
-            raise UsageError(f"{one.name} is the text {value!r}; give a number")
+        value = checked(getattr(settings, one.name), kind, one.name)
+        object.__setattr__(settings, one.name, value)  # settings are frozen, and this is a part of their making
         for mark in marks:
             if isinstance(mark, Range) and value is not None and value not in mark:
                 raise UsageError(f"{one.name} is {value}; it must be {mark}")

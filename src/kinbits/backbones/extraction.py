@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
+from kinbits._util import checked
 from kinbits.backbones.base import Backbone
 from kinbits.backbones.compiled import BATCH, Engine, Forward, cached_forward
 from kinbits.data import NOT_FINITE, BadImage, Dataset, FeatureCache, Skipped
@@ -88,10 +89,12 @@ def extract(
             reused while the backbone exists and its weights do not change.
 
     Raises:
+        UsageError: If ``cache`` is no `FeatureCache`.
         DataError: If the data set has no items of the backbone's modality, or its vectors have another width.
         PlatformError: If the cache cannot be written.
     """
     _check(dataset, backbone, view)
+    checked(cache, FeatureCache | None, "cache")
     if backbone.modality == "vector":
         return _vectors(dataset, backbone)
     cached = None

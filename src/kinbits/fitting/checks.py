@@ -10,6 +10,7 @@ from kinbits.data import Dataset, Pairs, check_size, doubtful_classes
 from kinbits.errors import DataError, UsageError
 from kinbits.fitting.settings import FitSettings
 from kinbits.methods import Method, Spec, check_fit, get_method, list_methods, needs_labels
+from kinbits.training import check_hardware
 
 
 def check_job(method: type[Method], dataset: Dataset, settings: FitSettings) -> None:
@@ -18,8 +19,10 @@ def check_job(method: type[Method], dataset: Dataset, settings: FitSettings) -> 
     Raises:
         UsageError: If the method cannot do what is asked.
         DataError: If the data lack what the method needs.
+        PlatformError: If this machine lacks the hardware.
     """
     supervision, training = settings.supervision, settings.training
+    check_hardware(training)
     text_dim, has_pairs = 1 if method.reads_text and dataset.texts is not None else None, supervision.pairs is not None
     space = dataset.label_space
     check_fit(method, Spec(settings.bits, 1, len(dataset), space, text_dim, training.seed, has_pairs=has_pairs))

@@ -69,7 +69,7 @@ class Job:
             UsageError: If settings do not fit each other or the data.
             DataError: If the data lack what the method needs.
         """
-        method, training = get_method(settings.method or WITH_LABELS), settings.training
+        method, training = get_method(_named(settings)), settings.training
         check_job(method, dataset, settings)
         given = settings.supervision.pairs
         pairs = None if given is None else as_pairs(given, dataset, **settings.supervision.limits)
@@ -107,4 +107,8 @@ class Job:
             has_pairs=self.train.pairs is not None,
         )
         torch.manual_seed(seed)
-        return build_method(self.settings.method or WITH_LABELS, spec, **self.settings.params)
+        return build_method(_named(self.settings), spec, **self.settings.params)
+
+
+def _named(settings: FitSettings) -> str:
+    return WITH_LABELS if settings.method is None else settings.method

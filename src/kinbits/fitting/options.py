@@ -43,7 +43,7 @@ class FitOptions(TypedDict, total=False):
     view_augmentation: str
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
     devices: int
-    accelerator: str
+    accelerator: Literal["auto", "cpu", "cuda"]
     checkpoints: Path | None
     resume: bool
     progress: bool

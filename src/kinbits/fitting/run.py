@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import torch
 
 from kinbits import hamming
+from kinbits._util import checked
 from kinbits.data import as_dataset
 from kinbits.encoding import CodesFile
 from kinbits.fitting.job import Job, choose_method
@@ -37,6 +38,7 @@ def fit(data: Any, settings: FitSettings | None = None, **options: Unpack[FitOpt
     Raises:
         UsageError: If an option is unknown or out of range.
         DataError: If the data lack what the method needs.
+        PlatformError: If this machine lacks the hardware.
 
     Example:
         >>> import numpy as np
@@ -44,7 +46,7 @@ def fit(data: Any, settings: FitSettings | None = None, **options: Unpack[FitOpt
         >>> fit(vectors, method="itq", bits=16, progress=False).bits
         16
     """
-    settings = (settings or FitSettings()).with_options(**options)
+    settings = (checked(settings, FitSettings | None, "settings") or FitSettings()).with_options(**options)
     dataset, started = as_dataset(data), time.perf_counter()
     job = Job.from_dataset(dataset, choose_method(settings, dataset))
     method, training = job.build_method(), settings.training
@@ -59,7 +61,7 @@ def fit(data: Any, settings: FitSettings | None = None, **options: Unpack[FitOpt
         "torch": torch.__version__,
     }
     towers = {m: Tower(job.backbones[m], head.cpu()) for m, head in method.towers().items()}
-    named = {"name": method.name, "params": dict(settings.params)}
+    named = {"name": method.name, "params": dict(method.params)}
     decoder = None if method.decoder is None else method.decoder.cpu()
     model = HashModel(towers, named, record, decoder=decoder, labels=job.rows.table(job.dataset))
     model.train_codes = _train_codes(method, job, model.fingerprint)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
-from kinbits._util import Range, Repeated, check_options, with_options
+from kinbits._util import Range, Repeated, check_options, checked, with_options
 from kinbits.errors import UsageError
 from kinbits.training import TrainingSettings
 
@@ -41,6 +41,10 @@ class FeatureSettings:
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.cache is not None:
+            from kinbits.data import FeatureCache
+
+            checked(self.cache, FeatureCache, "cache")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from kinbits._util import import_all
+from kinbits._util import checked_arguments, import_all
 from kinbits.errors import DataError, UsageError, unknown_name
 from kinbits.labelling.graph import blocks
 from kinbits.labelling.labels import PartialLabels, partial_labels
@@ -100,14 +100,14 @@ def build_expansion(name: str, **params: Any) -> Expansion:
     """Make an expansion with these hyper-parameters.
 
     Raises:
-        UsageError: If the name or a parameter is unknown, or a value is out of range.
+        UsageError: If the name or a parameter is unknown, or a value has the wrong type or is out of range.
     """
     cls = get_expansion(name)
     known = [one.name for one in fields(cls)]
     for key in params:
         if key not in known:
             raise unknown_name(f"parameter of label expansion '{name}'", key, known)
-    return cls(**params)
+    return cls(**checked_arguments(cls.__init__, params))
 
 
 def check_range(owner: Expansion, name: str, low: float, high: float) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kinbits._util import require
+from kinbits._util import checked_arguments, require
 from kinbits.errors import DataError, UsageError, unknown_name
 from kinbits.methods.catalogue import MethodInfo, method_files, parameters
 
@@ -106,7 +106,7 @@ def build_method(name: str, spec: Spec, **params: Any) -> Method:
         params: The method's own hyper-parameters; what is left out keeps the paper's value.
 
     Raises:
-        UsageError: If the name or a parameter is unknown, or a value is out of range.
+        UsageError: If the name or a parameter is unknown, or a value has the wrong type or is out of range.
         DataError: If the data lack what the method needs.
     """
     cls = get_method(name)
@@ -114,6 +114,7 @@ def build_method(name: str, spec: Spec, **params: Any) -> Method:
     for key in params:
         if key not in known:
             raise unknown_name(f"parameter of method '{cls.name}'", key, known or {"(it has none)"})
+    params = checked_arguments(cls.__init__, params)
     check_fit(cls, spec)
     method = cls(spec, **params)
     method.params = params

@@ -3,7 +3,7 @@ from .loop import History
 from .pixel_set import PixelReader, PixelSet
 from .pretraining import check_pretraining, pretrain, views_needed
 from .settings import TrainingSettings
-from .trainer import train
+from .trainer import check_hardware, train
 from .training_set import TrainingSet
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "PixelSet",
     "TrainingSet",
     "TrainingSettings",
+    "check_hardware",
     "check_pretraining",
     "pretrain",
     "train",

@@ -35,7 +35,7 @@ class TrainingSettings:
         view_augmentation: Changes that make views: two_view or crops.
         precision: Arithmetic.
         devices: Number of GPUs or processes.
-        accelerator: Hardware: auto, cpu or cuda.
+        accelerator: Hardware.
         checkpoints: Folder that keeps the last finished epoch. Default: none.
         resume: Continue from the last finished epoch in ``checkpoints``. Only devices and accelerator may differ.
         progress: Show progress on standard error.
@@ -49,7 +49,7 @@ class TrainingSettings:
     optimizer: Literal["adam", "adamw", "sgd"] | None = None
     schedule: Literal["constant", "step", "cosine"] | None = None
     clip: Annotated[float | None, _POSITIVE] = None
-    seed: Annotated[int, Range(0)] = 0
+    seed: Annotated[int, Range(0, 2**32 - 1)] = 0
     validation: Annotated[float, Range(0, 0.5)] = 0
     patience: Annotated[int | None, Range(1)] = None
     pretrain: str | None = None
@@ -58,7 +58,7 @@ class TrainingSettings:
     view_augmentation: str = "two_view"
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     devices: Annotated[int, Range(1)] = 1
-    accelerator: str = "auto"
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     checkpoints: Path | None = None
     resume: bool = False
     progress: bool = True

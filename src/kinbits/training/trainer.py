@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from kinbits.errors import DataError, UsageError
+from kinbits._util import checked
+from kinbits.errors import DataError, PlatformError, UsageError
 from kinbits.methods import Method
 from kinbits.training.loop import History, TrainingLoop
 from kinbits.training.processes import train_on_several
@@ -35,9 +36,9 @@ def train(
     Raises:
         DataError: If there are fewer than two rows, or the loss is no longer finite.
         ArtefactError: If ``resume`` found another run's checkpoint.
-        PlatformError: If the system ended one of several processes.
+        PlatformError: If there is no such hardware, or the system ended one of several processes.
     """
-    settings = settings or TrainingSettings()
+    settings = checked(settings, TrainingSettings | None, "settings") or TrainingSettings()
     if len(data) < 2:
         raise DataError(f"there are {len(data)} images to train on; give at least 2")
     fabric = _fabric(settings)
@@ -47,14 +48,26 @@ def train(
     return TrainingLoop(fabric, method, data, validation_set, settings).run()
 
 
-def _fabric(settings: TrainingSettings) -> Any:
-    from lightning_fabric import Fabric
+def check_hardware(settings: TrainingSettings) -> None:
+    """Refuse hardware that this machine does not have.
 
-    several = settings.devices > 1
-    if several and settings.accelerator != "cpu" and torch.cuda.is_available():
+    Raises:
+        PlatformError: If training is to run on a GPU, and PyTorch finds none.
+        UsageError: If there are fewer GPUs than ``devices``.
+    """
+    if settings.accelerator == "cuda" and not torch.cuda.is_available():
+        raise PlatformError("accelerator is cuda, and PyTorch finds no GPU here; set accelerator to auto or cpu")
+    if settings.devices > 1 and settings.accelerator != "cpu" and torch.cuda.is_available():
         count = torch.cuda.device_count()
         if settings.devices > count:
             raise UsageError(f"devices is {settings.devices}; this machine has {count} GPUs")
+
+
+def _fabric(settings: TrainingSettings) -> Any:
+    from lightning_fabric import Fabric
+
+    check_hardware(settings)
+    several = settings.devices > 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # hints about unused hardware
         return Fabric(
