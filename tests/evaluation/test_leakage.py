@@ -47,6 +47,13 @@ def test_images_that_hold_no_query_are_no_leak(data):
     assert leakage(fitted_on(splits.database), splits) == ""
 
 
+def test_some_of_the_queries_among_other_images_are_not_found(data):
+    splits = split_folder(data, seed=3)
+    some = np.flatnonzero(np.isin(data.ids, splits.query.ids))[: len(splits.query) // 2]
+    others = np.flatnonzero(np.isin(data.ids, splits.train.ids))
+    assert leakage(fitted_on(data.select(np.concatenate([some, others]))), splits) == ""
+
+
 def test_shares_that_are_not_the_usual_ones_are_judged_by_their_queries(data):
     splits = split_folder(data, seed=0, query=0.4)
     shown = leakage(fitted_on(split_folder(data).train), splits)

@@ -39,7 +39,7 @@ def evaluate(
 
     Every number is the expectation over random order of ties (see `kinbits.metrics`). Baselines are computed on
     the same backbone's features with the same number of bits, fitted on the protocol's training part. A model that was
-    trained on the queries is measured, with a warning.
+    trained on exactly the queries, or on all images that they were drawn from, is measured with a warning.
 
     Args:
         model: The model.

@@ -16,7 +16,8 @@ def leakage(model: HashModel, splits: Splits) -> str:
     """Say what a model was trained on, if queries were among it; its numbers are then too good.
 
     A model remembers the images that it was trained on as one fingerprint. It is compared with those of the queries
-    and, where a seed drew the parts, of the whole collection and of the training part of seed 0.
+    and, where a seed drew the parts, of the whole collection and of the training part of seed 0. Sets that overlap in
+    part are not found.
 
     Args:
         model: The model.
