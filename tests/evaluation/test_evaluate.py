@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import kinbits
-from kinbits import DataError, UsageError, metrics
+from kinbits import DataError, PlatformError, UsageError, metrics
 from kinbits.data import GroundTruth, LabelSpace, split_folder
 
 WIDTH, CLASSES = 32, 4
@@ -122,11 +122,17 @@ def test_several_labels_count_in_each_of_their_classes(report):
 
 
 def test_a_report_is_saved_in_all_forms(report, tmp_path):
-    page, numbers, curves = report[0].save(tmp_path)
+    page, numbers, curves = report[0].save(tmp_path / "new" / "folder")
     assert [path.name for path in (page, numbers, curves)] == ["report.html", "report.json", "pr-curves.png"]
     assert json.loads(numbers.read_text()) == json.loads(report[0].to_json())
     assert page.read_text().startswith("<!doctype html>")
     assert curves.stat().st_size > 10_000
+
+
+def test_a_report_cannot_be_saved_below_a_file(report, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(PlatformError, match="choose another folder"):
+        report[0].save(tmp_path / "file" / "folder")
 
 
 def test_the_plot_is_a_picture(report, tmp_path):
