@@ -17,7 +17,9 @@ from kinbits.index.changes import (
 from kinbits.index.filters.where import Where, parse_where
 from kinbits.index.items import (
     Metadata,
+    adopted,
     folder_of,
+    follows,
     make_batch,
     read_items,
     require_alike,
@@ -36,6 +38,10 @@ class Collection(StoredIndex):
     def add(self, items: Any, ids: Any = None, metadata: Metadata | None = None, *, upsert: bool = False) -> Self:
         """Add items, all or none.
 
+        An index that was created without a model takes the model of the first items that name one: items that a model
+        encodes, or a `kinbits.encoding.CodesFile`. Another model is refused from then on. If the index held packed
+        codes already, a warning says that they now count as codes of this model.
+
         Args:
             items: Packed codes uint8 ``(n, w)``, a `kinbits.encoding.CodesFile`, or items that the model encodes. A
                 data set brings its own ids and columns, its labels by name as the column ``label``, and its texts as
@@ -51,7 +57,7 @@ class Collection(StoredIndex):
         Raises:
             UsageError: If an id exists, or the items need a model and the index has none.
             DataError: If codes, ids or metadata do not fit each other or the index, or no item can be read.
-            ArtefactError: If a file that the change reads is damaged.
+            ArtefactError: If a file that the change reads is damaged, or the items belong to another model.
             PlatformError: If the folder cannot be written; the index stays as it was.
         """
         if isinstance(items, CodesFile):
@@ -59,9 +65,10 @@ class Collection(StoredIndex):
         codes, given, columns = read_items(items, ids, metadata, self._model, self.bits)  # slow, so not under the lock
         with self._change():
             if len(codes):
-                batch = make_batch(codes, given, columns, self._state)
-                warn_of_mixture(self._state, batch)
-                state = self._state.with_batch(batch, self._builder, upsert=upsert)
+                known = adopted(self._state, items, self._model)
+                batch = make_batch(codes, given, columns, known)
+                warn_of_mixture(known, batch)
+                state = known.with_batch(batch, self._builder, upsert=upsert)
                 self._commit(state, len(batch), roots_of(items))
         return self
 
@@ -194,7 +201,7 @@ class Collection(StoredIndex):
         with self._changing:
             if self._folder is not None and self._folder.changed():
                 known, state = self._state, self._folder.read(self._state)
-                if (state.bits, state.fingerprint) != (known.bits, known.fingerprint):
+                if not follows(state, known, self._model):
                     self._folder.forget()  # so that the next call asks again
                     require_model(self._model, state)
                     raise ArtefactError(f"the index at {self._folder.path} was created again; open it with Index.open")
@@ -218,6 +225,7 @@ class Collection(StoredIndex):
         """Store a new state, and note the result of a change with ``given`` items."""
         before, known = len(self._state), self._state
         if state is not known:
-            state = state.with_links(folder_of(self._model), image_roots)
+            folder = None if state.fingerprint is None else folder_of(self._model)
+            state = state.with_links(folder, image_roots)
             self._state = state if self._folder is None else self._folder.commit(state)
         self.last_change = Change.from_counts(before, len(self._state), given)

@@ -107,14 +107,14 @@ class Index(Collection):
         Raises:
             UsageError: If an argument is invalid, the query needs a model or a decoder, or it is a text file.
             DataError: If the query's codes do not fit.
-            ArtefactError: If a file is damaged; the message names it.
+            ArtefactError: If a file is damaged; the message names it. Or the query's codes are of another model.
         """
         if rerank:
             k, radius = check_limits(k, radius)
             find = partial(self.search, radius=radius, where=where, strategy=strategy)
             return reranked(query, text, self._model, rerank, k, find)
         request = SearchRequest.from_query(
-            query, text, self._model, self.bits, k=k, radius=radius, where=where, strategy=strategy
+            query, text, self._model, self.bits, self.fingerprint, k=k, radius=radius, where=where, strategy=strategy
         )
         return request.result(search(self._state, request))
 

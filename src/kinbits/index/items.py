@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from inspect import signature
 from itertools import compress
 from typing import Any, Protocol
@@ -121,6 +122,21 @@ def require_model(model: Encoder | None, state: State) -> None:
         )
 
 
+def follows(state: State, known: State, model: Encoder | None) -> bool:
+    """Return whether a state may be a later one of the same index, see `adopted` for the model that it may have taken.
+
+    Args:
+        state: Contents that were read.
+        known: Contents that were known before.
+        model: The model that the index was opened with.
+    """
+    if known.fingerprint is not None:
+        same = state.fingerprint == known.fingerprint
+    else:
+        same = model is None or state.fingerprint in (None, model.fingerprint)
+    return same and state.bits == known.bits
+
+
 def require_codes(codes: CodesFile, state: State) -> None:
     """Raise if the codes of a file cannot be compared with those of the index.
 
@@ -135,6 +151,36 @@ def require_codes(codes: CodesFile, state: State) -> None:
             f"the index was made with another model ({ours}) than {codes.name} ({theirs}); encode the items again with "
             "the model of the index"
         )
+
+
+def adopted(state: State, items: Any, model: Encoder | None) -> State:
+    """Return the state that new items are added to: an index without a model takes theirs.
+
+    Args:
+        state: Contents of the index.
+        items: As for `read_items`; packed codes name no model.
+        model: Encodes the items; None if the index has none.
+
+    Raises:
+        ArtefactError: If the codes of a file have another length or model.
+    """
+    if isinstance(items, CodesFile):
+        known = replace(state, fingerprint=state.fingerprint or (model.fingerprint if model is not None else None))
+        require_codes(items, known)
+        fingerprint, folder = items.fingerprint, None if items.model is None else os.fspath(items.model)
+    elif model is None or are_codes(items, model, state.bits):
+        return state
+    else:
+        fingerprint, folder = model.fingerprint, folder_of(model)
+    if fingerprint is None or state.fingerprint is not None:
+        return state
+    if len(state):
+        warnings.warn(
+            f"the index held codes of an unknown model; it now takes the model of the new items ({fingerprint[:12]}) "
+            "for all of them, and refuses others. Pass model= when an index is created",
+            stacklevel=3,
+        )
+    return replace(state, fingerprint=fingerprint, model_folder=folder)
 
 
 def encode(items: Any, model: Encoder | None, bits: int, name: str) -> tuple[Codes, bool]:

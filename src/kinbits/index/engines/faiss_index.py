@@ -161,7 +161,9 @@ class FaissIndex(EngineIndex):
             find = partial(self.search, radius=radius, where=where)
             return reranked(query, text, self._index._model, rerank, k, find)
         model = self._index._model
-        request = SearchRequest.from_query(query, text, model, self.bits, k=k, radius=radius, where=where)
+        request = SearchRequest.from_query(
+            query, text, model, self.bits, self.fingerprint, k=k, radius=radius, where=where
+        )
         if self._graph is None or request.radius is not None or request.where or not request.k or not len(self):
             found = self._index.search(request.codes, k=request.k, radius=request.radius, where=where)
             return request.result(list(found))

@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from kinbits import hamming
+from kinbits.encoding import CodesFile
 from kinbits.errors import ArtefactError, PlatformError, UsageError
 from kinbits.hamming import Codes
 from kinbits.index.engines.base import EngineIndex, PathLike, Supports, read_options
@@ -25,7 +26,7 @@ from kinbits.index.filters.column_types import Kind, joined, kind_of_values
 from kinbits.index.filters.expression import Expression, comparisons
 from kinbits.index.filters.where import Where
 from kinbits.index.hits import BatchHits, Hits
-from kinbits.index.items import Encoder, Metadata, read_bits, read_items, require_model
+from kinbits.index.items import Encoder, Metadata, read_bits, read_items, require_codes, require_model
 from kinbits.index.query.request import SearchRequest, check_limits
 from kinbits.index.query.rerank import reranked
 from kinbits.index.store.ids import IdKind, Ids, as_ids, decode_ids, duplicate_ids_error, kind_of, missing_ids_error
@@ -153,6 +154,8 @@ class MilvusIndex(EngineIndex):
             DataError: If codes, ids or metadata do not fit each other or the collection.
             PlatformError: If Milvus fails; the message says how many items were added.
         """
+        if isinstance(items, CodesFile):
+            require_codes(items, self._state)
         codes, given, columns = read_items(items, ids, metadata, self._model, self.bits)
         if not len(codes):
             return self
@@ -200,7 +203,9 @@ class MilvusIndex(EngineIndex):
         if rerank:
             k, radius = check_limits(k, radius)
             return reranked(query, text, self._model, rerank, k, partial(self.search, radius=radius, where=where))
-        request = SearchRequest.from_query(query, text, self._model, self.bits, k=k, radius=radius, where=where)
+        request = SearchRequest.from_query(
+            query, text, self._model, self.bits, self.fingerprint, k=k, radius=radius, where=where
+        )
         expression = self._expressions.filter(self._bound(request.where))
         if request.k is None:
             assert request.radius is not None

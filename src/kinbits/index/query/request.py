@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple, TypedDict
 
 from kinbits import hamming
+from kinbits.encoding import CodesFile
 from kinbits.hamming import Codes
 from kinbits.index.filters.expression import Expression
 from kinbits.index.filters.where import Where, parse_where
 from kinbits.index.hits import BatchHits, Hits
-from kinbits.index.items import Encoder, encode_query
+from kinbits.index.items import Encoder, encode_query, require_codes
+from kinbits.index.store.state import State
 
 DEFAULT_K = 10  # hits of a search without limits
 
@@ -49,19 +51,23 @@ class SearchRequest(NamedTuple):
         text: Any,
         model: Encoder | None,
         bits: int,
+        fingerprint: str | None,
         *,
         k: int | None = None,
         radius: int | None = None,
         where: Where | None = None,
         strategy: str = "auto",
     ) -> SearchRequest:
-        """Check the arguments of a search, and encode its query.
+        """Check the arguments of a search, and encode its query for an index of ``bits`` bits and a ``fingerprint``.
 
         Raises:
             UsageError: If ``k``, ``radius`` or ``where`` cannot be used, or the query needs a model.
             DataError: If the query's codes do not fit.
+            ArtefactError: If the query's codes are of another model than the index.
         """
         k, radius = check_limits(k, radius)
+        if isinstance(query, CodesFile):
+            require_codes(query, State(bits, fingerprint))  # also if the index has no model to encode with
         codes, single = encode_query(query, text, model, bits)
         return cls(codes, single, k, radius, parse_where(where), strategy)
 
