@@ -1,6 +1,7 @@
 """What is wrong is told in one line with its remedy and its exit code, and leaves nothing behind."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -165,7 +166,7 @@ def test_an_index_of_another_model(refused, run, index, vectors, more_vectors):
 
 def test_an_index_whose_model_has_gone(refused, index):
     shutil.rmtree("model")
-    assert "put it beside the index, or name the model" in refused("search", index, "vectors.npz", code=4)
+    assert "put it beside the index, or name the model (--model)" in refused("search", index, "vectors.npz", code=4)
 
 
 def test_no_index(refused, vectors):
@@ -183,7 +184,7 @@ def test_a_folder_of_images_as_the_place_of_an_index(refused, model, vectors, im
 
 
 def test_ids_that_are_in_the_index_already(refused, index, more_vectors):
-    assert "upsert replaces" in refused("index", "add", index, more_vectors, code=2)
+    assert "upsert replaces the items (--upsert)" in refused("index", "add", index, more_vectors, code=2)
 
 
 def test_images_for_a_model_of_vectors(refused, model, images):
@@ -248,6 +249,16 @@ def test_wrong_usage_is_one_line(run, arguments):
     assert ended.error
 
 
+def test_fit_names_what_is_missing(refused):
+    assert "fit needs an output folder: -o MODEL" in refused("fit", "photos", code=2)
+    assert "fit needs data: kinbits fit DATA" in refused("fit", "-o", "m", code=2)
+
+
+def test_help_shows_no_types_that_say_nothing(run):
+    for verb in (["fit"], ["encode"], ["index", "add"], ["index"], []):
+        assert not re.search("<(str|bool|path)>", run(*verb, "--help").out), verb
+
+
 def test_a_typo_in_a_verb_is_put_right(run):
     assert "search" in run("serch").error
 
@@ -268,9 +279,9 @@ def test_a_fault_of_ours_is_one_line_and_says_how_to_see_more(run, monkeypatch, 
 
 def test_a_model_is_replaced_only_where_that_is_asked_for(refused, run, model, vectors):
     before = (model / "config.json").read_bytes()
-    assert "force it" in refused("fit", vectors, "-o", model, "--bits", "8", code=2)
+    assert "force it to be replaced (--force)" in refused("fit", vectors, "-o", model, "--bits", "8", code=2)
     # nothing to go on with
-    assert "force it" in refused("fit", vectors, "-o", model, "--bits", "8", "--resume", code=2)
+    assert "force it to be replaced (--force)" in refused("fit", vectors, "-o", model, "--bits", "8", "--resume", code=2)
     assert (model / "config.json").read_bytes() == before
     assert run("fit", vectors, "-o", model, "--bits", "8", "--epochs", "1", "--force").code == 0
     assert (model / "config.json").read_bytes() != before

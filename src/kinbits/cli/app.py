@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import typer
-from typer.core import TyperGroup
 
 from kinbits._util import named_extras, parse_int
 from kinbits.cli import messages
+from kinbits.cli.plain_help import Command, Group
 from kinbits.errors import KinbitsError, platform_error
 
 _CODES = {
@@ -60,12 +60,20 @@ VERBS = (
 )
 """The modules of this package that hold commands, in the order of ``kinbits --help``."""
 
+REMEDIES = {
+    "model": ("name the model", "--model"),
+    "force": ("force it to be replaced", "--force"),
+    "upsert": ("upsert replaces the items", "--upsert"),
+}
+"""For options that remedy an error: the library's words for them, and the flag."""
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _arguments: list[str] = []
+_options: set[str] = set()  # of the command that runs
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
-class _Ordered(TyperGroup):
+class _Ordered(Group):
     """Lists commands in the order of `VERBS`."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -81,11 +89,13 @@ class _Typer(typer.Typer):
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[_Function], _Function]:
         """Register a command."""
-        register = super().command(name, **settings)
+        register = super().command(name, cls=Command, **settings)
 
         def decorated(function: _Function) -> _Function:
             @functools.wraps(function)
             def call(**given: Any) -> Any:
+                _options.clear()
+                _options.update(given)
                 return function(**{name: _home(value) for name, value in given.items()})
 
             call.__signature__ = _strict(inspect.signature(function, eval_str=True))  # type: ignore[attr-defined]
@@ -145,7 +155,7 @@ app = _Typer(
 
 def group(name: str, summary: str) -> typer.Typer:
     """Add a verb that has verbs of its own."""
-    made = _Typer(help=summary, context_settings=_HELP, no_args_is_help=True, rich_markup_mode="rich")
+    made = _Typer(cls=Group, help=summary, context_settings=_HELP, no_args_is_help=True, rich_markup_mode="rich")
     app.add_typer(made, name=name)
     return made
 
@@ -238,7 +248,7 @@ def _reader_gone() -> int:
 def _tell(error: Exception) -> int:
     """Print one line about an error and return the exit code that belongs to it."""
     if isinstance(error, KinbitsError):
-        messages.say(f"error: {error}")
+        messages.say(f"error: {_with_flags(str(error))}")
         return error.exit_code
     formatted: Callable[[], str] | None = getattr(error, "format_message", None)
     if formatted is not None:  # wrong usage, as typer and click tell it
@@ -253,6 +263,14 @@ def _tell(error: Exception) -> int:
         return 5
     messages.say(f"error: {type(error).__name__}: {error}; this is a fault in kinbits, KINBITS_DEBUG=1 shows where")
     return 1
+
+
+def _with_flags(message: str) -> str:
+    """Name the flag of each remedy that the command offers; the library knows no flags."""
+    for option, (words, flag) in REMEDIES.items():
+        if option in _options:
+            message = message.replace(words, f"{words} ({flag})")
+    return message
 
 
 def _usage(error: Exception, message: str) -> str:

@@ -58,8 +58,9 @@ def fit(
     }
     flags = FLAGS.read(options) | {name: value for name, value in own.items() if value is not None}
     given = _over(FLAGS.read_file(config, OF_FILES) if config is not None else {}, flags)
-    if given.get("data") is None or given.get("output") is None:
-        raise UsageError("fit needs data and an output folder: kinbits fit DATA -o MODEL")
+    for name, what in (("data", "data: kinbits fit DATA -o MODEL"), ("output", "an output folder: -o MODEL")):
+        if given.get(name) is None:
+            raise UsageError(f"fit needs {what}")
     of_source = {name: given.pop(name) for name in COLUMNS if name in given}
     source, output = Source(given.pop("data"), **of_source), given.pop("output")
     dataset, model = _Fit(source, output, resume, force).run(given)
