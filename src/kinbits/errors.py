@@ -73,15 +73,16 @@ def platform_error(what: str, error: Exception) -> PlatformError:
     return made
 
 
-def unknown_name(kind: str, given: str, known: Iterable[str]) -> UsageError:
+def unknown_name(kind: str, given: str, known: Iterable[str], *, place: str = "") -> UsageError:
     """Build the error for a name that no registry holds, with the nearest known names.
 
     Args:
         kind: What was looked up, in the singular, e.g. ``"method"``.
         given: The name that was asked for.
         known: All names that exist.
+        place: Where the name stands, such as ``"in t.yaml"``, if that is to be said.
     """
     names = sorted(known)
     near = difflib.get_close_matches(given, names, n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
-    return UsageError(f"unknown {kind} '{given}'; {hint}")
+    return UsageError(f"unknown {kind} '{given}'{place and f' {place}'}; {hint}")

@@ -55,7 +55,8 @@ def test_what_cannot_be_used_is_refused_before_any_work(run, vectors, flags, sai
     [
         ("bits: 1_0x", "bits is '1_0x'; give a whole number"),
         ("params: 3", "params is '3'; write below it"),
-        ("param: {a: 1}", "did you mean params"),
+        ("param: {a: 1}", "unknown key 'param' in e.yaml; did you mean params"),
+        ("bits: [", "e.yaml is no valid YAML (line 1, column 8: expected the node content, but found '<stream end>')"),
         ("checkpoints: here", "checkpoints"),
     ],
 )

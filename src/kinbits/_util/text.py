@@ -29,6 +29,9 @@ def printable(text: object) -> str:
 
 
 def one_line(error: object) -> str:
-    """Return an error message as one line of at most 400 printable characters, without the C++ trace of torch."""
+    """Return an error message as one line of at most 400 printable characters: no C++ trace of torch, no excerpt of YAML."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None:  # PyYAML names its buffer, not the file, and prints an excerpt over several lines
+        return f"line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', '')}"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return shortened(printable(" ".join(text.split("\nException raised from")[0].split())), 400)

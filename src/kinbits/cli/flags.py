@@ -85,7 +85,7 @@ class Flags:
         for key, value in read_yaml(path).items():
             name = key.replace("-", "_")
             if name not in known:
-                raise unknown_name(f"key in {path}", key, [one.replace("_", "-") for one in known])
+                raise unknown_name("key", key, [one.replace("_", "-") for one in known], place=f"in {path}")
             given[name] = _file_value(f"{path}: {key}", value, self.options.get(name), known[name])
         return given
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from kinbits._util import parse_float, parse_int, read_regular
+from kinbits._util import one_line, parse_float, parse_int, read_regular
 from kinbits.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def parameters_of(method: type[Method] | type[Expansion], given: Mapping[str, st
     known = [parameter.name for parameter in parameters(method)]
     for name in given:
         if name not in known:
-            raise unknown_name(f"parameter of '{method.name}'", name, known or ["(it has none)"])
+            raise unknown_name("parameter", name, known or ["(it has none)"], place=f"of '{method.name}'")
     return {name: parse(text, hints.get(name, str), f"parameter {name}") for name, text in given.items()}
 
 
@@ -122,7 +122,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}; give the path of a YAML file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is no valid YAML ({error})") from None
+        raise UsageError(f"{path} is no valid YAML ({one_line(error)})") from None
     if not isinstance(value, dict):
         raise UsageError(f"{path} holds no `name: value` lines; write e.g. `method: orthohash`")
     return {str(name): setting for name, setting in value.items()}
