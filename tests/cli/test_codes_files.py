@@ -30,12 +30,14 @@ def test_an_interrupted_encode_goes_on_where_it_stopped(run, model, vectors, mon
         raise KeyboardInterrupt
 
     monkeypatch.setattr(CodeShards, "append", interrupted)
-    assert run(*encode).code == 130
+    stopped = run(*encode)
+    assert stopped.code == 130
+    assert "the same command continues where it stopped" in stopped.err
     assert not Path("part.parquet").exists()
     monkeypatch.setattr(CodeShards, "append", append)
     ended = run(*encode)
     assert ended.code == 0, ended.err
-    assert "went on after 60 of 60" in ended.err
+    assert "continued after 60 of 60" in ended.err
     assert run("encode", model, vectors, "-o", "whole.parquet").code == 0
     assert pq.read_table("part.parquet").equals(pq.read_table("whole.parquet"))
     assert not Path(".part.parquet.parts").exists()

@@ -37,8 +37,8 @@ def encode(
     """Write the codes of a collection to a Parquet file.
 
     The file has the columns id, code and metadata. Images that cannot be read
-    are left out and listed. An interrupted run goes on where it stopped when
-    the same command is given again.
+    are left out and listed. An interrupted run continues where it stopped
+    when the same command is given again.
     """
     from kinbits.encoding import check_codes_path, default_cache, encode_to_file
     from kinbits.model import HashModel
@@ -47,9 +47,13 @@ def encode(
     loaded = HashModel.from_pretrained(model)
     dataset = Source(data, label_column, text_column, image_column, id_column, no_labels).open("database")
     cache = default_cache(dataset) if modality == "image" else None
-    written = encode_to_file(loaded, dataset, output, modality=modality, cache=cache, progress=True)
+    try:
+        written = encode_to_file(loaded, dataset, output, modality=modality, cache=cache, progress=True)
+    except KeyboardInterrupt:
+        note("the same command continues where it stopped")
+        raise
     if written.resumed:
-        note(f"went on after {written.resumed:,} of {len(dataset):,}")
+        note(f"continued after {written.resumed:,} of {len(dataset):,}")
     if as_json:
         skipped = skipped_json(written.skipped)
         print_json({"codes": output, "rows": written.rows, "bits": written.bits, "skipped": skipped})
