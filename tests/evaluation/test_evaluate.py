@@ -63,9 +63,17 @@ def test_a_report_is_one_line_in_a_list_and_a_table_in_a_notebook(report):
         f"precision@100={own['precision@100']:.4f}, precision@r2={own['precision@r2']:.4f}; 6 rows)"
     )
     text = shown._repr_html_()
-    assert f"<td>{own['map@all']:.4f}<small>" in text
+    assert f"<td>{own['map@all']:.4f} <small>" in text
     assert text.count("<tr") == 1 + len(shown.rows)
     assert "expected value" in text
+
+
+def test_queries_without_an_item_in_the_radius_are_told_in_plain_words(report):
+    shown = report[0]
+    own = replace(shown.rows[0], empty_balls={"precision@r2": 0.25, "recall@r2": 0.0})
+    told = replace(shown, rows=[own]).caption
+    assert "25% of the queries have no item within the radius, and count as 0 in precision@r2" in told
+    assert "recall@r2" not in told
 
 
 def test_each_class_has_its_numbers_and_intervals(report):
@@ -175,8 +183,8 @@ def test_cuts_beyond_the_database_are_told(report):
     few = replace(data, database=data.database.select(np.arange(95)))
     shown = kinbits.evaluate(model, few, baselines=False)
     told = (
-        "only 95 items in the database, so precision@100: places beyond them count as misses and map@1000: over all "
-        "of them"
+        "the database has only 95 items: missing places count as misses in precision@100, and all items count in "
+        "map@1000"
     )
     assert shown.notes == [told]
     assert told in " ".join(str(shown).split())

@@ -51,7 +51,7 @@ def test_operating_points_stand_with_their_intervals(pictures_report, html):
                 assert f"no radius reaches it; highest: {point.chosen_value:.4f}" in text
             else:
                 low, high = point.precision_interval
-                assert f"<td>{point.precision:.4f}<small>{low:.3f} to {high:.3f}</small></td>" in text
+                assert f"<td>{point.precision:.4f} <small>{low:.3f} to {high:.3f}</small></td>" in text
                 assert f"<td>{point.pairs:,}</td>" in text
 
 
@@ -60,7 +60,7 @@ def test_classes_stand_with_their_queries_and_intervals_lowest_first(pictures_re
     table = text[text.index("<h2>Classes</h2>") :]
     table = table[: table.index("</table>")]
     found = re.findall(
-        r"<th scope=.row.>(.*?)</th><td>(\d+)</td><td>([\d.]+)<small>([\d.]+) to ([\d.]+)</small>", table
+        r"<th scope=.row.>(.*?)</th><td>(\d+)</td><td>([\d.]+) <small>([\d.]+) to ([\d.]+)</small>", table
     )
     told = [(name, int(queries), float(value)) for name, queries, value, _, _ in found]
     expected = sorted(shown.classes, key=lambda one: one.values["map@all"])

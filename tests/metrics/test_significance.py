@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from kinbits.errors import DataError, UsageError
-from kinbits.metrics import RankingResult, compare
+from kinbits.metrics import PairedTest, RankingResult, compare
 
 
 def result(values):
@@ -61,6 +61,11 @@ def test_luck_is_called_significant_as_rarely_as_it_should():
         compare(result(rng.random(40)), result(rng.random(40)), "map@all", samples=400).p_value for _ in range(300)
     ]
     assert 0.02 < np.mean(np.array(p_values) < 0.05) < 0.09
+
+
+def test_one_query_is_named_in_the_singular():
+    assert str(PairedTest("map@all", 0.5, 0.5, 0.5, 1.0, 1)).endswith(", 1 query")
+    assert str(PairedTest("map@all", 0.5, 0.5, 0.5, 1.0, 2)).endswith(", 2 queries")
 
 
 def test_results_on_other_queries_cannot_be_compared():

@@ -77,7 +77,8 @@ def _backbones(model: HashModel) -> str:
 def _pretraining_text(pretraining: dict[str, Any] | None) -> str | None:
     if pretraining is None:
         return None
-    return f"{pretraining['trained']}, {pretraining['method']}, {pretraining['epochs']} epochs"
+    made = pretraining["epochs"]
+    return f"{pretraining['trained']}, {pretraining['method']}, {made} {'epoch' if made == 1 else 'epochs'}"
 
 
 def _labels_text(labels: dict[str, Any] | None) -> str | None:

@@ -87,6 +87,6 @@ class Measures:
         beyond = [metric for metric in parsed if metric.k is not None and metric.k > items]
         missing = [metric.name for metric in beyond if metric.family in _DIVIDED_BY_K]
         whole = [metric.name for metric in beyond if metric.family not in _DIVIDED_BY_K]
-        found = [f"{', '.join(missing)}: places beyond them count as misses"] if missing else []
-        found += [f"{', '.join(whole)}: over all of them"] if whole else []
-        return f"only {items:,} items in the database, so {' and '.join(found)}" if found else ""
+        found = [f"missing places count as misses in {', '.join(missing)}"] if missing else []
+        found += [f"all items count in {', '.join(whole)}"] if whole else []
+        return f"the database has only {items:,} items: {', and '.join(found)}" if found else ""

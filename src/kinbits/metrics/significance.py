@@ -36,7 +36,7 @@ class PairedTest:
     def __str__(self) -> str:
         return (
             f"{self.metric}: {self.difference:+.4f} [{self.low:+.4f}, {self.high:+.4f}], p = {self.p_value:.4g}, "
-            f"{self.queries} queries"
+            f"{self.queries} {'query' if self.queries == 1 else 'queries'}"
         )
 
 

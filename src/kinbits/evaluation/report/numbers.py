@@ -53,5 +53,8 @@ class Numbers:
         if self.skipped:
             lines.append(f"{len(self.skipped)} unreadable images skipped")
         balls = {name: share for name, share in self.rows[0].empty_balls.items() if share}
-        lines += [f"{share:.0%} of the queries have an empty ball ({name})" for name, share in balls.items()]
+        lines += [
+            f"{share:.0%} of the queries have no item within the radius, and count as 0 in {name}"
+            for name, share in balls.items()
+        ]
         return "; ".join([*lines, *self.notes])
