@@ -329,6 +329,7 @@ def test_methods_are_grouped_by_what_they_learn_from_in_80_columns(run, monkeypa
 def test_methods_shows_parameters_with_their_defaults(run):
     out = run("methods", "orthohash").out
     assert re.search(r"margin +float +0.2", out)
+    assert "spec: The task" not in out
     assert "NeurIPS 2021" in out
 
 

@@ -28,6 +28,7 @@ def test_the_list_marks_what_is_ready(run, own_lists):
     assert "database.txt" in listed["coco"]["missing"]
     assert listed["coco"]["cutoff"] == 5000
     assert "are not ready" in run("protocols").out
+    assert "`kinbits protocols folder:PATH` checks them" in run("protocols", "folder").out
 
 
 def test_a_card_is_shown_without_the_data_and_says_what_is_missing(run, own_lists):

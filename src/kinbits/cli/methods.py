@@ -22,6 +22,8 @@ _HEADINGS = {
     "pairs": "Supervised: from pairs, given or drawn from labels",
     "text": "Images and texts",
 }
+_GIVEN = "    spec: The task."
+"""An argument that the trainer gives, and a person never does."""
 
 
 @app.command()
@@ -83,7 +85,9 @@ def _reflowed(docstring: str, columns: int) -> str:
     for paragraph in docstring.replace("``", "`").split("\n\n"):
         lines = paragraph.split("\n")
         if lines[0] == "Args:":
-            lines = _joined(lines)
+            lines = [line for line in _joined(lines) if line != _GIVEN]
+            if len(lines) == 1:
+                continue
         elif not any(line.startswith(" ") for line in lines):
             lines = [" ".join(lines)]
         indents = [line[: len(line) - len(line.lstrip())] for line in lines]

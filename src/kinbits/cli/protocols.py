@@ -66,7 +66,9 @@ def _missing(definition: Protocol | None) -> str:
     """Say what a protocol lacks on this machine; empty when it is ready, or where the user named the source."""
     if definition is None:
         return ""
-    return definition.required_files.missing() if definition.required_files is not None else f"{definition.name}:PATH"
+    if definition.required_files is not None:
+        return definition.required_files.missing()
+    return f"it needs your own data; `kinbits protocols {definition.name}:PATH` checks them"
 
 
 def _facts(definition: Protocol | None, missing: str, splits: Splits | None) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def _kernel() -> list[Finding]:
         return [
             Finding("native kernel", "fault", f"{_native.__file__} computes wrong distances; install kinbits again")
         ]
-    uses = f"{hamming.simd()} of {', '.join(_native.simd_paths())}; {hamming.threads()} threads"
+    uses = f"{hamming.simd()} (available: {', '.join(_native.simd_paths())}); {hamming.threads()} threads"
     return [Finding("native kernel", "ok", f"{Path(str(_native.__file__)).name} uses {uses}")]
 
 
