@@ -96,3 +96,23 @@ def test_a_pickled_transformer_gives_the_same_codes():
     X, y = blobs()
     transformer = HashTransformer(bits=8, epochs=1).fit(X, y)
     assert np.array_equal(pickle.loads(pickle.dumps(transformer)).transform(X), transformer.transform(X))
+
+
+def test_scalars_of_numpy_give_the_same_codes_and_can_be_searched():
+    X, y = blobs(60)
+    one, two = (HashTransformer(bits=8, epochs=1, random_state=seed).fit_transform(X, y) for seed in (3, np.int64(3)))
+    assert np.array_equal(one, two)
+    pipeline = make_pipeline(HashTransformer(epochs=1), KNeighborsClassifier(3, metric="hamming"))
+    search = GridSearchCV(pipeline, {"hashtransformer__bits": np.array([4, 8])}, cv=2).fit(X, y)
+    assert search.best_estimator_["hashtransformer"].model_.bits in (4, 8)
+
+
+def test_names_are_those_of_the_fitted_columns_whatever_is_set_later():
+    X, y = blobs(60)
+    transformer = HashTransformer(bits=8, epochs=1).fit(X, y).set_params(bits=16)
+    assert len(transformer.get_feature_names_out()) == transformer.transform(X).shape[1] == 8
+
+
+def test_an_option_is_given_in_one_place():
+    with pytest.raises(UsageError, match="options holds bits, seed; give bits, random_state to HashTransformer itself"):
+        HashTransformer(options={"bits": 8, "seed": 1}).fit(*blobs(60))

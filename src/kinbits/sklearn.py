@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
 from kinbits._util import named_extras
 from kinbits.data import Dataset, open_dataset
+from kinbits.errors import UsageError
 from kinbits.fitting import fit
 
 if TYPE_CHECKING:
@@ -77,23 +79,27 @@ class HashTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
         Raises:
             ValueError: If ``output`` is unknown, or X or y are of no use to a classifier.
-            UsageError: If an option of `kinbits.fit` is unknown or out of range.
+            UsageError: If an option of `kinbits.fit` is unknown or out of range, or stands in ``options`` as well.
             DataError: If the method needs labels, and y is None.
         """
         if self.output not in OUTPUTS:
             raise ValueError(f"output is {self.output!r}; use one of {', '.join(OUTPUTS)}")
+        others = self.options or {}
+        if own := sorted(others.keys() & {"method", "bits", "epochs", "params", "seed"}):
+            names = [{"seed": "random_state"}.get(name, name) for name in own]
+            raise UsageError(f"options holds {', '.join(own)}; give {', '.join(names)} to HashTransformer itself")
         X = validate_data(self, X, dtype=np.float32, ensure_min_samples=2)
         seed = self.random_state
-        if not isinstance(seed, int):
+        if not isinstance(seed, Integral):
             seed = int(check_random_state(seed).randint(2**31))
         self.model_: HashModel = fit(
             _dataset(X, y),
             method=self.method,
             bits=self.bits,
             epochs=self.epochs,
-            params=dict(self.params or {}),
+            params=self.params or {},
             seed=seed,
-            **{"progress": False, "cache": None, **(self.options or {})},
+            **{"progress": False, "cache": None, **others},
         )
         return self
 
@@ -120,7 +126,8 @@ class HashTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     @property
     def _n_features_out(self) -> int:
         """Number of columns, for ``get_feature_names_out``."""
-        return -(-self.bits // 8) if self.output == "codes" else self.bits
+        bits = self.model_.bits
+        return -(-bits // 8) if self.output == "codes" else bits
 
 
 def _dataset(X: np.ndarray, y: Any) -> Dataset:

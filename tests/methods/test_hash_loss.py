@@ -100,3 +100,20 @@ def test_a_hierarchy_reaches_the_loss_through_the_label_space():
 def test_logits_that_do_not_fit_are_refused(shape):
     with pytest.raises(UsageError, match="give logits \\(b, 16\\)"):
         HashLoss("csq", bits=BITS, classes=3)(torch.zeros(shape), torch.zeros(4, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("name", ["csq", "hashnet", "orthohash"])
+def test_labels_that_are_no_class_are_refused(name):
+    loss, logits = HashLoss(name, bits=BITS, classes=3), torch.ones(2, BITS)
+    for labels in ([0, 3], [-2, 0]):
+        with pytest.raises(UsageError, match="there are 3 classes; give 0 to 2, or -1"):
+            loss(logits, torch.tensor(labels))
+    with pytest.raises(UsageError, match="labels have 4 columns; give one for each of the 3 classes"):
+        loss(logits, torch.ones(2, 4))
+
+
+def test_sizes_that_are_no_whole_number_are_refused():
+    for sizes in ({"bits": "16", "classes": 3}, {"bits": 16, "classes": "3"}, {"bits": 16, "classes": 2.0}):
+        with pytest.raises(UsageError, match="give a whole number"):
+            HashLoss("csq", **sizes)
+    assert HashLoss("csq", bits=np.int64(16), classes=np.int64(3)).method.spec.bits == 16

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from kinbits.errors import PlatformError, platform_error
+from kinbits._util.text import shortened
+from kinbits.errors import PlatformError, UsageError, platform_error
 
 CONFIG = "config.json"
 """Name of the configuration file in a model folder."""
@@ -25,7 +26,13 @@ _SWAP = 2  # RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS
 
 
 def full_path(path: str | os.PathLike[str]) -> Path:
-    """Return an absolute path with ``~`` expanded; a later `os.chdir` does not change its meaning."""
+    """Return an absolute path with ``~`` expanded; a later `os.chdir` does not change its meaning.
+
+    Raises:
+        UsageError: If it is no path.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise UsageError(f"{shortened(repr(path), 60)} is no path; give text or a pathlib.Path")
     return Path(os.path.abspath(os.path.expanduser(os.fspath(path))))
 
 

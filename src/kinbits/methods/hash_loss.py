@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kinbits._util import Modality
+from kinbits._util import Modality, checked
 from kinbits.data import LabelSpace
 from kinbits.errors import UsageError
 from kinbits.methods.base import Batch, Spec, TrainView, full_precision
@@ -59,6 +59,7 @@ class HashLoss(nn.Module):
                 f"the loss of method '{name}' needs more than logits and labels; train it with kinbits.fit, or choose "
                 f"one of {others}"
             )
+        bits = checked(bits, int, "bits")
         space = classes if isinstance(classes, LabelSpace) else _numbered(classes, multi_label)
         self.method = build_method(name, Spec(bits, feature_dim=1, n_train=1, label_space=space, seed=seed), **params)
         del self.method.head  # the logits come from elsewhere
@@ -79,7 +80,7 @@ class HashLoss(nn.Module):
             labels: int64 ``(b,)`` with -1 for unlabelled rows, or multi-hot ``(b, C)``.
 
         Raises:
-            UsageError: If the shapes do not fit.
+            UsageError: If the shapes do not fit, or a label is no class.
         """
         bits = self.method.spec.bits
         if logits.ndim != 2 or logits.shape[1] != bits or len(labels) != len(logits):
@@ -87,9 +88,20 @@ class HashLoss(nn.Module):
                 f"logits of shape {tuple(logits.shape)} for labels of shape {tuple(labels.shape)}; give logits "
                 f"(b, {bits}) and one label, or one row of labels, for each"
             )
+        self._check_labels(labels)
         batch = Batch(torch.arange(len(logits), device=logits.device), logits.detach(), labels)
         with full_precision(logits):
             return self.method.loss(batch, logits.float())
+
+    def _check_labels(self, labels: Tensor) -> None:
+        classes = self.method.spec.classes
+        if labels.ndim == 1 and len(labels) and not -1 <= int(labels.min()) <= int(labels.max()) < classes:
+            raise UsageError(
+                f"labels are from {int(labels.min())} to {int(labels.max())}, and there are {classes} classes; give "
+                f"0 to {classes - 1}, or -1 for an unlabelled row"
+            )
+        if labels.ndim == 2 and labels.shape[1] != classes:
+            raise UsageError(f"labels have {labels.shape[1]} columns; give one for each of the {classes} classes")
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss, a scalar: the sum of `terms`."""
@@ -97,6 +109,7 @@ class HashLoss(nn.Module):
 
 
 def _numbered(classes: int, multi_label: bool) -> LabelSpace:
+    classes = checked(classes, int, "classes")
     return LabelSpace(tuple(str(number) for number in range(classes)), multi=multi_label)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kinbits._util import CONFIG, full_path, one_line, read_regular
+from kinbits._util import CONFIG, full_path, one_line, read_regular, shortened
 from kinbits.errors import ArtefactError
 
 
@@ -47,8 +47,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         ArtefactError: If it is missing or damaged.
     """
-    if not (folder / CONFIG).exists():
-        raise ArtefactError(f"{folder} is no model folder: it has no {CONFIG}; give the folder of a saved model")
+    if not os.path.exists(folder / CONFIG):
+        raise ArtefactError(
+            f"{shortened(str(folder), 400)} is no model folder: it has no {CONFIG}; give the folder of a saved model"
+        )
     return read_object(folder / CONFIG)
 
 

@@ -27,7 +27,7 @@ from kinbits.model.hub import find_model, upload
 from kinbits.model.operating_points import stored_radius
 from kinbits.model.restore import add_weights, described, named, restore
 from kinbits.model.shown import as_html, as_text
-from kinbits.model.tower import Output, Tower
+from kinbits.model.tower import Output, Tower, check_device
 
 FORMAT = 1
 CONVENTIONS = {
@@ -104,7 +104,13 @@ class HashModel:
         return digest.hexdigest()
 
     def to(self, device: str | torch.device) -> HashModel:
-        """Move all weights to a device, e.g. ``"cuda"``, and return self."""
+        """Move all weights to a device, e.g. ``"cuda"``, and return self.
+
+        Raises:
+            UsageError: If PyTorch knows no such device.
+            PlatformError: If this machine does not have it.
+        """
+        check_device(device)
         for tower in self.towers.values():
             tower.to(device)
         if self.decoder is not None:

@@ -29,7 +29,7 @@ def find_model(name: str | os.PathLike[str], revision: str | None) -> Path:
         PlatformError: If a model on the hub is named, and huggingface_hub is not installed.
     """
     folder = full_path(name)
-    if folder.exists() or not isinstance(name, str) or not _NAME.fullmatch(name):
+    if os.path.exists(folder) or not isinstance(name, str) or not _NAME.fullmatch(name):
         return folder
     from huggingface_hub import snapshot_download
 

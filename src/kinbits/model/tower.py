@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from kinbits import hamming
+from kinbits._util import one_line
 from kinbits.backbones import Backbone
 from kinbits.data import require_finite
+from kinbits.errors import PlatformError, UsageError
 from kinbits.heads import Head
 
 Output = Literal["codes", "bits", "logits", "features"]
@@ -98,3 +100,20 @@ class Tower(nn.Module):
             rows = self.as_read(features[start : start + _ROWS])
             require_finite(rows, start)
             yield torch.from_numpy(rows).to(self.head.threshold.device)
+
+
+def check_device(device: str | torch.device) -> None:
+    """Refuse a device before any weight is moved.
+
+    Raises:
+        UsageError: If PyTorch knows no such device.
+        PlatformError: If this machine does not have it.
+    """
+    try:
+        torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise UsageError(f"device is {device!r} ({one_line(error)}); give e.g. 'cpu' or 'cuda'") from None
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # PyTorch without CUDA asserts
+        raise PlatformError(f"device {device} cannot be used here ({one_line(error)}); use 'cpu'") from None
