@@ -3,12 +3,14 @@
 Run it after a change of `FitSettings` or of its parts:  python experiments/fill_options.py
 """
 
+import inspect
 import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from kinbits._util import Option, options_of
+from kinbits.cli.fit import fit as fit_command
 from kinbits.fitting import FitSettings
 
 HERE = Path(__file__).resolve().parent.parent
@@ -51,8 +53,14 @@ def _tables() -> Iterator[str]:
             yield f"\n### {TITLES[part]}\n\n| option | value | default | what it does |\n| --- | --- | --- | --- |\n"
         text, _, default = option.help.partition(" Default: ")
         shown = default.rstrip(".") if default else _value(option.default)
-        yield f"| `{option.name}` | {_values(option)} | {shown} | {text.replace('``', '`')} |\n"
+        yield f"| `{option.name}` | {_given_as(option)} | {shown} | {text.replace('``', '`')} |\n"
     yield "\n"
+
+
+def _given_as(option: Option) -> str:
+    """Say what values an option takes, and whether only Python takes it."""
+    on_command_line = option.name in inspect.signature(fit_command).parameters
+    return ", ".join([*filter(None, [_values(option)]), *([] if on_command_line else ["only in Python"])])
 
 
 def _values(option: Option) -> str:
@@ -62,7 +70,7 @@ def _values(option: Option) -> str:
     names: dict[Any, str] = {int: "whole number", float: "number", bool: "true or false", str: "text", Path: "path"}
     name = names.get(get_origin(kinds[0]) or kinds[0])
     if name is None:
-        name = f"{option.repeated.metavar.lower()}s" if option.repeated else "only in Python"
+        name = f"{option.repeated.metavar.lower()}s" if option.repeated else ""
         name = "`name: value` pairs" if "Mapping" in str(kinds[0]) else name
     return f"{name}, {option.range}" if option.range else name
 

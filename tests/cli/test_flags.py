@@ -1,10 +1,12 @@
 """The flags of kinbits fit and the keys of its file: made from the settings, and as strict as the library."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from kinbits._util import options_of
+from kinbits.cli.flags import flag_of
 from kinbits.fitting import FitSettings
 
 OF_THE_COMMAND = {"cache", "checkpoints", "resume", "progress"}  # the command sets them itself, or has flags of its own
@@ -65,3 +67,13 @@ def test_a_file_is_read_as_strictly(run, vectors, text, said):
     ended = run("fit", vectors, "-o", "m", "--config", "e.yaml")
     assert ended.code == 2
     assert said in ended.error
+
+
+def test_the_page_on_fit_names_what_only_the_command_line_or_only_python_has(run):
+    page = (Path(__file__).parents[2] / "docs/fit.md").read_text()
+    flags = set(re.findall(r"--[a-z]+(?:-[a-z]+)*", run("fit", "--help").out))
+    table = re.findall(r"^\| `(\w+)` \| (.*?) \|", page, re.MULTILINE)
+    assert {name for name, values in table if "only in Python" in values} == {"cache", "checkpoints", "progress"}
+    only_here = page.partition("Only on the command line")[2].partition("## Notes")[0]
+    named = {flag_of(name) for name, _ in table} | {"--help", "--output", "--frozen"}
+    assert flags - named <= set(re.findall(r"--[a-z-]+", only_here))
