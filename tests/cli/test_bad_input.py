@@ -281,7 +281,7 @@ def test_a_model_is_replaced_only_where_that_is_asked_for(refused, run, model, v
     before = (model / "config.json").read_bytes()
     assert "force it to be replaced (--force)" in refused("fit", vectors, "-o", model, "--bits", "8", code=2)
     # nothing to go on with
-    assert "force it to be replaced (--force)" in refused("fit", vectors, "-o", model, "--bits", "8", "--resume", code=2)
+    assert "force it to be replaced (--force)" in refused("fit", vectors, "-o", model, "--resume", code=2)
     assert (model / "config.json").read_bytes() == before
     assert run("fit", vectors, "-o", model, "--bits", "8", "--epochs", "1", "--force").code == 0
     assert (model / "config.json").read_bytes() != before

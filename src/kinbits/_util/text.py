@@ -29,7 +29,7 @@ def printable(text: object) -> str:
 
 
 def one_line(error: object) -> str:
-    """Return an error message as one line of at most 400 printable characters: no C++ trace of torch, no excerpt of YAML."""
+    """Return an error message as one printable line, at most 400 characters, without the C++ trace of torch."""
     mark = getattr(error, "problem_mark", None)
     if mark is not None:  # PyYAML names its buffer, not the file, and prints an excerpt over several lines
         return f"line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', '')}"
