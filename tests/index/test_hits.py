@@ -110,6 +110,32 @@ def test_hits_become_an_arrow_table():
     assert index.search(CODES[0], k=2).to_arrow().to_pylist() == index.search(CODES[0], k=2).to_dicts()
 
 
+@pytest.mark.parametrize("form", ["to_pandas", "to_arrow"])
+def test_a_column_query_stays_beside_the_number_of_the_query(form):
+    pytest.importorskip("pandas" if form == "to_pandas" else "pyarrow")
+    table = getattr(filled(query=["w", "x", None, "z"]).search(CODES[:2], k=2), form)()
+    assert (table.to_dict("list") if form == "to_pandas" else table.to_pydict()) == {
+        "query": [0, 0, 1, 1],
+        "id": ["a", "b", "b", "a"],
+        "distance": [0, 1, 0, 1],
+        "metadata.query": ["w", "x", "x", "w"],
+    }
+
+
+@pytest.mark.parametrize("left", [4, 0])
+def test_no_hits_have_the_ids_and_columns_of_their_index(tmp_path, left):
+    pytest.importorskip("pyarrow")
+    index = filled(tmp_path / "i", year=[1, 2, 3, 4])
+    index = index if left else Index.open(tmp_path / "i").delete(["a", "b", "c", "d"])
+    one, several = index.search(np.array([255], np.uint8), radius=0), index.search(CODES + 128, radius=0)
+    names = ["id", "distance"] + ["year"] * bool(left)
+    for hits, expected in ((one, names), (pickle.loads(pickle.dumps(one)), names), (several, ["query", *names])):
+        table = hits.to_arrow()
+        assert (table.num_rows, table.column_names, str(table.schema.field("id").type)) == (0, expected, "string")
+    assert several.to_numpy()[0].dtype.kind == one.ids.dtype.kind == index.to_codes().ids[:0].dtype.kind == "U"
+    assert several.to_numpy()[0].shape == (4, 0)
+
+
 def test_a_package_that_is_missing_is_named_with_its_installation(monkeypatch):
     hits = filled().search(CODES[0])
     monkeypatch.setitem(sys.modules, "pyarrow", None)

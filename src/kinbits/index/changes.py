@@ -19,7 +19,7 @@ from kinbits.index.query.search import codes_at, metadata_at
 from kinbits.index.store.bitmap import Rows
 from kinbits.index.store.checked_array import detect_truncation
 from kinbits.index.store.columns import as_columns
-from kinbits.index.store.ids import IdKind, Ids, decode_ids, missing_ids_error, require_kind
+from kinbits.index.store.ids import IdKind, Ids, concatenate, decode_ids, missing_ids_error, no_ids, require_kind
 from kinbits.index.store.merge import Batch
 from kinbits.index.store.metadata import Values
 from kinbits.index.store.segment import Segment
@@ -96,7 +96,7 @@ def codes_of(state: State, columns: Sequence[str], name: str) -> CodesFile:
         ArtefactError: If a file is damaged; the message names it.
     """
     codes: list[Codes] = [np.zeros((0, hamming.code_width(state.bits)), np.uint8)]
-    ids: list[np.ndarray[Any, Any]] = []
+    ids = [decode_ids(no_ids(state.id_kind))]
     rows: list[Values] = []
     for segment in state.segments:
         segment.require_whole(state.bits)
@@ -106,7 +106,7 @@ def codes_of(state: State, columns: Sequence[str], name: str) -> CodesFile:
         rows += segment.column_values(columns)
     return CodesFile(
         codes=np.concatenate(codes),
-        ids=np.concatenate(ids) if ids else np.zeros(0, np.int64),
+        ids=concatenate(ids),
         bits=state.bits,
         columns={column: [row[place] for row in rows] for place, column in enumerate(columns)},
         fingerprint=state.fingerprint,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from kinbits._util import lazy
 from kinbits.hamming import Codes
 from kinbits.index import hits_html, tabular
+from kinbits.index.store.ids import concatenate
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,6 +22,7 @@ Places = NDArray[np.int64]
 _SHOWN = 10  # hits in a text
 _SHOWN_HTML = 20  # hits, and thumbnails, in HTML
 _QUERIES, _HITS_EACH = 5, 4  # of several queries
+_METADATA_QUERY = "metadata.query"  # a metadata column ``query``, beside the number of the query
 
 
 class Hits:
@@ -40,13 +42,24 @@ class Hits:
         metadata: Callable[[Places], Metadata],
         codes: Callable[[Places], Codes],
         image_roots: Sequence[str] = (),
+        columns: Sequence[str] = (),
     ) -> None:
-        """Not for users; ``metadata`` and ``codes`` fetch those of hits; images are below ``image_roots``."""
+        """Not for users.
+
+        Args:
+            ids: See the class.
+            distances: See the class.
+            metadata: Fetches the metadata of hits.
+            codes: Fetches the codes of hits.
+            image_roots: Folders that images are in.
+            columns: Names of the metadata columns that tables have even without hits.
+        """
         self.ids = ids
         self.distances = distances
         self._metadata = metadata
         self._codes = codes
         self._image_roots = image_roots
+        self._columns = columns
 
     @lazy
     def rows(self) -> Metadata:
@@ -66,6 +79,7 @@ class Hits:
             lambda some: self._metadata(places[some]),
             lambda some: self._codes(places[some]),
             self._image_roots,
+            self._columns,
         )
 
     def to_dicts(self) -> list[dict[str, Any]]:
@@ -83,7 +97,7 @@ class Hits:
         Raises:
             PlatformError: If pandas is not installed.
         """
-        return tabular.to_pandas(self._own_columns(), tabular.by_column(self.rows))
+        return tabular.to_pandas(self._own_columns(), self._metadata_columns())
 
     def to_arrow(self) -> Any:
         """Return a pyarrow table with ``id``, ``distance`` and the metadata columns.
@@ -92,7 +106,7 @@ class Hits:
             PlatformError: If pyarrow is not installed.
             DataError: If a metadata column holds values of several types.
         """
-        return tabular.to_arrow(self._own_columns(), tabular.by_column(self.rows))
+        return tabular.to_arrow(self._own_columns(), self._metadata_columns())
 
     def images(self) -> list[Image.Image | None]:
         """Return the image of each hit; None where neither its id nor a column is the path of an image."""
@@ -101,9 +115,12 @@ class Hits:
     def _own_columns(self) -> dict[str, NDArray[Any]]:
         return {"id": self.ids, "distance": self.distances}
 
+    def _metadata_columns(self) -> dict[str, list[Any]]:
+        return tabular.by_column(self.rows, self._columns)
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle with metadata and codes, without the index."""
-        return _unpickled, (self.ids, self.distances, self.rows, self.codes, self._image_roots)
+        return _unpickled, (self.ids, self.distances, self.rows, self.codes, self._image_roots, self._columns)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -159,12 +176,14 @@ class BatchHits(Sequence[Hits]):
             Ids, int64 or str ``(q, k)``, and distances, int32 ``(q, k)``; k is the largest number of hits.
         """
         ids = self.ids
-        dtype = np.result_type(*{row.dtype for row in ids if len(row)} or {np.dtype(np.int64)})
+        dtype = concatenate(ids).dtype
         fill = "" if dtype.kind == "U" else -1
         return tabular.pad_rows(ids, fill, dtype), tabular.pad_rows(self.distances, -1, np.dtype(np.int32))
 
     def to_pandas(self) -> Any:
         """Return a pandas data frame with a row per hit: ``query``, ``id``, ``distance`` and the metadata columns.
+
+        ``query`` is the number of the query, from 0; a metadata column of this name becomes ``metadata.query``.
 
         Raises:
             PlatformError: If pandas is not installed.
@@ -174,7 +193,7 @@ class BatchHits(Sequence[Hits]):
     def to_arrow(self) -> Any:
         """Return a pyarrow table with a row per hit: ``query``, ``id``, ``distance`` and the metadata columns.
 
-        ``query`` is the number of the query, from 0.
+        ``query`` is the number of the query, from 0; a metadata column of this name becomes ``metadata.query``.
 
         Raises:
             PlatformError: If pyarrow is not installed.
@@ -186,12 +205,14 @@ class BatchHits(Sequence[Hits]):
         none = np.zeros(0, np.int64)
         return {
             "query": np.repeat(np.arange(len(self)), [len(hits) for hits in self]),
-            "id": np.concatenate([ids for ids in self.ids if len(ids)] or [none]),
+            "id": concatenate(self.ids),
             "distance": np.concatenate([*self.distances, none.astype(np.int32)]),
         }
 
     def _metadata_columns(self) -> dict[str, list[Any]]:
-        return tabular.by_column([row for hits in self for row in hits.rows])
+        known = [name for hits in self for name in hits._columns]
+        columns = tabular.by_column([row for hits in self for row in hits.rows], known)
+        return {_METADATA_QUERY if name == "query" else name: values for name, values in columns.items()}
 
     def __len__(self) -> int:
         return len(self._hits)
@@ -223,9 +244,14 @@ def _one_line(hits: Hits) -> str:
 
 
 def _unpickled(
-    ids: NDArray[Any], distances: NDArray[np.int32], rows: Metadata, codes: Codes, image_roots: Sequence[str]
+    ids: NDArray[Any],
+    distances: NDArray[np.int32],
+    rows: Metadata,
+    codes: Codes,
+    image_roots: Sequence[str],
+    columns: Sequence[str],
 ) -> Hits:
     def metadata(places: Places) -> Metadata:
         return [rows[place] for place in places.tolist()]
 
-    return Hits(ids, distances, metadata, lambda places: codes[places], image_roots)
+    return Hits(ids, distances, metadata, lambda places: codes[places], image_roots, columns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -25,9 +25,9 @@ def pad_rows(rows: Sequence[NDArray[Any]], fill: Any, dtype: np.dtype[Any]) -> N
     return padded
 
 
-def by_column(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Turn rows into columns; None where a row lacks a column."""
-    names = dict.fromkeys(name for row in rows for name in row)
+def by_column(rows: Sequence[Mapping[str, Any]], known: Iterable[str] = ()) -> dict[str, list[Any]]:
+    """Turn rows into columns, the known ones first; None where a row lacks a column."""
+    names = dict.fromkeys([*known, *(name for row in rows for name in row)])
     return {name: [row.get(name) for row in rows] for name in names}
 
 

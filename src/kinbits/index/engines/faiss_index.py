@@ -298,6 +298,7 @@ class FaissIndex(EngineIndex):
             lambda some: snapshot.metadata(ids[some]),
             lambda some: codes[some],
             snapshot.image_roots,
+            snapshot.columns,
         )
 
     @contextmanager

@@ -26,6 +26,7 @@ class IndexSnapshot:
         width: Bytes of a code.
         version: Identity of the contents.
         image_roots: Folders from which paths of images start.
+        columns: Names of the metadata columns.
     """
 
     def __init__(self, index: Index) -> None:
@@ -34,6 +35,7 @@ class IndexSnapshot:
         self.width = code_width(index.bits)
         self.version: Version = self._state.generation, index.stamp
         self.image_roots = self._state.image_roots
+        self.columns = self._state.columns
 
     def __len__(self) -> int:
         return sum(map(len, self._segments))

@@ -15,7 +15,7 @@ from kinbits.index.hits import Hits, Places
 from kinbits.index.query.request import SearchRequest
 from kinbits.index.store.bitmap import Rows
 from kinbits.index.store.checked_array import detect_truncation
-from kinbits.index.store.ids import concatenate, decode_ids
+from kinbits.index.store.ids import concatenate, decode_ids, no_ids
 from kinbits.index.store.segment import Segment
 from kinbits.index.store.state import State
 
@@ -68,7 +68,8 @@ def _merge(state: State, found: Sequence[Found], k: int | None) -> Hits:
     segments = state.segments
     near = np.concatenate([near for near, _ in found]) if found else np.zeros(0, np.int32)
     rows = np.concatenate([rows for _, rows in found]) if found else np.zeros(0, np.int64)
-    ids = concatenate([segment.ids[rows] for segment, (_, rows) in zip(segments, found, strict=True)])
+    parts = [segment.ids[rows] for segment, (_, rows) in zip(segments, found, strict=True)]
+    ids = concatenate([no_ids(state.id_kind), *parts])
     origin = np.repeat(np.arange(len(found)), [len(rows) for _, rows in found])
     order = np.lexsort((ids, near))[:k]
 
@@ -78,7 +79,7 @@ def _merge(state: State, found: Sequence[Found], k: int | None) -> Hits:
     def codes(places: Places) -> Codes:
         return codes_at(segments, origin[order[places]], rows[order[places]], hamming.code_width(state.bits))
 
-    return Hits(decode_ids(ids[order]), near[order], metadata, codes, state.image_roots)
+    return Hits(decode_ids(ids[order]), near[order], metadata, codes, state.image_roots, state.columns)
 
 
 def codes_at(segments: Sequence[Segment], origin: Rows, rows: Rows, width: int) -> Codes:

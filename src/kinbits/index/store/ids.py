@@ -80,9 +80,14 @@ def _named(ids: Ids | list[Any]) -> str:
     return f"id {first!r} is" if not more else f"id {first!r} and {more:,} other{'s' * (more > 1)} are"
 
 
+def no_ids(kind: IdKind | None) -> Ids:
+    """Return an empty array of a kind of ids; int64 if it is not known."""
+    return np.zeros(0, "S1" if kind == "str" else np.int64)
+
+
 def concatenate(parts: list[Ids]) -> Ids:
-    """Join arrays of one kind; an empty int64 array if there are none."""
-    parts = [part for part in parts if part.size]
+    """Join arrays of one kind; if all are empty, the first one gives the dtype, and int64 if there is none."""
+    parts = [part for part in parts if part.size] or parts[:1]
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
 
