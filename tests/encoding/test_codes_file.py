@@ -1,14 +1,16 @@
 """Files of codes that others wrote: bytes, lists and hexadecimal text are read, anything else is refused by its row."""
 
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kinbits import ArtefactError, PlatformError, UsageError
+from kinbits import ArtefactError, DataError, PlatformError, UsageError
 from kinbits.data import Skipped
 from kinbits.encoding import CodesFile, is_codes_file, read_codes, write_codes
 
@@ -62,7 +64,26 @@ def test_what_is_no_code_is_refused_by_its_row(tmp_path, code, told):
         read_codes(written(tmp_path, code=code))
 
 
-@pytest.mark.parametrize("facts", ["[" * 100_000, "[]", "{", '{"bits": "many"}', '{"format": 99}', '{"bits": [1]}'])
+@pytest.mark.parametrize(
+    "facts",
+    [
+        "[" * 100_000,
+        "[]",
+        "{",
+        '{"bits": "many"}',
+        '{"format": 99}',
+        '{"bits": [1]}',
+        '{"bits": -3}',
+        '{"bits": 0}',
+        '{"bits": true}',
+        '{"multiple": "label"}',
+        r'{"model": "a\u0000b"}',
+        r'{"model": "\ud800"}',
+        r'{"root": "a\u0000b"}',
+        r'{"model": "m", "relative_model": "\ud800"}',
+        r'{"fingerprint": "\ud800"}',
+    ],
+)
 def test_a_description_that_is_damaged_is_refused(tmp_path, facts):
     with pytest.raises(ArtefactError):
         read_codes(written(tmp_path, facts, code=[b"a", b"b"]))
@@ -147,3 +168,57 @@ def test_a_damaged_array_is_told(tmp_path):
     assert not is_codes_file(tmp_path / "c.npy")
     with pytest.raises(ArtefactError, match="cannot be read"):
         read_codes(tmp_path / "c.npy")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"codes": np.zeros((2, 1))}, "float64; packed codes are uint8"),
+        ({"codes": np.zeros((2, 1), np.int64)}, "int64; packed codes are uint8"),
+        ({"codes": np.zeros(2, np.uint8)}, r"shape \(2,\)"),
+        ({"ids": np.arange(3)}, "2 codes, but 3 ids"),
+        ({"columns": {"year": [1]}}, "2 codes, but 1 values of 'year'"),
+        ({"ids": np.array(["a", "a"])}, "the id a occurs 2 times"),
+        ({"ids": np.array(["a", "\ud800"])}, "'id' cannot be stored"),
+        ({"ids": np.array([0, 2**64 - 1], np.uint64)}, "'id' cannot be stored"),
+        ({"columns": {"year": [1, "x"]}}, "'year' cannot be stored"),
+    ],
+)
+def test_what_is_no_collection_of_codes_is_not_written(tmp_path, change, told):
+    parts = {"codes": np.zeros((2, 1), np.uint8), "ids": np.arange(2), "bits": 8, **change}
+    with pytest.raises(DataError, match=told):
+        write_codes(tmp_path / "c.parquet", CodesFile(**parts))
+    assert not any(tmp_path.iterdir())
+
+
+def test_no_codes_keep_their_width(tmp_path):
+    write_codes(tmp_path / "c.parquet", CodesFile(np.zeros((0, 2), np.uint8), np.arange(0), bits=12))
+    assert read_codes(tmp_path / "c.parquet").with_bits(12).codes.shape == (0, 2)
+
+
+@pytest.mark.parametrize("name", ["c.npy", "c.parquet"])
+def test_a_pipe_is_refused_at_once(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ArtefactError, match="not a regular file"):
+        read_codes(tmp_path / name)
+
+
+def test_codes_that_move_with_their_model_find_it(tmp_path):
+    (tmp_path / "old" / "model").mkdir(parents=True)
+    (tmp_path / "old" / "photos").mkdir()
+    folders = {"model": tmp_path / "old" / "model", "root": tmp_path / "old" / "photos"}
+    codes = CodesFile(np.zeros((1, 1), np.uint8), np.arange(1), bits=8, **folders)
+    write_codes(tmp_path / "old" / "codes.parquet", codes)
+    (tmp_path / "old").rename(tmp_path / "new")
+    found = read_codes(tmp_path / "new" / "codes.parquet")
+    assert (found.model, found.root) == (tmp_path / "new" / "model", tmp_path / "new" / "photos")
+    (tmp_path / "new" / "codes.parquet").rename(tmp_path / "codes.parquet")
+    assert read_codes(tmp_path / "codes.parquet").model == tmp_path / "old" / "model"  # what the file states
+
+
+def test_a_relative_model_starts_from_the_file_or_the_working_folder(tmp_path, monkeypatch):
+    facts = json.dumps({"bits": 8, "model": "m", "root": "../photos"})
+    found = read_codes(written(tmp_path, facts, code=[b"a", b"b"]))
+    assert (found.model, found.root) == (tmp_path / "m", tmp_path.parent / "photos")
+    monkeypatch.chdir(tmp_path)
+    assert CodesFile(np.zeros((1, 1), np.uint8), np.arange(1), model=Path("m")).model == tmp_path / "m"

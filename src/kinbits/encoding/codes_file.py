@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kinbits import hamming
 from kinbits._util import (
     CONFIG,
     check_parent,
@@ -18,11 +19,13 @@ from kinbits._util import (
     full_path,
     named_extras,
     one_line,
+    open_regular,
     parse_json,
     require,
     shortened,
 )
 from kinbits.encoding.label_texts import label_numbers
+from kinbits.encoding.places import find_place, is_plain, path_text, relative_places
 from kinbits.encoding.rows import FORMAT, KEY, code_rows
 from kinbits.errors import ArtefactError, DataError, UsageError, platform_error
 from kinbits.hamming import code_width
@@ -39,6 +42,9 @@ _FACTS: dict[str, type | tuple[type, ...]] = {
     "fingerprint": (str, type(None)),
     "model": (str, type(None)),
     "root": (str, type(None)),
+    "relative_model": str,
+    "relative_root": str,
+    "multiple": list,
     "skipped": list,
 }
 
@@ -49,14 +55,19 @@ class CodesFile:
 
     Attributes:
         codes: Packed codes, uint8 ``(n, w)``.
-        ids: int64 or str ``(n,)``.
+        ids: int64 or str ``(n,)``, unique in a file that kinbits writes.
         bits: Code length; None where another program wrote the file and it does not say.
         columns: Metadata by name, n values each.
         fingerprint: Of the model that made the codes; None if not known.
-        model: Folder of that model; None if not known.
-        root: Folder that paths of images among the ids and columns start from; None if not known.
+        model: Folder of that model, as an absolute path; None if not known.
+        root: Folder that paths of images among the ids and columns start from, as an absolute path; None if not known.
         skipped: What could not be read of the collection.
         name: What messages call it: the path of the file.
+        multiple: Names of the columns whose texts hold several labels, joined by a comma and a blank. None if not
+            known; then a text with a comma and a blank counts as several labels.
+
+    Raises:
+        DataError: If the codes are not uint8 ``(n, w)``, or the lengths of ids or metadata differ from theirs.
     """
 
     codes: np.ndarray
@@ -68,6 +79,19 @@ class CodesFile:
     root: Path | None = None
     skipped: tuple[Skipped, ...] = ()
     name: str = "the codes"
+    multiple: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        hamming.check_codes(self.codes, name=self.name)
+        values = {"ids": self.ids, **{f"values of '{name}'": column for name, column in self.columns.items()}}
+        for what, given in values.items():
+            if len(given) != len(self.codes):
+                raise DataError(
+                    f"{self.name}: {len(self.codes)} codes, but {len(given)} {what}; give one for each code"
+                )
+        for name in ("model", "root"):  # a later change of the working folder does not change their meaning
+            folder = getattr(self, name)
+            object.__setattr__(self, name, None if folder is None else full_path(folder))
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -100,7 +124,9 @@ class CodesFile:
         Returns:
             None if there is no such column, or no item has a label.
         """
-        return label_numbers(self.columns[column]) if column in self.columns else None
+        if column not in self.columns:
+            return None
+        return label_numbers(self.columns[column], several=None if self.multiple is None else column in self.multiple)
 
     def to_table(self, **facts: Any) -> pa.Table:
         """Lay the codes out as a file of codes holds them: columns id, code, and metadata but for a column ``code``.
@@ -109,18 +135,20 @@ class CodesFile:
             facts: Further facts that the file states about itself, as JSON types.
 
         Raises:
-            UsageError: If the length of the codes is not known.
+            UsageError: If the length of the codes is not known, or the path of the model or root is not Unicode.
+            DataError: If an id occurs twice, or ids or metadata cannot be stored.
         """
         stated = {
             "bits": self.with_bits(None).bits,
             "fingerprint": self.fingerprint,
-            "model": None if self.model is None else str(self.model),
-            "root": None if self.root is None else str(self.root),
+            "model": path_text(self.model),
+            "root": path_text(self.root),
+            **({} if self.multiple is None else {"multiple": list(self.multiple)}),
             **facts,
             "skipped": [vars(one) for one in self.skipped],
         }
         columns = {name: values for name, values in self.columns.items() if name not in ("id", _CODE)}
-        return code_rows(self.ids, self.codes, columns, {"format": FORMAT, **stated})
+        return code_rows(np.asarray(self.ids), self.codes, columns, {"format": FORMAT, **stated})
 
 
 def check_codes_path(path: str | os.PathLike[str]) -> None:
@@ -142,10 +170,12 @@ def write_codes(path: str | os.PathLike[str], codes: CodesFile) -> None:
 
     Raises:
         UsageError: If the length of the codes is not known, or the name does not end in .parquet.
+        DataError: If an id occurs twice, or ids or metadata cannot be stored.
         PlatformError: If it cannot be written, or pyarrow is not installed; an older file stays.
     """
     check_codes_path(path)
-    write_table(full_path(path), codes.to_table())
+    target = full_path(path)
+    write_table(target, codes.to_table(**relative_places(target, {"model": codes.model, "root": codes.root})))
 
 
 def write_table(path: Path, table: pa.Table) -> None:
@@ -183,7 +213,8 @@ def read_codes(path: str | os.PathLike[str]) -> CodesFile:
 
 def _read_array(path: Path) -> CodesFile:
     try:
-        codes = np.load(path, allow_pickle=False)
+        with open(open_regular(path), "rb") as file:
+            codes = np.lib.format.read_array(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise ArtefactError(f"{path} cannot be read ({one_line(error)}); write the codes again") from None
     if not _are_packed(codes):
@@ -204,7 +235,8 @@ def _read_table(path: Path) -> CodesFile:
     from kinbits.data import ArrowTable
 
     try:
-        read = pq.read_table(path)
+        with open(open_regular(path), "rb") as file:
+            read = pq.read_table(file)
         table = ArrowTable(read, "the table")
         if table.names.count("id") != 1 or table.names.count(_CODE) != 1:
             raise DataError("it needs one column id and one column code")
@@ -217,21 +249,19 @@ def _read_table(path: Path) -> CodesFile:
     except DataError as error:
         raise ArtefactError(f"{path} is no file of codes: {error}") from None
     facts = _facts(path, (read.schema.metadata or {}).get(KEY, b"{}"))
+    bits, multiple = facts.get("bits"), facts.get("multiple")
     return CodesFile(
-        codes=codes,
+        codes=codes if len(codes) or bits is None else np.zeros((0, code_width(bits)), np.uint8),
         ids=ids,
-        bits=facts.get("bits"),
+        bits=bits,
         columns={name: values for name, values in columns.items() if values is not None},
         fingerprint=facts.get("fingerprint"),
-        model=_path(facts.get("model")) or (path.parent if (path.parent / CONFIG).is_file() else None),
-        root=_path(facts.get("root")),
+        model=find_place(path, facts, "model") or (path.parent if (path.parent / CONFIG).is_file() else None),
+        root=find_place(path, facts, "root"),
         skipped=_skipped(facts),
         name=str(path),
+        multiple=None if multiple is None else tuple(map(str, multiple)),
     )
-
-
-def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text)
 
 
 def _packed(cells: Sequence[Any]) -> np.ndarray:
@@ -266,11 +296,19 @@ def _facts(path: Path, text: bytes) -> dict[str, Any]:
         facts = parse_json(text)
     except ValueError as error:
         raise ArtefactError(f"{path} is damaged: its description is no JSON ({error}); encode the data again") from None
-    if not isinstance(facts, dict) or any(not isinstance(facts[n], kind) for n, kind in _FACTS.items() if n in facts):
+    if not isinstance(facts, dict) or any(not _is_fact(facts[n], kind) for n, kind in _FACTS.items() if n in facts):
         raise ArtefactError(f"{path} is damaged: its description holds something else; encode the data again")
+    try:
+        code_width(facts.get("bits", 1))
+    except UsageError as error:
+        raise ArtefactError(f"{path} is damaged: its description says {error}; encode the data again") from None
     if facts.get("format", FORMAT) > FORMAT:
         raise ArtefactError(f"{path} has format {facts['format']}, this kinbits reads {FORMAT}; update kinbits")
     return facts
+
+
+def _is_fact(value: Any, kind: type | tuple[type, ...]) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool) and (not isinstance(value, str) or is_plain(value))
 
 
 def _skipped(facts: Mapping[str, Any]) -> tuple[Skipped, ...]:

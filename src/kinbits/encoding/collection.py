@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,9 +15,9 @@ import numpy as np
 from kinbits._util import Bar, Modality, full_path
 from kinbits.data import Dataset, FeatureCache, Skipped, as_dataset
 from kinbits.encoding.codes_file import CodesFile, check_codes_path
+from kinbits.encoding.places import path_text
 from kinbits.encoding.shards import CodeShards
 from kinbits.errors import DataError
-from kinbits.model import check_encode_options
 
 if TYPE_CHECKING:
     from kinbits.model import HashModel
@@ -120,6 +121,8 @@ def encode_to_file(
         UsageError: If an option or the name of the file is not allowed, or the model does not encode this modality.
         PlatformError: If the file cannot be written, or another process encodes to it now.
     """
+    from kinbits.model import check_encode_options  # here, because files of codes are read without torch
+
     check_encode_options("codes", on_error, batch_size)
     check_codes_path(path)
     dataset, target = _opened(data, modality), full_path(path)
@@ -145,17 +148,25 @@ def _opened(data: Any, modality: Modality) -> Dataset:
 
 
 def _job(model: HashModel, dataset: Dataset, modality: Modality, on_error: str, step: int) -> dict[str, Any]:
+    columns = dataset.metadata()
     return {
         "bits": model.bits,
         "fingerprint": model.fingerprint,
-        "model": None if model.folder is None else str(model.folder),
-        "root": None if dataset.root is None else str(dataset.root),
+        "model": path_text(model.folder),
+        "root": path_text(dataset.root),
+        "multiple": list(_multiple(dataset, columns)),
         "data": dataset.fingerprint,
-        "metadata": hashlib.sha256(json.dumps(dataset.metadata()).encode()).hexdigest(),
+        "metadata": hashlib.sha256(json.dumps(columns).encode()).hexdigest(),
         "modality": modality,
         "on_error": on_error,
         "batch": step,
     }
+
+
+def _multiple(dataset: Dataset, columns: Iterable[str]) -> tuple[str, ...]:
+    """Return the name of the column of labels, which is the first, if an item can have several labels."""
+    space = dataset.label_space
+    return tuple(columns)[:1] if space is not None and dataset.labels is not None and space.multi else ()
 
 
 def _encoded(model: HashModel, dataset: Dataset, **options: Any) -> CodesFile:
@@ -165,14 +176,16 @@ def _encoded(model: HashModel, dataset: Dataset, **options: Any) -> CodesFile:
         codes, kept, skipped = found, dataset, ()
     else:
         codes, kept, skipped = found.array, dataset.select(found.rows), found.skipped
+    columns = kept.metadata()
     return CodesFile(
         codes=codes,
         ids=kept.ids,
         bits=model.bits,
-        columns=kept.metadata(),
+        columns=columns,
         fingerprint=model.fingerprint,
         model=model.folder,
         root=dataset.root,
         skipped=skipped,
         name=dataset.name,
+        multiple=_multiple(dataset, columns),
     )

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kinbits._util import one_line
+from kinbits.errors import DataError
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -24,17 +27,31 @@ def code_rows(
         codes: Packed, uint8 ``(n, w)``.
         columns: Metadata by name, n values each.
         facts: What the file says about itself, as JSON types: ``bits``, ``fingerprint``, ...
+
+    Raises:
+        DataError: If an id occurs twice, or ids or metadata cannot be stored.
     """
     import pyarrow as pa
 
-    kind = pa.int64() if ids.dtype.kind in "iu" else pa.string()
+    names, counts = np.unique(ids, return_counts=True)
+    if len(names) != len(ids):
+        raise DataError(f"the id {names[counts.argmax()]} occurs {counts.max()} times; give each code its own id")
     packed = pa.py_buffer(np.ascontiguousarray(codes).tobytes())
     made = {
-        "id": pa.array(ids.tolist(), kind),
+        "id": _column("id", ids.tolist(), pa.int64() if ids.dtype.kind in "iu" else pa.string()),
         "code": pa.FixedSizeBinaryArray.from_buffers(pa.binary(codes.shape[1]), len(ids), [None, packed]),
-        **{name: pa.array(values) for name, values in columns.items()},
+        **{name: _column(name, values) for name, values in columns.items()},
     }
     return pa.table(made).replace_schema_metadata({KEY: json.dumps(dict(facts))})
+
+
+def _column(name: str, values: Sequence[Any], kind: pa.DataType | None = None) -> pa.Array:
+    import pyarrow as pa
+
+    try:
+        return pa.array(values, kind)
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        raise DataError(f"the column '{name}' cannot be stored ({one_line(error)}); give values of one type") from None
 
 
 def rows_of_ids(table: pa.Table, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
