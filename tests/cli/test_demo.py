@@ -33,7 +33,16 @@ def test_the_demo_writes_everything_and_can_run_again(run, small_protocol):
         ended = run("demo", "-o", "shown")
         assert ended.code == 0, ended.err
     made = sorted(path.name for path in Path("shown").iterdir())
-    files = ["contact-sheet.png", "index", "model", "pr-curves.png", "query.png", "report.html", "report.json"]
+    files = [
+        ".kinbits-demo",
+        "contact-sheet.png",
+        "index",
+        "model",
+        "pr-curves.png",
+        "query.png",
+        "report.html",
+        "report.json",
+    ]
     assert made == files
     assert "with orthohash" in ended.out
     assert "with ITQ" in ended.out
@@ -43,9 +52,13 @@ def test_the_demo_writes_everything_and_can_run_again(run, small_protocol):
     assert len(json.loads(run("search", "shown/index", "shown/query.png", "--json").out)[0]["hits"]) == 10
 
 
-def test_the_demo_leaves_other_peoples_folders_alone(run, tmp_path):
-    (tmp_path / "mine" / "index").mkdir(parents=True)
-    (tmp_path / "mine" / "index" / "book.txt").write_text("precious")
-    assert run("demo", "-o", "mine").code == 2
-    assert (tmp_path / "mine" / "index" / "book.txt").read_text() == "precious"
-    assert not (tmp_path / "mine" / "model").exists()
+@pytest.mark.parametrize("name", ["index/book.txt", "index/manifest.json", "model/config.json", "report.html"])
+def test_the_demo_leaves_other_peoples_folders_alone(run, tmp_path, name):
+    file = tmp_path / "mine" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("precious")
+    ended = run("demo", "-o", "mine")
+    assert ended.code == 2
+    assert "the demo did not make mine, which is not empty" in ended.error
+    assert [path for path in (tmp_path / "mine").rglob("*") if path.is_file()] == [file]
+    assert file.read_text() == "precious"

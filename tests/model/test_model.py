@@ -70,6 +70,16 @@ def test_a_model_folder_holds_what_it_should_and_no_pickle(folder):
         assert word in card
 
 
+@pytest.mark.parametrize("config", ['{"model_type": "vit"}', "[]", "{"])
+def test_a_model_of_another_program_is_not_replaced(model, tmp_path, config):
+    (tmp_path / "config.json").write_text(config)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"weights")
+    with pytest.raises(ArtefactError, match="exists and is no kinbits model; choose another output folder"):
+        model.save_pretrained(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "pytorch_model.bin"]
+    assert (tmp_path / "config.json").read_text() == config
+
+
 def test_saving_over_a_model_replaces_it_and_over_anything_else_is_refused(model, tmp_path):
     target = tmp_path / "model"
     model.save_pretrained(target)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PROTOCOL, DATABASE, BITS, NEIGHBOURS = "fashion-mnist", 15_000, 64, 9
 MODEL, INDEX, SHEET, QUERY = "model", "index", "contact-sheet.png", "query.png"
+MARK = ".kinbits-demo"  # in a folder that the demo made, whose contents it may replace
 INTRODUCTION = f"""\
 kinbits demo: learn {BITS}-bit codes from 10,000 images of Fashion-MNIST, index
 {DATABASE:,} others, measure, search. The protocol's database has 59,000 images; the
@@ -52,13 +53,10 @@ def demo(
 
 def _check_output(output: Path) -> None:
     """Refuse to replace what the demo did not make, before any work is done."""
-    from kinbits.model import check_target
-
     writable_folder(output)
-    check_target(output / MODEL)
-    index = output / INDEX
-    if index.exists() and not (index / "manifest.json").is_file():
-        raise UsageError(f"{index} exists and is no index; choose another output folder")
+    if not (output / MARK).exists() and any(output.iterdir()):
+        raise UsageError(f"the demo did not make {output}, which is not empty; choose a new output folder")
+    (output / MARK).touch()
 
 
 class _Demo:

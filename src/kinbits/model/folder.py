@@ -99,14 +99,23 @@ def check_target(folder: Path, *, replace: bool = True) -> None:
         ArtefactError: If something that is no model is there.
         PlatformError: If the parent folder cannot be written.
     """
-    if folder.exists() and not (folder / CONFIG).exists() and (not folder.is_dir() or any(folder.iterdir())):
+    known = _holds_model(folder)
+    if folder.exists() and not known and (not folder.is_dir() or any(folder.iterdir())):
         raise ArtefactError(f"{folder} exists and is no kinbits model; choose another output folder")
-    if (folder / CONFIG).exists() and not replace:
+    if known and not replace:
         raise UsageError(
             f"there is a model at {folder} already; choose another folder, or force it to be replaced and make its "
             f"indexes again"
         )
     check_parent(folder, "output folder")
+
+
+def _holds_model(folder: Path) -> bool:
+    """Tell whether kinbits wrote a folder; models of other programs have a ``config.json`` too."""
+    try:
+        return "kinbits" in read_config(folder)
+    except ArtefactError:
+        return False
 
 
 def check_finite(tensors: Mapping[str, Tensor], folder: Path) -> None:
