@@ -55,7 +55,9 @@ def test_numbers_that_yaml_takes_for_text_are_numbers(small):
     assert run.training == {"lr": 0.001, "weight_decay": 0}
 
 
-@pytest.mark.parametrize("text", ["- a", "a: [", "[" * 5000, "", "!!python/object/apply:os.system ['true']"])
+@pytest.mark.parametrize(
+    "text", ["- a", "a: [", "[" * 5000, "", "!!python/object/apply:os.system ['true']", "a: 1\na: 2"]
+)
 def test_a_file_that_is_no_experiment_is_refused(tmp_path, text):
     path = tmp_path / "x.yaml"
     path.write_text(text)

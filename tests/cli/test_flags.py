@@ -60,6 +60,9 @@ def test_what_cannot_be_used_is_refused_before_any_work(run, vectors, flags, sai
         ("param: {a: 1}", "unknown key 'param' in e.yaml; did you mean params"),
         ("bits: [", "e.yaml is no valid YAML (line 1, column 8: expected the node content, but found '<stream end>')"),
         ("checkpoints: here", "checkpoints"),
+        ("bits: 8\nbits: 16", "e.yaml is no valid YAML (line 2, column 1: bits is given twice; keep one)"),
+        ("batch-size: 8\nbatch_size: 16", "line 2, column 1: batch_size is given twice; keep one"),
+        ("params: {margin: 1, margin: 2}", "line 1, column 21: margin is given twice; keep one"),
     ],
 )
 def test_a_file_is_read_as_strictly(run, vectors, text, said):

@@ -26,6 +26,7 @@ from .sources import call_values, class_expressions, registered_classes, value_o
 from .templates import render
 from .text import UNSAFE, one_line, printable, shortened
 from .typed import checked, checked_arguments, typed
+from .yaml import read_yaml
 
 __all__ = [
     "CONFIG",
@@ -62,6 +63,7 @@ __all__ = [
     "printable",
     "read_options",
     "read_regular",
+    "read_yaml",
     "registered_classes",
     "render",
     "reporter",

@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from kinbits._util import one_line, options_of, read_options, read_regular, typed
+from kinbits._util import options_of, read_options, read_yaml, typed
 from kinbits.bench.sources import is_file, source_digest
 from kinbits.data import DEFAULT_METRICS
 from kinbits.errors import UsageError, unknown_name
@@ -140,16 +140,7 @@ class Experiment:
         Raises:
             UsageError: If the file cannot be read, a key is unknown, or a value cannot be used.
         """
-        import yaml
-
-        try:
-            given = yaml.safe_load(read_regular(path).decode("utf-8"))
-        except OSError as error:
-            raise UsageError(f"cannot read {path}: {error.strerror}; give the path of a YAML file") from None
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-            raise UsageError(f"{path} is no valid YAML ({one_line(error)})") from None
-        if not isinstance(given, dict):
-            raise UsageError(f"{path} holds no mapping; write keys such as `protocols:` and `methods:`")
+        given = read_yaml(path, "`protocols:` and `methods:`")
         try:
             return cls.from_dict(given)
         except UsageError as error:
@@ -239,7 +230,7 @@ def _entry(given: Any) -> Entry:
     names = [one.name for one in parameters(found)]
     for name in given["params"]:
         if name not in names:
-            raise unknown_name(f"parameter of method '{found.name}'", str(name), names or ["(it has none)"])
+            raise unknown_name("parameter", str(name), names or ["(it has none)"], place=f"of method '{found.name}'")
     params = _typed(given["params"], found.__init__)
     supervision = {name: value for name, value in supervision.items() if value}
     given_options = ", ".join(f"{name}={value}" for name, value in {**params, **supervision}.items())

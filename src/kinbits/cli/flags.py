@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 import typer
 
 from kinbits._util import Option, options_of
-from kinbits.cli.values import kinds_of, named_values, parse, read_yaml
+from kinbits.cli.values import kinds_of, named_values, parse
 from kinbits.errors import UsageError, unknown_name
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -80,9 +80,11 @@ class Flags:
         Raises:
             UsageError: If a key is unknown, or a value cannot be used.
         """
+        from kinbits._util import read_yaml  # loads PyYAML, which few commands need
+
         known = {**{name: option.type for name, option in self.options.items()}, **others}
         given: dict[str, Any] = {}
-        for key, value in read_yaml(path).items():
+        for key, value in read_yaml(path, "`method: orthohash`").items():
             name = key.replace("-", "_")
             if name not in known:
                 raise unknown_name("key", key, [one.replace("_", "-") for one in known], place=f"in {path}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from kinbits._util import one_line, parse_float, parse_int, read_regular
+from kinbits._util import parse_float, parse_int
 from kinbits.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -107,22 +107,3 @@ def named_values(texts: Sequence[str], option: str = "--param") -> dict[str, str
             raise UsageError(f"{option} is '{text}'; give NAME=VALUE, e.g. --param margin=0.3")
         found[name.strip()] = value
     return found
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a mapping from a YAML file; nothing in it can run code.
-
-    Raises:
-        UsageError: If the file is missing, no YAML, or no mapping.
-    """
-    import yaml
-
-    try:
-        value = yaml.safe_load(read_regular(path).decode("utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}; give the path of a YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is no valid YAML ({one_line(error)})") from None
-    if not isinstance(value, dict):
-        raise UsageError(f"{path} holds no `name: value` lines; write e.g. `method: orthohash`")
-    return {str(name): setting for name, setting in value.items()}
