@@ -125,7 +125,7 @@ def test_a_result_reads_as_a_dict_and_prints_its_numbers():
         ("f1@10", "at a radius, not a list length; e.g. f1@r2"),
         ("ndcg@r2", "not a radius; e.g. ndcg@1000"),
         ("hit", "e.g. hit@1000"),
-        ("map@10/most", "unknown definition of map 'most'"),
+        ("map@10/most", "unknown definition 'most' of map"),
     ],
 )
 def test_a_wrong_name_says_what_to_write(name, message):

@@ -73,9 +73,9 @@ def test_results_on_other_queries_cannot_be_compared():
     for other in (result([0.5, 0.5, 0.5]), result([0.5, 0.5])):
         with pytest.raises(DataError, match="count different queries"):
             compare(one, other, "map@all")
-    with pytest.raises(UsageError, match="unknown metric of both results 'mrr'"):
+    with pytest.raises(UsageError, match="unknown metric 'mrr' of both results"):
         compare(one, one, "mrr")
-    with pytest.raises(UsageError, match="unknown metric of this result"):
+    with pytest.raises(UsageError, match="unknown metric 'mrr' of this result"):
         one.interval("mrr")
     for wrong in ({"level": 1.0}, {"samples": 0}):
         with pytest.raises(UsageError, match="between 0 and 1"):

@@ -106,7 +106,7 @@ def build_expansion(name: str, **params: Any) -> Expansion:
     known = [one.name for one in fields(cls)]
     for key in params:
         if key not in known:
-            raise unknown_name(f"parameter of label expansion '{name}'", key, known)
+            raise unknown_name("parameter", key, known, place=f"of label expansion '{name}'")
     return cls(**checked_arguments(cls.__init__, params))
 
 

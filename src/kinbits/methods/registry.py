@@ -113,7 +113,7 @@ def build_method(name: str, spec: Spec, **params: Any) -> Method:
     known = {p.name for p in parameters(cls)}
     for key in params:
         if key not in known:
-            raise unknown_name(f"parameter of method '{cls.name}'", key, known or {"(it has none)"})
+            raise unknown_name("parameter", key, known or {"(it has none)"}, place=f"of method '{cls.name}'")
     params = checked_arguments(cls.__init__, params)
     check_fit(cls, spec)
     method = cls(spec, **params)

@@ -92,7 +92,7 @@ def _check(metric: Metric, cut: str | None, family: Family) -> None:
     if metric.k == 0:
         raise UsageError(f"metric '{name}': the list must hold 1 item or more")
     if metric.variant is not None and metric.variant not in family.variants:
-        raise unknown_name(f"definition of {stem}", metric.variant, family.variants)
+        raise unknown_name("definition", metric.variant, family.variants, place=f"of {stem}")
 
 
 def _example(stem: str, family: Family) -> str:

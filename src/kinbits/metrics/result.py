@@ -57,7 +57,7 @@ class RankingResult(Mapping[str, float]):
             UsageError: If the metric was not measured.
         """
         if name not in self.per_query:
-            raise unknown_name("metric of this result", name, self.per_query)
+            raise unknown_name("metric", name, self.per_query, place="of this result")
         values = self.per_query[name]
         return values[~np.isnan(values)]
 

@@ -73,7 +73,7 @@ def compare(
     """
     for result in (a, b):
         if metric not in result.per_query:
-            raise unknown_name("metric of both results", metric, set(a.per_query) & set(b.per_query))
+            raise unknown_name("metric", metric, set(a.per_query) & set(b.per_query), place="of both results")
     check_bootstrap(level, samples)
     one, two = a.per_query[metric], b.per_query[metric]
     if len(one) != len(two) or not np.array_equal(np.isnan(one), np.isnan(two)):
