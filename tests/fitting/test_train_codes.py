@@ -60,7 +60,7 @@ def test_a_saved_model_keeps_them_and_an_index_is_made_of_them(learned, tmp_path
     loaded = kinbits.HashModel.from_pretrained(tmp_path / "model")
     assert loaded.train_codes.equals(model.train_codes)
     facts = json.loads(pq.read_schema(tmp_path / "model" / "train-codes.parquet").metadata[b"kinbits"])
-    assert (facts["bits"], facts["fingerprint"]) == (16, model.fingerprint)
+    assert (facts["bits"], facts["fingerprint"], facts["multiple"]) == (16, model.fingerprint, [])
     (tmp_path / "model" / "train-codes.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(ArtefactError, match="train-codes"):
         kinbits.HashModel.from_pretrained(tmp_path / "model")

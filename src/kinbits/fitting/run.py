@@ -97,5 +97,6 @@ def _train_codes(method: Method, job: Job, fingerprint: str) -> pa.Table | None:
         else {dataset.label_column: dataset.label_space.texts(dataset.labels)}
     )
     packed = hamming.pack(codes.cpu().numpy())
-    learned = CodesFile(packed, dataset.ids, method.spec.bits, labels, fingerprint, root=dataset.root)
+    several = tuple(labels) if dataset.label_space is not None and dataset.label_space.multi else ()
+    learned = CodesFile(packed, dataset.ids, method.spec.bits, labels, fingerprint, root=dataset.root, multiple=several)
     return learned.to_table(data=dataset.fingerprint)
