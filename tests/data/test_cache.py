@@ -230,6 +230,12 @@ def test_root_comes_from_the_environment(tmp_path, monkeypatch):
     assert FeatureCache().root == tmp_path / "there" / "features"
 
 
+def test_a_root_in_an_unknown_home_is_told(monkeypatch):
+    monkeypatch.setenv("KINBITS_CACHE", "~nobodyatall/x")
+    with pytest.raises(PlatformError, match="cache ~nobodyatall/x is in an unknown home folder; set KINBITS_CACHE"):
+        FeatureCache()
+
+
 def test_impossible_chunk_is_refused(tmp_path):
     with pytest.raises(UsageError, match="chunk of 0"):
         FeatureCache(tmp_path, chunk=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -111,7 +112,7 @@ def as_ids(opened: Index, texts: Sequence[str], source: str = "") -> list[Any]:
 def _lines(name: str) -> list[str]:
     """Read ids from a file or from standard input, one a line as it stands; empty lines do not count."""
     try:
-        raw = sys.stdin.buffer.read() if name == "-" else read_regular(Path(name).expanduser())
+        raw = sys.stdin.buffer.read() if name == "-" else read_regular(os.path.expanduser(name))
         lines = [line.removesuffix("\r") for line in raw.decode("utf-8-sig").split("\n")]
     except UnicodeDecodeError as error:
         raise DataError(f"{name} is no UTF-8 text (byte {error.start}); write one id a line") from None

@@ -38,8 +38,17 @@ def cache_folder(name: str) -> Path:
 
     Args:
         name: ``"features"``, or ``"arrow"`` for the working copies of tables.
+
+    Raises:
+        PlatformError: If it lies in the home folder of an unknown user.
     """
-    return Path(os.environ.get("KINBITS_CACHE") or "~/.cache/kinbits").expanduser() / name
+    folder = Path(os.environ.get("KINBITS_CACHE") or "~/.cache/kinbits")
+    try:
+        return folder.expanduser() / name
+    except RuntimeError:
+        raise PlatformError(
+            f"the cache {folder} is in an unknown home folder; set KINBITS_CACHE to a folder that can be written"
+        ) from None
 
 
 def files_of(folder: Path, name: str, files: str) -> list[Path] | None:

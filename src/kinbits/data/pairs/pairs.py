@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import scipy.sparse as sp
 
+from kinbits._util import full_path
 from kinbits.data.dataset import Dataset
 from kinbits.data.items import digest
 from kinbits.data.pairs.colmap import find_models, read_model
@@ -163,7 +164,7 @@ def open_pairs(
     """
     limits = Covisible(min_shared, min_overlap, max_overlap, most, longest_track)
     sources = [source] if isinstance(source, (str, os.PathLike)) else source
-    named = [pairs for one in sources for pairs in _read(Path(one).expanduser(), limits)]
+    named = [pairs for one in sources for pairs in _read(full_path(one), limits)]
     if not named:
         raise UsageError("no source of pairs is given; name a table or a COLMAP folder")
     return _to_rows(named, dataset, unknown == "skip")
