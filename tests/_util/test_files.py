@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from kinbits._util import file_aside, files, folder_aside, full_path, open_regular, write_text
-from kinbits.errors import PlatformError, platform_error
+from kinbits.errors import PlatformError, UsageError, platform_error
 
 
 def names(folder):
@@ -155,3 +155,10 @@ def test_paths_are_absolute_and_know_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert full_path("~/x") == full_path("x") == tmp_path / "x"
+    assert full_path("\udcff").name == "\udcff"  # a file name that is not UTF-8
+
+
+@pytest.mark.parametrize("path", [None, 5, b"x", "a\0b", "\ud800"], ids=repr)
+def test_what_cannot_be_a_path_is_refused(path):
+    with pytest.raises(UsageError, match="is no path; give text"):
+        full_path(path)

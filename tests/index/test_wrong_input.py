@@ -1,10 +1,12 @@
 """Wrong input gives an error that names the remedy, or is handled as it must; never a crash or a wrong answer."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from kinbits.errors import DataError, KinbitsError, UsageError
-from kinbits.index import Index
+from kinbits.index import Index, create_index, open_index
 
 CODES = np.arange(8, dtype=np.uint8).reshape(4, 2)
 ZERO = np.zeros(2, np.uint8)
@@ -254,3 +256,25 @@ def test_a_metadata_column_without_a_name_is_refused(index, name):
     with pytest.raises(UsageError, match="has no name"):
         index.update(index.search(ZERO, k=1).ids, {name: [7]})
     assert name not in index.search(ZERO, k=1).to_dicts()[0]
+
+
+@pytest.mark.parametrize("path", [5, b"x", 2.5, ["x"], "a\0b", "\ud800"], ids=repr)
+def test_what_is_no_path_is_refused(path, index):
+    create = partial(Index.create, bits=8), partial(create_index, bits=8)
+    for call in (Index.open, open_index, index.save, *create):
+        with pytest.raises(UsageError, match="is no path; give text"):
+            call(path)
+    for call in (Index.open, open_index, index.save):
+        with pytest.raises(UsageError, match="None is no path"):
+            call(None)
+
+
+@pytest.mark.parametrize("model", [5, b"x", True, [], object(), np.zeros(3), Index, Index.create(bits=8)], ids=repr)
+def test_what_is_no_model_is_refused(model, tmp_path):
+    Index.create(tmp_path / "i", bits=8)
+    for call in (Index.create, create_index):
+        with pytest.raises(UsageError, match="model= takes a model or the folder of one, not"):
+            call(bits=8, model=model)
+    for call in (Index.open, open_index):
+        with pytest.raises(UsageError, match="model= takes a model or the folder of one, not"):
+            call(tmp_path / "i", model=model)

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from kinbits._util.text import shortened
 from kinbits.errors import PlatformError, UsageError, platform_error
@@ -31,9 +32,17 @@ def full_path(path: str | os.PathLike[str]) -> Path:
     Raises:
         UsageError: If it is no path.
     """
-    if not isinstance(path, (str, os.PathLike)):
+    if not isinstance(path, (str, os.PathLike)) or not _is_path(os.fspath(path)):
         raise UsageError(f"{shortened(repr(path), 60)} is no path; give text or a pathlib.Path")
     return Path(os.path.abspath(os.path.expanduser(os.fspath(path))))
+
+
+def _is_path(text: Any) -> bool:
+    """Return whether a file of this name can exist; the system raises `ValueError` if not."""
+    try:
+        return isinstance(text, str) and b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def check_parent(path: Path, what: str) -> None:

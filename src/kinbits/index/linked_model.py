@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from kinbits._util import full_path, lazy
-from kinbits.errors import ArtefactError
+from kinbits.errors import ArtefactError, UsageError
 from kinbits.index.items import Encoder
 from kinbits.index.store.state import State
 
@@ -73,10 +73,19 @@ def encoder_of(model: Encoder | str | os.PathLike[str] | None, state: State | No
     """Return the given model, the model of a given folder, or else the model that the index refers to.
 
     Raises:
+        UsageError: If neither a model nor a folder is given.
         ArtefactError: If the given folder holds no model.
     """
     if isinstance(model, (str, os.PathLike)):
         return cast(Encoder, LinkedModel.from_folder(model))
     if model is None and state is not None and state.model_folder is not None and state.fingerprint is not None:
         return cast(Encoder, LinkedModel(Path(state.model_folder), state.bits, state.fingerprint))
+    if model is not None and not _is_encoder(model):
+        raise UsageError(f"model= takes a model or the folder of one, not {type(model).__name__}; see kinbits.fit")
     return model
+
+
+def _is_encoder(model: Any) -> bool:
+    if isinstance(model, type):
+        return False
+    return isinstance(model, LinkedModel) or all(hasattr(model, name) for name in ("bits", "fingerprint", "encode"))

@@ -13,6 +13,9 @@ class Model:
     def __init__(self, fingerprint):
         self.fingerprint = fingerprint
 
+    def encode(self, items, /):
+        return np.asarray(items, np.uint8)[:, None]
+
 
 DEFAULT = IndexOptions()
 

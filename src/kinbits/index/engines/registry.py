@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kinbits._util import import_all
+from kinbits._util import full_path, import_all
 from kinbits.errors import ArtefactError, UsageError, unknown_name
 from kinbits.index.engines.base import EngineIndex, PathLike, Supports
 from kinbits.index.index import Index
@@ -121,8 +121,8 @@ def open_index(location: PathLike, *, model: Encoder | PathLike | None = None, *
         UsageError: If the engine does not have an option.
         PlatformError: If a package is missing, or the location cannot be reached.
     """
-    if _scheme(location) is None and (Path(location) / SIDECAR).is_file():
-        chosen = _by_location(location, _engine_of(Path(location)))
+    if _scheme(location) is None and (full_path(location) / SIDECAR).is_file():
+        chosen = _by_location(location, _engine_of(full_path(location)))
     else:
         chosen = _by_location(location, None)
     if chosen.index is Index and options:
@@ -152,7 +152,10 @@ def _by_location(location: PathLike | None, name: str | None) -> Engine:
 
 def _scheme(location: PathLike | None) -> str | None:
     """Return the scheme of a URI; None for a path, even one with a colon in its last part."""
-    text = os.fspath(location) if location is not None else ""
+    if location is None:
+        return None
+    full_path(location)  # refuses what is no path
+    text = os.fspath(location)
     head, colon, rest = text.partition(":")
     known = {scheme for engine in list_engines() for scheme in engine.schemes}
     return head if colon and (head in known or rest.startswith("//")) else None
