@@ -111,6 +111,20 @@ def test_the_base_offers_its_rooms(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_listing_names_shows_those_that_the_base_can_load(tmp_path):
+    code = """
+        import inspect, pydoc, kinbits, kinbits.data
+        from kinbits import *
+        from kinbits.data import *
+        shown = {name for name, _ in inspect.getmembers(kinbits)}
+        assert {"Index", "open_dataset"} <= shown & set(kinbits.__all__) & set(dir(kinbits)) & set(globals())
+        assert not {"HashModel", "fit"} & (shown | set(kinbits.__all__) | set(globals()))
+        assert "open_dataset" in pydoc.render_doc(kinbits)
+    """
+    done = run("base", code, tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("code", REFUSED)
 def test_what_the_base_lacks_is_named_with_its_extra(code, tmp_path):
     (tmp_path / "t.csv").write_text("path,label\na.jpg,cat\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import lazy_loader
@@ -71,20 +72,36 @@ def named_extras() -> Iterator[None]:
         raise PlatformError(f"{package} is not installed; run: pip install 'kinbits[{EXTRAS[package]}]'") from error
 
 
-def open_door(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+def open_door(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Make the names in a package's ``__init__.pyi`` importable; each is loaded at its first use.
+
+    Without torch, ``dir(package)`` and ``from package import *`` leave out what cannot be loaded. Asking for such a
+    name raises a `PlatformError`, also by ``hasattr``; ``from package import name`` would hide the message of an
+    `AttributeError`.
 
     Args:
         package: ``__name__`` of the package.
         file: ``__file__`` of the package.
 
     Returns:
-        ``__getattr__``, ``__dir__`` and ``__all__`` of the package.
+        ``__getattr__``, which also knows ``__all__``, and ``__dir__`` of the package.
     """
-    load, names, offered = lazy_loader.attach_stub(package, file)
+    load, names, _ = lazy_loader.attach_stub(package, file)
 
     def load_or_name_extra(name: str) -> Any:
+        if name == "__all__":
+            return loadable()
         with named_extras():
             return load(name)
 
-    return load_or_name_extra, names, offered
+    def loadable() -> list[str]:
+        return names() if find_spec("torch") else [name for name in names() if can_load(name)]
+
+    def can_load(name: str) -> bool:
+        try:
+            load_or_name_extra(name)
+        except PlatformError:
+            return False
+        return True
+
+    return load_or_name_extra, loadable

@@ -2,4 +2,4 @@
 
 from kinbits._util import open_door
 
-__getattr__, __dir__, __all__ = open_door(__name__, __file__)
+__getattr__, __dir__ = open_door(__name__, __file__)

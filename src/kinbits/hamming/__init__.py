@@ -6,4 +6,4 @@ A code is a row of ``ceil(bits / 8)`` bytes: bit 1 where the logit is >= 0, most
 
 from kinbits._util import open_door
 
-__getattr__, __dir__, __all__ = open_door(__name__, __file__)
+__getattr__, __dir__ = open_door(__name__, __file__)

@@ -6,4 +6,4 @@ Here a metric is the expected value over all orders inside ties, in closed form 
 
 from kinbits._util import open_door
 
-__getattr__, __dir__, __all__ = open_door(__name__, __file__)
+__getattr__, __dir__ = open_door(__name__, __file__)
