@@ -191,6 +191,9 @@ def test_codes_bring_their_model_and_must_fit(folder, tmp_path):
     index = Index.create(tmp_path / "codes.index", codes)
     assert (len(index), index.fingerprint) == (20, model.fingerprint)
     assert finds_itself(Index.open(tmp_path / "codes.index"))
+    for empty in (Index.create(bits=BITS), Index.create(tmp_path / "empty.index", bits=BITS)):
+        assert finds_itself(empty.add(codes))
+    assert finds_itself(Index.create(None, codes))
     other = encode_collection(made(seed=1), VECTORS)
     with pytest.raises(ArtefactError, match=rf"{model.fingerprint[:12]}.* than .*{other.fingerprint[:12]}"):
         index.add(other)

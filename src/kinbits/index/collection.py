@@ -27,6 +27,7 @@ from kinbits.index.items import (
     require_model,
     roots_of,
 )
+from kinbits.index.linked_model import encoder_of
 from kinbits.index.opening import StoredIndex
 from kinbits.index.store.ids import as_ids
 from kinbits.index.store.state import State
@@ -205,7 +206,7 @@ class Collection(StoredIndex):
                     self._folder.forget()  # so that the next call asks again
                     require_model(self._model, state)
                     raise ArtefactError(f"the index at {self._folder.path} was created again; open it with Index.open")
-                self._state = state
+                self._take(state)
         return self
 
     @contextmanager
@@ -227,5 +228,9 @@ class Collection(StoredIndex):
         if state is not known:
             folder = None if state.fingerprint is None else folder_of(self._model)
             state = state.with_links(folder, image_roots)
-            self._state = state if self._folder is None else self._folder.commit(state)
+            self._take(state if self._folder is None else self._folder.commit(state))
         self.last_change = Change.from_counts(before, len(self._state), given)
+
+    def _take(self, state: State) -> None:
+        """Go on with a state, and with the model that it may have brought."""
+        self._state, self._model = state, encoder_of(self._model, state)
