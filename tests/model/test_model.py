@@ -80,6 +80,24 @@ def test_a_model_of_another_program_is_not_replaced(model, tmp_path, config):
     assert (tmp_path / "config.json").read_text() == config
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "photos.index/manifest.json", ".git/HEAD"])
+def test_a_model_with_files_of_the_user_is_not_replaced(model, tmp_path, name):
+    target = model.save_pretrained(tmp_path / "model")
+    (target / name).parent.mkdir(exist_ok=True)
+    (target / name).write_text("mine")
+    top = name.split("/")[0]
+    with pytest.raises(ArtefactError, match=f"holds {top}, which is no file of a model; move that away"):
+        model.save_pretrained(target)
+    assert (target / name).read_text() == "mine"
+
+
+def test_what_a_killed_process_left_in_a_model_does_not_stop_its_replacement(model, tmp_path):
+    target = model.save_pretrained(tmp_path / "model")
+    (target / ".metrics.0123abcd.part.json").touch()
+    model.save_pretrained(target)
+    assert not (target / ".metrics.0123abcd.part.json").exists()
+
+
 def test_saving_over_a_model_replaces_it_and_over_anything_else_is_refused(model, tmp_path):
     target = tmp_path / "model"
     model.save_pretrained(target)
@@ -111,7 +129,7 @@ def test_a_full_disk_is_named_and_leaves_the_older_model(model, tmp_path, full_d
 
 def test_a_model_that_cannot_take_its_place_leaves_the_older_one(model, tmp_path, monkeypatch):
     target = model.save_pretrained(tmp_path / "model")
-    (target / "mine.txt").write_text("older")
+    (target / "README.md").write_text("older")
 
     def failing(aside, to):
         raise OSError(errno.EIO, "Input/output error")
@@ -120,7 +138,7 @@ def test_a_model_that_cannot_take_its_place_leaves_the_older_one(model, tmp_path
     with pytest.raises(PlatformError, match="Input/output error"):
         model.save_pretrained(target)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
-    assert (target / "mine.txt").read_text() == "older"
+    assert (target / "README.md").read_text() == "older"
     assert kinbits.HashModel.from_pretrained(target).fingerprint == model.fingerprint
 
 

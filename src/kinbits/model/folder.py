@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 TENSORS, CARD = "model.safetensors", "README.md"
 TRAINING, METRICS = "training.json", "metrics.json"
 LABELS, TRAIN_CODES = "labels.csv", "train-codes.parquet"
+FILES = (CONFIG, TENSORS, TRAINING, METRICS, CARD, LABELS, TRAIN_CODES)
+_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.part(\..+)?")  # of a process that was killed while it wrote a file
 
 
 def write_folder(
@@ -96,7 +99,7 @@ def check_target(folder: Path, *, replace: bool = True) -> None:
 
     Raises:
         UsageError: If a model is there, and may not be replaced.
-        ArtefactError: If something that is no model is there.
+        ArtefactError: If something that is no model is there, or a model with further files.
         PlatformError: If the parent folder cannot be written.
     """
     known = _holds_model(folder)
@@ -107,7 +110,17 @@ def check_target(folder: Path, *, replace: bool = True) -> None:
             f"there is a model at {folder} already; choose another folder, or force it to be replaced and make its "
             f"indexes again"
         )
+    others = sorted(path.name for path in folder.iterdir() if not _of_a_model(path.name)) if known else []
+    if others:
+        raise ArtefactError(
+            f"the model {folder} would be replaced, and it holds {others[0]}, which is no file of a model; move that "
+            "away, or choose another output folder"
+        )
     check_parent(folder, "output folder")
+
+
+def _of_a_model(name: str) -> bool:
+    return name in FILES or _LEFTOVER.fullmatch(name) is not None
 
 
 def _holds_model(folder: Path) -> bool:

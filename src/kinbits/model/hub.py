@@ -6,11 +6,10 @@ import os
 import re
 from pathlib import Path
 
-from kinbits._util import CONFIG, full_path, named_extras, one_line
+from kinbits._util import full_path, named_extras, one_line
 from kinbits.errors import ArtefactError, PlatformError
-from kinbits.model.folder import CARD, LABELS, METRICS, TENSORS, TRAIN_CODES, TRAINING
+from kinbits.model.folder import FILES
 
-FILES = (CONFIG, TENSORS, TRAINING, METRICS, CARD, LABELS, TRAIN_CODES)
 _NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 
 
