@@ -163,6 +163,19 @@ def test_another_array_is_no_file_of_codes(array, tmp_path):
         read_codes(tmp_path / "c.npy")
 
 
+def test_an_archive_of_arrays_is_no_file_of_codes(tmp_path):
+    np.savez(tmp_path / "c.npz", np.zeros((2, 3), np.uint8))
+    (tmp_path / "c.npz").rename(tmp_path / "c.npy")
+    assert not is_codes_file(tmp_path / "c.npy")
+    with pytest.raises(ArtefactError, match="cannot be read"):
+        read_codes(tmp_path / "c.npy")
+
+
+def test_an_array_is_not_written_as_codes(tmp_path):
+    with pytest.raises(UsageError, match="write_codes takes a CodesFile, not ndarray"):
+        write_codes(tmp_path / "c.parquet", np.zeros((2, 3), np.uint8))
+
+
 def test_a_damaged_array_is_told(tmp_path):
     (tmp_path / "c.npy").write_bytes(b"no array")
     assert not is_codes_file(tmp_path / "c.npy")
@@ -177,11 +190,16 @@ def test_a_damaged_array_is_told(tmp_path):
         ({"codes": np.zeros((2, 1), np.int64)}, "int64; packed codes are uint8"),
         ({"codes": np.zeros(2, np.uint8)}, r"shape \(2,\)"),
         ({"ids": np.arange(3)}, "2 codes, but 3 ids"),
+        ({"ids": None}, "the ids are object"),
+        ({"ids": np.zeros((2, 1), int)}, r"the ids are int64 of shape \(2, 1\)"),
+        ({"ids": [0.5, 1.5]}, "the ids are float64"),
         ({"columns": {"year": [1]}}, "2 codes, but 1 values of 'year'"),
         ({"ids": np.array(["a", "a"])}, "the id a occurs 2 times"),
         ({"ids": np.array(["a", "\ud800"])}, "'id' cannot be stored"),
         ({"ids": np.array([0, 2**64 - 1], np.uint64)}, "'id' cannot be stored"),
         ({"columns": {"year": [1, "x"]}}, "'year' cannot be stored"),
+        ({"columns": {"\ud800": [1, 2]}}, "cannot be stored"),
+        ({"columns": {5: [1, 2]}}, "the column 5 cannot be stored"),
     ],
 )
 def test_what_is_no_collection_of_codes_is_not_written(tmp_path, change, told):

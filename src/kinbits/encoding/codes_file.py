@@ -67,7 +67,8 @@ class CodesFile:
             known; then a text with a comma and a blank counts as several labels.
 
     Raises:
-        DataError: If the codes are not uint8 ``(n, w)``, or the lengths of ids or metadata differ from theirs.
+        DataError: If the codes are not uint8 ``(n, w)``, the ids are not whole numbers or text, or the lengths of ids
+            or metadata differ from that of the codes.
     """
 
     codes: np.ndarray
@@ -83,8 +84,10 @@ class CodesFile:
 
     def __post_init__(self) -> None:
         hamming.check_codes(self.codes, name=self.name)
-        values = {"ids": self.ids, **{f"values of '{name}'": column for name, column in self.columns.items()}}
-        for what, given in values.items():
+        object.__setattr__(self, "ids", np.asarray(self.ids))
+        self._check_ids()
+        parts: dict[str, Any] = {"ids": self.ids, **{f"values of {n!r}": values for n, values in self.columns.items()}}
+        for what, given in parts.items():
             if len(given) != len(self.codes):
                 raise DataError(
                     f"{self.name}: {len(self.codes)} codes, but {len(given)} {what}; give one for each code"
@@ -92,6 +95,13 @@ class CodesFile:
         for name in ("model", "root"):  # a later change of the working folder does not change their meaning
             folder = getattr(self, name)
             object.__setattr__(self, name, None if folder is None else full_path(folder))
+
+    def _check_ids(self) -> None:
+        if self.ids.ndim != 1 or (len(self.ids) and self.ids.dtype.kind not in "iuU"):
+            raise DataError(
+                f"{self.name}: the ids are {self.ids.dtype} of shape {self.ids.shape}; give whole numbers or text, one "
+                "for each code"
+            )
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -148,7 +158,7 @@ class CodesFile:
             "skipped": [vars(one) for one in self.skipped],
         }
         columns = {name: values for name, values in self.columns.items() if name not in ("id", _CODE)}
-        return code_rows(np.asarray(self.ids), self.codes, columns, {"format": FORMAT, **stated})
+        return code_rows(self.ids, self.codes, columns, {"format": FORMAT, **stated})
 
 
 def check_codes_path(path: str | os.PathLike[str]) -> None:
@@ -173,6 +183,10 @@ def write_codes(path: str | os.PathLike[str], codes: CodesFile) -> None:
         DataError: If an id occurs twice, or ids or metadata cannot be stored.
         PlatformError: If it cannot be written, or pyarrow is not installed; an older file stays.
     """
+    if not isinstance(codes, CodesFile):
+        raise UsageError(
+            f"write_codes takes a CodesFile, not {type(codes).__name__}; make one: CodesFile(codes, ids, bits)"
+        )
     check_codes_path(path)
     target = full_path(path)
     write_table(target, codes.to_table(**relative_places(target, {"model": codes.model, "root": codes.root})))
@@ -331,7 +345,7 @@ def is_codes_file(path: str | os.PathLike[str]) -> bool:
     path = full_path(path)
     if path.suffix == ".npy" and path.is_file():
         with suppress(OSError, ValueError, EOFError):
-            return _are_packed(np.load(path, mmap_mode="r", allow_pickle=False))
+            return _are_packed(np.lib.format.open_memmap(path, mode="r"))
     if path.suffix != ".parquet" or not path.is_file():
         return False
     pq, ArrowException = require("pyarrow.parquet"), require("pyarrow.lib").ArrowException

@@ -49,9 +49,10 @@ def _column(name: str, values: Sequence[Any], kind: pa.DataType | None = None) -
     import pyarrow as pa
 
     try:
+        name.encode()  # Arrow takes no surrogates
         return pa.array(values, kind)
-    except (pa.ArrowException, ValueError, OverflowError) as error:
-        raise DataError(f"the column '{name}' cannot be stored ({one_line(error)}); give values of one type") from None
+    except (pa.ArrowException, ValueError, OverflowError, AttributeError) as error:
+        raise DataError(f"the column {name!r} cannot be stored ({one_line(error)}); give values of one type") from None
 
 
 def rows_of_ids(table: pa.Table, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
