@@ -52,6 +52,7 @@ def test_checkpoints_may_be_text(tmp_path):
         (lambda: kinbits.fit(ROWS, {}), "settings is {}; give a FitSettings"),
         (lambda: kinbits.fit(ROWS, 5), "settings is 5; give a FitSettings"),
         (lambda: kinbits.fit(LABELLED, method="", progress=False), "unknown method ''"),
+        (lambda: kinbits.fit(LABELLED, method="bcdh", bits=8, pairs=5, progress=False), "5 is no path"),
         (lambda: FitSettings(training={}), "training is {}; give a TrainingSettings"),
         (lambda: FitSettings(params={1: 1}), "params is {1: 1}; give `name: value` pairs"),
         (lambda: SupervisionSettings(expansion_params={1: 1}), "expansion_params is {1: 1}; give `name: value` pairs"),

@@ -113,7 +113,11 @@ def test_labels_that_are_no_class_are_refused(name):
 
 
 def test_sizes_that_are_no_whole_number_are_refused():
-    for sizes in ({"bits": "16", "classes": 3}, {"bits": 16, "classes": "3"}, {"bits": 16, "classes": 2.0}):
+    for wrong in ({"bits": "16"}, {"classes": "3"}, {"classes": 2.0}, {"seed": "x"}):
         with pytest.raises(UsageError, match="give a whole number"):
-            HashLoss("csq", **sizes)
+            HashLoss("csq", **{"bits": 16, "classes": 3, **wrong})
+    with pytest.raises(UsageError, match="seed is -1; it must be at least 0"):
+        HashLoss("csq", bits=16, classes=3, seed=-1)
+    with pytest.raises(UsageError, match="method is 5; give text"):
+        HashLoss(5, bits=16, classes=3)
     assert HashLoss("csq", bits=np.int64(16), classes=np.int64(3)).method.spec.bits == 16

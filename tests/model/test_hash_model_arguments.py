@@ -28,4 +28,4 @@ def test_a_device_that_is_not_there_is_named(monkeypatch):
         model.to("banana")
     with pytest.raises(PlatformError, match="device cuda:99 cannot be used here"):
         model.to("cuda:99")
-    assert model.to("cpu").encode(ROWS).shape == (20, 1)
+    assert model.to("cpu").encode(ROWS, batch_size=np.int64(3)).shape == (20, 1)

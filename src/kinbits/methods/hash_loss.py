@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kinbits._util import Modality, checked
+from kinbits._util import Modality, check_at_least, checked
 from kinbits.data import LabelSpace
 from kinbits.errors import UsageError
 from kinbits.methods.base import Batch, Spec, TrainView, full_precision
@@ -59,7 +59,8 @@ class HashLoss(nn.Module):
                 f"the loss of method '{name}' needs more than logits and labels; train it with kinbits.fit, or choose "
                 f"one of {others}"
             )
-        bits = checked(bits, int, "bits")
+        bits, seed = checked(bits, int, "bits"), checked(seed, int, "seed")
+        check_at_least(0, seed=seed)
         space = classes if isinstance(classes, LabelSpace) else _numbered(classes, multi_label)
         self.method = build_method(name, Spec(bits, feature_dim=1, n_train=1, label_space=space, seed=seed), **params)
         del self.method.head  # the logits come from elsewhere

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kinbits._util import checked_arguments, require
+from kinbits._util import checked, checked_arguments, require
 from kinbits.errors import DataError, UsageError, unknown_name
 from kinbits.methods.catalogue import MethodInfo, method_files, parameters
 
@@ -88,6 +88,7 @@ def get_method(name: str) -> type[Method]:
         UsageError: If no method has this name; the message offers the nearest ones.
         PlatformError: If a package that it needs is not installed.
     """
+    name = checked(name, str, "method")
     if name.endswith(".py"):
         return _from_file(Path(name))
     if name not in _REGISTRY and name in method_files():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 
@@ -114,5 +115,5 @@ def check_encode_options(output: str, on_error: str, batch_size: int) -> None:
     for name, given, allowed in (("output", output, OUTPUTS), ("on_error", on_error, ON_ERROR)):
         if given not in allowed:
             raise UsageError(f"{name}={given!r} is unknown; allowed: {', '.join(allowed)}")
-    if not isinstance(batch_size, int) or batch_size < 1:
+    if not isinstance(batch_size, Integral) or batch_size < 1:
         raise UsageError(f"batch_size={batch_size!r} is no number of rows; give 1 or more")

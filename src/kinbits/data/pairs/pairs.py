@@ -163,7 +163,8 @@ def open_pairs(
         PlatformError: If a COLMAP model is given, and pycolmap is not installed.
     """
     limits = Covisible(min_shared, min_overlap, max_overlap, most, longest_track)
-    sources = [source] if isinstance(source, (str, os.PathLike)) else source
+    several = isinstance(source, Iterable) and not isinstance(source, (str, bytes, os.PathLike))
+    sources: Any = source if several else [source]
     named = [pairs for one in sources for pairs in _read(full_path(one), limits)]
     if not named:
         raise UsageError("no source of pairs is given; name a table or a COLMAP folder")
