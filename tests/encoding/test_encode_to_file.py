@@ -231,3 +231,14 @@ def test_a_collection_of_which_nothing_can_be_read_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"no item can be read \(0\.png: "):
         encode_to_file(model, open_dataset(tmp_path / "photos"), tmp_path / "c.parquet", batch_size=2)
     assert os.listdir(tmp_path) == ["photos"]
+
+
+def test_a_column_has_one_type_in_all_batches(model, vectors, tmp_path):
+    data = open_dataset(vectors)
+    numbers = replace(data, columns={"price": [1] * 20 + [0.5] * 20 + [None] * 20})
+    encode_to_file(model, numbers, tmp_path / "c.parquet", batch_size=20)
+    assert read_codes(tmp_path / "c.parquet").columns["price"] == numbers.columns["price"]
+    for values in ([1] * 20 + ["x"] * 40, [True] * 20 + [1] * 40):
+        with pytest.raises(DataError, match="the column 'price' cannot be stored"):
+            encode_to_file(model, replace(data, columns={"price": values}), tmp_path / "d.parquet", batch_size=20)
+    assert not any(name.startswith((".d.", "d.")) for name in os.listdir(tmp_path))

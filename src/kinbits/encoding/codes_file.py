@@ -26,7 +26,7 @@ from kinbits._util import (
 )
 from kinbits.encoding.label_texts import label_numbers
 from kinbits.encoding.places import find_place, is_plain, path_text, relative_places
-from kinbits.encoding.rows import FORMAT, KEY, code_rows
+from kinbits.encoding.rows import CODE, FORMAT, KEY, code_rows
 from kinbits.errors import ArtefactError, DataError, UsageError, platform_error
 from kinbits.hamming import code_width
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from kinbits.data import Skipped
 
-_CODE = "code"  # the column of codes; metadata of this name is left out of a file
 _FACTS: dict[str, type | tuple[type, ...]] = {
     "format": int,
     "bits": int,
@@ -157,8 +156,7 @@ class CodesFile:
             **facts,
             "skipped": [vars(one) for one in self.skipped],
         }
-        columns = {name: values for name, values in self.columns.items() if name not in ("id", _CODE)}
-        return code_rows(self.ids, self.codes, columns, {"format": FORMAT, **stated})
+        return code_rows(self.ids, self.codes, self.columns, {"format": FORMAT, **stated})
 
 
 def check_codes_path(path: str | os.PathLike[str]) -> None:
@@ -252,10 +250,10 @@ def _read_table(path: Path) -> CodesFile:
         with open(open_regular(path), "rb") as file:
             read = pq.read_table(file)
         table = ArrowTable(read, "the table")
-        if table.names.count("id") != 1 or table.names.count(_CODE) != 1:
+        if table.names.count("id") != 1 or table.names.count(CODE) != 1:
             raise DataError("it needs one column id and one column code")
-        ids, codes = table.ids("id"), _packed(table.cells(_CODE))
-        others = [name for name in table.names if name.strip() and name not in ("id", _CODE)]
+        ids, codes = table.ids("id"), _packed(table.cells(CODE))
+        others = [name for name in table.names if name.strip() and name not in ("id", CODE)]
         columns = {name: table.metadata(name)[0] for name in others}
     except (OSError, ArrowException) as error:
         first = str(error).splitlines()[0]
@@ -354,9 +352,9 @@ def is_codes_file(path: str | os.PathLike[str]) -> bool:
     except (OSError, ArrowException):
         return False
     names = schema.names
-    if names.count(_CODE) != 1:
+    if names.count(CODE) != 1:
         return False
-    return KEY in (schema.metadata or {}) or _holds_bytes(schema.field(_CODE).type) or not _has_images(names)
+    return KEY in (schema.metadata or {}) or _holds_bytes(schema.field(CODE).type) or not _has_images(names)
 
 
 def _holds_bytes(kind: Any) -> bool:

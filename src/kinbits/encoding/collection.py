@@ -16,6 +16,7 @@ from kinbits._util import Bar, Modality, full_path
 from kinbits.data import Dataset, FeatureCache, Skipped, as_dataset
 from kinbits.encoding.codes_file import CodesFile, check_codes_path
 from kinbits.encoding.places import path_text
+from kinbits.encoding.rows import arrow_columns
 from kinbits.encoding.shards import CodeShards
 from kinbits.errors import DataError
 
@@ -149,6 +150,7 @@ def _opened(data: Any, modality: Modality) -> Dataset:
 
 def _job(model: HashModel, dataset: Dataset, modality: Modality, on_error: str, step: int) -> dict[str, Any]:
     columns = dataset.metadata()
+    arrow_columns(columns)  # refuses what cannot be stored before the first batch
     return {
         "bits": model.bits,
         "fingerprint": model.fingerprint,

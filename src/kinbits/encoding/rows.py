@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT, KEY = 1, b"kinbits"
+CODE = "code"  # the column of codes; metadata of this name is left out of a file
 
 
 def code_rows(
@@ -25,7 +26,7 @@ def code_rows(
     Args:
         ids: int or str ``(n,)``.
         codes: Packed, uint8 ``(n, w)``.
-        columns: Metadata by name, n values each.
+        columns: Metadata by name, n values each; ``id`` and ``code`` are left out.
         facts: What the file says about itself, as JSON types: ``bits``, ``fingerprint``, ...
 
     Raises:
@@ -40,9 +41,18 @@ def code_rows(
     made = {
         "id": _column("id", ids.tolist(), pa.int64() if ids.dtype.kind in "iu" else pa.string()),
         "code": pa.FixedSizeBinaryArray.from_buffers(pa.binary(codes.shape[1]), len(ids), [None, packed]),
-        **{name: _column(name, values) for name, values in columns.items()},
+        **arrow_columns(columns),
     }
     return pa.table(made).replace_schema_metadata({KEY: json.dumps(dict(facts))})
+
+
+def arrow_columns(columns: Mapping[str, Sequence[Any]]) -> dict[str, pa.Array]:
+    """Return metadata as a file of codes stores it, without columns ``id`` and ``code``.
+
+    Raises:
+        DataError: If a column cannot be stored.
+    """
+    return {name: _column(name, values) for name, values in columns.items() if name not in ("id", CODE)}
 
 
 def _column(name: str, values: Sequence[Any], kind: pa.DataType | None = None) -> pa.Array:

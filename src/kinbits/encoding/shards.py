@@ -127,7 +127,7 @@ class CodeShards:
         skipped = (*skipped_before, *(Skipped(one["id"], one["reason"]) for one in listed))
         places = relative_places(self.target, self.job)
         facts = {"format": FORMAT, **self.job, **places, "skipped": [vars(one) for one in skipped]}
-        schema = pa.unify_schemas([schema.remove_metadata() for schema in schemas])
+        schema = pa.unify_schemas([schema.remove_metadata() for schema in schemas], promote_options="permissive")
         try:
             described = schema.with_metadata({KEY: json.dumps(facts)})
             with file_aside(self.target) as aside, pq.ParquetWriter(aside, described) as writer:
