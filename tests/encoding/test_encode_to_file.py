@@ -220,7 +220,8 @@ def test_wrong_options_keep_the_finished_batches(model, vectors, tmp_path, monke
     interrupt(monkeypatch, model, vectors, tmp_path / "c.parquet")
     with pytest.raises(UsageError, match=next(iter(wrong))):
         encode_to_file(model, open_dataset(vectors), tmp_path / "c.parquet", **wrong)
-    assert encode_to_file(model, open_dataset(vectors), tmp_path / "c.parquet", batch_size=16).resumed == 32
+    number = np.int64(16)  # the same job, whatever the type of the number
+    assert encode_to_file(model, open_dataset(vectors), tmp_path / "c.parquet", batch_size=number).resumed == 32
 
 
 def test_a_collection_of_which_nothing_can_be_read_is_refused(tmp_path):

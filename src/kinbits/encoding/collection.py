@@ -128,7 +128,7 @@ def encode_to_file(
     check_codes_path(path)
     dataset, target = _opened(data, modality), full_path(path)
     model.tower(modality)  # refuses a modality that the model does not encode, before a folder is made
-    step = batch_size if cache is None else max(len(dataset), 1)
+    step = int(batch_size) if cache is None else max(len(dataset), 1)
     bar = Bar(f"encoding {modality}s", len(dataset), shown=progress and cache is None)
     with CodeShards(target, _job(model, dataset, modality, on_error, step), resume=resume) as shards, bar:
         resumed = min(len(shards) * step, len(dataset))
