@@ -61,8 +61,8 @@ def test_checkpoints_may_be_text(tmp_path):
         (lambda: TrainingSettings(seed=10**20), "seed is 100000000000000000000; it must be from 0 to 4294967295"),
         (lambda: TrainingSettings(accelerator="banana"), "accelerator is 'banana'; give one of auto, cpu, cuda"),
         (lambda: train(None, FeatureSet(ROWS), 5), "settings is 5; give a TrainingSettings"),
-        (lambda: build_method("orthohash", Spec(8, 8, 40), margin="0.3"), "parameter margin is '0.3'; give a number"),
-        (lambda: build_expansion("prl", rounds=2.5), "parameter rounds is 2.5; give a whole number"),
+        (lambda: build_method("orthohash", Spec(8, 8, 40), margin="0.3"), "margin is '0.3'; give a number"),
+        (lambda: build_expansion("prl", rounds=2.5), "rounds is 2.5; give a whole number"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused_with_what_is_allowed(make, said):

@@ -243,7 +243,7 @@ def test_what_cannot_serve_is_refused():
         ({"per_round": 0.0}, "per_round is 0, so that no round adds a label"),
         ({"mask": 1.5}, "mask is 1.5; prl takes 0 to 1"),
         ({"candidates": 0.5}, "candidates is 0.5"),
-        ({"choice": "best"}, "indegree, random or confidence"),
+        ({"choice": "best"}, "indegree, random, confidence"),
         ({"neigbours": 5}, "did you mean neighbours"),
     ],
 )

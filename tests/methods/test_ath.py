@@ -165,7 +165,7 @@ def test_values_out_of_range_are_refused(params):
 
 
 def test_an_unknown_distance_is_refused():
-    with pytest.raises(UsageError, match="'bits' or 'paper'"):
+    with pytest.raises(UsageError, match="give one of bits, paper"):
         make(distance="cosine")
 
 

@@ -132,7 +132,7 @@ def test_the_penalty_grows_in_four_steps():
     "params", [{"margin": 5.0}, {"coupling": 0.0}, {"penalty": -1.0}, {"queries": 0}, {"mining": "easy"}]
 )
 def test_values_out_of_range_are_refused(params):
-    with pytest.raises(UsageError, match=r"need|choose"):
+    with pytest.raises(UsageError, match=r"need|give one of auto, hard, random"):
         make(**params)
 
 

@@ -119,8 +119,8 @@ def test_a_batch_without_any_label_teaches_nothing_and_is_finite():
     ("space", "params", "said"),
     [
         (TWO, {"quantization": -1.0}, "need >= 0"),
-        (TWO, {"quantizer": "cube"}, "square or log-cosh"),
-        (TWO, {"centres": "hadamart"}, "did you mean hadamard"),
+        (TWO, {"quantizer": "cube"}, "give one of square, log-cosh"),
+        (TWO, {"centres": "hadamart"}, "give one of auto, hadamard"),
         (LabelSpace(("a",)), {}, "two or more"),
         (LabelSpace(tuple(f"c{i}" for i in range(17))), {}, "only 16 codes"),
     ],

@@ -73,7 +73,7 @@ def test_one_kind_of_pair_and_equal_codes_are_finite(labels, logits, distance):
 
 @pytest.mark.parametrize("params", [{"gamma": 0.0}, {"quantization": -1.0}, {"distance": "hamming"}])
 def test_values_out_of_range_are_refused(params):
-    with pytest.raises(UsageError, match=r"need gamma > 0|use cosine or euclidean"):
+    with pytest.raises(UsageError, match=r"need gamma > 0|give one of cosine, euclidean"):
         make(**params)
 
 

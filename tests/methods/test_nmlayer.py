@@ -116,7 +116,7 @@ def test_lengths_fall_in_equal_steps():
         ({"layers": 0}, "need layers"),
         ({"first": 1.0}, "first from 0 to below 1"),
         ({"active": 0}, "need layers, active >= 1"),
-        ({"score": "map"}, "redundancy, correlation or random"),
+        ({"score": "map"}, "redundancy, correlation, random"),
     ],
 )
 def test_values_out_of_range_are_refused(params, message):

@@ -76,7 +76,7 @@ def checked_arguments(function: Callable[..., Any], given: Mapping[str, Any]) ->
         hints = get_type_hints(function)
     except NameError:  # somebody's own method, with names that are imported for type checkers only
         hints = {}
-    return {name: checked(value, hints.get(name, Any), f"parameter {name}") for name, value in given.items()}
+    return {name: checked(value, hints.get(name, Any), name) for name, value in given.items()}
 
 
 def typed(value: Any, hint: Any, name: str) -> Any:
