@@ -105,7 +105,7 @@ def test_a_class_with_one_image_is_learned():
     "params", [{"distance": 17}, {"distance": -2}, {"restarts": 0}, {"mask": "none"}, {"quantization": -1.0}]
 )
 def test_values_out_of_range_are_refused(params):
-    with pytest.raises(UsageError, match="need|give one of true, predicted"):
+    with pytest.raises(UsageError, match=r"need|give one of true, predicted"):
         build_method("shc", Spec(16, 3, 10, SPACE), **params)
 
 
