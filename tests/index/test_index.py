@@ -77,6 +77,7 @@ def test_long_results_print_their_head_only():
     assert repr(index.search(CODES[0], k=50)).endswith("... and 40 more")
     batch = index.search(np.zeros((25, 1), np.uint8), k=1)
     assert repr(batch).startswith("BatchHits: 25 queries, 25 hits\nquery 0: 0 (0)\n")
+    assert repr(batch[:1]).startswith("BatchHits: 1 query, 1 hit\n")
     assert len(batch[:3]) == 3
     assert json.loads(json.dumps(batch.to_dicts()))[0] == [{"id": 0, "distance": 0}]
 

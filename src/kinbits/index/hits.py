@@ -225,7 +225,9 @@ class BatchHits(Sequence[Hits]):
         return BatchHits(self._hits[place]) if isinstance(place, slice) else self._hits[place]
 
     def __repr__(self) -> str:
-        lines = [f"BatchHits: {len(self):,} queries, {sum(map(len, self)):,} hits"]
+        hits = sum(map(len, self))
+        queries = "1 query" if len(self) == 1 else f"{len(self):,} queries"
+        lines = [f"BatchHits: {queries}, {'1 hit' if hits == 1 else f'{hits:,} hits'}"]
         lines += [f"query {number}: {_one_line(hits)}" for number, hits in enumerate(self._hits[:_QUERIES])]
         lines += ["..."] if len(self) > _QUERIES else []
         return "\n".join(lines)
