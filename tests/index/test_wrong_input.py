@@ -269,7 +269,11 @@ def test_what_is_no_path_is_refused(path, index):
             call(None)
 
 
-@pytest.mark.parametrize("model", [5, b"x", True, [], object(), np.zeros(3), Index, Index.create(bits=8)], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "model",
+    [5, b"x", True, [], object(), np.zeros(3), Index, Index.create(bits=8)],
+    ids=lambda value: type(value).__name__,
+)
 def test_what_is_no_model_is_refused(model, tmp_path):
     Index.create(tmp_path / "i", bits=8)
     for call in (Index.create, create_index):
