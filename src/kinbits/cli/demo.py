@@ -139,11 +139,11 @@ def _draw(queries: Dataset, database: Dataset, hits: BatchHits, path: Path) -> N
     row_of = {name: row for row, name in enumerate(database.ids.tolist())}
     rows = []
     for number, found in enumerate(hits):
-        own = _label(queries, number)
+        own = queries.label_text(number) or ""
         row = [Tile(queries.image(number), ("query", own))]
         for hit in found:
             place = row_of[hit["id"]]
-            label = _label(database, place)
+            label = database.label_text(place) or ""
             row.append(Tile(database.image(place), (_bits(hit["distance"]), label), good=label == own))
         rows.append(row)
     subtitle = (
@@ -154,12 +154,6 @@ def _draw(queries: Dataset, database: Dataset, hits: BatchHits, path: Path) -> N
 
 def _bits(distance: int) -> str:
     return "1 bit" if distance == 1 else f"{distance} bits"
-
-
-def _label(dataset: Dataset, row: int) -> str:
-    assert dataset.labels is not None
-    assert dataset.label_space is not None
-    return dataset.label_space.names[int(dataset.labels[row])]
 
 
 def _show(output: Path, report: Report, took: float) -> None:

@@ -147,6 +147,12 @@ class Dataset:
         _, rows, positions = np.intersect1d(self.ids, part.ids, return_indices=True)
         return rows[np.argsort(positions)]
 
+    def label_text(self, row: int) -> str | None:
+        """Return the class names of one row, joined by ", "; None without a label."""
+        if self.label_space is None or self.labels is None:
+            return None
+        return self.label_space.texts(self.labels[row : row + 1])[0]
+
     def preview(self, count: int = 8) -> Iterator[tuple[Image.Image, str]]:
         """Yield the readable ones of the first ``count`` images, each with its class name, or else its id."""
         for row in range(min(len(self), count)):
@@ -154,10 +160,7 @@ class Dataset:
                 picture = self.image(row)
             except BadImage:
                 continue
-            label = None
-            if self.label_space is not None and self.labels is not None:
-                (label,) = self.label_space.texts(self.labels[row : row + 1])
-            yield picture, label or str(self.ids[row])
+            yield picture, self.label_text(row) or str(self.ids[row])
 
     def select(self, rows: np.ndarray | Sequence[int]) -> Dataset:
         """Return a collection of some rows, in the given order; ``skipped`` and ``ignored`` are empty.

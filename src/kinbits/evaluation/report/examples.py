@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from io import BytesIO
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinbits import hamming
 from kinbits._util import shortened
-from kinbits.data import Dataset
+from kinbits.data import Dataset, data_uri
 from kinbits.metrics import Relevance
 
 NEIGHBOURS = 10
@@ -155,28 +151,11 @@ class _Pictures:
         if self.dataset.kind == "vector":
             return ""
         if row not in self.known:
-            self.known[row] = data_uri(self.dataset.image(row))
+            self.known[row] = data_uri(self.dataset.image(row), 2 * SIDE)
         return self.known[row]
-
-
-def data_uri(image: Any) -> str:
-    """Shrink a picture and write it as a data URI."""
-    small = image.convert("RGB")
-    if max(small.size) > 2 * SIDE:
-        small.thumbnail((2 * SIDE, 2 * SIDE))
-    file = BytesIO()
-    small.save(file, "WEBP", quality=80)
-    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def _label(dataset: Dataset, row: int) -> str:
     if dataset.labels is None:
         return "" if dataset.texts is None else shortened(dataset.texts[row], TEXT_LENGTH)
-    names = dataset.label_space.names if dataset.label_space is not None else None
-    label = dataset.labels[row]
-    numbers: Iterable[int] = np.flatnonzero(label).tolist() if np.ndim(label) else [int(label)] if label >= 0 else []
-    return ", ".join(_names(names, numbers)) or "no label"
-
-
-def _names(names: Sequence[str] | None, numbers: Iterable[int]) -> list[str]:
-    return [str(names[number]) if names is not None else str(number) for number in numbers]
+    return dataset.label_text(row) or "no label"
