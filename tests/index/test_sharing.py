@@ -56,8 +56,10 @@ def test_threads_search_while_others_change(tmp_path):
 
     with ThreadPoolExecutor(4) as pool:
         changing = pool.submit(change)
-        found = list(pool.map(lambda _: looked_up(index), range(30)))
-        stop.set()
+        try:
+            found = list(pool.map(lambda _: looked_up(index), range(30)))
+        finally:
+            stop.set()  # else the pool would wait for ever
         changing.result()
     assert found == [expected] * 30
 

@@ -131,9 +131,9 @@ def test_a_trained_backbone_is_compared_with_its_unchanged_copy():
     assert not all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("params", [{"gamma": -0.1}, {"hidden": 0}])
+@pytest.mark.parametrize("params", [{"gamma": -0.1}, {"hidden": -1}])
 def test_values_out_of_range_are_refused(params):
-    with pytest.raises(UsageError, match="need gamma >= 0 and hidden >= 1"):
+    with pytest.raises(UsageError, match="need both >= 0"):
         build_method("bihalf", Spec(8, 5, 7), **params)
 
 
@@ -174,3 +174,7 @@ def test_digits_bits_hold_more_than_those_of_greedyhash_and_both_beat_itq(seed):
     _, baseline = statistics(images, seed, "itq")
     assert ours.entropy > theirs.entropy
     assert min(found, rival) > baseline
+
+
+def test_without_a_hidden_layer_the_head_is_the_authors():
+    assert build_method("bihalf", Spec(8, 5, 7), hidden=0).head.config()["name"] == "linear"

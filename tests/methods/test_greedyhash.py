@@ -86,3 +86,10 @@ def test_digits_on_frozen_pixels_beats_itq():
     queries, train, database = split()
     method = learn("greedyhash", 16, *train, epochs=30)
     assert score(method, queries, database) > score(learn("itq", 16, train[0]), queries, database) + 0.1
+
+
+@pytest.mark.parametrize("head", ["linear", "linear-batchnorm"])
+def test_the_head_is_the_one_that_was_asked_for(head):
+    space = LabelSpace(tuple("ab"))
+    assert build_method("greedyhash", Spec(8, 5, 7, space), head=head).head.config()["name"] == head
+    assert build_method("dsdh", Spec(8, 5, 7, space), head=head).head.config()["name"] == head

@@ -16,7 +16,7 @@ from kinbits.data import LabelSpace
 from kinbits.errors import ArtefactError
 from kinbits.methods import Method, Spec, build_method, register
 from kinbits.training import FeatureSet, PixelSet, TrainingSettings, train
-from kinbits.training.validation import score
+from kinbits.training.validation import Validation
 
 ROWS, CLASSES, WIDTH = 90, 3, 12
 SPACE = LabelSpace(("a", "b", "c"))
@@ -155,9 +155,8 @@ def test_a_diverged_loss_is_an_error_with_a_remedy():
 
 @pytest.mark.parametrize(("name", "judges"), [("itq", False), ("orthohash", True)])
 def test_labels_choose_an_epoch_only_for_methods_that_learn_from_them(name, judges):
-    images, other = features()[0], features(3)[0]
-    draws = [np.random.default_rng(seed).integers(0, CLASSES, (2, ROWS)) for seed in (1, 2)]
-    one, two = (score(method(name), FeatureSet(images, a), FeatureSet(other, b)) for a, b in draws)
+    draws = [np.random.default_rng(seed).integers(0, CLASSES, ROWS) for seed in (1, 2)]
+    one, two = (Validation(method(name), FeatureSet(features()[0], labels)).score() for labels in draws)
     assert (one != two) == judges
 
 

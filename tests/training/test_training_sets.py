@@ -49,18 +49,13 @@ def test_a_part_has_its_rows_and_what_is_known_about_them_and_the_whole_stays(wh
     assert torch.equal(part.features(), before[rows])
     assert torch.equal(part.features("text"), torch.from_numpy(features()[rows] + 1))
     assert part.labels.tolist() == LABELS[::-1][rows].tolist()
-    assert part.is_true.tolist() == [False, True, False]
     np.testing.assert_array_equal(part.weights, np.linspace(0, 1, ROWS, dtype=np.float32)[rows])
     assert part.pairs is pairs
     assert torch.equal(whole.features(), before)
-    assert (whole.labels.tolist(), whole.weights, whole.is_true, whole.pairs) == (LABELS.tolist(), None, None, None)
+    assert (whole.labels.tolist(), whole.weights, whole.pairs) == (LABELS.tolist(), None, None)
     one = part.select(np.array([1]))
     assert torch.equal(one.features(), before[[2]])
-    assert (one.labels.tolist(), one.is_true.tolist(), one.weights.tolist()) == (
-        [LABELS[::-1][2]],
-        [True],
-        [part.weights[1]],
-    )
+    assert (one.labels.tolist(), one.weights.tolist()) == ([LABELS[::-1][2]], [part.weights[1]])
 
 
 def test_other_labels_and_pairs_are_other_data_for_a_checkpoint():

@@ -1,5 +1,5 @@
 from .checks import Codes, check_codes, check_count, code_width
-from .codes import distances, histograms, pack, simd, unpack
+from .codes import distances, histograms, pack, paired_distances, simd, unpack
 from .counts import tally
 from .multi_index import MultiIndex
 from .search import Allow, threads, topk, within
@@ -16,6 +16,7 @@ __all__ = [
     "distances",
     "histograms",
     "pack",
+    "paired_distances",
     "simd",
     "tally",
     "threads",

@@ -11,6 +11,8 @@ from kinbits.errors import DataError, UsageError
 from kinbits.hamming import _native
 from kinbits.hamming.checks import Codes, check_codes, check_pair, code_width
 
+_ONES = np.array([bin(byte).count("1") for byte in range(256)], np.int64)
+
 
 def simd() -> str:
     """Return the instruction set of the kernel: KINBITS_SIMD, or the best of this processor.
@@ -76,6 +78,31 @@ def on_gpu(codes: Any) -> Any:
     from kinbits.hamming import torch_search
 
     return torch_search
+
+
+def paired_distances(one: ArrayLike, other: ArrayLike) -> NDArray[np.int64]:
+    """Return the Hamming distance of each code to the code in the same row of another array.
+
+    Args:
+        one: uint8 ``(n, w)``, packed; or ``(1, w)``, which is paired with every row.
+        other: uint8 ``(n, w)``, packed.
+
+    Returns:
+        int64 ``(n,)``.
+
+    Raises:
+        DataError: If dtype, dimension, width or number of rows do not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> from kinbits.hamming import paired_distances
+        >>> paired_distances(np.array([[0], [255]], np.uint8), np.array([[1], [0]], np.uint8))
+        array([1, 8])
+    """
+    a, b = check_pair(one, other)
+    if len(a) not in (1, len(b)):
+        raise DataError(f"there are {len(a)} codes and {len(b)} to pair them with; give as many")
+    return np.asarray(_ONES[a ^ b].sum(axis=1))
 
 
 def distances(queries: ArrayLike, codes: ArrayLike) -> NDArray[np.uint16]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kinbits.errors import UsageError
-from kinbits.heads import Mlp
+from kinbits.heads import Linear, Mlp
 from kinbits.methods.base import Batch, Method, Recipe, Spec
 from kinbits.methods.blocks.binary import straight_through
 from kinbits.methods.blocks.pairwise import cosine_misfit
@@ -42,7 +42,7 @@ class BiHalf(Method):
     Args:
         spec: The task.
         gamma: Pull of the logits to the codes; the authors' value. With 0, nothing keeps the halves around 0.
-        hidden: Width of the head's hidden layer.
+        hidden: Width of the head's hidden layer; 0 means one linear layer, as the authors have.
 
     Reference: Y. Li, J. van Gemert, "Deep Unsupervised Image Hashing by Maximizing Bit Entropy", AAAI 2021.
     """
@@ -53,10 +53,10 @@ class BiHalf(Method):
 
     def __init__(self, spec: Spec, *, gamma: float = 6.0, hidden: int = 512) -> None:
         super().__init__(spec)
-        if gamma < 0 or hidden < 1:
-            raise UsageError(f"gamma {gamma} and hidden {hidden}: need gamma >= 0 and hidden >= 1")
+        if gamma < 0 or hidden < 0:
+            raise UsageError(f"gamma {gamma} and hidden {hidden}: need both >= 0")
         self.gamma = gamma
-        self.head = Mlp(spec.feature_dim, spec.bits, hidden=hidden)
+        self.head = Mlp(spec.feature_dim, spec.bits, hidden=hidden) if hidden else Linear(spec.feature_dim, spec.bits)
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the error of the cosines, and the pull of the logits to their codes."""

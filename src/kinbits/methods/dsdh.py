@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from kinbits.errors import UsageError
-from kinbits.heads import Linear
+from kinbits.heads import build_head
 from kinbits.methods.base import Batch, Method, Recipe, Spec, TrainView
 from kinbits.methods.blocks.discrete import labelled_rows, row_chunks, sweep_bits, training_labels
 from kinbits.methods.blocks.labels import labelled
@@ -45,6 +46,7 @@ class Dsdh(Method):
         sweeps: Sweeps over the codes per epoch.
         partners: Recorded rows that a batch is compared with.
         self_pairs: Keep i = j.
+        head: A linear layer, or one with batch normalisation.
 
     Reference: Q. Li, Z. Sun, R. He, T. Tan, "Deep Supervised Discrete Hashing", NeurIPS 2017.
     """
@@ -64,6 +66,7 @@ class Dsdh(Method):
         sweeps: int = 1,
         partners: int = 10_000,
         self_pairs: bool = False,
+        head: Literal["linear", "linear-batchnorm"] = "linear",
     ) -> None:
         super().__init__(spec)
         if mu <= 0 or nu <= 0 or eta < 0:
@@ -72,7 +75,7 @@ class Dsdh(Method):
             raise UsageError(f"sweeps {sweeps}, partners {partners}: need at least 1 of each")
         self.mu, self.nu, self.eta, self.sweeps = mu, nu, eta, sweeps
         self.partners, self.self_pairs = partners, self_pairs
-        self.head = Linear(spec.feature_dim, spec.bits)
+        self.head = build_head({"name": head, "features": spec.feature_dim, "bits": spec.bits})
         self.register_buffer("codes", torch.ones(spec.n_train, spec.bits, dtype=torch.int8))
         self.register_buffer("recorded", torch.zeros(spec.n_train, spec.bits))
         self.register_buffer("classifier", torch.zeros(spec.bits, spec.classes))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinbits.errors import UsageError
-from kinbits.heads import LinearBatchNorm
+from kinbits.heads import build_head
 from kinbits.methods.base import Batch, Method, Recipe, Spec
 from kinbits.methods.blocks.binary import quantization_error, signs, straight_through
 from kinbits.methods.blocks.labels import labelled
@@ -34,6 +35,7 @@ class GreedyHash(Method):
         spec: The task.
         alpha: Weight of the penalty; the authors use 0.1 on CIFAR-10 and 1 on ImageNet.
         power: Exponent p of the penalty, at least 1.
+        head: A linear layer, or one with batch normalisation.
 
     Reference: S. Su, C. Zhang, K. Han, Y. Tian, "Greedy Hash: Towards Fast Optimization for Accurate Hash Coding in
     CNN", NeurIPS 2018.
@@ -42,12 +44,19 @@ class GreedyHash(Method):
     standalone_loss = True
     recipe = Recipe(epochs=20, batch_size=128, lr=3e-3, weight_decay=5e-4, schedule="step")
 
-    def __init__(self, spec: Spec, *, alpha: float = 0.1, power: float = 3.0) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        alpha: float = 0.1,
+        power: float = 3.0,
+        head: Literal["linear", "linear-batchnorm"] = "linear",
+    ) -> None:
         super().__init__(spec)
         if alpha < 0 or power < 1:
             raise UsageError(f"alpha {alpha} and power {power}: need alpha >= 0 and power >= 1")
         self.alpha, self.power = alpha, power
-        self.head = LinearBatchNorm(spec.feature_dim, spec.bits)
+        self.head = build_head({"name": head, "features": spec.feature_dim, "bits": spec.bits})
         self.classifier = nn.Linear(spec.bits, spec.classes, bias=False)
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:

@@ -2,6 +2,7 @@ from .classes import ClassResult, by_class
 from .cosine import cosine_scores
 from .curve import PrecisionRecallCurve, precision_recall_curve
 from .hierarchy import HierarchyRelevance, class_similarity
+from .leave_one_out import LeaveOneOut
 from .legacy import LegacyDefinition, legacy_definitions
 from .lists import ListRelevance, NeighbourRelevance
 from .names import Metric, parse_metric
@@ -20,6 +21,7 @@ __all__ = [
     "GradedRelevance",
     "HierarchyRelevance",
     "LabelRelevance",
+    "LeaveOneOut",
     "LegacyDefinition",
     "ListRelevance",
     "MatrixRelevance",

@@ -13,7 +13,6 @@ from kinbits.metrics.groups import JUNK, Counts, Scale
 from kinbits.metrics.relevance import Codes, Counter, GradedRelevance, Levels
 
 Rows = NDArray[np.int64]
-_ONES = np.array([bin(byte).count("1") for byte in range(256)], np.int64)
 
 
 class _Listed(GradedRelevance):
@@ -39,7 +38,7 @@ class _Listed(GradedRelevance):
             worth = np.zeros((len(found), 1), np.uint16)
             found[:, :1] = hamming.tally(queries[start:stop], codes, ends, worth, threads=threads)
             for query, one, (items, levels) in zip(queries[start:stop], found, self._listed[start:stop], strict=True):
-                near = _ONES[query ^ codes[items]].sum(axis=1)
+                near = hamming.paired_distances(query[None], codes[items])
                 np.subtract.at(one[0], near, 1)
                 known = levels != JUNK
                 np.add.at(one, (levels[known], near[known]), 1)

@@ -17,7 +17,7 @@ from kinbits.training.checkpoint import Checkpoints
 from kinbits.training.progress import Progress
 from kinbits.training.settings import TrainingSettings
 from kinbits.training.training_set import TrainingSet
-from kinbits.training.validation import score
+from kinbits.training.validation import Validation
 from kinbits.training.weights import copied, load_weights, weights_of
 
 OPTIMIZERS: dict[str, Any] = {
@@ -81,7 +81,7 @@ class TrainingLoop:
         settings: TrainingSettings,
     ) -> None:
         self.fabric, self.method, self.settings = fabric, method, settings
-        self.train, self.validation_set = train, validation_set
+        self.train = train
         self.recipe: Recipe = settings.recipe(method.recipe)
         self.history = History()
         self.best: dict[str, Any] | None = None
@@ -89,6 +89,7 @@ class TrainingLoop:
         train.setup(fabric, method, self.recipe.epochs)
         if validation_set is not None:
             validation_set.setup(fabric)
+        self.validation = None if validation_set is None else Validation(method, validation_set)
         self.optimizers = self._optimizers() if self.recipe.epochs else []
         self.checkpoints = Checkpoints(settings.checkpoints)
 
@@ -181,8 +182,8 @@ class TrainingLoop:
                 f"the loss is {record['loss']} in epoch {epoch + 1}; lower lr, or limit the gradients' norm by the "
                 f"setting clip, e.g. 1.0"
             )
-        if self.validation_set is not None and self.method.codes_ready:
-            record["validation"] = score(self.method, self.train, self.validation_set)
+        if self.validation is not None and self.method.codes_ready:
+            record["validation"] = self.validation.score()
         progress.epoch(record)
         return record
 

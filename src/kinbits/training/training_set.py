@@ -30,13 +30,11 @@ class Known(TypedDict, total=False):
         pairs: Pairs of these rows.
         weights: Probability with which each row takes part in an epoch, ``(n,)``; without it, all rows always do. In
             expectation every loss counts a row by its weight, and a pair of rows by the product of theirs.
-        is_true: Which labels are true and may score others, bool ``(n,)``; without it, all.
         key: What identifies the data in a checkpoint.
     """
 
     pairs: Pairs | None
     weights: np.ndarray | None
-    is_true: np.ndarray | None
     key: str
 
 
@@ -64,7 +62,7 @@ class TrainingSet(TrainView):
     ) -> None:
         self.labels = None if labels is None else torch.from_numpy(np.ascontiguousarray(labels))
         self.pairs = known.get("pairs")
-        self.weights, self.is_true = known.get("weights"), known.get("is_true")
+        self.weights = known.get("weights")
         self.key = known.get("key", "")
         self.rng = np.random.default_rng(0)
         self.device = torch.device("cpu")
@@ -86,13 +84,13 @@ class TrainingSet(TrainView):
     def _select_targets(self, rows: np.ndarray, labels: ExpandedLabels | None, pairs: Pairs | None) -> dict[str, Any]:
         """Return what the constructor takes about some rows; the key covers labels and pairs."""
         own = None if self.labels is None else self.labels.cpu().numpy()
-        arrays = {"labels": own, "texts": self._texts, "weights": self.weights, "is_true": self.is_true}
+        arrays = {"labels": own, "texts": self._texts, "weights": self.weights}
         found: dict[str, Any] = {name: None if array is None else array[rows] for name, array in arrays.items()}
         found |= {"pairs": pairs, "key": self.key}
         if labels is not None:
             assert own is not None
             values = labels.labels[rows].astype(own.dtype)
-            found |= {"labels": values, "weights": labels.weights[rows], "is_true": labels.true[rows]}
+            found |= {"labels": values, "weights": labels.weights[rows]}
             found["key"] = _digest(found["key"].encode(), values.tobytes(), found["weights"].tobytes())
         if pairs is not None:
             found["key"] = _digest((found["key"] + pairs.fingerprint).encode())

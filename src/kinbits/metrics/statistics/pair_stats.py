@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kinbits import hamming
 from kinbits.metrics.groups import Counts, Floats
+from kinbits.metrics.leave_one_out import LeaveOneOut
 from kinbits.metrics.relevance import Codes, LabelRelevance
 
 _BLOCK = 1 << 10
 _DRAWN = 1 << 20  # pairs drawn at one time
-_ONES = np.array([bin(byte).count("1") for byte in range(256)], np.uint16)
 Labels = NDArray[Any]
 
 
@@ -59,15 +60,13 @@ def count_pairs(codes: Codes, labels: Labels | None, sample: PairSample) -> Pair
 
 
 def _all(codes: Codes, labels: Labels) -> PairCounts:
-    relevance = LabelRelevance(labels, labels)
+    relevance = LeaveOneOut(LabelRelevance(labels, labels))
     count = relevance.counter(codes, codes, None)
     found = np.zeros((2, 8 * codes.shape[1] + 1), np.int64)
     for start in range(0, len(codes), _BLOCK):
         levels = count(start, start + _BLOCK).sum(axis=0)
         found += np.stack([levels[0], levels[1:].sum(axis=0)])
-    # every pair was counted from both sides, and every code with itself
-    labelled = int((labels >= 0).sum() if labels.ndim == 1 else labels.any(axis=1).sum())
-    found[:, 0] -= [len(codes) - labelled, labelled]
+    # every pair was counted from both sides
     return PairCounts(found[1] // 2, found[0] // 2, sampled=False)
 
 
@@ -78,7 +77,7 @@ def _drawn(codes: Codes, labels: Labels, sample: PairSample) -> PairCounts:
         size = min(_DRAWN, sample.drawn_pairs - start)
         one = rng.integers(0, len(codes), size)
         two = (one + rng.integers(1, len(codes), size)) % len(codes)  # never the same one
-        near = _ONES[codes[one] ^ codes[two]].sum(axis=1)
+        near = hamming.paired_distances(codes[one], codes[two])
         same = _same(labels[one], labels[two])
         for kind in (False, True):
             found[int(kind)] += np.bincount(near[same == kind], minlength=found.shape[1])

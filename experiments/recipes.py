@@ -1,0 +1,179 @@
+"""Search the recipes of all learned methods on frozen features, without a test query.
+
+A fifth of the training images is held out, and scored as early stopping does: tie-aware mAP@all among them, by labels
+for methods that learn from labels, by the ten nearest images otherwise. The score of the last epoch counts, since a run
+without a validation part ends there. Two data sets, so that no recipe fits one of them; one seed for all candidates,
+then three seeds for the best three and the recipe that stands in the code.
+
+Writes ``results/recipes.csv``, one row per run, and can be stopped and taken up again:
+
+    KINBITS_DATA=path/to/data python experiments/recipes.py [--jobs 2] [--only csq hashnet] [--protocols grocery-store]
+    python experiments/recipes.py --show        # the candidates of each method, the best first
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import product
+from typing import Any
+
+import numpy as np
+from _runs import Clock, Table
+
+PROTOCOLS, BITS, SHARE = ("cifar10-1k-5k-54k", "grocery-store"), 32, 0.2
+FIELDS = ["protocol", "method", "setting", "bits", "seed"]
+METRICS = ["validation", "best", "best_epoch"]
+BEST, SEEDS = 3, (0, 1, 2)
+
+Setting = dict[str, Any]
+
+
+def grid(lr: tuple[float, ...], epochs: tuple[int, ...], **more: tuple[Any, ...]) -> list[Setting]:
+    """Return every combination of the values."""
+    options = {"lr": lr, "epochs": epochs, **more}
+    return [dict(zip(options, values, strict=True)) for values in product(*options.values())]
+
+
+USUAL = grid((1e-3, 3e-4, 1e-4), (20, 40))
+SLOW = grid((1e-3, 3e-4, 1e-4), (10,)) + grid((1e-3, 3e-4), (20,))
+HEADS = grid((1e-3, 3e-4), (20, 40), head=("linear",)) + grid((3e-3, 1e-3), (20, 40), head=("linear-batchnorm",))
+CANDIDATES: dict[str, list[Setting]] = {
+    **{name: USUAL for name in ("adsh", "csq", "dch", "ddsh", "dhn", "dmuh", "hashnet", "nmlayer", "shc", "ssdh")},
+    "orthohash": [*USUAL, *grid((1e-4,), (80,)), *grid((3e-4,), (20,), batch_size=(64,))],
+    "dpsh": grid((3e-3, 1e-3, 3e-4), (20, 40)),
+    "dsh": grid((3e-3, 1e-3, 3e-4), (30, 60)),
+    "dsrh": grid((1e-3, 3e-4), (10, 20, 40)),
+    "shrewd": grid((3e-3, 1e-3, 3e-4), (20, 40)),
+    "greedyhash": HEADS,
+    "dsdh": [
+        *HEADS,
+        *grid((3e-3,), (20,), head=("linear-batchnorm",), schedule=("step",), weight_decay=(5e-4,)),
+        *grid((3e-3,), (20,), head=("linear-batchnorm",), schedule=("step",), weight_decay=(5e-4,), eta=(0.35,)),
+    ],
+    "bcdh": grid((1e-3, 3e-4, 1e-4), (25,)),
+    **{name: SLOW for name in ("ath", "exchnet", "rv-ssdh")},
+    "dsah": grid((1e-3, 3e-4, 1e-4), (30, 60)),
+    "cibhash": grid((1e-3, 3e-4, 1e-4), (30, 60)),
+    "bihalf": grid((3e-3, 1e-3, 3e-4), (20, 40)) + grid((1e-3,), (20, 40), hidden=(0,)),
+    "greedyhash-unsupervised": grid((1e-3, 3e-4, 1e-4), (20, 40)),
+    "distillhash": grid((1e-3, 3e-4), (45,)),
+    "dsg": grid((1e-3, 3e-4, 1e-4), (30, 60)),
+    "rankhash": grid((1e-3, 3e-4, 1e-4), (15, 60)),
+    "barlow-twins": grid((1e-3, 3e-4), (50, 100)),
+}
+DEFAULT: Setting = {}
+
+
+def text(setting: Setting) -> str:
+    """Return a setting in words, as the table holds it."""
+    words = (f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in setting.items())
+    return " ".join(words) or "defaults"
+
+
+def run(protocol: str, method: str, setting: Setting, seed: int) -> tuple[dict[str, float], float, str]:
+    """Fit with a fifth held out; return the scores, the seconds and the split's checksum."""
+    import kinbits
+    from kinbits.methods import get_method, parameters
+
+    own = {one.name for one in parameters(get_method(method))}
+    params = {name: value for name, value in setting.items() if name in own}
+    training = {name: value for name, value in setting.items() if name not in own}
+    splits = kinbits.load_protocol(protocol)
+    with Clock() as clock:
+        model = kinbits.fit(
+            splits.train,
+            method=method,
+            bits=BITS,
+            seed=seed,
+            params=params,
+            validation=SHARE,
+            progress=False,
+            **training,
+        )
+    scores = [epoch.get("validation", np.nan) for epoch in model.training["history"]]
+    found = {"validation": scores[-1], "best": np.nanmax(scores), "best_epoch": float(np.nanargmax(scores) + 1)}
+    return found, clock.seconds, splits.protocol.checksum
+
+
+def _task(task: tuple[str, str, Setting, int]) -> tuple[tuple[str, str, Setting, int], Any]:
+    try:
+        return task, run(*task)
+    except Exception as error:
+        return task, f"{type(error).__name__}: {error}"
+
+
+def _threads(count: int) -> None:
+    os.environ.update(OMP_NUM_THREADS=str(count), KINBITS_THREADS=str(count))
+    import torch
+
+    torch.set_num_threads(count)
+
+
+Task = tuple[str, str, Setting, int]
+
+
+def run_all(table: Table, tasks: Iterable[Task], jobs: int) -> None:
+    """Run what the table does not hold yet, each trial on one thread."""
+    left = [task for task in tasks if not table.has(**_identity(task))]
+    print(f"{len(left)} runs to do", flush=True)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_threads, initargs=(1,)) as pool:
+        for future in as_completed([pool.submit(_task, task) for task in left]):
+            task, outcome = future.result()
+            if isinstance(outcome, str):
+                print(f"FAILED {_identity(task)}: {outcome}", flush=True)
+                continue
+            values, seconds, checksum = outcome
+            table.add(_identity(task), values, seconds, task[2], checksum)
+
+
+def _identity(task: Task) -> dict[str, Any]:
+    protocol, method, setting, seed = task
+    return {"protocol": protocol, "method": method, "setting": text(setting), "bits": BITS, "seed": seed}
+
+
+def ranked(table: Table, method: str, protocols: Sequence[str]) -> list[tuple[float, str, list[list[float]]]]:
+    """Return the settings of a method, the best mean over the data sets first, with the scores of each data set."""
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in table.rows:
+        if row["method"] == method and row["protocol"] in protocols:
+            found[row["setting"]][row["protocol"]].append(float(row["validation"]))
+    whole = {setting: [by[name] for name in protocols] for setting, by in found.items() if len(by) == len(protocols)}
+    return sorted(((float(np.mean([np.mean(v) for v in by])), name, by) for name, by in whole.items()), reverse=True)
+
+
+def show(table: Table, methods: Sequence[str], protocols: Sequence[str]) -> None:
+    """Print the candidates of each method, the best first."""
+    for method in methods:
+        print(method)
+        for _, setting, by in ranked(table, method, protocols):
+            cells = (f"{np.mean(v):.4f}" + (f" ± {np.std(v, ddof=1):.4f}" if len(v) > 1 else " " * 9) for v in by)
+            print(f"  {setting:45} " + "   ".join(cells))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--only", nargs="*", default=list(CANDIDATES), choices=list(CANDIDATES))
+    parser.add_argument("--protocols", nargs="*", default=list(PROTOCOLS))
+    parser.add_argument("--first", action="store_true", help="one seed of every candidate, and no more")
+    parser.add_argument("--show", action="store_true")
+    given = parser.parse_args()
+    table = Table("recipes.csv", FIELDS, METRICS)
+    if not given.show:
+        pairs = [(method, setting) for method in given.only for setting in [DEFAULT, *CANDIDATES[method]]]
+        run_all(table, [(p, m, s, 0) for m, s in pairs for p in given.protocols], given.jobs)
+    if not (given.show or given.first):
+        good = {m: {name for _, name, _ in ranked(table, m, given.protocols)[:BEST]} for m in given.only}
+        again = [(m, s) for m, s in pairs if s == DEFAULT or text(s) in good[m]]
+        run_all(table, [(p, m, s, seed) for m, s in again for p in given.protocols for seed in SEEDS], given.jobs)
+    show(table, given.only, given.protocols)
+
+
+if __name__ == "__main__":
+    main()
