@@ -34,6 +34,21 @@ def test_a_file_says_what_its_class_says(name):
     assert MethodInfo.from_source(name, *method_files()[name]) == MethodInfo.from_class(get_method(name))
 
 
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [
+        ("itq", "training-free"),
+        ("cibhash", "unsupervised"),
+        ("orthohash", "supervised"),
+        ("bcdh", "supervised"),
+        ("cca", "images and texts"),
+        ("dcmh", "images and texts"),
+    ],
+)
+def test_methods_stand_in_groups(name, group):
+    assert describe_method(name).group == group
+
+
 def test_listing_and_describing_run_no_file_of_a_method():
     code = (
         "import sys; sys.modules['torch'] = None\n"

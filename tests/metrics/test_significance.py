@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from kinbits.errors import DataError, UsageError
-from kinbits.metrics import PairedTest, RankingResult, compare
+from kinbits.metrics import PairedTest, RankingResult, compare, compare_many
 
 
 def result(values):
@@ -61,6 +61,27 @@ def test_luck_is_called_significant_as_rarely_as_it_should():
         compare(result(rng.random(40)), result(rng.random(40)), "map@all", samples=400).p_value for _ in range(300)
     ]
     assert 0.02 < np.mean(np.array(p_values) < 0.05) < 0.09
+
+
+def test_several_comparisons_are_corrected_by_holm():
+    rng = np.random.default_rng(7)
+    best = rng.random(60)
+    others = best - np.array([[0.004], [0.02], [0.012], [0.0]]) + 0.05 * rng.normal(size=(4, 60))
+    alone = [compare(result(best), result(other), "map@all").p_value for other in others]
+    assert np.argsort(alone).tolist() == [1, 2, 0, 3]
+    assert alone[1] < 0.05 / 4  # holds after correction
+    by_hand = [4 * alone[1]]
+    for factor, row in ((3, 2), (2, 0), (1, 3)):
+        by_hand.append(min(1.0, max(by_hand[-1], factor * alone[row])))
+    assert compare_many(best, others)[[1, 2, 0, 3]] == pytest.approx(by_hand)
+
+
+def test_queries_that_do_not_count_are_left_out_of_several_comparisons():
+    best, others = np.array([0.9, 0.8, 0.7, 0.9]), np.array([[0.1, 0.2, 0.1, 0.3]])
+    padded = np.append(best, np.nan), np.append(others, [[np.nan]], axis=1)
+    assert compare_many(*padded) == compare_many(best, others) == pytest.approx([2 / 16], abs=0.01)
+    with pytest.raises(DataError, match="count different queries"):
+        compare_many(padded[0], np.append(others, [[0.5]], axis=1))
 
 
 def test_one_query_is_named_in_the_singular():

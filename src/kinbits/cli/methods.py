@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 _HEADINGS = {
     "training-free": "Training-free",
-    "none": "Unsupervised",
+    "unsupervised": "Unsupervised",
     "labels": "Supervised: from labels",
     "pairs": "Supervised: from pairs, given or drawn from labels",
-    "text": "Images and texts",
+    "images and texts": "Images and texts",
 }
 _GIVEN = "    spec: The task."
 """An argument that the trainer gives, and a person never does."""
@@ -48,8 +48,7 @@ def methods(
 
 
 def _heading(found: dict[str, Any]) -> str:
-    free = found["supervision"] == "none" and not found["recipe"]["epochs"]
-    return _HEADINGS["text" if found["text"] else "training-free" if free else found["supervision"]]
+    return _HEADINGS[found["supervision"] if found["group"] == "supervised" else found["group"]]
 
 
 def _lines(members: list[dict[str, Any]], longest: int) -> Iterator[str]:
@@ -114,6 +113,7 @@ def _facts(method: MethodInfo) -> dict[str, Any]:
     return {
         "name": method.name,
         "summary": method.summary,
+        "group": method.group,
         "supervision": method.supervision,
         "multi_label": method.multi_label,
         "text": method.reads_text,

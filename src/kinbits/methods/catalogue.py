@@ -68,6 +68,15 @@ class MethodInfo:
         """The first line of the docstring."""
         return self.docstring.partition("\n")[0]
 
+    @property
+    def group(self) -> str:
+        """Group in lists and tables: "training-free", "unsupervised", "supervised", or "images and texts"."""
+        if self.reads_text:
+            return "images and texts"
+        if self.supervision != "none":
+            return "supervised"
+        return "unsupervised" if self.recipe["epochs"] else "training-free"
+
     @classmethod
     def from_class(cls, method: type[Method]) -> Self:
         """Describe a class."""

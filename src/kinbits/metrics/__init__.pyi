@@ -10,7 +10,7 @@ from .operating_points import OperatingPoint, operating_point, parse_target
 from .ranking import ScoreBlock, evaluate, evaluate_scores
 from .relevance import GradedRelevance, LabelRelevance, MatrixRelevance, Relevance
 from .result import RankingResult, Ties
-from .significance import PairedTest, compare
+from .significance import PairedTest, compare, compare_many
 from .statistics.plot import plot_statistics
 from .statistics.summary import code_statistics
 from .statistics.values import CodeStatistics
@@ -38,6 +38,7 @@ __all__ = [
     "class_similarity",
     "code_statistics",
     "compare",
+    "compare_many",
     "cosine_scores",
     "evaluate",
     "evaluate_scores",
