@@ -85,7 +85,7 @@ class _Fit:
 
     def run(self, given: dict[str, Any]) -> tuple[Dataset, HashModel]:
         """Check everything that can be checked, train and save."""
-        from kinbits.fitting import choose_method
+        from kinbits.fitting import AUTO, choose_method, recommendation
         from kinbits.model import check_target
 
         # what was asked for when the run began holds for the run that continues it
@@ -93,8 +93,10 @@ class _Fit:
         params = {name: given.pop(name) for name in FLAGS.mappings & given.keys()}
         settings = FitSettings().with_options(**given, **_expansion_params(given, params))
         dataset = None
-        if settings.method is None:
+        if settings.method in (None, AUTO):
             dataset = self.source.open("train")
+            if dataset.labels is not None:  # without labels, a warning says it
+                note(str(recommendation(settings, dataset)))
             settings = choose_method(settings, dataset)
         settings = settings.with_options(**_params(settings, params))
         if dataset is None:

@@ -15,28 +15,31 @@ from kinbits.data import Dataset, as_pairs, check_size
 from kinbits.errors import UsageError
 from kinbits.fitting.backbones import load_backbones
 from kinbits.fitting.checks import check_job, check_pairs
+from kinbits.fitting.recommended import AUTO, Recommendation, recommended_method
 from kinbits.fitting.rows import RowChoice
 from kinbits.fitting.settings import FitSettings
 from kinbits.fitting.sources import features_for_labels, usable_rows
 from kinbits.methods import Method, Spec, build_method, get_method
 from kinbits.training import TrainingSet, check_pretraining
 
-WITH_LABELS, WITHOUT_LABELS = "orthohash", "itq"
-
 
 def choose_method(settings: FitSettings, dataset: Dataset) -> FitSettings:
-    """Return settings that name a method: the one they name, or else one that the data can teach.
+    """Return settings that name a method: the one they name, or else the recommended one.
 
     Without labels and pairs, a warning names the method.
     """
-    if settings.method is not None:
+    if settings.method not in (None, AUTO):
         return settings
-    if dataset.labels is not None or settings.supervision.pairs is not None:
-        return replace(settings, method=WITH_LABELS)
-    warnings.warn(
-        f"there are no labels, so the method is {WITHOUT_LABELS}; `kinbits methods` lists others", stacklevel=3
-    )
-    return replace(settings, method=WITHOUT_LABELS)
+    found = recommendation(settings, dataset)
+    if dataset.labels is None and settings.supervision.pairs is None:
+        warnings.warn(f"{found}; `kinbits methods` lists others", stacklevel=3)
+    return replace(settings, method=found.method)
+
+
+def recommendation(settings: FitSettings, dataset: Dataset) -> Recommendation:
+    """Return the method that is recommended for data and what is learned from, with the reason."""
+    supervision = settings.supervision
+    return recommended_method(dataset, pairs=supervision.pairs is not None, few_labels=supervision.few_labels)
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class Job:
             UsageError: If settings do not fit each other or the data.
             DataError: If the data lack what the method needs.
         """
+        settings = choose_method(settings, dataset)
         method, training = get_method(_named(settings)), settings.training
         check_job(method, dataset, settings)
         given = settings.supervision.pairs
@@ -111,4 +115,5 @@ class Job:
 
 
 def _named(settings: FitSettings) -> str:
-    return WITH_LABELS if settings.method is None else settings.method
+    assert settings.method is not None
+    return settings.method

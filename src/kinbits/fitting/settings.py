@@ -98,7 +98,7 @@ class FitSettings:
     """All options of `fit`.
 
     Attributes:
-        method: One of `kinbits methods`, or a .py file. Default: orthohash, or itq without labels.
+        method: One of `kinbits methods`, a .py file, or auto. Default: auto, which suits the data.
         bits: Code length.
         params: Parameters of the method. Default: the paper's.
         features: Where features come from.
