@@ -65,8 +65,13 @@ class Job:
     pretraining_set: TrainingSet
 
     @classmethod
-    def from_dataset(cls, dataset: Dataset, settings: FitSettings) -> Self:
+    def from_dataset(cls, dataset: Dataset, settings: FitSettings, held_out: np.ndarray | None = None) -> Self:
         """Check the data, load backbones, extract features where they stay frozen, and split off validation.
+
+        Args:
+            dataset: The data.
+            settings: What is asked for.
+            held_out: Ids of the rows for validation, so that several runs hold out the same ones; None draws a share.
 
         Raises:
             UsageError: If settings do not fit each other or the data.
@@ -86,7 +91,9 @@ class Job:
         check_pretraining(method, training, frozen=not finetune, vectors=dataset.kind == "vector")
         usable, whole = usable_rows(dataset, settings, backbones, method, finetune)
         check_size(usable)
-        rows = RowChoice.from_dataset(usable, settings, lambda: features_for_labels(usable, whole, image, settings))
+        rows = RowChoice.from_dataset(
+            usable, settings, lambda: features_for_labels(usable, whole, image, settings), held_out
+        )
         if pairs is not None:
             pairs = pairs.select(dataset.rows_of(usable)[rows.train])
             check_pairs(pairs)

@@ -36,23 +36,34 @@ class RowChoice:
     labels: ExpandedLabels | None = None
 
     @classmethod
-    def from_dataset(cls, dataset: Dataset, settings: FitSettings, features: Callable[[], np.ndarray]) -> RowChoice:
+    def from_dataset(
+        cls,
+        dataset: Dataset,
+        settings: FitSettings,
+        features: Callable[[], np.ndarray],
+        held_out: np.ndarray | None = None,
+    ) -> RowChoice:
         """Choose rows and labels.
 
         Args:
             dataset: The usable rows.
             settings: What to learn from; the seed and the share of validation are those of training.
             features: Called for features ``(n, d)`` of all rows, where labels are guessed.
+            held_out: Ids of the rows to hold out; None draws a share.
         """
         training, supervision = settings.training, settings.supervision
+
+        def split(part: Dataset) -> tuple[np.ndarray, np.ndarray]:
+            return split_validation(part, training) if held_out is None else _split_ids(part, held_out)
+
         if not supervision.few_labels:
-            return cls(*split_validation(dataset, training))
+            return cls(*split(dataset))
         assert dataset.labels is not None
         kept = _labelled(dataset.labels)
         if supervision.labels_fraction is not None:
             kept &= keep_fraction(dataset.labels, supervision.labels_fraction, training.seed)
         known = np.flatnonzero(kept)
-        train, validation = (known[part] for part in split_validation(dataset.select(known), training))
+        train, validation = (known[part] for part in split(dataset.select(known)))
         labels = _only(dataset.labels, train)
         found = ExpandedLabels(labels, _labelled(labels).astype(np.float32), np.where(_labelled(labels), 0, -1))
         if supervision.label_expansion is not None:
@@ -100,6 +111,11 @@ def split_validation(dataset: Dataset, training: TrainingSettings) -> tuple[np.n
         raise DataError(f"validation of {training.validation} leaves too little of {n} images; leave it out")
     validation = order[np.linspace(0, n - 1, wanted).astype(int)] if wanted else order[:0]
     return np.setdiff1d(np.arange(n), validation), np.sort(validation)
+
+
+def _split_ids(dataset: Dataset, held_out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    held = np.isin(dataset.ids, held_out)
+    return np.flatnonzero(~held), np.flatnonzero(held)
 
 
 def _expanded(

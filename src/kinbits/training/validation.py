@@ -35,44 +35,60 @@ class Validation:
 
     def __init__(self, method: Method, held: TrainingSet) -> None:
         self.method, self.held = method, held
-        self.by_labels = method.supervision != "none" and held.labels is not None
-        self._check()
+        by_labels = method.supervision != "none" and held.labels is not None
+        self._by_labels = held_out_relevance(held, by_labels=True) if by_labels else None
+        _check_size(held)
 
     def score(self) -> float:
         """Return the tie-aware mAP@all; higher is better."""
         codes = hamming.pack((self.method.outputs(self.held) >= 0).cpu().numpy())
-        return metrics.evaluate(codes, codes, self._relevance(), ["map@all"])["map@all"]
+        # the neighbours anew each time: a backbone that is trained moves its features
+        relevance = self._by_labels or held_out_relevance(self.held, by_labels=False)
+        return metrics.evaluate(codes, codes, relevance, ["map@all"])["map@all"]
 
-    def _relevance(self) -> metrics.LeaveOneOut:
-        if not self.by_labels:  # anew each time: a backbone that is trained moves its features
-            return metrics.LeaveOneOut(metrics.MatrixRelevance(_neighbours(self.held)))
-        labels = self._labels()
-        return metrics.LeaveOneOut(metrics.LabelRelevance(labels, labels))
 
-    def _labels(self) -> np.ndarray:
-        assert self.held.labels is not None
-        return self.held.labels.long().cpu().numpy()
+def held_out_relevance(held: TrainingSet, *, by_labels: bool) -> metrics.LeaveOneOut:
+    """Return which held-out rows are relevant to each other, as `Validation` counts them.
 
-    def _check(self) -> None:
-        n = len(self.held)
-        if n < 2:
-            raise DataError(f"{n} image is held out, and has no other one to find; raise validation, or leave it out")
-        if not self.by_labels:
-            return
-        relevance = self._relevance()
-        step = max(1, (1 << 24) // n)
-        alone = n - sum(int(relevance.block(i, min(i + step, n)).any(axis=1).sum()) for i in range(0, n, step))
-        if alone == n:
-            raise DataError(
-                f"no two of the {n} held-out images share a label, so their codes cannot be judged; raise validation, "
-                f"or leave it out"
-            )
-        if 2 * alone > n:
-            warnings.warn(
-                f"{alone} of the {n} held-out images share no label with another one and do not count; raise "
-                f"validation for a score that can be trusted",
-                stacklevel=2,
-            )
+    Args:
+        held: The v held-out rows.
+        by_labels: Whether rows with a shared label are relevant, or else the ten nearest by cosine of the features.
+
+    Raises:
+        DataError: If no row has another one to find.
+    """
+    _check_size(held)
+    if not by_labels:
+        return metrics.LeaveOneOut(metrics.MatrixRelevance(_neighbours(held)))
+    assert held.labels is not None
+    labels = held.labels.long().cpu().numpy()
+    relevance = metrics.LeaveOneOut(metrics.LabelRelevance(labels, labels))
+    _check_partners(relevance)
+    return relevance
+
+
+def _check_size(held: TrainingSet) -> None:
+    if len(held) < 2:
+        raise DataError(
+            f"{len(held)} image is held out, and has no other one to find; raise validation, or leave it out"
+        )
+
+
+def _check_partners(relevance: metrics.LeaveOneOut) -> None:
+    n = relevance.queries
+    step = max(1, (1 << 24) // n)
+    alone = n - sum(int(relevance.block(i, min(i + step, n)).any(axis=1).sum()) for i in range(0, n, step))
+    if alone == n:
+        raise DataError(
+            f"no two of the {n} held-out images share a label, so their codes cannot be judged; raise validation, or "
+            f"leave it out"
+        )
+    if 2 * alone > n:
+        warnings.warn(
+            f"{alone} of the {n} held-out images share no label with another one and do not count; raise validation "
+            f"for a score that can be trusted",
+            stacklevel=2,
+        )
 
 
 def _neighbours(held: TrainingSet) -> np.ndarray:
