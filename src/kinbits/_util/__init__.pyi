@@ -15,6 +15,7 @@ from .files import (
     write_text,
 )
 from .json import parse_json
+from .machine import processors
 from .modality import Modality
 from .modules import import_all
 from .numbers import check_at_least, parse_float, parse_int
@@ -61,6 +62,7 @@ __all__ = [
     "parse_int",
     "parse_json",
     "printable",
+    "processors",
     "read_options",
     "read_regular",
     "read_yaml",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from kinbits._util import checked
+from kinbits._util import checked, processors
 from kinbits.backbones.base import Backbone
 from kinbits.backbones.compiled import BATCH, Engine, Forward, cached_forward
 from kinbits.data import NOT_FINITE, BadImage, Dataset, FeatureCache, Skipped
@@ -169,7 +168,7 @@ class _Extractor:
         self._dataset, self._backbone, self._view = dataset, backbone, view
         self._forward: Forward = cached_forward(backbone, len(dataset), threads=threads, engine=engine)
         self._augment = _augmenter(backbone, view) if view else None
-        self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="kinbits-decode")
+        self._pool = ThreadPoolExecutor(threads or processors(), thread_name_prefix="kinbits-decode")
 
     def __enter__(self) -> _Extractor:
         return self

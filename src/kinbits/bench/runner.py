@@ -1,4 +1,4 @@
-"""Work through an experiment: skip what is done, record what gets done, go on after a failure."""
+"""Work through an experiment: run what is missing or stale, record what gets done, go on after a failure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kinbits._util import check_parent, processors
 from kinbits.bench.experiment import Experiment, Trial
 from kinbits.bench.measure import measure, splits_of
 from kinbits.bench.results import Results
+from kinbits.bench.weights import missing_weights
 from kinbits.errors import KinbitsError, UsageError
 
 Tell = Callable[[str], None]
@@ -35,10 +37,11 @@ class Failure:
 def bench(
     experiment: Experiment, results: Path, *, jobs: int = 1, tell: Tell = lambda line: None
 ) -> tuple[Results, list[Failure]]:
-    """Run every trial of an experiment that is not in its results yet.
+    """Run every trial of an experiment that is missing in its results, or stale.
 
     The rows of a trial are on disk before the next one begins, so the work can be stopped at any time and taken up
-    again. A trial that fails is reported, and the others go on.
+    again. New rows replace stale ones of the same trial. A trial that fails is reported, and the others go on. Trials
+    whose backbone has no weights on this machine are left out, with a message.
 
     Args:
         experiment: What to run.
@@ -52,13 +55,21 @@ def bench(
     Raises:
         UsageError: If ``jobs`` is below 1.
         DataError: If a protocol's data are missing.
+        PlatformError: If the results cannot be written.
     """
     if jobs < 1:
         raise UsageError(f"jobs={jobs}: give 1 or more")
+    check_parent(results, "file of results")
     kept = Results(results, experiment.metrics)
-    trials = list(experiment.trials())
-    left = [trial for trial in trials if not kept.done(trial, splits_of(trial.protocol).protocol.checksum)]
-    tell(f"{len(trials)} trials, {len(trials) - len(left)} of them done before")
+    status = kept.status(experiment.trials())
+    for line in status.lines():
+        tell(line)
+    absent = missing_weights(status.left)
+    for message in absent.values():
+        tell(f"left out: {message}")
+    left = [trial for trial in status.left if trial.weights not in absent]
+    for protocol in dict.fromkeys(trial.protocol for trial in left):
+        splits_of(protocol)  # missing data end the work before it starts
     failures: list[Failure] = []
     for number, (trial, rows, reason) in enumerate(_outcomes(left, jobs), 1):
         place = f"[{number}/{len(left)}] {trial}"
@@ -66,33 +77,10 @@ def bench(
             failures.append(Failure(trial, reason))
             tell(f"{place}: FAILED: {reason}")
             continue
-        kept.add(rows)
+        kept.replace(trial, rows)
         first = experiment.metrics[0]
         tell(f"{place}: {first} {', '.join(str(row[first]) for row in rows)} in {rows[0]['seconds']} s")
     return kept, failures
-
-
-def accept_code(experiment: Experiment, results: Path) -> int:
-    """Let rows count although the code of their methods has changed, such as by a new name.
-
-    A trial is repeated when the code of its method has changed. Whoever knows that a change alters no number can accept
-    it instead. The rows then hold the new code's hash, and still the commit that they were made with.
-
-    Args:
-        experiment: What the rows belong to.
-        results: The CSV file; it is written anew.
-
-    Returns:
-        The number of trials whose last rows were accepted.
-
-    Raises:
-        PlatformError: If the file cannot be written.
-    """
-    kept = Results(results, experiment.metrics)
-    accepted = sum(kept.accept(trial, splits_of(trial.protocol).protocol.checksum) for trial in experiment.trials())
-    if accepted:
-        kept.save()
-    return accepted
 
 
 Outcome = tuple[Trial, Sequence[dict[str, Any]], str | None]
@@ -102,7 +90,7 @@ def _outcomes(trials: Sequence[Trial], jobs: int) -> Iterator[Outcome]:
     if jobs == 1:
         yield from map(_attempt, trials)
         return
-    threads = max(1, len(os.sched_getaffinity(0)) // jobs)
+    threads = max(1, processors() // jobs)
     context = multiprocessing.get_context("spawn")  # a forked child of a process with threads may hang
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_use_threads, initargs=(threads,)) as pool:
         waiting: set[Future[Outcome]] = {pool.submit(_attempt, trial) for trial in trials}

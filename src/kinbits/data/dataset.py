@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from kinbits._util import lazy
+from kinbits._util import lazy, processors
 from kinbits.data.decoding import BadImage
 from kinbits.data.items import Items, digest
 from kinbits.data.labels import LabelSpace
@@ -226,7 +225,7 @@ def readable(dataset: Dataset, threads: int | None = None) -> Dataset:
     """
     if dataset.kind == "vector":
         return dataset
-    workers = threads or os.cpu_count() or 1
+    workers = threads or processors()
     with ThreadPoolExecutor(workers) as pool:
         bad: dict[int, str] = {}
         for start in range(0, len(dataset), 4096):  # in blocks, because a million futures would fill the memory

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kinbits._util import processors
 from kinbits.errors import DataError, UsageError
 from kinbits.hamming import _native
 from kinbits.hamming.checks import Codes, check_count, check_pair
@@ -105,7 +106,7 @@ def threads() -> int:
     """
     given = os.environ.get("KINBITS_THREADS")
     if not given:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return processors()
     if not given.isdecimal() or int(given) < 1:
         raise UsageError(f"KINBITS_THREADS={given}: give a whole number, 1 or more")
     return int(given)

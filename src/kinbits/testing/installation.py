@@ -128,7 +128,9 @@ def _kernel() -> list[Finding]:
 
 
 def _threads() -> list[Finding]:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    from kinbits._util import processors
+
+    usable = processors()
     found = f"{usable} of {os.cpu_count()} processors usable, OMP_NUM_THREADS "
     return [Finding("threads", "ok", found + os.environ.get("OMP_NUM_THREADS", "not set"))]
 

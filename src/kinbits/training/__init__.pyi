@@ -1,10 +1,12 @@
 from .feature_set import FeatureSet
+from .hardware import check_hardware
 from .loop import History
 from .pixel_set import PixelReader, PixelSet
-from .pretraining import check_pretraining, pretrain, views_needed
+from .pretraining import check_pretraining, pretrain, pretraining_settings, views_needed
 from .settings import TrainingSettings
-from .trainer import check_hardware, train
+from .trainer import train
 from .training_set import TrainingSet
+from .validation import held_out_relevance
 
 __all__ = [
     "FeatureSet",
@@ -15,7 +17,9 @@ __all__ = [
     "TrainingSettings",
     "check_hardware",
     "check_pretraining",
+    "held_out_relevance",
     "pretrain",
+    "pretraining_settings",
     "train",
     "views_needed",
 ]

@@ -67,7 +67,7 @@ def pretrain(method: Method, data: TrainingSet, settings: TrainingSettings) -> d
     spec = replace(method.spec, bits=head.bits, n_train=len(data), label_space=None, text_dim=None, has_pairs=False)
     pretrainer = build_method(settings.pretrain, spec)
     pretrainer.head, pretrainer.params = head, {"before": method.name}
-    stage = _stage(settings)
+    stage = pretraining_settings(settings)
     if not settings.resume:
         Checkpoints(settings.checkpoints).forget()
     history = train(pretrainer, data, stage)
@@ -80,7 +80,8 @@ def pretrain(method: Method, data: TrainingSet, settings: TrainingSettings) -> d
     }
 
 
-def _stage(settings: TrainingSettings) -> TrainingSettings:
+def pretraining_settings(settings: TrainingSettings) -> TrainingSettings:
+    """Return the settings of the stage before the method's own, from those of the run."""
     own: dict[str, Any] = {field.name: None for field in fields(Recipe) if field.name not in KEPT}
     folder = settings.checkpoints / FOLDER if settings.checkpoints is not None else None
     own |= {"epochs": settings.pretrain_epochs, "pretrain": None, "pretrain_epochs": None, "patience": None}

@@ -1,38 +1,44 @@
-"""Several processes: what they learned, or why they failed, comes back through files in a temporary folder.
+"""Several processes on one machine: what they learned, or why they failed, comes back through files.
 
-A return value would go through a pipe that is not read before the processes have ended: one that is longer than the
-pipe's buffer, 64 KB, would block them for ever.
+Nothing here can wait for ever. The processes find each other by a file in the folder of the run rather than by a port,
+which another program could take meanwhile; no result goes through a pipe, which blocks when it is full; and a process
+that is done ends at once, without the interpreter's clean-up, which waits for threads of the connection.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+import multiprocessing
+import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
+import torch.distributed as dist
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 
 from kinbits import errors
-from kinbits.errors import KinbitsError, PlatformError, platform_error
+from kinbits._util import processors
+from kinbits.errors import KinbitsError, PlatformError, UsageError, platform_error
 from kinbits.methods import Method
+from kinbits.training.hardware import check_hardware, fabric_for
 from kinbits.training.loop import History, TrainingLoop
 from kinbits.training.settings import TrainingSettings
 from kinbits.training.training_set import TrainingSet
 from kinbits.training.weights import load_weights, weights_of
 
-LEARNED = "learned.pt"
+LEARNED, MEETING = "learned.pt", "meeting"
 
 
 def train_on_several(
-    fabric: Any, method: Method, data: TrainingSet, validation_set: TrainingSet | None, settings: TrainingSettings
+    method: Method, data: TrainingSet, validation_set: TrainingSet | None, settings: TrainingSettings
 ) -> History:
     """Train in processes of their own, and put what they learned into the method and data of this one.
 
     Args:
-        fabric: A `lightning_fabric.Fabric` that starts the processes.
         method: What is trained.
         data: The training rows.
         validation_set: Held-out rows that choose the best epoch, or None.
@@ -44,11 +50,20 @@ def train_on_several(
     Raises:
         KinbitsError: If one of the processes raised it.
         PlatformError: If the system ended one of the processes.
+        UsageError: If a script starts them while it is imported.
     """
+    check_hardware(settings)
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise UsageError(
+            "every process that is started for devices > 1 imports the script that started it; put what the script "
+            'does below `if __name__ == "__main__":`'
+        )
     with tempfile.TemporaryDirectory(prefix="kinbits-") as name:
         folder = Path(name)
         try:
-            fabric.launch(_Work(folder, method, data, validation_set, settings))
+            spawn(  # type: ignore[no-untyped-call]
+                _work, args=(folder, method, data, validation_set, settings), nprocs=settings.devices
+            )
         except ProcessRaisedException as error:
             raise _recorded(folder) or error from None
         except ProcessExitedException as error:
@@ -61,36 +76,50 @@ def train_on_several(
     return History(**learned["history"])
 
 
-class _Work:
-    """The run in each process. An object, since Fabric walks through plain arguments and rebuilds what it finds."""
+def _work(rank: int, folder: Path, *job: Any) -> None:
+    """Run one process; write down what was learned or, of a user's error, its kind and message."""
+    try:
+        _run(rank, folder, *copy.deepcopy(job))  # the tensors came in memory that all processes share
+    except KinbitsError as error:
+        record = {"kind": type(error).__name__, "message": str(error)}
+        (folder / f"error-{rank}.json").write_text(json.dumps(record), encoding="utf-8")
+        raise
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
-    def __init__(self, folder: Path, *job: Any) -> None:
-        self.folder, self.job = folder, job
 
-    def __call__(self, fabric: Any) -> None:
-        """Run, and write down what was learned; of a user's error, its kind and message."""
-        try:
-            self._run(fabric)
-        except KinbitsError as error:
-            record = {"kind": type(error).__name__, "message": str(error)}
-            (self.folder / f"error-{fabric.global_rank}.json").write_text(json.dumps(record), encoding="utf-8")
-            raise
+def _run(
+    rank: int,
+    folder: Path,
+    method: Method,
+    data: TrainingSet,
+    validation: TrainingSet | None,
+    settings: TrainingSettings,
+) -> None:
+    os.environ["LOCAL_RANK"] = str(rank)  # tells Fabric that the processes are there
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, processors() // settings.devices))
+    fabric = fabric_for(settings)
+    dist.init_process_group(
+        "nccl" if fabric.device.type == "cuda" else "gloo",
+        store=dist.FileStore(str(folder / MEETING), settings.devices),  # type: ignore[attr-defined]
+        rank=rank,
+        world_size=settings.devices,
+    )
+    fabric.launch()
+    history = TrainingLoop(fabric, method, data, validation, settings).run()
+    if rank == 0:
+        _save(folder, {"history": vars(history), "weights": weights_of(method, data)})
+    dist.barrier()  # a process that leaves early would break the connection of the others
+    dist.destroy_process_group()
 
-    def _run(self, fabric: Any) -> None:
-        # Spawned processes get tensors in shared memory, and would write into each other's weights.
-        method, data, validation_set, settings = copy.deepcopy(self.job)
-        history = TrainingLoop(fabric, method, data, validation_set, settings).run()
-        if fabric.is_global_zero:
-            self._save({"history": vars(history), "weights": weights_of(method, data)})
-        # Together, and before the interpreter ends: threads of the connection that outlive it abort the process.
-        fabric.barrier()
-        torch.distributed.destroy_process_group()
 
-    def _save(self, learned: dict[str, Any]) -> None:
-        try:
-            torch.save(learned, self.folder / LEARNED)
-        except (OSError, RuntimeError) as error:  # torch wraps what the system says
-            raise platform_error(f"the trained weights cannot be written in {self.folder}", error) from None
+def _save(folder: Path, learned: dict[str, Any]) -> None:
+    try:
+        torch.save(learned, folder / LEARNED)
+    except (OSError, RuntimeError) as error:  # torch wraps what the system says
+        raise platform_error(f"the trained weights cannot be written in {folder}", error) from None
 
 
 def _recorded(folder: Path) -> KinbitsError | None:
