@@ -1,6 +1,6 @@
-"""Convert ViT-Tiny weights in timm's layout to a folder for ``hf:FOLDER``.
+"""Convert ViT-Tiny weights in timm's layout to a folder for ``hf:FOLDER``, such as the one of cifar10-vit.yaml.
 
-    python experiments/convert_vit_tiny.py vit_tiny_patch16_224_f16.safetensors vit-tiny
+    python experiments/convert_vit_tiny.py vit_tiny_patch16_224.safetensors ~/.cache/kinbits/data/weights/vit-tiny
 
 The defaults (mean 0.5, std 0.5, heads of 64) are those of the AugReg ViTs that timm publishes.
 """

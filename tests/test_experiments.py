@@ -1,5 +1,6 @@
-"""The result scripts still write their tables: from the committed numbers, or from made-up ones where none are yet."""
+"""Committed results are of the present settings, and the result scripts still write their tables from them."""
 
+import csv
 import importlib
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from kinbits.bench import Experiment, Results
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
-IDENTITY = ("protocol", "backbone", "direction", "method", "bits", "seed")
+RESULTS = EXPERIMENTS.parent / "results"
 SCRIPTS = sorted({path.stem for path in EXPERIMENTS.glob("*.py") if "def write_markdown(" in path.read_text()})
 
 
@@ -34,11 +35,50 @@ def test_the_scripts_are_found():
     assert {"label_expansion", "medical_classes", "rankhash"} <= set(SCRIPTS)
 
 
-@pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_each_number_of_a_table_is_that_of_a_trial_of_its_file(path):
-    """Names in the code may change, but not the hash of a trial's settings: its rows would count no more."""
-    experiment = Experiment.from_file(path)
-    results = Results(EXPERIMENTS.parent / "results" / f"{path.stem}.csv", experiment.metrics)
-    shown = {tuple(row[name] for name in IDENTITY): row["config"].partition("-")[0] for row in results}
-    assert shown
-    assert set(shown.values()) <= {trial.settings for trial in experiment.trials()}
+# Results that are not yet made anew from a clean commit. Names are only taken out here, never put in.
+STALE = {
+    "ablations-cross-modal",
+    "ablations-grocery",
+    "ablations-hierarchies",
+    "ablations-multi-label",
+    "ablations-pairs",
+    "ablations-unsupervised",
+    "cifar10",
+    "cifar10-scratch",
+    "cifar10-vit",
+    "cross-modal",
+    "fashion-mnist",
+    "grocery",
+    "hierarchies",
+    "medical",
+    "medical-classes",
+    "multi-label",
+    "pretraining",
+    "unsupervised",
+}
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.csv")), ids=lambda path: path.stem)
+def test_results_are_of_the_present_settings_and_of_a_clean_commit(path):
+    faults = sorted(faults_of(path))
+    if path.stem in STALE:
+        assert faults, f"{path.name} is in order: take it out of STALE"
+    else:
+        assert not faults, f"{path.name} has {', '.join(faults)}: make it anew from a clean commit"
+
+
+def faults_of(path):
+    """Yield what is wrong with a committed file of results, in words."""
+    with path.open(newline="") as file:
+        commits = {row["commit"] for row in csv.DictReader(file)}
+    yield from (f"rows of commit {commit}" for commit in commits if commit.endswith("-dirty") or commit == "unknown")
+    plan = EXPERIMENTS / f"{path.stem}.yaml"
+    if plan.exists():
+        experiment = Experiment.from_file(plan)
+        status = Results(path, experiment.metrics).status(experiment.trials())
+        yield from (f"a stale {trial}" for trial in status.stale)
+        yield from (f"a row of no trial, {row['method']}" for row in status.orphans)
+
+
+def test_only_files_that_are_there_are_excused():
+    assert {path.stem for path in RESULTS.glob("*.csv")} >= STALE

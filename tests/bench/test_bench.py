@@ -1,7 +1,5 @@
 """Experiments: the trials that a file asks for, each once, whatever interrupts the work."""
 
-import csv
-
 import pytest
 
 from kinbits.bench import Experiment, bench
@@ -27,24 +25,15 @@ def test_every_method_gets_every_length_and_seed_and_baselines_stand_beside(smal
     assert {row["precision@r2"] for row in results if row["bits"] == "float"} == {""}
 
 
-def test_more_seeds_and_other_settings_are_new_runs(small, tmp_path):
+def test_more_seeds_are_new_runs_and_other_settings_replace_rows(small, tmp_path):
     small |= {"methods": ["orthohash"], "baselines": False, "bits": [8], "seeds": [0]}
     path = tmp_path / "x.csv"
-    bench(made(small), path)
-    for change in ({"seeds": [0, 1]}, {"training": {"epochs": 4}}, {"metrics": small["metrics"]}):
-        bench(made(small | change), path)
-    assert len(path.read_text().splitlines()) == 1 + 3
-
-
-def test_a_run_killed_while_it_was_written_is_made_again(small, tmp_path):
-    small |= {"methods": ["orthohash"], "baselines": False, "bits": [8]}
-    path = tmp_path / "x.csv"
-    bench(made(small), path)
-    whole = path.read_text()
-    path.write_text(whole[:-70])
-    results, _ = bench(made(small), path)
-    assert [row["seed"] for row in results] == ["0", "1"]
-    assert len(list(csv.DictReader(path.read_text().splitlines()))) == 2
+    sizes = []
+    for change in ({}, {"seeds": [0, 1]}, {"training": {"epochs": 4}}):
+        results, _ = bench(made(small | change), path)
+        sizes.append(len(results))
+    assert sizes == [1, 2, 2]
+    assert [row["config"] for row in results] != [trial.config for trial in made(small | {"seeds": [0, 1]}).trials()]
 
 
 def test_a_run_that_fails_is_named_and_the_others_are_made(small, tmp_path):

@@ -18,11 +18,11 @@ def test_early_stopping_and_model_selection_never_see_the_queries(small, tmp_pat
     splits = measure.splits_of(small["protocols"])
     seen, fit = [], measure.fit
 
-    def watched(data, **options):
+    def watched(data, settings, **options):
         seen.append(set(data.ids.tolist()))
         with monkeypatch.context() as inside:
             inside.setattr(measure, "load_protocol", lambda name: pytest.fail("the protocol was opened while fitting"))
-            model = fit(data, **options)
+            model = fit(data, settings, **options)
         assert model.training["best_epoch"] is not None
         return model
 

@@ -28,19 +28,39 @@ def test_bench_writes_rows_and_tables_and_runs_nothing_twice(run, vectors):
     assert (told["rows"], told["failed"]) == (1, [])
     assert told["tables"] == ["results/planes.md", "results/planes.html"]
     assert Path("results/planes.md").read_text().startswith("# Random planes\n\nTies count with their expected value.")
-    assert "1 trials, 1 of them done before" in run("bench", "planes.yaml").err
+    assert "1 trial: 1 done, 0 missing, 0 stale" in run("bench", "planes.yaml").err
     assert len(rows()) == 1
 
 
-def test_a_change_of_code_that_alters_no_number_is_accepted_on_demand(run, vectors):
+def test_check_runs_nothing_and_fails_while_a_trial_is_missing_or_stale(run, vectors):
     Path("planes.yaml").write_text(yaml.safe_dump(EXPERIMENT))
-    assert run("bench", "planes.yaml").code == 0
+    ended = run("bench", "planes.yaml", "--check")
+    assert (ended.code, ended.out) == (1, "1 trial: 0 done, 1 missing, 0 stale\n  missing: lsh (1)\n")
+    assert not Path("results").exists()
+    run("bench", "planes.yaml")
+    assert run("bench", "planes.yaml", "--check").code == 0
     path = Path("results/planes.csv")
-    config = rows()[0]["config"]
-    path.write_text(path.read_text().replace(config, config.partition("-")[0] + "-00000000"))
-    ended = run("bench", "planes.yaml", "--accept-code")
-    assert "rows of 1 trials count although their code has changed" in ended.err
-    assert [row["config"] for row in rows()] == [config]
+    path.write_text(path.read_text().replace(rows()[0]["config"], "0" * 12))
+    ended = run("bench", "planes.yaml", "--check", "--json")
+    assert ended.code == 1
+    assert json.loads(ended.out) == {
+        "done": 0,
+        "missing": [],
+        "stale": ["folder:vectors.npz, lsh, 8 bits, seed 0"],
+        "rows_of_no_trial": 0,
+    }
+
+
+def test_rows_of_no_trial_stay_until_they_are_pruned(run, vectors):
+    Path("planes.yaml").write_text(yaml.safe_dump(EXPERIMENT))
+    run("bench", "planes.yaml")
+    Path("planes.yaml").write_text(yaml.safe_dump({**EXPERIMENT, "methods": [{"method": "lsh", "label": "planes"}]}))
+    assert "--prune removes them" in run("bench", "planes.yaml").err
+    assert [row["method"] for row in rows()] == ["lsh", "planes"]
+    ended = run("bench", "planes.yaml", "--tables", "--prune")
+    assert "1 rows of no trial removed" in ended.err
+    assert "--prune" not in ended.err
+    assert [row["method"] for row in rows()] == ["planes"]
 
 
 def test_trials_that_fail_are_told_and_the_others_stay(run, vectors):

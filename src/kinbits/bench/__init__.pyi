@@ -1,8 +1,10 @@
 from .comparison import Cell, Comparison
 from .experiment import Experiment, Trial
+from .identity import config_of, digest
 from .origin import provenance
 from .results import Results
-from .runner import Failure, accept_code, bench
+from .runner import Failure, bench
+from .status import Status
 from .tables import write_tables
 
 __all__ = [
@@ -11,9 +13,11 @@ __all__ = [
     "Experiment",
     "Failure",
     "Results",
+    "Status",
     "Trial",
-    "accept_code",
     "bench",
+    "config_of",
+    "digest",
     "provenance",
     "write_tables",
 ]

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from itertools import product
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from kinbits._util import options_of, read_options, read_yaml, typed
-from kinbits.bench.sources import is_file, source_digest
+from kinbits.bench.identity import config_of, features_config_of
 from kinbits.data import DEFAULT_METRICS
 from kinbits.errors import UsageError, unknown_name
 from kinbits.evaluation import BASELINES, CROSS_MODAL_BASELINE, UNCOMPRESSED
-from kinbits.fitting import FeatureSettings, SupervisionSettings
+from kinbits.fitting import FeatureSettings, FitSettings, SupervisionSettings
 from kinbits.methods import get_method, parameters
 from kinbits.metrics import parse_metric
 from kinbits.training import TrainingSettings
@@ -57,6 +55,7 @@ class Trial:
         seed: Seed of everything random; the split stays the published one.
         training: Settings that differ from the method's recipe.
         metrics: What is measured.
+        weights: Folder of the backbone's weights, inside a data folder; None loads the backbone by its name.
     """
 
     protocol: str
@@ -67,37 +66,37 @@ class Trial:
     seed: int
     training: Mapping[str, Any]
     metrics: tuple[str, ...]
+    weights: str | None = None
 
     @property
     def config(self) -> str:
-        """What tells this trial from others: hashes over its settings and over the code of its method."""
-        return f"{self.settings}-{self.source}" if self.source else self.settings
-
-    @property
-    def source(self) -> str:
-        """Hash over the code of the method and of what it uses by name; empty where nothing is learned."""
+        """Hash of all that makes the numbers, 12 hex digits; see `kinbits.bench.identity`. The label does not count."""
         if self.entry.method == UNCOMPRESSED:
-            return ""
-        inner = {"pretrain": self.training.get("pretrain"), "expansion": self.entry.supervision.get("label_expansion")}
-        return source_digest(self.entry.method, self.entry.params, **inner)
+            return features_config_of(self.feature_settings, protocol=self.protocol, method=UNCOMPRESSED)
+        return config_of(self.settings, protocol=self.protocol)
 
     @property
-    def settings(self) -> str:
-        """Hash over all settings that may change the numbers, 12 hex digits; the label is not part of it."""
-        hashed = asdict(self)
-        del hashed["entry"]["label"]
-        # options that came later are hashed where they are given: without them, a trial keeps its hash
-        hashed |= {"image_size": None, "finetune": None, **hashed.pop("features")}
-        hashed["entry"] |= hashed["entry"].pop("supervision")
-        return hashlib.sha256(json.dumps(hashed, sort_keys=True, default=str).encode()).hexdigest()[:12]
+    def feature_settings(self) -> FeatureSettings:
+        """Where features come from, without a cache."""
+        return FeatureSettings(self.backbone, cache=None, **self.features)
 
     @property
-    def configs(self) -> set[str]:
-        """The values of ``config`` in rows of this trial.
+    def settings(self) -> FitSettings:
+        """What `kinbits.fit` is asked for.
 
-        Rows of built-in methods from before the code was noted hold the settings alone; they stay, with their commit.
+        Raises:
+            UsageError: If the number of bits or the training settings are not possible.
         """
-        return {self.config} if is_file(self.entry.method) else {self.config, self.settings}
+        assert self.bits is not None, "features have no bits"
+        plain = FitSettings(self.entry.method, self.bits, self.entry.params, self.feature_settings)
+        return plain.with_options(seed=self.seed, progress=False, **self.entry.supervision, **self.training)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns of results that place this trial in tables; the backbone only if it has a name."""
+        bits = "float" if self.bits is None else str(self.bits)
+        place = {"protocol": self.protocol, "method": self.entry.label, "bits": bits, "seed": str(self.seed)}
+        return place if self.backbone is None else {**place, "backbone": self.backbone}
 
     def __str__(self) -> str:
         bits = "float" if self.bits is None else f"{self.bits} bits"
@@ -120,6 +119,8 @@ class Experiment:
             frozen features.
         training: Settings for all methods, instead of those of their recipes.
         title: Stands above the tables.
+        weights: Backbone name -> folder of its weights, inside a data folder, e.g. of ``KINBITS_DATA``. Such a backbone
+            can have any name. The folder is one that ``hf:FOLDER`` takes.
     """
 
     protocols: tuple[str, ...]
@@ -132,6 +133,7 @@ class Experiment:
     baselines: bool = True
     training: Mapping[str, Any] = field(default_factory=dict)
     title: str = ""
+    weights: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_file(cls, path: Path) -> Experiment:
@@ -193,7 +195,8 @@ class Experiment:
     def _trial(self, protocol: str, backbone: str | None, entry: Entry, bits: int | None, seed: int) -> Trial:
         training = {**self.training, **entry.training}
         metrics = self.metrics if bits is not None else tuple(m for m in self.metrics if _ranks(m))
-        return Trial(protocol, backbone, self.features, entry, bits, seed, training, metrics)
+        weights = None if backbone is None else self.weights.get(backbone)
+        return Trial(protocol, backbone, self.features, entry, bits, seed, training, metrics, weights)
 
     def _check(self) -> None:
         for kind, values in (("bits", self.bits), ("seeds", self.seeds)):
@@ -202,6 +205,13 @@ class Experiment:
                     raise UsageError(f"{kind} holds {value!r}; give whole numbers, e.g. {kind}: [16, 32]")
         for metric in self.metrics:
             parse_metric(metric)
+        for name in self.weights:
+            if name not in self.backbones:
+                raise UsageError(
+                    f"weights are given for '{name}', which is none of the backbones; add it to `backbones`"
+                )
+        if None in self.backbones and len(self.backbones) > 1:
+            raise UsageError("backbones holds names and null; name all of them")
         if self.features.get("finetune") and self.baselines:
             raise UsageError("baselines need frozen features; with `finetune: true` write `baselines: false`")
         labels = [entry.label for entry in self._entries()]

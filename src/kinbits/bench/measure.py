@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -10,10 +11,11 @@ from kinbits import metrics
 from kinbits.bench.experiment import Trial
 from kinbits.bench.memory import forget_peak, peak_memory
 from kinbits.bench.origin import provenance
+from kinbits.bench.weights import backbone_of
 from kinbits.data import FeatureCache, Splits, load_protocol
 from kinbits.errors import DataError
 from kinbits.evaluation import CROSS_MODAL, IMAGE_TO_IMAGE, UNCOMPRESSED, Direction, Searches, rank_features
-from kinbits.fitting import FeatureSettings, fit, image_backbone
+from kinbits.fitting import fit, image_backbone
 
 
 def measure(trial: Trial) -> list[dict[str, Any]]:
@@ -31,10 +33,7 @@ def measure(trial: Trial) -> list[dict[str, Any]]:
     started = time.perf_counter()
     found = _features(trial, splits) if trial.entry.method == UNCOMPRESSED else _model(trial, splits)
     record = {
-        "protocol": trial.protocol,
-        "method": trial.entry.label,
-        "bits": "float" if trial.bits is None else trial.bits,
-        "seed": trial.seed,
+        **trial.columns,
         "seconds": f"{time.perf_counter() - started:.1f}",
         "peak_mb": round(peak_memory() / 1e6),
         "config": config,
@@ -52,25 +51,12 @@ def splits_of(protocol: str) -> Splits:
 
 def _model(trial: Trial, splits: Splits) -> list[dict[str, Any]]:
     cache = FeatureCache()
-    assert trial.bits is not None
-    model = fit(
-        splits.train,
-        method=trial.entry.method,
-        bits=trial.bits,
-        backbone=trial.backbone,
-        params=dict(trial.entry.params),
-        cache=cache,
-        seed=trial.seed,
-        progress=False,
-        **trial.features,
-        **trial.entry.supervision,
-        **trial.training,
-    )
+    model = fit(splits.train, trial.settings, cache=cache, backbone=backbone_of(trial))
     # features of a backbone that was trained along are good for this trial alone
     searches = Searches(model, splits, cache=None if model.training["backbone_trained"] else cache)
     if searches.skipped:  # numbers over fewer images would look like the others
         raise DataError(f"{len(searches.skipped)} images cannot be read; repair the data first")
-    backbone = model.tower("image").backbone.pooled.name
+    backbone = trial.backbone or model.tower("image").backbone.pooled.name
     directions = [one for one in (IMAGE_TO_IMAGE, *CROSS_MODAL) if one in searches.directions] or [searches.first]
     found = (searches[direction] for direction in directions)
     return [_row(backbone, one.direction, metrics.evaluate(*one.codes, one.relevance, trial.metrics)) for one in found]
@@ -78,9 +64,9 @@ def _model(trial: Trial, splits: Splits) -> list[dict[str, Any]]:
 
 def _features(trial: Trial, splits: Splits) -> list[dict[str, Any]]:
     """Rank by the cosine of the frozen features themselves."""
-    backbone = image_backbone(splits.train, FeatureSettings(trial.backbone, **trial.features))
+    backbone = image_backbone(splits.train, replace(trial.feature_settings, backbone=backbone_of(trial)))
     result = rank_features(splits, backbone, list(trial.metrics), cache=FeatureCache())
-    return [_row(backbone.name, IMAGE_TO_IMAGE, result)]
+    return [_row(trial.backbone or backbone.name, IMAGE_TO_IMAGE, result)]
 
 
 def _row(backbone: str, direction: Direction, result: metrics.RankingResult) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from kinbits._util import check_parent, processors
 from kinbits.bench.experiment import Experiment, Trial
 from kinbits.bench.measure import measure, splits_of
 from kinbits.bench.results import Results
-from kinbits.bench.weights import missing_weights
+from kinbits.bench.weights import split_by_weights
 from kinbits.errors import KinbitsError, UsageError
 
 Tell = Callable[[str], None]
@@ -62,12 +62,9 @@ def bench(
     check_parent(results, "file of results")
     kept = Results(results, experiment.metrics)
     status = kept.status(experiment.trials())
-    for line in status.lines():
+    left, absent = split_by_weights(status.left)
+    for line in (*status.lines(), *absent):
         tell(line)
-    absent = missing_weights(status.left)
-    for message in absent.values():
-        tell(f"left out: {message}")
-    left = [trial for trial in status.left if trial.weights not in absent]
     for protocol in dict.fromkeys(trial.protocol for trial in left):
         splits_of(protocol)  # missing data end the work before it starts
     failures: list[Failure] = []

@@ -1,45 +1,12 @@
-"""Identify the code of a method: after a change, it may make other numbers."""
+"""The code of a user's own methods, which have no version numbers: after a change, they may make other numbers."""
 
 from __future__ import annotations
 
 import ast
-import hashlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-from kinbits.labelling import Expansion, get_expansion
-from kinbits.methods import Method, get_method, list_methods, parameters
-
-
-def source_digest(method: str, params: Mapping[str, Any], *, pretrain: str | None, expansion: str | None) -> str:
-    """Return a hash over the code of a method and of what it uses by name, 8 hex digits.
-
-    It covers the file of the method's class, those of the classes that it inherits from, and the same of a method that
-    pre-trains, of a method inside the method, and of a label expansion. Comments, docstrings and layout do not count;
-    nor does what all methods share: the contract, the trainer, and the functions that a file imports.
-
-    Args:
-        method: A registered name, or the path of a Python file that registers one.
-        params: The hyper-parameters that differ from the method's defaults.
-        pretrain: Such a name too, or None.
-        expansion: Name of a label expansion, or None.
-    """
-    codes: set[str] = set()
-    left, seen = {method: params}, set[str]()
-    if pretrain is not None:
-        left.setdefault(pretrain, {})
-    while left:
-        name, given = left.popitem()
-        seen.add(name)
-        cls = get_method(name)
-        codes |= {*_class_code(cls, Method, Path(name) if is_file(name) else None)}
-        left |= {inner: {} for inner in _methods_inside(cls, given) if inner not in seen}
-    if expansion is not None:
-        codes |= {*_class_code(get_expansion(expansion), Expansion)}
-    return hashlib.sha256("\0".join(sorted(codes)).encode()).hexdigest()[:8]
 
 
 def is_file(method: str) -> bool:
@@ -47,25 +14,18 @@ def is_file(method: str) -> bool:
     return method.endswith(".py")
 
 
-def _methods_inside(cls: type[Method], params: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the hyper-parameters that name another method."""
-    values = {one.name: one.default for one in parameters(cls)} | dict(params)
-    yield from (v for v in values.values() if isinstance(v, str) and (v in list_methods() or is_file(v)))
-
-
-def _class_code(cls: type, contract: type, own: Path | None = None) -> Iterator[str]:
-    """Yield the code of the files of a class and of its bases below the contract.
+def code_below(classes: Sequence[type], own: Path | None = None) -> Iterator[str]:
+    """Yield the code of the files that define classes, except those of kinbits.
 
     Args:
-        cls: The class.
-        contract: The base that all classes of its kind share.
-        own: The user's file that registered the class; None if the class is in an imported module.
+        classes: A class and its bases below the contract.
+        own: The user's file that registered the first class; None if the class is in an imported module.
     """
-    for base in cls.__mro__[: cls.__mro__.index(contract)]:
-        if own is not None and base.__module__ == cls.__module__:
+    for one in classes:
+        if own is not None and one.__module__ == classes[0].__module__:
             yield code_of(own.read_text(encoding="utf-8"))
-        else:
-            yield _module_code(str(sys.modules[base.__module__].__file__))
+        elif one.__module__.partition(".")[0] != "kinbits":
+            yield _module_code(str(sys.modules[one.__module__].__file__))
 
 
 @lru_cache

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kinbits.cli.app import app
-from kinbits.cli.output import JsonFlag, facts, note, print_json
+from kinbits.cli.output import JsonFlag, facts, note, print_json, show
 
 if TYPE_CHECKING:
-    from kinbits.bench import Failure
+    from kinbits.bench import Failure, Status
 
 
 @app.command()
@@ -24,32 +24,32 @@ def bench(
         ),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Number of trials at the same time.")] = 1,
-    tables_only: Annotated[bool, typer.Option("--tables", help="Run nothing; write the tables again.")] = False,
-    accept: Annotated[
-        bool,
-        typer.Option("--accept-code", help="Keep rows whose method has changed in code: the change alters no number."),
+    check: Annotated[
+        bool, typer.Option("--check", help="Run nothing; exit with 1 if a trial is missing or stale.")
     ] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="First remove rows that belong to no trial.")] = False,
+    tables_only: Annotated[bool, typer.Option("--tables", help="Run nothing; write the tables again.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Fit and evaluate every model of an experiment, and write tables.
 
-    Each trial adds a row to a CSV file, and trials that have a row are not
-    repeated. So the command can be stopped and started again. A trial is
-    repeated when the code of its method has changed; `--accept-code` keeps its
-    rows, where only names have changed, say. The tables (Markdown and HTML)
-    show mean and deviation over seeds, with baselines.
+    Each trial adds a row to a CSV file. A trial is run if it has no row, or a
+    stale one: the settings, the recipe, the version of the method or the split
+    are no longer those of the row. So the command can be stopped and started
+    again. The tables (Markdown and HTML) show mean and deviation over seeds,
+    with baselines.
     """
-    from kinbits.bench import Experiment, Results, accept_code, write_tables
+    from kinbits.bench import Experiment, Results, write_tables
     from kinbits.bench import bench as make
 
     wanted = Experiment.from_file(experiment)
     path = (output or Path("results")) / f"{experiment.stem}.csv"
-    failures: list[Failure] = []
-    if accept:
-        note(f"rows of {accept_code(wanted, path)} trials count although their code has changed")
-    if tables_only:
-        results = Results(path, wanted.metrics)
-    else:
+    results, failures = Results(path, wanted.metrics), list["Failure"]()
+    if prune:
+        note(f"{results.prune(wanted.trials())} rows of no trial removed")
+    if check:
+        raise typer.Exit(_checked(results.status(wanted.trials()), as_json))
+    if not tables_only:
         results, failures = make(wanted, path, jobs=jobs, tell=note)
     written = write_tables(wanted, results, experiment.stem)
     if as_json:
@@ -57,6 +57,18 @@ def bench(
         print_json({"results": path, "rows": len(results), "tables": written, "failed": failed})
     else:
         facts({"results": path, "rows": len(results), "tables": "\n".join(map(str, written))})
+    if results.status(wanted.trials()).orphans:
+        note("rows of no trial stay in the file; --prune removes them")
     if failures:
         note(f"{len(failures)} trials failed; the same command tries them again")
         raise typer.Exit(3)
+
+
+def _checked(status: Status, as_json: bool) -> int:
+    """Print which trials are left, and return the exit code."""
+    if as_json:
+        left = {state: [str(trial) for trial in getattr(status, state)] for state in ("missing", "stale")}
+        print_json({"done": len(status.done), **left, "rows_of_no_trial": len(status.orphans)})
+    else:
+        show("\n".join(status.lines()))
+    return int(bool(status.left))

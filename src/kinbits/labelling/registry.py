@@ -49,9 +49,15 @@ class ExpandedLabels:
 
 @dataclass(frozen=True, kw_only=True)
 class Expansion(ABC):
-    """Base class of label expansions; its fields are the hyper-parameters."""
+    """Base class of label expansions; its fields are the hyper-parameters.
+
+    Attributes:
+        name: Name in the registry.
+        version: Raise it when the results of the same settings change: results of experiments are then made anew.
+    """
 
     name: ClassVar[str] = ""
+    version: ClassVar[int] = 1
 
     @abstractmethod
     def grow(self, features: np.ndarray, labels: PartialLabels, seed: int) -> dict[str, Any]:

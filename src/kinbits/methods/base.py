@@ -233,6 +233,8 @@ class Method(nn.Module):
 
     Attributes:
         name: Name in the registry.
+        version: Raise it when the results of the same settings change: results of experiments are then made anew.
+        baseline: Whether this is no published method but a plain baseline, which published ones should beat.
         supervision: What the method learns from: ``"labels"``, ``"none"``, or ``"pairs"``, which are given or else
             drawn from the labels (`TrainView.some_pairs`).
         multi_label: Whether an image may have several labels.
@@ -258,6 +260,8 @@ class Method(nn.Module):
     """
 
     name: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+    baseline: ClassVar[bool] = False
     supervision: ClassVar[Literal["labels", "pairs", "none"]] = "labels"
     multi_label: ClassVar[bool] = True
     reads_text: ClassVar[bool] = False

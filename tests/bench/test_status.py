@@ -1,0 +1,106 @@
+"""Trials are done, missing or stale, and rows that belong to none of them are told."""
+
+import csv
+
+import pytest
+from user_method import CHANGED, OWN
+
+from kinbits.bench import Experiment, Results, bench
+from kinbits.methods import get_method
+
+
+@pytest.fixture
+def plan(small):
+    """Two quick methods, one length, one seed."""
+    return small | {"methods": ["lsh", "pca"], "baselines": False, "bits": [8], "seeds": [0], "training": {}}
+
+
+def status(plan, path):
+    return Results(path, plan["metrics"]).status(Experiment.from_dict(plan).trials())
+
+
+def run(plan, path):
+    told = []
+    results, failures = bench(Experiment.from_dict(plan), path, tell=told.append)
+    assert not failures
+    assert results.rows == list(csv.DictReader(path.read_text().splitlines()))
+    return [row["method"] for row in results], told
+
+
+def labels(trials):
+    return [trial.entry.label for trial in trials]
+
+
+def test_a_stale_trial_is_run_again_and_the_file_holds_it_once_at_its_place(plan, tmp_path, monkeypatch):
+    path = tmp_path / "x.csv"
+    assert labels(status(plan, path).missing) == ["lsh", "pca"]
+    assert run(plan, path)[0] == ["lsh", "pca"]
+    before = path.read_text()
+    monkeypatch.setattr(get_method("lsh"), "version", 2)
+    found = status(plan, path)
+    assert (labels(found.done), found.missing, labels(found.stale)) == (["pca"], (), ["lsh"])
+    assert Results(path, plan["metrics"]).stale(Experiment.from_dict(plan).trials()) == found.stale
+    methods, told = run(plan, path)
+    assert methods == ["lsh", "pca"]
+    assert told[:2] == ["2 trials: 1 done, 0 missing, 1 stale", "  stale: lsh (1)"]
+    assert path.read_text() != before
+    assert not status(plan, path).left
+
+
+def test_rows_of_another_split_are_stale(plan, tmp_path):
+    path = tmp_path / "x.csv"
+    run(plan, path)
+    checksum = Results(path, plan["metrics"]).rows[0]["split_checksum"]
+    path.write_text(path.read_text().replace(checksum, "0" * 64, 1))
+    assert labels(status(plan, path).stale) == ["lsh"]
+
+
+def test_a_trial_that_fails_keeps_its_stale_row(plan, tmp_path, monkeypatch):
+    path = tmp_path / "x.csv"
+    run(plan, path)
+    before = path.read_text()
+    monkeypatch.setattr(get_method("lsh"), "version", 2)
+    monkeypatch.setattr("kinbits.bench.runner.measure", lambda trial: 1 / 0)
+    _, failures = bench(Experiment.from_dict(plan), path)
+    assert [failure.trial.entry.label for failure in failures] == ["lsh"]
+    assert path.read_text() == before
+
+
+def test_rows_of_a_method_that_was_taken_out_or_renamed_are_told_and_pruned(plan, tmp_path):
+    path = tmp_path / "x.csv"
+    run(plan, path)
+    fewer = plan | {"methods": [{"method": "lsh", "label": "planes"}]}
+    found = status(fewer, path)
+    assert (labels(found.missing), found.stale) == (["planes"], ())
+    assert [row["method"] for row in found.orphans] == ["lsh", "pca"]
+    methods, told = run(fewer, path)
+    assert methods == ["lsh", "pca", "planes"]
+    assert told[:3] == [
+        "1 trial: 0 done, 1 missing, 0 stale",
+        "  missing: planes (1)",
+        "  rows of no trial: lsh (1), pca (1)",
+    ]
+    results, trials = Results(path, plan["metrics"]), list(Experiment.from_dict(fewer).trials())
+    assert results.prune(trials) == 2
+    assert [row["method"] for row in Results(path, plan["metrics"])] == ["planes"]
+    assert results.prune(trials) == 0
+
+
+def test_a_users_own_file_is_run_again_when_its_code_changes_and_only_then(plan, tmp_path):
+    file, path = tmp_path / "of_a_user.py", tmp_path / "x.csv"
+    plan |= {"methods": [{"method": str(file), "label": "own"}]}
+    ran = []
+    for text in (OWN, OWN.replace("a pull", "another comment"), CHANGED):
+        file.write_text(text)
+        methods, told = run(plan, path)
+        assert methods == ["own"]
+        ran.append(sum(line.startswith("[") for line in told))
+    assert ran == [1, 0, 1]
+
+
+def test_the_lines_fit_a_terminal_however_many_methods_there_are(plan, tmp_path):
+    many = [{"method": "lsh", "label": f"method number {number}"} for number in range(40)]
+    first, second = status(plan | {"methods": many}, tmp_path / "x.csv").lines()
+    assert first == "40 trials: 0 done, 40 missing, 0 stale"
+    assert second == "  missing: method number 0 (1), method number 1 (1) and 38 more"
+    assert len(second) < 79
