@@ -1,70 +1,96 @@
-"""What the result scripts share: fit, measure, append one CSV row per run, skip what is already there."""
+"""What the result scripts share: fit, measure, write one CSV row per run, skip what is already there and not stale."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
-import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kinbits.bench import provenance
+from kinbits._util import write_text
+from kinbits.bench import config_of, provenance
+from kinbits.data import find_protocol
+from kinbits.fitting import FitSettings
 
 RESULTS = Path(__file__).parent.parent / "results"
 
+Run = Mapping[str, Any]  # column -> value, or its text in the file
+
 
 class Table:
-    """A CSV file of runs; a run is known by its configuration and is not repeated.
+    """A CSV file of runs. A run is not repeated while its row holds the present hash; a stale row is replaced.
 
     Args:
         name: File name below ``results/``.
         fields: Columns that identify a run.
         metrics: Columns that a run measures.
+        config: Returns the hash of what makes the numbers of a run. None is for records of a search, which are kept
+            when defaults change: runs are then known by their columns alone.
     """
 
-    def __init__(self, name: str, fields: list[str], metrics: list[str]) -> None:
+    def __init__(
+        self, name: str, fields: list[str], metrics: list[str], config: Callable[[Run], str] | None = None
+    ) -> None:
         self.path, self.fields, self.metrics = RESULTS / name, fields, metrics
+        self.config = config or (lambda run: "")
+        self.kept = config is None
         self.columns = [*fields, *metrics, "seconds", "config", "split_checksum", "commit", "hardware"]
-        self.rows: list[dict[str, str]] = []
-        if self.path.exists():
-            with self.path.open(newline="") as file:
-                self.rows = list(csv.DictReader(file))
+        self.rows = read_rows(self.path)
 
     def has(self, **run: Any) -> bool:
-        """Tell whether this run is in the table."""
-        return any(all(row[k] == str(v) for k, v in run.items()) for row in self.rows)
+        """Tell whether this run is in the table, and not stale."""
+        found = [row for row in self.rows if all(row[k] == str(v) for k, v in run.items())]
+        return any(self.kept or row["config"] == self.config(row) for row in found)
 
-    def add(
-        self,
-        run: Mapping[str, Any],
-        values: Mapping[str, float],
-        seconds: float,
-        params: Mapping[str, Any],
-        checksum: str,
-    ) -> None:
-        """Append one run and write the file."""
-        text = json.dumps([dict(run), dict(params)], sort_keys=True, default=str)
+    def stale(self) -> list[dict[str, str]]:
+        """Return the rows that were made with other settings, versions or data than the present ones."""
+        return [] if self.kept else [row for row in self.rows if row["config"] != self.config(row)]
+
+    def add(self, run: Run, values: Mapping[str, float], seconds: float, checksum: str) -> None:
+        """Put one run where its old row is, or else at the end, and write the file."""
         made = provenance()
         row = {
             **run,
             **{name: f"{values[name]:.6f}" for name in self.metrics},
             "seconds": f"{seconds:.1f}",
-            "config": hashlib.sha256(text.encode()).hexdigest()[:12],
+            "config": self.config(run),
             "split_checksum": checksum[:12],
             "commit": made["commit"],
             "hardware": made["hardware"],
         }
-        self.rows.append({k: str(v) for k, v in row.items()})
-        RESULTS.mkdir(exist_ok=True)
-        with self.path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, self.columns)
-            writer.writeheader()
-            writer.writerows(self.rows)
+        texts = {k: str(v) for k, v in row.items()}
+        places = [n for n, old in enumerate(self.rows) if all(old[k] == texts[k] for k in self.fields)]
+        self.rows = [old for n, old in enumerate(self.rows) if n not in places]
+        self.rows.insert(places[0] if places else len(self.rows), texts)
+        write_rows(self.path, self.columns, self.rows)
         print(f"{self.path.name}: " + ", ".join(f"{k}={v}" for k, v in {**run, **values}.items()), flush=True)
+
+
+def run_config(settings: FitSettings, protocol: str) -> str:
+    """Return the hash of one fit on a protocol: all that makes its numbers, and the split."""
+    return config_of(settings, protocol=protocol, split=find_protocol(protocol).checksum)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file; no rows if there is none."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_rows(path: Path, columns: list[str], rows: Iterable[Run]) -> None:
+    """Write a CSV file anew."""
+    text = StringIO(newline="")
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    path.parent.mkdir(exist_ok=True)
+    write_text(path, text.getvalue())
 
 
 def summary(table: Table, by: list[str], metric: str) -> list[dict[str, Any]]:

@@ -13,24 +13,27 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from _runs import RESULTS, Clock, Table, summary
+from _runs import RESULTS, Clock, Run, Table, run_config, summary
 
 import kinbits
 from kinbits import metrics
 from kinbits.data import FeatureCache
+from kinbits.fitting import FitSettings
 
 PROTOCOL = "cifar10-1k-5k-54k"
 FIELDS = ["split", "hashing", "bits", "labels", "learned from", "seed"]
 METRICS = ["map@all", "accuracy", "added"]
 FRACTIONS = [0.01, 0.05, 0.1]
+ALL = "all labels"
 WAYS = {
+    ALL: {},
     "the few": {},
     "pseudo": {"label_expansion": "pseudo"},
     "prl, one round": {"label_expansion": "prl", "expansion_params": {"rounds": 1, "per_round": 1.0}},
     "prl, random": {"label_expansion": "prl", "expansion_params": {"choice": "random"}},
     "prl": {"label_expansion": "prl"},
 }
-ALL = "all labels"
+FEATURES = {"backbone": "efficientnet_lite0", "image_size": 128}
 
 
 def main() -> None:
@@ -40,31 +43,43 @@ def main() -> None:
     parser.add_argument("--fractions", nargs="+", type=float, default=FRACTIONS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     options = parser.parse_args()
-    table, splits = Table("label-expansion.csv", FIELDS, METRICS), kinbits.load_protocol(PROTOCOL)
-    runs = [(1.0, ALL, {})] + [(f, way, how) for f in options.fractions for way, how in WAYS.items()]
+    table, splits = open_table(), kinbits.load_protocol(PROTOCOL)
+    runs = [(1.0, ALL)] + [(fraction, way) for fraction in options.fractions for way in WAYS if way != ALL]
     for seed in options.seeds:
-        for fraction, way, how in runs:
+        for fraction, way in runs:
             run = {"split": PROTOCOL, "hashing": options.method, "bits": options.bits, "labels": f"{fraction:.0%}"}
-            measure(table, {**run, "learned from": way, "seed": seed}, fraction, how, splits)
+            measure(table, {**run, "learned from": way, "seed": seed}, splits)
             write_markdown(table)
 
 
-def measure(table: Table, run: dict, fraction: float, how: dict, splits) -> None:
+def open_table() -> Table:
+    """Return the table of this script."""
+    return Table("label-expansion.csv", FIELDS, METRICS, lambda run: run_config(settings(run), run["split"]))
+
+
+def settings(run: Run) -> FitSettings:
+    """Return what a run is fitted with."""
+    share = float(run["labels"].rstrip("%")) / 100
+    plain = FitSettings(run["hashing"], int(run["bits"]))
+    return plain.with_options(
+        seed=int(run["seed"]), labels_fraction=share, progress=False, **FEATURES, **WAYS[run["learned from"]]
+    )
+
+
+def measure(table: Table, run: Run, splits) -> None:
     """Fit and measure one model, unless it is in the table."""
     if table.has(**run):
         return
     cache = FeatureCache()
-    fixed = {"backbone": "efficientnet_lite0", "image_size": 128, "progress": False, "cache": cache}
-    named = {"method": run["hashing"], "bits": run["bits"], "seed": run["seed"], "labels_fraction": fraction}
     with Clock() as clock:
-        model = kinbits.fit(splits.train, **named, **fixed, **how)
+        model = kinbits.fit(splits.train, settings(run), cache=cache)
     queries, database = (model.encode(part, cache=cache) for part in (splits.query, splits.database))
     relevance = metrics.LabelRelevance(splits.query.labels, splits.database.labels)
     found = metrics.evaluate(queries, database, relevance, ["map@all"])["map@all"]
     right = guesses_right(model.labels, splits.train)
     accuracy = float(right.mean()) if len(right) else float("nan")
     values = {"map@all": found, "accuracy": accuracy, "added": len(right)}
-    table.add(run, values, clock.seconds, how, splits.protocol.checksum)
+    table.add(run, values, clock.seconds, splits.protocol.checksum)
 
 
 def guesses_right(learned, train) -> np.ndarray:

@@ -10,17 +10,19 @@ the queries) and ``results/medical-classes.md``. ``train`` is the class's share 
 from __future__ import annotations
 
 import argparse
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-from _runs import RESULTS, Clock, Table, summary
+from _runs import RESULTS, Clock, Run, Table, run_config, summary
 
 import kinbits
 from kinbits import metrics
 from kinbits.bench import Experiment, Trial
 from kinbits.data import FeatureCache
 
-FIELDS = ["protocol", "method", "bits", "seed", "class", "train"]
+PLACE = ["protocol", "method", "bits", "seed"]
+FIELDS = [*PLACE, "class", "train"]
 METRIC = "map@all"
 MEAN = "(mean)"
 
@@ -30,34 +32,40 @@ def main() -> None:
     parser.add_argument("--bits", nargs="+", type=int, default=[32])
     parser.add_argument("--seeds", nargs="+", type=int)
     options = parser.parse_args()
-    experiment = Experiment.from_file(Path(__file__).with_name("medical.yaml"))
-    table, cache = Table("medical-classes.csv", FIELDS, [METRIC]), FeatureCache()
-    for trial in experiment.trials():
-        known = {"protocol": trial.protocol, "method": trial.entry.label, "bits": trial.bits, "seed": trial.seed}
+    table = open_table()
+    for trial in trials().values():
+        known = {name: trial.columns[name] for name in PLACE}
         chosen = trial.bits in options.bits and (options.seeds is None or trial.seed in options.seeds)
         if chosen and not table.has(**known, **{"class": MEAN}):
-            measure(table, trial, known, cache)
+            measure(table, trial, known)
             write_markdown(table)
 
 
-def measure(table: Table, trial: Trial, known: dict, cache: FeatureCache) -> None:
+def open_table() -> Table:
+    """Return the table of this script."""
+    return Table("medical-classes.csv", FIELDS, [METRIC], config)
+
+
+@cache
+def trials() -> dict[tuple[str, ...], Trial]:
+    """Return the trials of medical.yaml by their place in the table."""
+    experiment = Experiment.from_file(Path(__file__).with_name("medical.yaml"))
+    return {tuple(trial.columns[name] for name in PLACE): trial for trial in experiment.trials()}
+
+
+def config(run: Run) -> str:
+    """Return the hash of a run; empty if its trial is no longer in the file."""
+    trial = trials().get(tuple(run[name] for name in PLACE))
+    return "" if trial is None else run_config(trial.settings, trial.protocol)
+
+
+def measure(table: Table, trial: Trial, known: dict) -> None:
     """Fit one model and add a row per class."""
-    splits = kinbits.load_protocol(trial.protocol)
+    splits, features = kinbits.load_protocol(trial.protocol), FeatureCache()
     with Clock() as clock:
-        model = kinbits.fit(
-            splits.train,
-            method=trial.entry.method,
-            bits=trial.bits,
-            backbone=trial.backbone,
-            **trial.features,
-            params=dict(trial.entry.params),
-            cache=cache,
-            seed=trial.seed,
-            progress=False,
-            **trial.training,
-        )
+        model = kinbits.fit(splits.train, trial.settings, cache=features)
     parts = (splits.query, splits.database)
-    queries, database = (model.encode(part, cache=cache) for part in parts)
+    queries, database = (model.encode(part, cache=features) for part in parts)
     relevance = metrics.LabelRelevance(splits.query.labels, splits.database.labels)
     each = metrics.evaluate(queries, database, relevance, [METRIC]).per_query[METRIC]
     shares = np.bincount(splits.train.labels, minlength=splits.train.label_space.classes) / len(splits.train)
@@ -65,7 +73,7 @@ def measure(table: Table, trial: Trial, known: dict, cache: FeatureCache) -> Non
     rows = [(splits.train.label_space.names[c], f"{shares[c]:.3f}", value) for c, value in found.items()]
     for name, share, value in [*rows, (MEAN, "1.000", float(np.mean(list(found.values()))))]:
         named = {**known, "class": name, "train": share}
-        table.add(named, {METRIC: value}, clock.seconds, trial.entry.params, splits.protocol.checksum)
+        table.add(named, {METRIC: value}, clock.seconds, splits.protocol.checksum)
 
 
 def write_markdown(table: Table) -> None:

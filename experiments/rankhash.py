@@ -15,11 +15,12 @@ import argparse
 from functools import cached_property
 
 import numpy as np
-from _runs import RESULTS, Clock, Table, summary
+from _runs import RESULTS, Clock, Run, Table, run_config, summary
 
 import kinbits
 from kinbits import hamming
 from kinbits.data import FeatureCache
+from kinbits.fitting import FitSettings
 from kinbits.index import create_index
 
 PROTOCOL, NEAREST, HITS = "cifar10-1k-5k-54k", 10, 100
@@ -40,12 +41,23 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     options = parser.parse_args()
-    table, data = Table("rankhash.csv", FIELDS, METRICS), Data()
+    table, data = open_table(), Data()
     for bits in options.bits:
         for seed in options.seeds:
             for name in options.methods:
                 measure(table, data, name, bits, seed)
                 write_markdown(table)
+
+
+def open_table() -> Table:
+    """Return the table of this script."""
+    return Table("rankhash.csv", FIELDS, METRICS, lambda run: run_config(settings(run), PROTOCOL))
+
+
+def settings(run: Run) -> FitSettings:
+    """Return what a run is fitted with."""
+    method, params = METHODS[run["method"]]
+    return FitSettings(method, int(run["bits"]), params).with_options(seed=int(run["seed"]), progress=False)
 
 
 class Data:
@@ -89,16 +101,13 @@ class Cached:
 
 def measure(table, data, name, bits, seed) -> None:
     """Fit one model and ask each engine, plain and re-ranked."""
-    method, params = METHODS[name]
-    depths = (0,) if method == "itq" else DEPTHS
+    depths = (0,) if name == "itq" else DEPTHS
     known = {"method": name, "bits": bits, "seed": seed}
     runs = [{**known, "engine": engine, "rerank": depth} for engine in ENGINES for depth in depths]
     if all(table.has(**run) for run in runs):
         return
     with Clock() as clock:
-        model = kinbits.fit(
-            data.splits.train, method=method, bits=bits, seed=seed, params=params, cache=data.cache, progress=False
-        )
+        model = kinbits.fit(data.splits.train, settings(known), cache=data.cache)
     queries, codes = data.features(model, "query"), model.tower().compute(data.features(model, "database"))
     exact, _ = hamming.topk(model.tower().compute(queries), codes, HITS)
     indexes = {engine: create_index(engine=engine, model=Cached(model)).add(codes) for engine in ENGINES}
@@ -110,7 +119,7 @@ def measure(table, data, name, bits, seed) -> None:
             found = [one.distances <= near[-1] for one, near in zip(index.search(queries, k=HITS), exact, strict=True)]
             values = {**judged(data, np.stack(hits.ids)), "graph": float(np.mean(found))}
             values["ms"] = 1000 * asked.seconds / len(queries)
-            table.add(run, values, clock.seconds, params, data.splits.protocol.checksum)
+            table.add(run, values, clock.seconds, data.splits.protocol.checksum)
 
 
 def judged(data, ids):

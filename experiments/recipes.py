@@ -140,7 +140,7 @@ def run_all(table: Table, tasks: Iterable[Task], jobs: int) -> None:
                 print(f"FAILED {_identity(task)}: {outcome}", flush=True)
                 continue
             values, seconds, checksum = outcome
-            table.add(_identity(task), values, seconds, task[2], checksum)
+            table.add(_identity(task), values, seconds, checksum)
 
 
 def _identity(task: Task) -> dict[str, Any]:
@@ -175,7 +175,7 @@ def main() -> None:
     parser.add_argument("--first", action="store_true", help="one seed of every candidate, and no more")
     parser.add_argument("--show", action="store_true")
     given = parser.parse_args()
-    table = Table("recipes.csv", FIELDS, METRICS)
+    table = Table("recipes.csv", FIELDS, METRICS)  # a record of what was tried: later defaults make no row stale
     if not given.show:
         pairs = [(method, setting) for method in given.only for setting in [DEFAULT, *CANDIDATES[method]]]
         run_all(table, [(p, m, s, 0) for m, s in pairs for p in given.protocols], given.jobs)

@@ -1,18 +1,21 @@
 """How much the definition of mAP and the order of ties move the number of one and the same codes.
 
 Fits one method at two lengths on CIFAR-10's frozen features and counts in every way that `kinbits.metrics` knows.
-Writes ``results/ties.csv`` (a model that is in it is not measured again) and ``docs/ties.md`` from it. ``--check`` only
-says whether the document is up to date.
+Writes ``results/ties.csv`` (a model is measured again only if its rows are stale) and ``docs/ties.md`` from it.
+``--check`` only says whether the document is up to date.
 
     KINBITS_DATA=path/to/data python experiments/ties.py [--check]
 """
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from _runs import read_rows, run_config, write_rows
+
+from kinbits.fitting import FitSettings
 
 ROOT = Path(__file__).parent.parent
 CSV, DOC = ROOT / "results" / "ties.csv", ROOT / "docs" / "ties.md"
@@ -31,8 +34,9 @@ Row = Mapping[str, str]
 
 def main() -> int:
     if "--check" not in sys.argv:
+        present = {(row["method"], row["bits"]) for row in read()} - {(row["method"], row["bits"]) for row in stale()}
         for method, bits in MODELS:
-            if not any(row["method"] == method and row["bits"] == str(bits) for row in read()):
+            if (method, str(bits)) not in present:
                 measure(method, bits)
         DOC.parent.mkdir(exist_ok=True)
         DOC.write_text(document(read()))
@@ -41,9 +45,7 @@ def main() -> int:
 
 
 def measure(method: str, bits: int) -> None:
-    """Fit one model, count its codes in every way, and append the rows."""
-    import hashlib
-
+    """Fit one model, count its codes in every way, and put the rows into the table."""
     import numpy as np
 
     import kinbits
@@ -51,22 +53,25 @@ def measure(method: str, bits: int) -> None:
     from kinbits.data import FeatureCache
 
     cache, splits = FeatureCache(), kinbits.load_protocol(PROTOCOL)
-    model = kinbits.fit(splits.train, method=method, bits=bits, seed=SEED, cache=cache, progress=False)
+    model = kinbits.fit(splits.train, settings(method, bits), cache=cache)
     query, database = (model.encode(p, cache=cache) for p in (splits.query, splits.database))
     labels, asked = np.asarray(splits.database.labels), np.asarray(splits.query.labels)
     shuffled = np.random.default_rng(SEED).permutation(len(database))
     orders = {"shuffled": shuffled, "sorted by class": shuffled[np.argsort(labels[shuffled], kind="stable")]}
-    config = hashlib.sha256(f"{PROTOCOL} {method} {bits} {SEED} {model.training['recipe']}".encode()).hexdigest()[:12]
-    facts = [config, splits.protocol.checksum[:12], provenance()["commit"], provenance()["hardware"]]
+    facts = [
+        run_config(settings(method, bits), PROTOCOL),
+        splits.protocol.checksum[:12],
+        provenance()["commit"],
+        provenance()["hardware"],
+    ]
+    columns = [*FIELDS, *FACTS]
     rows = [
-        [method, bits, name, *found, *facts]
+        dict(zip(columns, [method, bits, name, *found, *facts], strict=True))
         for name, order in orders.items()
         for found in counted(query, database[order], asked, labels[order], plain=name == "shuffled")
     ]
-    new = not CSV.exists()
-    with CSV.open("a", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerows([[*FIELDS, *FACTS]] * new + rows)
+    others = [row for row in read() if (row["method"], row["bits"]) != (method, str(bits))]
+    write_rows(CSV, columns, [*others, *rows])
     print(f"{method} {bits}: {len(rows)} rows", flush=True)
 
 
@@ -97,10 +102,17 @@ def counted(query, database, asked, labels, *, plain: bool) -> Iterator[list[str
 
 def read() -> list[Row]:
     """Read the measured rows."""
-    if not CSV.exists():
-        return []
-    with CSV.open(newline="") as file:
-        return list(csv.DictReader(file))
+    return read_rows(CSV)
+
+
+def settings(method: str, bits: int) -> FitSettings:
+    """Return what a model is fitted with."""
+    return FitSettings(method, bits).with_options(seed=SEED, progress=False)
+
+
+def stale() -> list[Row]:
+    """Return the rows that were made with other settings, versions or data than the present ones."""
+    return [row for row in read() if row["config"] != run_config(settings(row["method"], int(row["bits"])), PROTOCOL)]
 
 
 class Values:

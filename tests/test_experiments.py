@@ -2,11 +2,13 @@
 
 import csv
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kinbits.bench import Experiment, Results
+from kinbits.methods import get_method
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 RESULTS = EXPERIMENTS.parent / "results"
@@ -19,16 +21,44 @@ def test_a_result_script_writes_its_table(name, tmp_path, monkeypatch):
     script = importlib.import_module(name)
     monkeypatch.setattr(script, "RESULTS", tmp_path)
     stem = name.replace("_", "-")
-    metrics = script.METRICS if hasattr(script, "METRICS") else [script.METRIC]
-    table = script.Table(f"{stem}.csv", script.FIELDS, metrics)
-    if not table.rows:
-        table.rows = [dict.fromkeys(script.FIELDS, "8") | dict.fromkeys(metrics, value) for value in ("0.25", "0.75")]
+    table = script.open_table()
+    assert table.rows
     script.write_markdown(table)
     (written,) = tmp_path.iterdir()
     text = written.read_text()
     assert written.name == f"{stem}.md"
     assert sum(line.startswith("|") for line in text.splitlines()) >= 3  # a head, a rule and a row
     assert "nan" not in text.split()
+
+
+def test_a_stale_run_of_a_script_is_not_in_its_table_and_its_row_is_replaced(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(EXPERIMENTS)
+    runs = importlib.import_module("_runs")
+    monkeypatch.setattr(runs, "RESULTS", tmp_path)
+    hashes = {"a": "one", "b": "other"}
+    table = runs.Table("x.csv", ["name"], ["value"], lambda run: hashes[run["name"]])
+    for name in hashes:
+        table.add({"name": name}, {"value": 0.5}, 1, "split")
+    assert table.has(name="a")
+    assert not table.has(name="c")
+    hashes["a"] = "two"
+    assert not table.has(name="a")
+    assert table.has(name="b")
+    assert [row["name"] for row in table.stale()] == ["a"]
+    table.add({"name": "a"}, {"value": 0.75}, 1, "split")
+    again = runs.Table("x.csv", ["name"], ["value"], lambda run: hashes[run["name"]])
+    assert [(row["name"], row["value"]) for row in again.rows] == [("a", "0.750000"), ("b", "0.500000")]
+    assert not again.stale()
+
+
+def test_a_script_knows_a_run_by_resolved_values_and_the_recipe(monkeypatch):
+    monkeypatch.syspath_prepend(EXPERIMENTS)
+    script = importlib.import_module("label_expansion")
+    row = script.open_table().rows[0]
+    before = script.open_table().config(row)
+    hashnet = get_method("hashnet")
+    monkeypatch.setattr(hashnet, "recipe", replace(hashnet.recipe, epochs=hashnet.recipe.epochs + 1))
+    assert script.open_table().config(row) != before
 
 
 def test_the_scripts_are_found():
@@ -50,16 +80,20 @@ STALE = {
     "fashion-mnist",
     "grocery",
     "hierarchies",
+    "label-expansion",
     "medical",
     "medical-classes",
     "multi-label",
     "pretraining",
+    "rankhash",
+    "ties",
     "unsupervised",
 }
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.csv")), ids=lambda path: path.stem)
-def test_results_are_of_the_present_settings_and_of_a_clean_commit(path):
+def test_results_are_of_the_present_settings_and_of_a_clean_commit(path, monkeypatch):
+    monkeypatch.syspath_prepend(EXPERIMENTS)
     faults = sorted(faults_of(path))
     if path.stem in STALE:
         assert faults, f"{path.name} is in order: take it out of STALE"
@@ -72,12 +106,21 @@ def faults_of(path):
     with path.open(newline="") as file:
         commits = {row["commit"] for row in csv.DictReader(file)}
     yield from (f"rows of commit {commit}" for commit in commits if commit.endswith("-dirty") or commit == "unknown")
+    yield from (f"a stale row, config {config}" for config in {row["config"] for row in stale_rows_of_script(path)})
     plan = EXPERIMENTS / f"{path.stem}.yaml"
     if plan.exists():
         experiment = Experiment.from_file(plan)
         status = Results(path, experiment.metrics).status(experiment.trials())
         yield from (f"a stale {trial}" for trial in status.stale)
         yield from (f"a row of no trial, {row['method']}" for row in status.orphans)
+
+
+def stale_rows_of_script(path):
+    """Return the stale rows of a file that a script writes."""
+    name = path.stem.replace("-", "_")
+    if name == "ties":
+        return importlib.import_module(name).stale()
+    return importlib.import_module(name).open_table().stale() if name in SCRIPTS else []
 
 
 def test_only_files_that_are_there_are_excused():

@@ -1,6 +1,6 @@
 """docs/ties.md says what results/ties.csv holds."""
 
-import importlib.util
+import importlib
 from pathlib import Path
 
 import pytest
@@ -12,10 +12,9 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("ties", ROOT / "experiments" / "ties.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "experiments")
+        return importlib.import_module("ties")
 
 
 def test_the_document_is_made_from_the_measured_numbers(script):
