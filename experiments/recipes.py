@@ -49,6 +49,8 @@ NETWORK = [
 SLOW = [*grid((1e-3, 3e-4), (10,)), *grid((1e-3,), (10,), optimizer=("adamw",), weight_decay=(1.0,))]
 CANDIDATES: dict[str, list[Setting]] = {
     **{name: USUAL for name in ("hashnet", "csq", "shc", "dch", "ssdh", "dhn", "dmuh", "nmlayer", "ddsh", "adsh")},
+    "softmax": USUAL,
+    "softmax-quantization": [*USUAL, *grid((1e-3, 3e-4), (10,))],
     "orthohash": [
         *grid((1e-3,), (5, 10, 15), schedule=("step", "cosine")),
         *grid((3e-4, 1e-4), (20, 40)),

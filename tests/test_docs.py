@@ -66,4 +66,5 @@ def test_every_script_that_a_document_names_exists():
 
 
 def test_the_readme_counts_the_methods():
-    assert f"**{len(OURS)} published methods" in (ROOT / "README.md").read_text()
+    published = [name for name in OURS if not get_method(name).baseline]
+    assert f"**{len(published)} published methods" in (ROOT / "README.md").read_text()

@@ -321,6 +321,7 @@ def test_methods_are_grouped_by_what_they_learn_from_in_80_columns(run, monkeypa
     }
     assert named["Training-free"] == ["itq", "lsh", "pca", "pca-rotation"]
     assert {"bihalf", "cibhash"} <= set(named["Unsupervised"])
+    assert named["Baselines: from labels"] == ["softmax", "softmax-quantization"]
     assert {"orthohash", "greedyhash"} <= set(named["Supervised: from labels"])
     assert sorted(itertools.chain(*named.values())) == [one["name"] for one in json.loads(run("methods", "--json").out)]
     assert "random views" in next(text for text in out.split("\n  ") if text.startswith("cibhash"))
@@ -365,38 +366,6 @@ def test_doctor_fails_when_the_cache_cannot_be_written(run, monkeypatch, tmp_pat
     assert ended.code == 5
     assert found["cache of features"]["state"] == "fault"
     assert "KINBITS_CACHE" in found["cache of features"]["found"]
-
-
-def test_new_method_trains_as_it_is_and_is_not_overwritten(run, vectors):
-    assert run("new", "method", "my-loss").code == 0
-    text = Path("my_loss.py").read_text()
-    ended = run("fit", vectors, "-o", "m", "--method", "my_loss.py", "--epochs", "2", "--param", "quantization=0.5")
-    assert ended.code == 0, ended.err
-    assert kinbits.HashModel.from_pretrained("m").method["params"] == {"quantization": 0.5}
-    assert "not overwritten" in run("new", "method", "my-loss").error
-    assert Path("my_loss.py").read_text() == text
-
-
-@pytest.mark.parametrize("name", ["orthohash", "My Loss", "9lives", ""])
-def test_new_method_refuses_bad_names(run, name):
-    ended = run("new", "method", name)
-    assert ended.code == 2
-    assert ended.error
-    assert list(Path().glob("*.py")) == []
-
-
-def test_the_skeleton_passes_the_conformance_check(tmp_path, run):
-    assert run("new", "method", "checked-loss").code == 0
-    from kinbits.testing import check_method
-
-    check_method("checked_loss.py")
-
-
-def test_the_skeleton_is_clean(run):
-    assert run("new", "method", "clean-loss").code == 0
-    ruff = [sys.executable, "-m", "ruff", "check", "--isolated", "--line-length", "120", "clean_loss.py"]
-    done = subprocess.run(ruff, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
 
 
 def test_export_writes_a_graph_that_agrees(run, images):

@@ -39,6 +39,8 @@ def test_a_file_says_what_its_class_says(name):
     [
         ("itq", "training-free"),
         ("cibhash", "unsupervised"),
+        ("softmax", "baselines"),
+        ("softmax-quantization", "baselines"),
         ("orthohash", "supervised"),
         ("bcdh", "supervised"),
         ("cca", "images and texts"),

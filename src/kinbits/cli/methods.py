@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _HEADINGS = {
     "training-free": "Training-free",
     "unsupervised": "Unsupervised",
+    "baselines": "Baselines: from labels",
     "labels": "Supervised: from labels",
     "pairs": "Supervised: from pairs, given or drawn from labels",
     "images and texts": "Images and texts",

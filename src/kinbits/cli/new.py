@@ -20,10 +20,10 @@ SKELETON = '''"""{title}: one sentence that says what it does."""
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from kinbits import UsageError
 from kinbits.heads import LinearBatchNorm
-from kinbits.methods import Batch, Method, Recipe, Spec, register
+from kinbits.methods import Batch, Method, Recipe, Spec, TrainView, register
+from kinbits.methods.blocks import label_cross_entropy, labelled, quantization_error, start_from_log_odds
 from torch import Tensor, nn
 
 
@@ -31,10 +31,10 @@ from torch import Tensor, nn
 class {title}(Method):
     """One sentence for `kinbits methods`.
 
-    To begin with, a linear classifier on the relaxed code tanh(v) of the logits v ``(b, K)``, with class weights W,
-    and a term that pulls the logits to the corners::
+    To begin with, the baseline `softmax-quantization`. With v the logits ``(b, K)``, and W ``(C, K)`` and c ``(C,)`` a
+    linear classifier::
 
-        L = cross-entropy(W tanh(v), y) + quantization * mean (|v| - 1)^2
+        L = mean_i cross-entropy(W tanh(v_i) + c, y_i) + quantization mean_ik (|v_ik| - 1)^2
 
     Write your formula here, with symbols and shapes, and put it into `loss`.
 
@@ -47,7 +47,7 @@ class {title}(Method):
 
     supervision = "labels"  # or "pairs", "none"
     multi_label = True
-    recipe = Recipe(epochs=30, batch_size=128, lr=1e-3)
+    recipe = Recipe(epochs=10, batch_size=128, lr=1e-3)
 
     def __init__(self, spec: Spec, *, quantization: float = 0.1) -> None:
         super().__init__(spec)
@@ -57,19 +57,18 @@ class {title}(Method):
         self.head = LinearBatchNorm(spec.feature_dim, spec.bits)
         self.classifier = nn.Linear(spec.bits, spec.classes)
 
-    def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
-        """Return the named terms of the loss; the trainer adds and logs them."""
-        scores = self.classifier(torch.tanh(logits))
-        return {{
-            "class": self._class_term(scores, batch.require_labels()),
-            "quantization": self.quantization * (logits.abs() - 1).square().mean(),
-        }}
+    def prepare(self, train: TrainView) -> None:
+        """Start the classifier of label sets from the log-odds of each label."""
+        start_from_log_odds(self.classifier, train.labels)
 
-    def _class_term(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy for one label an image, int ``(b,)``, or for sets of labels, 0/1 ``(b, C)``."""
-        if labels.ndim == 2:
-            return F.binary_cross_entropy_with_logits(scores, labels.float())
-        return F.cross_entropy(scores, labels, ignore_index=-1)
+    def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
+        """Return the named terms of the loss over labelled rows; the trainer adds and logs them."""
+        known = labelled(batch.require_labels())
+        scores = self.classifier(torch.tanh(logits[known]))
+        return {{
+            "classification": label_cross_entropy(scores, batch.require_labels()[known]),
+            "quantization": self.quantization * quantization_error(logits, 2),
+        }}
 '''
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kinbits.methods.base import Method
 
 PACKAGE = "kinbits.methods"
-TRAITS = ("supervision", "multi_label", "reads_text", "views", "reads_maps", "drop_last", "can_pretrain")
+TRAITS = ("baseline", "supervision", "multi_label", "reads_text", "views", "reads_maps", "drop_last", "can_pretrain")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class MethodInfo:
     Attributes:
         name: The registered name.
         docstring: Of the class: summary, formulas, arguments, paper.
+        baseline: Whether it is no published method but a plain baseline.
         supervision: What it learns from: ``"labels"``, ``"pairs"`` or ``"none"``.
         multi_label: Whether it takes sets of labels.
         reads_text: Whether it learns from images with texts.
@@ -53,6 +54,7 @@ class MethodInfo:
 
     name: str
     docstring: str
+    baseline: bool
     supervision: str
     multi_label: bool
     reads_text: bool
@@ -70,7 +72,9 @@ class MethodInfo:
 
     @property
     def group(self) -> str:
-        """Group in lists and tables: "training-free", "unsupervised", "supervised", or "images and texts"."""
+        """Group in lists: "training-free", "unsupervised", "baselines", "supervised", or "images and texts"."""
+        if self.baseline:
+            return "baselines"
         if self.reads_text:
             return "images and texts"
         if self.supervision != "none":

@@ -5,6 +5,7 @@ file                      contents
 ========================  ==============================================================================================
 `asymmetric`              base class: a network for a sample of queries, free codes for the training set
 `binary`                  binary codes in the forward pass, with a straight-through gradient
+`classifier`              cross-entropy of a linear classifier, and its start for sets of labels
 `clusters`                k-means and spectral clusters of all training rows
 `discrete`                codes as free variables: sums by label, sweeps over bits, binary quadratic problems
 `distances`               cosine distances of features, and how sure they are about similarity

@@ -1,5 +1,6 @@
 from .asymmetric import Asymmetric
 from .binary import quantization_error, signs, straight_through
+from .classifier import label_cross_entropy, start_from_log_odds
 from .clusters import cluster_rows
 from .discrete import CodeSums, balanced_minimum, flipped_minimum, similarity_ratio, sum_over_similar, sweep_bits
 from .distances import FeatureDistances, SplitNormal
@@ -17,7 +18,7 @@ from .graphs import (
 )
 from .groups import LabelLists, Pool, draw_pairs, given_negatives, mined_negatives, triplets
 from .labels import has_text, labelled, shared_labels, similar
-from .latent import LatentClassifier, imbalance, label_cross_entropy, saturation
+from .latent import LatentClassifier, imbalance, saturation
 from .merging import (
     bit_correlation,
     code_lengths,
@@ -104,6 +105,7 @@ __all__ = [
     "signs",
     "similar",
     "similarity_ratio",
+    "start_from_log_odds",
     "straight_through",
     "sum_over_similar",
     "sweep_bits",

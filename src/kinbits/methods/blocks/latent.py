@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinbits.errors import UsageError
 from kinbits.methods.base import Batch, Method, Spec, TrainView
+from kinbits.methods.blocks.classifier import label_cross_entropy, start_from_log_odds
 from kinbits.methods.blocks.labels import labelled
 
 
@@ -32,18 +32,11 @@ class LatentClassifier(Method):
         nn.init.zeros_(self.classifier.bias)
 
     def prepare(self, train: TrainView) -> None:
-        """Start the classifier of label sets from the log-odds of each label.
-
-        In sets, most labels are absent. With a bias of 0, all bits would first learn that no label is present.
-        """
-        if train.labels is not None and train.labels.ndim == 2:
-            known = train.labels[labelled(train.labels)] > 0
-            often = (known.sum(0) + 1) / (len(known) + 2)
-            with torch.no_grad():
-                self.classifier.bias.copy_(torch.logit(often))
+        """Start the classifier of label sets from the log-odds of each label."""
+        start_from_log_odds(self.classifier, train.labels)
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
-        """Return E1, -beta E2, and gamma E3 where it has weight, over the rows with a label."""
+        """Return E1 (`label_cross_entropy`), -beta E2, and gamma E3 if it has weight, over rows with a label."""
         known = labelled(batch.require_labels())
         activations = torch.sigmoid(logits[known])
         terms = {
@@ -53,20 +46,6 @@ class LatentClassifier(Method):
         if self.gamma:
             terms["balance"] = self.gamma * imbalance(activations)
         return terms
-
-
-def label_cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
-    """Return E1, the mean over rows of the cross-entropy, or of the sum over labels of the binary one.
-
-    Args:
-        scores: float ``(n, C)``.
-        labels: int64 ``(n,)`` or multi-hot ``(n, C)``, no row without a label.
-    """
-    if labels.ndim == 1:
-        total = F.cross_entropy(scores, labels, reduction="sum")
-    else:
-        total = F.binary_cross_entropy_with_logits(scores, labels.float(), reduction="sum")
-    return total / max(len(scores), 1)
 
 
 def saturation(activations: Tensor) -> Tensor:
