@@ -58,7 +58,7 @@ def test_rows_of_no_trial_stay_until_they_are_pruned(run, vectors):
     assert "--prune removes them" in run("bench", "planes.yaml").err
     assert [row["method"] for row in rows()] == ["lsh", "planes"]
     ended = run("bench", "planes.yaml", "--tables", "--prune")
-    assert "1 rows of no trial removed" in ended.err
+    assert "removed rows of no trial: 1" in ended.err
     assert "--prune" not in ended.err
     assert [row["method"] for row in rows()] == ["planes"]
 

@@ -46,7 +46,7 @@ def bench(
     path = (output or Path("results")) / f"{experiment.stem}.csv"
     results, failures = Results(path, wanted.metrics), list["Failure"]()
     if prune:
-        note(f"{results.prune(wanted.trials())} rows of no trial removed")
+        note(f"removed rows of no trial: {results.prune(wanted.trials())}")
     if check:
         raise typer.Exit(_checked(results.status(wanted.trials()), as_json))
     if not tables_only:
