@@ -86,6 +86,15 @@ def test_rows_of_a_method_that_was_taken_out_or_renamed_are_told_and_pruned(plan
     assert results.prune(trials) == 0
 
 
+def test_rows_that_another_command_added_meanwhile_stay(plan, tmp_path):
+    path = tmp_path / "x.csv"
+    first, second = Results(path, plan["metrics"]), Results(path, plan["metrics"])
+    lsh, pca = Experiment.from_dict(plan).trials()
+    first.replace(lsh, [{**lsh.columns, "config": "a"}])
+    second.replace(pca, [{**pca.columns, "config": "b"}])
+    assert [row["config"] for row in Results(path, plan["metrics"])] == ["a", "b"]
+
+
 def test_a_users_own_file_is_run_again_when_its_code_changes_and_only_then(plan, tmp_path):
     file, path = tmp_path / "of_a_user.py", tmp_path / "x.csv"
     plan |= {"methods": [{"method": str(file), "label": "own"}]}

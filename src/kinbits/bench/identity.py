@@ -88,7 +88,8 @@ def _value(value: Any, *outer: str) -> Any:
         return value
     if is_file(value) or value in list_methods():
         return _method(value, {}, *outer)
-    return hashlib.sha256(Path(value).read_bytes()).hexdigest() if Path(value).is_file() else value
+    path = Path(value)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.suffix and path.is_file() else value
 
 
 def _pretraining(training: TrainingSettings) -> dict[str, Any] | None:

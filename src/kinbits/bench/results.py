@@ -31,8 +31,7 @@ class Results:
         self.path, self.metrics = path, list(metrics)
         self.columns = [*IDENTITY, *metrics, *RECORD]
         self.rows: list[Record] = []
-        if path.exists():
-            self._read()
+        self._read()
 
     def status(self, trials: Iterable[Trial]) -> Status:
         """Tell which trials of an experiment are done, missing or stale, and which rows belong to none of them."""
@@ -43,11 +42,12 @@ class Results:
         return self.status(trials).stale
 
     def replace(self, trial: Trial, rows: Sequence[Mapping[str, object]]) -> None:
-        """Put rows of a trial where its old ones are, or else at the end.
+        """Put rows of a trial where its old ones are in the file, or else at the end.
 
         Raises:
             PlatformError: If the file cannot be written.
         """
+        self._read()  # hours may have passed: another command may have added or removed rows
         old = [number for number, row in enumerate(self.rows) if owns(trial, row)]
         kept = [row for number, row in enumerate(self.rows) if number not in old]
         place = old[0] if old else len(kept)
@@ -80,6 +80,8 @@ class Results:
         self.rows = rows
 
     def _read(self) -> None:
+        if not self.path.exists():
+            return
         reader = csv.DictReader(StringIO(self.path.read_text(encoding="utf-8"), newline=""))
         if list(reader.fieldnames or []) != self.columns:
             raise ArtefactError(
