@@ -30,6 +30,7 @@ FLOORS = [
     "fitting",
     "sklearn",
     "evaluation",
+    "tuning",
     "bench",
     "testing",
     "cli",

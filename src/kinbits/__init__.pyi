@@ -16,6 +16,7 @@ from . import (
     sklearn,
     testing,
     training,
+    tuning,
 )
 from .data import Dataset, LabelSpace, Splits, list_protocols, load_protocol, open_dataset
 from .errors import ArtefactError, DataError, KinbitsError, PlatformError, UsageError
@@ -24,6 +25,7 @@ from .fitting import fit
 from .index import BatchHits, Hits, Index
 from .methods import list_methods
 from .model import HashModel
+from .tuning import TuneResult, tune
 
 __all__ = [
     "ArtefactError",
@@ -38,6 +40,7 @@ __all__ = [
     "PlatformError",
     "Report",
     "Splits",
+    "TuneResult",
     "UsageError",
     "backbones",
     "bench",
@@ -62,6 +65,8 @@ __all__ = [
     "sklearn",
     "testing",
     "training",
+    "tune",
+    "tuning",
 ]
 
 __version__: str

@@ -43,6 +43,7 @@ INTERRUPTED = 130
 VERBS = (
     "demo",
     "fit",
+    "tune",
     "encode",
     "index",
     "search",

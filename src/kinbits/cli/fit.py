@@ -15,7 +15,7 @@ from kinbits.cli.fit_report import record, show
 from kinbits.cli.flags import Flags
 from kinbits.cli.output import JsonFlag, note, print_json
 from kinbits.cli.source import COLUMNS, DATA_HELP, IdColumn, ImageColumn, LabelColumn, NoLabels, Source, TextColumn
-from kinbits.cli.values import parameters_of
+from kinbits.cli.values import expansion_params, parameters_of
 from kinbits.errors import KinbitsError, PlatformError, UsageError
 from kinbits.fitting import FitSettings
 
@@ -91,7 +91,7 @@ class _Fit:
         # what was asked for when the run began holds for the run that continues it
         check_target(self.output, replace=self.force or (self.resume and self.checkpoints.exists()))
         params = {name: given.pop(name) for name in FLAGS.mappings & given.keys()}
-        settings = FitSettings().with_options(**given, **_expansion_params(given, params))
+        settings = FitSettings().with_options(**given, **expansion_params(given, params))
         dataset = None
         if settings.method in (None, AUTO):
             dataset = self.source.open("train")
@@ -135,10 +135,3 @@ def _params(settings: FitSettings, given: dict[str, Any]) -> dict[str, Any]:
 
     assert settings.method is not None
     return {"params": parameters_of(get_method(settings.method), given.get("params", {}))}
-
-
-def _expansion_params(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    from kinbits.labelling import get_expansion
-
-    texts, name = given.get("expansion_params", {}), settings.get("label_expansion")
-    return {"expansion_params": parameters_of(get_expansion(name), texts) if name is not None else texts}

@@ -94,6 +94,19 @@ def parameters_of(method: type[Method] | type[Expansion], given: Mapping[str, st
     return {name: parse(text, hints.get(name, str), f"parameter {name}") for name, text in given.items()}
 
 
+def expansion_params(settings: Mapping[str, Any], given: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """Read the parameters of the label expansion that the settings name, as an option of `fit`.
+
+    Args:
+        settings: Options of `fit` by name.
+        given: Texts of the options that hold values by name.
+    """
+    from kinbits.labelling import get_expansion
+
+    texts, name = given.get("expansion_params", {}), settings.get("label_expansion")
+    return {"expansion_params": parameters_of(get_expansion(name), texts) if name is not None else texts}
+
+
 def named_values(texts: Sequence[str], option: str = "--param") -> dict[str, str]:
     """Split ``name=value`` arguments.
 

@@ -1,0 +1,30 @@
+"""The time that a search may take."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+
+class Budget:
+    """Seconds on the wall clock, counted from when this object is made.
+
+    Args:
+        seconds: How many; None is no limit.
+        clock: Function that returns the time in seconds.
+    """
+
+    def __init__(self, seconds: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.seconds, self._clock = seconds, clock
+        self._start = clock()
+
+    @property
+    def spent(self) -> float:
+        """Seconds since the start."""
+        return self._clock() - self._start
+
+    @property
+    def left(self) -> float:
+        """Seconds until the end; negative after it, infinite without a limit."""
+        return math.inf if self.seconds is None else self.seconds - self.spent

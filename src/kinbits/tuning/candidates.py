@@ -1,0 +1,132 @@
+"""Which methods suit the data, and with which recipes each is tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from kinbits.data import Dataset
+from kinbits.errors import DataError, UsageError
+from kinbits.fitting import FitSettings, SupervisionSettings, recommendation
+from kinbits.methods import Method, Spec, check_fit, describe_method, get_method, list_methods
+from kinbits.tuning.recipes import MOST_EPOCHS, ORDER, OWN_VARIANTS, VARIANTS, Variant
+from kinbits.tuning.settings import TuneSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A method with a recipe.
+
+    Attributes:
+        method: Registered name.
+        recipe: Name of the recipe.
+        epochs: Length of a full run; 0 for a method that only computes.
+        options: Options of `fit` that differ from the method's own recipe.
+        pinned: Whether it stays in the search whatever its score.
+    """
+
+    method: str
+    recipe: str
+    epochs: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+    pinned: bool = False
+
+    def __str__(self) -> str:
+        return self.method if self.recipe == "default" else f"{self.method}, {self.recipe}"
+
+    def settings(self, base: FitSettings, epochs: int) -> FitSettings:
+        """Return the options of `fit` for a run of some epochs."""
+        found = base.with_options(method=self.method, epochs=epochs or None, **self.options)
+        without_labels = get_method(self.method).supervision == "none"
+        return replace(found, supervision=SupervisionSettings()) if without_labels else found
+
+
+class Candidates:
+    """The candidates for a collection.
+
+    Args:
+        dataset: The data.
+        base: Options of `fit` that hold for all candidates.
+        tuning: What is asked for.
+
+    Attributes:
+        baselines: Methods without training.
+        learned: Methods with training, in the order in which they are tried; the first one may be pinned.
+        reference: Name of the method that decides which rows can be used.
+
+    Raises:
+        UsageError: If a named method cannot do what is asked, or no method suits the data.
+        DataError: If the data lack what a named method needs.
+    """
+
+    def __init__(self, dataset: Dataset, base: FitSettings, tuning: TuneSettings) -> None:
+        self._dataset, self._tuning, self._text = dataset, tuning, tuning.search == "text"
+        has_text, pairs = bool(dataset.has_text.any()), base.supervision.pairs is not None
+        self._spec = Spec(base.bits, 1, len(dataset), dataset.label_space, 1 if has_text else None, has_pairs=pairs)
+        if self._text and not has_text:
+            raise UsageError(f"search is text, and {dataset.name} has no texts; name their column, or leave search out")
+        known = sorted(list_methods(), key=_place)
+        free = [name for name in known if not _epochs(name) and describe_method(name).reads_text == self._text]
+        self.baselines = tuple(Candidate(name, "default", 0) for name in free)
+        named = None if tuning.methods is None else [self._checked(name) for name in tuning.methods]
+        trained = [name for name in (named or filter(self._suits, known)) if name not in free]
+        self.reference = next(iter([*trained, *free])) if self._text else recommendation(base, dataset).method
+        pinned = [] if self.reference in free else [self.reference]
+        names = list(dict.fromkeys([*pinned, *trained]))
+        self.learned = tuple(sorted(_recipes(names, pinned), key=lambda one: not one.pinned))
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether one of them learns from texts, so that all are fitted to images with texts."""
+        return any(describe_method(one.method).reads_text for one in (*self.baselines, *self.learned))
+
+    def _checked(self, name: str) -> str:
+        method = get_method(name)
+        check_fit(method, self._spec)
+        if self._text and not method.reads_text:
+            raise UsageError(f"search is text, and method '{method.name}' reads no text; leave one of the two out")
+        return method.name
+
+    def _suits(self, name: str) -> bool:
+        info, vectors = describe_method(name), self._dataset.kind == "vector"
+        own_features = info.reads_maps or info.views > 0
+        if not _epochs(name) or info.reads_text != self._text or (own_features and vectors):
+            return False
+        if info.supervision == "none" and self._spec.label_space is not None and not self._text:
+            return False  # with labels, methods that learn from them are better
+        return (self._tuning.ample or not own_features) and _fits(get_method(name), self._spec)
+
+
+def _fits(method: type[Method], spec: Spec) -> bool:
+    try:
+        check_fit(method, spec)
+    except (DataError, UsageError):
+        return False
+    return True
+
+
+def _place(name: str) -> tuple[int, str]:
+    return (ORDER.index(name) if name in ORDER else len(ORDER)), name
+
+
+def _epochs(name: str) -> int:
+    return int(describe_method(name).recipe["epochs"])
+
+
+def _recipes(names: list[str], pinned: list[str]) -> Iterator[Candidate]:
+    """Yield the default recipe of every method, then the other recipes of every method."""
+    variants = {name: (*VARIANTS, *OWN_VARIANTS.get(name, ())) for name in names}
+    for number in range(max(map(len, variants.values()), default=0)):
+        for name in names:
+            if number < len(variants[name]):
+                yield _candidate(name, variants[name][number], pinned=number == 0 and name in pinned)
+
+
+def _candidate(name: str, variant: Variant, *, pinned: bool) -> Candidate:
+    usual, lr = _epochs(name), describe_method(name).recipe["lr"]
+    epochs = min(round(usual * variant.epochs), max(usual, MOST_EPOCHS))
+    options: dict[str, Any] = {"params": dict(variant.params)} if variant.params else {}
+    if variant.lr != 1:
+        options["lr"] = float(f"{lr * variant.lr:.2g}")
+    return Candidate(name, variant.name, epochs, options, pinned)

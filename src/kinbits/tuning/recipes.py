@@ -1,0 +1,64 @@
+"""What `tune` tries: the recipes of each method, and the order of the methods. Edit these tables as results come in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A change of a method's default recipe.
+
+    Attributes:
+        name: Its name in the leaderboard.
+        lr: Factor of the learning rate.
+        epochs: Factor of the number of epochs.
+        params: Parameters of the method.
+    """
+
+    name: str
+    lr: float = 1.0
+    epochs: float = 1.0
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+VARIANTS = (Variant("default"), Variant("lr/3", lr=1 / 3, epochs=1.5), Variant("lr/10", lr=0.1, epochs=2.0))
+"""Variants of all methods that learn by epochs."""
+
+OWN_VARIANTS: Mapping[str, tuple[Variant, ...]] = {
+    "bihalf": (Variant("linear", lr=10 / 3, params={"hidden": 0}),),
+    "greedyhash": (Variant("batchnorm", params={"head": "linear-batchnorm"}),),
+}
+"""Further variants of single methods."""
+
+MOST_EPOCHS = 100
+"""Longest run of a variant; a method whose default is longer keeps its own."""
+
+ORDER = (
+    # labels: the best on more than one data set come first
+    "shc",
+    "csq",
+    "bcdh",
+    "hashnet",
+    "dsrh",
+    "orthohash",
+    "nmlayer",
+    "ssdh",
+    "dch",
+    "dpsh",
+    "dmuh",
+    "ddsh",
+    "adsh",
+    "greedyhash",
+    # no labels
+    "distillhash",
+    "dsah",
+    "bihalf",
+    "cibhash",
+    # texts
+    "djsrh",
+    "dcmh",
+)
+"""Methods that are tried first, since time may run out; all others follow by name."""

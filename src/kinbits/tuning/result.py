@@ -1,0 +1,71 @@
+"""What `tune` returns: the leaderboard and the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from html import escape
+from importlib import import_module
+from typing import Any
+
+from kinbits.errors import PlatformError
+from kinbits.model import HashModel
+from kinbits.tuning.board import Row, as_html, as_text
+
+
+@dataclass(frozen=True, repr=False)
+class TuneResult:
+    """Outcome of `tune`; prints as its leaderboard.
+
+    Attributes:
+        board: One row for each candidate, the best first; at the end those that were not tried.
+        model: The best candidate, fitted to all rows. Its training record holds the leaderboard as ``tuning``.
+        options: Options of `fit` that make the same model.
+        held_out: Number of rows that were held out.
+        relevant: What makes a held-out row relevant to another one.
+        seconds: Time that everything took.
+        interrupted: Whether the search was interrupted.
+    """
+
+    board: tuple[Row, ...]
+    model: HashModel
+    options: Mapping[str, Any]
+    held_out: int
+    relevant: str
+    seconds: float
+    interrupted: bool = False
+
+    @property
+    def best(self) -> Row:
+        """The first row of the leaderboard."""
+        return self.board[0]
+
+    def __repr__(self) -> str:
+        tried = sum(row.rank is not None for row in self.board)
+        return f"TuneResult({self.best.method} ({self.best.recipe}), {self.best.score:.4f}, {tried} candidates tried)"
+
+    def __str__(self) -> str:
+        return f"{self._about}\n{as_text(self.board)}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(self._about)}</p>{as_html(self.board)}"
+
+    @property
+    def _about(self) -> str:
+        return f"map@all among {self.held_out:,} held-out rows; relevant: {self.relevant}"
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return the leaderboard as one dict for each row."""
+        return [asdict(row) for row in self.board]
+
+    def to_pandas(self) -> Any:
+        """Return the leaderboard as a pandas data frame.
+
+        Raises:
+            PlatformError: If pandas is not installed.
+        """
+        try:
+            pandas: Any = import_module("pandas")
+        except ImportError:
+            raise PlatformError("to_pandas() needs pandas, which is not installed; run: pip install pandas") from None
+        return pandas.DataFrame(self.to_dicts())

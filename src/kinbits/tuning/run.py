@@ -1,0 +1,157 @@
+"""tune: from a dataset to the method, the recipe and the model that suit it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal, Unpack
+
+import numpy as np
+
+from kinbits._util import Bar, checked
+from kinbits.data import Dataset, FeatureCache, as_dataset
+from kinbits.errors import DataError
+from kinbits.fitting import FitSettings, fit
+from kinbits.metrics import RankingResult
+from kinbits.tuning.board import leaderboard
+from kinbits.tuning.budget import Budget
+from kinbits.tuning.candidates import Candidate, Candidates
+from kinbits.tuning.held_out import HeldOut
+from kinbits.tuning.result import TuneResult
+from kinbits.tuning.search import Search
+from kinbits.tuning.settings import SHARE, TuneSettings, check_decided
+
+if TYPE_CHECKING:
+    from kinbits.fitting.options import FitOptions
+
+SLACK = 1.25  # the last fit reads all features again, and is measured on other rows
+
+
+def tune(
+    data: Any,
+    settings: FitSettings | None = None,
+    *,
+    budget: float | None = 600.0,
+    methods: Sequence[str] | None = None,
+    search: Literal["image", "text"] = "image",
+    **options: Unpack[FitOptions],
+) -> TuneResult:
+    """Find the method and the recipe that suit the data, and fit the best to all rows.
+
+    A share of the rows is held out; ``validation`` sets it, a fifth by default. Every candidate learns from the others,
+    and is scored by the tie-aware mAP@all of the held-out rows, each of which searches all others. Relevant are rows
+    with a shared label; without labels the ten nearest by features. With labels, methods that learn without them are
+    chosen by the labels too.
+
+    Args:
+        data: A Dataset, or anything `kinbits.open_dataset` takes.
+        settings: Options of `fit` that hold for all candidates; None takes their defaults.
+        budget: Seconds on the clock for everything, with features and the last fit; None is no limit. With a seed and
+            enough time, the result is always the same.
+        methods: Names or .py files of the methods to try; None takes all that suit the data. Methods that need
+            features of their own, such as feature maps or views, are left out if the budget is below an hour.
+            Training-free methods and the one that `fit` would take are always among the candidates.
+        search: ``"text"`` tries methods that read texts. The score is the mean of searching texts by images and images
+            by texts.
+        options: Options of `fit` by name, except those that differ between candidates.
+
+    Returns:
+        The leaderboard and the model. After a KeyboardInterrupt, those of the trials that were finished.
+
+    Raises:
+        UsageError: If an option is unknown, out of range, or decided by tuning.
+        DataError: If the data lack what a named method needs, or no held-out row has another one to find.
+        PlatformError: If this machine lacks the hardware.
+
+    Example:
+        >>> from kinbits.data import open_dataset
+        >>> labels = np.arange(120) % 3
+        >>> vectors = np.eye(8)[labels] + 0.3 * np.random.default_rng(0).normal(size=(120, 8))
+        >>> data = open_dataset(vectors, labels=labels)
+        >>> result = tune(data, methods=["csq"], bits=8, progress=False)
+        >>> sorted({row.method for row in result.board})
+        ['csq', 'itq', 'lsh', 'orthohash', 'pca', 'pca-rotation']
+    """
+    clock = Budget(budget)
+    tuning = TuneSettings(budget, methods if methods is None else tuple(methods), search)
+    given = (checked(settings, FitSettings | None, "settings") or FitSettings()).with_options(**options)
+    check_decided(given)
+    share = given.training.validation or SHARE
+    dataset = as_dataset(data)
+    with _cached(given.with_options(validation=0)) as base:
+        return _Tuning(dataset, base, tuning, clock, share).run()
+
+
+@contextmanager
+def _cached(settings: FitSettings) -> Iterator[FitSettings]:
+    """Keep features for as long as the search takes where no cache is wanted: all candidates read the same."""
+    if settings.features.cache is not None:
+        yield settings
+        return
+    with TemporaryDirectory(prefix="kinbits-") as folder:
+        yield settings.with_options(cache=FeatureCache(folder))
+
+
+class _Tuning:
+    """One run of `tune`."""
+
+    def __init__(self, dataset: Dataset, base: FitSettings, tuning: TuneSettings, clock: Budget, share: float) -> None:
+        self.clock, self.tuning = clock, tuning
+        self.candidates = Candidates(dataset, base, tuning)
+        without_text = np.flatnonzero(~dataset.has_text & self.candidates.reads_text)
+        reasons = ["no text"] * len(without_text)
+        self.dataset = dataset.without(without_text, reasons) if reasons else dataset
+        self.base, self.quiet = base, base.with_options(progress=False)
+        reference = base.with_options(method=self.candidates.reference)
+        self.held_out = HeldOut(self.dataset, reference, share, text=tuning.search == "text")
+
+    def run(self) -> TuneResult:
+        """Search, fit the best to all rows, and describe both."""
+        search, interrupted = self._search()
+        board, best = leaderboard(search.trials, search.untried)
+        settings = best.candidate.settings(self.base, best.epochs)
+        model = fit(self.dataset, settings)
+        held, seconds = len(self.held_out.ids), round(self.clock.spent, 1)
+        options = {"method": best.candidate.method, **best.candidate.options}
+        options |= {"epochs": best.epochs} if best.epochs else {}
+        result = TuneResult(tuple(board), model, options, held, self.held_out.relevant, seconds, interrupted)
+        record = {name: getattr(result, name) for name in ("held_out", "relevant", "seconds", "interrupted")}
+        model.training = {**model.training, "tuning": {**record, **asdict(self.tuning), "board": result.to_dicts()}}
+        return result
+
+    def _search(self) -> tuple[Search, bool]:
+        """Return the finished search, and whether it was interrupted."""
+        baselines, learned = self.candidates.baselines, self.candidates.learned
+        held_out = self.held_out
+        refit = SLACK * held_out.rows / (held_out.rows - len(held_out.ids))
+        with self._bar() as bar:
+            search = Search(
+                self._try,
+                self.clock,
+                refit=refit,
+                overhead=SLACK * held_out.seconds,
+                report=lambda one, number: bar.update(
+                    self.clock.spent if self.clock.seconds else number, text=str(one)
+                ),
+            )
+            try:
+                search.try_all(baselines, learned)
+            except KeyboardInterrupt:
+                if search.best is None:
+                    raise
+                return search, True
+        if search.best is None:
+            raise DataError(f"no candidate could be fitted: {next(iter(search.untried.values()))}")
+        return search, False
+
+    def _bar(self) -> Bar:
+        """Return the progress bar: of the seconds, or of about as many trials as there will be."""
+        shown, trials = self.base.training.progress, len(self.candidates.baselines) + 2 * len(self.candidates.learned)
+        if self.clock.seconds is None:
+            return Bar("tuning, trials", trials, shown)
+        return Bar("tuning, seconds", self.clock.seconds, shown)
+
+    def _try(self, candidate: Candidate, epochs: int) -> RankingResult:
+        return self.held_out.fit_and_score(self.held_out.job(candidate.settings(self.quiet, epochs)))

@@ -1,0 +1,119 @@
+"""Successive halving and the budget, on runs whose scores and times are made up."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from kinbits import DataError
+from kinbits.metrics import RankingResult
+from kinbits.tuning.budget import Budget
+from kinbits.tuning.candidates import Candidate
+from kinbits.tuning.search import NOT_REACHED, Search
+
+BASELINE = Candidate("itq", "default", 0)
+
+
+class World:
+    """Scores by candidate and epochs, and a clock that only runs while something is fitted."""
+
+    def __init__(self, scores, cost=1.0, broken=()):
+        self.scores, self.cost, self.broken = scores, cost, broken
+        self.now, self.runs = 100.0, []
+
+    def clock(self):
+        return self.now
+
+    def run(self, candidate, epochs):
+        self.runs.append((str(candidate), epochs))
+        if candidate.method in self.broken:
+            raise DataError(f"{candidate.method} cannot")
+        cost = self.cost[candidate.method] if isinstance(self.cost, dict) else self.cost
+        self.now += cost * epochs
+        score = self.scores[str(candidate)]
+        found = score(epochs) if callable(score) else score
+        return RankingResult({"map@all": np.array([found, found])}, 0, {}, "expected")
+
+
+def searched(world, candidates, seconds=None, **options):
+    search = Search(world.run, Budget(seconds, world.clock), **options)
+    search.try_all([BASELINE], candidates)
+    return search
+
+
+def candidates(names, epochs=40, recipe="default"):
+    return [Candidate(name, recipe, epochs) for name in names]
+
+
+def test_the_better_half_gets_twice_the_epochs():
+    world = World({"itq": 0.1, "a": 0.5, "b": 0.6, "c": 0.2, "d": 0.3, "e": 0.4})
+    search = searched(world, candidates("abcde"))
+    quarter = [(name, 10) for name in "abcde"]
+    assert world.runs == [("itq", 0), *quarter, ("a", 20), ("b", 20), ("e", 20), ("a", 40), ("b", 40)]
+    assert [trial.round for trial in search.trials] == [0, 1, 1, 1, 1, 1, 2, 2, 2, 3, 3]
+    assert (search.best.candidate.method, search.best.epochs) == ("b", 10)  # the first of equal scores
+    assert search.untried == {}
+
+
+def test_pinned_candidates_and_the_recipes_of_the_leading_method_stay():
+    pinned = Candidate("p", "default", 40, pinned=True)
+    slow = Candidate("a", "lr/10", 40)
+    others = candidates("abcd")
+    late = lambda epochs: 0.9 if epochs == 40 else 0.05  # noqa: E731
+    world = World({"itq": 0.1, "p": 0.01, "a": 0.8, "a, lr/10": late, "b": 0.7, "c": 0.6, "d": 0.5})
+    search = searched(world, [pinned, *others, slow])
+    assert [run for run in world.runs if run[1] == 40] == [("p", 40), ("a", 40), ("a, lr/10", 40)]
+    assert (str(search.best.candidate), search.best.score) == ("a, lr/10", 0.9)
+
+
+def test_a_method_that_gets_worse_is_best_with_fewer_epochs():
+    world = World({"itq": 0.05, "a": lambda epochs: 1 / epochs})
+    search = searched(world, candidates("a"))
+    assert (search.best.epochs, search.best.score) == (10, 0.1)
+    assert searched(World({"itq": 0.2, "a": lambda epochs: 1 / epochs}), candidates("a")).best.candidate is BASELINE
+
+
+def test_equal_epochs_of_two_rounds_are_run_once():
+    world = World({"itq": 0.1, "a": 0.7, "free": 0.6})
+    searched(world, [Candidate("a", "default", 2), Candidate("free", "default", 0)])
+    assert world.runs == [("itq", 0), ("a", 1), ("free", 0), ("a", 2)]
+
+
+@pytest.mark.parametrize(("seconds", "cost"), itertools.product((60, 100, 150, 333, 1000), (0.5, 1.0, 2.0)))
+def test_the_budget_holds_with_the_last_fit(seconds, cost):
+    names = "abcdefghij"
+    world = World({"itq": 0.1, **{name: 0.2 + 0.01 * place for place, name in enumerate(names)}}, cost)
+    search = searched(world, candidates(names), seconds, refit=1.5, overhead=3.0)
+    spent = world.now - 100
+    assert spent + 3.0 + 1.5 * search.best.seconds <= seconds
+    assert spent >= 0.3 * seconds or not search.untried  # the time is used
+    assert {one.method for one in search.untried} == set(names) - {trial.candidate.method for trial in search.trials}
+    assert set(search.untried.values()) <= {NOT_REACHED}
+
+
+def test_a_short_budget_runs_some_candidates_to_the_end():
+    world = World({"itq": 0.1, **{name: 0.5 for name in "abcdefghijklmnopqrst"}})
+    search = searched(world, candidates("abcdefghijklmnopqrst"), 300)
+    assert {trial.epochs for trial in search.trials} == {0, 10, 20, 40}
+    assert search.untried
+
+
+def test_what_was_left_out_is_taken_up_when_time_remains():
+    world = World(
+        {"itq": 0.1, **{name: 0.5 for name in "abcdefgh"}}, {**dict.fromkeys("bcdefgh", 0.01), "a": 4.0, "itq": 0.0}
+    )
+    search = searched(world, candidates("abcdefgh"), 400)
+    assert search.untried == {}  # nobody knew that they would be so quick
+
+
+def test_a_pinned_candidate_is_tried_even_without_time():
+    pinned = Candidate("p", "default", 40, pinned=True)
+    search = searched(World({"itq": 0.1, "p": 0.5, "a": 0.6}), [pinned, *candidates("a")], 1)
+    assert [(str(trial.candidate), trial.epochs) for trial in search.trials] == [("itq", 0), ("p", 10)]
+    assert [one.method for one in search.untried] == ["a"]
+
+
+def test_what_cannot_be_fitted_is_left_out_with_its_reason():
+    search = searched(World({"itq": 0.1, "a": 0.5, "b": 0.4}, broken="b"), candidates("ab"))
+    assert {one.method: why for one, why in search.untried.items()} == {"b": "b cannot"}
+    assert search.best.candidate.method == "a"
