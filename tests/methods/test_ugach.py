@@ -82,9 +82,9 @@ def test_digits_graph_beats_pairs_beats_nothing_and_the_generator_does_no_harm()
     left, right, labels = database
     settings = {
         "untrained": {"epochs": 0},
-        "pairs": {"kappa": 1, "generator": False},
-        "graph": {"generator": False},
-        "generator": {},
+        "pairs": {"kappa": 1},
+        "graph": {},
+        "generator": {"generator": True},
     }
     reached = {
         name: np.mean([both_ways(learn(left, right, seed, **params), queries, database) for seed in range(2)])
@@ -148,7 +148,7 @@ def test_rows_without_words_are_no_text_neighbours_and_take_no_part_as_text():
         assert set(method.graph[row, : method.degree[row]].tolist()) == set(alone[row]) | set(images[row])
     trained = [learn_any("ugach", 8, left, texts=words, epochs=1, kappa=1, seed=3) for words in (right, right.copy())]
     assert torch.equal(trained[0].head.layers[0].weight, trained[1].head.layers[0].weight)
-    silent = build_method("ugach", spec(), hidden=8, pool=79)
+    silent = build_method("ugach", spec(), hidden=8, pool=79, generator=True)
     data = FeatureSet(left, texts=np.zeros_like(right))
     silent.prepare(data)
     silent.start_epoch(0, data)
@@ -158,15 +158,15 @@ def test_rows_without_words_are_no_text_neighbours_and_take_no_part_as_text():
 
 
 def test_discriminator_and_generator_are_trained_by_their_own_optimizers():
-    method = build_method("ugach", spec(), hidden=8)
+    method = build_method("ugach", spec(), hidden=8, generator=True)
     ours, rivals = method.parameter_lists()
     assert len(ours) == len(rivals) == 8
     assert not {id(p) for p in ours} & {id(p) for p in rivals}
-    assert len(build_method("ugach", spec(), hidden=8, generator=False).parameter_lists()) == 1
+    assert len(build_method("ugach", spec(), hidden=8).parameter_lists()) == 1
     torch.manual_seed(0)
-    trained = learn_any("ugach", 8, pairs()[0], texts=pairs()[1], epochs=1, hidden=8, pairs_only=1)
+    trained = learn_any("ugach", 8, pairs()[0], texts=pairs()[1], epochs=1, hidden=8, pairs_only=1, generator=True)
     torch.manual_seed(0)
-    start = build_method("ugach", spec(), hidden=8)
+    start = build_method("ugach", spec(), hidden=8, generator=True)
     moved = [
         [not torch.equal(a, b) for a, b in zip(one, two, strict=True)]
         for one, two in zip(trained.parameter_lists(), start.parameter_lists(), strict=True)
@@ -178,7 +178,16 @@ def test_discriminator_and_generator_are_trained_by_their_own_optimizers():
 def test_resuming_gives_the_same_towers_and_rivals(tmp_path):
     left, right = pairs()
     again, whole = resumed_and_whole(
-        "ugach", spec(), (left, None, right), tmp_path, epochs=4, batch_size=30, at=7, hidden=8, pairs_only=1
+        "ugach",
+        spec(),
+        (left, None, right),
+        tmp_path,
+        epochs=4,
+        batch_size=30,
+        at=7,
+        hidden=8,
+        pairs_only=1,
+        generator=True,
     )
     assert any(key.startswith("text_rival") for key in whole)
     assert all(torch.equal(again[key], whole[key]) for key in whole)
@@ -186,7 +195,7 @@ def test_resuming_gives_the_same_towers_and_rivals(tmp_path):
 
 def test_nothing_of_the_data_stays_in_a_trained_method():
     left, right = pairs()
-    assert learn_any("ugach", 8, left, texts=right, epochs=1, hidden=8)._features == {}
+    assert learn_any("ugach", 8, left, texts=right, epochs=1, hidden=8, generator=True)._features == {}
 
 
 def test_data_that_cannot_serve_are_refused():

@@ -48,8 +48,8 @@ class Dsg(Method):
         clustering: ``"kmeans"``, or ``"spectral"`` as in CIMON, see `cluster_rows`.
         centre: Subtract the mean of the features before distances. The group uses features before a ReLU, which have
             both signs. Many backbones give positive features, and their centred neighbours are purer.
-        confidence: Power of a in the weights. The published 1 gives pairs just beyond t no weight, and was below ITQ in
-            our trials. With 0 all kept pairs have the same weight.
+        confidence: Power of a in the weights. With 0 all kept pairs have the same weight, which was best. The published
+            1 gives pairs just beyond t no weight, and was below ITQ in our trials.
         distill: Leave out pairs that the clusters contradict.
         exact: P_l(0) and P_r(2) as written; the group's code puts 0 and 1 and cuts at 1.
         hidden: Width of a hidden layer in the head; 0 for the group's single layer.
@@ -72,7 +72,7 @@ class Dsg(Method):
         clusters: int = 0,
         clustering: Kind = "kmeans",
         centre: bool = True,
-        confidence: float = 0.1,
+        confidence: float = 0.0,
         distill: bool = True,
         exact: bool = True,
         hidden: int = 0,
