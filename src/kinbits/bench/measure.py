@@ -11,6 +11,7 @@ from kinbits import metrics
 from kinbits.bench.experiment import Trial
 from kinbits.bench.memory import forget_peak, peak_memory
 from kinbits.bench.origin import provenance
+from kinbits.bench.query_values import PER_QUERY
 from kinbits.bench.weights import backbone_of
 from kinbits.data import FeatureCache, Splits, load_protocol
 from kinbits.errors import DataError
@@ -19,7 +20,7 @@ from kinbits.fitting import fit, image_backbone
 
 
 def measure(trial: Trial) -> list[dict[str, Any]]:
-    """Fit a model and evaluate it; one row per direction of search.
+    """Fit a model and evaluate it; one row per direction of search, with the `RankingResult` below ``per_query``.
 
     The model is fitted on the training part alone, and the numbers are taken once, when it is finished: nothing that
     is chosen during training sees a query.
@@ -71,4 +72,4 @@ def _features(trial: Trial, splits: Splits) -> list[dict[str, Any]]:
 
 def _row(backbone: str, direction: Direction, result: metrics.RankingResult) -> dict[str, Any]:
     values = {name: f"{value:.6f}" for name, value in result.items()}
-    return {"backbone": backbone, "direction": str(direction), **values}
+    return {"backbone": backbone, "direction": str(direction), **values, PER_QUERY: result}

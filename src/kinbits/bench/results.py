@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kinbits._util import write_text
 from kinbits.bench.experiment import Trial
+from kinbits.bench.query_values import QueryValues
 from kinbits.bench.status import Record, Status, owns
 from kinbits.errors import ArtefactError
 
@@ -18,6 +19,8 @@ RECORD = ("seconds", "peak_mb", "config", "split_checksum", "version", "commit",
 
 class Results:
     """Rows of one experiment. The file on disk is always whole: each change writes it anew, aside.
+
+    The first metric's value of each query is kept in a file next to it, see `QueryValues`.
 
     Args:
         path: The CSV file; it need not exist.
@@ -30,6 +33,7 @@ class Results:
     def __init__(self, path: Path, metrics: Sequence[str]) -> None:
         self.path, self.metrics = path, list(metrics)
         self.columns = [*IDENTITY, *metrics, *RECORD]
+        self.query_values = QueryValues(path, self.metrics[0])
         self.rows: list[Record] = []
         self._read()
 
@@ -52,6 +56,7 @@ class Results:
         kept = [row for number, row in enumerate(self.rows) if number not in old]
         place = old[0] if old else len(kept)
         kept[place:place] = [{name: str(row.get(name, "")) for name in self.columns} for row in rows]
+        self.query_values.write(rows, kept)  # first: a trial whose row is in the file is done
         self._write(kept)
 
     def prune(self, trials: Iterable[Trial]) -> int:
@@ -63,6 +68,7 @@ class Results:
         orphans = self.status(trials).orphans
         if orphans:
             self._write([row for row in self.rows if row not in orphans])
+            self.query_values.write((), self.rows)
         return len(orphans)
 
     def __iter__(self) -> Iterator[Record]:
