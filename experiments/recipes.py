@@ -33,50 +33,45 @@ BEST, SEEDS = 2, (0, 1, 2)
 Setting = dict[str, Any]
 
 
-def grid(lr: tuple[float, ...], epochs: tuple[int, ...], **more: tuple[Any, ...]) -> list[Setting]:
+def grid(lr: tuple[float, ...], seen: tuple[int, ...], **more: tuple[Any, ...]) -> list[Setting]:
     """Return every combination of the values."""
-    options = {"lr": lr, "epochs": epochs, **more}
+    options = {"lr": lr, "seen": seen, **more}
     return [dict(zip(options, values, strict=True)) for values in product(*options.values())]
 
 
+# What is learned depends on the steps, not on the passes over a set: "seen" counts thousands of images, over all epochs.
 # Decoupled weight decay acts by lr times its value: on frozen features, useful values are far above the usual .01.
-DECAY = grid((1e-3,), (40,), optimizer=("adamw",), weight_decay=(1.0, 2.0, 3.0, 5.0))
-USUAL = [*grid((1e-3, 3e-4), (20, 40)), *DECAY, *grid((1e-3,), (40,), optimizer=("adam",), weight_decay=(5e-3, 2e-2))]
+DECAY = grid((1e-3,), (40, 80, 160), optimizer=("adamw",), weight_decay=(1.0, 3.0))
+USUAL = [*grid((1e-3,), (40, 80, 160)), *DECAY, *grid((3e-4,), (80,))]
 NETWORK = [
-    *grid((1e-3, 3e-4, 1e-4), (20, 60)),
-    *grid((1e-3,), (20,), optimizer=("adamw",), weight_decay=(1.0, 3.0)),
+    *grid((1e-3, 3e-4), (80, 240)),
+    *grid((1e-4,), (80,)),
+    *grid((1e-3,), (80,), optimizer=("adamw",), weight_decay=(1.0,)),
 ]
-SLOW = [*grid((1e-3, 3e-4), (10,)), *grid((1e-3,), (10,), optimizer=("adamw",), weight_decay=(1.0,))]
+SLOW = [*grid((1e-3, 3e-4), (40,)), *grid((1e-3,), (40,), optimizer=("adamw",), weight_decay=(1.0,))]
 CANDIDATES: dict[str, list[Setting]] = {
     **{name: USUAL for name in ("hashnet", "csq", "shc", "dch", "ssdh", "dhn", "dmuh", "nmlayer", "ddsh", "adsh")},
-    "softmax": USUAL,
-    "softmax-quantization": [*USUAL, *grid((1e-3, 3e-4), (10,))],
-    "orthohash": [
-        *grid((1e-3,), (5, 10, 15), schedule=("step", "cosine")),
-        *grid((3e-4, 1e-4), (20, 40)),
-        *grid((3e-4,), (10, 20), batch_size=(64,)),
-        *DECAY[1:3],
-    ],
+    "orthohash": [*grid((1e-3,), (20, 30, 40, 60)), *grid((3e-4,), (60, 120)), *DECAY[1:2]],
     "greedyhash": [
-        *grid((1e-3, 3e-4), (20, 40), head=("linear",)),
-        *grid((3e-3, 1e-3), (20,), head=("linear-batchnorm",)),
+        *grid((1e-3, 3e-4), (40, 80), head=("linear",)),
+        *grid((3e-3,), (40, 80), head=("linear-batchnorm",)),
         *DECAY,
     ],
     "dsdh": [
-        *grid((1e-3, 3e-4), (20, 40), head=("linear",)),
-        *grid((3e-3,), (20, 60), head=("linear-batchnorm",), schedule=("step",), eta=(0.1, 0.35)),
-        *DECAY,
+        *grid((1e-3, 3e-4), (80,), head=("linear",)),
+        *grid((3e-3,), (80, 240), head=("linear-batchnorm",), schedule=("step",), eta=(0.1, 0.35)),
+        *DECAY[2:],
     ],
-    "dpsh": [*grid((3e-3, 1e-3, 3e-4), (20, 40)), *DECAY[1:3]],
-    "dsh": [*grid((3e-3, 1e-3), (30, 60)), *DECAY[1:3]],
-    "dsrh": [*grid((1e-3, 3e-4), (10, 20, 40)), *DECAY[1:3]],
-    "shrewd": [*grid((3e-3, 1e-3, 3e-4), (20, 40)), *DECAY[1:3]],
-    "bcdh": [*grid((1e-3, 3e-4), (25,)), *grid((1e-3,), (25,), optimizer=("adamw",), weight_decay=(1.0, 3.0))],
+    "dpsh": [*grid((3e-3, 1e-3), (40, 80, 160)), *DECAY[2:4]],
+    "dsh": [*grid((3e-3, 1e-3), (80, 240)), *DECAY[2:4]],
+    "dsrh": [*grid((1e-3,), (40, 80, 160)), *DECAY[2:4]],
+    "shrewd": [*grid((3e-3, 1e-3), (80, 160)), *DECAY[2:4]],
+    "bcdh": [*grid((1e-3, 3e-4), (100,)), *grid((1e-3,), (100,), optimizer=("adamw",), weight_decay=(1.0, 3.0))],
     **{name: NETWORK for name in ("dsah", "greedyhash-unsupervised", "dsg", "rankhash")},
-    "bihalf": [*NETWORK, *grid((1e-3,), (20, 60), hidden=(0,))],
-    "distillhash": grid((1e-3, 3e-4), (45,)),
-    "cibhash": [*grid((1e-3, 3e-4), (30, 60)), *grid((1e-3,), (30,), optimizer=("adamw",), weight_decay=(1.0,))],
-    "barlow-twins": [*grid((1e-3, 3e-4), (50, 100)), *grid((1e-3,), (50,), weight_decay=(1.0,))],
+    "bihalf": [*NETWORK, *grid((1e-3,), (80, 240), hidden=(0,))],
+    "distillhash": grid((1e-3, 3e-4), (180,)),
+    "cibhash": [*grid((1e-3, 3e-4), (120, 240)), *grid((1e-3,), (120,), optimizer=("adamw",), weight_decay=(1.0,))],
+    "barlow-twins": [*grid((1e-3, 3e-4), (200, 400)), *grid((1e-3,), (200,), weight_decay=(1.0,))],
     **{name: SLOW for name in ("rv-ssdh", "exchnet", "ath")},
 }
 DEFAULT: Setting = {}
@@ -97,6 +92,8 @@ def run(protocol: str, method: str, setting: Setting, seed: int) -> tuple[dict[s
     params = {name: value for name, value in setting.items() if name in own}
     training = {name: value for name, value in setting.items() if name not in own}
     splits = kinbits.load_protocol(protocol)
+    if "seen" in training:
+        training["epochs"] = max(1, round(1000 * training.pop("seen") / (len(splits.train) * (1 - SHARE))))
     with Clock() as clock:
         model = kinbits.fit(
             splits.train,

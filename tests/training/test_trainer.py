@@ -188,6 +188,18 @@ def test_clipping_bounds_the_step():
     assert (state(free)[name] - before[name]).norm() > 1e-3
 
 
+def test_a_small_set_is_passed_over_until_there_are_enough_steps():
+    from kinbits.methods import Recipe
+
+    recipe = Recipe(epochs=3, batch_size=10, min_steps=40)
+    few, many = (TrainingSettings().recipe(recipe, rows) for rows in (50, 1000))
+    assert (few.epochs, many.epochs) == (8, 3)
+    assert TrainingSettings(epochs=2).recipe(recipe, 50).epochs == 2  # what is given holds
+    trained = method()
+    trained.recipe = Recipe(epochs=1, batch_size=44, min_steps=6)
+    assert len(train(trained, data(), TrainingSettings(progress=False)).epochs) == 3  # 88 rows: two steps each
+
+
 def test_schedules_lower_the_rate():
     from kinbits.methods import Recipe
     from kinbits.training.loop import rate_factor

@@ -80,7 +80,7 @@ def _record(job: Job, method: Method, history: History, pretraining: dict[str, A
         "epochs": len(history.epochs),
         "best_epoch": history.best_epoch,
         "history": history.epochs,
-        "recipe": vars(training.recipe(method.recipe)),
+        "recipe": vars(training.recipe(method.recipe, len(job.train))),
         "backbone_trained": not job.train.frozen,
     }
 

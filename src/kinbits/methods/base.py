@@ -208,6 +208,8 @@ class Recipe:
         optimizer: ``"adam"``, ``"adamw"`` or ``"sgd"`` (momentum 0.9).
         schedule: ``"constant"``, ``"step"`` (a tenth after 80 % of the epochs) or ``"cosine"``.
         clip: Maximum gradient norm, or None.
+        min_steps: A small training set is passed over more often, until there are this many steps. What a head learns
+            on frozen features depends on its steps: those that do for 5,000 images are too few passes over 500.
     """
 
     epochs: int = 60
@@ -218,6 +220,17 @@ class Recipe:
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     schedule: Literal["constant", "step", "cosine"] = "constant"
     clip: float | None = None
+    min_steps: int = 0
+
+    def epochs_for(self, rows: int) -> int:
+        """Return how often a training set of so many rows is passed over.
+
+        Example:
+            >>> recipe = Recipe(epochs=10, batch_size=50, min_steps=1000)
+            >>> recipe.epochs_for(10_000), recipe.epochs_for(1_000)
+            (10, 50)
+        """
+        return max(self.epochs, -(-self.min_steps * self.batch_size // rows)) if self.epochs else 0
 
 
 class Method(nn.Module):

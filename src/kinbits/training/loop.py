@@ -82,7 +82,7 @@ class TrainingLoop:
     ) -> None:
         self.fabric, self.method, self.settings = fabric, method, settings
         self.train = train
-        self.recipe: Recipe = settings.recipe(method.recipe)
+        self.recipe: Recipe = settings.recipe(method.recipe, len(train))
         self.history = History()
         self.best: dict[str, Any] | None = None
         self.method.to(fabric.device)

@@ -75,14 +75,16 @@ def pretrain(method: Method, data: TrainingSet, settings: TrainingSettings) -> d
         "method": pretrainer.name,
         "trained": "head" if data.frozen else "backbone",
         "epochs": len(history.epochs),
-        "recipe": vars(stage.recipe(pretrainer.recipe)),
+        "recipe": vars(stage.recipe(pretrainer.recipe, len(data))),
         "history": history.epochs,
     }
 
 
 def pretraining_settings(settings: TrainingSettings) -> TrainingSettings:
     """Return the settings of the stage before the method's own, from those of the run."""
-    own: dict[str, Any] = {field.name: None for field in fields(Recipe) if field.name not in KEPT}
+    own: dict[str, Any] = {
+        field.name: None for field in fields(Recipe) if field.name not in KEPT and hasattr(settings, field.name)
+    }
     folder = settings.checkpoints / FOLDER if settings.checkpoints is not None else None
     own |= {"epochs": settings.pretrain_epochs, "pretrain": None, "pretrain_epochs": None, "patience": None}
     return replace(settings, **own, validation=0.0, checkpoints=folder)

@@ -73,12 +73,18 @@ class TrainingSettings:
         if self.resume and self.checkpoints is None:
             raise UsageError("resume needs the folder of checkpoints to go on from")
 
-    def recipe(self, default: "Recipe") -> "Recipe":
-        """Return the method's recipe with what this run overrides."""
-        given = {f.name: value for f in fields(default) if (value := getattr(self, f.name)) is not None}
+    def recipe(self, default: "Recipe", rows: int | None = None) -> "Recipe":
+        """Return the method's recipe with what this run overrides, and the epochs for a training set of so many rows.
+
+        Epochs that are given are taken as they are.
+        """
+        given = {f.name: value for f in fields(default) if (value := getattr(self, f.name, None)) is not None}
         if default.epochs == 0:
             given.pop("epochs", None)
-        return replace(default, **given)
+        if "epochs" in given:
+            given["min_steps"] = 0
+        found = replace(default, **given)
+        return found if rows is None else replace(found, epochs=found.epochs_for(rows))
 
 
 def _check_names(settings: TrainingSettings) -> None:
