@@ -39,7 +39,7 @@ def grid(lr: tuple[float, ...], seen: tuple[int, ...], **more: tuple[Any, ...]) 
     return [dict(zip(options, values, strict=True)) for values in product(*options.values())]
 
 
-# What is learned depends on the steps, not on the passes over a set: "seen" counts thousands of images, over all epochs.
+# Steps matter, not passes over a set: "seen" is how many thousand images all epochs together see.
 # Decoupled weight decay acts by lr times its value: on frozen features, useful values are far above the usual .01.
 DECAY = grid((1e-3,), (40, 80, 160), optimizer=("adamw",), weight_decay=(1.0, 3.0))
 USUAL = [*grid((1e-3,), (40, 80, 160)), *DECAY, *grid((3e-4,), (80,))]
