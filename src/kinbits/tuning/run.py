@@ -75,7 +75,7 @@ def tune(
         ['csq', 'itq', 'lsh', 'orthohash', 'pca', 'pca-rotation']
     """
     clock = Budget(budget)
-    tuning = TuneSettings(budget, methods if methods is None else tuple(methods), search)
+    tuning = TuneSettings(budget, methods, search)
     given = (checked(settings, FitSettings | None, "settings") or FitSettings()).with_options(**options)
     check_decided(given)
     share = given.training.validation or SHARE

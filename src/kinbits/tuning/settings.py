@@ -1,7 +1,6 @@
 """What `tune` is asked for, and which options of `fit` it decides itself."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -35,7 +34,7 @@ class TuneSettings:
     """
 
     budget: Annotated[float | None, Range(0, without_least=True)] = 600.0
-    methods: tuple[str, ...] | None = None
+    methods: Sequence[str] | None = None
     search: Literal["image", "text"] = "image"
 
     def __post_init__(self) -> None:

@@ -1,0 +1,89 @@
+"""kinbits tune: the leaderboard, the model, and what is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kinbits
+
+TUNE = ("tune", "vectors.npz", "-o", "m", "--bits", "16", "--budget", "none", "--methods", "csq")
+
+
+@pytest.fixture
+def tuned(run, vectors):
+    """The JSON of a search among the vectors."""
+    ended = run(*TUNE, "--json")
+    assert ended.code == 0, ended.err
+    return json.loads(ended.out)
+
+
+def test_python_finds_the_same(tuned, vectors):
+    found = kinbits.tune(str(vectors), methods=["csq"], bits=16, budget=None, progress=False)
+    boards = [[{**row, "seconds": 0} for row in board] for board in (tuned["tuning"]["board"], found.to_dicts())]
+    assert boards[0] == boards[1]
+    assert tuned["fingerprint"] == found.model.fingerprint == kinbits.HashModel.from_pretrained("m").fingerprint
+    assert (tuned["method"], tuned["rows"]) == (found.best.method, 60)
+
+
+def test_a_person_sees_the_leaderboard_and_the_next_step(run, vectors):
+    ended = run(*TUNE)
+    assert ended.code == 0, ended.err
+    assert "map@all among 12 held-out rows; relevant: a shared label" in ended.out
+    assert "95 % interval" in ended.out
+    assert "kinbits index create m.index m vectors.npz" in ended.out
+    assert max(map(len, ended.out.splitlines())) <= 80
+
+
+def test_a_folder_without_labels(run, images):
+    images("photos", flat=24)
+    small = ("--backbone", "convnet-small", "--frozen", "--image-size", "32", "--bits", "8")
+    ended = run(
+        "tune", "photos", "-o", "m", "--methods", "bihalf", "--validation", "0.4", "--budget", "1m", *small, "--json"
+    )
+    assert ended.code == 0, ended.err
+    made = json.loads(ended.out)["tuning"]
+    assert (made["held_out"], made["relevant"], made["budget"]) == (10, "the ten nearest by features", 60)
+    assert {"itq", "bihalf"} <= {row["method"] for row in made["board"]}
+
+
+def test_an_interrupted_search_saves_the_best_so_far(run, vectors, monkeypatch):
+    halve = "kinbits.tuning.search.Search._halve"  # after the baselines
+    monkeypatch.setattr(halve, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    ended = run(*TUNE)
+    assert ended.code == 0, ended.err
+    assert "interrupted; the best model so far is saved" in ended.err
+    assert Path("m/config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [
+        (("--budget", "fast"), 2, "'fast' is no time; write e.g. 30s or 2m"),
+        (("--budget", "0"), 2, "budget is 0.0; it must be above 0"),
+        (("--methods", "cqs"), 2, "did you mean csq"),
+        (("--search", "text"), 2, "search is text, and vectors has no texts"),
+        (("--epochs", "3"), 2, "No such option: --epochs"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(run, vectors, flags, code, said):
+    ended = run("tune", vectors, "-o", "m", *flags)
+    assert (ended.code, Path("m").exists()) == (code, False)
+    assert said in ended.error
+
+
+def test_a_model_is_replaced_on_demand_only(run, vectors, model):
+    refused = run("tune", vectors, "-o", model)
+    assert refused.code == 2
+    assert "--force" in refused.error
+
+
+def test_protocols_are_tuned_on_their_train_part(run, vectors):
+    ended = run(
+        "tune", "folder:vectors.npz", "-o", "m", "--bits", "8", "--methods", "csq", "--budget", "none", "--json"
+    )
+    assert ended.code == 0, ended.err
+    trained = len(kinbits.load_protocol(f"folder:{vectors}").train)
+    assert json.loads(ended.out)["rows"] == trained < 60
+    np.testing.assert_equal(json.loads(ended.out)["tuning"]["held_out"], round(0.2 * trained))

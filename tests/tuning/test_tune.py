@@ -1,0 +1,191 @@
+"""tune: from data to a leaderboard and a model of all rows."""
+
+import json
+
+import numpy as np
+import pytest
+
+import kinbits
+from kinbits import DataError, LabelSpace, UsageError
+from kinbits.data import ArrayItems, Dataset, FeatureCache, VectorItems, open_dataset
+from kinbits.fitting import FitSettings
+from kinbits.training import train
+from kinbits.tuning import Row
+
+ROWS, WIDTH = 90, 24
+FREE = {"itq", "lsh", "pca", "pca-rotation"}
+QUIET = {"bits": 16, "progress": False, "budget": None}
+
+
+def vectors(noise=1.0):
+    labels = np.arange(ROWS) % 3
+    rng = np.random.default_rng(0)
+    return (rng.normal(size=(3, WIDTH))[labels] + noise * rng.normal(size=(ROWS, WIDTH))).astype(np.float32), labels
+
+
+def labelled():
+    found, labels = vectors()
+    return open_dataset(found, labels=labels)
+
+
+@pytest.fixture(scope="module")
+def result():
+    """The outcome for labelled vectors."""
+    return kinbits.tune(labelled(), methods=["csq"], **QUIET)
+
+
+def test_the_best_comes_first_and_its_options_make_the_same_model(result):
+    scores = [row.score for row in result.board]
+    assert scores == sorted(scores, reverse=True)
+    assert [row.rank for row in result.board] == list(range(1, len(scores) + 1))
+    assert {row.method for row in result.board} == {*FREE, "csq", "orthohash"}
+    assert result.best.low <= result.best.score <= result.best.high
+    again = kinbits.fit(labelled(), **result.options, bits=16, progress=False)
+    assert again.fingerprint == result.model.fingerprint
+    assert (result.options["method"], again.training["rows"]) == (result.best.method, ROWS)
+    assert result.options["epochs"] == result.best.epochs
+
+
+def test_the_record_of_the_model_holds_the_leaderboard(result, tmp_path):
+    folder = result.model.save_pretrained(tmp_path / "m")
+    made = kinbits.HashModel.from_pretrained(folder).training["tuning"]
+    assert made["board"] == result.to_dicts() == json.loads(json.dumps(made["board"]))
+    assert (made["held_out"], made["relevant"], made["search"]) == (18, "a shared label", "image")
+    assert (made["budget"], made["methods"], made["interrupted"]) == (None, ["csq"], False)
+
+
+def test_one_seed_gives_one_result(result):
+    again = kinbits.tune(labelled(), methods=["csq"], **QUIET)
+    dicts = [[{**row, "seconds": 0} for row in one.to_dicts()] for one in (result, again)]
+    assert dicts[0] == dicts[1]
+    assert again.model.fingerprint == result.model.fingerprint
+
+
+def test_rows_tell_some_candidates_from_the_best(result):
+    noise = {row.method: row.within_noise for row in result.board}
+    assert result.best.within_noise
+    assert not noise["lsh"]
+
+
+def test_it_prints_as_a_table_that_fits_a_terminal(result):
+    text = str(result)
+    lines = text.splitlines()
+    assert lines[0] == "map@all among 18 held-out rows; relevant: a shared label"
+    assert lines[1].split() == [
+        "rank",
+        "method",
+        "recipe",
+        "epochs",
+        "score",
+        "95",
+        "%",
+        "interval",
+        "seconds",
+        "round",
+    ]
+    assert lines[2].split()[:2] == ["1", result.best.method]
+    assert max(map(len, lines)) <= 80
+    assert all(f" {name} " in text for name in FREE)
+    assert repr(result).startswith(f"TuneResult({result.best.method} (")
+    assert len(repr(result)) <= 100
+    html = result._repr_html_()
+    assert html.count("<tr>") == len(result.board) + 1
+    frame = result.to_pandas()
+    assert frame["method"].tolist() == [row.method for row in result.board]
+
+
+@pytest.mark.parametrize(
+    ("data", "best", "relevant"),
+    [
+        (open_dataset(vectors()[0]), "itq", "the ten nearest by features"),
+        (
+            Dataset(
+                VectorItems(vectors()[0]),
+                np.arange(ROWS),
+                np.eye(3, dtype=np.uint8)[vectors()[1]],
+                LabelSpace(("a", "b", "c"), multi=True),
+            ),
+            "dsrh",
+            "a shared label",
+        ),
+    ],
+    ids=["none", "sets"],
+)
+def test_other_kinds_of_data(data, best, relevant):
+    names = [] if best == "itq" else [best]
+    found = kinbits.tune(data, methods=names or ["bihalf"], **QUIET)
+    assert found.relevant == relevant
+    assert best in {row.method for row in found.board}
+
+
+def test_without_a_cache_every_image_is_read_once(monkeypatch):
+    images = np.random.default_rng(0).integers(0, 255, (24, 12, 12, 3), dtype=np.uint8)
+    data = open_dataset(images, labels=np.arange(24) % 2)
+    read, image = [], ArrayItems.image
+    monkeypatch.setattr(ArrayItems, "image", lambda self, row: read.append(row) or image(self, row))
+    options = {"backbone": "convnet-small", "image_size": 32, "finetune": False}
+    found = kinbits.tune(data, methods=["csq"], cache=None, validation=0.4, **options, **QUIET)
+    assert sorted(read) == list(range(24))
+    assert found.model.training["rows"] == 24
+
+
+def test_a_search_that_is_interrupted_keeps_the_best_so_far(monkeypatch):
+    monkeypatch.setattr("kinbits.tuning.held_out.train", _interrupted_after(5))
+    found = kinbits.tune(labelled(), methods=["csq"], **QUIET)
+    assert found.interrupted
+    assert {row.method for row in found.board if row.score is not None} == {*FREE, "orthohash"}
+    assert {row.note for row in found.board if row.rank is None} == {"not reached"}
+    assert found.model.method["name"] == found.best.method
+    monkeypatch.setattr("kinbits.tuning.held_out.train", _interrupted_after(0))
+    with pytest.raises(KeyboardInterrupt):
+        kinbits.tune(labelled(), **QUIET)
+
+
+def _interrupted_after(runs):
+    left = iter(range(runs))
+
+    def run(*given):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return train(*given)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"method": "csq"}, "tune decides method itself; leave it out: name the methods to try by methods"),
+        ({"epochs": 5}, "tune decides epochs itself"),
+        ({"lr": 0.1}, "tune decides lr itself"),
+        ({"params": {"margin": 0.1}}, "tune decides params itself"),
+        ({"budget": 0}, "budget is 0; it must be above 0"),
+        ({"budget": "10m"}, "budget is '10m'; give a number"),
+        ({"methods": "csq"}, r"methods is 'csq'; give a list"),
+        ({"methods": []}, "give a list of one or more names, or None"),
+        ({"methods": ["cqs"]}, "did you mean csq"),
+        ({"search": "sound"}, "search is 'sound'; give one of image, text"),
+        ({"search": "text"}, "has no texts; name their column"),
+        ({"bitz": 8}, "did you mean bits"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(given, said):
+    with pytest.raises(UsageError, match=said):
+        kinbits.tune(labelled(), **{**QUIET, **given})
+
+
+def test_settings_in_one_object_are_the_same_and_a_share_may_be_given(tmp_path):
+    settings = FitSettings(bits=8).with_options(progress=False, cache=FeatureCache(tmp_path), validation=0.4)
+    found = kinbits.tune(labelled(), settings, methods=["csq"], budget=None)
+    assert (found.held_out, found.model.bits) == (36, 8)
+    with pytest.raises(DataError, match="raise validation"):
+        kinbits.tune(labelled(), settings, validation=0.02, methods=["csq"])
+
+
+def test_a_leaderboard_escapes_what_stands_in_it():
+    from kinbits.tuning.board import as_html, as_text
+
+    row = Row(None, "<b>", "default", 5, note="<i>")
+    assert "&lt;b&gt;" in as_html([row])
+    assert "&lt;i&gt;" in as_html([row])
+    assert "not fitted, with a note: 1" in as_text([row])
