@@ -1,8 +1,11 @@
 """Put the tables of ``results/`` between the marks in README.md and docs; ``--check`` says what is stale.
 
 Between ``<!-- numbers: FILE METRIC... -->`` and ``<!-- /numbers -->`` go the tables of ``results/FILE.csv`` for these
-metrics, or with none named those of ``results/FILE.md``. A colon and names of methods (``: itq, shc``) choose rows. The
-bare mark ``<!-- numbers -->`` of a page in docs/methods stands for all that was measured of its method.
+metrics, or with none named those of ``results/FILE.md``. A colon and names of methods (``: itq, shc``) choose rows;
+``best 3`` among them are the three best of each group and the uncompressed features. The bare mark ``<!-- numbers -->``
+of a page in docs/methods stands for all that was measured of its method.
+
+Marks of the best are those among all methods of a file. The tests behind them need ``results/FILE.queries.parquet``.
 """
 
 from __future__ import annotations
@@ -10,15 +13,17 @@ from __future__ import annotations
 import csv
 import re
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
-from kinbits.bench import Comparison
+from kinbits.bench import Comparison, QueryValues, markdown_tables, method_of
 from kinbits.data import DEFAULT_METRICS
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"(<!-- numbers(?:: (?P<asked>[^>]*))? -->\n).*?(<!-- /numbers -->)", re.DOTALL)
 COMPARED = ("itq", "cca", "features (cosine)")  # on the page of every method
+NOT_MEASURED = "Not measured yet."
 CONSTANT = {"backbone": "efficientnet_lite0", "direction": "image to image"}
 Row = dict[str, str]
 
@@ -42,44 +47,48 @@ def filled(block: re.Match[str], page: str) -> str:
     asked = block["asked"]
     files, _, methods = (asked or "").partition(":")
     names = [name.strip() for name in methods.split(",") if name.strip()]
-    lines = list(one_result(*files.split(), methods=names) if asked else one_method(page))
-    return block[1] + "\n".join(lines).rstrip() + "\n" + block[3]
+    text = one_result(*files.split(), methods=names) if asked else one_method(page)
+    return block[1] + text.rstrip() + "\n" + block[3]
 
 
-def one_result(name: str, *shown: str, methods: Collection[str] = ()) -> Iterable[str]:
-    """Yield the tables of a file of results for some metrics and methods; with no metric, those of its script."""
+def one_result(name: str, *shown: str, methods: Sequence[str] = ()) -> str:
+    """Return the tables of a file of results for some metrics and methods; with no metric, those of its script."""
     if not shown:
         written = ROOT / "results" / f"{name}.md"
-        yield written.read_text() if written.exists() else "Not measured yet."
-        return
-    rows = [row for row in read(f"{name}.csv") if not methods or row["method"] in methods]
-    for metric in shown:
-        for comparison in Comparison.from_rows(rows, metric):
-            yield comparison.markdown()
-            yield ""
+        return written.read_text() if written.exists() else NOT_MEASURED
+    found = [one for metric in shown for one in comparisons(f"{name}.csv", metric)]
+    return markdown_tables([one.only(chosen(one, methods)) if methods else one for one in found])
 
 
-def one_method(name: str) -> Iterable[str]:
-    """Yield one method's tables: its own trials, variants too, with ITQ and the uncompressed features."""
-    found = False
+def chosen(comparison: Comparison, asked: Sequence[str]) -> list[str]:
+    """Return the labels that are asked for: by name, or as ``best N``."""
+    counts = [int(one.removeprefix("best ")) for one in asked if re.fullmatch(r"best \d+", one)]
+    return [*asked, *(label for count in counts for label in comparison.top(count))]
+
+
+def one_method(name: str) -> str:
+    """Return one method's tables: its own trials, variants too, with ITQ and the uncompressed features."""
+    return markdown_tables(list(tables_with(name))) or NOT_MEASURED
+
+
+def tables_with(name: str) -> Iterable[Comparison]:
+    """Yield the tables that have rows of a method, cut down to these and to what all are compared with."""
     for path in sorted((ROOT / "results").glob("*.csv")):
         rows = read(path.name)
         if not rows or not {"protocol", "map@all"} <= set(rows[0]) or "class" in rows[0]:
             continue  # no runs of methods on a protocol, or runs cut into classes
-        kept = [row for row in rows if row["method"] in COMPARED or named(row["method"]) == name]
         for metric in ["map@all", *own_metrics(rows)]:
-            for comparison in Comparison.from_rows(kept, metric):
-                if any(named(method) == name for method, _ in comparison.rows):
-                    found = True
-                    yield comparison.markdown()
-                    yield ""
-    if not found:
-        yield "Not measured yet."
+            for comparison in comparisons(path.name, metric):
+                own = {label for label, _ in comparison.rows if method_of(label) == name}
+                if own:
+                    yield comparison.only({*own, *COMPARED})
 
 
-def named(label: str) -> str:
-    """Return the method that a label belongs to: ``csq`` of ``csq (no penalty)``."""
-    return label if label in COMPARED else label.partition(" ")[0]
+@cache
+def comparisons(name: str, metric: str) -> list[Comparison]:
+    """Return the tables of a file for one metric, with all methods."""
+    per_query = QueryValues(ROOT / "results" / name, metric).read()
+    return Comparison.from_rows(read(name), metric, per_query=per_query)
 
 
 def own_metrics(rows: list[Row]) -> list[str]:
@@ -89,6 +98,7 @@ def own_metrics(rows: list[Row]) -> list[str]:
     return [name for name in between if name not in DEFAULT_METRICS]
 
 
+@cache
 def read(name: str) -> list[Row]:
     """Read a result file; those that are older than `kinbits bench` lack a column that had one value."""
     with (ROOT / "results" / name).open(newline="") as file:

@@ -1,7 +1,10 @@
-from .comparison import Cell, Comparison
+from .cells import Cell
+from .comparison import Comparison, markdown_tables
 from .experiment import Experiment, Trial
+from .groups import Group, method_of
 from .identity import config_of, digest
 from .origin import provenance
+from .query_values import QueryValues
 from .results import Results
 from .runner import Failure, bench
 from .status import Status
@@ -12,12 +15,16 @@ __all__ = [
     "Comparison",
     "Experiment",
     "Failure",
+    "Group",
+    "QueryValues",
     "Results",
     "Status",
     "Trial",
     "bench",
     "config_of",
     "digest",
+    "markdown_tables",
+    "method_of",
     "provenance",
     "write_tables",
 ]

@@ -1,60 +1,29 @@
-"""Compare the results of methods at several code lengths: mean and deviation over seeds, the best marked."""
+"""Compare the results of methods at several code lengths: mean and deviation over seeds, the best of a group marked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, zip_longest
 
 import numpy as np
 
-from kinbits._util import require
+from kinbits.bench.cells import LEVEL, NEAR, Cell, mark_best
+from kinbits.bench.groups import GROUPS, Group, Row, group_of, method_of
+from kinbits.bench.query_values import Floats, Key
 from kinbits.bench.results import IDENTITY
-from kinbits.evaluation import IMAGE_TO_IMAGE
+from kinbits.bench.status import Record
+from kinbits.data import find_protocol, list_protocols
+from kinbits.evaluation import IMAGE_TO_IMAGE, UNCOMPRESSED
 
-Record = dict[str, str]  # a row of the results: column -> text
 Setting = tuple[str, str, str]  # protocol, backbone, direction
+QueryTable = Mapping[Key, Floats]
 
 FLOAT = "float"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One method at one code length.
-
-    Attributes:
-        values: The metric, one value for each seed.
-        best: Whether no other method of the column has a higher mean.
-    """
-
-    values: tuple[float, ...]
-    best: bool = False
-
-    @property
-    def mean(self) -> float:
-        """Mean over seeds."""
-        return float(np.mean(self.values))
-
-    @property
-    def deviation(self) -> float:
-        """Sample standard deviation over seeds; NaN for one."""
-        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else float("nan")
-
-    @property
-    def halfwidth(self) -> float:
-        """Half the width of the 95 % confidence interval of the mean (Student's t over seeds); NaN for one seed."""
-        n = len(self.values)
-        return float(require("scipy.stats").t.ppf(0.975, n - 1)) * self.deviation / n**0.5 if n > 1 else float("nan")
-
-    @property
-    def details(self) -> str:
-        """The value of each seed, and how sure their mean is."""
-        values = f"{len(self.values)} runs: " + ", ".join(f"{value:.4f}" for value in self.values)
-        if len(self.values) == 1:
-            return values
-        return f"{values}; 95 % confidence interval of the mean: ± {self.halfwidth:.4f}"
-
-    def __str__(self) -> str:
-        return f"{self.mean:.3f}" + (f" ± {self.deviation:.3f}" if len(self.values) > 1 else "")
+_BEST = "Bold: the best mean of all methods measured in a group."
+_TEST = f"{NEAR}: not significantly below it in a paired randomization test over queries (p ≥ {LEVEL}, Holm)."
+_NO_TEST = "No test: values per query are missing."
+_PARTLY = "Some methods are not tested: their values per query are missing."
 
 
 @dataclass(frozen=True)
@@ -65,45 +34,64 @@ class Comparison:
         setting: Protocol, backbone and direction.
         metric: What the cells show.
         bits: The columns.
-        rows: Method and its cells, None where there is no result; in the order of the results.
+        groups: The rows, by what the methods learn from; inside a group in the order of the results. The uncompressed
+            features come first.
         seeds: Largest number of seeds of a cell.
     """
 
     setting: Setting
     metric: str
     bits: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
+    groups: tuple[Group, ...]
     seeds: int
 
     @classmethod
-    def from_rows(cls, rows: Iterable[Record], metric: str) -> list[Comparison]:
+    def from_rows(
+        cls,
+        rows: Iterable[Record],
+        metric: str,
+        *,
+        per_query: QueryTable | None = None,
+        methods: Mapping[str, str] | None = None,
+    ) -> list[Comparison]:
         """Make one comparison for every protocol, backbone and direction.
 
         Of several rows for one method, code length and seed, the last counts: the method or its settings changed.
+
+        Args:
+            rows: The results.
+            metric: The column to show.
+            per_query: This metric's values of queries, by ``config`` and ``direction`` of the rows. Methods without
+                them are not tested.
+            methods: Label -> method; without it, the first word of a label is the method.
         """
         settings: dict[Setting, list[Record]] = {}
         latest = {tuple(row[name] for name in IDENTITY): row for row in rows}
         for row in latest.values():
             if row.get(metric):
                 settings.setdefault((row["protocol"], row["backbone"], row["direction"]), []).append(row)
-        return [cls._one(setting, metric, found) for setting, found in settings.items()]
+        return [cls._one(place, metric, found, per_query or {}, methods or {}) for place, found in settings.items()]
 
     @classmethod
-    def _one(cls, setting: Setting, metric: str, rows: Sequence[Record]) -> Comparison:
+    def _one(
+        cls, setting: Setting, metric: str, rows: Sequence[Record], per_query: QueryTable, methods: Mapping[str, str]
+    ) -> Comparison:
         bits = tuple(sorted({row["bits"] for row in rows if row["bits"] != FLOAT}, key=int))
-        methods = list(dict.fromkeys(row["method"] for row in rows))
-        grid = {method: tuple(_cell(rows, method, b, metric) for b in bits) for method in methods}
-        coded = {row["method"] for row in rows if row["bits"] != FLOAT}
-        for column in range(len(bits)):
-            means = {m: cell.mean for m in coded if (cell := grid[m][column])}
-            top = max(means.values(), default=0.0)
-            for method in (m for m, mean in means.items() if mean == top):
-                cell = grid[method][column]
-                assert cell is not None
-                marked = Cell(cell.values, best=True)
-                grid[method] = (*grid[method][:column], marked, *grid[method][column + 1 :])
-        seeds = max((len(cell.values) for cells in grid.values() for cell in cells if cell), default=0)
-        return cls(setting, metric, bits, tuple(grid.items()), seeds)
+        if len({row.get("split_checksum") for row in rows}) > 1:
+            per_query = {}  # the queries are not the same
+        of_group: dict[str, dict[str, tuple[Cell | None, ...]]] = {}
+        for label in sorted(dict.fromkeys(row["method"] for row in rows), key=lambda one: one != UNCOMPRESSED):
+            own = [row for row in rows if row["method"] == label]
+            group = group_of(methods.get(label, method_of(label)))
+            of_group.setdefault(group, {})[label] = tuple(_cell(own, one, metric, per_query) for one in bits)
+        groups = tuple(Group(name, _ranked(of_group[name])) for name in GROUPS if name in of_group)
+        seeds = max((len(cell.values) for group in groups for cell in _cells(group)), default=0)
+        return cls(setting, metric, bits, groups, seeds)
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows of all groups."""
+        return tuple(chain.from_iterable(group.rows for group in self.groups))
 
     @property
     def caption(self) -> str:
@@ -111,24 +99,81 @@ class Comparison:
         protocol, backbone, direction = self.setting
         searched = "" if direction == str(IMAGE_TO_IMAGE) else f", {direction}"
         spread = f", mean ± deviation over {self.seeds} seeds" if self.seeds > 1 else ""
-        return f"{protocol}, {backbone}{searched}: tie-aware {self.metric}{spread}"
+        return f"{protocol}{_sizes(protocol)}, {backbone}{searched}: tie-aware {self.metric}{spread}"
+
+    @property
+    def legend(self) -> str:
+        """What the marks mean; empty if there are none."""
+        cells = [cell for group in self.groups for cell in _cells(group)]
+        if not any(cell.best or cell.near for cell in cells):
+            return ""
+        if all(cell.p_value is None for cell in cells):
+            return f"{_BEST} {_NO_TEST}"
+        return " ".join([_BEST, _TEST, *([_PARTLY] if any(cell.untested for cell in cells) else [])])
+
+    def only(self, labels: Collection[str]) -> Comparison:
+        """Return the rows with these labels; the marks stay those among all rows."""
+        groups = (group.only(lambda label: label in labels) for group in self.groups)
+        return replace(self, groups=tuple(group for group in groups if group.rows))
+
+    def top(self, count: int) -> list[str]:
+        """Return the labels of the best ``count`` rows of each group, and of the uncompressed features."""
+        return [UNCOMPRESSED, *chain.from_iterable(group.top(count) for group in self.groups)]
 
     def markdown(self) -> str:
-        """Return a Markdown table under its caption."""
+        """Return a Markdown table under its caption, without its legend; several groups have heading rows."""
         lines = [f"**{self.caption}**", "", "| method | " + " | ".join(f"{b} bits" for b in self.bits) + " |"]
         lines.append("| --- |" + " ---: |" * len(self.bits))
-        for method, cells in self.rows:
-            lines.append(f"| {method} | " + " | ".join(_marked(cell) for cell in cells) + " |")
+        for group in self.groups:
+            if len(self.groups) > 1:
+                lines.append(f"| **{group.heading}** |" + " |" * len(self.bits))
+            for label, cells in group.rows:
+                lines.append(f"| {label} | " + " | ".join(_marked(cell) for cell in cells) + " |")
         return "\n".join(lines)
 
 
-def _cell(rows: Sequence[Record], method: str, bits: str, metric: str) -> Cell | None:
+def markdown_tables(comparisons: Sequence[Comparison]) -> str:
+    """Return tables as Markdown; neighbours with the same legend share it."""
+    parts: list[str] = []
+    for one, following in zip_longest(comparisons, comparisons[1:]):
+        parts.append(one.markdown())
+        if one.legend and (following is None or following.legend != one.legend):
+            parts.append(one.legend)
+    return "\n\n".join(parts)
+
+
+def _cells(group: Group) -> list[Cell]:
+    return [cell for _, cells in group.rows for cell in cells if cell is not None]
+
+
+def _cell(rows: Sequence[Record], bits: str, metric: str, per_query: QueryTable) -> Cell | None:
     """Gather a method's values; what has no bits, such as the features themselves, is in every column."""
-    values = tuple(float(r[metric]) for r in rows if r["method"] == method and r["bits"] in (bits, FLOAT))
-    return Cell(values) if values else None
+    own = [row for row in rows if row["bits"] in (bits, FLOAT)]
+    if not own:
+        return None
+    known = [per_query.get((row.get("config", ""), row["direction"])) for row in own]
+    found = [one for one in known if one is not None]
+    mean = np.mean(found, axis=0) if len(found) == len(own) else None
+    return Cell(tuple(float(row[metric]) for row in own), mean)
+
+
+def _ranked(cells: Mapping[str, tuple[Cell | None, ...]]) -> tuple[Row, ...]:
+    """Mark the best of each column; the uncompressed features do not compete with codes."""
+    codes = [label for label in cells if label != UNCOMPRESSED]
+    columns = zip(*(cells[label] for label in codes), strict=True)
+    marked = dict(zip(codes, zip(*map(mark_best, columns), strict=True), strict=False))
+    return tuple((label, marked.get(label, row)) for label, row in cells.items())
+
+
+def _sizes(protocol: str) -> str:
+    """Say how large the parts of a published protocol are."""
+    if protocol not in list_protocols():
+        return ""
+    found = find_protocol(protocol)
+    return f" ({found.query:,} queries, {found.train:,} for training, {found.database:,} in the database)"
 
 
 def _marked(cell: Cell | None) -> str:
     if cell is None:
         return "-"
-    return f"**{cell}**" if cell.best else str(cell)
+    return f"**{cell}**" if cell.best else f"{cell} {NEAR}" if cell.near else str(cell)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kinbits._util import render, write_text
-from kinbits.bench.comparison import Comparison
+from kinbits.bench.comparison import Comparison, markdown_tables
 from kinbits.bench.experiment import Experiment
 from kinbits.bench.results import Results
 
@@ -29,7 +29,12 @@ def write_tables(experiment: Experiment, results: Results, name: str) -> list[Pa
         PlatformError: If a file cannot be written.
     """
     title, note = experiment.title or name, _NOTE.format(name=name, file=results.path.name)
-    found = Comparison.from_rows(results, experiment.metrics[0])
+    found = Comparison.from_rows(
+        results,
+        experiment.metrics[0],
+        per_query=results.query_values.read(),
+        methods={entry.label: entry.method for entry in experiment.methods},
+    )
     texts = {".md": markdown(title, found, note), ".html": html(title, found, note.replace("`", ""))}
     paths = [results.path.with_suffix(suffix) for suffix in texts]
     for path, text in zip(paths, texts.values(), strict=True):
@@ -39,7 +44,7 @@ def write_tables(experiment: Experiment, results: Results, name: str) -> list[Pa
 
 def markdown(title: str, comparisons: Sequence[Comparison], note: str) -> str:
     """Return all tables as Markdown."""
-    return "\n\n".join([f"# {title}", note, *(one.markdown() for one in comparisons)]) + "\n"
+    return "\n\n".join([f"# {title}", note, markdown_tables(comparisons)]) + "\n"
 
 
 def html(title: str, comparisons: Sequence[Comparison], note: str) -> str:
