@@ -51,6 +51,8 @@ NETWORK = [
 SLOW = [*grid((1e-3, 3e-4), (40,)), *grid((1e-3,), (40,), optimizer=("adamw",), weight_decay=(1.0,))]
 CANDIDATES: dict[str, list[Setting]] = {
     **{name: USUAL for name in ("hashnet", "csq", "shc", "dch", "ssdh", "dhn", "dmuh", "nmlayer", "ddsh", "adsh")},
+    "softmax": USUAL,
+    "softmax-quantization": [*USUAL, *grid((1e-3,), (20, 40), optimizer=("adamw",), weight_decay=(3.0, 5.0))],
     "orthohash": [*grid((1e-3,), (20, 30, 40, 60)), *grid((3e-4,), (60, 120)), *DECAY[1:2]],
     "greedyhash": [
         *grid((1e-3, 3e-4), (40, 80), head=("linear",)),

@@ -29,7 +29,7 @@ class Softmax(Method):
 
     baseline = True
     standalone_loss = True
-    recipe = Recipe(epochs=40, batch_size=128, lr=1e-3)
+    recipe = Recipe(epochs=40, batch_size=128, lr=1e-3, weight_decay=3.0, optimizer="adamw", min_steps=1250)
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
