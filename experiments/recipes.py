@@ -50,7 +50,10 @@ NETWORK = [
 ]
 SLOW = [*grid((1e-3, 3e-4), (40,)), *grid((1e-3,), (40,), optimizer=("adamw",), weight_decay=(1.0,))]
 CANDIDATES: dict[str, list[Setting]] = {
-    **{name: USUAL for name in ("hashnet", "csq", "shc", "dch", "ssdh", "dhn", "dmuh", "nmlayer", "ddsh", "adsh")},
+    **{name: USUAL for name in ("dch", "ssdh", "dhn", "dmuh", "nmlayer", "ddsh", "adsh")},
+    "hashnet": [*USUAL, *grid((1e-3,), (80, 160), optimizer=("adam",), weight_decay=(0.02,))],
+    "csq": [*USUAL, *grid((1e-3,), (160,), optimizer=("adamw",), weight_decay=(2.0,))],
+    "shc": [*USUAL, *grid((1e-3,), (240,), optimizer=("adamw",), weight_decay=(1.0, 2.0))],
     "softmax": USUAL,
     "softmax-quantization": [*USUAL, *grid((1e-3,), (20, 40), optimizer=("adamw",), weight_decay=(3.0, 5.0))],
     "orthohash": [*grid((1e-3,), (20, 30, 40, 60)), *grid((3e-4,), (60, 120)), *DECAY[1:2]],
@@ -58,6 +61,7 @@ CANDIDATES: dict[str, list[Setting]] = {
         *grid((1e-3, 3e-4), (40, 80), head=("linear",)),
         *grid((3e-3,), (40, 80), head=("linear-batchnorm",)),
         *DECAY,
+        *grid((1e-3,), (160, 240), optimizer=("adamw",), weight_decay=(5.0,)),
     ],
     "dsdh": [
         *grid((1e-3, 3e-4), (80,), head=("linear",)),
