@@ -188,6 +188,23 @@ def test_clipping_bounds_the_step():
     assert (state(free)[name] - before[name]).norm() > 1e-3
 
 
+def test_a_backbone_has_a_weight_decay_of_its_own():
+    def shrunk(**decay):
+        """How much smaller head and backbone are after one step of AdamW without a gradient to speak of."""
+        torch.manual_seed(0)
+        backbone = nn.Sequential(nn.Flatten(), nn.Linear(192, WIDTH))
+        trained = method()
+        weights = trained.head.layers[0].weight, backbone[1].weight
+        before = [weight.norm().item() for weight in weights]
+        run = settings(epochs=1, batch_size=ROWS, optimizer="adamw", lr=1e-6, backbone_lr=1e-6, **decay)
+        train(trained, PixelSet(Pixels(ROWS), backbone, labels=(np.arange(ROWS) % CLASSES).astype(np.int64)), run)
+        after = [weight.norm().item() for weight in weights]
+        return [round(b / a, 2) for a, b in zip(before, after, strict=True)]
+
+    assert shrunk(weight_decay=1e5) == [0.9, 0.9]  # 1 - lr weight_decay
+    assert shrunk(weight_decay=1e5, backbone_weight_decay=0.0) == [0.9, 1.0]
+
+
 def test_a_small_set_is_passed_over_until_there_are_enough_steps():
     from kinbits.methods import Recipe
 

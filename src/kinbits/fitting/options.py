@@ -31,6 +31,7 @@ class FitOptions(TypedDict, total=False):
     lr: float | None
     backbone_lr: float | None
     weight_decay: float | None
+    backbone_weight_decay: float | None
     optimizer: Literal["adam", "adamw", "sgd"] | None
     schedule: Literal["constant", "step", "cosine"] | None
     clip: float | None

@@ -204,7 +204,9 @@ class Recipe:
         batch_size: Rows per step, over all devices.
         lr: Learning rate of the method's own parameters.
         backbone_lr: Learning rate of a fine-tuned backbone.
-        weight_decay: Weight decay of the optimizer.
+        weight_decay: Weight decay of the method's own parameters. ``"adamw"`` shrinks them by lr times this in each
+            step: on frozen features 1 to 3 is best, far above the .01 that is usual for whole networks.
+        backbone_weight_decay: Weight decay of a fine-tuned backbone; None takes ``weight_decay``.
         optimizer: ``"adam"``, ``"adamw"`` or ``"sgd"`` (momentum 0.9).
         schedule: ``"constant"``, ``"step"`` (a tenth after 80 % of the epochs) or ``"cosine"``.
         clip: Maximum gradient norm, or None.
@@ -217,6 +219,7 @@ class Recipe:
     lr: float = 1e-3
     backbone_lr: float = 1e-4
     weight_decay: float = 0.0
+    backbone_weight_decay: float | None = None
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     schedule: Literal["constant", "step", "cosine"] = "constant"
     clip: float | None = None

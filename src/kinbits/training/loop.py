@@ -205,14 +205,16 @@ class TrainingLoop:
         self.train.reseed([self.settings.seed, epoch + 1, 2])
 
     def _optimizers(self) -> list[Stepper]:
-        steppers = []
+        steppers, recipe = [], self.recipe
         for number, owned in enumerate(self.method.parameter_lists()):
-            groups = [{"params": owned, "lr": self.recipe.lr, "base": self.recipe.lr}]
+            groups: list[dict[str, Any]] = [{"params": owned, "lr": recipe.lr, "base": recipe.lr}]
             if number == 0 and self.train.backbone is not None:
                 trained = [p for p in self.train.backbone.parameters() if p.requires_grad]
-                groups.append({"params": trained, "lr": self.recipe.backbone_lr, "base": self.recipe.backbone_lr})
-            make = OPTIMIZERS[self.recipe.optimizer]
-            optimizer = make(groups, lr=self.recipe.lr, weight_decay=self.recipe.weight_decay)
+                groups.append({"params": trained, "lr": recipe.backbone_lr, "base": recipe.backbone_lr})
+                if recipe.backbone_weight_decay is not None:
+                    groups[1]["weight_decay"] = recipe.backbone_weight_decay
+            make = OPTIMIZERS[recipe.optimizer]
+            optimizer = make(groups, lr=recipe.lr, weight_decay=recipe.weight_decay)
             steppers.append(Stepper(self.fabric, optimizer, self.recipe.clip))
         return steppers
 

@@ -23,6 +23,7 @@ class TrainingSettings:
         lr: Learning rate. Default: the method's.
         backbone_lr: Learning rate of a trained backbone. Default: the method's.
         weight_decay: Weight decay. Default: the method's.
+        backbone_weight_decay: Weight decay of a trained backbone. Default: the method's.
         optimizer: Optimizer. Default: the method's.
         schedule: Schedule of the learning rate. Default: the method's.
         clip: Maximum gradient norm. Default: the method's.
@@ -46,6 +47,7 @@ class TrainingSettings:
     lr: Annotated[float | None, _POSITIVE] = None
     backbone_lr: Annotated[float | None, _POSITIVE] = None
     weight_decay: Annotated[float | None, Range(0)] = None
+    backbone_weight_decay: Annotated[float | None, Range(0)] = None
     optimizer: Literal["adam", "adamw", "sgd"] | None = None
     schedule: Literal["constant", "step", "cosine"] | None = None
     clip: Annotated[float | None, _POSITIVE] = None
