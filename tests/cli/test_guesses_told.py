@@ -43,6 +43,15 @@ def test_fit_names_the_classes_and_where_they_come_from(run, photos):
         assert told in warning
 
 
+def test_fit_names_the_method_that_it_takes_by_itself(run, vectors):
+    for method in ((), ("--method", "auto")):
+        ended = run("fit", vectors, "-o", "m", "--force", "--bits", "8", "--epochs", "1", *method)
+        assert ended.code == 0, ended.err
+        assert "each image has one label, so the method is orthohash" in ended.err
+        assert "8 bits, orthohash on features" in ended.out
+    assert "so the method is" not in run("fit", vectors, "-o", "n", "--bits", "8", "--method", "itq").err
+
+
 def test_fit_without_labels_takes_a_method_without_labels(run, photos):
     ended = run("fit", photos, "-o", "m", "--no-labels", "--frozen", *SMALL, "--json")
     assert ended.code == 0, ended.err

@@ -115,6 +115,7 @@ def test_other_kinds_of_data(data, best, relevant):
     names = [] if best == "itq" else [best]
     found = kinbits.tune(data, methods=names or ["bihalf"], **QUIET)
     assert found.relevant == relevant
+    assert ("Without labels, the score says" in str(found)) == (data.labels is None)
     assert best in {row.method for row in found.board}
 
 

@@ -38,7 +38,7 @@ class Row:
         seconds: Time that fitting and scoring took.
         round: Round of successive halving; 0 for a baseline.
         note: Why it was not tried.
-        keep: Whether it is always shown: baselines and the method that is recommended.
+        reference: Whether it is a baseline or the recommended method, which are always shown.
     """
 
     rank: int | None
@@ -52,7 +52,7 @@ class Row:
     seconds: float | None = None
     round: int | None = None
     note: str = ""
-    keep: bool = False
+    reference: bool = False
 
 
 def leaderboard(trials: Sequence[Trial], untried: Mapping[Candidate, str]) -> tuple[list[Row], Trial]:
@@ -78,17 +78,28 @@ def leaderboard(trials: Sequence[Trial], untried: Mapping[Candidate, str]) -> tu
 
 def _row(rank: int, trial: Trial, within_noise: bool) -> Row:
     one, (low, high) = trial.candidate, trial.result.interval(METRIC, samples=SAMPLES)
-    keep = one.pinned or not one.epochs
+    reference = one.pinned or not one.epochs
     seconds = round(trial.seconds, 2)
     return Row(
-        rank, one.method, one.recipe, trial.epochs, trial.score, low, high, within_noise, seconds, trial.round, "", keep
+        rank,
+        one.method,
+        one.recipe,
+        trial.epochs,
+        trial.score,
+        low,
+        high,
+        within_noise,
+        seconds,
+        trial.round,
+        "",
+        reference,
     )
 
 
 def as_text(rows: Sequence[Row]) -> str:
     """Lay out the leaderboard in lines of at most 80 columns: the first rows, and those that are always shown."""
     tried = [row for row in rows if row.rank is not None]
-    shown = [row for row in tried if row.keep or (row.rank or 0) <= SHOWN]
+    shown = [row for row in tried if row.reference or (row.rank or 0) <= SHOWN]
     cells = [COLUMNS, *(_cells(row) for row in shown)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     gap = "  " if sum(widths) + 2 * len(widths) - 2 <= WIDTH else " "

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kinbits._util import Modality
 
 METRIC = "map@all"
+NEIGHBOURS = "the ten nearest by features"
 Relevance = metrics.LeaveOneOut | metrics.LabelRelevance | metrics.MatrixRelevance
 
 
@@ -100,7 +101,7 @@ class HeldOut:
             return "a shared label", held_out_relevance(held, by_labels=True)
         if settings.supervision.pairs is not None:
             return "a given pair", metrics.LeaveOneOut(metrics.MatrixRelevance(self._paired(job, settings)))
-        return "the ten nearest by features", held_out_relevance(held, by_labels=False)
+        return NEIGHBOURS, held_out_relevance(held, by_labels=False)
 
     def _paired(self, job: Job, settings: FitSettings) -> np.ndarray:
         """Return which held-out rows are similar by the given pairs and clusters, bool ``(v, v)``."""

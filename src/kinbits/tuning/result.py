@@ -11,6 +11,9 @@ from typing import Any
 from kinbits.errors import PlatformError
 from kinbits.model import HashModel
 from kinbits.tuning.board import Row, as_html, as_text
+from kinbits.tuning.held_out import NEIGHBOURS
+
+WITHOUT_LABELS = "Without labels, the score says how well codes keep the neighbours of the features."
 
 
 @dataclass(frozen=True, repr=False)
@@ -52,7 +55,8 @@ class TuneResult:
 
     @property
     def _about(self) -> str:
-        return f"map@all among {self.held_out:,} held-out rows; relevant: {self.relevant}"
+        about = f"map@all among {self.held_out:,} held-out rows; relevant: {self.relevant}"
+        return f"{about}\n{WITHOUT_LABELS}" if self.relevant == NEIGHBOURS else about
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return the leaderboard as one dict for each row."""
