@@ -42,6 +42,7 @@ def grid(lr: tuple[float, ...], seen: tuple[int, ...], **more: tuple[Any, ...]) 
 # Steps matter, not passes over a set: "seen" is how many thousand images all epochs together see.
 # Decoupled weight decay acts by lr times its value: on frozen features, useful values are far above the usual .01.
 DECAY = grid((1e-3,), (40, 80, 160), optimizer=("adamw",), weight_decay=(1.0, 3.0))
+STRONG = grid((1e-3,), (160, 320), optimizer=("adamw",), weight_decay=(5.0,))
 USUAL = [*grid((1e-3,), (40, 80, 160)), *DECAY, *grid((3e-4,), (80,))]
 NETWORK = [
     *grid((1e-3, 3e-4), (80, 240)),
@@ -50,7 +51,8 @@ NETWORK = [
 ]
 SLOW = [*grid((1e-3, 3e-4), (40,)), *grid((1e-3,), (40,), optimizer=("adamw",), weight_decay=(1.0,))]
 CANDIDATES: dict[str, list[Setting]] = {
-    **{name: USUAL for name in ("dch", "ssdh", "dhn", "dmuh", "nmlayer", "ddsh", "adsh")},
+    **{name: USUAL for name in ("dch", "ssdh", "dmuh", "nmlayer")},
+    **{name: [*USUAL, *STRONG] for name in ("dhn", "ddsh", "adsh")},
     "hashnet": [*USUAL, *grid((1e-3,), (80, 160), optimizer=("adam",), weight_decay=(0.02,))],
     "csq": [*USUAL, *grid((1e-3,), (160,), optimizer=("adamw",), weight_decay=(2.0,))],
     "shc": [*USUAL, *grid((1e-3,), (240,), optimizer=("adamw",), weight_decay=(1.0, 2.0))],
@@ -67,8 +69,9 @@ CANDIDATES: dict[str, list[Setting]] = {
         *grid((1e-3, 3e-4), (80,), head=("linear",)),
         *grid((3e-3,), (80, 240), head=("linear-batchnorm",), schedule=("step",), eta=(0.1, 0.35)),
         *DECAY[2:],
+        *STRONG,
     ],
-    "dpsh": [*grid((3e-3, 1e-3), (40, 80, 160)), *DECAY[2:4]],
+    "dpsh": [*grid((3e-3, 1e-3), (40, 80, 160)), *DECAY[2:], *STRONG],
     "dsh": [*grid((3e-3, 1e-3), (80, 240)), *DECAY[2:4]],
     "dsrh": [*grid((1e-3,), (40, 80, 160)), *DECAY[2:4]],
     "shrewd": [*grid((3e-3, 1e-3), (80, 160)), *DECAY[2:4]],
