@@ -20,6 +20,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,8 @@ def run(protocol: str, method: str, setting: Setting, seed: int) -> tuple[dict[s
     params = {name: value for name, value in setting.items() if name in own}
     training = {name: value for name, value in setting.items() if name not in own}
     splits = kinbits.load_protocol(protocol)
+    if method == "shrewd" and splits.train.label_space.parents is None:
+        params["embeddings"] = str(Path(__file__).parent / "cifar10-names.npy")
     if "seen" in training:
         training["epochs"] = max(1, round(1000 * training.pop("seen") / (len(splits.train) * (1 - SHARE))))
     with Clock() as clock:
