@@ -8,9 +8,9 @@ import pytest
 from kinbits import DataError, LabelSpace, UsageError
 from kinbits.data import ArrayItems, Dataset, VectorItems
 from kinbits.fitting import FitSettings
-from kinbits.methods import describe_method, get_method, list_methods, parameters
+from kinbits.methods import Recipe, describe_method, get_method, list_methods, parameters
 from kinbits.tuning.candidates import Candidates
-from kinbits.tuning.recipes import ORDER, OWN_VARIANTS, VARIANTS
+from kinbits.tuning.recipes import MOST_EPOCHS, ORDER, OWN_VARIANTS, VARIANTS
 from kinbits.tuning.settings import TuneSettings
 
 ROWS = 12
@@ -106,13 +106,36 @@ def test_named_methods_are_tried_beside_the_baselines_and_the_recommended_one(tm
 
 
 def test_a_recipe_changes_the_methods_own():
-    usual, third, tenth = (one for one in of(LABELLED, methods=("csq",)).learned if one.method == "csq")
-    base = FitSettings(bits=16).with_options(batch_size=32)
-    recipe = describe_method("csq").recipe
-    made = [one.settings(base, one.epochs).training for one in (usual, third, tenth)]
-    assert [one.lr for one in made] == [None, pytest.approx(recipe["lr"] / 3, rel=0.02), recipe["lr"] / 10]
-    assert [one.epochs for one in made] == [recipe["epochs"], 90, 100]
-    assert {one.batch_size for one in made} == {32}
+    base = FitSettings(bits=16).with_options(batch_size=4)
+    own = [one for one in of(LABELLED, base, methods=("hashnet",)).learned if one.method == "hashnet"]
+    recipe = get_method("hashnet").recipe
+    usual = base.training.recipe(recipe, ROWS).epochs  # more passes over a small set
+    made = {one.recipe: one.settings(base, one.epochs).training for one in own}
+    assert made["default"].lr is None
+    assert made["lr/3"].lr == pytest.approx(recipe.lr / 3, rel=0.02)
+    assert made["lr/10"].lr == pytest.approx(recipe.lr / 10)
+    assert (made["decay"].lr, made["decay"].optimizer, made["decay"].weight_decay) == (None, "adamw", 1.0)
+    longest = max(usual, MOST_EPOCHS)
+    assert [made[name].epochs for name in ("default", "lr/3", "lr/10")] == [
+        usual,
+        min(round(1.5 * usual), longest),
+        min(2 * usual, longest),
+    ]
+    assert {one.batch_size for one in made.values()} == {4}
+
+
+def test_a_small_set_is_passed_over_as_often_as_fit_would(monkeypatch):
+    recipe = Recipe(epochs=10, batch_size=4, min_steps=60)
+    monkeypatch.setattr(get_method("hashnet"), "recipe", recipe)
+    (usual,) = (one for one in of(LABELLED, methods=("hashnet",)).learned if str(one) == "hashnet")
+    assert usual.epochs == 60 * 4 // ROWS == 20
+
+
+def test_a_recipe_changes_nothing_that_is_given():
+    base = FitSettings().with_options(weight_decay=0.1)
+    found = of(LABELLED, base, methods=("hashnet",)).learned
+    assert {one.recipe for one in found} == {"default", "lr/3", "lr/10"}
+    assert {one.settings(base, one.epochs).training.weight_decay for one in found} == {0.1}
 
 
 def test_default_recipes_of_all_methods_come_before_further_recipes():

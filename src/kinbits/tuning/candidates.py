@@ -9,7 +9,7 @@ from typing import Any
 from kinbits.data import Dataset
 from kinbits.errors import DataError, UsageError
 from kinbits.fitting import FitSettings, SupervisionSettings, recommendation
-from kinbits.methods import Method, Spec, check_fit, describe_method, get_method, list_methods
+from kinbits.methods import Method, Recipe, Spec, check_fit, describe_method, get_method, list_methods
 from kinbits.tuning.recipes import MOST_EPOCHS, ORDER, OWN_VARIANTS, VARIANTS, Variant
 from kinbits.tuning.settings import TuneSettings
 
@@ -74,7 +74,8 @@ class Candidates:
         self.reference = next(iter([*trained, *free])) if self._text else recommendation(base, dataset).method
         pinned = [] if self.reference in free else [self.reference]
         names = list(dict.fromkeys([*pinned, *trained]))
-        self.learned = tuple(sorted(_recipes(names, pinned), key=lambda one: not one.pinned))
+        recipes = _recipes(names, pinned, base, len(dataset))
+        self.learned = tuple(sorted(recipes, key=lambda one: not one.pinned))
 
     @property
     def reads_text(self) -> bool:
@@ -114,19 +115,27 @@ def _epochs(name: str) -> int:
     return int(describe_method(name).recipe["epochs"])
 
 
-def _recipes(names: list[str], pinned: list[str]) -> Iterator[Candidate]:
+def _recipes(names: list[str], pinned: list[str], base: FitSettings, rows: int) -> Iterator[Candidate]:
     """Yield the default recipe of every method, then the other recipes of every method."""
-    variants = {name: (*VARIANTS, *OWN_VARIANTS.get(name, ())) for name in names}
+    variants = {name: _variants(name, base) for name in names}
     for number in range(max(map(len, variants.values()), default=0)):
         for name in names:
             if number < len(variants[name]):
-                yield _candidate(name, variants[name][number], pinned=number == 0 and name in pinned)
+                recipe = base.training.recipe(get_method(name).recipe, rows)
+                yield _candidate(name, recipe, variants[name][number], pinned=number == 0 and name in pinned)
 
 
-def _candidate(name: str, variant: Variant, *, pinned: bool) -> Candidate:
-    usual, lr = _epochs(name), describe_method(name).recipe["lr"]
-    epochs = min(round(usual * variant.epochs), max(usual, MOST_EPOCHS))
-    options: dict[str, Any] = {"params": dict(variant.params)} if variant.params else {}
+def _variants(name: str, base: FitSettings) -> list[Variant]:
+    """Return the variants of a method that change nothing that the user gave."""
+    given = {option for option, value in vars(base.training).items() if value is not None}
+    return [one for one in (*VARIANTS, *OWN_VARIANTS.get(name, ())) if given.isdisjoint(one.options)]
+
+
+def _candidate(name: str, recipe: Recipe, variant: Variant, *, pinned: bool) -> Candidate:
+    epochs = min(round(recipe.epochs * variant.epochs), max(recipe.epochs, MOST_EPOCHS))
+    options: dict[str, Any] = dict(variant.options)
+    if variant.params:
+        options["params"] = dict(variant.params)
     if variant.lr != 1:
-        options["lr"] = float(f"{lr * variant.lr:.2g}")
+        options["lr"] = float(f"{recipe.lr * variant.lr:.2g}")
     return Candidate(name, variant.name, epochs, options, pinned)
