@@ -1,14 +1,26 @@
 """kinbits tune: the leaderboard, the model, and what is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import kinbits
+from kinbits.methods import get_method
 
 TUNE = ("tune", "vectors.npz", "-o", "m", "--bits", "16", "--budget", "none", "--methods", "csq")
+SHORT = ("bihalf", "csq", "orthohash")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_recipes():
+    """Short runs: how good methods become is measured elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        for method in map(get_method, SHORT):
+            patch.setattr(method, "recipe", replace(method.recipe, epochs=8, min_steps=0))
+        yield
 
 
 @pytest.fixture

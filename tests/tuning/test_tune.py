@@ -1,6 +1,7 @@
 """tune: from data to a leaderboard and a model of all rows."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,12 +10,23 @@ import kinbits
 from kinbits import DataError, LabelSpace, UsageError
 from kinbits.data import ArrayItems, Dataset, FeatureCache, VectorItems, open_dataset
 from kinbits.fitting import FitSettings
+from kinbits.methods import get_method
 from kinbits.training import train
 from kinbits.tuning import Row
 
 ROWS, WIDTH = 90, 24
 FREE = {"itq", "lsh", "pca", "pca-rotation"}
 QUIET = {"bits": 16, "progress": False, "budget": None}
+SHORT = ("bihalf", "csq", "dsrh", "orthohash")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_recipes():
+    """Short runs: how good methods become is measured elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        for method in map(get_method, SHORT):
+            patch.setattr(method, "recipe", replace(method.recipe, epochs=8, min_steps=0))
+        yield
 
 
 def vectors(noise=1.0):
