@@ -52,7 +52,8 @@ NETWORK = [
 ]
 SLOW = [*grid((1e-3, 3e-4), (40,)), *grid((1e-3,), (40,), optimizer=("adamw",), weight_decay=(1.0,))]
 CANDIDATES: dict[str, list[Setting]] = {
-    **{name: USUAL for name in ("dch", "ssdh", "dmuh", "nmlayer")},
+    **{name: USUAL for name in ("ssdh", "dmuh", "nmlayer")},
+    "dch": [*USUAL, *grid((1e-3,), (80,), optimizer=("adamw",), weight_decay=(5.0,))],
     **{name: [*USUAL, *STRONG] for name in ("dhn", "ddsh", "adsh")},
     "hashnet": [*USUAL, *grid((1e-3,), (80, 160), optimizer=("adam",), weight_decay=(0.02,))],
     "csq": [*USUAL, *grid((1e-3,), (160,), optimizer=("adamw",), weight_decay=(2.0,))],
@@ -74,7 +75,7 @@ CANDIDATES: dict[str, list[Setting]] = {
     ],
     "dpsh": [*grid((3e-3, 1e-3), (40, 80, 160)), *DECAY[2:], *STRONG],
     "dsh": [*grid((3e-3, 1e-3), (80, 240)), *DECAY[2:4]],
-    "dsrh": [*grid((1e-3,), (40, 80, 160)), *DECAY[2:4]],
+    "dsrh": [*grid((1e-3,), (40, 80, 160)), *DECAY[2:]],
     "shrewd": [*grid((3e-3, 1e-3), (80, 160)), *DECAY[2:4]],
     "bcdh": [*grid((1e-3, 3e-4), (100,)), *grid((1e-3,), (100,), optimizer=("adamw",), weight_decay=(1.0, 3.0))],
     **{name: NETWORK for name in ("dsah", "greedyhash-unsupervised", "dsg", "rankhash")},
@@ -183,6 +184,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=list(CANDIDATES), choices=list(CANDIDATES))
     parser.add_argument("--protocols", nargs="*", default=list(PROTOCOLS))
+    parser.add_argument("--best", type=int, default=BEST, help="candidates that get three seeds")
     parser.add_argument("--first", action="store_true", help="one seed of every candidate, and no more")
     parser.add_argument("--show", action="store_true")
     given = parser.parse_args()
@@ -191,7 +193,7 @@ def main() -> None:
         pairs = [(method, setting) for method in given.only for setting in [DEFAULT, *CANDIDATES[method]]]
         run_all(table, [(p, m, s, 0) for m, s in pairs for p in given.protocols], given.jobs)
     if not (given.show or given.first):
-        good = {m: {name for _, name, _ in ranked(table, m, given.protocols)[:BEST]} for m in given.only}
+        good = {m: {name for _, name, _ in ranked(table, m, given.protocols)[: given.best]} for m in given.only}
         again = [(m, s) for m, s in pairs if s == DEFAULT or text(s) in good[m]]
         run_all(table, [(p, m, s, seed) for m, s in again for p in given.protocols for seed in SEEDS], given.jobs)
     show(table, given.only, given.protocols)
