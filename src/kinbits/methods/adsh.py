@@ -35,7 +35,15 @@ class Adsh(Asymmetric):
     Reference: Q.-Y. Jiang, W.-J. Li, "Asymmetric Deep Supervised Hashing", AAAI 2018.
     """
 
-    recipe = Recipe(epochs=150, batch_size=64, lr=1e-3, weight_decay=1e-5)
+    recipe = Recipe(
+        epochs=20,
+        batch_size=64,
+        lr=1e-3,
+        optimizer="adamw",
+        weight_decay=3.0,
+        backbone_weight_decay=1e-5,
+        min_steps=2500,
+    )
 
     def __init__(
         self, spec: Spec, *, gamma: float = 200.0, samples: int = 0, inner: int = 3, soft: bool = True

@@ -48,7 +48,16 @@ class Csq(Method):
     """
 
     standalone_loss = True
-    recipe = Recipe(epochs=60, batch_size=64, lr=1e-3, weight_decay=5e-4, schedule="cosine")
+    recipe = Recipe(
+        epochs=20,
+        batch_size=64,
+        lr=1e-3,
+        optimizer="adamw",
+        weight_decay=2.0,
+        backbone_weight_decay=5e-4,
+        schedule="cosine",
+        min_steps=2500,
+    )
     centres: Tensor
     tie: Tensor
 

@@ -49,7 +49,16 @@ class Dch(Method):
     """
 
     standalone_loss = True
-    recipe = Recipe(epochs=20, batch_size=128, lr=1e-3, weight_decay=5e-4, schedule="step")
+    recipe = Recipe(
+        epochs=10,
+        batch_size=128,
+        lr=1e-3,
+        optimizer="adamw",
+        weight_decay=1.0,
+        backbone_weight_decay=5e-4,
+        schedule="step",
+        min_steps=625,
+    )
 
     def __init__(
         self,

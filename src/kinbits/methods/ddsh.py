@@ -62,7 +62,7 @@ class Ddsh(Method):
     27(12), 2018.
     """
 
-    recipe = Recipe(epochs=60, batch_size=64, lr=1e-3, weight_decay=1e-5)
+    recipe = Recipe(epochs=16, batch_size=64, lr=3e-4, weight_decay=1e-5, min_steps=1250)
     codes: Tensor
     sample: Tensor
     ratio: Tensor

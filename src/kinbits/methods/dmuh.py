@@ -62,7 +62,7 @@ class Dmuh(Method):
     2022.
     """
 
-    recipe = Recipe(epochs=60, batch_size=128, lr=1e-3, weight_decay=1e-5)
+    recipe = Recipe(epochs=16, batch_size=128, lr=3e-4, weight_decay=1e-5, min_steps=625)
 
     def __init__(
         self,

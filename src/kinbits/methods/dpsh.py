@@ -43,7 +43,16 @@ class Dpsh(Method):
     IJCAI 2016.
     """
 
-    recipe = Recipe(epochs=20, batch_size=128, lr=3e-3, weight_decay=5e-4, schedule="step")
+    recipe = Recipe(
+        epochs=20,
+        batch_size=128,
+        lr=1e-3,
+        optimizer="adamw",
+        weight_decay=3.0,
+        backbone_weight_decay=5e-4,
+        schedule="step",
+        min_steps=1250,
+    )
     latest: Tensor
 
     def __init__(

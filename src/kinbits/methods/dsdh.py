@@ -51,7 +51,15 @@ class Dsdh(Method):
     Reference: Q. Li, Z. Sun, R. He, T. Tan, "Deep Supervised Discrete Hashing", NeurIPS 2017.
     """
 
-    recipe = Recipe(epochs=60, batch_size=128, lr=1e-3, weight_decay=1e-5)
+    recipe = Recipe(
+        epochs=20,
+        batch_size=128,
+        lr=1e-3,
+        optimizer="adamw",
+        weight_decay=3.0,
+        backbone_weight_decay=1e-5,
+        min_steps=1250,
+    )
     codes: Tensor
     recorded: Tensor
     classifier: Tensor

@@ -40,7 +40,7 @@ class Dsh(Method):
     """
 
     standalone_loss = True
-    recipe = Recipe(epochs=60, batch_size=128, lr=3e-3, weight_decay=5e-4, schedule="step")
+    recipe = Recipe(epochs=30, batch_size=128, lr=3e-3, weight_decay=5e-4, schedule="step", min_steps=1875)
 
     def __init__(self, spec: Spec, *, margin: float = 0.0, alpha: float = 0.01, self_pairs: bool = False) -> None:
         super().__init__(spec)

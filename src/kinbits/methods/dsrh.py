@@ -52,7 +52,16 @@ class Dsrh(Method):
     """
 
     standalone_loss = True
-    recipe = Recipe(epochs=20, batch_size=64, lr=1e-3, weight_decay=1e-4, schedule="step")
+    recipe = Recipe(
+        epochs=20,
+        batch_size=64,
+        lr=1e-3,
+        optimizer="adamw",
+        weight_decay=1.0,
+        backbone_weight_decay=1e-4,
+        schedule="step",
+        min_steps=2500,
+    )
 
     def __init__(
         self,

@@ -42,7 +42,15 @@ class HashNet(Method):
     """
 
     standalone_loss = True
-    recipe = Recipe(epochs=60, batch_size=128, lr=1e-3, weight_decay=5e-4, schedule="step")
+    recipe = Recipe(
+        epochs=20,
+        batch_size=128,
+        lr=1e-3,
+        weight_decay=0.02,
+        backbone_weight_decay=5e-4,
+        schedule="step",
+        min_steps=1250,
+    )
     beta: Tensor
 
     def __init__(self, spec: Spec, *, alpha: float = 0.0, grow: float = 20.0, self_pairs: bool = False) -> None:

@@ -67,7 +67,16 @@ class NmLayer(Method):
     for Deep Supervised Hashing", IJCAI 2019.
     """
 
-    recipe = Recipe(epochs=60, batch_size=128, lr=1e-3, weight_decay=5e-4, schedule="step")
+    recipe = Recipe(
+        epochs=20,
+        batch_size=128,
+        lr=1e-3,
+        optimizer="adamw",
+        weight_decay=3.0,
+        backbone_weight_decay=5e-4,
+        schedule="step",
+        min_steps=1250,
+    )
     head: Merged
     graph: Tensor
 

@@ -50,7 +50,7 @@ class OrthoHash(Method):
     """
 
     standalone_loss = True
-    recipe = Recipe(epochs=20, batch_size=256, lr=1e-3, weight_decay=5e-4, schedule="step")
+    recipe = Recipe(epochs=5, batch_size=256, lr=1e-3, weight_decay=5e-4, schedule="step", min_steps=156)
     targets: Tensor
 
     def __init__(

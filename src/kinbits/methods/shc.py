@@ -50,7 +50,16 @@ class Shc(Csq):
     Retrieval", ACM TOIS 2025.
     """
 
-    recipe = Recipe(epochs=60, batch_size=64, lr=1e-3, weight_decay=5e-4, schedule="cosine")
+    recipe = Recipe(
+        epochs=30,
+        batch_size=64,
+        lr=1e-3,
+        optimizer="adamw",
+        weight_decay=1.0,
+        backbone_weight_decay=5e-4,
+        schedule="cosine",
+        min_steps=3750,
+    )
     standalone_loss = False  # the centres come from a classifier of the features
     similarity: Tensor
 

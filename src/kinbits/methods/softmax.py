@@ -29,7 +29,15 @@ class Softmax(Method):
 
     baseline = True
     standalone_loss = True
-    recipe = Recipe(epochs=40, batch_size=128, lr=1e-3, weight_decay=3.0, optimizer="adamw", min_steps=1250)
+    recipe = Recipe(
+        epochs=20,
+        batch_size=128,
+        lr=1e-3,
+        optimizer="adamw",
+        weight_decay=3.0,
+        backbone_weight_decay=5e-4,
+        min_steps=1250,
+    )
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)

@@ -38,7 +38,16 @@ class Ssdh(LatentClassifier):
     """
 
     standalone_loss = True
-    recipe = Recipe(epochs=20, batch_size=128, lr=1e-3, weight_decay=5e-4, schedule="step")
+    recipe = Recipe(
+        epochs=20,
+        batch_size=128,
+        lr=1e-3,
+        optimizer="adamw",
+        weight_decay=1.0,
+        backbone_weight_decay=5e-4,
+        schedule="step",
+        min_steps=1250,
+    )
 
     def __init__(self, spec: Spec, *, beta: float = 0.5, gamma: float = 0.5) -> None:
         super().__init__(spec, beta, gamma)
