@@ -9,6 +9,11 @@ Writes ``results/recipes.csv``, one row per run, and can be stopped and taken up
 
     KINBITS_DATA=path/to/data python experiments/recipes.py [--jobs 2] [--only csq hashnet] [--protocols grocery-store]
     python experiments/recipes.py --show        # the candidates of each method, the best first
+
+With ``--choices`` it tries other values of options whose default is a choice of ours, each on top of the default
+recipe, and writes ``results/choices.csv``. A new recipe makes those rows stale:
+
+    python experiments/recipes.py --choices [--show] [--only dsh] [--protocols fashion-products]
 """
 
 from __future__ import annotations
@@ -24,7 +29,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _runs import Clock, Table
+from _runs import Clock, Run, Table, run_config
+
+from kinbits.fitting import FitSettings
 
 PROTOCOLS, BITS, SHARE = ("cifar10-1k-5k-54k", "grocery-store"), 32, 0.2
 FIELDS = ["protocol", "method", "setting", "bits", "seed"]
@@ -86,6 +93,31 @@ CANDIDATES: dict[str, list[Setting]] = {
     **{name: SLOW for name in ("rv-ssdh", "exchnet", "ath")},
 }
 DEFAULT: Setting = {}
+
+# What the methods' pages say about the values of options.
+CHOICES: dict[str, list[Setting]] = {
+    "ddsh": [{"refine": False}],
+    "dch": [{"gamma": 2.0}, {"gamma": 20.0}, {"tanh": False}],
+    "dhn": [{"tanh": False}, {"weighted": True}],
+    "dmuh": [{"weights": "none"}, {"weights": "images"}],
+    "dpsh": [{"eta": 0.5}, {"weighted": True}],
+    "dsdh": [{"eta": 0.01}, {"eta": 0.35}],
+    "dsh": [{"self_pairs": True}, {"alpha": 0.05}, {"margin": 32.0}, {"margin": 96.0}],
+    "dsrh": [{"margin": 2.0}, {"margin": 6.4}, {"balance": 1.0}],
+    "greedyhash": [{"alpha": 1.0}, {"power": 2.0}, {"head": "linear-batchnorm"}],
+    "hashnet": [{"grow": 5.0}],
+    "nmlayer": [{"score": "correlation"}, {"score": "random"}],
+    "orthohash": [
+        *({"scale": value} for value in (4.0, 8.0)),
+        *({"margin": value} for value in (0.0, 0.4)),
+        {"angular": True},
+        *({"targets": kind} for kind in ("bernoulli", "maxhd")),
+        {"quantization": 0.1},
+    ],
+    "shrewd": [{"kl": 0.3}, {"classification": 1.0}],
+    "softmax-quantization": [{"quantization": 0.01}],
+    "ssdh": [{"beta": 0.0, "gamma": 0.0}, {"beta": 1.0, "gamma": 1.0}],
+}
 
 
 def text(setting: Setting) -> str:
@@ -170,6 +202,23 @@ def ranked(table: Table, method: str, protocols: Sequence[str]) -> list[tuple[fl
     return sorted(((float(np.mean([np.mean(v) for v in by])), name, by) for name, by in whole.items()), reverse=True)
 
 
+def choice_config(run: Run) -> str:
+    """Return the hash of what makes the numbers of a row of ``choices.csv``."""
+    settings = {text(setting): setting for setting in [DEFAULT, *CHOICES[run["method"]]]}
+    fitted = FitSettings(run["method"], BITS, settings[run["setting"]])
+    return run_config(fitted.with_options(seed=int(run["seed"]), validation=SHARE), run["protocol"])
+
+
+def search_choices(methods: Sequence[str], protocols: Sequence[str], jobs: int) -> None:
+    """Run every choice with every seed, unless there are no jobs, and print the means."""
+    table = Table("choices.csv", FIELDS, METRICS, choice_config)
+    methods = [method for method in methods if method in CHOICES]
+    pairs = [(method, setting) for method in methods for setting in [DEFAULT, *CHOICES[method]]]
+    if jobs:
+        run_all(table, [(p, m, s, seed) for m, s in pairs for p in protocols for seed in SEEDS], jobs)
+    show(table, methods, protocols)
+
+
 def show(table: Table, methods: Sequence[str], protocols: Sequence[str]) -> None:
     """Print the candidates of each method, the best first."""
     for method in methods:
@@ -187,7 +236,16 @@ def main() -> None:
     parser.add_argument("--best", type=int, default=BEST, help="candidates that get three seeds")
     parser.add_argument("--first", action="store_true", help="one seed of every candidate, and no more")
     parser.add_argument("--show", action="store_true")
+    parser.add_argument("--choices", action="store_true", help="values of options instead of recipes")
     given = parser.parse_args()
+    if given.choices:
+        search_choices(given.only, given.protocols, 0 if given.show else given.jobs)
+    else:
+        search_recipes(given)
+
+
+def search_recipes(given: argparse.Namespace) -> None:
+    """Run the candidates and then the best of them with more seeds, unless told only to show, and print the means."""
     table = Table("recipes.csv", FIELDS, METRICS)  # a record of what was tried: later defaults make no row stale
     if not given.show:
         pairs = [(method, setting) for method in given.only for setting in [DEFAULT, *CANDIDATES[method]]]
