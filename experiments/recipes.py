@@ -215,7 +215,7 @@ def search_choices(methods: Sequence[str], protocols: Sequence[str], jobs: int) 
     methods = [method for method in methods if method in CHOICES]
     pairs = [(method, setting) for method in methods for setting in [DEFAULT, *CHOICES[method]]]
     if jobs:
-        run_all(table, [(p, m, s, seed) for m, s in pairs for p in protocols for seed in SEEDS], jobs)
+        run_all(table, [(p, m, s, seed) for seed in SEEDS for m, s in pairs for p in protocols], jobs)
     show(table, methods, protocols)
 
 
