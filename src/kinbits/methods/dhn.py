@@ -49,7 +49,7 @@ class Dhn(Method):
         batch_size=128,
         lr=1e-3,
         optimizer="adamw",
-        weight_decay=3.0,
+        weight_decay=5.0,
         backbone_weight_decay=5e-4,
         schedule="step",
         min_steps=1250,
