@@ -23,7 +23,8 @@ def vectors(classes=3, noise=1.5):
 
 
 def settings(method="orthohash", **options):
-    return FitSettings().with_options(method=method, bits=16, progress=False, cache=None, **options)
+    usual = {"method": method, "bits": 16, "epochs": 3, "progress": False, "cache": None}
+    return FitSettings().with_options(**usual | options)
 
 
 def scored(held, given):

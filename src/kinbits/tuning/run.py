@@ -26,7 +26,7 @@ from kinbits.tuning.settings import SHARE, TuneSettings, check_decided
 if TYPE_CHECKING:
     from kinbits.fitting.options import FitOptions
 
-SLACK = 1.25  # the last fit reads all features again, and is measured on other rows
+SLACK = 1.5  # the last fit reads all features again, and is measured on other rows
 
 
 def tune(

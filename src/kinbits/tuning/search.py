@@ -124,10 +124,10 @@ class Search:
         return self._overhead + self._refit * trial
 
     def _seconds(self, candidate: Candidate, epochs: int) -> float:
-        """Predict the time of a trial: by the last one of the method, else by the slowest; 0 before any was trained."""
+        """Predict the time of a trial: by the slowest of the method, else of all; 0 before any was trained."""
         trained = [trial for trial in self.trials if trial.epochs]
         own = [trial for trial in trained if trial.candidate.method == candidate.method]
-        return epochs * max((trial.seconds / trial.epochs for trial in own[-1:] or trained), default=0.0)
+        return epochs * max((trial.seconds / trial.epochs for trial in own or trained), default=0.0)
 
     def _try(self, candidate: Candidate, epochs: int, number: int) -> Trial | None:
         """Fit and score, unless this was done in an earlier round: short recipes have equal parts."""
