@@ -70,3 +70,13 @@ def test_trials_that_fail_are_told_and_the_others_stay(run, vectors):
     (failed,) = json.loads(ended.out)["failed"]
     assert failed["trial"].endswith("pca, 64 bits, seed 0")
     assert [row["method"] for row in rows()] == ["lsh"]
+
+
+def test_some_methods_can_be_run_alone(run, vectors):
+    several = {**EXPERIMENT, "methods": [{"method": "lsh"}, {"method": "pca"}, {"method": "itq"}]}
+    Path("planes.yaml").write_text(yaml.safe_dump(several))
+    assert run("bench", "planes.yaml", "--only", "itq", "--only", "lsh").code == 0
+    assert sorted(row["method"] for row in rows()) == ["itq", "lsh"]
+    ended = run("bench", "planes.yaml", "--only", "itp")
+    assert ended.code == 2
+    assert "unknown method 'itp' of the experiment; did you mean itq?" in ended.err

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from kinbits import fit, hamming, open_dataset
 from kinbits.data import LabelSpace
@@ -24,6 +25,7 @@ def vectors(rows=60, noise=1.0, seed=0):
 
 
 def method(name="hashnet", rows=100):
+    torch.manual_seed(0)
     return build_method(name, Spec(BITS, WIDTH, rows, LabelSpace(tuple("abcd"))))
 
 

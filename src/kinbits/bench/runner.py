@@ -16,7 +16,7 @@ from kinbits.bench.experiment import Experiment, Trial
 from kinbits.bench.measure import measure, splits_of
 from kinbits.bench.results import Results
 from kinbits.bench.weights import split_by_weights
-from kinbits.errors import KinbitsError, UsageError
+from kinbits.errors import KinbitsError, UsageError, unknown_name
 
 Tell = Callable[[str], None]
 
@@ -35,7 +35,12 @@ class Failure:
 
 
 def bench(
-    experiment: Experiment, results: Path, *, jobs: int = 1, tell: Tell = lambda line: None
+    experiment: Experiment,
+    results: Path,
+    *,
+    jobs: int = 1,
+    only: Sequence[str] = (),
+    tell: Tell = lambda line: None,
 ) -> tuple[Results, list[Failure]]:
     """Run every trial of an experiment that is missing in its results, or stale.
 
@@ -47,13 +52,14 @@ def bench(
         experiment: What to run.
         results: The CSV file, new or of the same experiment.
         jobs: Trials at the same time, each in a process with its share of the processors.
+        only: Labels of the methods to run; empty runs all.
         tell: Called with a line for each trial.
 
     Returns:
         All results, and the trials that failed.
 
     Raises:
-        UsageError: If ``jobs`` is below 1.
+        UsageError: If ``jobs`` is below 1, or the experiment has no method of a label.
         DataError: If a protocol's data are missing.
         PlatformError: If the results cannot be written.
     """
@@ -62,7 +68,12 @@ def bench(
     check_parent(results, "file of results")
     kept = Results(results, experiment.metrics)
     status = kept.status(experiment.trials())
-    left, absent = split_by_weights(status.left)
+    labels = {trial.entry.label for trial in experiment.trials()}
+    for label in only:
+        if label not in labels:
+            raise unknown_name("method", label, labels, place="of the experiment")
+    chosen = [trial for trial in status.left if not only or trial.entry.label in only]
+    left, absent = split_by_weights(chosen)
     for line in (*status.lines(), *absent):
         tell(line)
     for protocol in dict.fromkeys(trial.protocol for trial in left):

@@ -24,6 +24,12 @@ def bench(
         ),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Number of trials at the same time.")] = 1,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only", metavar="METHOD", help="Run only this method; repeat it for several.", show_default=False
+        ),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Run nothing; exit with 1 if a trial is missing or stale.")
     ] = False,
@@ -50,7 +56,7 @@ def bench(
     if check:
         raise typer.Exit(_checked(results.status(wanted.trials()), as_json))
     if not tables_only:
-        results, failures = make(wanted, path, jobs=jobs, tell=note)
+        results, failures = make(wanted, path, jobs=jobs, only=only or (), tell=note)
     written = write_tables(wanted, results, experiment.stem)
     if as_json:
         failed = [{"trial": str(one.trial), "reason": one.reason} for one in failures]

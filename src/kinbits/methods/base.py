@@ -195,6 +195,9 @@ class TrainView(ABC):
         return pairs_from_labels(self.labels.cpu().numpy(), rng=self.rng)
 
 
+_MOST_PASSES = 100
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Default training settings of a method.
@@ -210,8 +213,9 @@ class Recipe:
         optimizer: ``"adam"``, ``"adamw"`` or ``"sgd"`` (momentum 0.9).
         schedule: ``"constant"``, ``"step"`` (a tenth after 80 % of the epochs) or ``"cosine"``.
         clip: Maximum gradient norm, or None.
-        min_steps: A small training set is passed over more often, until there are this many steps. What a head learns
-            on frozen features depends on its steps: those that do for 5,000 images are too few passes over 500.
+        min_steps: A small training set is passed over more often, up to 100 times, until there are this many steps. What
+            a head learns on frozen features depends on its steps: the passes that do for 5,000 images are too few for
+            500.
     """
 
     epochs: int = 60
@@ -230,10 +234,11 @@ class Recipe:
 
         Example:
             >>> recipe = Recipe(epochs=10, batch_size=50, min_steps=1000)
-            >>> recipe.epochs_for(10_000), recipe.epochs_for(1_000)
-            (10, 50)
+            >>> recipe.epochs_for(10_000), recipe.epochs_for(1_000), recipe.epochs_for(20)
+            (10, 50, 100)
         """
-        return max(self.epochs, -(-self.min_steps * self.batch_size // rows)) if self.epochs else 0
+        passes = min(-(-self.min_steps * self.batch_size // rows), _MOST_PASSES)
+        return max(self.epochs, passes) if self.epochs else 0
 
 
 class Method(nn.Module):
