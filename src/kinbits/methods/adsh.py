@@ -29,7 +29,7 @@ class Adsh(Asymmetric):
         spec: The task.
         gamma: Weight of the distance between a query's two codes.
         samples: Queries m per round; 0 chooses 2,000, at most n / 5, at least 100.
-        inner: Epochs per round; the recipe's 150 epochs are 50 rounds of 3.
+        inner: Epochs per round; the authors train 50 rounds.
         soft: Use the target -r for other pairs, instead of -1.
 
     Reference: Q.-Y. Jiang, W.-J. Li, "Asymmetric Deep Supervised Hashing", AAAI 2018.

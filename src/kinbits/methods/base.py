@@ -18,6 +18,8 @@ from kinbits.errors import DataError, UsageError
 from kinbits.heads import Decoder, Head
 from kinbits.methods.blocks.labels import similar
 
+_MOST_PASSES = 100
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -195,9 +197,6 @@ class TrainView(ABC):
         return pairs_from_labels(self.labels.cpu().numpy(), rng=self.rng)
 
 
-_MOST_PASSES = 100
-
-
 @dataclass(frozen=True)
 class Recipe:
     """Default training settings of a method.
@@ -213,9 +212,9 @@ class Recipe:
         optimizer: ``"adam"``, ``"adamw"`` or ``"sgd"`` (momentum 0.9).
         schedule: ``"constant"``, ``"step"`` (a tenth after 80 % of the epochs) or ``"cosine"``.
         clip: Maximum gradient norm, or None.
-        min_steps: A small training set is passed over more often, up to 100 times, until there are this many steps. What
-            a head learns on frozen features depends on its steps: the passes that do for 5,000 images are too few for
-            500.
+        min_steps: A small training set is passed over more often, up to 100 times, until there are this many steps.
+            What a head learns on frozen features depends on its steps: the passes that do for 5,000 images are too few
+            for 500.
     """
 
     epochs: int = 60

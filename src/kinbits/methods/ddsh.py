@@ -54,7 +54,7 @@ class Ddsh(Method):
     Args:
         spec: The task.
         samples: Rows m of Omega; 0 chooses the paper's 100, at most n / 5.
-        inner: Epochs per round. The recipe has 20 rounds of 3 epochs, the paper 50 rounds of 3.
+        inner: Epochs per round; the paper has 50 rounds.
         soft: Use the target -r for other pairs, instead of -1.
         refine: Improve each column of Omega by single flips.
 

@@ -53,7 +53,7 @@ class ExchNet(Asymmetric):
         exchange: Probability that the vector of a part is exchanged.
         gamma: Weight of the distance between u_i and v_i, as in `adsh`; 0 in the paper.
         samples: Rows m of a round.
-        inner: Epochs per round; the recipe's 30 epochs are 10 rounds of 3.
+        inner: Epochs per round.
         soft: Use the target -r for other pairs, instead of -1.
         width: Length of f^j and of f^g.
 

@@ -27,15 +27,15 @@ class GreedyHash(Method):
     The penalty keeps u near b, so that the gradient at b is valid for u. W is used in training only.
 
     Differences: sets of labels, which are not in the paper, use one binary cross-entropy per class, averaged over the
-    classes. Unlabelled rows are not classified. The sign of 0 is +1. The head is batch-normalised, since a plain linear
-    one was far worse on few features, and on features that are not centred. The recipe is for a head on frozen
-    features; the paper trains a whole network with SGD.
+    classes. Unlabelled rows are not classified. The sign of 0 is +1. On few features, or on features that are not
+    centred, the batch-normalised head is far better. The recipe is for a head on frozen features; the paper trains a
+    whole network with SGD.
 
     Args:
         spec: The task.
         alpha: Weight of the penalty; the authors use 0.1 on CIFAR-10 and 1 on ImageNet.
         power: Exponent p of the penalty, at least 1.
-        head: A linear layer, or one with batch normalisation.
+        head: A linear layer as in the paper, or one with batch normalisation.
 
     Reference: S. Su, C. Zhang, K. Han, Y. Tian, "Greedy Hash: Towards Fast Optimization for Accurate Hash Coding in
     CNN", NeurIPS 2018.

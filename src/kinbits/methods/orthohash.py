@@ -34,8 +34,8 @@ class OrthoHash(Method):
 
     Differences: the authors' code uses s = 8 for every K, and divides by the plain norm. Here s defaults to
     sqrt(2 ln(C - 1)), which the paper's supplement finds safer, and norms have an epsilon. The loss ignores rows
-    without a label. The recipe is for a head on frozen features. It was chosen on a held-out part of CIFAR-10's
-    training images, where more epochs overfit. The paper trains a whole network for 100 epochs.
+    without a label. The recipe is for a head on frozen features, where more epochs overfit. The paper trains a whole
+    network for 100 epochs.
 
     Args:
         spec: The task.
