@@ -130,7 +130,6 @@ def text(setting: Setting) -> str:
 def run(protocol: str, method: str, setting: Setting, seed: int) -> tuple[dict[str, float], float, str]:
     """Fit with a fifth held out; return the scores, the seconds and the split's checksum."""
     import kinbits
-    from kinbits.fitting import FitSettings
     from kinbits.methods import get_method, parameters
     from kinbits.tuning import HeldOut
 
