@@ -57,13 +57,13 @@ def test_the_better_half_gets_twice_the_epochs():
 
 def test_pinned_candidates_and_the_recipes_of_the_leading_method_stay():
     pinned = Candidate("p", "default", 40, pinned=True)
-    slow = Candidate("a", "lr/10", 40)
+    slow = Candidate("a", "long", 40)
     others = candidates("abcd")
     late = lambda epochs: 0.9 if epochs == 40 else 0.05  # noqa: E731
-    world = World({"itq": 0.1, "p": 0.01, "a": 0.8, "a, lr/10": late, "b": 0.7, "c": 0.6, "d": 0.5})
+    world = World({"itq": 0.1, "p": 0.01, "a": 0.8, "a, long": late, "b": 0.7, "c": 0.6, "d": 0.5})
     search = searched(world, [pinned, *others, slow])
-    assert [run for run in world.runs if run[1] == 40] == [("p", 40), ("a", 40), ("a, lr/10", 40)]
-    assert (str(search.best.candidate), search.best.score) == ("a, lr/10", 0.9)
+    assert [run for run in world.runs if run[1] == 40] == [("p", 40), ("a", 40), ("a, long", 40)]
+    assert (str(search.best.candidate), search.best.score) == ("a, long", 0.9)
 
 
 def test_a_method_that_gets_worse_is_best_with_fewer_epochs():

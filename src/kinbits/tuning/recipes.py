@@ -28,10 +28,10 @@ class Variant:
 
 VARIANTS = (
     Variant("default"),
-    Variant("lr/3", lr=1 / 3, epochs=1.5),
+    Variant("short", epochs=0.5),
+    Variant("long", epochs=2.0),
     # decoupled decay acts by lr times its value: on frozen features, useful values are far above the usual 0.01
-    Variant("decay", epochs=1.5, options={"optimizer": "adamw", "weight_decay": 1.0}),
-    Variant("lr/10", lr=0.1, epochs=2.0),
+    Variant("decay", options={"optimizer": "adamw", "weight_decay": 5.0}),
 )
 """Variants of all methods that learn by epochs."""
 
@@ -47,19 +47,19 @@ MOST_EPOCHS = 100
 ORDER = (
     # labels: the best on more than one data set come first
     "shc",
-    "csq",
-    "bcdh",
-    "hashnet",
     "dsrh",
-    "orthohash",
-    "nmlayer",
     "ssdh",
+    "softmax",
+    "csq",
     "dch",
-    "dpsh",
-    "dmuh",
-    "ddsh",
-    "adsh",
     "greedyhash",
+    "hashnet",
+    "nmlayer",
+    "orthohash",
+    "dhn",
+    "bcdh",
+    "dmuh",
+    "adsh",
     # no labels
     "distillhash",
     "dsah",
