@@ -53,13 +53,13 @@ class Dsdh(Method):
     """
 
     recipe = Recipe(
-        epochs=20,
+        epochs=40,
         batch_size=128,
         lr=1e-3,
         optimizer="adamw",
-        weight_decay=3.0,
+        weight_decay=5.0,
         backbone_weight_decay=1e-5,
-        min_steps=1250,
+        min_steps=2500,
     )
     codes: Tensor
     recorded: Tensor
