@@ -29,7 +29,8 @@ def collection():
 def fit(folder, **options):
     """Train the method of the checkpoint."""
     settings = {"method": "csq", "bits": 16, "epochs": 2, "batch_size": 16, "seed": 3, "progress": False}
-    return kinbits.fit(collection(), checkpoints=folder, **settings, **options)
+    recipe = {"optimizer": "adam", "lr": 1e-3, "weight_decay": 5e-4, "schedule": "cosine"}  # csq's own may change
+    return kinbits.fit(collection(), checkpoints=folder, backbone_weight_decay=0.0, **recipe, **settings, **options)
 
 
 def main():
