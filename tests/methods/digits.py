@@ -72,13 +72,17 @@ def both_ways(method, queries, database):
     return there, back
 
 
-def learn(name, bits, images, labels=None, *, seed=0, views=(), texts=None, epochs=None, batch_size=None, **params):
+def learn(
+    name, bits, images, labels=None, *, seed=0, views=(), texts=None, epochs=None, batch_size=None, lr=None, **params
+):
     """Train a method on pixels as features."""
     torch.manual_seed(seed)
     width = None if texts is None else texts.shape[1]
     spec = Spec(bits, images.shape[1], len(images), None if labels is None else SPACE, width, seed)
     method = build_method(name, spec, **params)
-    settings = TrainingSettings(epochs=epochs, batch_size=batch_size, seed=seed, progress=False, accelerator="cpu")
+    settings = TrainingSettings(
+        epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, progress=False, accelerator="cpu"
+    )
     train(method, FeatureSet(images, labels, texts, views), settings)
     return method
 
