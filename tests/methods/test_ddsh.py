@@ -285,7 +285,7 @@ def test_sets_without_enough_labels_are_refused():
 
 def test_digits_on_frozen_pixels_beats_itq():
     queries, train, database = split()
-    method = learn("ddsh", 16, *train, epochs=15)
+    method = learn("ddsh", 16, *train, epochs=15, lr=1e-3)
     assert score(method, queries, database) > score(learn("itq", 16, train[0]), queries, database) + 0.1
 
 

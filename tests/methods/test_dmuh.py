@@ -188,7 +188,7 @@ def test_a_copy_without_memory_is_training_without_weights():
 
 def test_digits_on_frozen_pixels_beats_itq():
     queries, data, database = split()
-    method = learn("dmuh", 16, *data, epochs=30, ema_decay=0.9)
+    method = learn("dmuh", 16, *data, epochs=30, lr=1e-3, ema_decay=0.9)
     assert score(method, queries, database) > score(learn("itq", 16, data[0]), queries, database) + 0.1
 
 

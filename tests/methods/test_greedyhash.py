@@ -84,7 +84,7 @@ def test_digits_with_a_network():
 
 def test_digits_on_frozen_pixels_beats_itq():
     queries, train, database = split()
-    method = learn("greedyhash", 16, *train, epochs=30)
+    method = learn("greedyhash", 16, *train, epochs=100)
     assert score(method, queries, database) > score(learn("itq", 16, train[0]), queries, database) + 0.1
 
 

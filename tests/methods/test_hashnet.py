@@ -81,7 +81,7 @@ def test_values_out_of_range_are_refused(params):
 
 def test_digits_with_a_network():
     queries, train, database = split()
-    method, network = learn_deep("hashnet", 16, *train, epochs=15)
+    method, network = learn_deep("hashnet", 16, *train, epochs=20)
     assert deep_score(method, network, queries, database) > 0.93
 
 

@@ -80,9 +80,9 @@ def test_what_was_trained_on_takes_no_part():
     labels = rng.integers(0, CLASSES, 140)
     known, held = FeatureSet(found[:40], labels[:40]), FeatureSet(found[40:], labels[40:])
     trained = method(rows=40)
-    history = train(trained, known, TrainingSettings(epochs=60, lr=0.03, weight_decay=0.0, progress=False), held)
-    assert Validation(trained, known).score() > 0.5
-    assert history.epochs[-1]["validation"] < 0.32  # by chance: .25
+    train(trained, known, TrainingSettings(epochs=60, lr=0.03, weight_decay=0.0, progress=False))
+    assert Validation(trained, known).score() > 0.6
+    assert Validation(trained, held).score() < 0.32  # by chance: .25
 
 
 def test_one_row_of_each_class_is_refused_and_few_pairs_are_told():
