@@ -56,6 +56,23 @@ def test_the_more_rivals_the_more_it_takes():
     assert marks(other_group)["csq"] == (False, False)
 
 
+def test_baselines_are_compared_with_the_best_supervised_method_and_may_be_better():
+    unsteady, steady = [0.1, -0.12] * 5, [-0.2] * 10
+    plain = {"softmax": ([0.59], unsteady), "softmax-quantization": ([0.4], steady), "itq": ([0.1], steady)}
+    table = compared({"shc": ([0.6], [0.0] * 10), "csq": ([0.4], steady), **plain})
+    assert [group.name for group in table.groups] == ["training-free", "baselines", "supervised"]
+    assert marks(table) == {
+        "itq": (False, False),  # alone
+        "softmax": (False, True),
+        "softmax-quantization": (False, False),
+        "shc": (True, False),
+        "csq": (False, False),
+    }
+    assert "Baselines and supervised methods are compared as one group." in table.legend
+    better = compared({"shc": ([0.4], steady), "softmax": ([0.6], [0.0] * 10)})
+    assert marks(better) == {"softmax": (True, False), "shc": (False, False)}
+
+
 def test_what_has_no_values_per_query_is_not_tested():
     methods = {name: ([mean], [gap] * 4) for name, mean, gap in (("shc", 0.6, 0), ("csq", 0.5, -1), ("dch", 0.4, -2))}
     partly = compared(methods, without=["dch"])

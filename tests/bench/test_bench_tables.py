@@ -4,6 +4,7 @@ import pytest
 
 from kinbits.bench import Comparison, Experiment, bench, markdown_tables, write_tables
 from kinbits.bench.tables import html, markdown
+from kinbits.methods import MethodInfo, list_methods
 
 
 def row(method, bits, seed, value):
@@ -34,11 +35,12 @@ def test_tables_show_mean_deviation_and_interval_and_the_best_of_each_group_in_b
 
 
 def test_groups_stand_in_one_order_and_a_single_one_needs_no_heading():
-    names = ["ours", "dcmh", "csq", "cibhash", "itq", "features (cosine)", "csq (no penalty)"]
+    names = ["ours", "dcmh", "csq", "softmax", "cibhash", "itq", "features (cosine)", "csq (no penalty)"]
     (table,) = Comparison.from_rows([row(name, "8", "0", "0.5") for name in names], "map@all")
     assert [(group.heading, [label for label, _ in group.rows]) for group in table.groups] == [
         ("Training-free", ["features (cosine)", "itq"]),
         ("Unsupervised", ["cibhash"]),
+        ("Baselines", ["softmax"]),
         ("Supervised", ["csq", "csq (no penalty)"]),
         ("Images and texts", ["dcmh"]),
         ("Other methods", ["ours"]),
@@ -46,6 +48,20 @@ def test_groups_stand_in_one_order_and_a_single_one_needs_no_heading():
     (table,) = Comparison.from_rows([row("ours", "8", "0", "0.5")], "map@all", methods={"ours": "csq"})
     assert [group.name for group in table.groups] == ["supervised"]
     assert "Supervised" not in table.markdown() + html("t", [table], "")
+
+
+def test_every_method_has_its_row_whatever_its_group(monkeypatch):
+    labels = [*list_methods(), "features (cosine)", "ours", "csq (no penalty)"]
+    rows = [row(label, "8", "0", "0.5") for label in labels]
+    for _ in range(2):
+        (table,) = Comparison.from_rows(rows, "map@all")
+        assert sorted(label for label, _ in table.rows) == sorted(labels)
+        lines, page = table.markdown().splitlines(), html("t", [table], "")
+        for label in labels:
+            assert sum(line.startswith(f"| {label} | ") for line in lines) == 1
+            assert page.count(f"<th scope='row'>{label}</th>") == 1
+        monkeypatch.setattr(MethodInfo, "group", "of a new kind")
+    assert [group.heading for group in table.groups] == ["Training-free", "Other methods", "Of a new kind"]
 
 
 def test_a_caption_says_what_was_trained_searched_and_measured():

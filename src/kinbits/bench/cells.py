@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kinbits._util import require
 from kinbits.metrics import compare_many
 
-LEVEL = 0.05  # of a family of tests: one group in one column
+LEVEL = 0.05  # of a family of tests: what competes in one column
 TOSSES = 2000  # the smallest p-value is 1/2001: even that of 50 rivals is below the level after Holm's correction
 NEAR = "†"
 
@@ -23,7 +23,7 @@ class Cell:
     Attributes:
         values: The metric, one value for each seed.
         per_query: Mean over seeds for each query, ``(q,)``; None if it is not known.
-        rivals: Number of other methods of its group and code length.
+        rivals: Number of other methods that it competes with at its code length.
         best: Whether none of them has a higher mean.
         p_value: Of the paired test against the best, corrected for the number of rivals; 1 for the best. None if there
             was no test.
@@ -69,7 +69,7 @@ class Cell:
         if seeds > 1:
             text += f"; 95 % confidence interval of the mean: ± {self.halfwidth:.4f}"
         if self.p_value is not None and not self.best:
-            text += f"; p = {self.p_value:.3g} against the best of the group"
+            text += f"; p = {self.p_value:.3g} against the best"
         return text
 
     def __str__(self) -> str:

@@ -9,7 +9,7 @@ from itertools import chain, zip_longest
 import numpy as np
 
 from kinbits.bench.cells import LEVEL, NEAR, Cell, mark_best
-from kinbits.bench.groups import GROUPS, Group, Row, group_of, method_of
+from kinbits.bench.groups import BASELINES, SUPERVISED, Group, Row, competing, group_of, grouped, method_of
 from kinbits.bench.query_values import Floats, Key
 from kinbits.bench.results import IDENTITY
 from kinbits.bench.status import Record
@@ -17,10 +17,12 @@ from kinbits.data import find_protocol, list_protocols
 from kinbits.evaluation import IMAGE_TO_IMAGE, UNCOMPRESSED
 
 Setting = tuple[str, str, str]  # protocol, backbone, direction
+Cells = tuple[Cell | None, ...]  # one for each code length
 QueryTable = Mapping[Key, Floats]
 
 FLOAT = "float"
 _BEST = "Bold: the best mean of all methods measured in a group."
+_TOGETHER = "Baselines and supervised methods are compared as one group."
 _TEST = f"{NEAR}: not significantly below it in a paired randomization test over queries (p ≥ {LEVEL}, Holm)."
 _NO_TEST = "No test: values per query are missing."
 _PARTLY = "Some methods are not tested: their values per query are missing."
@@ -79,12 +81,16 @@ class Comparison:
         bits = tuple(sorted({row["bits"] for row in rows if row["bits"] != FLOAT}, key=int))
         if len({row.get("split_checksum") for row in rows}) > 1:
             per_query = {}  # the queries are not the same
-        of_group: dict[str, dict[str, tuple[Cell | None, ...]]] = {}
+        cells: dict[str, Cells] = {}
         for label in sorted(dict.fromkeys(row["method"] for row in rows), key=lambda one: one != UNCOMPRESSED):
             own = [row for row in rows if row["method"] == label]
-            group = group_of(methods.get(label, method_of(label)))
-            of_group.setdefault(group, {})[label] = tuple(_cell(own, one, metric, per_query) for one in bits)
-        groups = tuple(Group(name, _ranked(of_group[name])) for name in GROUPS if name in of_group)
+            cells[label] = tuple(_cell(own, one, metric, per_query) for one in bits)
+        names = {label: group_of(methods.get(label, method_of(label))) for label in cells}
+        for labels in competing(names).values():
+            cells |= _marked_best({label: cells[label] for label in labels})
+        groups = tuple(
+            Group(name, tuple((label, cells[label]) for label in labels)) for name, labels in grouped(names).items()
+        )
         seeds = max((len(cell.values) for group in groups for cell in _cells(group)), default=0)
         return cls(setting, metric, bits, groups, seeds)
 
@@ -107,9 +113,11 @@ class Comparison:
         cells = [cell for group in self.groups for cell in _cells(group)]
         if not any(cell.best or cell.near for cell in cells):
             return ""
+        together = {BASELINES, SUPERVISED} <= {group.name for group in self.groups}
+        best = f"{_BEST} {_TOGETHER}" if together else _BEST
         if all(cell.p_value is None for cell in cells):
-            return f"{_BEST} {_NO_TEST}"
-        return " ".join([_BEST, _TEST, *([_PARTLY] if any(cell.untested for cell in cells) else [])])
+            return f"{best} {_NO_TEST}"
+        return " ".join([best, _TEST, *([_PARTLY] if any(cell.untested for cell in cells) else [])])
 
     def only(self, labels: Collection[str]) -> Comparison:
         """Return the rows with these labels; the marks stay those among all rows."""
@@ -157,12 +165,10 @@ def _cell(rows: Sequence[Record], bits: str, metric: str, per_query: QueryTable)
     return Cell(tuple(float(row[metric]) for row in own), mean)
 
 
-def _ranked(cells: Mapping[str, tuple[Cell | None, ...]]) -> tuple[Row, ...]:
-    """Mark the best of each column; the uncompressed features do not compete with codes."""
-    codes = [label for label in cells if label != UNCOMPRESSED]
-    columns = zip(*(cells[label] for label in codes), strict=True)
-    marked = dict(zip(codes, zip(*map(mark_best, columns), strict=True), strict=False))
-    return tuple((label, marked.get(label, row)) for label, row in cells.items())
+def _marked_best(cells: Mapping[str, Cells]) -> dict[str, Cells]:
+    """Mark the best of each column."""
+    columns = zip(*cells.values(), strict=True)
+    return dict(zip(cells, zip(*map(mark_best, columns), strict=True), strict=False))
 
 
 def _sizes(protocol: str) -> str:

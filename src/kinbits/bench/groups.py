@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from kinbits.bench.cells import Cell
@@ -13,15 +13,16 @@ from kinbits.methods import describe_method, list_methods
 Row = tuple[str, tuple[Cell | None, ...]]  # label, one cell for each code length
 
 OTHERS = "other methods"
-GROUPS = ("training-free", "unsupervised", "supervised", "images and texts", OTHERS)
+BASELINES, SUPERVISED = "baselines", "supervised"
+ORDER = ("training-free", "unsupervised", BASELINES, SUPERVISED, "images and texts", OTHERS)
 
 
 @dataclass(frozen=True)
 class Group:
-    """Rows of a table that compete with each other.
+    """Rows of a table below one heading.
 
     Attributes:
-        name: One of `GROUPS`.
+        name: That of `group_of`.
         rows: Label and cells, None where there is no result.
     """
 
@@ -53,6 +54,23 @@ def group_of(method: str) -> str:
     if method == UNCOMPRESSED:
         return "training-free"
     return describe_method(method).group if is_file(method) or method in list_methods() else OTHERS
+
+
+def grouped(names: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the labels of each group, by label -> group; groups that `ORDER` lacks come last, and none is left out."""
+    order = [*ORDER, *names.values()]
+    found = {name: [label for label, own in names.items() if own == name] for name in order}
+    return {name: labels for name, labels in found.items() if labels}
+
+
+def competing(names: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the labels that compete with each other: as `grouped`, but baselines compete with supervised methods.
+
+    The uncompressed features compete with no codes.
+    """
+    return grouped(
+        {label: SUPERVISED if own == BASELINES else own for label, own in names.items() if label != UNCOMPRESSED}
+    )
 
 
 def _sum(cells: Iterable[Cell | None]) -> float:
