@@ -77,6 +77,14 @@ def test_some_methods_can_be_run_alone(run, vectors):
     Path("planes.yaml").write_text(yaml.safe_dump(several))
     assert run("bench", "planes.yaml", "--only", "itq", "--only", "lsh").code == 0
     assert sorted(row["method"] for row in rows()) == ["itq", "lsh"]
+    ended = run("bench", "planes.yaml", "--only", "itq")
+    assert "1 trial: 1 done, 0 missing, 0 stale" in ended.err
+    ended = run("bench", "planes.yaml", "--check", "--only", "itq", "--only", "lsh")
+    assert (ended.code, ended.out) == (0, "2 trials: 2 done, 0 missing, 0 stale\n")
+    ended = run("bench", "planes.yaml", "--check", "--only", "pca")
+    assert (ended.code, ended.out) == (1, "1 trial: 0 done, 1 missing, 0 stale\n  missing: pca (1)\n")
+    assert run("bench", "planes.yaml", "--check", "--only", "itp").code == 2
+    assert run("bench", "planes.yaml", "--tables", "--only", "itq").code == 2
     ended = run("bench", "planes.yaml", "--only", "itp")
     assert ended.code == 2
     assert "unknown method 'itp' of the experiment; did you mean itq?" in ended.err

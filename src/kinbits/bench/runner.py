@@ -16,7 +16,7 @@ from kinbits.bench.experiment import Experiment, Trial
 from kinbits.bench.measure import measure, splits_of
 from kinbits.bench.results import Results
 from kinbits.bench.weights import split_by_weights
-from kinbits.errors import KinbitsError, UsageError, unknown_name
+from kinbits.errors import KinbitsError, UsageError
 
 Tell = Callable[[str], None]
 
@@ -67,13 +67,8 @@ def bench(
         raise UsageError(f"jobs={jobs}: give 1 or more")
     check_parent(results, "file of results")
     kept = Results(results, experiment.metrics)
-    status = kept.status(experiment.trials())
-    labels = {trial.entry.label for trial in experiment.trials()}
-    for label in only:
-        if label not in labels:
-            raise unknown_name("method", label, labels, place="of the experiment")
-    chosen = [trial for trial in status.left if not only or trial.entry.label in only]
-    left, absent = split_by_weights(chosen)
+    status = kept.status(experiment.trials()).only(only)
+    left, absent = split_by_weights(status.left)
     for line in (*status.lines(), *absent):
         tell(line)
     for protocol in dict.fromkeys(trial.protocol for trial in left):

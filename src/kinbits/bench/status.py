@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,6 +11,7 @@ from kinbits._util import shortened
 from kinbits.bench.experiment import Trial
 from kinbits.bench.measure import splits_of
 from kinbits.data import find_protocol
+from kinbits.errors import unknown_name
 
 Record = dict[str, str]  # a row of the results: column -> text
 
@@ -56,6 +57,25 @@ class Status:
     def left(self) -> tuple[Trial, ...]:
         """The trials to run."""
         return (*self.missing, *self.stale)
+
+    def only(self, labels: Collection[str]) -> Self:
+        """Return the status of the methods with these labels; without labels, that of all.
+
+        Raises:
+            UsageError: If no trial has one of the labels.
+        """
+        if not labels:
+            return self
+        known = {trial.entry.label for trial in (*self.done, *self.left)}
+        for label in labels:
+            if label not in known:
+                raise unknown_name("method", label, known, place="of the experiment")
+
+        def chosen(trials: Iterable[Trial]) -> tuple[Trial, ...]:
+            return tuple(trial for trial in trials if trial.entry.label in labels)
+
+        orphans = tuple(row for row in self.orphans if row["method"] in labels)
+        return type(self)(chosen(self.done), chosen(self.missing), chosen(self.stale), orphans)
 
     def lines(self) -> list[str]:
         """Return a description in up to four lines of text, each at most 78 characters long."""

@@ -9,6 +9,7 @@ import typer
 
 from kinbits.cli.app import app
 from kinbits.cli.output import JsonFlag, facts, note, print_json, show
+from kinbits.errors import UsageError
 
 if TYPE_CHECKING:
     from kinbits.bench import Failure, Status
@@ -27,7 +28,7 @@ def bench(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            "--only", metavar="METHOD", help="Run only this method; repeat it for several.", show_default=False
+            "--only", metavar="METHOD", help="Run or check only this method; repeat it for several.", show_default=False
         ),
     ] = None,
     check: Annotated[
@@ -48,13 +49,15 @@ def bench(
     from kinbits.bench import Experiment, Results, write_tables
     from kinbits.bench import bench as make
 
+    if only and tables_only:
+        raise UsageError("--only chooses what is run or checked, and --tables shows all rows; give one of them")
     wanted = Experiment.from_file(experiment)
     path = (output or Path("results")) / f"{experiment.stem}.csv"
     results, failures = Results(path, wanted.metrics), list["Failure"]()
     if prune:
         note(f"removed rows of no trial: {results.prune(wanted.trials())}")
     if check:
-        raise typer.Exit(_checked(results.status(wanted.trials()), as_json))
+        raise typer.Exit(_checked(results.status(wanted.trials()).only(only or ()), as_json))
     if not tables_only:
         results, failures = make(wanted, path, jobs=jobs, only=only or (), tell=note)
     written = write_tables(wanted, results, experiment.stem)
