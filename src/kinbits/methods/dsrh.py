@@ -33,7 +33,7 @@ class Dsrh(Method):
     autograd handles only B^2 numbers.
 
     Partly a reconstruction from memory of the paper, since no code and no full text were available. Margin, balance and
-    list length are not known. Our choices: a margin of max(1, K / 8) bits, which was best on held-out training images
+    list length are not known. Our choices: a margin of max(1, K / 8) bits, which had the best mean on held-out images
     of two data sets; balance 0.1, with the loss divided by its number of triples; and in-batch lists. The factor B - 1
     gives the weighted loss about the size of the unweighted one. The logarithm has base 2, as in the metric. The head
     reads one feature vector, not two layers. Unlabelled rows are in no list. With one label per image, the loss is a
