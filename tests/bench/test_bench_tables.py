@@ -4,7 +4,7 @@ import pytest
 
 from kinbits.bench import Comparison, Experiment, bench, markdown_tables, write_tables
 from kinbits.bench.tables import html, markdown
-from kinbits.methods import MethodInfo, list_methods
+from kinbits.methods import MethodInfo, get_method, list_methods
 
 
 def row(method, bits, seed, value):
@@ -110,3 +110,31 @@ def test_an_experiment_is_tested_with_the_values_of_its_queries(small, tmp_path)
     results.query_values.path.unlink()
     write_tables(experiment, results, "x")
     assert "No test: values per query are missing." in (tmp_path / "x.md").read_text()
+
+
+def test_stale_methods_are_named_below_their_table_and_rows_of_no_trial_are_left_out(small, tmp_path, monkeypatch):
+    small |= {"methods": ["lsh", "pca", "itq"], "bits": [8], "seeds": [0], "training": {}, "baselines": False}
+    results, _ = bench(Experiment.from_dict(small), tmp_path / "x.csv")
+    fewer = Experiment.from_dict(small | {"methods": ["lsh", {"method": "pca", "label": "axes"}, "itq"]})
+    write_tables(fewer, results, "x")
+    text = (tmp_path / "x.md").read_text()
+    assert [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| ")][2:] == ["| lsh", "| itq"]
+    assert "Stale" not in text
+    monkeypatch.setattr(get_method("itq"), "version", 2)
+    write_tables(fewer, results, "x")
+    for suffix in (".md", ".html"):
+        assert "Stale: itq. These rows were made with other settings" in (tmp_path / f"x{suffix}").read_text()
+
+
+def test_a_stale_trial_is_named_in_the_table_of_its_protocol_and_backbone(small):
+    trials = Experiment.from_dict(small | {"protocols": ["p", "q"], "backbones": ["b", "c"]}).trials()
+    stale = [one for one in trials if (one.protocol, one.backbone, one.entry.label) == ("p", "b", "itq")]
+    rows = [row(name, "8", "0", "0.5") | place for name in ("itq", "lsh") for place in ({}, {"protocol": "q"})]
+    rows += [row("itq", "8", "0", "0.5") | {"backbone": "c"}]
+    tables = [one.with_stale(stale) for one in Comparison.from_rows(rows, "map@all")]
+    assert {one.setting[:2]: "Stale: itq." in one.legend for one in tables} == {
+        ("p", "b"): True,
+        ("q", "b"): False,
+        ("p", "c"): False,
+    }
+    assert "Stale" not in tables[0].only(["lsh"]).legend

@@ -9,6 +9,7 @@ from itertools import chain, zip_longest
 import numpy as np
 
 from kinbits.bench.cells import LEVEL, NEAR, Cell, mark_best
+from kinbits.bench.experiment import Trial
 from kinbits.bench.groups import BASELINES, SUPERVISED, Group, Row, competing, group_of, grouped, method_of
 from kinbits.bench.query_values import Floats, Key
 from kinbits.bench.results import IDENTITY
@@ -25,6 +26,7 @@ _BEST = "Bold: the best mean of all methods measured in a group."
 _TOGETHER = "Baselines and supervised methods are compared as one group."
 _TEST = f"{NEAR}: not significantly below it in a paired randomization test over queries (p ≥ {LEVEL}, Holm)."
 _NO_TEST = "No test: values per query are missing."
+_STALE = "These rows were made with other settings, versions or data than the present ones."
 _PARTLY = "Some methods are not tested: their values per query are missing."
 
 
@@ -39,6 +41,7 @@ class Comparison:
         groups: The rows, by what the methods learn from; inside a group in the order of the results. The uncompressed
             features come first.
         seeds: Largest number of seeds of a cell.
+        stale: Labels of methods with stale rows.
     """
 
     setting: Setting
@@ -46,6 +49,7 @@ class Comparison:
     bits: tuple[str, ...]
     groups: tuple[Group, ...]
     seeds: int
+    stale: tuple[str, ...] = ()
 
     @classmethod
     def from_rows(
@@ -109,7 +113,12 @@ class Comparison:
 
     @property
     def legend(self) -> str:
-        """What the marks mean; empty if there are none."""
+        """What the marks mean, and which rows are stale; empty if there are neither."""
+        stale = ", ".join(label for label, _ in self.rows if label in self.stale)
+        return " ".join(filter(None, [self._marks, f"Stale: {stale}. {_STALE}" if stale else ""]))
+
+    @property
+    def _marks(self) -> str:
         cells = [cell for group in self.groups for cell in _cells(group)]
         if not any(cell.best or cell.near for cell in cells):
             return ""
@@ -118,6 +127,12 @@ class Comparison:
         if all(cell.p_value is None for cell in cells):
             return f"{best} {_NO_TEST}"
         return " ".join([best, _TEST, *([_PARTLY] if any(cell.untested for cell in cells) else [])])
+
+    def with_stale(self, trials: Iterable[Trial]) -> Comparison:
+        """Return the same with the methods of stale trials named below the table."""
+        protocol, backbone, _ = self.setting
+        own = [one for one in trials if one.protocol == protocol and one.backbone in (None, backbone)]
+        return replace(self, stale=tuple({one.entry.label for one in own}))
 
     def only(self, labels: Collection[str]) -> Comparison:
         """Return the rows with these labels; the marks stay those among all rows."""

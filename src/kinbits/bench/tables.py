@@ -17,6 +17,8 @@ _NOTE = "Ties count with their expected value. Made by `kinbits bench {name}.yam
 def write_tables(experiment: Experiment, results: Results, name: str) -> list[Path]:
     """Write the tables next to the CSV file, as ``.md`` and ``.html``.
 
+    Rows that belong to no trial of the experiment are left out. Methods with stale rows are named below their table.
+
     Args:
         experiment: What was run; its first metric is shown.
         results: Its rows.
@@ -26,16 +28,19 @@ def write_tables(experiment: Experiment, results: Results, name: str) -> list[Pa
         The two paths.
 
     Raises:
+        DataError: If a protocol without a fixed checksum has no data on this machine.
         PlatformError: If a file cannot be written.
     """
     title, note = experiment.title or name, _NOTE.format(name=name, file=results.path.name)
+    status = results.status(experiment.trials())
     found = Comparison.from_rows(
-        results,
+        (row for row in results if row not in status.orphans),
         experiment.metrics[0],
         per_query=results.query_values.read(),
         methods={entry.label: entry.method for entry in experiment.methods},
     )
-    texts = {".md": markdown(title, found, note), ".html": html(title, found, note.replace("`", ""))}
+    tables = [one.with_stale(status.stale) for one in found]
+    texts = {".md": markdown(title, tables, note), ".html": html(title, tables, note.replace("`", ""))}
     paths = [results.path.with_suffix(suffix) for suffix in texts]
     for path, text in zip(paths, texts.values(), strict=True):
         write_text(path, text)
