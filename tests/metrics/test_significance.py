@@ -103,3 +103,22 @@ def test_results_on_other_queries_cannot_be_compared():
             one.interval("map@all", **wrong)
         with pytest.raises(UsageError, match="between 0 and 1"):
             compare(one, one, "map@all", **wrong)
+
+
+@pytest.mark.parametrize(
+    ("values", "others", "told"),
+    [
+        ([0.5], [0.1], r"the values are \(1,\) and those of others \(1,\); give \(q,\) and \(k, q\)"),
+        ([0.5, 0.2], [[0.1]], "count different queries"),
+        ([0.5, np.nan], [[0.1, 0.2]], "count different queries"),
+        ([0.5, np.inf], [[0.1, 0.2]], "infinite"),
+    ],
+)
+def test_values_that_cannot_be_compared_are_named(values, others, told):
+    with pytest.raises(DataError, match=told):
+        compare_many(values, others)
+
+
+def test_lists_are_compared_as_arrays_are():
+    values, others = [0.5, 0.2, 0.9], [[0.1, 0.3, 0.4]]
+    assert compare_many(values, others) == compare_many(np.array(values), np.array(others))

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kinbits._util import checked, checked_arguments, require
-from kinbits.errors import DataError, UsageError, unknown_name
+from kinbits.errors import DataError, KinbitsError, UsageError, unknown_name
 from kinbits.methods.catalogue import MethodInfo, method_files, parameters
 
 if TYPE_CHECKING:
@@ -70,12 +71,25 @@ def _from_file(path: Path) -> type[Method]:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
-    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    try:
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    except KinbitsError:
+        raise
+    except Exception as error:  # whatever the user's own code raises
+        raise UsageError(f"{path} cannot be run: {_where(error, path)}{type(error).__name__}: {error}") from error
     registered = [name for name, cls in _REGISTRY.items() if cls.__module__ == path.stem]
     mine = [name for name in registered if name not in before] or registered
     if len(mine) != 1:
         raise UsageError(f'{path} registers {len(mine)} methods; it must hold one class with @register("...")')
     return _REGISTRY[mine[0]]
+
+
+def _where(error: Exception, path: Path) -> str:
+    """Return the last line of a file that an error passed through, in words."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    if isinstance(error, SyntaxError):
+        lines = [error.lineno]
+    return f"line {lines[-1]}: " if lines and lines[-1] else ""
 
 
 def get_method(name: str) -> type[Method]:

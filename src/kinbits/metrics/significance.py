@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from kinbits.errors import DataError, unknown_name
 from kinbits.metrics.groups import Floats
@@ -84,7 +85,7 @@ def compare(
     return PairedTest(metric, float(gaps.mean()), float(low), float(high), float(p_value), len(gaps))
 
 
-def compare_many(values: Floats, others: Floats, *, samples: int = 10_000, seed: int = 0) -> Floats:
+def compare_many(values: ArrayLike, others: ArrayLike, *, samples: int = 10_000, seed: int = 0) -> Floats:
     """Compare one method with several on the same queries; the test is that of `compare`, corrected for their number.
 
     Holm's correction (Scandinavian Journal of Statistics, 1979) multiplies the smallest of k p-values by k, the next
@@ -102,7 +103,7 @@ def compare_many(values: Floats, others: Floats, *, samples: int = 10_000, seed:
 
     Raises:
         UsageError: If ``samples`` is below 1.
-        DataError: If the methods do not count the same queries.
+        DataError: If the shapes do not fit, a value is infinite, or the methods do not count the same queries.
 
     Example:
         >>> import numpy as np
@@ -111,9 +112,14 @@ def compare_many(values: Floats, others: Floats, *, samples: int = 10_000, seed:
         [0.0, 1.0]
     """
     check_bootstrap(0.95, samples)
-    if others.shape[1:] != values.shape or (np.isnan(others) != np.isnan(values)).any():
+    one, many = np.asarray(values, np.float64), np.asarray(others, np.float64)
+    if one.ndim != 1 or many.ndim != 2:
+        raise DataError(f"the values are {one.shape} and those of others {many.shape}; give (q,) and (k, q)")
+    if np.isinf(one).any() or np.isinf(many).any():
+        raise DataError("a value of a query is infinite; give finite numbers, or NaN for queries that do not count")
+    if many.shape[1:] != one.shape or (np.isnan(many) != np.isnan(one)).any():
         raise DataError("the methods count different queries; evaluate all on the same queries and labels")
-    gaps = (values - others)[:, ~np.isnan(values)]
+    gaps = (one - many)[:, ~np.isnan(one)]
     return _holm(_p_values(gaps.T, samples, seed))
 
 
