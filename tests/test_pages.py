@@ -60,7 +60,8 @@ def test_every_block_of_a_page_runs(page, folder):
     if page.stem in NEEDED and not NEEDED[page.stem].is_file():
         pytest.skip(f"needs {NEEDED[page.stem].name} in KINBITS_DATA")
     console = CodeBlockParser("console", evaluator=run_console)
-    document = Document.parse(str(page), console, CodeBlockParser("python", evaluator=run_python))
+    python = CodeBlockParser("python", evaluator=run_python)
+    document = Document.parse(str(page), console, python, CodeBlockParser("yaml", evaluator=write_yaml))
     document.namespace["__name__"] = page.stem
     for example in document:
         example.evaluate()
@@ -74,6 +75,13 @@ def test_every_command_on_a_page_is_in_a_block_that_runs():
             line for block in others for line in re.findall(r"(?m)^ *(?:\$ )?(?:kinbits|make|pip|import) .*", block)
         ]
         assert not commands, f"{name(page)}: put {commands[0]!r} into a block of `console` or `python`"
+
+
+def write_yaml(example):
+    """Write a block that begins with the name of a file, such as ``# trials.yaml``, to that file."""
+    named = re.match(r"# (\w+\.yaml)\n", example.parsed)
+    if named:
+        Path(named[1]).write_text(example.parsed)
 
 
 def run_python(example):

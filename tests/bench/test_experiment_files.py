@@ -1,10 +1,18 @@
 """Files of experiments: a mistake is named before anything runs."""
 
+import re
+from dataclasses import MISSING, fields
+from pathlib import Path
+
 import pytest
 import yaml
 
 from kinbits.bench import Experiment
+from kinbits.bench.experiment import Entry
 from kinbits.errors import UsageError
+from kinbits.fitting import FeatureSettings, SupervisionSettings
+
+PAGE = Path(__file__).parents[2] / "docs" / "evaluation.md"
 
 
 def made(given):
@@ -80,3 +88,23 @@ def test_a_file_that_is_no_experiment_is_refused(tmp_path, text):
 def test_wrong_settings_of_labels_are_named_before_any_run(small, given, told):
     with pytest.raises(UsageError, match=told):
         made(small | {"methods": [{"method": "orthohash", **given}]})
+
+
+@pytest.mark.parametrize(
+    ("heading", "classes", "others"),
+    [
+        ("key", (Experiment, FeatureSettings), {"features", "backbone", "cache"}),
+        ("key of a method", (Entry, SupervisionSettings), {"supervision", "pairs", "min_shared", "min_overlap"}),
+    ],
+)
+def test_the_page_lists_all_keys_with_their_defaults(heading, classes, others):
+    table = PAGE.read_text().partition(f"| {heading} | what it is | default |\n| --- | --- | --- |\n")[2]
+    rows = re.findall(r"\| `(.*)` \| .* \| (.*) \|\n", table.partition("\n\n")[0] + "\n")
+    listed = {key.replace("-", "_"): default for key, default in rows}
+    known = {one.name: one.default for owner in classes for one in fields(owner) if one.name not in others}
+    assert listed.keys() == known.keys()
+    values = {key: yaml.safe_load(text.strip("`")) for key, text in listed.items() if text.startswith("`")}
+    for key, value in values.items():
+        assert known[key] == (tuple(value) if isinstance(value, list) else value)
+    assert {key for key, text in listed.items() if text == "required"} >= {"method", "methods"} & known.keys()
+    assert MISSING not in {known[key] for key in values}

@@ -38,7 +38,7 @@ def parse_metric(name: str) -> Metric:
     | --- | --- |
     | ``map@all``, ``map@1000`` | mean average precision; denominator min(R, k) |
     | ``map@1000/all``, ``map@1000/retrieved`` | the same with the denominator R, or the hits found |
-    | ``precision@100``, ``recall@100`` | of a list |
+    | ``precision@100``, ``recall@100`` | of a list; with R < 100, R / 100 is the maximum of the precision |
     | ``precision@r2``, ``recall@r2``, ``f1@r2`` | of a Hamming ball; precision of an empty ball is 0 |
     | ``hit@10`` | whether a relevant item is in the list |
     | ``mrr``, ``rprecision`` | mean reciprocal rank; precision of a list of R |
