@@ -36,8 +36,8 @@ class Dsdh(Method):
     batch is compared with a new sample of them; a step then costs O(b partners K), and the mean is unbiased. A row is
     paired with itself only with ``self_pairs``. Unlabelled rows are in no pair, and have the network's signs. Sets of
     labels are rows of Y that sum to 1. The terms are means, so the paper's eta is eta K / n here: its 55 is 0.35 for 32
-    bits and 5,000 rows. The default 0.1 was better than the 0.01 of a later implementation on digits. The network
-    encodes queries and database, not D.
+    bits and 5,000 rows. The default 0.1 was better than both this value and the 0.01 of a later implementation on
+    held-out images. The network encodes queries and database, not D.
 
     Args:
         spec: The task.
