@@ -16,10 +16,11 @@ def config(method="hashnet", **options):
     return config_of(FitSettings(method, 16).with_options(cache=None, **options), protocol="p")
 
 
-def test_a_value_counts_however_it_is_given():
+def test_a_value_counts_however_it_is_given(monkeypatch):
     default = config("orthohash", params={})
     assert config("orthohash", params={"scale": get_method("orthohash").__init__.__kwdefaults__["scale"]}) == default
-    recipe = get_method("hashnet").recipe
+    recipe = replace(get_method("hashnet").recipe, min_steps=0)  # else epochs that are given replace the steps
+    monkeypatch.setattr(get_method("hashnet"), "recipe", recipe)
     assert config(epochs=recipe.epochs, lr=recipe.lr, clip=None) == config()
     assert config(weight_decay=0) == config(weight_decay=0.0)
     assert config("dmuh", params={"weights": "none"}) != config("dmuh")
@@ -59,7 +60,7 @@ def test_what_changes_no_number_does_not_count(changed):
 def test_a_default_or_a_recipe_that_changes_makes_rows_stale(monkeypatch):
     before, overridden = config(), config(epochs=7)
     hashnet = get_method("hashnet")
-    monkeypatch.setattr(hashnet, "recipe", replace(hashnet.recipe, epochs=7))
+    monkeypatch.setattr(hashnet, "recipe", replace(hashnet.recipe, epochs=7, min_steps=0))
     assert config() == overridden != before
     assert config(epochs=7) == overridden
     monkeypatch.setitem(get_method("orthohash").__init__.__kwdefaults__, "scale", 3.0)
