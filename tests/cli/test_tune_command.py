@@ -11,7 +11,7 @@ import kinbits
 from kinbits.methods import get_method
 
 TUNE = ("tune", "vectors.npz", "-o", "m", "--bits", "16", "--budget", "none", "--methods", "csq")
-SHORT = ("bihalf", "csq", "orthohash")
+SHORT = ("bihalf", "csq", "orthohash", "softmax")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -10,7 +10,7 @@ from kinbits.data import ArrayItems, Dataset, VectorItems
 from kinbits.fitting import FitSettings
 from kinbits.methods import Recipe, describe_method, get_method, list_methods, parameters
 from kinbits.tuning.candidates import Candidates
-from kinbits.tuning.recipes import MOST_EPOCHS, ORDER, OWN_VARIANTS, VARIANTS
+from kinbits.tuning.recipes import BASELINE, LAST, MOST_EPOCHS, ORDER, OWN_VARIANTS, VARIANTS
 from kinbits.tuning.settings import TuneSettings
 
 ROWS = 12
@@ -41,7 +41,15 @@ def test_data_with_labels_are_learned_by_all_methods_that_use_them():
     assert {"csq", "shc", "bcdh", "hashnet"} <= set(learned(found)) == fit
     assert sorted(one.method for one in found.baselines) == FREE
     assert (found.reference, found.learned[0].method, found.learned[0].pinned) == ("orthohash", "orthohash", True)
-    assert sum(one.pinned for one in found.learned) == 1
+    assert learned(found)[-1] == "bcdh"
+
+
+def test_with_labels_the_baseline_is_always_tried_and_stays():
+    pinned = lambda found: [str(one) for one in found.learned if one.pinned]  # noqa: E731
+    assert pinned(of(LABELLED)) == pinned(of(LABELLED, methods=("csq",))) == ["orthohash", "softmax"]
+    assert {one.method for one in of(LABELLED).learned if one.baseline} == {"softmax", "softmax-quantization"}
+    assert all(one.baseline for one in of(LABELLED).baselines)
+    assert "softmax" not in learned(of(VECTORS))
 
 
 def test_the_recommended_method_comes_first():
@@ -92,7 +100,7 @@ def test_searches_between_images_and_texts_are_learned_by_methods_that_read_both
 
 
 def test_named_methods_are_tried_beside_the_baselines_and_the_recommended_one(tmp_path):
-    assert learned(of(LABELLED, methods=("csq", "itq", "dsah"))) == ["orthohash", "csq", "dsah"]
+    assert learned(of(LABELLED, methods=("csq", "itq", "dsah"))) == ["orthohash", "softmax", "csq", "dsah"]
     with pytest.raises(DataError, match="'csq' learns from labels"):
         of(VECTORS, methods=("csq",))
     with pytest.raises(UsageError, match="did you mean csq"):
@@ -102,25 +110,34 @@ def test_named_methods_are_tried_beside_the_baselines_and_the_recommended_one(tm
         "from kinbits.methods.csq import Csq\nfrom kinbits.methods import register\n\n\n"
         '@register("own-tuned")\nclass OwnTuned(Csq):\n    """Mine."""\n'
     )
-    assert learned(of(LABELLED, methods=(str(own),))) == ["orthohash", "own-tuned"]
+    assert learned(of(LABELLED, methods=(str(own),))) == ["orthohash", "softmax", "own-tuned"]
 
 
-def test_a_recipe_changes_the_methods_own():
+def test_a_recipe_changes_the_methods_own(monkeypatch):
+    monkeypatch.setattr(get_method("hashnet"), "recipe", replace(get_method("hashnet").recipe, min_steps=0))
     base = FitSettings(bits=16).with_options(batch_size=4)
     own = [one for one in of(LABELLED, base, methods=("hashnet",)).learned if one.method == "hashnet"]
     recipe = get_method("hashnet").recipe
-    usual = base.training.recipe(recipe, ROWS).epochs  # more passes over a small set
+    usual = recipe.epochs
     made = {one.recipe: one.settings(base, one.epochs).training for one in own}
     assert {one.lr for one in made.values()} == {None}
     assert (made["decay"].optimizer, made["decay"].weight_decay) == ("adamw", 5.0)
-    longest = max(usual, MOST_EPOCHS)
     assert [made[name].epochs for name in ("short", "default", "decay", "long")] == [
         round(0.5 * usual),
         usual,
         usual,
-        min(2 * usual, longest),
+        2 * usual,
     ]
     assert {one.batch_size for one in made.values()} == {4}
+
+
+@pytest.mark.parametrize(("epochs", "names"), [(100, ["default", "short"]), (90, ["default", "short", "long"])])
+def test_recipes_that_come_to_the_same_run_are_one_candidate(epochs, names, monkeypatch):
+    monkeypatch.setattr(get_method("hashnet"), "recipe", Recipe(epochs=epochs))
+    base = FitSettings().with_options(weight_decay=0.1)
+    found = [one for one in of(LABELLED, base, methods=("hashnet",)).learned if one.method == "hashnet"]
+    assert MOST_EPOCHS == 100
+    assert [one.recipe for one in found] == names
 
 
 def test_a_small_set_is_passed_over_as_often_as_fit_would(monkeypatch):
@@ -133,20 +150,20 @@ def test_a_small_set_is_passed_over_as_often_as_fit_would(monkeypatch):
 def test_a_recipe_changes_nothing_that_is_given():
     base = FitSettings().with_options(weight_decay=0.1)
     found = of(LABELLED, base, methods=("hashnet",)).learned
-    assert {one.recipe for one in found} == {"default", "short", "long"}
+    assert {one.recipe for one in found} == {"default", "short"}
     assert {one.settings(base, one.epochs).training.weight_decay for one in found} == {0.1}
 
 
 def test_default_recipes_of_all_methods_come_before_further_recipes():
     recipes = [one.recipe for one in of(LABELLED).learned]
-    names = [variant.name for variant in VARIANTS]
-    places = [recipes.index(name) for name in names]
-    assert places == sorted(places)
-    assert recipes[: places[1]] == ["default"] * places[1] == ["default"] * len(learned(of(LABELLED)))
+    methods = len(learned(of(LABELLED)))
+    assert [one.recipe for one in of(LABELLED).learned[:methods]] == ["default"] * methods
+    assert "default" not in recipes[methods:]
+    assert set(recipes) >= {variant.name for variant in VARIANTS}
 
 
 def test_the_tables_name_methods_and_parameters_that_exist():
-    assert set(ORDER) | set(OWN_VARIANTS) <= set(list_methods())
+    assert {*ORDER, *LAST, *OWN_VARIANTS, BASELINE} <= set(list_methods())
     for name, variants in OWN_VARIANTS.items():
         known = {one.name for one in parameters(get_method(name))}
         assert all(set(variant.params) <= known for variant in variants)

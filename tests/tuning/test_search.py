@@ -7,6 +7,7 @@ import pytest
 
 from kinbits import DataError
 from kinbits.metrics import RankingResult
+from kinbits.tuning.board import leaderboard
 from kinbits.tuning.budget import Budget
 from kinbits.tuning.candidates import Candidate
 from kinbits.tuning.search import NOT_REACHED, Search
@@ -57,7 +58,7 @@ def test_the_better_half_gets_twice_the_epochs():
 
 def test_pinned_candidates_and_the_recipes_of_the_leading_method_stay():
     pinned = Candidate("p", "default", 40, pinned=True)
-    slow = Candidate("a", "long", 40)
+    slow = Candidate("a", "long", 40, {"lr": 0.1})
     others = candidates("abcd")
     late = lambda epochs: 0.9 if epochs == 40 else 0.05  # noqa: E731
     world = World({"itq": 0.1, "p": 0.01, "a": 0.8, "a, long": late, "b": 0.7, "c": 0.6, "d": 0.5})
@@ -77,6 +78,28 @@ def test_equal_epochs_of_two_rounds_are_run_once():
     world = World({"itq": 0.1, "a": 0.7, "free": 0.6})
     searched(world, [Candidate("a", "default", 2), Candidate("free", "default", 0)])
     assert world.runs == [("itq", 0), ("a", 1), ("free", 0), ("a", 2)]
+
+
+def test_candidates_share_the_runs_that_they_have_in_common():
+    by_epochs = lambda epochs: 0.7 if epochs == 20 else 0.5  # noqa: E731
+    world = World({"itq": 0.1, "csq": by_epochs, "csq, short": by_epochs})
+    search = searched(world, [Candidate("csq", "default", 40), Candidate("csq", "short", 20)])
+    assert world.runs == [("itq", 0), ("csq", 10), ("csq, short", 5), ("csq", 20), ("csq", 40)]
+    rows, best = leaderboard(search.trials, search.untried)
+    assert [(row.method, row.recipe, row.epochs) for row in rows] == [("csq", "default", 20), ("itq", "default", 0)]
+    assert (str(best.candidate), best.epochs, search.untried) == ("csq", 20, {})
+
+
+@pytest.mark.parametrize(("seconds", "tried"), [(30, {"itq", "a"}), (33, {"itq", "a", "b"})])
+def test_no_method_has_its_first_trial_in_the_last_tenth_of_the_time(seconds, tried):
+    world = World({"itq": 0.1, "a": 0.5, "b": 0.4})
+    search = searched(world, [Candidate("a", "default", 4 * 28), Candidate("b", "default", 4)], seconds, refit=0.0)
+    assert {trial.candidate.method for trial in search.trials} == tried
+
+
+def test_a_budget_may_count_from_an_earlier_time():
+    budget = Budget(10.0, lambda: 107.0, started=105.0)
+    assert (budget.spent, budget.left) == (2.0, 8.0)
 
 
 @pytest.mark.parametrize(("seconds", "cost"), itertools.product((60, 100, 150, 333, 1000), (0.5, 1.0, 2.0)))

@@ -1,6 +1,7 @@
 """tune: from data to a leaderboard and a model of all rows."""
 
 import json
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from kinbits.tuning import Row
 ROWS, WIDTH = 90, 24
 FREE = {"itq", "lsh", "pca", "pca-rotation"}
 QUIET = {"bits": 16, "progress": False, "budget": None}
-SHORT = ("bihalf", "csq", "dsrh", "orthohash")
+SHORT = ("bihalf", "csq", "dsrh", "orthohash", "softmax")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -50,7 +51,8 @@ def test_the_best_comes_first_and_its_options_make_the_same_model(result):
     scores = [row.score for row in result.board]
     assert scores == sorted(scores, reverse=True)
     assert [row.rank for row in result.board] == list(range(1, len(scores) + 1))
-    assert {row.method for row in result.board} == {*FREE, "csq", "orthohash"}
+    assert {row.method for row in result.board} == {*FREE, "csq", "orthohash", "softmax"}
+    assert {row.method for row in result.board if row.baseline} == {*FREE, "softmax"}
     assert result.best.low <= result.best.score <= result.best.high
     again = kinbits.fit(labelled(), **result.options, bits=16, progress=False)
     assert again.fingerprint == result.model.fingerprint
@@ -83,21 +85,11 @@ def test_it_prints_as_a_table_that_fits_a_terminal(result):
     text = str(result)
     lines = text.splitlines()
     assert lines[0] == "map@all among 18 held-out rows; relevant: a shared label"
-    assert lines[1].split() == [
-        "rank",
-        "method",
-        "recipe",
-        "epochs",
-        "score",
-        "95",
-        "%",
-        "interval",
-        "seconds",
-        "round",
-    ]
-    assert lines[2].split()[:2] == ["1", result.best.method]
+    assert lines[1].split() == ["rank", "method", "recipe", "epochs", "score", "95", "%", "interval", "seconds"]
+    assert lines[2].split()[:2] == ["1", result.best.method + "*" * result.best.baseline]
     assert max(map(len, lines)) <= 80
-    assert all(f" {name} " in text for name in FREE)
+    assert all(f" {name}* " in text for name in (*FREE, "softmax"))
+    assert "(* baseline" in text
     assert repr(result).startswith(f"TuneResult({result.best.method} (")
     assert len(repr(result)) <= 100
     html = result._repr_html_()
@@ -127,7 +119,7 @@ def test_other_kinds_of_data(data, best, relevant):
     names = [] if best == "itq" else [best]
     found = kinbits.tune(data, methods=names or ["bihalf"], **QUIET)
     assert found.relevant == relevant
-    assert ("Without labels, the score says" in str(found)) == (data.labels is None)
+    assert ("label some images" in str(found)) == ("label some images" in found._repr_html_()) == (data.labels is None)
     assert best in {row.method for row in found.board}
 
 
@@ -191,8 +183,31 @@ def test_settings_in_one_object_are_the_same_and_a_share_may_be_given(tmp_path):
     settings = FitSettings(bits=8).with_options(progress=False, cache=FeatureCache(tmp_path), validation=0.4)
     found = kinbits.tune(labelled(), settings, methods=["csq"], budget=None)
     assert (found.held_out, found.model.bits) == (36, 8)
-    with pytest.raises(DataError, match="raise validation"):
-        kinbits.tune(labelled(), settings, validation=0.02, methods=["csq"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "share", "held"), [(np.arange(10) % 5, 0.2, 2), (np.arange(10), 0.2, 0), (np.arange(10) % 2, 0.1, 1)]
+)
+def test_too_few_held_out_rows_are_refused_with_what_to_do(labels, share, held):
+    data = open_dataset(vectors()[0][:10], labels=labels)
+    said = f"of {held} held-out images, none has another one to find; give more images of each class, raise validation"
+    with pytest.raises(DataError, match=said):
+        kinbits.tune(data, methods=["csq"], validation=share, **QUIET)
+
+
+@pytest.mark.parametrize("noise", [True, False])
+def test_a_baseline_that_is_as_good_as_the_best_is_pointed_out(result, noise):
+    board = (Row(1, "csq", "default", 8, 0.9), Row(2, "softmax", "default", 8, 0.8, within_noise=noise))
+    text = str(replace(result, board=tuple(replace(row, low=0.7, high=0.9, seconds=1.0) for row in board)))
+    assert ("softmax, which has no loss for hashing, is within noise of the best" in text) == noise
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_budget_counts_from_when_it_is_told_to(result):
+    late = time.monotonic() - 100
+    found = kinbits.tune(labelled(), methods=["csq"], **QUIET | {"budget": 50}, started=late)
+    assert found.seconds > 100
+    assert {row.method for row in found.board if row.note == "not reached"} == {"csq", "orthohash", "softmax"}
 
 
 def test_a_leaderboard_escapes_what_stands_in_it():

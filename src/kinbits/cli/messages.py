@@ -49,6 +49,11 @@ def start() -> None:
     progress.show(True)
 
 
+def started() -> float:
+    """Return when the command began, by `time.monotonic`."""
+    return _started
+
+
 def keep_quiet() -> None:
     """Show no progress and no notes from now on; warnings, errors and results stay."""
     progress.show(False)

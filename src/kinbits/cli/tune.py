@@ -12,6 +12,7 @@ from kinbits.cli.app import app
 from kinbits.cli.fit_report import record, show
 from kinbits.cli.flags import Flags
 from kinbits.cli.index_options import duration
+from kinbits.cli.messages import started
 from kinbits.cli.output import JsonFlag, note, print_json
 from kinbits.cli.output import show as print_text
 from kinbits.cli.source import DATA_HELP, IdColumn, ImageColumn, LabelColumn, NoLabels, Source, TextColumn
@@ -36,7 +37,10 @@ def tune(
         Path, typer.Option("-o", "--output", metavar="MODEL", help="Folder of the best model.", show_default=False)
     ],
     budget: Annotated[
-        float, typer.Option(metavar="TIME", parser=_budget, help="Time for everything: 90s, 10m, 2h or none.")
+        float,
+        typer.Option(
+            metavar="TIME", parser=_budget, help="Time for everything: 90s, 10m, 2h or none. The last run may end late."
+        ),
     ] = "10m",  # type: ignore[assignment]
     methods: Annotated[
         str | None,
@@ -72,7 +76,7 @@ def tune(
     dataset = source.open("train")
     names = None if methods is None else [name.strip() for name in methods.split(",")]
     limit = None if math.isinf(budget) else budget
-    result = search_best(dataset, settings, budget=limit, methods=names, search=search)
+    result = search_best(dataset, settings, budget=limit, methods=names, search=search, started=started())
     if result.interrupted:
         note("interrupted; the best model so far is saved")
     result.model.save_pretrained(output)

@@ -108,7 +108,10 @@ def split_validation(dataset: Dataset, training: TrainingSettings) -> tuple[np.n
         order = order[np.argsort(dataset.labels[order], kind="stable")]
     wanted = round(training.validation * n)
     if training.validation and not 0 < wanted < n - 1:
-        raise DataError(f"validation of {training.validation} leaves too little of {n} images; leave it out")
+        raise DataError(
+            f"validation of {training.validation} leaves too little of {n} images; give more images, or fit without "
+            f"validation"
+        )
     validation = order[np.linspace(0, n - 1, wanted).astype(int)] if wanted else order[:0]
     return np.setdiff1d(np.arange(n), validation), np.sort(validation)
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from textwrap import wrap
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from kinbits.tuning.search import NOT_REACHED, Trial
 SAMPLES = 2000  # bootstrap draws and tosses
 LEVEL = 0.05
 WIDTH, SHOWN = 80, 15
-COLUMNS = ("rank", "method", "recipe", "epochs", "score", "95 % interval", "seconds", "round")
+COLUMNS = ("rank", "method", "recipe", "epochs", "score", "95 % interval", "seconds")
 LEFT = ("method", "recipe")
 
 
@@ -36,9 +37,10 @@ class Row:
         within_noise: Whether the rows do not tell it from the best: p > 0.05 in a paired randomization test with
             Holm's correction.
         seconds: Time that fitting and scoring took.
-        round: Round of successive halving; 0 for a baseline.
+        round: Round of successive halving with this trial; 0 for a training-free method.
         note: Why it was not tried.
-        reference: Whether it is a baseline or the recommended method, which are always shown.
+        reference: Whether it is always shown: training-free methods, `softmax`, and the recommended method.
+        baseline: Whether the method is a baseline, which published methods with training should beat.
     """
 
     rank: int | None
@@ -53,25 +55,32 @@ class Row:
     round: int | None = None
     note: str = ""
     reference: bool = False
+    baseline: bool = False
 
 
 def leaderboard(trials: Sequence[Trial], untried: Mapping[Candidate, str]) -> tuple[list[Row], Trial]:
     """Return the rows, and the trial that is the best.
 
     Args:
-        trials: One or more; of several trials of a candidate, that with the best score counts.
+        trials: One or more; of several trials of a candidate, that with the best score counts. Of candidates with
+            the same best run, the first one has a row.
         untried: Candidates that were not tried, with the reason.
     """
     found: dict[Candidate, Trial] = {}
     for trial in sorted(trials, key=lambda trial: -trial.score):
         found.setdefault(trial.candidate, trial)
-    ranked = list(found.values())
+    runs: dict[tuple[str, int, str], Trial] = {}
+    for one, trial in found.items():
+        runs.setdefault(one.run_key(trial.epochs), trial)
+    ranked = list(runs.values())
     best = ranked[0].result.per_query[METRIC]
     others = np.array([trial.result.per_query[METRIC] for trial in ranked[1:]]).reshape(-1, len(best))
     p_values = [1.0, *metrics.compare_many(best, others, samples=SAMPLES)]
     rows = [_row(rank, trial, bool(p > LEVEL)) for rank, (trial, p) in enumerate(zip(ranked, p_values, strict=True), 1)]
     rows += [
-        Row(None, one.method, one.recipe, one.epochs, note=why) for one, why in untried.items() if one not in found
+        Row(None, one.method, one.recipe, one.epochs, note=why, baseline=one.baseline)
+        for one, why in untried.items()
+        if one not in found
     ]
     return rows, ranked[0]
 
@@ -93,6 +102,7 @@ def _row(rank: int, trial: Trial, within_noise: bool) -> Row:
         trial.round,
         "",
         reference,
+        one.baseline,
     )
 
 
@@ -104,12 +114,14 @@ def as_text(rows: Sequence[Row]) -> str:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     gap = "  " if sum(widths) + 2 * len(widths) - 2 <= WIDTH else " "
     lines = [gap.join(_padded(*one) for one in zip(COLUMNS, row, widths, strict=True)).rstrip() for row in cells]
-    notes = ["~ may be as good as the best"] if any(row.within_noise for row in shown[1:]) else []
+    notes = ["* baseline"] if any(row.baseline for row in shown) else []
+    notes += ["~ may be as good as the best"] if any(row.within_noise for row in shown[1:]) else []
     notes += [f"tried and not shown: {len(tried) - len(shown)}"] if len(tried) > len(shown) else []
     left_out = Counter(row.note == NOT_REACHED for row in rows if row.rank is None)
     notes += [f"not reached in time: {left_out[True]}"] if left_out[True] else []
     notes += [f"not fitted, with a note: {left_out[False]}"] if left_out[False] else []
-    return "\n".join([*lines, *([f"({'; '.join(notes)})"] if notes else [])])
+    lines += wrap(f"({'; '.join(notes)})", WIDTH) if notes else []
+    return "\n".join(lines)
 
 
 def _padded(name: str, cell: str, width: int) -> str:
@@ -117,12 +129,13 @@ def _padded(name: str, cell: str, width: int) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
+    method = f"{row.method}*" if row.baseline else row.method
     if row.score is None:
-        return "", row.method, row.recipe, str(row.epochs or ""), "", "", "", ""
+        return "", method, row.recipe, str(row.epochs or ""), "", "", ""
     mark = "~" if row.within_noise and row.rank != 1 else " "
     interval = f"{row.low:.3f}-{row.high:.3f}"
     seconds, epochs = f"{row.seconds:.1f}", str(row.epochs or "")
-    return str(row.rank), row.method, row.recipe, epochs, f"{row.score:.3f}{mark}", interval, seconds, str(row.round)
+    return str(row.rank), method, row.recipe, epochs, f"{row.score:.3f}{mark}", interval, seconds
 
 
 def as_html(rows: Sequence[Row]) -> str:

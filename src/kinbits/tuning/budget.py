@@ -8,16 +8,19 @@ from collections.abc import Callable
 
 
 class Budget:
-    """Seconds on the wall clock, counted from when this object is made.
+    """Seconds on the wall clock.
 
     Args:
         seconds: How many; None is no limit.
         clock: Function that returns the time in seconds.
+        started: Time by this clock from which they count; None is now.
     """
 
-    def __init__(self, seconds: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, seconds: float | None, clock: Callable[[], float] = time.monotonic, started: float | None = None
+    ) -> None:
         self.seconds, self._clock = seconds, clock
-        self._start = clock()
+        self._start = clock() if started is None else started
 
     @property
     def spent(self) -> float:

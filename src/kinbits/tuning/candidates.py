@@ -10,7 +10,7 @@ from kinbits.data import Dataset
 from kinbits.errors import DataError, UsageError
 from kinbits.fitting import FitSettings, SupervisionSettings, recommendation
 from kinbits.methods import Method, Recipe, Spec, check_fit, describe_method, get_method, list_methods
-from kinbits.tuning.recipes import MOST_EPOCHS, ORDER, OWN_VARIANTS, VARIANTS, Variant
+from kinbits.tuning.recipes import BASELINE, LAST, MOST_EPOCHS, ORDER, OWN_VARIANTS, VARIANTS, Variant
 from kinbits.tuning.settings import TuneSettings
 
 
@@ -35,6 +35,15 @@ class Candidate:
     def __str__(self) -> str:
         return self.method if self.recipe == "default" else f"{self.method}, {self.recipe}"
 
+    @property
+    def baseline(self) -> bool:
+        """Whether its method is no published method with training, but what such a method should beat."""
+        return describe_method(self.method).group in ("training-free", "baselines")
+
+    def run_key(self, epochs: int) -> tuple[str, int, str]:
+        """Return what a run of some epochs depends on: candidates with equal keys come to the same model."""
+        return self.method, epochs, repr(sorted(self.options.items()))
+
     def settings(self, base: FitSettings, epochs: int) -> FitSettings:
         """Return the options of `fit` for a run of some epochs."""
         found = base.with_options(method=self.method, epochs=epochs or None, **self.options)
@@ -52,7 +61,7 @@ class Candidates:
 
     Attributes:
         baselines: Methods without training.
-        learned: Methods with training, in the order in which they are tried; the first one may be pinned.
+        learned: Methods with training, in the order in which they are tried; pinned ones come first.
         reference: Name of the method that decides which rows can be used.
 
     Raises:
@@ -73,6 +82,7 @@ class Candidates:
         trained = [name for name in (named or filter(self._suits, known)) if name not in free]
         self.reference = next(iter([*trained, *free])) if self._text else recommendation(base, dataset).method
         pinned = [] if self.reference in free else [self.reference]
+        pinned += [BASELINE] if self._suits(BASELINE) else []
         names = list(dict.fromkeys([*pinned, *trained]))
         recipes = _recipes(names, pinned, base, len(dataset))
         self.learned = tuple(sorted(recipes, key=lambda one: not one.pinned))
@@ -108,7 +118,8 @@ def _fits(method: type[Method], spec: Spec) -> bool:
 
 
 def _place(name: str) -> tuple[int, str]:
-    return (ORDER.index(name) if name in ORDER else len(ORDER)), name
+    place = ORDER.index(name) if name in ORDER else len(ORDER)
+    return place + (name in LAST), name
 
 
 def _epochs(name: str) -> int:
@@ -117,12 +128,21 @@ def _epochs(name: str) -> int:
 
 def _recipes(names: list[str], pinned: list[str], base: FitSettings, rows: int) -> Iterator[Candidate]:
     """Yield the default recipe of every method, then the other recipes of every method."""
-    variants = {name: _variants(name, base) for name in names}
-    for number in range(max(map(len, variants.values()), default=0)):
-        for name in names:
-            if number < len(variants[name]):
-                recipe = base.training.recipe(get_method(name).recipe, rows)
-                yield _candidate(name, recipe, variants[name][number], pinned=number == 0 and name in pinned)
+    found = [_different(name, base, rows) for name in names]
+    for number in range(max(map(len, found), default=0)):
+        for one in found:
+            if number < len(one):
+                yield replace(one[number], pinned=number == 0 and one[number].method in pinned)
+
+
+def _different(name: str, base: FitSettings, rows: int) -> list[Candidate]:
+    """Return the recipes of a method; of those that come to the same run, such as the longest one, the first."""
+    recipe = base.training.recipe(get_method(name).recipe, rows)
+    found: dict[tuple[str, int, str], Candidate] = {}
+    for variant in _variants(name, base):
+        one = _candidate(name, recipe, variant)
+        found.setdefault(one.run_key(one.epochs), one)
+    return list(found.values())
 
 
 def _variants(name: str, base: FitSettings) -> list[Variant]:
@@ -131,11 +151,11 @@ def _variants(name: str, base: FitSettings) -> list[Variant]:
     return [one for one in (*VARIANTS, *OWN_VARIANTS.get(name, ())) if given.isdisjoint(one.options)]
 
 
-def _candidate(name: str, recipe: Recipe, variant: Variant, *, pinned: bool) -> Candidate:
+def _candidate(name: str, recipe: Recipe, variant: Variant) -> Candidate:
     epochs = min(round(recipe.epochs * variant.epochs), max(recipe.epochs, MOST_EPOCHS))
     options: dict[str, Any] = dict(variant.options)
     if variant.params:
         options["params"] = dict(variant.params)
     if variant.lr != 1:
         options["lr"] = float(f"{recipe.lr * variant.lr:.2g}")
-    return Candidate(name, variant.name, epochs, options, pinned)
+    return Candidate(name, variant.name, epochs, options)

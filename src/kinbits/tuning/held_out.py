@@ -19,6 +19,7 @@ from kinbits.tuning.settings import MOST_HELD
 
 if TYPE_CHECKING:
     from kinbits._util import Modality
+    from kinbits.training import TrainingSet
 
 METRIC = "map@all"
 NEIGHBOURS = "the ten nearest by features"
@@ -53,6 +54,8 @@ class HeldOut:
         first = Job.from_dataset(dataset, settings.with_options(validation=min(share, MOST_HELD / len(dataset))))
         self.rows = len(first.train) + len(first.rows.validation)
         self.ids = first.dataset.ids[_spared(first)]
+        if len(self.ids) < 2:
+            raise DataError(_nothing_to_find(len(self.ids)))
         started = time.perf_counter()
         job = self.job(settings)
         self.seconds = time.perf_counter() - started
@@ -98,7 +101,7 @@ class HeldOut:
                 return "the other half of the pair", metrics.MatrixRelevance(np.eye(len(held), dtype=bool))
             return "a shared label", metrics.LabelRelevance(labels, labels)
         if labels is not None:
-            return "a shared label", held_out_relevance(held, by_labels=True)
+            return "a shared label", _by_labels(held)
         if settings.supervision.pairs is not None:
             return "a given pair", metrics.LeaveOneOut(metrics.MatrixRelevance(self._paired(job, settings)))
         return NEIGHBOURS, held_out_relevance(held, by_labels=False)
@@ -116,6 +119,20 @@ class HeldOut:
                 f"validation, or give more pairs"
             )
         return np.asarray(similar)
+
+
+def _by_labels(held: TrainingSet) -> metrics.LeaveOneOut:
+    try:
+        return held_out_relevance(held, by_labels=True)
+    except DataError:
+        raise DataError(_nothing_to_find(len(held))) from None
+
+
+def _nothing_to_find(held: int) -> str:
+    return (
+        f"candidates cannot be scored: of {held} held-out images, none has another one to find; give more images of "
+        f"each class, raise validation, or fit a method without tuning"
+    )
 
 
 def _spared(job: Job) -> np.ndarray:

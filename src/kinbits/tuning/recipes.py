@@ -41,6 +41,9 @@ OWN_VARIANTS: Mapping[str, tuple[Variant, ...]] = {
 }
 """Further variants of single methods."""
 
+BASELINE = "softmax"
+"""The baseline that every method with labels is compared with: it has no loss for hashing, and takes seconds."""
+
 MOST_EPOCHS = 100
 """Longest run of a variant; a method whose default is longer keeps its own."""
 
@@ -57,7 +60,6 @@ ORDER = (
     "nmlayer",
     "orthohash",
     "dhn",
-    "bcdh",
     "dmuh",
     "adsh",
     # no labels
@@ -70,3 +72,6 @@ ORDER = (
     "dcmh",
 )
 """Methods that are tried first, since time may run out; all others follow by name."""
+
+LAST = ("bcdh",)
+"""Methods that are tried last: they are slow, and made for other data than most people have."""

@@ -12,8 +12,16 @@ from kinbits.errors import PlatformError
 from kinbits.model import HashModel
 from kinbits.tuning.board import Row, as_html, as_text
 from kinbits.tuning.held_out import NEIGHBOURS
+from kinbits.tuning.recipes import BASELINE
 
-WITHOUT_LABELS = "Without labels, the score says how well codes keep the neighbours of the features."
+WITHOUT_LABELS = """\
+There are no labels: the score says how well codes keep the neighbours of the
+features. Training-free methods win such a search as a rule. It does not say
+which method is better for classes: label some images, and tune with them."""
+
+BASELINE_IS_GOOD = f"""\
+{BASELINE}, which has no loss for hashing, is within noise of the best: such a loss
+adds little here."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,15 +56,21 @@ class TuneResult:
         return f"TuneResult({self.best.method} ({self.best.recipe}), {self.best.score:.4f}, {tried} candidates tried)"
 
     def __str__(self) -> str:
-        return f"{self._about}\n{as_text(self.board)}"
+        return "\n".join([self._about, as_text(self.board), *self._remarks])
 
     def _repr_html_(self) -> str:
-        return f"<p>{escape(self._about)}</p>{as_html(self.board)}"
+        below = "".join(f"<p>{escape(remark)}</p>" for remark in self._remarks)
+        return f"<p>{escape(self._about)}</p>{as_html(self.board)}{below}"
 
     @property
     def _about(self) -> str:
-        about = f"map@all among {self.held_out:,} held-out rows; relevant: {self.relevant}"
-        return f"{about}\n{WITHOUT_LABELS}" if self.relevant == NEIGHBOURS else about
+        return f"map@all among {self.held_out:,} held-out rows; relevant: {self.relevant}"
+
+    @property
+    def _remarks(self) -> list[str]:
+        """What else a reader should know, below the leaderboard."""
+        good = any(row.method == BASELINE and row.within_noise for row in self.board)
+        return [WITHOUT_LABELS] * (self.relevant == NEIGHBOURS) + [BASELINE_IS_GOOD] * good
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return the leaderboard as one dict for each row."""

@@ -36,6 +36,7 @@ def tune(
     budget: float | None = 600.0,
     methods: Sequence[str] | None = None,
     search: Literal["image", "text"] = "image",
+    started: float | None = None,
     **options: Unpack[FitOptions],
 ) -> TuneResult:
     """Find the method and the recipe that suit the data, and fit the best to all rows.
@@ -49,12 +50,14 @@ def tune(
         data: A Dataset, or anything `kinbits.open_dataset` takes.
         settings: Options of `fit` that hold for all candidates; None takes their defaults.
         budget: Seconds on the clock for everything, with features and the last fit; None is no limit. With a seed and
-            enough time, the result is always the same.
+            enough time, the result is always the same. The last runs may end late: a run is not stopped.
         methods: Names or .py files of the methods to try; None takes all that suit the data. Methods that need
             features of their own, such as feature maps or views, are left out if the budget is below an hour.
-            Training-free methods and the one that `fit` would take are always among the candidates.
+            Training-free methods, the one that `fit` would take and, with labels, the baseline `softmax` are always
+            among the candidates.
         search: ``"text"`` tries methods that read texts. The score is the mean of searching texts by images and images
             by texts.
+        started: Time by `time.monotonic` from which the budget counts; None is now.
         options: Options of `fit` by name, except those that differ between candidates.
 
     Returns:
@@ -72,9 +75,9 @@ def tune(
         >>> data = open_dataset(vectors, labels=labels)
         >>> result = tune(data, methods=["csq"], bits=8, progress=False)
         >>> sorted({row.method for row in result.board})
-        ['csq', 'itq', 'lsh', 'orthohash', 'pca', 'pca-rotation']
+        ['csq', 'itq', 'lsh', 'orthohash', 'pca', 'pca-rotation', 'softmax']
     """
-    clock = Budget(budget)
+    clock = Budget(budget, started=started)
     tuning = TuneSettings(budget, methods, search)
     given = (checked(settings, FitSettings | None, "settings") or FitSettings()).with_options(**options)
     check_decided(given)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kinbits.errors import KinbitsError
 from kinbits.metrics import RankingResult
@@ -14,6 +14,7 @@ from kinbits.tuning.held_out import METRIC
 
 SHARES = (0.25, 0.5, 1.0)  # of a recipe's epochs, by round
 NOT_REACHED = "not reached"
+CAUTION = 0.1  # share of the time
 
 Run = Callable[[Candidate, int], RankingResult]
 Report = Callable[[Candidate, int], None]
@@ -48,10 +49,12 @@ class Search:
 
     All candidates are fitted for a quarter of their epochs, the better half for a half, and the better half of these
     for all, each time from scratch, so that schedules are whole. Pinned candidates stay. The recipes of the leading
-    method stay too: one with a small learning rate starts behind, and may end in front.
+    method stay too: one with a small learning rate starts behind, and may end in front. Candidates that come to
+    the same run share its trial.
 
     A trial is started if the time that it and the last fit to all rows are likely to take is left; the seconds per
-    epoch of earlier trials say how much that is. Each round may use an equal part of the time, so that a short budget
+    epoch of earlier trials say how much that is. In the last tenth of the time, no method has its first trial: how long
+    it takes is a guess from other methods. Each round may use an equal part of the time, so that a short budget
     compares fewer candidates, but some of them to the end. What was left out is taken up when time remains.
 
     Reference: K. Jamieson, A. Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter Optimization",
@@ -114,7 +117,9 @@ class Search:
 
     def _fits(self, candidate: Candidate, epochs: int) -> bool:
         seconds = self._seconds(candidate, epochs)
-        return seconds + max(self._reserve(), self._last_fit(seconds)) <= self._budget.left
+        known = any(trial.candidate.method == candidate.method for trial in self.trials)
+        caution = 0.0 if known or self._budget.seconds is None else CAUTION * self._budget.seconds
+        return seconds + max(self._reserve(), self._last_fit(seconds)) + caution <= self._budget.left
 
     def _reserve(self) -> float:
         """Return the seconds that fitting the best candidate to all rows is likely to take."""
@@ -130,10 +135,10 @@ class Search:
         return epochs * max((trial.seconds / trial.epochs for trial in own or trained), default=0.0)
 
     def _try(self, candidate: Candidate, epochs: int, number: int) -> Trial | None:
-        """Fit and score, unless this was done in an earlier round: short recipes have equal parts."""
-        for trial in self.trials:
-            if trial.candidate is candidate and trial.epochs == epochs:
-                return trial
+        """Fit and score, unless an earlier trial was the same run: a short recipe is a part of a long one."""
+        same = [one for one in self.trials if one.candidate.run_key(one.epochs) == candidate.run_key(epochs)]
+        if same:
+            return self._shared(same, candidate, number)
         self._report(candidate, len(self.trials))
         started = self._budget.spent
         try:
@@ -145,6 +150,15 @@ class Search:
         trial = Trial(candidate, epochs, number, result, self._budget.spent - started)
         self.trials.append(trial)
         return trial
+
+    def _shared(self, same: Sequence[Trial], candidate: Candidate, number: int) -> Trial:
+        """Return the trial of a candidate whose run was made before, maybe for another candidate."""
+        own = [trial for trial in same if trial.candidate is candidate]
+        if own:
+            return own[0]
+        self.untried.pop(candidate, None)
+        self.trials.append(replace(same[0], candidate=candidate, round=number))
+        return self.trials[-1]
 
 
 def better_half(trials: Sequence[Trial]) -> list[Candidate]:
