@@ -209,9 +209,14 @@ def choice_config(run: Run) -> str:
     return run_config(fitted.with_options(seed=int(run["seed"]), validation=SHARE), run["protocol"])
 
 
+def choices_table() -> Table:
+    """Return the table of the choices."""
+    return Table("choices.csv", FIELDS, METRICS, choice_config)
+
+
 def search_choices(methods: Sequence[str], protocols: Sequence[str], jobs: int) -> None:
     """Run every choice with every seed, unless there are no jobs, and print the means."""
-    table = Table("choices.csv", FIELDS, METRICS, choice_config)
+    table = choices_table()
     methods = [method for method in methods if method in CHOICES]
     pairs = [(method, setting) for method in methods for setting in [DEFAULT, *CHOICES[method]]]
     if jobs:

@@ -120,6 +120,8 @@ def stale_rows_of_script(path):
     name = path.stem.replace("-", "_")
     if name == "ties":
         return importlib.import_module(name).stale()
+    if name == "choices":
+        return importlib.import_module("recipes").choices_table().stale()
     return importlib.import_module(name).open_table().stale() if name in SCRIPTS else []
 
 
