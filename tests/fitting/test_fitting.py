@@ -123,6 +123,17 @@ def test_validation_rows_are_held_out_of_training():
     model = fit(data(), validation=0.25)
     assert model.training["rows"] == ROWS - ROWS // 4
     assert all("validation" in record for record in model.training["history"])
+    best = max(model.training["history"], key=lambda record: record["validation"])
+    assert model.training["best_epoch"] == model.training["history"].index(best) + 1
+    assert model.training["loss"] == best["loss"]
+    assert model.training["validation"] == {"map@all": best["validation"], "rows": ROWS // 4, "relevance": "labels"}
+
+
+def test_a_method_without_epochs_learns_from_all_rows_and_says_so():
+    with pytest.warns(UserWarning, match="'itq' has no epochs to choose from, so validation is ignored"):
+        model = fit(data(), method="itq", validation=0.25, patience=3)
+    assert model.training["rows"] == ROWS
+    assert model.fingerprint == fit(data(), method="itq").fingerprint
 
 
 def test_text_methods_want_text():

@@ -402,6 +402,13 @@ def test_progress_in_a_log_is_a_line_not_a_bar(capsys):
     assert "trained orthohash: 4 epochs, loss" in captured.err
 
 
+def test_the_line_that_stays_names_the_best_epoch_and_its_score(capsys):
+    history = train(method(), data(), settings(progress=True, validation=0.2), FeatureSet(*features(seed=3)))
+    best = history.epochs[history.best_epoch]
+    said = f"best epoch {history.best_epoch + 1} of 4, loss {best['loss']:.4f}, validation {best['validation']:.4f}\n"
+    assert f"trained orthohash: {said}" in capsys.readouterr().err
+
+
 def test_checkpoints_are_readable_without_running_code(tmp_path):
     train(method(), data(), settings(checkpoints=tmp_path))
     torch.load(Path(tmp_path) / "last.ckpt", weights_only=True)

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def show(model: HashModel, output: Path, dataset: Dataset, source: Source) -> None:
     """Print what was trained on what, and the command that comes next."""
     from kinbits.model import TRAIN_CODES
+    from kinbits.training import epochs_text, validation_text
 
     made = model.training
-    loss = f", loss {made['history'][-1]['loss']:.4f}" if made["history"] else ""
     facts(
         {
             "model": output,
@@ -28,7 +28,8 @@ def show(model: HashModel, output: Path, dataset: Dataset, source: Source) -> No
             "labels": _labels_text(made.get("labels")),
             "pairs": _pairs_text(made.get("pairs")),
             "learned codes": None if model.train_codes is None else output / TRAIN_CODES,
-            "epochs": f"{made['epochs']}{loss}" if made["epochs"] else None,
+            "epochs": epochs_text(made),
+            "validation": validation_text(made, _unit(dataset)),
             "skipped": skipped_text(_all_skipped(dataset, model), dataset.ignored),
             "time": seconds_text(made["seconds"]),
             "next": _next(output, source),
@@ -39,7 +40,7 @@ def show(model: HashModel, output: Path, dataset: Dataset, source: Source) -> No
 def record(model: HashModel, output: Path, dataset: Dataset) -> dict[str, Any]:
     """Return the same for ``--json``."""
     made = model.training
-    names = ("rows", "seed", "epochs", "best_epoch", "seconds")
+    names = ("rows", "seed", "epochs", "best_epoch", "stopped_early", "loss", "validation", "seconds")
     return {
         "model": output,
         "method": model.method["name"],
@@ -49,7 +50,6 @@ def record(model: HashModel, output: Path, dataset: Dataset) -> dict[str, Any]:
         **{name: made[name] for name in names},
         "pretrain": made.get("pretraining", {}).get("method"),
         **{name: made[name] for name in ("labels", "pairs") if name in made},
-        "loss": made["history"][-1]["loss"] if made["history"] else None,
         "skipped": skipped_json(_all_skipped(dataset, model)),
         "fingerprint": model.fingerprint,
     }

@@ -36,6 +36,17 @@ def choose_method(settings: FitSettings, dataset: Dataset) -> FitSettings:
     return replace(settings, method=found.method)
 
 
+def without_unused_validation(settings: FitSettings) -> FitSettings:
+    """Return settings that hold nothing out if the method has no epochs to choose from; a warning says so."""
+    if not settings.training.validation or get_method(_named(settings)).recipe.epochs:
+        return settings
+    warnings.warn(
+        f"method '{settings.method}' has no epochs to choose from, so validation is ignored: it learns from all rows",
+        stacklevel=3,
+    )
+    return settings.with_options(validation=0, patience=None)
+
+
 def recommendation(settings: FitSettings, dataset: Dataset) -> Recommendation:
     """Return the method that is recommended for data and what is learned from, with the reason."""
     supervision = settings.supervision

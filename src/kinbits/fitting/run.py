@@ -11,7 +11,7 @@ from kinbits import hamming
 from kinbits._util import checked
 from kinbits.data import as_dataset
 from kinbits.encoding import CodesFile
-from kinbits.fitting.job import Job, choose_method
+from kinbits.fitting.job import Job, choose_method, without_unused_validation
 from kinbits.fitting.settings import FitSettings
 from kinbits.methods import Method
 from kinbits.model import HashModel, Tower
@@ -48,7 +48,8 @@ def fit(data: Any, settings: FitSettings | None = None, **options: Unpack[FitOpt
     """
     settings = (checked(settings, FitSettings | None, "settings") or FitSettings()).with_options(**options)
     dataset, started = as_dataset(data), time.perf_counter()
-    job = Job.from_dataset(dataset, choose_method(settings, dataset))
+    settings = without_unused_validation(choose_method(settings, dataset))
+    job = Job.from_dataset(dataset, settings)
     method, training = job.build_method(), settings.training
     pretraining = None if training.pretrain is None else pretrain(method, job.pretraining_set, training)
     history = train(method, job.train, training, job.validation_set)
@@ -77,9 +78,7 @@ def _record(job: Job, method: Method, history: History, pretraining: dict[str, A
         **({} if job.train.pairs is None else {"pairs": job.train.pairs.counts()}),
         **({} if pretraining is None else {"pretraining": pretraining}),
         "seed": training.seed,
-        "epochs": len(history.epochs),
-        "best_epoch": history.best_epoch,
-        "history": history.epochs,
+        **history.record(),
         "recipe": vars(training.recipe(method.recipe, len(job.train))),
         "backbone_trained": not job.train.frozen,
     }

@@ -11,6 +11,7 @@ import yaml
 from kinbits._util import Modality
 from kinbits.backbones import Backbone
 from kinbits.model.operating_points import OPERATING_POINTS, stored_points
+from kinbits.training import epochs_text, validation_text
 
 # The licences of backbones that the hub knows by the same name in lower case.
 _LICENCES = ("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-nc-4.0")
@@ -25,8 +26,8 @@ Turns {inputs} into {bits}-bit codes ({width} bytes each) whose Hamming distance
 | method | `{method}` {parameters} |
 {towers}
 {decoder}| trained on | {data} |
-| seed, epochs | {seed}, {epochs} |
-| fingerprint | `{fingerprint}` |
+| seed | {seed} |
+{epochs}| fingerprint | `{fingerprint}` |
 
 ## Use
 
@@ -88,10 +89,16 @@ def model_card(
         decoder="| decoder | yes: `index.search(query, rerank=100)` re-ranks by reconstructed features |\n" * decoder,
         data=f"{training.get('data', 'unknown')}, {training.get('rows', '?')} images",
         seed=training.get("seed", "?"),
-        epochs=training.get("epochs", "?"),
+        epochs=_epochs(training),
         fingerprint=fingerprint,
         metrics=_measured(metrics),
     )
+
+
+def _epochs(training: Mapping[str, Any]) -> str:
+    """Return rows about the epochs and the score that chose one of them, if there were any."""
+    rows = {"epochs": epochs_text(training), "validation": validation_text(training)}
+    return "".join(f"| {name} | {text} |\n" for name, text in rows.items() if text is not None)
 
 
 def _header(method: Mapping[str, Any], backbones: Mapping[Modality, Backbone]) -> str:

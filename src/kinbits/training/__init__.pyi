@@ -1,6 +1,6 @@
 from .feature_set import FeatureSet
 from .hardware import check_hardware
-from .loop import History
+from .history import History, epochs_text, validation_text
 from .pixel_set import PixelReader, PixelSet
 from .pretraining import check_pretraining, pretrain, pretraining_settings, views_needed
 from .settings import TrainingSettings
@@ -17,9 +17,11 @@ __all__ = [
     "TrainingSettings",
     "check_hardware",
     "check_pretraining",
+    "epochs_text",
     "held_out_relevance",
     "pretrain",
     "pretraining_settings",
     "train",
+    "validation_text",
     "views_needed",
 ]

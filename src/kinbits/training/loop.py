@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from kinbits.errors import DataError, UsageError
 from kinbits.methods import Method, Recipe
 from kinbits.training.checkpoint import Checkpoints
+from kinbits.training.history import History, epochs_text
 from kinbits.training.progress import Progress
 from kinbits.training.settings import TrainingSettings
 from kinbits.training.training_set import TrainingSet
@@ -27,21 +27,6 @@ OPTIMIZERS: dict[str, Any] = {
 }
 # Settings of where a run takes place, not of what comes out: they may change when it is resumed.
 CIRCUMSTANCES = ("devices", "accelerator", "checkpoints", "resume", "progress")
-
-
-@dataclass
-class History:
-    """What a run recorded.
-
-    Attributes:
-        epochs: One dict per epoch: mean of each loss term, ``loss`` their sum, ``validation`` where there is one.
-        best_epoch: The epoch whose weights were kept.
-        stopped_early: Whether patience ran out.
-    """
-
-    epochs: list[dict[str, float]] = field(default_factory=list)
-    best_epoch: int = -1
-    stopped_early: bool = False
 
 
 class Stepper:
@@ -83,13 +68,13 @@ class TrainingLoop:
         self.fabric, self.method, self.settings = fabric, method, settings
         self.train = train
         self.recipe: Recipe = settings.recipe(method.recipe, len(train))
-        self.history = History()
         self.best: dict[str, Any] | None = None
         self.method.to(fabric.device)
         train.setup(fabric, method, self.recipe.epochs)
         if validation_set is not None:
             validation_set.setup(fabric)
         self.validation = None if validation_set is None else Validation(method, validation_set)
+        self.history = History(validation=None if self.validation is None else self.validation.describe())
         self.optimizers = self._optimizers() if self.recipe.epochs else []
         self.checkpoints = Checkpoints(settings.checkpoints)
 
@@ -110,6 +95,7 @@ class TrainingLoop:
                 self.history.epochs.append(record)
                 self._keep_best(epoch, record)
                 self._save()
+            progress.summary = self._summary()
         if self.best is not None:
             load_weights(self.method, self.train, self.best)
         return self.history
@@ -235,6 +221,12 @@ class TrainingLoop:
     def _out_of_patience(self) -> bool:
         waited = len(self.history.epochs) - 1 - self.history.best_epoch
         return self.settings.patience is not None and waited >= self.settings.patience
+
+    def _summary(self) -> str:
+        record = self.history.record()
+        if record["validation"] is None:
+            return f"{record['epochs']} epochs, loss {record['loss'] or 0:.4f}"
+        return f"{epochs_text(record)}, validation {record['validation']['map@all']:.4f}"
 
     def _shows_progress(self) -> bool:
         return bool(self.settings.progress and self.fabric.is_global_zero)

@@ -25,7 +25,8 @@ from kinbits._util import processors
 from kinbits.errors import KinbitsError, PlatformError, UsageError, platform_error
 from kinbits.methods import Method
 from kinbits.training.hardware import check_hardware, fabric_for
-from kinbits.training.loop import History, TrainingLoop
+from kinbits.training.history import History
+from kinbits.training.loop import TrainingLoop
 from kinbits.training.settings import TrainingSettings
 from kinbits.training.training_set import TrainingSet
 from kinbits.training.weights import load_weights, weights_of

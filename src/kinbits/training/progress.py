@@ -16,11 +16,14 @@ class Progress:
         label: What is trained.
         epochs: How many epochs there will be.
         shown: Whether to show anything.
+
+    Attributes:
+        summary: The last line, which stays when the training has ended.
     """
 
     def __init__(self, label: str, epochs: int, shown: bool) -> None:
         self.label, self.epochs = label, epochs
-        self.done, self.text = 0, ""
+        self.done, self.text, self.summary = 0, "", ""
         self.bar = Bar(f"training {label}", epochs, shown and epochs > 0)
 
     def __enter__(self) -> Progress:
@@ -32,7 +35,7 @@ class Progress:
     ) -> None:
         self.bar.__exit__(kind, value, trace)
         if self.bar.shown and kind is None and self.done:
-            sys.stderr.write(f"trained {printable(self.label)}: {self.done} epochs, {self.text}\n")
+            sys.stderr.write(f"trained {printable(self.label)}: {self.summary}\n")
 
     def advance(self, share: float) -> None:
         """Tell how far the current epoch is, 0 to 1."""

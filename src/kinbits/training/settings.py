@@ -35,7 +35,7 @@ class TrainingSettings:
         augmentation: Changes to images of a trained backbone: weak or crops.
         view_augmentation: Changes that make views: two_view or crops.
         precision: Arithmetic.
-        devices: Number of GPUs or processes.
+        devices: GPUs, or processes.
         accelerator: Hardware.
         checkpoints: Folder that keeps the last finished epoch. Default: none.
         resume: Continue from the last finished epoch in ``checkpoints``. Only devices and accelerator may differ.

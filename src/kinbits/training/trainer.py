@@ -6,7 +6,8 @@ from kinbits._util import checked
 from kinbits.errors import DataError
 from kinbits.methods import Method
 from kinbits.training.hardware import fabric_for
-from kinbits.training.loop import History, TrainingLoop
+from kinbits.training.history import History
+from kinbits.training.loop import TrainingLoop
 from kinbits.training.processes import train_on_several
 from kinbits.training.settings import TrainingSettings
 from kinbits.training.training_set import TrainingSet

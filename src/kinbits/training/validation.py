@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,6 +39,10 @@ class Validation:
         by_labels = method.supervision != "none" and held.labels is not None
         self._by_labels = held_out_relevance(held, by_labels=True) if by_labels else None
         _check_size(held)
+
+    def describe(self) -> dict[str, Any]:
+        """Return how many rows are held out, and whether their labels or their neighbours make them relevant."""
+        return {"rows": len(self.held), "relevance": "neighbours" if self._by_labels is None else "labels"}
 
     def score(self) -> float:
         """Return the tie-aware mAP@all; higher is better."""
