@@ -19,7 +19,10 @@ def test_the_epoch_that_was_kept_is_counted_from_one_with_its_own_loss_and_score
 
 def test_neighbours_are_named_where_no_label_chose_the_epoch():
     found = record(best_epoch=1, validation={"rows": 20, "relevance": "neighbours"})
-    assert validation_text(found, "vectors") == "0.9000 (mAP of 20 held-out vectors among themselves, by their ten nearest)"
+    assert (
+        validation_text(found, "vectors")
+        == "0.9000 (mAP of 20 held-out vectors among themselves, by their ten nearest)"
+    )
 
 
 def test_without_validation_there_is_no_best_epoch():
