@@ -10,7 +10,7 @@ from kinbits._util.sources import class_expressions, registered_classes
 def test_a_class_has_what_its_bases_assign_and_its_own_on_top():
     found = class_expressions("kinbits.methods.adsh", "Adsh")  # Asymmetric(Method) is its base
     assert ast.unparse(found["supervision"]) == "'labels'"  # of Method
-    assert ast.unparse(found["recipe"]).startswith("Recipe(epochs=150")
+    assert ast.unparse(found["recipe"]).startswith("Recipe(epochs=20, batch_size=64")
     assert ast.literal_eval(found["__doc__"]).startswith("Fit inner products of network codes")
 
 

@@ -47,7 +47,15 @@ class {title}(Method):
 
     supervision = "labels"  # or "pairs", "none"
     multi_label = True
-    recipe = Recipe(epochs=20, batch_size=128, lr=1e-3, weight_decay=3.0, optimizer="adamw", min_steps=625)
+    recipe = Recipe(
+        epochs=10,
+        batch_size=128,
+        lr=1e-3,
+        optimizer="adamw",
+        weight_decay=3.0,
+        backbone_weight_decay=5e-4,
+        min_steps=625,
+    )
 
     def __init__(self, spec: Spec, *, quantization: float = 0.1) -> None:
         super().__init__(spec)
