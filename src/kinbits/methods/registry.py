@@ -67,7 +67,7 @@ def _from_file(path: Path) -> type[Method]:
     """Run a user's own method file and return the method it registers."""
     if not path.is_file():
         raise UsageError(f"no method file {path}; `kinbits new method NAME` writes one")
-    before = set(_REGISTRY)
+    before = dict(_REGISTRY)
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
@@ -77,8 +77,8 @@ def _from_file(path: Path) -> type[Method]:
         raise
     except Exception as error:  # whatever the user's own code raises
         raise UsageError(f"{path} cannot be run: {_where(error, path)}{type(error).__name__}: {error}") from error
-    registered = [name for name, cls in _REGISTRY.items() if cls.__module__ == path.stem]
-    mine = [name for name in registered if name not in before] or registered
+    made = {name: cls for name, cls in _REGISTRY.items() if before.get(name) is not cls}
+    mine = [name for name, cls in made.items() if cls.__module__ == path.stem]  # not those of kinbits that it imported
     if len(mine) != 1:
         raise UsageError(f'{path} registers {len(mine)} methods; it must hold one class with @register("...")')
     return _REGISTRY[mine[0]]
