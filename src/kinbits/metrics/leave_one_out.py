@@ -54,8 +54,7 @@ class LeaveOneOut(GradedRelevance):
 
         def counts(start: int, stop: int) -> Counts:
             found = whole(start, stop)
-            query = np.arange(len(found))
-            own = self._whole.levels(start, stop)[query, start + query]
+            query, own = np.arange(len(found)), self._whole.own_levels(start, stop)
             apart = hamming.paired_distances(queries[start:stop], codes[start:stop])
             known = own != JUNK
             found[query[known], own[known], apart[known]] -= 1

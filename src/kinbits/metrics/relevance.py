@@ -58,6 +58,13 @@ class GradedRelevance(ABC):
     def levels(self, start: int, stop: int) -> Levels:
         """Return the level of every item for queries ``start`` to ``stop``, uint16 ``(stop - start, database)``."""
 
+    def own_levels(self, start: int, stop: int) -> Levels:
+        """Return the level of item i for query i, uint16 ``(stop - start,)``, where the database is the queries."""
+        found = self.levels(start, stop)
+        query = np.arange(len(found))
+        own: Levels = found[query, start + query]
+        return own
+
     @abstractmethod
     def counter(self, queries: Codes, codes: Codes, threads: int | None) -> Counter:
         """Return a function of ``(start, stop)`` that counts items by level and distance, int64 ``(b, G, 8w + 1)``."""
@@ -94,6 +101,11 @@ class GroupedRelevance(GradedRelevance):
     def levels(self, start: int, stop: int) -> Levels:
         """Return the level of every item for queries ``start`` to ``stop``, uint16 ``(stop - start, database)``."""
         return self.table(start, stop)[:, self._sets]
+
+    def own_levels(self, start: int, stop: int) -> Levels:
+        """Return the level of item i for query i, uint16 ``(stop - start,)``, from that of its set."""
+        found = self.table(start, stop)
+        return found[np.arange(len(found)), self._sets[start : start + len(found)]]
 
     def counter(self, queries: Codes, codes: Codes, threads: int | None) -> Counter:
         """Sort the codes by set, once, so that no pair of query and item needs a look at its labels."""
