@@ -36,20 +36,22 @@ class Validation:
 
     def __init__(self, method: Method, held: TrainingSet) -> None:
         self.method, self.held = method, held
-        by_labels = method.supervision != "none" and held.labels is not None
-        self._by_labels = held_out_relevance(held, by_labels=True) if by_labels else None
+        self.by_labels = method.supervision != "none" and held.labels is not None
+        # labels and stored features stay as they are; a backbone that is trained moves its features
+        self._kept = self._relevance() if self.by_labels or held.frozen else None
         _check_size(held)
 
     def describe(self) -> dict[str, Any]:
         """Return how many rows are held out, and whether their labels or their neighbours make them relevant."""
-        return {"rows": len(self.held), "relevance": "neighbours" if self._by_labels is None else "labels"}
+        return {"rows": len(self.held), "relevance": "labels" if self.by_labels else "neighbours"}
 
     def score(self) -> float:
         """Return the tie-aware mAP@all; higher is better."""
         codes = hamming.pack((self.method.outputs(self.held) >= 0).cpu().numpy())
-        # the neighbours anew each time: a backbone that is trained moves its features
-        relevance = self._by_labels or held_out_relevance(self.held, by_labels=False)
-        return metrics.evaluate(codes, codes, relevance, ["map@all"])["map@all"]
+        return metrics.evaluate(codes, codes, self._kept or self._relevance(), ["map@all"])["map@all"]
+
+    def _relevance(self) -> metrics.LeaveOneOut:
+        return held_out_relevance(self.held, by_labels=self.by_labels)
 
 
 def held_out_relevance(held: TrainingSet, *, by_labels: bool) -> metrics.LeaveOneOut:
