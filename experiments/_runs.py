@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Callable, Iterable, Mapping
-from io import StringIO
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kinbits._util import write_text
-from kinbits.bench import config_of, provenance
+from kinbits.bench import config_of, provenance, write_rows
 from kinbits.data import find_protocol
 from kinbits.fitting import FitSettings
 
@@ -66,6 +64,7 @@ class Table:
         places = [n for n, old in enumerate(self.rows) if all(old[k] == texts[k] for k in self.fields)]
         self.rows = [old for n, old in enumerate(self.rows) if n not in places]
         self.rows.insert(places[0] if places else len(self.rows), texts)
+        RESULTS.mkdir(exist_ok=True)
         write_rows(self.path, self.columns, self.rows)
         print(f"{self.path.name}: " + ", ".join(f"{k}={v}" for k, v in {**run, **values}.items()), flush=True)
 
@@ -81,16 +80,6 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return []
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def write_rows(path: Path, columns: list[str], rows: Iterable[Run]) -> None:
-    """Write a CSV file anew."""
-    text = StringIO(newline="")
-    writer = csv.DictWriter(text, columns)
-    writer.writeheader()
-    writer.writerows(rows)
-    path.parent.mkdir(exist_ok=True)
-    write_text(path, text.getvalue())
 
 
 def summary(table: Table, by: list[str], metric: str) -> list[dict[str, Any]]:

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -32,6 +31,7 @@ from typing import Any
 import numpy as np
 from _runs import Clock, Run, Table, run_config
 
+from kinbits.bench import use_threads
 from kinbits.fitting import FitSettings
 
 PROTOCOLS, BITS, SHARE = ("cifar10-1k-5k-54k", "grocery-store"), 32, 0.2
@@ -162,13 +162,6 @@ def _task(task: tuple[str, str, Setting, int]) -> tuple[tuple[str, str, Setting,
         return task, f"{type(error).__name__}: {error}"
 
 
-def _threads(count: int) -> None:
-    os.environ.update(OMP_NUM_THREADS=str(count), KINBITS_THREADS=str(count))
-    import torch
-
-    torch.set_num_threads(count)
-
-
 Task = tuple[str, str, Setting, int]
 
 
@@ -177,7 +170,7 @@ def run_all(table: Table, tasks: Iterable[Task], jobs: int) -> None:
     left = [task for task in tasks if not table.has(**_identity(task))]
     print(f"{len(left)} runs to do", flush=True)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_threads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=use_threads, initargs=(1,)) as pool:
         for future in as_completed([pool.submit(_task, task) for task in left]):
             task, outcome = future.result()
             if isinstance(outcome, str):

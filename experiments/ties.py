@@ -13,8 +13,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from _runs import read_rows, run_config, write_rows
+from _runs import read_rows, run_config
 
+from kinbits.bench import write_rows
 from kinbits.fitting import FitSettings
 
 ROOT = Path(__file__).parent.parent

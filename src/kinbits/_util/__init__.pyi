@@ -20,7 +20,7 @@ from .modality import Modality
 from .modules import import_all
 from .numbers import check_at_least, parse_float, parse_int
 from .options import Option, Range, Repeated, attributes_of, check_options, options_of, read_options, with_options
-from .packages import EXTRAS, named_extras, open_door, require
+from .packages import EXTRAS, import_pandas, named_extras, open_door, require
 from .plots import save_figure
 from .progress import Bar, reporter
 from .sources import call_values, class_expressions, registered_classes, value_of
@@ -51,6 +51,7 @@ __all__ = [
     "folder_aside",
     "full_path",
     "import_all",
+    "import_pandas",
     "lazy",
     "locked_folder",
     "named_extras",

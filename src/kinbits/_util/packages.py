@@ -56,6 +56,18 @@ def require(module: str) -> Any:
         return import_module(module)
 
 
+def import_pandas() -> Any:
+    """Return pandas, which no extra of kinbits installs.
+
+    Raises:
+        PlatformError: If pandas is not installed.
+    """
+    try:
+        return import_module("pandas")
+    except ImportError:
+        raise PlatformError("to_pandas() needs pandas, which is not installed; run: pip install pandas") from None
+
+
 @contextmanager
 def named_extras() -> Iterator[None]:
     """Convert the import error of a missing optional package to an error that names the extra.

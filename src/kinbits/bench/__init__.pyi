@@ -5,8 +5,8 @@ from .groups import Group, method_of
 from .identity import config_of, digest
 from .origin import provenance
 from .query_values import QueryValues
-from .results import Results
-from .runner import Failure, bench
+from .results import Results, write_rows
+from .runner import Failure, bench, use_threads
 from .status import Status
 from .tables import write_tables
 
@@ -26,5 +26,7 @@ __all__ = [
     "markdown_tables",
     "method_of",
     "provenance",
+    "use_threads",
+    "write_rows",
     "write_tables",
 ]

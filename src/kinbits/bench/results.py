@@ -78,11 +78,7 @@ class Results:
         return len(self.rows)
 
     def _write(self, rows: list[Record]) -> None:
-        text = StringIO(newline="")
-        writer = csv.DictWriter(text, self.columns)
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(self.path, text.getvalue())
+        write_rows(self.path, self.columns, rows)
         self.rows = rows
 
     def _read(self) -> None:
@@ -95,3 +91,16 @@ class Results:
                 f"writes {', '.join(self.columns)}; choose another file, or move that one away"
             )
         self.rows = list(reader)
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write a CSV file anew, aside.
+
+    Raises:
+        PlatformError: If the file cannot be written.
+    """
+    text = StringIO(newline="")
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())

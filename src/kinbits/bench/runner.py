@@ -95,7 +95,7 @@ def _outcomes(trials: Sequence[Trial], jobs: int) -> Iterator[Outcome]:
         return
     threads = max(1, processors() // jobs)
     context = multiprocessing.get_context("spawn")  # a forked child of a process with threads may hang
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_use_threads, initargs=(threads,)) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=use_threads, initargs=(threads,)) as pool:
         waiting: set[Future[Outcome]] = {pool.submit(_attempt, trial) for trial in trials}
         try:
             while waiting:
@@ -117,8 +117,8 @@ def _attempt(trial: Trial) -> Outcome:
         return trial, [], f"{type(error).__name__}: {error}"
 
 
-def _use_threads(count: int) -> None:
-    """Give a worker its share of the processors."""
+def use_threads(count: int) -> None:
+    """Give a worker process its share of the processors."""
     os.environ.update(OMP_NUM_THREADS=str(count), KINBITS_THREADS=str(count))
     import torch
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinbits._util import printable, require, shortened
-from kinbits.errors import DataError, PlatformError
+from kinbits._util import import_pandas, printable, require, shortened
+from kinbits.errors import DataError
 
 Columns = Mapping[str, Any]
 
@@ -41,10 +40,7 @@ def to_pandas(own: Columns, metadata: Columns) -> Any:
     Raises:
         PlatformError: If pandas is not installed.
     """
-    try:
-        pd: Any = import_module("pandas")
-    except ImportError:
-        raise PlatformError("to_pandas() needs pandas, which is not installed; run: pip install pandas") from None
+    pd = import_pandas()
     values = {name: pd.Series(column, dtype=_pandas_type(column)) for name, column in metadata.items()}
     return pd.DataFrame({**own, **values})
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from html import escape
-from importlib import import_module
 from typing import Any
 
-from kinbits.errors import PlatformError
+from kinbits._util import import_pandas
 from kinbits.model import HashModel
 from kinbits.tuning.board import Row, as_html, as_text
 from kinbits.tuning.held_out import NEIGHBOURS
@@ -82,8 +81,4 @@ class TuneResult:
         Raises:
             PlatformError: If pandas is not installed.
         """
-        try:
-            pandas: Any = import_module("pandas")
-        except ImportError:
-            raise PlatformError("to_pandas() needs pandas, which is not installed; run: pip install pandas") from None
-        return pandas.DataFrame(self.to_dicts())
+        return import_pandas().DataFrame(self.to_dicts())
