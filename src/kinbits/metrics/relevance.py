@@ -62,8 +62,7 @@ class GradedRelevance(ABC):
         """Return the level of item i for query i, uint16 ``(stop - start,)``, where the database is the queries."""
         found = self.levels(start, stop)
         query = np.arange(len(found))
-        own: Levels = found[query, start + query]
-        return own
+        return found[query, start + query]
 
     @abstractmethod
     def counter(self, queries: Codes, codes: Codes, threads: int | None) -> Counter:
@@ -105,7 +104,7 @@ class GroupedRelevance(GradedRelevance):
     def own_levels(self, start: int, stop: int) -> Levels:
         """Return the level of item i for query i, uint16 ``(stop - start,)``, from that of its set."""
         found = self.table(start, stop)
-        return found[np.arange(len(found)), self._sets[start : start + len(found)]]
+        return np.asarray(found[np.arange(len(found)), self._sets[start : start + len(found)]])
 
     def counter(self, queries: Codes, codes: Codes, threads: int | None) -> Counter:
         """Sort the codes by set, once, so that no pair of query and item needs a look at its labels."""
