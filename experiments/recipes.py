@@ -97,13 +97,13 @@ DEFAULT: Setting = {}
 
 # What the methods' pages say about the values of options.
 CHOICES: dict[str, list[Setting]] = {
-    "ddsh": [{"refine": False}],
-    "dch": [*({"gamma": value} for value in (2.0, 20.0, 40.0)), {"tanh": False}],
+    "ddsh": [{"refine": True}],
+    "dch": [*({"gamma": value} for value in (2.0, 10.0, 40.0)), {"tanh": False}],
     "dhn": [{"tanh": False}, {"weighted": True}],
     "dmuh": [{"weights": "none"}, {"weights": "images"}],
     "dpsh": [{"eta": 0.5}, {"weighted": True}],
     "dsdh": [{"eta": 0.01}, {"eta": 0.35}],
-    "dsh": [{"self_pairs": True}, {"alpha": 0.05}, *({"margin": value} for value in (16.0, 32.0, 96.0))],
+    "dsh": [{"self_pairs": True}, {"alpha": 0.05}, *({"margin": value} for value in (16.0, 64.0, 96.0))],
     "dsrh": [{"margin": 2.0}, {"margin": 6.4}, {"balance": 1.0}],
     "greedyhash": [{"alpha": 1.0}, {"power": 2.0}, {"head": "linear-batchnorm"}],
     "hashnet": [{"grow": 5.0}],

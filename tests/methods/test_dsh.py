@@ -17,13 +17,17 @@ def make(bits=4, labels=Y, **params):
 
 @pytest.mark.parametrize(("self_pairs", "wanted"), [(True, 0.388889), (False, 0.583333)])
 def test_worked_values(self_pairs, wanted):
-    terms = make(self_pairs=self_pairs).loss(batch_of(Y), U)
+    terms = make(margin=8.0, self_pairs=self_pairs).loss(batch_of(Y), U)
     assert float(terms["contrast"]) == pytest.approx(wanted, abs=1e-6)
     assert float(terms["quantization"]) == pytest.approx(0.01 * 4 * 0.383333, abs=1e-6)
 
 
-def test_the_default_is_the_loss_of_the_authors_code():
-    assert float(sum(make().loss(batch_of(Y), U).values())) == pytest.approx(0.598667, abs=1e-6)
+def test_twice_the_bits_as_margin_is_the_loss_of_the_authors_code():
+    assert float(sum(make(margin=8.0).loss(batch_of(Y), U).values())) == pytest.approx(0.598667, abs=1e-6)
+
+
+def test_the_margin_is_the_number_of_bits_by_default():
+    assert make(6).margin == make(6, margin=6.0).margin == 6
 
 
 @pytest.mark.parametrize(("labels", "sets"), CASES)

@@ -49,7 +49,7 @@ class BiHalf(Method):
 
     supervision: ClassVar = "none"
     ema_decay = 1.0  # a trained backbone is compared with its unchanged copy
-    recipe = Recipe(epochs=20, batch_size=64, lr=3e-4, weight_decay=1e-3)
+    recipe = Recipe(epochs=20, batch_size=64, lr=1e-3, weight_decay=1e-3, min_steps=3750)
 
     def __init__(self, spec: Spec, *, gamma: float = 6.0, hidden: int = 512) -> None:
         super().__init__(spec)

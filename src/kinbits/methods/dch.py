@@ -39,7 +39,7 @@ class Dch(Method):
 
     Args:
         spec: The task.
-        gamma: Scale in bits, 2 to 50 in the paper.
+        gamma: Scale in bits, 2 to 50 in the paper. Small values make classes tighter, large ones order them better.
         quantization: Weight of the pull to -1 and +1.
         distance: ``"cosine"`` of the paper, or ``"euclidean"``.
         tanh: Apply tanh to the logits; without it only the pull keeps values near -1 and +1.
@@ -64,7 +64,7 @@ class Dch(Method):
         self,
         spec: Spec,
         *,
-        gamma: float = 10.0,
+        gamma: float = 20.0,
         quantization: float = 0.1,
         distance: Literal["cosine", "euclidean"] = "cosine",
         tanh: bool = True,

@@ -67,7 +67,9 @@ class Ddsh(Method):
     sample: Tensor
     ratio: Tensor
 
-    def __init__(self, spec: Spec, *, samples: int = 0, inner: int = 3, soft: bool = True, refine: bool = True) -> None:
+    def __init__(
+        self, spec: Spec, *, samples: int = 0, inner: int = 3, soft: bool = True, refine: bool = False
+    ) -> None:
         super().__init__(spec)
         m = samples or max(2, min(100, spec.n_train // 5))
         if not 2 <= m < spec.n_train or inner < 1:

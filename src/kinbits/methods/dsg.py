@@ -59,7 +59,7 @@ class Dsg(Method):
     """
 
     supervision: ClassVar = "none"
-    recipe = Recipe(epochs=60, batch_size=96, lr=1e-3)
+    recipe = Recipe(epochs=60, batch_size=96, lr=3e-4, min_steps=2500)
     cluster_of: Tensor
     shape: Tensor
 

@@ -23,7 +23,7 @@ class Dsh(Method):
         L = mean over pairs of s_ij d_ij / 2 + (1 - s_ij) max(m - d_ij, 0) / 2
             + alpha mean_i sum_k | |u_ik| - 1 |
 
-    Opposite codes are 4K apart, so m = 2K asks for K / 2 different bits.
+    Opposite codes are 4K apart, so m = K asks for K / 4 different bits.
 
     Differences: the head is batch-normalised. A plain linear one nearly collapses to one code if features are not
     centred, e.g. in a trained network. Unlabelled rows are in no pair; their values are still pulled to -1 and +1. Some
@@ -32,21 +32,22 @@ class Dsh(Method):
 
     Args:
         spec: The task.
-        margin: m; 0 means 2K, as in the paper.
+        margin: m; 0 means K. The paper has 2K.
         alpha: Weight of the pull to -1 and +1.
         self_pairs: Keep i = j, which only lowers the mean.
 
     Reference: H. Liu, R. Wang, S. Shan, X. Chen, "Deep Supervised Hashing for Fast Image Retrieval", CVPR 2016.
     """
 
+    version = 2
     standalone_loss = True
     recipe = Recipe(epochs=30, batch_size=128, lr=3e-3, weight_decay=5e-4, schedule="step", min_steps=1875)
 
     def __init__(self, spec: Spec, *, margin: float = 0.0, alpha: float = 0.01, self_pairs: bool = False) -> None:
         super().__init__(spec)
         if margin < 0 or alpha < 0:
-            raise UsageError(f"margin {margin} and alpha {alpha}: need both >= 0; margin 0 means twice the bits")
-        self.margin, self.alpha, self.self_pairs = margin or 2 * spec.bits, alpha, self_pairs
+            raise UsageError(f"margin {margin} and alpha {alpha}: need both >= 0; margin 0 means the number of bits")
+        self.margin, self.alpha, self.self_pairs = margin or spec.bits, alpha, self_pairs
         self.head = LinearBatchNorm(spec.feature_dim, spec.bits)
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:

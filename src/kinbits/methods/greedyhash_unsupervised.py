@@ -46,7 +46,7 @@ class GreedyHashUnsupervised(Method):
     supervision: ClassVar = "none"
     ema_decay = 1.0  # a trained backbone is compared with its unchanged copy
     mean: Tensor
-    recipe = Recipe(epochs=20, batch_size=64, lr=3e-4, weight_decay=1e-3)
+    recipe = Recipe(epochs=20, batch_size=64, lr=3e-4, weight_decay=1e-3, min_steps=3750)
 
     def __init__(
         self, spec: Spec, *, alpha: float = 0.1, power: float = 3.0, centred: bool = True, hidden: int = 512
