@@ -55,7 +55,7 @@ class Ath(Method):
 
     reads_maps = True
     multi_label = False
-    recipe = Recipe(epochs=15, batch_size=96, lr=1e-3)
+    recipe = Recipe(epochs=15, batch_size=96, lr=1e-3, min_steps=420)
     head: SpatialAttention
 
     def __init__(

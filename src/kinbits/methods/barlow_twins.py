@@ -48,7 +48,9 @@ class BarlowTwins(TwoViews):
 
     can_pretrain = True
     drop_last = True
-    recipe = Recipe(epochs=100, batch_size=256, lr=1e-3, weight_decay=1e-6, optimizer="adamw", schedule="cosine")
+    recipe = Recipe(
+        epochs=50, batch_size=256, lr=1e-3, weight_decay=1e-6, optimizer="adamw", schedule="cosine", min_steps=780
+    )
 
     def __init__(self, spec: Spec, *, redundancy: float = 0.0051, dropout: float = 0.0) -> None:
         super().__init__(spec, dropout=dropout)

@@ -64,7 +64,7 @@ class Bcdh(Method):
     """
 
     supervision = "pairs"
-    recipe = Recipe(epochs=25, batch_size=224, lr=1e-3, backbone_lr=1e-5, weight_decay=1e-6)
+    recipe = Recipe(epochs=25, batch_size=224, lr=1e-3, backbone_lr=1e-5, weight_decay=1e-6, min_steps=450)
     strength: Tensor
     discrete: Tensor
 

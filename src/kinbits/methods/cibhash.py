@@ -48,7 +48,7 @@ class CibHash(TwoViews):
     Bottleneck", IJCAI 2021.
     """
 
-    recipe = Recipe(epochs=60, batch_size=64, lr=1e-3)
+    recipe = Recipe(epochs=30, batch_size=64, lr=1e-3, min_steps=1875)
 
     def __init__(
         self,

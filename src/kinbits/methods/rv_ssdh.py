@@ -53,7 +53,7 @@ class RvSsdh(LatentClassifier):
     """
 
     reads_maps = True
-    recipe = Recipe(epochs=10, batch_size=64, lr=1e-3, weight_decay=5e-4, schedule="step")
+    recipe = Recipe(epochs=10, batch_size=64, lr=1e-3, weight_decay=5e-4, schedule="step", min_steps=625)
     head: VladHead
 
     def __init__(
