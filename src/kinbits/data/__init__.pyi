@@ -19,7 +19,6 @@ from .protocols.registry import (
 )
 from .protocols.required_files import RequiredFiles
 from .shown import as_html, data_uri
-from .sources.arrays import NOT_FINITE
 from .sources.arrow_table import ArrowTable
 from .sources.columns import find_image_column, find_label_column
 from .sources.files import EXTENSIONS
@@ -27,6 +26,7 @@ from .sources.given import as_dataset, as_texts, is_single, require_finite
 from .sources.metadata import read_metadata
 from .sources.open import open_dataset
 from .sources.safe_pickle import read_pickle
+from .sources.vectors import NOT_FINITE
 from .splits import SplitRows
 from .thumbnails import Tile, contact_sheet, placeholder, tile_box
 from .transforms import augmentation, check_augmentation

@@ -14,9 +14,9 @@ from kinbits.data.items import ArrayItems, Items, VectorItems, file_identity
 from kinbits.data.labels import LabelSpace
 from kinbits.data.sources.cells import array_to_ids
 from kinbits.data.sources.columns import Options, find_column, given_texts, label_array, matching_columns, named_classes
+from kinbits.data.sources.vectors import without_not_finite
 from kinbits.errors import DataError
 
-NOT_FINITE = "vector is not finite as float32"
 _DATA_KEYS = ["vectors", "features", "embeddings", "x", "images", "image", "data", "arr_0"]
 _LABEL_KEYS = ["labels", "label", "y", "targets", "target"]
 _ID_KEYS = ["ids", "id", "names", "name"]
@@ -67,10 +67,8 @@ def open_array(
     items = _items(array, name, identity)
     labels, space = label_array(options.labels, options, name)
     texts = given_texts(options, name)
-    data = Dataset(items, np.arange(len(items)) if ids is None else ids, labels, space, texts, name=name)
-    if isinstance(items, VectorItems):
-        bad = _not_finite(array)
-        data = data.without(bad, [NOT_FINITE] * len(bad)) if len(bad) else data
+    ids = np.arange(len(items)) if ids is None else ids
+    data = without_not_finite(Dataset(items, ids, labels, space, texts, name=name))
     if not len(data):
         raise nothing_usable(data)
     return data
@@ -98,17 +96,6 @@ def _items(array: np.ndarray, name: str, identity: str | None) -> Items:
         f"{name}: array of shape {array.shape} and dtype {array.dtype}; give images as uint8 (n, h, w) or "
         "(n, h, w, 3), or vectors as float (n, d)"
     )
-
-
-def _not_finite(vectors: np.ndarray) -> np.ndarray:
-    blocks = range(0, len(vectors), 65536)
-    with np.errstate(over="ignore"):  # the heads compute in float32
-        bad = [start + np.flatnonzero(~_finite(vectors[start : start + 65536])) for start in blocks]
-    return np.concatenate(bad) if bad else np.zeros(0, np.int64)
-
-
-def _finite(vectors: np.ndarray) -> np.ndarray:
-    return np.asarray(np.isfinite(vectors.astype(np.float32, copy=False)).all(axis=1))
 
 
 class _Companions:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from kinbits.data.sources.cells import cells_of, decoded, to_ids, to_metadata
+from kinbits.data.sources.vectors import is_vector_type, to_vectors
 
 
 class ArrowTable:
@@ -81,6 +82,20 @@ class ArrowTable:
 
         kind = decoded(self.column(name)).type
         return bool(types.is_string(kind) or types.is_large_string(kind))
+
+    def holds_vectors(self, name: str) -> bool:
+        """Tell whether a column may hold vectors: lists of numbers."""
+        return is_vector_type(decoded(self.column(name)).type)
+
+    def vectors(self, name: str) -> np.ndarray:
+        """Return a column of lists of numbers as float ``(n, d)``; see `to_vectors`.
+
+        Raises:
+            DataError: If the lists differ in length, or hold no numbers.
+        """
+        column = decoded(self.column(name))
+        rows = column if self.rows is None else column.take(self.rows)
+        return to_vectors(rows, f"{self.source}, column '{name}'")
 
     def holds_images(self, name: str) -> bool:
         """Tell whether a column may hold images: paths, bytes, or structs with one of them."""

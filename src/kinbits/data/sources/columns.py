@@ -19,6 +19,7 @@ IMAGE_NAMES = (
     "image", "img", "images", "picture", "photo", "bytes", "image_bytes", "path", "file_name", "filename",
     "file", "file_path", "filepath", "image_path", "img_path", "image_file",
 )
+VECTOR_NAMES = ("vector", "vectors", "embedding", "embeddings", "features")
 LABEL_NAMES = ("label", "labels", "class", "class_name", "category", "target", "fine_label", "y")
 TEXT_NAMES = ("text", "caption", "captions", "title", "sentence", "description")
 ID_NAMES = (
@@ -37,7 +38,7 @@ class Options:
     """Options for reading a source: the keyword arguments of `open_dataset`.
 
     Attributes:
-        image_column: Column of image bytes or paths.
+        image_column: Column of image bytes, of paths or of vectors.
         label_column: Column of labels, or several columns of 0/1, one per label.
         text_column: Column of texts.
         id_column: Column of unique names.

@@ -16,6 +16,7 @@ from kinbits.data.sources.columns import (
     LABEL_NAMES,
     PATH_TABLE_ID_NAMES,
     TEXT_NAMES,
+    VECTOR_NAMES,
     Options,
     find_column,
     matching_columns,
@@ -29,13 +30,13 @@ _Value = TypeVar("_Value")
 
 
 class Roles:
-    """The role of each column of a table: images, labels, texts, ids or metadata.
+    """The role of each column of a table: images or vectors, labels, texts, ids or metadata.
 
     A column that the user names must fit its role, or an error is raised. A column can also get a role by its name.
     It keeps this role only if its cells fit; otherwise it stays metadata. ``guesses`` describes both cases.
 
     Attributes:
-        image: Name of the column with images or their paths.
+        image: Name of the column with images, their paths, or vectors.
         label: Name of the label column; None without labels.
         labels: The labels and their `LabelSpace`; ``(None, None)`` without labels.
         text: Name of the text column; None without texts.
@@ -46,7 +47,7 @@ class Roles:
 
     Raises:
         UsageError: If a named column does not exist.
-        DataError: If a named column does not fit its role, or there is no image column.
+        DataError: If a named column does not fit its role, or there is no column of images or vectors.
     """
 
     def __init__(self, table: ArrowTable, options: Options) -> None:
@@ -85,15 +86,23 @@ class Roles:
     def _image(self) -> str:
         named = find_column(self.options.image_column, (), self.table.names)
         if named is not None:
-            if not self.table.holds_images(named):
+            if not (self.table.holds_images(named) or self.table.holds_vectors(named)):
                 kind = self.table.column(named).type
-                raise DataError(f"{self.table.source}: column '{named}' holds {kind}, not images or their paths")
+                raise DataError(
+                    f"{self.table.source}: column '{named}' holds {kind}; name one with images, their paths, or "
+                    f"vectors (lists of numbers)"
+                )
             return named
         known = matching_columns(IMAGE_NAMES, self.table.names)
         found = next((name for name in known if self.table.holds_images(name)), None)
+        if found is not None:
+            self.guesses.append(f"images from column '{found}'")
+            return found
+        vectors = matching_columns(VECTOR_NAMES, self.table.names)
+        found = next((name for name in vectors if self.table.holds_vectors(name)), None)
         if found is None:
             raise self._no_image(known)
-        self.guesses.append(f"images from column '{found}'")
+        self.guesses.append(f"vectors from column '{found}'")
         return found
 
     def _no_image(self, known: Sequence[str]) -> DataError:
@@ -103,7 +112,7 @@ class Roles:
         wrong_type = f" ('{known[0]}' holds {self.table.column(known[0]).type}, not bytes or paths)" if known else ""
         return DataError(
             f"{self.table.source}: no image column among {', '.join(self.table.names)}{wrong_type}; looked for "
-            f"{', '.join(IMAGE_NAMES)}; name it by image_column{text_hint}"
+            f"{', '.join(IMAGE_NAMES)}, and for vectors {', '.join(VECTOR_NAMES)}; name it by image_column{text_hint}"
         )
 
     def _texts(self) -> tuple[str | None, tuple[str, ...] | None]:

@@ -1,4 +1,4 @@
-"""Tables: CSV and TSV, Parquet with paths or image bytes, and `datasets` objects and names."""
+"""Tables: CSV and TSV, Parquet with paths, image bytes or vectors, and `datasets` objects and names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from kinbits._util import parse_json
 from kinbits.data.dataset import Dataset
-from kinbits.data.items import ArrowItems, Items, PathItems, file_identity
+from kinbits.data.items import ArrowItems, Items, PathItems, VectorItems, file_identity
 from kinbits.data.labels import LabelSpace
 from kinbits.data.sources.arrow_table import ArrowTable
 from kinbits.data.sources.columns import LABEL_NAMES, Options, from_multi_hot, matching_columns, unique_names
@@ -21,6 +21,7 @@ from kinbits.data.sources.copies import first_line, mapped_copy
 from kinbits.data.sources.csv import read_csv, require_distinct
 from kinbits.data.sources.files import drop_missing
 from kinbits.data.sources.roles import Roles
+from kinbits.data.sources.vectors import without_not_finite
 from kinbits.errors import DataError, UsageError
 
 
@@ -37,14 +38,15 @@ def open_csv(path: Path, options: Options) -> Dataset:
 
 
 def open_parquet(paths: Sequence[Path], options: Options) -> Dataset:
-    """Open one Parquet file, or the shards of one table, with a column of image bytes or of paths.
+    """Open one Parquet file, or the shards of one table, with a column of image bytes, paths or vectors.
 
-    The encoded images are copied to an uncompressed Arrow file in the cache folder, which is memory-mapped. Class names
+    Everything is copied to an uncompressed Arrow file in the cache folder, which is memory-mapped. Vectors, which are
+    lists of numbers of one length, are read into memory; those that are not finite as float32 are skipped. Class names
     and a hierarchy come from the metadata of the schema: JSON under ``label_names``, ``coarse_label_names`` and
     ``coarse_of_label``.
 
     Raises:
-        DataError: If a file is damaged, two columns have the same name, or there is no image column.
+        DataError: If a file is damaged, two columns have the same name, or there is no column of images or vectors.
         PlatformError: If the cache folder cannot be written.
     """
     import pyarrow as pa
@@ -140,7 +142,7 @@ def _feature_names(features: Mapping[str, Any], options: Options) -> dict[str, b
 def _from_arrow(
     table: ArrowTable, metadata: Mapping[str, bytes], path: Path, options: Options, identity: str
 ) -> Dataset:
-    """Build a collection from a table whose image column holds bytes, structs with bytes, or paths."""
+    """Build a collection from a table whose image column holds bytes, structs with bytes, paths, or vectors."""
     if options.split is not None:
         table = _only_split(table, options.split)
     if not len(table):
@@ -167,7 +169,9 @@ def _from_arrow(
         guesses=tuple(roles.guesses),
     )
     root = options.root if options.root is not None else path.parent
-    return data if names is None else drop_missing(data, f"{path} (paths start from {root}; another folder: root=)")
+    if names is not None:
+        return drop_missing(data, f"{path} (paths start from {root}; another folder: root=)")
+    return without_not_finite(data)
 
 
 def _only_split(table: ArrowTable, split: str) -> ArrowTable:
@@ -182,11 +186,13 @@ def _only_split(table: ArrowTable, split: str) -> ArrowTable:
 def _store(
     table: ArrowTable, image: str, path: Path, options: Options, identity: str
 ) -> tuple[Items, list[str] | None]:
-    """Return the store of the images, and their paths; None instead of paths if the column holds bytes."""
+    """Return the store of the images or vectors, and the paths of images; None instead if the column holds none."""
     if table.holds_text(image):
         root = Path(options.root) if options.root is not None else path.parent
         names = [name or "" for name in table.cells(image)]
         return PathItems([root / name for name in names]), names
+    if table.holds_vectors(image):
+        return VectorItems(table.vectors(image)), None
     return ArrowItems(table.column(image), identity, table.rows), None
 
 
