@@ -45,6 +45,18 @@ struct Hit {
 constexpr std::size_t counter_lanes = 8;
 constexpr std::size_t counter_stride(std::size_t width) { return 8 * width + 8; }
 
+// A scan of tables reads blocks of so many codes, each of which is split into parts: half bytes, which select one of 16
+// entries of a table, or bytes, which select one of 256.
+constexpr std::size_t table_block = 64;
+constexpr std::uint8_t max_entry = 63;  // four entries are added in a byte
+
+// When a row with a scale and an offset is within reach: if offset + scale (base + step sum) <= limit, in float32.
+// `most` bounds the absolute values of sums; the test allows for rounding.
+struct ScaledBound {
+    float base, step, most, limit;
+};
+constexpr float rounding = 1e-6f;  // more than the relative error of a few operations in float32
+
 // The loops of one instruction set. `width` is the number of bytes of a code.
 struct Kernels {
     const char* name;
@@ -73,6 +85,18 @@ struct Kernels {
     // room for all. Returns their number.
     std::size_t (*collect_entries)(const mih::Entries& entries, const mih::Probe* probes, std::size_t count,
                                    unsigned bound, mih::EntryHit* hits);
+
+    // Writes each part of `rows` <= table_block codes: parts * table_block bytes; the rows behind the last are any.
+    void (*split_parts)(const std::uint8_t* codes, std::size_t rows, std::size_t width, std::size_t words,
+                        std::uint8_t* block);
+    // Collects the rows of a block whose parts select entries with a sum of at most `bound`, in order. `tables` has
+    // `words` entries for each part, at most max_entry each and 65535 together. Returns the number of rows.
+    std::size_t (*collect_sums)(const std::uint8_t* block, std::size_t parts, const std::uint8_t* tables,
+                                std::size_t words, std::uint16_t bound, std::uint16_t* rows);
+    // The same for rows with a scale, which is not negative, and an offset each.
+    std::size_t (*collect_scaled)(const std::uint8_t* block, std::size_t parts, const std::uint8_t* tables,
+                                  std::size_t words, const ScaledBound& bound, const float* scales,
+                                  const float* offsets, std::uint16_t* rows);
 };
 
 // All compiled paths, the fastest first; the last one runs on every processor.

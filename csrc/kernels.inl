@@ -5,7 +5,7 @@
 //   add3(a, b, c)   the bitwise full adder: b becomes the sum a ^ b ^ c, and c the majority
 //   any(word)       whether a bit is set
 //   AnyWithin       tells whether any of AnyWithin::rows codes of 64 bits is within a bound
-// It then includes one of the kernels_entries files.
+// It then includes one of the kernels_entries files, and kernels_tables.inl.
 //
 // These files call no inline function of the standard library. The linker would keep one copy of it for all paths,
 // perhaps the copy with the newest instructions.
@@ -354,6 +354,6 @@ std::size_t collect_sliced(const Slice& slice, const SlicedQueries& queries, con
 }  // namespace
 }  // namespace kinbits
 
-#define KINBITS_KERNELS(name, supported)                                      \
-    {name,           supported, distance,    distances,      count_distances, \
-     collect_within, lanes,     build_slice, collect_sliced, collect_entries}
+#define KINBITS_KERNELS(name, supported)                                                                \
+    {name,        supported,      distance,        distances,   count_distances, collect_within, lanes, \
+     build_slice, collect_sliced, collect_entries, split_parts, collect_sums,    collect_scaled}

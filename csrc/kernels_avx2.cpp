@@ -40,6 +40,25 @@ private:
     __m256i query_, beyond_;
 };
 
+typedef std::uint8_t Bytes __attribute__((vector_size(32), may_alias));
+
+__attribute__((always_inline)) inline Bytes look_up_16(const std::uint8_t* table, Bytes index) {
+    const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+    return (Bytes)_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(entries), (__m256i)index);
+}
+
+// A shuffle gives 0 where the highest bit of an index is set: here wherever the upper half byte differs from
+// `sixteenth`.
+__attribute__((always_inline)) inline Bytes look_up_256(const std::uint8_t* table, Bytes index) {
+    Bytes found = {};
+#pragma GCC unroll 16
+    for (int sixteenth = 0; sixteenth < 16; ++sixteenth) {
+        const __m256i near = _mm256_xor_si256((__m256i)index, _mm256_set1_epi8(static_cast<char>(16 * sixteenth)));
+        found |= look_up_16(table + 16 * sixteenth, (Bytes)_mm256_adds_epu8(near, _mm256_set1_epi8(0x70)));
+    }
+    return found;
+}
+
 }  // namespace
 }  // namespace kinbits
 
@@ -48,6 +67,8 @@ private:
 #include "kernels.inl"
 
 #include "kernels_entries_avx2.inl"
+
+#include "kernels_tables.inl"
 
 namespace kinbits {
 namespace {

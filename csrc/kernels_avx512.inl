@@ -1,7 +1,8 @@
 // Shared by the two AVX-512 paths: kernels.inl with vectors of 64 bytes.
 //
-// The including file first includes immintrin.h and defines ones_per_code(codes), in an anonymous namespace of kinbits:
-// the number of set bits in each of eight codes.
+// The including file first includes immintrin.h and defines in an anonymous namespace of kinbits:
+//   ones_per_code(codes)        the number of set bits in each of eight codes
+//   look_up_256(table, index)   as kernels_tables.inl describes, with vectors of the type Bytes
 
 namespace kinbits {
 namespace {
@@ -38,9 +39,16 @@ private:
     __m512i query_, bound_;
 };
 
+__attribute__((always_inline)) inline Bytes look_up_16(const std::uint8_t* table, Bytes index) {
+    const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+    return (Bytes)_mm512_shuffle_epi8(_mm512_broadcast_i32x4(entries), (__m512i)index);
+}
+
 }  // namespace
 }  // namespace kinbits
 
 #include "kernels.inl"
 
 #include "kernels_entries_avx2.inl"
+
+#include "kernels_tables.inl"

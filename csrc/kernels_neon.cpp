@@ -34,6 +34,23 @@ private:
     uint64x2_t bound_;
 };
 
+typedef std::uint8_t Bytes __attribute__((vector_size(16), may_alias));
+
+__attribute__((always_inline)) inline Bytes look_up_16(const std::uint8_t* table, Bytes index) {
+    return (Bytes)vqtbl1q_u8(vld1q_u8(table), (uint8x16_t)index);
+}
+
+// An index outside of the 64 entries of a quarter leaves what was found before.
+__attribute__((always_inline)) inline Bytes look_up_256(const std::uint8_t* table, Bytes index) {
+    uint8x16_t found = vdupq_n_u8(0);
+#pragma GCC unroll 4
+    for (int quarter = 0; quarter < 4; ++quarter) {
+        const uint8x16x4_t entries = vld1q_u8_x4(table + 64 * quarter);
+        found = vqtbx4q_u8(found, entries, vsubq_u8((uint8x16_t)index, vdupq_n_u8(64 * quarter)));
+    }
+    return (Bytes)found;
+}
+
 }  // namespace
 }  // namespace kinbits
 
@@ -42,6 +59,8 @@ private:
 #include "kernels.inl"
 
 #include "kernels_entries.inl"
+
+#include "kernels_tables.inl"
 
 namespace kinbits {
 namespace {

@@ -27,6 +27,18 @@ private:
     unsigned bound_;
 };
 
+typedef std::uint8_t Bytes __attribute__((vector_size(16), may_alias));
+
+inline Bytes look_up_256(const std::uint8_t* table, Bytes index) {
+    std::uint8_t bytes[sizeof index];
+    __builtin_memcpy(bytes, &index, sizeof bytes);
+    for (std::uint8_t& byte : bytes) byte = table[byte];
+    __builtin_memcpy(&index, bytes, sizeof bytes);
+    return index;
+}
+
+inline Bytes look_up_16(const std::uint8_t* table, Bytes index) { return look_up_256(table, index); }
+
 }  // namespace
 }  // namespace kinbits
 
@@ -35,6 +47,8 @@ private:
 #include "kernels.inl"
 
 #include "kernels_entries.inl"
+
+#include "kernels_tables.inl"
 
 namespace kinbits {
 namespace {

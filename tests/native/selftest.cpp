@@ -73,6 +73,7 @@ int main(int count, char** arguments) {
     }
     selftest::check_kernels(rounds);
     selftest::check_search(rounds);
+    selftest::check_tables(rounds);
     selftest::check_ranking(rounds);
     selftest::check_multi_index(rounds);
     selftest::check_damaged_multi_index(rounds);

@@ -78,6 +78,7 @@ constexpr std::size_t widths[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 17, 24,
 
 void check_kernels(std::size_t rounds);
 void check_search(std::size_t rounds);
+void check_tables(std::size_t rounds);
 void check_ranking(std::size_t rounds);
 void check_multi_index(std::size_t rounds);
 void check_damaged_multi_index(std::size_t rounds);

@@ -4,12 +4,14 @@ from .counts import tally
 from .multi_index import MultiIndex
 from .search import Allow, threads, topk, within
 from .strategy import Explanation
+from .table_search import RowFactors, table_topk, table_within
 
 __all__ = [
     "Allow",
     "Codes",
     "Explanation",
     "MultiIndex",
+    "RowFactors",
     "check_codes",
     "check_count",
     "code_width",
@@ -18,6 +20,8 @@ __all__ = [
     "pack",
     "paired_distances",
     "simd",
+    "table_topk",
+    "table_within",
     "tally",
     "threads",
     "topk",

@@ -24,6 +24,16 @@ def search(
     allow: NDArray[np.uint8] | None,
     threads: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]: ...
+def search_tables(
+    tables: NDArray[np.float32],
+    codes: NDArray[np.uint8],
+    limit: int,
+    radius: float,
+    scales: NDArray[np.float32] | None,
+    offsets: NDArray[np.float32] | None,
+    allow: NDArray[np.uint8] | None,
+    threads: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]: ...
 def map_file(descriptor: int, bytes: int) -> NDArray[np.uint8]: ...
 def lost_pages() -> int: ...
 def simd() -> str: ...

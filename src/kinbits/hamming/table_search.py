@@ -1,0 +1,173 @@
+"""Exact search where the distance of a code is a sum of look-ups, one for each part of the code."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kinbits.errors import DataError, UsageError
+from kinbits.hamming import _native
+from kinbits.hamming.checks import Codes, check_codes, check_count
+from kinbits.hamming.codes import simd
+from kinbits.hamming.search import Allow, check_allow, thread_count
+
+Tables = NDArray[np.float32]
+Scored = tuple[NDArray[np.float32], NDArray[np.int64]]
+
+_UNLIMITED = 2**62
+
+
+class RowFactors(NamedTuple):
+    """Factors of each row: its distance is ``offset + scale * sum``.
+
+    Attributes:
+        scales: float32 ``(n,)``, none negative.
+        offsets: float32 ``(n,)``.
+    """
+
+    scales: NDArray[np.float32]
+    offsets: NDArray[np.float32]
+
+
+def table_topk(
+    tables: ArrayLike,
+    codes: ArrayLike,
+    k: int,
+    *,
+    factors: RowFactors | None = None,
+    allow: Allow | None = None,
+    threads: int | None = None,
+) -> Scored:
+    """Find the k codes of each query with the smallest sums of look-ups, ordered by distance, then by row.
+
+    The distance of a code c is ``sum over parts p of tables[query, p, c_p]``, added up in this order in float32; with
+    factors it is ``offset + scale * sum``. With 16 words, each byte of a code is two parts, the upper half byte first.
+    With 256 words, each byte is a part. So the same search reads product codes (H. Jégou, M. Douze, C. Schmid, TPAMI
+    2011, the asymmetric distance), and bits with a real-valued query (`sign_tables`).
+
+    A first pass adds up small whole numbers, which never exceed the distance, in vector registers, after F. André,
+    A.-M. Kermarrec, N. Le Scouarnec, "Quicker ADC", TPAMI 2019. Only rows that may still be among the nearest are added
+    up in float32. The result is that of float32 alone.
+
+    Args:
+        tables: Finite float32 ``(q, parts, words)``; words is 16 or 256.
+        codes: uint8 ``(n, w)``; w is ``parts / 2`` with 16 words, and ``parts`` with 256. Memory-mapped arrays are read
+            in place.
+        k: Number of codes per query; if fewer are allowed, all of them.
+        factors: Factors of each row.
+        allow: Rows that may be found; see `topk`.
+        threads: Number of threads; see `topk`. Results do not depend on it.
+
+    Returns:
+        Distances float32 ``(q, k')`` and rows int64 ``(q, k')``, ``k' = min(k, allowed rows)``.
+
+    Raises:
+        UsageError: If ``k`` is negative or no integer.
+        DataError: If dtype, dimension or width do not fit, or a value is not finite.
+
+    Example:
+        >>> import numpy as np
+        >>> from kinbits.hamming import table_topk
+        >>> tables = np.arange(32, dtype=np.float32).reshape(1, 2, 16)
+        >>> distances, rows = table_topk(tables, np.array([[0x21], [0x00], [0x03]], np.uint8), k=2)
+        >>> distances.tolist(), rows.tolist()
+        ([[16.0, 19.0]], [[1, 0]])
+    """
+    counts, near, rows = _search(tables, codes, check_count(k, "k"), math.inf, factors, allow, threads)
+    found = int(counts[0]) if len(counts) else 0  # the same number for each
+    return near.reshape(len(counts), found), rows.reshape(len(counts), found)
+
+
+def table_within(
+    tables: ArrayLike,
+    codes: ArrayLike,
+    radius: float,
+    *,
+    limit: int | None = None,
+    factors: RowFactors | None = None,
+    allow: Allow | None = None,
+    threads: int | None = None,
+) -> list[Scored]:
+    """Find all codes whose sum of look-ups is at most a radius, ordered by distance, then by row.
+
+    Args:
+        tables: See `table_topk`.
+        codes: See `table_topk`.
+        radius: Maximum distance, in the unit of the tables.
+        limit: Maximum number of codes per query, nearest first; None for all.
+        factors: See `table_topk`.
+        allow: Rows that may be found; see `topk`.
+        threads: Number of threads; see `topk`.
+
+    Returns:
+        One pair per query: distances float32 and rows int64, of the same length.
+
+    Raises:
+        UsageError: If ``radius`` is no number, or ``limit`` is negative or no integer.
+        DataError: If dtype, dimension or width do not fit, or a value is not finite.
+    """
+    if isinstance(radius, bool) or not isinstance(radius, (int, float, np.number)) or math.isnan(radius):
+        raise UsageError(f"radius={radius!r}: give a number")
+    most = _UNLIMITED if limit is None else check_count(limit, "limit")
+    counts, near, rows = _search(tables, codes, most, float(radius), factors, allow, threads)
+    ends = np.cumsum(counts)[:-1]
+    return list(zip(np.split(near, ends), np.split(rows, ends), strict=True)) if len(counts) else []
+
+
+def _search(
+    tables: ArrayLike,
+    codes: ArrayLike,
+    limit: int,
+    radius: float,
+    factors: RowFactors | None,
+    allow: Allow | None,
+    threads: int | None,
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+    """Return the number of hits per query, and the concatenated distances and rows of all queries."""
+    checked = check_codes(codes)
+    read = check_tables(tables, checked)
+    scales, offsets = (None, None) if factors is None else _check_factors(factors, len(checked))
+    simd()  # raises a readable error if KINBITS_SIMD is wrong
+    bitmap = check_allow(allow, len(checked))
+    most = float(np.clip(radius, -np.finfo(np.float32).max, np.inf))
+    return _native.search_tables(
+        read, checked, min(limit, _UNLIMITED), most, scales, offsets, bitmap, thread_count(threads)
+    )
+
+
+def check_tables(tables: ArrayLike, codes: Codes) -> Tables:
+    """Return tables as C-contiguous float32 ``(q, parts, words)``, copied only if necessary.
+
+    Raises:
+        DataError: If dtype or shape do not fit the codes, or a value is not finite.
+    """
+    array: NDArray[Any] = np.asarray(tables)
+    width = codes.shape[1]
+    if array.dtype != np.float32:
+        raise DataError(f"tables are {array.dtype}; give float32")
+    if array.ndim != 3 or array.shape[1:] not in ((2 * width, 16), (width, 256)):
+        raise DataError(
+            f"tables have the shape {array.shape}; codes of {width} bytes need (queries, {2 * width}, 16) or "
+            f"(queries, {width}, 256)"
+        )
+    _require_finite(array, "tables")
+    return np.ascontiguousarray(array)
+
+
+def _check_factors(factors: RowFactors, rows: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    for name, values in zip(RowFactors._fields, factors, strict=True):
+        if values.dtype != np.float32 or values.shape != (rows,):
+            raise DataError(f"{name} are {values.dtype} {values.shape}; give float32 ({rows},), one for each code")
+        _require_finite(values, name)
+    scales, offsets = factors
+    if len(scales) and scales.min() < 0:
+        raise DataError("a scale is negative; change the sign of the tables instead")
+    return np.ascontiguousarray(scales), np.ascontiguousarray(offsets)
+
+
+def _require_finite(array: NDArray[np.float32], name: str) -> None:
+    if not np.isfinite(array).all():
+        raise DataError(f"{name} hold a value that is not finite; check where they come from")

@@ -1,0 +1,181 @@
+"""Sums of look-ups: against a NumPy loop, on every path, for tables of every kind."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kinbits import DataError, UsageError
+from kinbits.hamming import RowFactors, _native, pack, table_topk, table_within, topk
+
+
+def parts_of(codes, words):
+    if words == 256:
+        return codes
+    return np.stack([codes >> 4, codes & 15], axis=2).reshape(len(codes), 2 * codes.shape[1])
+
+
+def naive(tables, codes, factors=None):
+    """Return all distances, added up part by part in float32."""
+    parts = parts_of(codes, tables.shape[2])
+    sums = np.zeros((len(tables), len(codes)), np.float32)
+    for part in range(parts.shape[1]):
+        sums += tables[:, part, parts[:, part]]
+    return sums if factors is None else factors.offsets + factors.scales * sums
+
+
+def ordered(distances, k, allow=None, radius=np.inf):
+    rows = np.flatnonzero((distances <= radius) & (True if allow is None else allow))
+    rows = rows[np.argsort(distances[rows], kind="stable")][:k]
+    return distances[rows], rows
+
+
+def random_tables(rng, queries, width, words, kind):
+    shape = (queries, 2 * width if words == 16 else width, words)
+    draws = {
+        "normal": lambda: rng.standard_normal(shape),
+        "whole numbers": lambda: rng.integers(0, 3, shape),
+        "equal": lambda: np.full(shape, -2.5),
+        "far from 0": lambda: 1e6 + rng.random(shape),
+        "one wide part": lambda: rng.random(shape) * np.where(np.arange(shape[1]) == 0, 1e6, 1)[:, None],
+        "all sizes": lambda: rng.standard_normal(shape) * 10.0 ** rng.integers(-30, 30, shape),
+    }
+    return draws[kind]().astype(np.float32)
+
+
+KINDS = ["normal", "whole numbers", "equal", "far from 0", "one wide part", "all sizes"]
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 20),
+    st.sampled_from([16, 256]),
+    st.sampled_from(KINDS),
+    st.integers(0, 400),
+    st.integers(1, 5),
+    st.booleans(),
+    st.booleans(),
+)
+@settings(max_examples=80, deadline=None)
+def test_the_nearest_are_those_of_a_numpy_loop(seed, width, words, kind, rows, queries, scaled, filtered):
+    rng = np.random.default_rng(seed)
+    tables = random_tables(rng, queries, width, words, kind)
+    codes = rng.integers(0, 256, (rows, width), np.uint8)
+    factors = None
+    if scaled:
+        factors = RowFactors(rng.random(rows).astype(np.float32), rng.standard_normal(rows).astype(np.float32))
+    allow = rng.random(rows) < rng.choice([0.02, 0.5, 1]) if filtered else None
+    wanted = naive(tables, codes, factors)
+    k = int(rng.integers(0, rows + 3))
+    near, found = table_topk(tables, codes, k, factors=factors, allow=allow, threads=2)
+    radius = float(np.median(wanted)) if rows else 0.0
+    within = table_within(tables, codes, radius, limit=k, factors=factors, allow=allow)
+    for query in range(queries):
+        distances, places = ordered(wanted[query], k, allow)
+        assert np.array_equal(found[query], places)
+        assert np.array_equal(near[query], distances)
+        distances, places = ordered(wanted[query], k, allow, radius)
+        assert np.array_equal(within[query][1], places)
+        assert np.array_equal(within[query][0], distances)
+
+
+@pytest.mark.parametrize("path", _native.simd_paths())
+def test_every_path_gives_the_same_bytes(path):
+    program = """
+import sys, numpy as np
+from kinbits.hamming import RowFactors, table_topk
+rng = np.random.default_rng(3)
+codes = rng.integers(0, 256, (5000, 13), np.uint8)
+factors = RowFactors(rng.random(5000, np.float32), rng.random(5000, np.float32))
+for words, parts in ((16, 26), (256, 13)):
+    tables = rng.standard_normal((9, parts, words), np.float32)
+    for given in (None, factors):
+        for array in table_topk(tables, codes, 50, factors=given):
+            sys.stdout.buffer.write(array.tobytes())
+"""
+
+    def output(name):
+        environment = {**os.environ, "KINBITS_SIMD": name}
+        return subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True).stdout
+
+    assert output(path) == output("portable")
+
+
+def test_signs_as_tables_are_the_hamming_distance():
+    rng = np.random.default_rng(1)
+    codes, queries = (pack(rng.random((count, 24)) < 0.5) for count in (500, 6))
+    nibbles = parts_of(queries, 16)
+    ones = np.array([bin(word).count("1") for word in range(16)], np.float32)
+    tables = ones[nibbles[:, :, None] ^ np.arange(16)]
+    near, rows = table_topk(tables, codes, 40)
+    hamming, wanted = topk(queries, codes, 40)
+    assert np.array_equal(rows, wanted)
+    assert np.array_equal(near, hamming)
+
+
+def test_results_do_not_depend_on_threads():
+    rng = np.random.default_rng(2)
+    codes = rng.integers(0, 256, (30_000, 4), np.uint8)
+    tables = rng.integers(0, 5, (4, 8, 16)).astype(np.float32)  # many ties
+    one = table_topk(tables, codes, 300, threads=1)
+    several = table_topk(tables, codes, 300, threads=5)
+    assert all(np.array_equal(a, b) for a, b in zip(one, several, strict=True))
+
+
+def test_long_codes_add_up_without_overflow():
+    rng = np.random.default_rng(4)
+    codes = rng.integers(0, 256, (130, 2100), np.uint8)
+    tables = rng.standard_normal((2, 4200, 16)).astype(np.float32)
+    near, rows = table_topk(tables, codes, 7)
+    for query, distances in enumerate(naive(tables, codes)):
+        wanted, places = ordered(distances, 7)
+        assert np.array_equal(rows[query], places)
+        assert np.array_equal(near[query], wanted)
+
+
+def test_no_rows_and_no_queries():
+    tables = np.zeros((2, 2, 16), np.float32)
+    assert table_topk(tables, np.zeros((0, 1), np.uint8), 3)[0].shape == (2, 0)
+    assert table_topk(tables[:0], np.zeros((4, 1), np.uint8), 3)[0].shape == (0, 0)
+    assert table_within(tables[:0], np.zeros((4, 1), np.uint8), 1.0) == []
+
+
+CODES = np.zeros((3, 2), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        (np.zeros((1, 4, 16)), "float64; give float32"),
+        (np.zeros((1, 2, 16), np.float32), r"codes of 2 bytes need \(queries, 4, 16\) or \(queries, 2, 256\)"),
+        (np.full((1, 4, 16), np.nan, np.float32), "tables hold a value that is not finite"),
+        (np.full((1, 4, 16), np.inf, np.float32), "tables hold a value that is not finite"),
+    ],
+)
+def test_tables_that_do_not_fit_are_refused(tables, message):
+    with pytest.raises(DataError, match=message):
+        table_topk(tables, CODES, 1)
+
+
+@pytest.mark.parametrize(
+    ("scales", "offsets", "message"),
+    [
+        (np.ones(2, np.float32), np.ones(3, np.float32), r"scales are float32 \(2,\); give float32 \(3,\)"),
+        (np.ones(3, np.float32), np.ones(3), r"offsets are float64 \(3,\)"),
+        (np.array([1, -1, 1], np.float32), np.ones(3, np.float32), "a scale is negative"),
+        (np.ones(3, np.float32), np.full(3, np.nan, np.float32), "offsets hold a value that is not finite"),
+    ],
+)
+def test_factors_that_do_not_fit_are_refused(scales, offsets, message):
+    with pytest.raises(DataError, match=message):
+        table_topk(np.zeros((1, 4, 16), np.float32), CODES, 1, factors=RowFactors(scales, offsets))
+
+
+@pytest.mark.parametrize("radius", [float("nan"), "2", True])
+def test_a_radius_is_a_number(radius):
+    with pytest.raises(UsageError, match="give a number"):
+        table_within(np.zeros((1, 4, 16), np.float32), CODES, radius)
