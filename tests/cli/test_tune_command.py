@@ -1,5 +1,6 @@
 """kinbits tune: the leaderboard, the model, and what is refused."""
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -8,10 +9,11 @@ import numpy as np
 import pytest
 
 import kinbits
+from kinbits import PlatformError
 from kinbits.methods import get_method
 
 TUNE = ("tune", "vectors.npz", "-o", "m", "--bits", "16", "--budget", "none", "--methods", "csq")
-SHORT = ("bihalf", "csq", "orthohash", "softmax")
+SHORT = ("bihalf", "csq", "orthohash", "shc", "softmax")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,8 +67,42 @@ def test_an_interrupted_search_saves_the_best_so_far(run, vectors, monkeypatch):
     monkeypatch.setattr(halve, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     ended = run(*TUNE)
     assert ended.code == 0, ended.err
-    assert "interrupted; the best model so far is saved" in ended.err
+    assert "interrupted; the best so far is fitted to all rows and saved" in ended.err
     assert Path("m/config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "code"),
+    [
+        ("kinbits.tuning.run.fit", KeyboardInterrupt(), 130),
+        ("kinbits.model.HashModel.save_pretrained", OSError(errno.ENOSPC, "No space left on device"), 5),
+    ],
+    ids=["interrupted", "disk full"],
+)
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_a_leaderboard_outlives_a_model_that_cannot_be_made(run, vectors, monkeypatch, place, error, code, flags):
+    with monkeypatch.context() as patch:
+        patch.setattr(place, lambda *_: (_ for _ in ()).throw(error))
+        ended = run(*TUNE, *flags)
+    assert ended.code == code, ended.err
+    assert "map@all among 12 held-out rows" in (ended.err if flags else ended.out)
+    assert f"no model is saved; the leaderboard is in {Path('m.leaderboard.json').absolute()}" in ended.err
+    assert not Path("m").exists()
+    kept = json.loads(Path("m.leaderboard.json").read_text())
+    assert kept["board"][0]["method"] == kept["options"]["method"]
+    assert run(*TUNE).code == 0
+    assert not Path("m.leaderboard.json").exists()  # the model holds it
+
+
+def test_a_leaderboard_that_cannot_be_kept_is_printed(run, vectors, monkeypatch):
+    def refuse(*_):
+        raise PlatformError("m.leaderboard.json cannot be written: No space left on device")
+
+    monkeypatch.setattr("kinbits.cli.tune.write_text", refuse)
+    ended = run(*TUNE)
+    assert ended.code == 0, ended.err
+    assert "warning: m.leaderboard.json cannot be written" in ended.err
+    assert "map@all among 12 held-out rows" in ended.out
 
 
 @pytest.mark.parametrize(
@@ -75,6 +111,14 @@ def test_an_interrupted_search_saves_the_best_so_far(run, vectors, monkeypatch):
         (("--budget", "fast"), 2, "'fast' is no time; write e.g. 30s or 2m"),
         (("--budget", "0"), 2, "budget is 0.0; it must be above 0"),
         (("--methods", "cqs"), 2, "did you mean csq"),
+        (
+            ("--methods", ""),
+            2,
+            "methods is ['']; leave it out, or give a list of .py files and names, none of them empty: adsh,",
+        ),
+        (("--methods", "itq,,csq"), 2, "methods is ['itq', '', 'csq']; leave it out, or give a list"),
+        (("--validation", "0"), 2, "validation is 0; tune scores candidates on held-out rows: give a share above 0"),
+        (("--validation", "0.9"), 2, "validation is 0.9; it must be from 0 to 0.5"),
         (("--search", "text"), 2, "search is text, and vectors has no texts"),
         (("--epochs", "3"), 2, "No such option: --epochs"),
     ],

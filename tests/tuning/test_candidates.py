@@ -7,7 +7,7 @@ import pytest
 
 from kinbits import DataError, LabelSpace, UsageError
 from kinbits.data import ArrayItems, Dataset, VectorItems
-from kinbits.fitting import FitSettings
+from kinbits.fitting import FitSettings, recommended_method
 from kinbits.methods import Recipe, describe_method, get_method, list_methods, parameters
 from kinbits.tuning.candidates import Candidates
 from kinbits.tuning.recipes import BASELINE, LAST, MOST_EPOCHS, ORDER, OWN_VARIANTS, VARIANTS
@@ -20,6 +20,7 @@ TREE = LabelSpace.with_levels(NAMES, [((0, 0, 1), ("animal", "vehicle"))])
 FREE = ["itq", "lsh", "pca", "pca-rotation"]
 VECTORS = Dataset(VectorItems(np.eye(ROWS, dtype=np.float32)), np.arange(ROWS))
 LABELLED = replace(VECTORS, labels=SINGLE, label_space=LabelSpace(NAMES))
+RECOMMENDED = recommended_method(LABELLED).method
 
 
 def images(**more):
@@ -40,13 +41,13 @@ def test_data_with_labels_are_learned_by_all_methods_that_use_them():
     fit = {n for n, one in known.items() if one.supervision != "none" and not (one.reads_text or one.reads_maps)}
     assert {"csq", "shc", "bcdh", "hashnet"} <= set(learned(found)) == fit
     assert sorted(one.method for one in found.baselines) == FREE
-    assert (found.reference, found.learned[0].method, found.learned[0].pinned) == ("orthohash", "orthohash", True)
+    assert (found.reference, found.learned[0].method, found.learned[0].pinned) == (RECOMMENDED, RECOMMENDED, True)
     assert learned(found)[-1] == "bcdh"
 
 
 def test_with_labels_the_baseline_is_always_tried_and_stays():
     pinned = lambda found: [str(one) for one in found.learned if one.pinned]  # noqa: E731
-    assert pinned(of(LABELLED)) == pinned(of(LABELLED, methods=("csq",))) == ["orthohash", "softmax"]
+    assert pinned(of(LABELLED)) == pinned(of(LABELLED, methods=("csq",))) == [RECOMMENDED, "softmax"]
     assert {one.method for one in of(LABELLED).learned if one.baseline} == {"softmax", "softmax-quantization"}
     assert all(one.baseline for one in of(LABELLED).baselines)
     assert "softmax" not in learned(of(VECTORS))
@@ -99,8 +100,11 @@ def test_searches_between_images_and_texts_are_learned_by_methods_that_read_both
         of(captioned, search="text", methods=("bihalf",))
 
 
-def test_named_methods_are_tried_beside_the_baselines_and_the_recommended_one(tmp_path):
-    assert learned(of(LABELLED, methods=("csq", "itq", "dsah"))) == ["orthohash", "softmax", "csq", "dsah"]
+def test_named_methods_are_tried_first_then_the_baselines_and_the_recommended_one(tmp_path):
+    found = of(LABELLED, methods=("csq", "itq", "dsah"))
+    assert learned(found) == ["csq", "dsah", RECOMMENDED, "softmax"]
+    assert [str(one) for one in found.learned if one.named] == ["csq", "dsah"]
+    assert not any(one.named for one in of(LABELLED).learned)
     with pytest.raises(DataError, match="'csq' learns from labels"):
         of(VECTORS, methods=("csq",))
     with pytest.raises(UsageError, match="did you mean csq"):
@@ -110,7 +114,7 @@ def test_named_methods_are_tried_beside_the_baselines_and_the_recommended_one(tm
         "from kinbits.methods.csq import Csq\nfrom kinbits.methods import register\n\n\n"
         '@register("own-tuned")\nclass OwnTuned(Csq):\n    """Mine."""\n'
     )
-    assert learned(of(LABELLED, methods=(str(own),))) == ["orthohash", "softmax", "own-tuned"]
+    assert learned(of(LABELLED, methods=(str(own),))) == ["own-tuned", RECOMMENDED, "softmax"]
 
 
 def test_a_recipe_changes_the_methods_own(monkeypatch):
@@ -154,7 +158,8 @@ def test_a_recipe_changes_nothing_that_is_given():
     assert {one.settings(base, one.epochs).training.weight_decay for one in found} == {0.1}
 
 
-def test_default_recipes_of_all_methods_come_before_further_recipes():
+def test_default_recipes_of_all_methods_come_before_further_recipes(monkeypatch):
+    monkeypatch.setattr(get_method("csq"), "recipe", Recipe(epochs=20))  # few rows would make it the longest one
     recipes = [one.recipe for one in of(LABELLED).learned]
     methods = len(learned(of(LABELLED)))
     assert [one.recipe for one in of(LABELLED).learned[:methods]] == ["default"] * methods

@@ -1,6 +1,7 @@
 """Successive halving and the budget, on runs whose scores and times are made up."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -18,8 +19,8 @@ BASELINE = Candidate("itq", "default", 0)
 class World:
     """Scores by candidate and epochs, and a clock that only runs while something is fitted."""
 
-    def __init__(self, scores, cost=1.0, broken=()):
-        self.scores, self.cost, self.broken = scores, cost, broken
+    def __init__(self, scores, cost=1.0, broken=None):
+        self.scores, self.cost, self.broken = scores, cost, broken or {}
         self.now, self.runs = 100.0, []
 
     def clock(self):
@@ -28,7 +29,7 @@ class World:
     def run(self, candidate, epochs):
         self.runs.append((str(candidate), epochs))
         if candidate.method in self.broken:
-            raise DataError(f"{candidate.method} cannot")
+            raise self.broken[candidate.method]
         cost = self.cost[candidate.method] if isinstance(self.cost, dict) else self.cost
         self.now += cost * epochs
         score = self.scores[str(candidate)]
@@ -136,7 +137,47 @@ def test_a_pinned_candidate_is_tried_even_without_time():
     assert [one.method for one in search.untried] == ["a"]
 
 
-def test_what_cannot_be_fitted_is_left_out_with_its_reason():
-    search = searched(World({"itq": 0.1, "a": 0.5, "b": 0.4}, broken="b"), candidates("ab"))
-    assert {one.method: why for one, why in search.untried.items()} == {"b": "b cannot"}
+def test_named_candidates_are_tried_once_even_without_time():
+    named = [Candidate(name, "default", 40, named=True) for name in "ab"]
+    search = searched(World({"itq": 0.1, "a": 0.5, "b": 0.6, "c": 0.7}), [*named, *candidates("c")], 1)
+    assert [(str(trial.candidate), trial.epochs) for trial in search.trials] == [("itq", 0), ("a", 10), ("b", 10)]
+    assert [one.method for one in search.untried] == ["c"]
+
+
+def test_a_named_candidate_does_not_stay_for_its_name():
+    named = Candidate("a", "default", 40, named=True)
+    world = World({"itq": 0.1, "a": 0.2, "b": 0.6, "c": 0.7})
+    searched(world, [named, *candidates("bc")])
+    assert [name for name, epochs in world.runs if epochs == 20] == ["b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (DataError("b cannot"), "b cannot"),
+        (ValueError("two\nlines"), r"ValueError: two lines \(test_halving.py:\d+\)"),
+        (AssertionError(), r"AssertionError \(test_halving.py:\d+\)"),
+    ],
+)
+def test_what_cannot_be_fitted_is_left_out_with_its_reason(error, why):
+    search = searched(World({"itq": 0.1, "a": 0.5, "b": 0.4}, broken={"b": error}), candidates("ab"))
+    (said,) = search.untried.values()
+    assert re.fullmatch(why, said)
     assert search.best.candidate.method == "a"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
+def test_what_is_no_fault_of_a_candidate_ends_the_search(error):
+    with pytest.raises(error):
+        searched(World({"itq": 0.1}, broken={"b": error()}), candidates("ab"[1:]))
+
+
+def test_a_candidate_that_fails_in_a_later_round_keeps_its_score_with_a_note():
+    def fails_late(epochs):
+        return 0.9 if epochs == 10 else 1 / 0
+
+    search = searched(World({"itq": 0.1, "csq": fails_late}), candidates(["csq"]))
+    rows, best = leaderboard(search.trials, search.untried)
+    assert [(row.method, row.rank) for row in rows] == [("csq", 1), ("itq", 2)]
+    assert re.fullmatch(r"ZeroDivisionError: division by zero \(test_halving.py:\d+\)", rows[0].note)
+    assert best.epochs == 10

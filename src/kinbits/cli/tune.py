@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from kinbits._util import full_path, write_text
 from kinbits.cli.app import app
 from kinbits.cli.fit_report import record, show
 from kinbits.cli.flags import Flags
 from kinbits.cli.index_options import duration
 from kinbits.cli.messages import started
-from kinbits.cli.output import JsonFlag, note, print_json
+from kinbits.cli.output import JsonFlag, json_text, note, print_json, warn
 from kinbits.cli.output import show as print_text
 from kinbits.cli.source import DATA_HELP, IdColumn, ImageColumn, LabelColumn, NoLabels, Source, TextColumn
 from kinbits.cli.values import expansion_params
+from kinbits.errors import PlatformError
 from kinbits.fitting import FitSettings
 from kinbits.tuning import DECIDED
+
+if TYPE_CHECKING:
+    from kinbits.tuning import Leaderboard
 
 FLAGS = Flags(
     FitSettings, but=("cache", "checkpoints", "resume", "progress", "validation", "pretrain_epochs", *DECIDED)
@@ -71,17 +78,56 @@ def tune(
     check_target(output, replace=force)
     given = FLAGS.read(options)
     mappings = {name: given.pop(name) for name in FLAGS.mappings & given.keys()}
-    settings = FitSettings().with_options(**given, **expansion_params(given, mappings), validation=validation)
+    settings = FitSettings().with_options(**given, **expansion_params(given, mappings))
     source = Source(data, label_column, text_column, image_column, id_column, no_labels)
     dataset = source.open("train")
     names = None if methods is None else [name.strip() for name in methods.split(",")]
     limit = None if math.isinf(budget) else budget
-    result = search_best(dataset, settings, budget=limit, methods=names, search=search, started=started())
-    if result.interrupted:
-        note("interrupted; the best model so far is saved")
-    result.model.save_pretrained(output)
+    kept = _beside(output)
+
+    def report(board: Leaderboard) -> None:
+        (note if as_json else print_text)(str(board))
+        if board.interrupted:
+            note("interrupted; the best so far is fitted to all rows and saved, and Ctrl-C ends this too")
+        _keep(board, kept)
+
+    with _told_where(kept):
+        model = search_best(
+            dataset,
+            settings,
+            budget=limit,
+            methods=names,
+            search=search,
+            started=started(),
+            report=report,
+            validation=validation,
+        ).model
+        model.save_pretrained(output)
     if as_json:
-        print_json(record(result.model, output, dataset) | {"tuning": result.model.training["tuning"]})
-        return
-    print_text(result)
-    show(result.model, output, dataset, source)
+        print_json(record(model, output, dataset) | {"tuning": model.training["tuning"]})
+    else:
+        show(model, output, dataset, source)
+
+
+def _beside(output: Path) -> Path:
+    whole = full_path(output)  # "." has no name
+    return whole.with_name(f"{whole.name}.leaderboard.json")
+
+
+def _keep(board: Leaderboard, path: Path) -> None:
+    try:
+        write_text(path, json_text(board.record(), indent=2) + "\n")
+    except PlatformError as error:  # the search need not be lost with its file
+        warn(str(error))
+
+
+@contextmanager
+def _told_where(leaderboard: Path) -> Iterator[None]:
+    """Say where the leaderboard is if the model is not saved; a model that is saved holds it itself."""
+    try:
+        yield
+    except BaseException:
+        if leaderboard.exists():
+            note(f"no model is saved; the leaderboard is in {leaderboard}")
+        raise
+    leaderboard.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -11,13 +10,15 @@ from textwrap import wrap
 import numpy as np
 
 from kinbits import metrics
+from kinbits._util import shortened
 from kinbits.tuning.candidates import Candidate
 from kinbits.tuning.held_out import METRIC
 from kinbits.tuning.search import NOT_REACHED, Trial
 
 SAMPLES = 2000  # bootstrap draws and tosses
 LEVEL = 0.05
-WIDTH, SHOWN = 80, 15
+WIDTH, SHOWN, FAILURES = 80, 15, 5
+LONGEST = 28  # characters of a method, for lines of 80 columns
 COLUMNS = ("rank", "method", "recipe", "epochs", "score", "95 % interval", "seconds")
 LEFT = ("method", "recipe")
 
@@ -38,8 +39,9 @@ class Row:
             Holm's correction.
         seconds: Time that fitting and scoring took.
         round: Round of successive halving with this trial; 0 for a training-free method.
-        note: Why it was not tried.
-        reference: Whether it is always shown: training-free methods, `softmax`, and the recommended method.
+        note: Why it was not tried, or why a later trial failed.
+        reference: Whether it is always shown: training-free methods, `softmax`, the recommended method, and those that
+            were named.
         baseline: Whether the method is a baseline, which published methods with training should beat.
     """
 
@@ -64,7 +66,7 @@ def leaderboard(trials: Sequence[Trial], untried: Mapping[Candidate, str]) -> tu
     Args:
         trials: One or more; of several trials of a candidate, that with the best score counts. Of candidates with
             the same best run, the first one has a row.
-        untried: Candidates that were not tried, with the reason.
+        untried: Candidates that were not tried or failed, with the reason.
     """
     found: dict[Candidate, Trial] = {}
     for trial in sorted(trials, key=lambda trial: -trial.score):
@@ -76,7 +78,10 @@ def leaderboard(trials: Sequence[Trial], untried: Mapping[Candidate, str]) -> tu
     best = ranked[0].result.per_query[METRIC]
     others = np.array([trial.result.per_query[METRIC] for trial in ranked[1:]]).reshape(-1, len(best))
     p_values = [1.0, *metrics.compare_many(best, others, samples=SAMPLES)]
-    rows = [_row(rank, trial, bool(p > LEVEL)) for rank, (trial, p) in enumerate(zip(ranked, p_values, strict=True), 1)]
+    rows = [
+        _row(rank, trial, bool(p > LEVEL), untried.get(trial.candidate, ""))
+        for rank, (trial, p) in enumerate(zip(ranked, p_values, strict=True), 1)
+    ]
     rows += [
         Row(None, one.method, one.recipe, one.epochs, note=why, baseline=one.baseline)
         for one, why in untried.items()
@@ -85,9 +90,9 @@ def leaderboard(trials: Sequence[Trial], untried: Mapping[Candidate, str]) -> tu
     return rows, ranked[0]
 
 
-def _row(rank: int, trial: Trial, within_noise: bool) -> Row:
+def _row(rank: int, trial: Trial, within_noise: bool, note: str) -> Row:
     one, (low, high) = trial.candidate, trial.result.interval(METRIC, samples=SAMPLES)
-    reference = one.pinned or not one.epochs
+    reference = one.pinned or one.named or not one.epochs
     seconds = round(trial.seconds, 2)
     return Row(
         rank,
@@ -100,7 +105,7 @@ def _row(rank: int, trial: Trial, within_noise: bool) -> Row:
         within_noise,
         seconds,
         trial.round,
-        "",
+        note,
         reference,
         one.baseline,
     )
@@ -117,11 +122,24 @@ def as_text(rows: Sequence[Row]) -> str:
     notes = ["* baseline"] if any(row.baseline for row in shown) else []
     notes += ["~ may be as good as the best"] if any(row.within_noise for row in shown[1:]) else []
     notes += [f"tried and not shown: {len(tried) - len(shown)}"] if len(tried) > len(shown) else []
-    left_out = Counter(row.note == NOT_REACHED for row in rows if row.rank is None)
-    notes += [f"not reached in time: {left_out[True]}"] if left_out[True] else []
-    notes += [f"not fitted, with a note: {left_out[False]}"] if left_out[False] else []
+    notes += _not_reached(rows)
     lines += wrap(f"({'; '.join(notes)})", WIDTH) if notes else []
-    return "\n".join(lines)
+    return "\n".join([*lines, *_failures(rows)])
+
+
+def _not_reached(rows: Sequence[Row]) -> list[str]:
+    """Say how many candidates were not reached, and name the methods of which none was."""
+    missed = [row.method for row in rows if row.note == NOT_REACHED]
+    reached = {row.method for row in rows if row.note != NOT_REACHED}
+    whole = ", ".join(method for method in dict.fromkeys(missed) if method not in reached)
+    return [f"not reached: {len(missed)}{', among them all of ' * bool(whole)}{whole}"] if missed else []
+
+
+def _failures(rows: Sequence[Row]) -> list[str]:
+    """Say what the first methods that failed had to say, each message once."""
+    found = list(dict.fromkeys(f"{row.method} failed: {row.note}" for row in rows if row.note not in ("", NOT_REACHED)))
+    lines = [line for text in found[:FAILURES] for line in wrap(text, WIDTH, subsequent_indent="  ")]
+    return lines + [f"{len(found) - FAILURES} further failures"] * (len(found) > FAILURES)
 
 
 def _padded(name: str, cell: str, width: int) -> str:
@@ -129,7 +147,7 @@ def _padded(name: str, cell: str, width: int) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    method = f"{row.method}*" if row.baseline else row.method
+    method = shortened(row.method, LONGEST) + "*" * row.baseline
     if row.score is None:
         return "", method, row.recipe, str(row.epochs or ""), "", "", ""
     mark = "~" if row.within_noise and row.rank != 1 else " "

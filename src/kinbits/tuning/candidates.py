@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ class Candidate:
         epochs: Length of a full run; 0 for a method that only computes.
         options: Options of `fit` that differ from the method's own recipe.
         pinned: Whether it stays in the search whatever its score.
+        named: Whether it is the first recipe of a method that a person named, which is tried whatever the time.
     """
 
     method: str
@@ -31,6 +32,7 @@ class Candidate:
     epochs: int
     options: Mapping[str, Any] = field(default_factory=dict)
     pinned: bool = False
+    named: bool = False
 
     def __str__(self) -> str:
         return self.method if self.recipe == "default" else f"{self.method}, {self.recipe}"
@@ -61,7 +63,7 @@ class Candidates:
 
     Attributes:
         baselines: Methods without training.
-        learned: Methods with training, in the order in which they are tried; pinned ones come first.
+        learned: Methods with training, in the order in which they are tried; named ones come first, then pinned ones.
         reference: Name of the method that decides which rows can be used.
 
     Raises:
@@ -83,9 +85,12 @@ class Candidates:
         self.reference = next(iter([*trained, *free])) if self._text else recommendation(base, dataset).method
         pinned = [] if self.reference in free else [self.reference]
         pinned += [BASELINE] if self._suits(BASELINE) else []
-        names = list(dict.fromkeys([*pinned, *trained]))
-        recipes = _recipes(names, pinned, base, len(dataset))
-        self.learned = tuple(sorted(recipes, key=lambda one: not one.pinned))
+        names = [*trained, *pinned] if named else [*pinned, *trained]
+        recipes = [_different(name, base, len(dataset)) for name in dict.fromkeys(names)]
+        firsts = (
+            replace(one[0], pinned=one[0].method in pinned, named=one[0].method in (named or ())) for one in recipes
+        )
+        self.learned = (*firsts, *_further(recipes))
 
     @property
     def reads_text(self) -> bool:
@@ -126,13 +131,10 @@ def _epochs(name: str) -> int:
     return int(describe_method(name).recipe["epochs"])
 
 
-def _recipes(names: list[str], pinned: list[str], base: FitSettings, rows: int) -> Iterator[Candidate]:
-    """Yield the default recipe of every method, then the other recipes of every method."""
-    found = [_different(name, base, rows) for name in names]
-    for number in range(max(map(len, found), default=0)):
-        for one in found:
-            if number < len(one):
-                yield replace(one[number], pinned=number == 0 and one[number].method in pinned)
+def _further(recipes: Sequence[Sequence[Candidate]]) -> Iterator[Candidate]:
+    """Yield the second recipe of every method, then the third ones, ..."""
+    for number in range(1, max(map(len, recipes), default=0)):
+        yield from (one[number] for one in recipes if number < len(one))
 
 
 def _different(name: str, base: FitSettings, rows: int) -> list[Candidate]:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from kinbits.errors import KinbitsError
 from kinbits.metrics import RankingResult
 from kinbits.tuning.budget import Budget
 from kinbits.tuning.candidates import Candidate
+from kinbits.tuning.failure import failure_text
 from kinbits.tuning.held_out import METRIC
 
 SHARES = (0.25, 0.5, 1.0)  # of a recipe's epochs, by round
@@ -50,10 +50,11 @@ class Search:
     All candidates are fitted for a quarter of their epochs, the better half for a half, and the better half of these
     for all, each time from scratch, so that schedules are whole. Pinned candidates stay. The recipes of the leading
     method stay too: one with a small learning rate starts behind, and may end in front. Candidates that come to
-    the same run share its trial.
+    the same run share its trial. A candidate that raises an error is left out, and the others go on.
 
     A trial is started if the time that it and the last fit to all rows are likely to take is left; the seconds per
-    epoch of earlier trials say how much that is. In the last tenth of the time, no method has its first trial: how long
+    epoch of earlier trials say how much that is. Pinned candidates, and methods that a person named, are tried once
+    in any case. In the last tenth of the time, no method has its first trial: how long
     it takes is a guess from other methods. Each round may use an equal part of the time, so that a short budget
     compares fewer candidates, but some of them to the end. What was left out is taken up when time remains.
 
@@ -69,7 +70,7 @@ class Search:
 
     Attributes:
         trials: What was tried, in order.
-        untried: Reason, for each candidate that was left out.
+        untried: Reason, for each candidate that was left out, or failed in a later round.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class Search:
             for one in running:
                 epochs = math.ceil(one.epochs * share)
                 in_time = not done or self._budget.spent + self._seconds(one, epochs) <= until
-                if (in_time and self._fits(one, epochs)) or (one.pinned and number == 1):
+                if (in_time and self._fits(one, epochs)) or (number == 1 and (one.pinned or one.named)):
                     trial = self._try(one, epochs, number)
                     done += [] if trial is None else [trial]
             running = better_half(done)
@@ -143,8 +144,10 @@ class Search:
         started = self._budget.spent
         try:
             result = self._run(candidate, epochs)
-        except KinbitsError as error:
-            self.untried[candidate] = str(error)
+        except MemoryError:  # the next candidates would meet it too
+            raise
+        except Exception as error:  # whatever a user's own method raises
+            self.untried[candidate] = failure_text(error)
             return None
         self.untried.pop(candidate, None)
         trial = Trial(candidate, epochs, number, result, self._budget.spent - started)

@@ -1,10 +1,10 @@
 """What `tune` is asked for, and which options of `fit` it decides itself."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from kinbits._util import Range, check_options, options_of
+from kinbits._util import Range, check_options, checked, options_of, shortened
 from kinbits.errors import UsageError
 from kinbits.fitting import FitSettings
 
@@ -38,15 +38,28 @@ class TuneSettings:
     search: Literal["image", "text"] = "image"
 
     def __post_init__(self) -> None:
-        if isinstance(self.methods, str) or (self.methods is not None and not self.methods):
-            raise UsageError(f"methods is {self.methods!r}; give a list of one or more names, or None for all that fit")
-        object.__setattr__(self, "methods", None if self.methods is None else tuple(self.methods))
+        object.__setattr__(self, "methods", _names(self.methods))
         check_options(self)
 
     @property
     def ample(self) -> bool:
         """Whether there is time for methods that need features of their own."""
         return self.budget is None or self.budget >= AMPLE
+
+
+def _names(methods: Any) -> tuple[str, ...] | None:
+    if methods is None:
+        return None
+    names = (methods,) if isinstance(methods, str) else tuple(checked(methods, list | tuple, "methods"))
+    if isinstance(methods, str) or not names or not all(isinstance(name, str) and name.strip() for name in names):
+        from kinbits.methods import list_methods
+
+        given = methods if isinstance(methods, str) else list(names)
+        raise UsageError(
+            f"methods is {shortened(repr(given), 60)}; leave it out, or give a list of .py files and names, none "
+            f"of them empty: {', '.join(list_methods())}"
+        )
+    return names
 
 
 def check_decided(settings: FitSettings) -> None:
@@ -60,3 +73,21 @@ def check_decided(settings: FitSettings) -> None:
     for name, remedy in DECIDED.items():
         if given[name] != defaults[name]:
             raise UsageError(f"tune decides {name} itself; leave it out: {remedy}")
+
+
+def share_of(settings: FitSettings, options: Mapping[str, Any]) -> float:
+    """Return the share of rows to hold out: that of the settings, which is 0 if nobody gave it, or a fifth.
+
+    Args:
+        settings: Options of `fit`, all of them.
+        options: Those that were given by name.
+
+    Raises:
+        UsageError: If 0 is given by name.
+    """
+    if options.get("validation") == 0:
+        raise UsageError(
+            f"validation is 0; tune scores candidates on held-out rows: give a share above 0 and up to 0.5, or leave "
+            f"validation out for {SHARE}"
+        )
+    return settings.training.validation or SHARE
