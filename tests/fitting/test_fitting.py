@@ -86,8 +86,19 @@ def test_a_text_backbone_for_a_method_without_text_is_refused():
 
 
 def test_one_class_is_refused():
-    with pytest.raises(DataError, match="at least two classes"):
+    with pytest.raises(DataError, match=r"all labelled vectors of array have one label; .* at least two classes"):
         fit(data(classes=1))
+
+
+@pytest.mark.parametrize(
+    "labels", [np.full(ROWS, -1), [None] * ROWS, np.zeros((ROWS, 3), int)], ids=["-1", "none", "0"]
+)
+def test_labels_that_are_all_unknown_are_no_labels(labels):
+    dataset = kinbits.open_dataset(vectors()[0], labels=labels)
+    with pytest.raises(DataError, match="'csq' learns from labels, and the data have none"):
+        fit(dataset, method="csq")
+    with pytest.warns(UserWarning, match="there are no labels, so the method is itq"):
+        assert fit(dataset).method["name"] == "itq"
 
 
 def test_a_class_with_one_image_is_fine():
@@ -230,7 +241,7 @@ def test_vectors_are_given_views_by_dropout_and_without_it_the_remedy_is_told():
 
 @pytest.mark.parametrize("method", ["itq", "bihalf", "dsah"])
 def test_items_that_are_all_the_same_are_refused(method):
-    with pytest.raises(DataError, match=r"all 20 items of .* have the same features.* give images that differ"):
+    with pytest.raises(DataError, match=r"all 20 items of .* have the same features.* give vectors that differ"):
         fit(np.full((20, 30), 0.7, np.float32), method=method)
 
 
@@ -245,8 +256,8 @@ def test_batches_of_one_image_are_refused_since_nothing_would_be_learned():
         fit(data(), batch_size=1)
 
 
-def test_a_single_image_is_counted_as_one():
-    with pytest.raises(DataError, match="has 1 usable image; give at least 2"):
+def test_a_single_vector_is_counted_as_one():
+    with pytest.raises(DataError, match="has 1 usable vector; give at least 2"):
         fit(vectors()[0][:1], method="itq")
 
 

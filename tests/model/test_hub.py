@@ -108,8 +108,10 @@ def test_the_card_has_what_the_hub_reads(tmp_path):
     data = card.data
     assert (data.library_name, data.license, data.pipeline_tag) == ("kinbits", "mit", "image-feature-extraction")
     assert {"image-retrieval", "dcmh", "cross-modal-retrieval"} <= set(data.tags)
+    assert "Turns images and texts into" in card.text
     plain = huggingface_hub.ModelCard.load(small_model().save_pretrained(tmp_path / "v") / "README.md")
     assert plain.data.license == "other"  # the vectors' own
+    assert (plain.data.pipeline_tag, "image-retrieval" in plain.data.tags) == ("feature-extraction", False)
     assert 'HashModel.from_pretrained("path/of/this/folder")' in plain.text
 
 

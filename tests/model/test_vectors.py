@@ -51,6 +51,24 @@ def test_a_query_of_large_vectors_is_not_rounded():
     np.testing.assert_array_equal(model.tower().compute(given), model.encode(given))
 
 
+def test_the_card_speaks_of_vectors_and_its_code_runs(tmp_path):
+    model = learned("csq", kinbits.open_dataset(ROWS, labels=np.arange(200) % 2), epochs=1, validation=0.2)
+    card = (model.save_pretrained(tmp_path / "model") / "README.md").read_text()
+    for text in (
+        "Turns vectors into 16-bit codes",
+        "| vector backbone | `features`, 24 features,",
+        "| trained on | array, 160 vectors |",
+        "of 40 held-out vectors among themselves",
+    ):
+        assert text in card
+    assert "<th>vector backbone</th>" in model._repr_html_()
+    assert "array, 160 vectors" in model._repr_html_()
+    code = card.partition("```python\n")[2].partition("```")[0].replace("path/of/this/folder", str(tmp_path / "model"))
+    values = {}
+    exec(code, values)
+    assert values["codes"].shape == (2, 2)
+
+
 def test_calibration_and_saving_keep_vectors_as_they_are(tmp_path):
     given = ROWS * 1e5
     model = learned("lsh", given)

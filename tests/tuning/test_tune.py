@@ -139,6 +139,13 @@ def test_other_kinds_of_data(data, best, relevant):
     assert best in {row.method for row in found.rows}
 
 
+def test_labels_that_are_all_unknown_are_no_labels():
+    data = open_dataset(vectors()[0], labels=np.full(ROWS, -1))
+    assert kinbits.tune(data, methods=["bihalf"], **QUIET).relevant == "the ten nearest by features"
+    with pytest.raises(DataError, match="'csq' learns from labels, and the data have none"):
+        kinbits.tune(data, methods=["csq"], **QUIET)
+
+
 def test_without_a_cache_every_image_is_read_once(monkeypatch):
     images = np.random.default_rng(0).integers(0, 255, (24, 12, 12, 3), dtype=np.uint8)
     data = open_dataset(images, labels=np.arange(24) % 2)
@@ -214,7 +221,7 @@ def test_settings_in_one_object_are_the_same_and_a_share_may_be_given(tmp_path):
 )
 def test_too_few_held_out_rows_are_refused_with_what_to_do(labels, share, held):
     data = open_dataset(vectors()[0][:10], labels=labels)
-    said = f"of {held} held-out images, none has another one to find; give more images of each class, raise validation"
+    said = f"of {held} held-out vectors, none has another one to find; give more of each class, raise validation"
     with pytest.raises(DataError, match=said):
         kinbits.tune(data, methods=["csq"], validation=share, **QUIET)
 

@@ -95,7 +95,7 @@ class _Fit:
         dataset = None
         if settings.method in (None, AUTO):
             dataset = self.source.open("train")
-            if dataset.labels is not None:  # without labels, a warning says it
+            if dataset.has_label.any():  # without labels, a warning says it
                 note(str(recommendation(settings, dataset)))
             settings = choose_method(settings, dataset)
         settings = settings.with_options(**_params(settings, params))

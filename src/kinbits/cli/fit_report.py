@@ -23,13 +23,13 @@ def show(model: HashModel, output: Path, dataset: Dataset, source: Source) -> No
         {
             "model": output,
             "codes": f"{model.bits} bits, {model.method['name']} on {_backbones(model)}",
-            "trained on": f"{made['rows']:,} {_unit(dataset)}{_classes(dataset)}",
+            "trained on": f"{made['rows']:,} {dataset.kind}s{_classes(dataset)}",
             "pre-trained": _pretraining_text(made.get("pretraining")),
             "labels": _labels_text(made.get("labels")),
             "pairs": _pairs_text(made.get("pairs")),
             "learned codes": None if model.train_codes is None else output / TRAIN_CODES,
             "epochs": epochs_text(made),
-            "validation": validation_text(made, _unit(dataset)),
+            "validation": validation_text(made, f"{dataset.kind}s"),
             "skipped": skipped_text(_all_skipped(dataset, model), dataset.ignored),
             "time": seconds_text(made["seconds"]),
             "next": _next(output, source),
@@ -97,11 +97,7 @@ def _pairs_text(counts: dict[str, int] | None) -> str | None:
     return f"{counts['similar']:,} similar{dissimilar}{clusters}"
 
 
-def _unit(dataset: Dataset) -> str:
-    return "vectors" if dataset.kind == "vector" else "images"
-
-
 def _classes(dataset: Dataset) -> str:
-    if dataset.label_space is None:
+    if dataset.label_space is None or not dataset.has_label.any():
         return ", without labels"
     return f", {dataset.label_space.classes:,} {'labels' if dataset.label_space.multi else 'classes'}"

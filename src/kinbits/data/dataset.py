@@ -116,6 +116,13 @@ class Dataset:
             return np.zeros(len(self), bool)
         return np.fromiter((bool(text.strip()) for text in self.texts), bool, len(self))
 
+    @property
+    def has_label(self) -> np.ndarray:
+        """Mask of the rows with a known label, bool ``(n,)``."""
+        if self.labels is None:
+            return np.zeros(len(self), bool)
+        return np.asarray(self.labels >= 0 if self.labels.ndim == 1 else self.labels.any(1))
+
     def image(self, row: int) -> Image.Image:
         """Return one row as a Pillow RGB image.
 
@@ -195,8 +202,9 @@ class Dataset:
 
     def describe(self) -> str:
         """Return a description of the collection in a few lines, with counts of skipped and ignored items."""
-        what = "vectors" if self.kind == "vector" else "images"
-        lines = [f"{self.name}: {len(self)} {what}, {self.label_space.describe() if self.label_space else 'no labels'}"]
+        lines = [
+            f"{self.name}: {len(self)} {self.kind}s, {self.label_space.describe() if self.label_space else 'no labels'}"
+        ]
         if self.texts is not None:
             count = int(self.has_text.sum())
             lines[0] += ", with texts" if count == len(self) else f", {count} of them with a text"
@@ -257,7 +265,7 @@ def check_size(dataset: Dataset) -> None:
         n, skipped = len(dataset), dataset.skipped
         why = "".join(f"; {one.id}: {one.reason}" for one in skipped[:3])
         left_out = f", {len(skipped)} skipped{why}" if skipped else ""
-        raise DataError(f"{dataset.name} has {n} usable {'image' if n == 1 else 'images'}{left_out}; give at least 2")
+        raise DataError(f"{dataset.name} has {n} usable {dataset.kind}{'s' * (n != 1)}{left_out}; give at least 2")
 
 
 def _fault(dataset: Dataset, row: int) -> str | None:

@@ -3,6 +3,7 @@ from .job import Job, choose_method, recommendation
 from .recommended import AUTO, Recommendation, recommended_method
 from .run import fit
 from .settings import FeatureSettings, FitSettings, SupervisionSettings
+from .sources import as_training_data
 
 __all__ = [
     "AUTO",
@@ -11,6 +12,7 @@ __all__ = [
     "Job",
     "Recommendation",
     "SupervisionSettings",
+    "as_training_data",
     "choose_method",
     "fit",
     "image_backbone",

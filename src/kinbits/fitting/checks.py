@@ -42,9 +42,9 @@ def _check_texts(method: type[Method], dataset: Dataset, settings: FitSettings) 
     with_text = int(dataset.has_text.sum())
     if method.reads_text and with_text < 2:
         raise DataError(
-            f"{with_text} of the {len(dataset)} images of {dataset.name} have a text; method '{method.name}' learns "
-            f"from images with text: write captions for them, name the right text column, or choose a method without "
-            f"text"
+            f"{with_text} of the {len(dataset)} {dataset.kind}s of {dataset.name} have a text; method '{method.name}' "
+            f"learns from items with text: write captions for them, name the right text column, or choose a method "
+            f"without text"
         )
     if settings.features.text_backbone is not None and not method.reads_text:
         raise UsageError(
@@ -58,8 +58,8 @@ def _check_labels(method: type[Method], dataset: Dataset) -> None:
         warnings.warn(doubts, stacklevel=2)
     if dataset.labels is not None and _classes_present(dataset.labels) < 2:
         raise DataError(
-            f"all labelled images of {dataset.name} have one label; method '{method.name}' needs at least two classes, "
-            f"one folder each, or choose a method without labels such as itq"
+            f"all labelled {dataset.kind}s of {dataset.name} have one label; method '{method.name}' needs at least "
+            f"two classes, one folder each, or choose a method without labels such as itq"
         )
 
 

@@ -59,7 +59,7 @@ class RowChoice:
         if not supervision.few_labels:
             return cls(*split(dataset))
         assert dataset.labels is not None
-        kept = _labelled(dataset.labels)
+        kept = dataset.has_label
         if supervision.labels_fraction is not None:
             kept &= keep_fraction(dataset.labels, supervision.labels_fraction, training.seed)
         known = np.flatnonzero(kept)
@@ -109,7 +109,7 @@ def split_validation(dataset: Dataset, training: TrainingSettings) -> tuple[np.n
     wanted = round(training.validation * n)
     if training.validation and not 0 < wanted < n - 1:
         raise DataError(
-            f"validation of {training.validation} leaves too little of {n} images; give more images, or fit without "
+            f"validation of {training.validation} leaves too little of {n} {dataset.kind}s; give more, or fit without "
             f"validation"
         )
     validation = order[np.linspace(0, n - 1, wanted).astype(int)] if wanted else order[:0]

@@ -9,10 +9,10 @@ import torch
 
 from kinbits import hamming
 from kinbits._util import checked
-from kinbits.data import as_dataset
 from kinbits.encoding import CodesFile
 from kinbits.fitting.job import Job, choose_method, without_unused_validation
 from kinbits.fitting.settings import FitSettings
+from kinbits.fitting.sources import as_training_data
 from kinbits.methods import Method
 from kinbits.model import HashModel, Tower
 from kinbits.training import History, pretrain, train
@@ -47,7 +47,7 @@ def fit(data: Any, settings: FitSettings | None = None, **options: Unpack[FitOpt
         16
     """
     settings = (checked(settings, FitSettings | None, "settings") or FitSettings()).with_options(**options)
-    dataset, started = as_dataset(data), time.perf_counter()
+    dataset, started = as_training_data(data), time.perf_counter()
     settings = without_unused_validation(choose_method(settings, dataset))
     job = Job.from_dataset(dataset, settings)
     method, training = job.build_method(), settings.training

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from kinbits._util import Modality, reporter
 from kinbits.backbones import Backbone, View, extract
-from kinbits.data import Dataset, augmentation, readable
+from kinbits.data import Dataset, as_dataset, augmentation, readable
 from kinbits.errors import DataError, UsageError
 from kinbits.fitting.settings import FitSettings
 from kinbits.methods import Method
@@ -28,6 +30,14 @@ def _labels(dataset: Dataset) -> np.ndarray | None:
 def _all_equal(features: np.ndarray) -> bool:
     parts = (features[start : start + 4096] for start in range(0, len(features), 4096))
     return not any((part != features[0]).any() for part in parts)
+
+
+def as_training_data(data: Any) -> Dataset:
+    """Return data as a `Dataset`, without labels if no row has one."""
+    dataset = as_dataset(data)
+    if dataset.labels is None or dataset.has_label.any():
+        return dataset
+    return replace(dataset, labels=None, label_space=None)
 
 
 def usable_rows(
@@ -60,7 +70,7 @@ def _cached_features(
     if len(kept) > 1 and _all_equal(features):
         raise DataError(
             f"all {len(kept)} items of {dataset.name} have the same features, so codes cannot tell them apart; "
-            f"give images that differ, or another backbone"
+            f"give {dataset.kind}s that differ, or another backbone"
         )
     views: list[np.ndarray] = []
     # vectors have no views; a method that can do without says how
@@ -151,8 +161,7 @@ def _usable(dataset: Dataset, method: type[Method], settings: FitSettings) -> Da
         dataset = dataset.without(without_text, [NO_TEXT] * len(without_text))
     if settings.supervision.few_labels or method.supervision != "labels" or dataset.labels is None:
         return dataset
-    labelled = dataset.labels >= 0 if dataset.labels.ndim == 1 else dataset.labels.any(1)
-    unlabelled = np.flatnonzero(~labelled)
+    unlabelled = np.flatnonzero(~dataset.has_label)
     return dataset.without(unlabelled, ["no label"] * len(unlabelled)) if len(unlabelled) else dataset
 
 

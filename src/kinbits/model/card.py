@@ -35,7 +35,7 @@ Turns {inputs} into {bits}-bit codes ({width} bytes each) whose Hamming distance
 import kinbits
 
 model = kinbits.HashModel.from_pretrained("path/of/this/folder")
-codes = model.encode(["a.jpg", "b.jpg"])          # uint8 (2, {width})
+codes = model.encode({example})  # uint8 (2, {width})
 distances = kinbits.hamming.distances(codes[:1], codes)
 ```
 
@@ -75,8 +75,8 @@ def model_card(
     """
     parameters = ", ".join(f"{k}={v}" for k, v in dict(method.get("params", {})).items())
     towers = "\n".join(
-        f"| {modality} backbone | `{b.name}`, {b.feature_dim} features, licence: {b.licence} |"
-        for modality, b in backbones.items()
+        f"| {b.modality} backbone | `{b.name}`, {b.feature_dim} features, licence: {b.licence} |"
+        for b in backbones.values()
     )
     return CARD.format(
         header=_header(method, backbones),
@@ -84,30 +84,43 @@ def model_card(
         width=-(-bits // 8),
         method=method.get("name", "unknown"),
         parameters=f"({parameters})" if parameters else "",
-        inputs="images and text" if "text" in backbones else "images",
+        inputs=" and ".join(f"{backbone.modality}s" for backbone in backbones.values()),
         towers=towers,
         decoder="| decoder | yes: `index.search(query, rerank=100)` re-ranks by reconstructed features |\n" * decoder,
-        data=f"{training.get('data', 'unknown')}, {training.get('rows', '?')} images",
+        data=trained_on(training, backbones),
+        example=_example(backbones["image"]),
         seed=training.get("seed", "?"),
-        epochs=_epochs(training),
+        epochs=_epochs(training, backbones["image"]),
         fingerprint=fingerprint,
         metrics=_measured(metrics),
     )
 
 
-def _epochs(training: Mapping[str, Any]) -> str:
+def trained_on(training: Mapping[str, Any], backbones: Mapping[Modality, Backbone]) -> str:
+    """Return the name of the training data, with the number and the kind of the items."""
+    kinds = " with ".join(f"{backbone.modality}s" for backbone in backbones.values())
+    return f"{training.get('data', 'unknown')}, {training.get('rows', '?')} {kinds}"
+
+
+def _example(image: Backbone) -> str:
+    """Return inputs of the model as Python code."""
+    return f"[[0.5] * {image.feature_dim}] * 2" if image.modality == "vector" else '["a.jpg", "b.jpg"]'
+
+
+def _epochs(training: Mapping[str, Any], image: Backbone) -> str:
     """Return rows about the epochs and the score that chose one of them, if there were any."""
-    rows = {"epochs": epochs_text(training), "validation": validation_text(training)}
+    rows = {"epochs": epochs_text(training), "validation": validation_text(training, f"{image.modality}s")}
     return "".join(f"| {name} | {text} |\n" for name, text in rows.items() if text is not None)
 
 
 def _header(method: Mapping[str, Any], backbones: Mapping[Modality, Backbone]) -> str:
     """Return the YAML that the hub reads to show and to find the model."""
-    tags = ["image-retrieval", "hashing", "hamming", str(method.get("name", "unknown"))]
+    image = backbones["image"].modality == "image"
+    tags = [*(["image-retrieval"] if image else []), "hashing", "hamming", str(method.get("name", "unknown"))]
     fields = {
         "library_name": "kinbits",
         "license": _licence({backbone.licence.lower() for backbone in backbones.values()}),
-        "pipeline_tag": "image-feature-extraction",
+        "pipeline_tag": "image-feature-extraction" if image else "feature-extraction",
         "tags": [*tags, *(["cross-modal-retrieval"] if "text" in backbones else [])],
     }
     return str(yaml.safe_dump(fields, sort_keys=False))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kinbits._util import shortened
+from kinbits.model.card import trained_on
 from kinbits.model.tower import Tower
 
 _LONGEST = 200  # characters of a value
@@ -28,8 +29,9 @@ def as_html(
 ) -> str:
     """Return a table of what a model is; every value is escaped."""
     facts: list[tuple[str, object]] = [("method", _name(method)), ("bits", _bits(towers))]
-    facts += [(f"{modality} backbone", tower.backbone.name) for modality, tower in towers.items()]
-    facts += [("trained on", f"{training.get('data', 'unknown')}, {training.get('rows', '?')} images")]
+    backbones = {modality: tower.backbone for modality, tower in towers.items()}
+    facts += [(f"{backbone.modality} backbone", backbone.name) for backbone in backbones.values()]
+    facts += [("trained on", trained_on(training, backbones))]
     facts += [("fingerprint", fingerprint[:12])]
     facts += [("folder", folder)] if folder is not None else []
     return f"<table><caption>HashModel</caption>{''.join(_rows(facts))}</table>"

@@ -55,7 +55,7 @@ class HeldOut:
         self.rows = len(first.train) + len(first.rows.validation)
         self.ids = first.dataset.ids[_spared(first)]
         if len(self.ids) < 2:
-            raise DataError(_nothing_to_find(len(self.ids)))
+            raise DataError(_nothing_to_find(len(self.ids), dataset.kind))
         started = time.perf_counter()
         job = self.job(settings)
         self.seconds = time.perf_counter() - started
@@ -101,10 +101,16 @@ class HeldOut:
                 return "the other half of the pair", metrics.MatrixRelevance(np.eye(len(held), dtype=bool))
             return "a shared label", metrics.LabelRelevance(labels, labels)
         if labels is not None:
-            return "a shared label", _by_labels(held)
+            return "a shared label", self._by_labels(held)
         if settings.supervision.pairs is not None:
             return "a given pair", metrics.LeaveOneOut(metrics.MatrixRelevance(self._paired(job, settings)))
         return NEIGHBOURS, held_out_relevance(held, by_labels=False)
+
+    def _by_labels(self, held: TrainingSet) -> metrics.LeaveOneOut:
+        try:
+            return held_out_relevance(held, by_labels=True)
+        except DataError:
+            raise DataError(_nothing_to_find(len(held), self._dataset.kind)) from None
 
     def _paired(self, job: Job, settings: FitSettings) -> np.ndarray:
         """Return which held-out rows are similar by the given pairs and clusters, bool ``(v, v)``."""
@@ -115,23 +121,16 @@ class HeldOut:
         np.fill_diagonal(similar, False)
         if not similar.any():
             raise DataError(
-                f"no two of the {len(similar)} held-out images are a similar pair, so codes cannot be judged; raise "
-                f"validation, or give more pairs"
+                f"no two of the {len(similar)} held-out {self._dataset.kind}s are a similar pair, so codes cannot be "
+                f"judged; raise validation, or give more pairs"
             )
         return np.asarray(similar)
 
 
-def _by_labels(held: TrainingSet) -> metrics.LeaveOneOut:
-    try:
-        return held_out_relevance(held, by_labels=True)
-    except DataError:
-        raise DataError(_nothing_to_find(len(held))) from None
-
-
-def _nothing_to_find(held: int) -> str:
+def _nothing_to_find(held: int, kind: str) -> str:
     return (
-        f"candidates cannot be scored: of {held} held-out images, none has another one to find; give more images of "
-        f"each class, raise validation, or fit a method without tuning"
+        f"candidates cannot be scored: of {held} held-out {kind}s, none has another one to find; give more of each "
+        f"class, raise validation, or fit a method without tuning"
     )
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 import numpy as np
 
 from kinbits._util import Bar, checked
-from kinbits.data import Dataset, FeatureCache, as_dataset
+from kinbits.data import Dataset, FeatureCache
 from kinbits.errors import DataError
-from kinbits.fitting import FitSettings, fit
+from kinbits.fitting import FitSettings, as_training_data, fit
 from kinbits.metrics import RankingResult
 from kinbits.tuning.board import Row, leaderboard
 from kinbits.tuning.budget import Budget
@@ -86,7 +86,7 @@ def tune(
     given = (checked(settings, FitSettings | None, "settings") or FitSettings()).with_options(**options)
     check_decided(given)
     share = share_of(given, options)
-    dataset = as_dataset(data)
+    dataset = as_training_data(data)
     with _cached(given.with_options(validation=0)) as base:
         return _Tuning(dataset, base, tuning, clock, share).run(report)
 
