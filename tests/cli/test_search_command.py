@@ -193,3 +193,23 @@ def test_a_sheet_of_vectors_and_many_hits_stays_small(run, index, vectors):
     with Image.open("s.png") as file:
         assert file.width < 3000
         assert file.height < 9000
+
+
+def test_a_real_valued_query_has_distances_that_are_no_whole_numbers(run, photos, made):
+    query = made / "photos" / "red" / "0.png"
+    ended = run("search", "photos.index", query, "-k", "4", "--distance", "asymmetric", "--json")
+    assert ended.code == 0, ended.err
+    (hits,) = [one["hits"] for one in json.loads(ended.out)]
+    index = kinbits.Index.open("photos.index")
+    assert hits == [
+        {**hit, "distance": pytest.approx(hit["distance"])}
+        for hit in index.search(query, k=4, distance="asymmetric").to_dicts()
+    ]
+    assert hits[0]["distance"] == 0
+    assert any(hit["distance"] % 1 for hit in hits)
+    within = run("search", "photos.index", query, "-r", str(hits[2]["distance"]), "--distance", "asymmetric", "--json")
+    assert len(json.loads(within.out)[0]["hits"]) == 3, within.err
+    assert run("search", "photos.index", query, "-r", "2.5").code == 2
+    refused = run("search", "photos.index", query, "--distance", "asymmetric", "--rerank", "5")
+    assert refused.code == 2
+    assert "leave" in refused.err or "neither" in refused.err

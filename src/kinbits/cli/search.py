@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -18,10 +18,11 @@ from kinbits.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from kinbits.data import Dataset
-    from kinbits.model import HashModel
+    from kinbits.model import HashModel, Output
 
 _STDIN = Path("-")
 _TEXT_FILES = (".txt", ".md", ".json", ".jsonl")
+_OUTPUTS: dict[str, Output] = {"hamming": "codes", "asymmetric": "tables"}  # of queries
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ def search(
         int | None, typer.Option("-k", min=1, help="Maximum number of hits; 10 if not given.", show_default=False)
     ] = None,
     radius: Annotated[
-        int | None,
-        typer.Option("--radius", "-r", help="Maximum Hamming distance of a hit, in bits.", show_default=False),
+        float | None,
+        typer.Option("--radius", "-r", help="Maximum distance of a hit; in bits for hamming.", show_default=False),
     ] = None,
     at: Annotated[
         str | None,
@@ -63,6 +64,12 @@ def search(
         ),
     ] = None,
     where: WhereOption = None,
+    distance: Annotated[
+        Literal["hamming", "asymmetric"],
+        typer.Option(
+            help="hamming, or asymmetric: the real-valued query against stored bits, which keeps more neighbours."
+        ),
+    ] = "hamming",
     rerank: Annotated[
         int | None,
         typer.Option(min=1, help="Number of hits to re-rank; the model needs a decoder.", show_default=False),
@@ -98,6 +105,8 @@ def search(
         raise UsageError("give images to search with, or --text; one of the two")
     if at is not None and radius is not None:
         raise UsageError("--at names a radius; leave --radius out")
+    if distance != "hamming" and (rerank or at):
+        raise UsageError("--distance asymmetric takes neither --rerank nor --at, which are of Hamming distances")
     if text and rerank:
         raise UsageError("--rerank compares features of images; leave it out with --text")
     opened = opened_index(folder, model)
@@ -107,12 +116,16 @@ def search(
     if at is not None:
         radius = required_model(opened).radius(at)
     if text:
-        queries = _texts(required_model(opened), text)
+        queries = _texts(required_model(opened), text, _OUTPUTS[distance])
     elif images and len(images) == 1 and is_codes_file(images[0]):
-        queries = _codes(images[0], rerank=bool(rerank))
+        queries = _codes(images[0], rerank=bool(rerank))  # Index.search refuses them for another distance
     else:
-        queries = _images(required_model(opened), images or [], rerank=bool(rerank))
-    found = opened.search(queries.items, k, radius=radius, where=where or None, rerank=rerank or False)
+        queries = _images(required_model(opened), images or [], _OUTPUTS[distance], rerank=bool(rerank))
+    if radius is not None and radius.is_integer():
+        radius = int(radius)  # bits
+    found = opened.search(
+        queries.items, k, radius=radius, where=where or None, distance=distance, rerank=rerank or False
+    )
     if sheet is not None:
         draw_sheet(
             sheet, folder, queries.names, queries.images, found, [Path(root) for root in opened.info()["image_roots"]]
@@ -130,10 +143,10 @@ def search(
         note("note: ordered by features that the model reconstructs from the codes, not by the distance shown")
 
 
-def _texts(model: HashModel, texts: list[str]) -> _Queries:
+def _texts(model: HashModel, texts: list[str], output: Output) -> _Queries:
     if not all(text.strip() for text in texts):
         raise UsageError("a text to search with is empty; write what to look for")
-    return _Queries(texts, model.encode(texts, modality="text"))
+    return _Queries(texts, model.encode(texts, modality="text", output=output))
 
 
 def _codes(path: Path, *, rerank: bool) -> _Queries:
@@ -145,7 +158,7 @@ def _codes(path: Path, *, rerank: bool) -> _Queries:
     return _Queries([str(one) for one in found.ids.tolist()], found)
 
 
-def _images(model: HashModel, paths: Sequence[Path], *, rerank: bool) -> _Queries:
+def _images(model: HashModel, paths: Sequence[Path], output: Output, *, rerank: bool) -> _Queries:
     """Encode what can be read, or leave that to re-ranking, which needs features too.
 
     What cannot be read is named, and only fatal if nothing is left.
@@ -160,7 +173,7 @@ def _images(model: HashModel, paths: Sequence[Path], *, rerank: bool) -> _Querie
         items = kept = readable(dataset)
         unreadable = kept.skipped
     else:
-        found = model.encode(dataset, on_error="skip")
+        found = model.encode(dataset, output=output, on_error="skip")
         items, kept, unreadable = found.array, dataset.select(found.rows), (*dataset.skipped, *found.skipped)
     names = {f"image {place}": "standard input" for place, path in enumerate(paths) if path == _STDIN}
     skipped = [(names.get(one.id, one.id), one.reason) for one in unreadable]

@@ -4,7 +4,8 @@ from .counts import tally
 from .multi_index import MultiIndex
 from .search import Allow, threads, topk, within
 from .strategy import Explanation
-from .table_search import RowFactors, table_topk, table_within
+from .table_search import RowFactors, Tables, table_topk, table_within
+from .tables import sign_tables
 
 __all__ = [
     "Allow",
@@ -12,6 +13,7 @@ __all__ = [
     "Explanation",
     "MultiIndex",
     "RowFactors",
+    "Tables",
     "check_codes",
     "check_count",
     "code_width",
@@ -19,6 +21,7 @@ __all__ = [
     "histograms",
     "pack",
     "paired_distances",
+    "sign_tables",
     "simd",
     "table_topk",
     "table_within",

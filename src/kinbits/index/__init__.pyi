@@ -5,6 +5,7 @@ from .hits_html import find_image
 from .index import Index
 from .items import Encoder
 from .query.plan import Plan, SegmentPlan
+from .query.request import Distance
 from .query.rerank import Reconstructor
 from .search_index import SearchIndex
 from .store.copies import check_new_folder
@@ -13,6 +14,7 @@ from .store.options import IndexOptions
 __all__ = [
     "BatchHits",
     "Change",
+    "Distance",
     "Encoder",
     "Engine",
     "EngineIndex",

@@ -32,7 +32,7 @@ class Hits:
 
     Attributes:
         ids: int64 or str ``(k,)``.
-        distances: Hamming distances in bits, int32 ``(k,)``.
+        distances: Hamming distances in bits, int32 ``(k,)``; or asymmetric distances, float32 ``(k,)``.
     """
 
     def __init__(

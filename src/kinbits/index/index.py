@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from kinbits import hamming
 from kinbits.data import as_html
 from kinbits.encoding import CodesFile
+from kinbits.errors import UsageError
 from kinbits.index.changes import codes_of
 from kinbits.index.collection import Collection
 from kinbits.index.filters.where import Where, parse_where
@@ -24,7 +25,7 @@ from kinbits.index.hits import BatchHits, Hits
 from kinbits.index.opening import PathLike
 from kinbits.index.query.near_duplicates import IdPairs, pairs
 from kinbits.index.query.plan import Plan, plan
-from kinbits.index.query.request import SearchOptions, SearchRequest, check_limits
+from kinbits.index.query.request import Distance, SearchOptions, SearchRequest, check_limits
 from kinbits.index.query.rerank import reranked
 from kinbits.index.query.search import search
 from kinbits.index.store.copies import save_copy
@@ -78,8 +79,9 @@ class Index(Collection):
         k: int | None = None,
         *,
         text: Any = None,
-        radius: int | None = None,
+        radius: float | None = None,
         where: Where | None = None,
+        distance: Distance = "hamming",
         strategy: str = "auto",
         rerank: int | bool = False,
     ) -> Hits | BatchHits:
@@ -92,9 +94,13 @@ class Index(Collection):
                 or over four times the other: pass ``[image]`` then.
             text: A text or a list of texts instead of a query, for a model with a text tower.
             k: Maximum number of hits per query; 10 if neither ``k`` nor ``radius`` is given.
-            radius: Maximum Hamming distance of a hit, in bits.
+            radius: Maximum distance of a hit: in bits, or in the unit of the logits for the asymmetric distance.
             where: Filter on metadata: a text ``"year >= 2020 and (label = cat or label = dog)"``, texts that must
                 all hold, or a dict ``{"year": {">=": 2020}}``. `docs/filters.md` describes the language.
+            distance: ``"hamming"``, or ``"asymmetric"``: the real-valued query is compared with the stored bits, by the
+                sum of its absolute logits over the bits that differ (`kinbits.hamming.sign_tables`). It keeps more of
+                the nearest neighbours of the features, and there are hardly any ties. The query must be items, or their
+                tables, which the model encodes with ``output="tables"``.
             strategy: How segments with search tables (see `optimize`) are searched: ``"scan"``, ``"grouped"``,
                 ``"multi-index"``, or ``"auto"`` for the fastest, see `explain`. The results are the same.
             rerank: Number of nearest hits to reorder by the distance between the query's features and the features that
@@ -102,7 +108,7 @@ class Index(Collection):
                 of distance and id. The model needs a decoder (method ``rankhash``); queries are items, not codes.
 
         Returns:
-            `Hits` for one query, `BatchHits` for several, always with Hamming distances.
+            `Hits` for one query, `BatchHits` for several.
 
         Raises:
             UsageError: If an argument is invalid, the query needs a model or a decoder, or it is a text file.
@@ -110,11 +116,22 @@ class Index(Collection):
             ArtefactError: If a file is damaged; the message names it. Or the query's codes are of another model.
         """
         if rerank:
-            k, radius = check_limits(k, radius)
+            if distance != "hamming":
+                raise UsageError("rerank orders the nearest hits by Hamming distance; leave it out, or distance=")
+            k, _ = check_limits(k, radius)
             find = partial(self.search, radius=radius, where=where, strategy=strategy)
             return reranked(query, text, self._model, rerank, k, find)
         request = SearchRequest.from_query(
-            query, text, self._model, self.bits, self.fingerprint, k=k, radius=radius, where=where, strategy=strategy
+            query,
+            text,
+            self._model,
+            self.bits,
+            self.fingerprint,
+            k=k,
+            radius=radius,
+            where=where,
+            distance=distance,
+            strategy=strategy,
         )
         return request.result(search(self._state, request))
 
@@ -146,8 +163,14 @@ class Index(Collection):
             UsageError: If a number is negative or no integer.
             ArtefactError: If a file is damaged; the message names it.
         """
-        limits = check_limits(k, radius)
-        return plan(self._state, *limits, hamming.check_count(queries, "queries"), self._builder.options.table_rows)
+        most, within = check_limits(k, radius)
+        return plan(
+            self._state,
+            most,
+            None if within is None else int(within),
+            hamming.check_count(queries, "queries"),
+            self._builder.options.table_rows,
+        )
 
     def pairs(self, radius: int, where: Where | None = None) -> Iterator[IdPairs]:
         """Find all pairs of items whose codes differ in at most ``radius`` bits, each once.

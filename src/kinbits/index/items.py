@@ -18,7 +18,7 @@ from kinbits.data import Dataset, open_dataset
 from kinbits.data import is_single as is_single_item
 from kinbits.encoding import CodesFile
 from kinbits.errors import ArtefactError, DataError, UsageError
-from kinbits.hamming import Codes
+from kinbits.hamming import Codes, Tables
 from kinbits.index.store.columns import as_columns
 from kinbits.index.store.ids import Ids, as_ids
 from kinbits.index.store.merge import Batch
@@ -224,6 +224,34 @@ def encode_query(query: Any, text: Any, model: Encoder | None, bits: int) -> tup
     return check_query(able.encode(text, modality="text"), bits, "queries"), isinstance(text, str)
 
 
+def query_tables(query: Any, text: Any, model: Encoder | None, bits: int) -> tuple[Tables, bool]:
+    """Return the look-up tables of a query or text, float32 ``(q, parts, 16)``, and whether it is a single one.
+
+    Raises:
+        UsageError: If both or neither are given, the query is codes or a text file, or the model makes no tables.
+        DataError: If the query cannot be read.
+    """
+    if (query is None) == (text is None):
+        raise UsageError("give a query or text=, one of the two")
+    if are_tables(query, bits):
+        return query, False
+    able: Any = model
+    if able is None or "output" not in signature(able.encode).parameters:
+        raise UsageError(
+            "the asymmetric distance needs the index's model; pass model= when the index is created or opened"
+        )
+    if text is not None:
+        return able.encode(text, modality="text", output="tables"), isinstance(text, str)
+    _refuse_text_file(query)
+    if isinstance(query, CodesFile) or are_codes(query, model, bits):
+        raise UsageError(
+            "the asymmetric distance compares a query's logits, and packed codes have none; search with the image or "
+            "vector itself, or by Hamming distance"
+        )
+    tables: Tables = able.encode(query, output="tables")
+    return tables, is_single(query, model, len(tables))
+
+
 def _refuse_text_file(query: Any) -> None:
     if isinstance(query, (str, os.PathLike)) and os.fspath(query).endswith((".txt", ".lst")) and os.path.isfile(query):
         raise UsageError(
@@ -317,6 +345,12 @@ def are_codes(items: Any, model: Encoder | None, bits: int) -> bool:
         return True
     short, long = sorted(items.shape)
     return bool(short < LEAST_SIDE or long > 4 * short)
+
+
+def are_tables(items: Any, bits: int) -> bool:
+    """Return whether items are look-up tables, float32 ``(q, parts, 16)``, for codes of ``bits`` bits."""
+    shape = (2 * hamming.code_width(bits), 16)
+    return isinstance(items, np.ndarray) and items.dtype == np.float32 and items.ndim == 3 and items.shape[1:] == shape
 
 
 def is_single(items: Any, model: Encoder | None, count: int) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, Self, runtime_checkable
 
 from kinbits.index.filters.where import Where
+from kinbits.index.query.request import Distance
 
 
 @runtime_checkable
@@ -47,6 +48,7 @@ class SearchIndex(Protocol):
         text: Any = None,
         radius: int | None = None,
         where: Where | None = None,
+        distance: Distance = "hamming",
         rerank: int | bool = False,
     ) -> Any:
         """Find the nearest items, or all within a radius; see `kinbits.index.Index.search`."""

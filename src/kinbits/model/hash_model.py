@@ -171,7 +171,9 @@ class HashModel:
                 text, a list of texts, or a Dataset with texts.
             modality: Which tower encodes: ``"image"``, which vectors belong to as well, or ``"text"``.
             output: ``"codes"`` uint8 ``(n, ceil(bits / 8))``, ``"bits"`` bool ``(n, bits)``, ``"logits"`` float32
-                ``(n, bits)``, or ``"features"`` float32 ``(n, d)``, as the head reads them.
+                ``(n, bits)``, ``"tables"`` float32 ``(n, 2 ceil(bits / 8), 16)``, which are the logits for an
+                asymmetric search (`kinbits.hamming.sign_tables`), or ``"features"`` float32 ``(n, d)``, as the head
+                reads them.
             on_error: ``"raise"``, or ``"skip"`` to leave out what cannot be read.
             batch_size: Maximum number of rows whose features are in memory at once.
             cache: Where features are kept between runs, or None.

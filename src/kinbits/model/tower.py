@@ -16,7 +16,7 @@ from kinbits.data import require_finite
 from kinbits.errors import PlatformError, UsageError
 from kinbits.heads import Head
 
-Output = Literal["codes", "bits", "logits", "features"]
+Output = Literal["codes", "bits", "logits", "tables", "features"]
 _ROWS = 4096  # that pass the head together
 
 
@@ -77,7 +77,8 @@ class Tower(nn.Module):
         Args:
             features: As the backbone returns them.
             output: ``"codes"`` uint8 ``(n, ceil(bits / 8))``, ``"bits"`` bool ``(n, bits)``, ``"logits"`` float32
-                ``(n, bits)``, or ``"features"``, which are returned as the head reads them.
+                ``(n, bits)``, ``"tables"`` float32 ``(n, 2 ceil(bits / 8), 16)``, the logits as look-up tables
+                (`kinbits.hamming.sign_tables`), or ``"features"``, which are returned as the head reads them.
 
         Raises:
             DataError: If a row is not finite in float32, or, for features of images and texts, in float16.
@@ -86,6 +87,8 @@ class Tower(nn.Module):
             return self.as_read(features)
         if output == "logits":
             return self._in_chunks(features, lambda rows: self.head(rows).float(), np.float32)
+        if output == "tables":
+            return hamming.sign_tables(self.compute(features, "logits"))
         bits = self._in_chunks(features, self.head.encode, np.bool_)
         return hamming.pack(bits) if output == "codes" else bits
 

@@ -16,6 +16,7 @@ from kinbits import hamming
 from kinbits.errors import ArtefactError, DataError, UsageError
 from kinbits.index import SearchIndex, Supports
 from kinbits.testing.assertions import hit_pairs, require, require_equal, require_raises, true_hits
+from kinbits.testing.asymmetric import check_asymmetric
 from kinbits.testing.reranking import check_reranking
 from kinbits.testing.toy_models import ToyModel
 
@@ -373,7 +374,7 @@ _CASE_CHECKS = (
     _check_round_trip,
     _check_wrong_codes,
 )
-_MAKER_CHECKS = (_check_fingerprint, _check_automatic_ids, check_reranking)
+_MAKER_CHECKS = (_check_fingerprint, _check_automatic_ids, check_asymmetric, check_reranking)
 
 
 def _int_ids(rows: int) -> list[int]:

@@ -13,6 +13,7 @@ from kinbits import hamming
 from kinbits.errors import UsageError, unknown_name
 from kinbits.index.filters.where import Where
 from kinbits.index.items import Encoder, Metadata
+from kinbits.index.query.request import Distance
 
 PathLike = str | os.PathLike[str]
 O = TypeVar("O")  # noqa: E741
@@ -39,6 +40,7 @@ class Supports:
         either_ids: The first items decide whether ids are int or str; otherwise `create_index` takes ``ids="str"``.
         automatic_ids: Ids that continue the largest one if none are given.
         save: Copies into a new folder.
+        asymmetric: Search by asymmetric distance, which is always exact.
     """
 
     exact: bool = True
@@ -54,6 +56,7 @@ class Supports:
     either_ids: bool = True
     automatic_ids: bool = True
     save: bool = True
+    asymmetric: bool = True
 
     def lacks(self) -> list[str]:
         """Return the names of the unsupported parts."""
@@ -115,6 +118,7 @@ class EngineIndex(ABC):
         text: Any = None,
         radius: int | None = None,
         where: Where | None = None,
+        distance: Distance = "hamming",
         rerank: int | bool = False,
     ) -> Any:
         """Find the nearest items, or all within a radius; see `kinbits.index.Index.search`."""

@@ -25,7 +25,7 @@ from kinbits.index.filters.where import Where
 from kinbits.index.hits import BatchHits, Hits
 from kinbits.index.index import Index
 from kinbits.index.items import Encoder, Metadata, read_bits
-from kinbits.index.query.request import SearchRequest, check_limits
+from kinbits.index.query.request import Distance, SearchRequest, check_limits
 from kinbits.index.query.rerank import reranked
 from kinbits.index.store.copies import new_folder
 from kinbits.index.store.ids import Ids, decode_ids
@@ -150,14 +150,20 @@ class FaissIndex(EngineIndex):
         text: Any = None,
         radius: int | None = None,
         where: Where | None = None,
+        distance: Distance = "hamming",
         rerank: int | bool = False,
     ) -> Hits | BatchHits:
-        """Find the k nearest items approximately; with a radius or a filter, exactly.
+        """Find the k nearest items approximately; with a radius, a filter or the asymmetric distance, exactly.
 
         For arguments and errors see `kinbits.index.Index.search`.
         """
+        if distance != "hamming":
+            exact: Hits | BatchHits = self._index.search(
+                query, k, text=text, radius=radius, where=where, distance=distance, rerank=rerank
+            )
+            return exact
         if rerank:
-            k, radius = check_limits(k, radius)
+            k, _ = check_limits(k, radius)
             find = partial(self.search, radius=radius, where=where)
             return reranked(query, text, self._index._model, rerank, k, find)
         model = self._index._model

@@ -27,7 +27,7 @@ from kinbits.index.filters.expression import Expression, comparisons
 from kinbits.index.filters.where import Where
 from kinbits.index.hits import BatchHits, Hits
 from kinbits.index.items import Encoder, Metadata, read_bits, read_items, require_codes, require_model
-from kinbits.index.query.request import SearchRequest, check_limits
+from kinbits.index.query.request import Distance, SearchRequest, check_limits
 from kinbits.index.query.rerank import reranked
 from kinbits.index.store.ids import IdKind, Ids, as_ids, decode_ids, duplicate_ids_error, kind_of, missing_ids_error
 from kinbits.index.store.state import State
@@ -61,7 +61,7 @@ class MilvusIndex(EngineIndex):
     multiple of 8 are padded with zeros.
     """
 
-    supports = Supports(contains=False, either_ids=False, automatic_ids=False, save=False)
+    supports = Supports(contains=False, either_ids=False, automatic_ids=False, save=False, asymmetric=False)
     packages = ("pymilvus",)
     remedy = "pip install 'kinbits[milvus]', or 'kinbits[milvus-lite]' for local files"
 
@@ -193,6 +193,7 @@ class MilvusIndex(EngineIndex):
         text: Any = None,
         radius: int | None = None,
         where: Where | None = None,
+        distance: Distance = "hamming",
         rerank: int | bool = False,
     ) -> Hits | BatchHits:
         """Find the nearest items, or all within a radius; see `kinbits.index.Index.search`.
@@ -200,8 +201,12 @@ class MilvusIndex(EngineIndex):
         Raises:
             UsageError: If an argument is invalid, Milvus cannot return that many hits, or it lacks the filter.
         """
+        if distance != "hamming":
+            raise UsageError(
+                f"Milvus searches by Hamming distance, not distance='{distance}'; a kinbits index takes both"
+            )
         if rerank:
-            k, radius = check_limits(k, radius)
+            k, _ = check_limits(k, radius)
             return reranked(query, text, self._model, rerank, k, partial(self.search, radius=radius, where=where))
         request = SearchRequest.from_query(
             query, text, self._model, self.bits, self.fingerprint, k=k, radius=radius, where=where
@@ -209,9 +214,9 @@ class MilvusIndex(EngineIndex):
         expression = self._expressions.filter(self._bound(request.where))
         if request.k is None:
             assert request.radius is not None
-            found = self._searcher.ball(request.codes, min(request.radius, self.bits), expression)
+            found = self._searcher.ball(request.codes, min(int(request.radius), self.bits), expression)
         else:
-            within = None if request.radius is None else min(request.radius, self.bits)
+            within = None if request.radius is None else min(int(request.radius), self.bits)
             found = (
                 self._searcher.nearest(request.codes, self._most(request.k), within, expression) if request.k else []
             )

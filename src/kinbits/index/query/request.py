@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict, get_args
+
+import numpy as np
 
 from kinbits import hamming
 from kinbits.encoding import CodesFile
-from kinbits.hamming import Codes
+from kinbits.errors import UsageError, unknown_name
+from kinbits.hamming import Codes, Tables
 from kinbits.index.filters.expression import Expression
 from kinbits.index.filters.where import Where, parse_where
 from kinbits.index.hits import BatchHits, Hits
-from kinbits.index.items import Encoder, encode_query, require_codes
+from kinbits.index.items import Encoder, encode_query, query_tables, require_codes
 from kinbits.index.store.state import State
 
 DEFAULT_K = 10  # hits of a search without limits
+
+Distance = Literal["hamming", "asymmetric"]
 
 
 class SearchOptions(TypedDict, total=False):
     """Keyword arguments of `Index.search`."""
 
-    radius: int | None
+    radius: float | None
     where: Where | None
+    distance: Distance
     strategy: str
     rerank: int | bool
 
@@ -29,18 +35,19 @@ class SearchRequest(NamedTuple):
     """A search whose arguments are checked.
 
     Attributes:
-        codes: Codes to search for, uint8 ``(q, w)``.
+        queries: Codes to search for, uint8 ``(q, w)``; or, for the asymmetric distance, look-up tables, float32
+            ``(q, parts, words)``.
         single: Whether the user gave one query, not a list of one.
         k: Maximum number of hits per query; None for all within the radius.
-        radius: Maximum Hamming distance in bits; None for the k nearest at any distance.
+        radius: Maximum distance; None for the k nearest at any distance.
         where: Filter on the metadata; None for all items.
         strategy: How segments with search tables are searched.
     """
 
-    codes: Codes
+    queries: Codes | Tables
     single: bool
     k: int | None
-    radius: int | None
+    radius: float | None
     where: Expression | None
     strategy: str = "auto"
 
@@ -54,8 +61,9 @@ class SearchRequest(NamedTuple):
         fingerprint: str | None,
         *,
         k: int | None = None,
-        radius: int | None = None,
+        radius: float | None = None,
         where: Where | None = None,
+        distance: Distance = "hamming",
         strategy: str = "auto",
     ) -> SearchRequest:
         """Check the arguments of a search, and encode its query for an index of ``bits`` bits and a ``fingerprint``.
@@ -65,26 +73,52 @@ class SearchRequest(NamedTuple):
             DataError: If the query's codes do not fit.
             ArtefactError: If the query's codes are of another model than the index.
         """
-        k, radius = check_limits(k, radius)
+        k, radius = check_limits(k, radius, distance)
         if isinstance(query, CodesFile):
             require_codes(query, State(bits, fingerprint))  # also if the index has no model to encode with
-        codes, single = encode_query(query, text, model, bits)
-        return cls(codes, single, k, radius, parse_where(where), strategy)
+        encoded = encode_query if distance == "hamming" else query_tables
+        queries, single = encoded(query, text, model, bits)
+        return cls(queries, single, k, radius, parse_where(where), strategy)
+
+    @property
+    def codes(self) -> Codes:
+        """The codes of a search by Hamming distance."""
+        return np.asarray(self.queries, np.uint8)
+
+    @property
+    def tables(self) -> Tables | None:
+        """The look-up tables of a search by asymmetric distance; None for one by Hamming distance."""
+        return np.asarray(self.queries) if self.queries.dtype == np.float32 else None
 
     def result(self, hits: list[Hits]) -> Hits | BatchHits:
         """Return one `Hits` for a single query, `BatchHits` for several."""
         return hits[0] if self.single else BatchHits(hits)
 
 
-def check_limits(k: int | None, radius: int | None) -> tuple[int | None, int | None]:
+def check_limits(k: int | None, radius: float | None, distance: str = "hamming") -> tuple[int | None, float | None]:
     """Check the limits of a search; without limits, it finds 10 hits.
 
+    Args:
+        k: Maximum number of hits.
+        radius: Maximum distance: a number of bits, or of the unit of the logits for the asymmetric distance.
+        distance: ``"hamming"`` or ``"asymmetric"``.
+
     Raises:
-        UsageError: If one of them is negative or no integer.
+        UsageError: If one of them is negative or no number, or the distance is unknown.
     """
+    if distance not in get_args(Distance):
+        raise unknown_name("distance", distance, get_args(Distance))
     if k is None and radius is None:
         return DEFAULT_K, None
     return (
         None if k is None else hamming.check_count(k, "k"),
-        None if radius is None else hamming.check_count(radius, "radius"),
+        None if radius is None else _check_radius(radius, distance),
     )
+
+
+def _check_radius(radius: float, distance: str) -> float:
+    if distance == "hamming":
+        return hamming.check_count(radius, "radius")  # type: ignore[arg-type]
+    if isinstance(radius, bool) or not isinstance(radius, (int, float, np.number)) or not radius >= 0:
+        raise UsageError(f"radius={radius!r}: give a number, 0 or more")
+    return float(radius)

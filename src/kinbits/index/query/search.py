@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from kinbits import hamming
 from kinbits.errors import UsageError, unknown_name
-from kinbits.hamming import Codes
+from kinbits.hamming import Codes, Tables
 from kinbits.index.hits import Hits, Places
 from kinbits.index.query.request import SearchRequest
-from kinbits.index.store.bitmap import Rows
+from kinbits.index.store.bitmap import Bitmap, Rows
 from kinbits.index.store.checked_array import detect_truncation
 from kinbits.index.store.ids import concatenate, decode_ids, no_ids
 from kinbits.index.store.segment import Segment
@@ -21,25 +21,30 @@ from kinbits.index.store.state import State
 
 _STRATEGIES = ("auto", "scan", "grouped", "multi-index")
 
-Found = tuple[NDArray[np.int32], Rows]
+Found = tuple[NDArray[np.int32] | NDArray[np.float32], Rows]
 
 
 def search(state: State, request: SearchRequest) -> list[Hits]:
     """Return the hits of each query, ordered by distance, then by id."""
-    _require_strategy(state, request.strategy)
+    _require_strategy(state, request)
     for segment in state.segments:  # all of them first: report damage before any work
         segment.require_whole(state.bits)
     if request.where is not None:
         request = request._replace(where=state.bound(request.where))
     with detect_truncation():
         found = [_search_segment(segment, request) for segment in state.segments]
-        by_query = ([rows[number] for rows in found] for number in range(len(request.codes)))
+        by_query = ([rows[number] for rows in found] for number in range(len(request.queries)))
         return [_merge(state, rows, request.k) for rows in by_query]
 
 
-def _require_strategy(state: State, strategy: str) -> None:
+def _require_strategy(state: State, request: SearchRequest) -> None:
+    strategy = request.strategy
     if strategy not in _STRATEGIES:
         raise unknown_name("strategy", strategy, _STRATEGIES)
+    if strategy in ("grouped", "multi-index") and request.tables is not None:
+        raise UsageError(
+            f"strategy='{strategy}' finds Hamming distances; the asymmetric distance takes 'scan' or 'auto'"
+        )
     if strategy in ("grouped", "multi-index") and state.segments and not any(s.tables for s in state.segments):
         raise UsageError(
             f"strategy='{strategy}' needs search tables, and this index has none; build them with optimize(), "
@@ -48,11 +53,14 @@ def _require_strategy(state: State, strategy: str) -> None:
 
 
 def _search_segment(segment: Segment, request: SearchRequest) -> Sequence[Found]:
-    codes, radius = request.codes, request.radius
     allow = segment.allowed(request.where)
     k = None if request.k is None else min(request.k, segment.rows)
+    if request.tables is not None:
+        return _scan_tables(request.tables, segment.codes, request.radius, k, allow)
+    codes = request.codes
     index = segment.multi_index()
-    if radius is not None:
+    if request.radius is not None:
+        radius = int(request.radius)
         if index is not None:
             return index.within(codes, radius, limit=k, allow=allow, strategy=request.strategy)
         return hamming.within(codes, segment.codes, radius, limit=k, allow=allow)
@@ -60,6 +68,15 @@ def _search_segment(segment: Segment, request: SearchRequest) -> Sequence[Found]
         near, rows = index.topk(codes, k or 0, allow=allow, strategy=request.strategy)
     else:
         near, rows = hamming.topk(codes, segment.codes, k or 0, allow=allow)
+    return list(zip(near, rows, strict=True))
+
+
+def _scan_tables(
+    tables: Tables, codes: Codes, radius: float | None, k: int | None, allow: Bitmap | None
+) -> Sequence[Found]:
+    if radius is not None:
+        return hamming.table_within(tables, codes, radius, limit=k, allow=allow)
+    near, rows = hamming.table_topk(tables, codes, k or 0, allow=allow)
     return list(zip(near, rows, strict=True))
 
 
