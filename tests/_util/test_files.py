@@ -92,7 +92,7 @@ with {work} as aside:
 @pytest.mark.parametrize("write", [write_text, lambda path, text: filled(path, text)])
 def test_a_writer_whose_new_name_another_one_is_about_to_remove_takes_the_next(tmp_path, monkeypatch, write):
     """The other opens and locks what lies there before its writer does, and removes it later."""
-    real, taken = files._try_lock, []
+    real, taken = files.try_lock, []
 
     def first_taken(descriptor):
         if not taken:
@@ -101,7 +101,7 @@ def test_a_writer_whose_new_name_another_one_is_about_to_remove_takes_the_next(t
             assert real(taken[0][0])
         return real(descriptor)
 
-    monkeypatch.setattr(files, "_try_lock", first_taken)
+    monkeypatch.setattr(files, "try_lock", first_taken)
     write(tmp_path / "x", "new")
     (descriptor, stale), *_ = taken
     assert stale.exists()

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 import kinbits
 from kinbits import PlatformError
+from kinbits._util import locked_output
 from kinbits.methods import get_method
 
 TUNE = ("tune", "vectors.npz", "-o", "m", "--bits", "16", "--budget", "none", "--methods", "csq")
@@ -127,6 +129,20 @@ def test_what_cannot_be_done_is_refused(run, vectors, flags, code, said):
     ended = run("tune", vectors, "-o", "m", *flags)
     assert (ended.code, Path("m").exists()) == (code, False)
     assert said in ended.error
+
+
+@pytest.mark.parametrize("verb", ["fit", "tune"])
+def test_two_runs_do_not_write_one_model(run, vectors, verb):
+    with locked_output(Path("m"), "output folder"):
+        ended = run(verb, vectors, "-o", "m")
+    assert ended.code == 5
+    assert f"process {os.getpid()} is writing {Path('m').absolute()}; wait until it ends, or choose" in ended.error
+    assert not any(path.name.startswith((".m", "m")) for path in Path().iterdir())
+
+
+def test_an_older_leaderboard_is_not_taken_for_that_of_a_run_that_failed(run, vectors):
+    Path("m.leaderboard.json").write_text("{}")
+    assert "leaderboard" not in run("tune", vectors, "-o", "m", "--methods", "cqs").err
 
 
 def test_a_model_is_replaced_on_demand_only(run, vectors, model):

@@ -15,6 +15,7 @@ from .files import (
     write_text,
 )
 from .json import parse_json
+from .lock import locked_output
 from .machine import processors
 from .modality import Modality
 from .modules import import_all
@@ -54,6 +55,7 @@ __all__ = [
     "import_pandas",
     "lazy",
     "locked_folder",
+    "locked_output",
     "named_extras",
     "one_line",
     "open_door",

@@ -243,7 +243,7 @@ def _locked(aside: Path) -> int:
     try:
         free = True
         with suppress(OSError):  # a file system that cannot lock
-            free = _try_lock(lock)
+            free = try_lock(lock)
         if not free:  # another process holds the lock and is about to remove the file
             raise FileNotFoundError(aside)
         aside.stat()  # raises if the file was removed
@@ -257,7 +257,7 @@ def _lock_folder(folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     lock, free = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC), True
     with suppress(OSError):  # a file system that cannot lock
-        free = _try_lock(lock)
+        free = try_lock(lock)
     if free and folder.exists() and os.path.samestat(os.fstat(lock), os.stat(folder)):
         return lock
     os.close(lock)
@@ -273,7 +273,7 @@ def _remove_stale(folder: Path, start: str, end: str) -> None:
             with suppress(OSError):
                 lock = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
                 try:
-                    if _try_lock(lock):
+                    if try_lock(lock):
                         _remove(folder / name)
                 finally:
                     os.close(lock)
@@ -286,7 +286,7 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def _try_lock(descriptor: int) -> bool:
+def try_lock(descriptor: int) -> bool:
     """Lock an open file or folder; return False if another process holds the lock.
 
     Raises:

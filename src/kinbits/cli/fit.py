@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kinbits._util import locked_output
 from kinbits.cli.app import app
 from kinbits.cli.fit_report import record, show
 from kinbits.cli.flags import Flags
@@ -84,7 +85,11 @@ class _Fit:
         self.checkpoints = output.parent / f".{output.name}.checkpoints"
 
     def run(self, given: dict[str, Any]) -> tuple[Dataset, HashModel]:
-        """Check everything that can be checked, train and save."""
+        """Check everything that can be checked, train and save; no other process writes there meanwhile."""
+        with locked_output(self.output, "output folder"):
+            return self._run(given)
+
+    def _run(self, given: dict[str, Any]) -> tuple[Dataset, HashModel]:
         from kinbits.fitting import AUTO, choose_method, recommendation
         from kinbits.model import check_target
 

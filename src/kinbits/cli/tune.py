@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import typer
 
-from kinbits._util import full_path, write_text
+from kinbits._util import full_path, locked_output, write_text
 from kinbits.cli.app import app
 from kinbits.cli.fit_report import record, show
 from kinbits.cli.flags import Flags
@@ -75,23 +75,16 @@ def tune(
     from kinbits.model import check_target
     from kinbits.tuning import tune as search_best
 
-    check_target(output, replace=force)
     given = FLAGS.read(options)
     mappings = {name: given.pop(name) for name in FLAGS.mappings & given.keys()}
     settings = FitSettings().with_options(**given, **expansion_params(given, mappings))
     source = Source(data, label_column, text_column, image_column, id_column, no_labels)
-    dataset = source.open("train")
     names = None if methods is None else [name.strip() for name in methods.split(",")]
     limit = None if math.isinf(budget) else budget
-    kept = _beside(output)
-
-    def report(board: Leaderboard) -> None:
-        (note if as_json else print_text)(str(board))
-        if board.interrupted:
-            note("interrupted; the best so far is fitted to all rows and saved, and Ctrl-C ends this too")
-        _keep(board, kept)
-
-    with _told_where(kept):
+    kept = _KeptBoard(output, note if as_json else print_text)
+    with locked_output(output, "output folder"), kept:
+        check_target(output, replace=force)
+        dataset = source.open("train")
         model = search_best(
             dataset,
             settings,
@@ -99,7 +92,7 @@ def tune(
             methods=names,
             search=search,
             started=started(),
-            report=report,
+            report=kept.report,
             validation=validation,
         ).model
         model.save_pretrained(output)
@@ -109,25 +102,30 @@ def tune(
         show(model, output, dataset, source)
 
 
-def _beside(output: Path) -> Path:
-    whole = full_path(output)  # "." has no name
-    return whole.with_name(f"{whole.name}.leaderboard.json")
+class _KeptBoard:
+    """The leaderboard, shown at once, and kept in a file until the model that holds it is saved."""
 
+    def __init__(self, output: Path, show: Callable[[str], None]) -> None:
+        whole = full_path(output)  # "." has no name
+        self.path, self.show, self.written = whole.with_name(f"{whole.name}.leaderboard.json"), show, False
 
-def _keep(board: Leaderboard, path: Path) -> None:
-    try:
-        write_text(path, json_text(board.record(), indent=2) + "\n")
-    except PlatformError as error:  # the search need not be lost with its file
-        warn(str(error))
+    def report(self, board: Leaderboard) -> None:
+        self.show(str(board))
+        if board.interrupted:
+            note("interrupted; the best so far is fitted to all rows and saved, and Ctrl-C ends this too")
+        try:
+            write_text(self.path, json_text(board.record(), indent=2) + "\n")
+            self.written = True
+        except PlatformError as error:  # the search need not be lost with its file
+            warn(str(error))
 
+    def __enter__(self) -> Self:
+        return self
 
-@contextmanager
-def _told_where(leaderboard: Path) -> Iterator[None]:
-    """Say where the leaderboard is if the model is not saved; a model that is saved holds it itself."""
-    try:
-        yield
-    except BaseException:
-        if leaderboard.exists():
-            note(f"no model is saved; the leaderboard is in {leaderboard}")
-        raise
-    leaderboard.unlink(missing_ok=True)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if not self.written:
+            return
+        if kind is None:
+            self.path.unlink(missing_ok=True)
+        else:
+            note(f"no model is saved; the leaderboard is in {self.path}")
