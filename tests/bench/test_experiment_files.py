@@ -63,6 +63,26 @@ def test_numbers_that_yaml_takes_for_text_are_numbers(small):
     assert run.training == {"lr": 0.001, "weight_decay": 0}
 
 
+def test_dashes_and_underscores_are_one_key_at_every_level(small):
+    def trial(write):
+        training = {write("batch_size"): 32}
+        expansion = {write("class_cap"): 7}
+        method = {
+            "method": "dch",
+            "params": {write("self_pairs"): True},
+            "training": {write("weight_decay"): 0},
+        }
+        method |= {write("label_expansion"): "prl", write("expansion_params"): expansion}
+        (one, *_) = made(small | {"methods": [method], "baselines": False, "training": training}).trials()
+        return one
+
+    dashed = trial(lambda name: name.replace("_", "-"))
+    assert dashed == trial(str)
+    assert dashed.training == {"batch_size": 32, "weight_decay": 0}
+    with pytest.raises(UsageError, match="'batch_size' is given twice"):
+        made(small | {"training": {"batch-size": 32, "batch_size": 64}})
+
+
 @pytest.mark.parametrize(
     "text", ["- a", "a: [", "[" * 5000, "", "!!python/object/apply:os.system ['true']", "a: 1\na: 2"]
 )

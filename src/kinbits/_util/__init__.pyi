@@ -20,7 +20,18 @@ from .machine import processors
 from .modality import Modality
 from .modules import import_all
 from .numbers import check_at_least, parse_float, parse_int
-from .options import Option, Range, Repeated, attributes_of, check_options, options_of, read_options, with_options
+from .options import (
+    Option,
+    Range,
+    Repeated,
+    attributes_of,
+    check_options,
+    options_of,
+    read_options,
+    underscored,
+    with_options,
+)
+from .own_code import own_line
 from .packages import EXTRAS, import_pandas, named_extras, open_door, require
 from .plots import save_figure
 from .progress import Bar, reporter
@@ -61,6 +72,7 @@ __all__ = [
     "open_door",
     "open_regular",
     "options_of",
+    "own_line",
     "parse_float",
     "parse_int",
     "parse_json",
@@ -79,6 +91,7 @@ __all__ = [
     "sync_file",
     "sync_folder",
     "typed",
+    "underscored",
     "value_of",
     "with_options",
     "write_text",

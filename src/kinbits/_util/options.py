@@ -131,7 +131,7 @@ def read_options(settings: type, given: Mapping[str, Any], what: str, but: Colle
 
     Args:
         settings: The settings class.
-        given: Values by name; a number may be text such as ``1e-3``.
+        given: Values by name, written with dashes or underscores; a number may be text such as ``1e-3``.
         what: Noun for an option in errors.
         but: Options that are not allowed here.
 
@@ -139,12 +139,28 @@ def read_options(settings: type, given: Mapping[str, Any], what: str, but: Colle
         UsageError: If a name is unknown, or a value has the wrong type or is out of range.
     """
     kinds = {option.name: option.type for option in options_of(settings) if option.name not in but}
+    given = underscored(given)
     for name in given:
         if name not in kinds:
-            raise unknown_name(what, str(name), kinds)
+            raise unknown_name(what, name, kinds)
     read = {name: typed(value, kinds[name], name) for name, value in given.items()}
     settings(**read)
     return read
+
+
+def underscored(given: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the values under the names of Python: ``batch-size`` becomes ``batch_size``.
+
+    Raises:
+        UsageError: If a name is given in both ways.
+    """
+    named: dict[str, Any] = {}
+    for key, value in given.items():
+        name = str(key).replace("-", "_")
+        if name in named:
+            raise UsageError(f"'{name}' is given twice; keep one")
+        named[name] = value
+    return named
 
 
 def attributes_of(owner: Any) -> dict[str, str]:

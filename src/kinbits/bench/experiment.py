@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from kinbits._util import options_of, read_options, read_yaml, typed
+from kinbits._util import options_of, read_options, read_yaml, typed, underscored
 from kinbits.bench.identity import config_of, features_config_of
 from kinbits.data import DEFAULT_METRICS
 from kinbits.errors import UsageError, unknown_name
@@ -21,6 +21,7 @@ from kinbits.training import TrainingSettings
 _OF_A_TRIAL = ("seed", "checkpoints", "resume", "progress", "devices", "accelerator")  # not of an experiment
 _OF_ONE_RUN = ("backbone", "cache")
 _OF_DATA = ("pairs", "min_shared", "min_overlap")
+_OPTIONS_BELOW = ("params", "training", "expansion_params")  # keys of a method that hold options
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ class Experiment:
         Raises:
             UsageError: If a key is unknown or missing, or a value cannot be used.
         """
-        named = {str(key).replace("-", "_"): value for key, value in given.items()}
+        named = underscored(given)
         own = [one.name for one in fields(cls) if one.name != "features"]
         known = [*own, *(option.name for option in options_of(FeatureSettings) if option.name not in _OF_ONE_RUN)]
         for key in named:
@@ -230,7 +231,10 @@ def _entry(given: Any) -> Entry:
         given = {"method": given}
     if not isinstance(given, dict) or "method" not in given:
         raise UsageError(f"method {given!r} cannot be read; write a name, or `method:` with `params:` below")
-    given = {str(key).replace("-", "_"): value for key, value in given.items()}
+    given = {
+        name: underscored(value) if name in _OPTIONS_BELOW and isinstance(value, Mapping) else value
+        for name, value in underscored(given).items()
+    }
     about = {name: given.pop(name) for name in list(given) if name not in ("method", "label", "params", "training")}
     supervision = read_options(SupervisionSettings, about, "key of a method", but=_OF_DATA)
     label = given.pop("label", None)
@@ -240,7 +244,7 @@ def _entry(given: Any) -> Entry:
     names = [one.name for one in parameters(found)]
     for name in given["params"]:
         if name not in names:
-            raise unknown_name("parameter", str(name), names or ["(it has none)"], place=f"of method '{found.name}'")
+            raise unknown_name("parameter", name, names or ["(it has none)"], place=f"of method '{found.name}'")
     params = _typed(given["params"], found.__init__)
     supervision = {name: value for name, value in supervision.items() if value}
     given_options = ", ".join(f"{name}={value}" for name, value in {**params, **supervision}.items())
