@@ -36,7 +36,7 @@ def test_outputs_are_those_of_the_model_that_fit_returns(output):
     transformer = HashTransformer(bits=12, epochs=2, output=output, random_state=3)
     found = transformer.fit(X, y).transform(X[:5])
     data = kinbits.open_dataset(X.astype(np.float32), labels=y, label_names=list("012"))
-    model = kinbits.fit(data, method="orthohash", bits=12, epochs=2, seed=3, progress=False)
+    model = kinbits.fit(data, bits=12, epochs=2, seed=3, progress=False)
     assert np.array_equal(found, model.encode(X[:5].astype(np.float32), output=output))
     assert found.dtype == {"bits": np.uint8, "codes": np.uint8, "logits": np.float32}[output]
     assert found.shape == (5, {"bits": 12, "codes": 2, "logits": 12}[output])
@@ -46,7 +46,8 @@ def test_outputs_are_those_of_the_model_that_fit_returns(output):
 def test_a_pipeline_classifies_by_hamming_distance_and_a_grid_search_chooses_the_bits():
     X, y = blobs()
     names = np.array(["cat", "dog", "emu"])[y]
-    pipeline = make_pipeline(StandardScaler(), HashTransformer(epochs=5), KNeighborsClassifier(3, metric="hamming"))
+    codes = HashTransformer("orthohash", epochs=5)
+    pipeline = make_pipeline(StandardScaler(), codes, KNeighborsClassifier(3, metric="hamming"))
     search = GridSearchCV(pipeline, {"hashtransformer__bits": [4, 16]}, cv=2).fit(X, names)
     assert search.best_score_ > 0.95
     assert (

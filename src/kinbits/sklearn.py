@@ -29,8 +29,8 @@ class HashTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     """Learn binary codes of feature vectors, for pipelines and grid searches of scikit-learn.
 
     Args:
-        method: Name of a hashing method, see `kinbits.list_methods`; or None: ``"orthohash"`` with labels, ``"itq"``
-            without.
+        method: Name of a hashing method, see `kinbits.list_methods`; or None for the one that suits the data, see
+            `kinbits.fitting.recommended_method`.
         bits: Code length, at least 4.
         output: What `transform` returns: ``"bits"``, uint8 0 and 1 ``(n, bits)``; ``"codes"``, the same bits packed as
             uint8 ``(n, ceil(bits / 8))``; or ``"logits"``, float32 ``(n, bits)``, whose signs are the bits.

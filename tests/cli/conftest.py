@@ -86,7 +86,7 @@ def images(tmp_path):
 @pytest.fixture
 def model(run, vectors):
     """A model folder, fitted on the vectors."""
-    ended = run("fit", vectors, "-o", "model", "--bits", "16", "--epochs", "3")
+    ended = run("fit", vectors, "-o", "model", "--method", "orthohash", "--bits", "16", "--epochs", "3")
     assert ended.code == 0, ended.err
     return Path("model")
 

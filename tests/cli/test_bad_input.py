@@ -98,7 +98,7 @@ def test_an_unknown_backbone(refused, images):
     ],
 )
 def test_a_wrong_parameter(refused, vectors, given, told):
-    assert told in refused("fit", vectors, "-o", "m", "--param", given, code=2)
+    assert told in refused("fit", vectors, "-o", "m", "--method", "orthohash", "--param", given, code=2)
 
 
 def test_a_misspelt_protocol(refused):

@@ -67,7 +67,7 @@ def test_an_index_has_the_same_columns_whichever_way_it_is_made(run, images):
     lines = [f"{name},{kind},a {kind},k{row},{row}" for row, (name, kind) in enumerate(zip(names, kinds, strict=True))]
     Path("shop.csv").write_text("\n".join(["path,kind,text,code,distance", *lines]) + "\n")
     settings = ["--label-column", "kind", "--backbone", "convnet-small", "--epochs", "1", "--bits", "8"]
-    assert run("fit", "shop.csv", "-o", "m", *settings).code == 0
+    assert run("fit", "shop.csv", "-o", "m", "--method", "orthohash", *settings).code == 0
     assert run("index", "create", "i", "m", "shop.csv", "--label-column", "kind").code == 0
     model, data = kinbits.HashModel.from_pretrained("m"), kinbits.open_dataset("shop.csv", label_column="kind")
     here = kinbits.Index.create(model=model).add(data).search(names[5]).to_dicts()

@@ -73,7 +73,7 @@ def test_fit_tells_what_it_did_and_what_comes_next(run, vectors):
     assert ended.code == 0
     assert "60 vectors, 3 classes" in ended.out
     assert f"kinbits index create m.index m {vectors.name}" in ended.out
-    assert "trained orthohash" in ended.err  # progress never goes to standard output
+    assert "trained shc" in ended.err  # progress never goes to standard output
     assert sorted(path.name for path in Path().iterdir() if path.name != ".cache") == ["m", "vectors.npz"]
 
 
@@ -248,7 +248,8 @@ def test_rerank_skips_what_cannot_be_read(run, images):
 
 
 def test_evaluate_prints_and_writes_a_report(run, vectors):
-    assert run("fit", "folder:vectors.npz", "-o", "m", "--bits", "16", "--epochs", "3").code == 0
+    fit = ("fit", "folder:vectors.npz", "-o", "m", "--method", "orthohash", "--bits", "16", "--epochs", "3")
+    assert run(*fit).code == 0
     ended = run("evaluate", "m", "folder:vectors.npz", "-o", "report")
     assert ended.code == 0, ended.err
     assert max(map(len, ended.out.splitlines())) <= 80
@@ -265,7 +266,8 @@ def test_evaluate_prints_and_writes_a_report(run, vectors):
 
 
 def test_evaluate_at_a_target_shows_the_radius_and_the_model_remembers_it(run, vectors):
-    assert run("fit", "folder:vectors.npz", "-o", "at", "--bits", "16", "--epochs", "3").code == 0
+    fit = ("fit", "folder:vectors.npz", "-o", "at", "--method", "orthohash", "--bits", "16", "--epochs", "3")
+    assert run(*fit).code == 0
     command = ("evaluate", "at", "folder:vectors.npz", "--no-baselines", "--metric", "mrr")
     ended = run(*command, "--at", "precision=0.5", "--at", "recall=0.5")
     assert "[dim]" not in ended.out  # styles, not their markup

@@ -63,7 +63,8 @@ def warned(run, *arguments):
 
 
 def test_a_model_that_was_trained_on_the_queries_is_named_and_keeps_no_numbers(run, model, vectors):
-    assert run("fit", "folder:vectors.npz", "-o", "part", "--bits", "16", "--epochs", "1").code == 0
+    fit = ("fit", "folder:vectors.npz", "-o", "part", "--method", "orthohash", "--bits", "16", "--epochs", "1")
+    assert run(*fit).code == 0
     for data in ("vectors.npz", "folder:vectors.npz"):
         assert warned(run, "part", data) == []
         (shown,) = warned(run, model, data)

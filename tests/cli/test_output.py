@@ -119,7 +119,7 @@ def test_quiet_hides_progress_and_notes_but_no_warning_and_no_error(run, vectors
     spoken = run("fit", vectors, "-o", "m", "--bits", "8", "--epochs", "1", "--resume")
     quiet = run("--quiet", "fit", vectors, "-o", "m2", "--bits", "8", "--epochs", "1", "--resume")
     assert "nothing to resume" in spoken.err
-    assert "trained orthohash" in spoken.err
+    assert "trained shc" in spoken.err
     assert quiet.err == ""
     assert "m2" in quiet.out
     assert "warning: " in run("-q", "evaluate", "model", vectors, "--no-baselines", "--metric", "map@all").err

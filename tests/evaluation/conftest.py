@@ -20,7 +20,7 @@ def pictures(rows=240):
 @pytest.fixture(scope="session")
 def pictures_report():
     data = split_folder(pictures(), seed=0, query=0.2)
-    options = {"backbone": "convnet-small", "progress": False, "cache": None}
+    options = {"method": "orthohash", "backbone": "convnet-small", "progress": False, "cache": None}
     models = [kinbits.fit(data.train, bits=bits, epochs=2, **options) for bits in (16, 8)]
     at = ["precision=0.5", "precision=1"]
     return kinbits.evaluate(models[0], data, compare_with=models[1:], details=True, at=at), models, data

@@ -25,7 +25,7 @@ def splits(labels=True, rows=400):
 @pytest.fixture(scope="module")
 def report():
     data = splits()
-    model = kinbits.fit(data.train, bits=24, epochs=30, progress=False, cache=None)
+    model = kinbits.fit(data.train, method="orthohash", bits=24, epochs=30, progress=False, cache=None)
     return kinbits.evaluate(model, data), model, data
 
 

@@ -82,7 +82,7 @@ def test_a_backbone_must_read_what_the_data_hold():
 
 def test_a_text_backbone_for_a_method_without_text_is_refused():
     with pytest.raises(UsageError, match=r"'orthohash' reads no text; leave text_backbone out, .*djsrh"):
-        fit(data(), text_backbone="minilm")
+        fit(data(), method="orthohash", text_backbone="minilm")
 
 
 def test_one_class_is_refused():
@@ -114,7 +114,7 @@ def test_unknown_names_offer_the_nearest():
     with pytest.raises(UsageError, match="did you mean epochs"):
         fit(data(), epohcs=3)
     with pytest.raises(UsageError, match="did you mean margin"):
-        fit(data(), params={"margn": 0.1})
+        fit(data(), method="orthohash", params={"margn": 0.1})
     with pytest.raises(UsageError, match=r"known: .*itq"):  # nothing is near
         fit(data(), method="nosuch")
 

@@ -24,13 +24,14 @@ def data(labels=None, space=None):
     ("dataset", "options", "method", "reason"),
     [
         (data(), {}, "itq", "there are no labels"),
-        (data(SINGLE, LabelSpace(NAMES)), {}, "orthohash", "each image has one label"),
+        (data(SINGLE, LabelSpace(NAMES)), {}, "shc", "each image has one label"),
+        (data(np.arange(ROWS), LabelSpace(tuple(map(str, range(ROWS))))), {}, "orthohash", "each image has one label"),
         (data(SETS, LabelSpace(NAMES, multi=True)), {}, "dsrh", "several labels"),
         (data(SINGLE, TREE), {}, "shc", "hierarchy"),
         (data(), {"pairs": True}, "bcdh", "pairs are given"),
         (data(SINGLE, TREE), {"pairs": True}, "bcdh", "pairs are given"),
-        (data(SINGLE, TREE), {"few_labels": True}, "orthohash", "one label"),
-        (data(np.where(SINGLE == 2, -1, SINGLE), TREE), {}, "orthohash", "one label"),  # shc needs all classes
+        (data(SINGLE, TREE), {"few_labels": True}, "orthohash", "hierarchy"),
+        (data(np.where(SINGLE == 2, -1, SINGLE), TREE), {}, "orthohash", "hierarchy"),  # shc needs all classes
     ],
 )
 def test_the_kind_of_the_data_decides(dataset, options, method, reason):

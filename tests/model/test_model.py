@@ -26,7 +26,8 @@ def pictures(seed=0):
 def model():
     images, labels = pictures()
     data = kinbits.open_dataset(images, labels=labels)
-    return kinbits.fit(data, bits=19, backbone="convnet-small", epochs=2, batch_size=20, progress=False, cache=None)
+    options = {"method": "orthohash", "backbone": "convnet-small", "epochs": 2, "batch_size": 20}
+    return kinbits.fit(data, bits=19, **options, progress=False, cache=None)
 
 
 @pytest.fixture(scope="module")

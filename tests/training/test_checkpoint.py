@@ -12,7 +12,7 @@ IDENTITY = {"method": "orthohash", "bits": 8}
 STATE = {"identity": IDENTITY, "weights": {"a": torch.zeros(500), "b": torch.zeros(20_000)}, "epochs": []}
 CPU = torch.device("cpu")
 ROWS, CLASSES = 30, 3
-OPTIONS = {"bits": 8, "epochs": 2, "batch_size": 10, "validation": 0.2, "progress": False, "cache": None}
+OPTIONS = {"epochs": 2, "batch_size": 10, "validation": 0.2, "progress": False, "cache": None}
 
 
 def images():
@@ -23,7 +23,7 @@ def images():
 
 def fit(folder, **other):
     small = {"backbone": "convnet-small", "image_size": 16, "finetune": True}
-    return kinbits.fit(images(), checkpoints=folder, **{**OPTIONS, **small, **other})
+    return kinbits.fit(images(), checkpoints=folder, **{**IDENTITY, **OPTIONS, **small, **other})
 
 
 @pytest.mark.parametrize("size", [0, 300, 5_000, 50_000])

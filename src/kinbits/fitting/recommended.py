@@ -42,7 +42,7 @@ def recommended_method(dataset: Dataset, *, pairs: bool = False, few_labels: boo
     Example:
         >>> from kinbits.data import open_dataset
         >>> print(recommended_method(open_dataset(np.eye(4), labels=["a", "b", "a", "b"])))
-        each image has one label, so the method is orthohash
+        each image has one label, so the method is shc
     """
     if pairs:
         return Recommendation("bcdh", "pairs are given")
@@ -50,13 +50,9 @@ def recommended_method(dataset: Dataset, *, pairs: bool = False, few_labels: boo
         return Recommendation("itq", "there are no labels")
     if dataset.label_space.multi:
         return Recommendation("dsrh", "an image may have several labels")
-    if (
-        dataset.label_space.hierarchical
-        and not few_labels
-        and _all_classes_known(dataset.labels, dataset.label_space.classes)
-    ):
-        return Recommendation("shc", "the classes have a hierarchy")
-    return Recommendation("orthohash", "each image has one label")
+    kind = "the classes have a hierarchy" if dataset.label_space.hierarchical else "each image has one label"
+    learnable = not few_labels and _all_classes_known(dataset.labels, dataset.label_space.classes)
+    return Recommendation("shc" if learnable else "orthohash", kind)
 
 
 def _all_classes_known(labels: np.ndarray, classes: int) -> bool:
