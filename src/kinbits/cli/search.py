@@ -121,7 +121,7 @@ def search(
         queries = _codes(images[0], rerank=bool(rerank))  # Index.search refuses them for another distance
     else:
         queries = _images(required_model(opened), images or [], _OUTPUTS[distance], rerank=bool(rerank))
-    if radius is not None and radius.is_integer():
+    if radius is not None and float(radius).is_integer():
         radius = int(radius)  # bits
     found = opened.search(
         queries.items, k, radius=radius, where=where or None, distance=distance, rerank=rerank or False
