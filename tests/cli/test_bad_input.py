@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from kinbits.methods import registry
+
 SMALL = ("--backbone", "convnet-small", "--epochs", "1", "--bits", "16")
 
 
@@ -275,6 +277,17 @@ def test_a_fault_of_ours_is_one_line_and_says_how_to_see_more(run, monkeypatch, 
     monkeypatch.setenv("KINBITS_DEBUG", "1")
     with pytest.raises(RuntimeError):
         run("fit", vectors, "-o", "m")
+
+
+def test_a_fault_in_a_users_method_names_its_line(run, vectors, monkeypatch):
+    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))  # it must not stay for other tests
+    Path("mine.py").write_text(
+        "from kinbits.methods import register\nfrom kinbits.methods.csq import Csq\n\n\n"
+        "@register('mine-with-a-fault')\nclass Mine(Csq):\n    def __init__(self, spec):\n        raise KeyError('a')\n"
+    )
+    ended = run("fit", vectors, "-o", "m", "--method", "mine.py", "--bits", "8")
+    assert ended.code == 1
+    assert "KeyError: 'a'; this is a fault in mine.py:8, KINBITS_DEBUG=1 shows where" in ended.error
 
 
 def test_a_model_is_replaced_only_where_that_is_asked_for(refused, run, model, vectors):

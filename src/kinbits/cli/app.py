@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import typer
 
-from kinbits._util import named_extras, parse_int
+from kinbits._util import named_extras, own_line, parse_int
 from kinbits.cli import messages
 from kinbits.cli.plain_help import Command, Group
 from kinbits.errors import KinbitsError, platform_error
@@ -262,7 +262,9 @@ def _tell(error: Exception) -> int:
     if isinstance(error, MemoryError):
         messages.say("error: out of memory; give a smaller batch size or less data at once")
         return 5
-    messages.say(f"error: {type(error).__name__}: {error}; this is a fault in kinbits, KINBITS_DEBUG=1 shows where")
+    own = own_line(error)
+    place = f"this is a fault in {own}" if own else "this is a fault in kinbits"
+    messages.say(f"error: {type(error).__name__}: {error}; {place}, KINBITS_DEBUG=1 shows where")
     return 1
 
 

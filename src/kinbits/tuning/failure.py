@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import sysconfig
 import traceback
 from pathlib import Path
 
-from kinbits._util import one_line
+from kinbits._util import one_line, own_line
 from kinbits.errors import KinbitsError
-
-# code of others: the line that a person can mend is rarely there
-_LIBRARIES = (
-    *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")),
-    Path(__file__).parents[1],
-)
 
 
 def failure_text(error: Exception) -> str:
-    """Return what went wrong in one line: a message of kinbits as it is, of other errors also the type and the place.
+    """Return what went wrong in one line: a message of kinbits as it is, of other errors also the type and the line.
 
-    The place is the last line outside of libraries that the error passed through, else the last line; its folder is
-    left out, since models are shared with their leaderboard.
+    The line is the last one of a user's own code that the error passed through, else the last of all.
     """
     if isinstance(error, KinbitsError):
         return one_line(error)
     name = type(error).__name__
     said = f"{name}: {one_line(error)}" if str(error) else name
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not _of_library(frame.filename)] or frames
-    return f"{said} ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else said
+    return f"{said} ({own_line(error) or _last_line(error)})"
 
 
-def _of_library(file: str) -> bool:
-    return file.startswith("<") or any(Path(file).is_relative_to(folder) for folder in _LIBRARIES)
+def _last_line(error: Exception) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).name}:{last.lineno}"
