@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _FACTS: dict[str, type | tuple[type, ...]] = {
     "format": int,
     "bits": int,
+    "words": int,
     "fingerprint": (str, type(None)),
     "model": (str, type(None)),
     "root": (str, type(None)),
@@ -64,6 +65,7 @@ class CodesFile:
         name: What messages call it: the path of the file.
         multiple: Names of the columns whose texts hold several labels, joined by a comma and a blank. None if not
             known; then a text with a comma and a blank counts as several labels.
+        words: Words of a part of a code: 2 for bits, 16 or 256 for product codes.
 
     Raises:
         DataError: If the codes are not uint8 ``(n, w)``, the ids are not whole numbers or text, or the lengths of ids
@@ -80,6 +82,7 @@ class CodesFile:
     skipped: tuple[Skipped, ...] = ()
     name: str = "the codes"
     multiple: tuple[str, ...] | None = None
+    words: int = hamming.BITS
 
     def __post_init__(self) -> None:
         hamming.check_codes(self.codes, name=self.name)
@@ -106,7 +109,8 @@ class CodesFile:
         return len(self.codes)
 
     def __repr__(self) -> str:
-        return f"CodesFile({len(self):,} codes, {self.bits or 'unknown number of'} bits, {self.name})"
+        kind = "" if self.words == hamming.BITS else f" of parts with {self.words} words"
+        return f"CodesFile({len(self):,} codes, {self.bits or 'unknown number of'} bits{kind}, {self.name})"
 
     def with_bits(self, bits: int | None) -> CodesFile:
         """Return the codes with their length: what the file says, or the given one where it does not say.
@@ -149,6 +153,7 @@ class CodesFile:
         """
         stated = {
             "bits": self.with_bits(None).bits,
+            **({} if self.words == hamming.BITS else {"words": self.words}),
             "fingerprint": self.fingerprint,
             "model": path_text(self.model),
             "root": path_text(self.root),
@@ -273,6 +278,7 @@ def _read_table(path: Path) -> CodesFile:
         skipped=_skipped(facts),
         name=str(path),
         multiple=None if multiple is None else tuple(map(str, multiple)),
+        words=facts.get("words", hamming.BITS),
     )
 
 
@@ -312,6 +318,8 @@ def _facts(path: Path, text: bytes) -> dict[str, Any]:
         raise ArtefactError(f"{path} is damaged: its description holds something else; encode the data again")
     try:
         code_width(facts.get("bits", 1))
+        if "words" in facts:
+            hamming.check_words(facts["words"], facts.get("bits", 8))
     except UsageError as error:
         raise ArtefactError(f"{path} is damaged: its description says {error}; encode the data again") from None
     if facts.get("format", FORMAT) > FORMAT:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from kinbits import hamming
 from kinbits._util import Bar, Modality, full_path
 from kinbits.data import Dataset, FeatureCache, Skipped, as_dataset
 from kinbits.encoding.codes_file import CodesFile, check_codes_path
@@ -153,6 +154,7 @@ def _job(model: HashModel, dataset: Dataset, modality: Modality, on_error: str, 
     arrow_columns(columns)  # refuses what cannot be stored before the first batch
     return {
         "bits": model.bits,
+        **({} if model.words == hamming.BITS else {"words": model.words}),
         "fingerprint": model.fingerprint,
         "model": path_text(model.folder),
         "root": path_text(dataset.root),
@@ -190,4 +192,5 @@ def _encoded(model: HashModel, dataset: Dataset, **options: Any) -> CodesFile:
         skipped=skipped,
         name=dataset.name,
         multiple=_multiple(dataset, columns),
+        words=model.words,
     )

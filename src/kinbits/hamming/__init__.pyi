@@ -1,6 +1,7 @@
 from .checks import Codes, check_codes, check_count, code_width
 from .codes import distances, histograms, pack, paired_distances, simd, unpack
 from .counts import tally
+from .kinds import BITS, check_words, describe_kind, part_bits, table_shape
 from .multi_index import MultiIndex
 from .search import Allow, threads, topk, within
 from .strategy import Explanation
@@ -8,6 +9,7 @@ from .table_search import RowFactors, Tables, table_topk, table_within
 from .tables import sign_tables
 
 __all__ = [
+    "BITS",
     "Allow",
     "Codes",
     "Explanation",
@@ -16,13 +18,17 @@ __all__ = [
     "Tables",
     "check_codes",
     "check_count",
+    "check_words",
     "code_width",
+    "describe_kind",
     "distances",
     "histograms",
     "pack",
     "paired_distances",
+    "part_bits",
     "sign_tables",
     "simd",
+    "table_shape",
     "table_topk",
     "table_within",
     "tally",

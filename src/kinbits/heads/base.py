@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from kinbits._util import import_all
 from kinbits.errors import ArtefactError, UsageError, unknown_name
+from kinbits.hamming import BITS
 
 _REGISTRY: dict[str, type[Head]] = {}
 H = TypeVar("H", bound="type[Head]")
@@ -22,6 +23,9 @@ class Head(nn.Module):
     A subclass sets ``self.layers`` and passes its own options to ``super().__init__``, so that a saved model
     can be rebuilt from ``config()`` without the method that trained it.
 
+    Attributes:
+        words: Words of a part of a code: 2, i.e. bits, unless the head makes product codes.
+
     Args:
         features: Length d of one feature vector.
         bits: Code length.
@@ -29,6 +33,7 @@ class Head(nn.Module):
     """
 
     name: ClassVar[str] = ""
+    words: ClassVar[int] = BITS
     layers: nn.Module
     centre: Tensor
     scale: Tensor

@@ -112,6 +112,7 @@ def codes_of(state: State, columns: Sequence[str], name: str) -> CodesFile:
         fingerprint=state.fingerprint,
         model=None if state.model_folder is None else Path(state.model_folder),
         name=name,
+        words=state.words,
     )
 
 
@@ -139,6 +140,7 @@ class Contents:
     model_folder: str | None
     image_roots: tuple[str, ...]
     items: tuple[_Items, ...]
+    words: int = hamming.BITS
 
 
 def contents_of(state: State) -> Contents:

@@ -186,6 +186,7 @@ class Collection(StoredIndex):
             ArtefactError: If codes are damaged.
             PlatformError: If the folder cannot be written; the index stays as it was.
         """
+        self._require_bits("optimize")
         with self._change():
             self._commit(self._state.optimized(self._builder))
         return self

@@ -25,7 +25,7 @@ from kinbits.index.hits import BatchHits, Hits
 from kinbits.index.opening import PathLike
 from kinbits.index.query.near_duplicates import IdPairs, pairs
 from kinbits.index.query.plan import Plan, plan
-from kinbits.index.query.request import Distance, SearchOptions, SearchRequest, check_limits
+from kinbits.index.query.request import Distance, SearchOptions, SearchRequest, check_limits, distance_of
 from kinbits.index.query.rerank import reranked
 from kinbits.index.query.search import search
 from kinbits.index.store.copies import save_copy
@@ -81,7 +81,7 @@ class Index(Collection):
         text: Any = None,
         radius: float | None = None,
         where: Where | None = None,
-        distance: Distance = "hamming",
+        distance: Distance | None = None,
         strategy: str = "auto",
         rerank: int | bool = False,
     ) -> Hits | BatchHits:
@@ -97,10 +97,11 @@ class Index(Collection):
             radius: Maximum distance of a hit: in bits, or in the unit of the logits for the asymmetric distance.
             where: Filter on metadata: a text ``"year >= 2020 and (label = cat or label = dog)"``, texts that must
                 all hold, or a dict ``{"year": {">=": 2020}}``. `docs/filters.md` describes the language.
-            distance: ``"hamming"``, or ``"asymmetric"``: the real-valued query is compared with the stored bits, by the
-                sum of its absolute logits over the bits that differ (`kinbits.hamming.sign_tables`). It keeps more of
-                the nearest neighbours of the features, and there are hardly any ties. The query must be items, or their
-                tables, which the model encodes with ``output="tables"``.
+            distance: ``"hamming"``, the default for bits, or ``"asymmetric"``: the real-valued query is compared with
+                the stored bits, by the sum of its absolute logits over the bits that differ
+                (`kinbits.hamming.sign_tables`). It keeps more of the nearest neighbours of the features, and there are
+                hardly any ties. The query must be items, or their tables, which the model encodes with
+                ``output="tables"``. Product codes are always searched so; codes then stand for what they encode.
             strategy: How segments with search tables (see `optimize`) are searched: ``"scan"``, ``"grouped"``,
                 ``"multi-index"``, or ``"auto"`` for the fastest, see `explain`. The results are the same.
             rerank: Number of nearest hits to reorder by the distance between the query's features and the features that
@@ -115,6 +116,7 @@ class Index(Collection):
             DataError: If the query's codes do not fit.
             ArtefactError: If a file is damaged; the message names it. Or the query's codes are of another model.
         """
+        distance = distance_of(distance, self.words)
         if rerank:
             if distance != "hamming":
                 raise UsageError("rerank orders the nearest hits by Hamming distance; leave it out, or distance=")
@@ -132,6 +134,7 @@ class Index(Collection):
             where=where,
             distance=distance,
             strategy=strategy,
+            words=self.words,
         )
         return request.result(search(self._state, request))
 
@@ -149,7 +152,7 @@ class Index(Collection):
             UsageError: If the filter cannot be used.
             ArtefactError: If a file is damaged; the message names it.
         """
-        return np.sort(self.search(self._any_code, k=len(self) if limit is None else limit, where=where).ids)
+        return np.sort(self._some(len(self) if limit is None else limit, where).ids)
 
     def explain(self, k: int | None = None, radius: int | None = None, queries: int = 1) -> Plan:
         """Explain how `search` would search each segment; the result prints as text.
@@ -163,6 +166,7 @@ class Index(Collection):
             UsageError: If a number is negative or no integer.
             ArtefactError: If a file is damaged; the message names it.
         """
+        self._require_bits("explain")
         most, within = check_limits(k, radius)
         return plan(
             self._state,
@@ -190,6 +194,7 @@ class Index(Collection):
             UsageError: If ``radius`` or ``where`` cannot be used.
             ArtefactError: If a file is damaged; the message names it.
         """
+        self._require_bits("pairs")
         return pairs(self._state, hamming.check_count(radius, "radius"), parse_where(where))
 
     def info(self) -> dict[str, Any]:
@@ -199,6 +204,7 @@ class Index(Collection):
             "path": str(self._folder.path) if self._folder else None,
             "items": len(state),
             "bits": state.bits,
+            "words": state.words,
             "fingerprint": state.fingerprint,
             "model": state.model_folder,
             "image_roots": list(state.image_roots),
@@ -242,20 +248,25 @@ class Index(Collection):
         save_copy(path, self._state)
 
     def __repr__(self) -> str:
-        return f"Index({len(self)} items, {self.bits} bits, {self._name})"
+        kind = "" if self.words == hamming.BITS else f" in parts of {self.words} words"
+        return f"Index({len(self)} items, {self.bits} bits{kind}, {self._name})"
 
     def _repr_html_(self) -> str:
         columns = ", ".join(f"{name} ({kind})" for name, kind in self._state.column_kinds.items())
-        some = self.search(self._any_code, k=_SHOWN)
+        some = self._some(_SHOWN)
         images = [(image, str(name)) for image, name in zip(some.images(), some.ids, strict=True) if image is not None]
         text = "\n".join(
             [repr(self), f"columns: {columns or 'none'}", f"model: {self._state.model_folder or 'not named'}"]
         )
         return as_html(text, {"some images": images} if images else {})
 
-    @property
-    def _any_code(self) -> NDArray[np.uint8]:
-        return np.zeros(hamming.code_width(self.bits), np.uint8)
+    def _some(self, most: int, where: Where | None = None) -> Hits:
+        """Return any items."""
+        query: Any = np.zeros((1, hamming.code_width(self.bits)), np.uint8)
+        if self.words != hamming.BITS:
+            query = np.zeros((1, *hamming.table_shape(self.bits, self.words)), np.float32)
+        found: BatchHits = self.search(query, k=most, where=where)
+        return found[0]
 
     @property
     def _name(self) -> str:

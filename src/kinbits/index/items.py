@@ -68,9 +68,16 @@ def read_bits(bits: int | None, model: Encoder | None) -> int:
     return int(bits)
 
 
-def new_state(bits: int | None, model: Encoder | None) -> State:
-    """Return the contents of an empty index; errors as in `read_bits`."""
-    return State(read_bits(bits, model), model.fingerprint if model else None, model_folder=folder_of(model))
+def words_of(model: Encoder | None) -> int:
+    """Return the words of a part of a model's codes: 2, i.e. bits, for a model that does not say it."""
+    return int(getattr(model, "words", hamming.BITS))
+
+
+def new_state(bits: int | None, words: int | None, model: Encoder | None) -> State:
+    """Return the contents of an empty index; errors as in `read_bits`, and if ``words`` is wrong."""
+    length = read_bits(bits, model)
+    kind = hamming.check_words(words_of(model) if words is None else words, length)
+    return State(length, model.fingerprint if model else None, model_folder=folder_of(model), words=kind)
 
 
 def folder_of(model: Encoder | None) -> str | None:
@@ -83,7 +90,7 @@ def state_of_codes(codes: CodesFile, bits: int | None) -> State:
     """Return the contents of an empty index for codes of a file; errors as in `CodesFile.with_bits`."""
     known = codes.with_bits(bits)
     folder = None if codes.model is None else str(codes.model)
-    return State(read_bits(known.bits, None), known.fingerprint, model_folder=folder)
+    return State(read_bits(known.bits, None), known.fingerprint, model_folder=folder, words=known.words)
 
 
 def require_alike(state: State, other: Any) -> None:
@@ -95,8 +102,8 @@ def require_alike(state: State, other: Any) -> None:
     """
     if not isinstance(other, State):
         raise UsageError(f"merge() takes another index, not {type(other).__name__}; open it with Index.open")
-    if other.bits != state.bits:
-        raise ArtefactError(f"the other index holds {other.bits}-bit codes, this one {state.bits}-bit codes")
+    if _kind_of(other) != _kind_of(state):
+        raise ArtefactError(f"the other index holds {_kind_of(other)}, this one {_kind_of(state)}")
     if other.fingerprint != state.fingerprint:
         theirs, ours = (str(one.fingerprint)[:12] for one in (other, state))
         raise ArtefactError(
@@ -113,8 +120,9 @@ def require_model(model: Encoder | None, state: State) -> None:
     """
     if model is None:
         return
-    if model.bits != state.bits:
-        raise ArtefactError(f"the model makes {model.bits}-bit codes, but the index holds {state.bits}-bit codes")
+    made = hamming.describe_kind(model.bits, words_of(model))
+    if made != _kind_of(state):
+        raise ArtefactError(f"the model makes {made}, but the index holds {_kind_of(state)}")
     if state.fingerprint is not None and model.fingerprint != state.fingerprint:
         raise ArtefactError(
             f"the index was made with another model ({state.fingerprint[:12]}) than this one "
@@ -134,7 +142,11 @@ def follows(state: State, known: State, model: Encoder | None) -> bool:
         same = state.fingerprint == known.fingerprint
     else:
         same = model is None or state.fingerprint in (None, model.fingerprint)
-    return same and state.bits == known.bits
+    return same and _kind_of(state) == _kind_of(known)
+
+
+def _kind_of(state: State) -> str:
+    return hamming.describe_kind(state.bits, state.words)
 
 
 def require_codes(codes: CodesFile, state: State) -> None:
@@ -143,8 +155,10 @@ def require_codes(codes: CodesFile, state: State) -> None:
     Raises:
         ArtefactError: If length or fingerprint differ.
     """
-    if codes.with_bits(None if codes.bits else state.bits).bits != state.bits:
-        raise ArtefactError(f"{codes.name} holds {codes.bits}-bit codes, but the index holds {state.bits}-bit codes")
+    known = codes.with_bits(None if codes.bits else state.bits)
+    if (known.bits, known.words) != (state.bits, state.words):
+        held = hamming.describe_kind(known.bits or state.bits, known.words)
+        raise ArtefactError(f"{codes.name} holds {held}, but the index holds {_kind_of(state)}")
     if None not in (state.fingerprint, codes.fingerprint) and codes.fingerprint != state.fingerprint:
         theirs, ours = (str(one.fingerprint)[:12] for one in (codes, state))
         raise ArtefactError(
@@ -192,7 +206,7 @@ def encode(items: Any, model: Encoder | None, bits: int, name: str) -> tuple[Cod
         ArtefactError: If the codes of a file have another length or model.
     """
     if isinstance(items, CodesFile):
-        require_codes(items, State(bits, model.fingerprint if model is not None else None))
+        require_codes(items, State(bits, model.fingerprint if model is not None else None, words=items.words))
         return check_query(items.with_bits(bits).codes, bits, name), False
     if are_codes(items, model, bits):
         single = items.ndim == 1
@@ -224,8 +238,10 @@ def encode_query(query: Any, text: Any, model: Encoder | None, bits: int) -> tup
     return check_query(able.encode(text, modality="text"), bits, "queries"), isinstance(text, str)
 
 
-def query_tables(query: Any, text: Any, model: Encoder | None, bits: int) -> tuple[Tables, bool]:
-    """Return the look-up tables of a query or text, float32 ``(q, parts, 16)``, and whether it is a single one.
+def query_tables(
+    query: Any, text: Any, model: Encoder | None, bits: int, words: int = hamming.BITS
+) -> tuple[Tables, bool]:
+    """Return the look-up tables of a query or text, float32 ``(q, parts, entries)``, and whether it is a single one.
 
     Raises:
         UsageError: If both or neither are given, the query is codes or a text file, or the model makes no tables.
@@ -233,7 +249,7 @@ def query_tables(query: Any, text: Any, model: Encoder | None, bits: int) -> tup
     """
     if (query is None) == (text is None):
         raise UsageError("give a query or text=, one of the two")
-    if are_tables(query, bits):
+    if are_tables(query, bits, words):
         return query, False
     able: Any = model
     if able is None or "output" not in signature(able.encode).parameters:
@@ -244,6 +260,9 @@ def query_tables(query: Any, text: Any, model: Encoder | None, bits: int) -> tup
         return able.encode(text, modality="text", output="tables"), isinstance(text, str)
     _refuse_text_file(query)
     if isinstance(query, CodesFile) or are_codes(query, model, bits):
+        if words != hamming.BITS:
+            codes, single = encode(query, model, bits, "queries")
+            return able.tower().code_tables(codes), single
         raise UsageError(
             "the asymmetric distance compares a query's logits, and packed codes have none; search with the image or "
             "vector itself, or by Hamming distance"
@@ -347,9 +366,9 @@ def are_codes(items: Any, model: Encoder | None, bits: int) -> bool:
     return bool(short < LEAST_SIDE or long > 4 * short)
 
 
-def are_tables(items: Any, bits: int) -> bool:
-    """Return whether items are look-up tables, float32 ``(q, parts, 16)``, for codes of ``bits`` bits."""
-    shape = (2 * hamming.code_width(bits), 16)
+def are_tables(items: Any, bits: int, words: int = hamming.BITS) -> bool:
+    """Return whether items are look-up tables, float32 ``(q, parts, entries)``, for codes of this length and kind."""
+    shape = hamming.table_shape(bits, words)
     return isinstance(items, np.ndarray) and items.dtype == np.float32 and items.ndim == 3 and items.shape[1:] == shape
 
 

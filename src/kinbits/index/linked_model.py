@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, cast
 
+from kinbits import hamming
 from kinbits._util import full_path, lazy
 from kinbits.errors import ArtefactError, UsageError
 from kinbits.index.items import Encoder
@@ -21,10 +22,11 @@ class LinkedModel:
         folder: Folder of the model.
         bits: Code length.
         fingerprint: Identity of the model.
+        words: Words of a part of a code.
     """
 
-    def __init__(self, folder: Path, bits: int, fingerprint: str) -> None:
-        self.folder, self.bits, self.fingerprint = folder, bits, fingerprint
+    def __init__(self, folder: Path, bits: int, fingerprint: str, words: int = hamming.BITS) -> None:
+        self.folder, self.bits, self.fingerprint, self.words = folder, bits, fingerprint, words
 
     @classmethod
     def from_folder(cls, folder: str | os.PathLike[str]) -> LinkedModel:
@@ -36,7 +38,7 @@ class LinkedModel:
         from kinbits.model import describe_model
 
         found = describe_model(folder)
-        return cls(full_path(folder), found.bits, found.fingerprint)
+        return cls(full_path(folder), found.bits, found.fingerprint, found.words)
 
     @lazy
     def loaded(self) -> Any:
@@ -66,7 +68,7 @@ class LinkedModel:
         return getattr(self.loaded, name)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return LinkedModel, (self.folder, self.bits, self.fingerprint)
+        return LinkedModel, (self.folder, self.bits, self.fingerprint, self.words)
 
 
 def encoder_of(model: Encoder | str | os.PathLike[str] | None, state: State | None = None) -> Encoder | None:
@@ -79,7 +81,7 @@ def encoder_of(model: Encoder | str | os.PathLike[str] | None, state: State | No
     if isinstance(model, (str, os.PathLike)):
         return cast(Encoder, LinkedModel.from_folder(model))
     if model is None and state is not None and state.model_folder is not None and state.fingerprint is not None:
-        return cast(Encoder, LinkedModel(Path(state.model_folder), state.bits, state.fingerprint))
+        return cast(Encoder, LinkedModel(Path(state.model_folder), state.bits, state.fingerprint, state.words))
     if model is not None and not _is_encoder(model):
         raise UsageError(f"model= takes a model or the folder of one, not {type(model).__name__}; see kinbits.fit")
     return model

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from kinbits import hamming
 from kinbits._util import full_path
 from kinbits.encoding import CodesFile
 from kinbits.errors import UsageError
@@ -49,6 +50,7 @@ class StoredIndex(ABC):
         metadata: Metadata | None = None,
         *,
         bits: int | None = None,
+        words: int | None = None,
         model: Encoder | PathLike | None = None,
         exist_ok: bool = False,
         wait: float = 0.0,
@@ -62,6 +64,8 @@ class StoredIndex(ABC):
             ids: As for `add`.
             metadata: As for `add`.
             bits: Code length; optional if a model is given.
+            words: 16 or 256 for product codes, whose parts number so many words of codebooks; 2 for bits. None takes
+                those of the model, or else bits.
             model: Encodes items and queries: a `kinbits.HashModel`, or its folder, which is loaded on first use. The
                 index stores its fingerprint, and its folder if it was saved.
             exist_ok: Without items, open an index that exists at ``path``, if it has the same length and model.
@@ -77,7 +81,7 @@ class StoredIndex(ABC):
         state = (
             state_of_codes(items, bits)
             if encoder is None and isinstance(items, CodesFile)
-            else new_state(bits, encoder)
+            else new_state(bits, words, encoder)
         )
         require_model(encoder, state)
         if path is None:
@@ -158,6 +162,16 @@ class StoredIndex(ABC):
         return self._state.bits
 
     @property
+    def words(self) -> int:
+        """Words of a part of a code: 2 for bits, 16 or 256 for product codes."""
+        return self._state.words
+
+    def _require_bits(self, call: str) -> None:
+        if self.words != hamming.BITS:
+            kind = hamming.describe_kind(self.bits, self.words)
+            raise UsageError(f"{call}() is for bits, compared by Hamming distance; this index holds {kind}")
+
+    @property
     def fingerprint(self) -> str | None:
         """Fingerprint of the model; None if the index was created without one."""
         return self._state.fingerprint
@@ -195,6 +209,7 @@ def _existing(index: S, wanted: State, exist_ok: bool) -> S:
     place = index._folder.path if index._folder is not None else None
     if not exist_ok:
         raise UsageError(f"there is an index at {place} already; open it with Index.open, or pass exist_ok=True")
-    if index.bits != wanted.bits:
-        raise UsageError(f"the index at {place} holds {index.bits}-bit codes, not {wanted.bits}-bit codes")
+    held, asked = (hamming.describe_kind(state.bits, state.words) for state in (index._state, wanted))
+    if held != asked:
+        raise UsageError(f"the index at {place} holds {held}, not {asked}")
     return index

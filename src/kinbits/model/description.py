@@ -10,6 +10,7 @@ from typing import Any
 
 from kinbits._util import CONFIG, full_path, one_line, read_regular, shortened
 from kinbits.errors import ArtefactError
+from kinbits.hamming import BITS
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,13 @@ class ModelDescription:
         bits: Code length.
         fingerprint: Tells it from other models.
         modalities: What it encodes: ``"image"``, and ``"text"`` if it has a text tower.
+        words: Words of a part of a code: 2 for bits, 16 or 256 for product codes.
     """
 
     bits: int
     fingerprint: str
     modalities: tuple[str, ...]
+    words: int = BITS
 
 
 def describe_model(folder: str | os.PathLike[str]) -> ModelDescription:
@@ -36,9 +39,15 @@ def describe_model(folder: str | os.PathLike[str]) -> ModelDescription:
     folder = full_path(folder)
     config = read_config(folder)
     bits, fingerprint, towers = (config.get(name) for name in ("bits", "fingerprint", "towers"))
-    if not isinstance(bits, int) or not isinstance(fingerprint, str) or not isinstance(towers, dict):
+    words = config.get("words", BITS)
+    if (
+        not isinstance(bits, int)
+        or not isinstance(words, int)
+        or not isinstance(fingerprint, str)
+        or not isinstance(towers, dict)
+    ):
         raise unreadable(folder / CONFIG, "it does not describe a model")
-    return ModelDescription(bits, fingerprint, tuple(towers))
+    return ModelDescription(bits, fingerprint, tuple(towers), words)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from kinbits.model.encode import Encoded, check_encode_options, encode_dataset
 from kinbits.model.folder import METRICS, TRAINING, read_folder, read_labels, read_train_codes, write_folder
 from kinbits.model.hub import find_model, upload
 from kinbits.model.operating_points import stored_radius
-from kinbits.model.restore import add_weights, described, named, restore
+from kinbits.model.restore import add_weights, described, named, require_conventions, restore
 from kinbits.model.shown import as_html, as_text
 from kinbits.model.tower import Output, Tower, check_device
 
@@ -88,6 +88,11 @@ class HashModel:
     def bits(self) -> int:
         """Code length K."""
         return self.towers["image"].head.bits
+
+    @property
+    def words(self) -> int:
+        """Words of a part of a code: 2 for bits, 16 or 256 for product codes."""
+        return self.towers["image"].head.words
 
     @property
     def fingerprint(self) -> str:
@@ -190,7 +195,7 @@ class HashModel:
         """
         check_encode_options(output, on_error, batch_size)
         tower = self.tower(modality)
-        dataset = self._dataset(inputs) if modality == "image" else _text_dataset(inputs)
+        dataset = inputs if isinstance(inputs, Dataset) else self._dataset(inputs, modality)
         strict = on_error == "raise"
         with reporter(f"encoding {modality}s", progress) as report:
             found = encode_dataset(
@@ -198,7 +203,9 @@ class HashModel:
             )
         return found.array if strict else found
 
-    def _dataset(self, inputs: Any) -> Dataset:
+    def _dataset(self, inputs: Any, modality: Modality) -> Dataset:
+        if modality == "text":
+            return as_texts(inputs)
         if "text" in self.towers and isinstance(inputs, str) and ":" not in inputs and not os.path.exists(inputs):
             raise DataError(f"no such file or folder: {inputs}; a text needs modality='text', or text= in a search")
         return as_dataset(inputs)
@@ -353,11 +360,7 @@ class HashModel:
         except Exception as error:  # of nearly any kind: a damaged description reaches every builder there is
             reason = one_line(error)
             raise ArtefactError(f"the model {folder} is damaged ({reason}); copy or train it again") from None
-        if config.get("conventions") != model._conventions:
-            raise ArtefactError(
-                f"the model {folder} was made by an earlier version of kinbits, which rounded vectors to float16; its "
-                f"codes would differ. Fit it again, and encode its collection again"
-            )
+        require_conventions(config, model._conventions, folder)
         if model.fingerprint != config.get("fingerprint"):
             raise ArtefactError(f"the model {folder} is damaged: its fingerprint differs; copy or train it again")
         return model
@@ -388,13 +391,10 @@ class HashModel:
         return {
             "format": FORMAT,
             "bits": self.bits,
+            **({} if self.words == hamming.BITS else {"words": self.words}),
             "towers": {m: {"backbone": t.backbone.config(), "head": t.head.config()} for m, t in self.towers.items()},
             "method": dict(self.method),
             "conventions": self._conventions,
             "fingerprint": self.fingerprint,
             **({} if self.decoder is None else {"decoder": described(self.decoder)}),
         }
-
-
-def _text_dataset(inputs: Any) -> Dataset:
-    return inputs if isinstance(inputs, Dataset) else as_texts(inputs)

@@ -159,3 +159,16 @@ def add_weights(digest: Any, module: nn.Module) -> None:
     """Add all weights of a module to a checksum."""
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+
+
+def require_conventions(config: Mapping[str, Any], wanted: Mapping[str, str], folder: Any) -> None:
+    """Refuse a model whose codes were made by other rules than ours.
+
+    Raises:
+        ArtefactError: If its configuration states other conventions.
+    """
+    if config.get("conventions") != wanted:
+        raise ArtefactError(
+            f"the model {folder} was made by an earlier version of kinbits, which rounded vectors to float16; its "
+            f"codes would differ. Fit it again, and encode its collection again"
+        )

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self, TypeVar
 from kinbits import hamming
 from kinbits.errors import UsageError, unknown_name
 from kinbits.index.filters.where import Where
-from kinbits.index.items import Encoder, Metadata
+from kinbits.index.items import Encoder, Metadata, read_bits, words_of
 from kinbits.index.query.request import Distance
 
 PathLike = str | os.PathLike[str]
@@ -135,6 +135,21 @@ class EngineIndex(ABC):
     def missing(cls) -> list[str]:
         """Return the needed distributions that are not installed."""
         return [name for name in cls.packages if installed(name) is None]
+
+
+def read_length(bits: int | None, model: Encoder | None, engine: str) -> int:
+    """Return the code length of a new index; errors as in `kinbits.index.items.read_bits`.
+
+    Raises:
+        UsageError: If the model makes product codes, which engines cannot search.
+    """
+    length = read_bits(bits, model)
+    if words_of(model) != hamming.BITS:
+        raise UsageError(
+            f"engine '{engine}' searches bits, and the model makes {hamming.describe_kind(length, words_of(model))}; "
+            "make a kinbits index"
+        )
+    return length
 
 
 def installed(name: str) -> str | None:

@@ -18,13 +18,13 @@ from kinbits._util import full_path, require
 from kinbits.errors import ArtefactError, PlatformError, UsageError
 from kinbits.hamming import Codes
 from kinbits.index.changes import reopen
-from kinbits.index.engines.base import EngineIndex, PathLike, Supports, read_options
+from kinbits.index.engines.base import EngineIndex, PathLike, Supports, read_length, read_options
 from kinbits.index.engines.faiss_graph import Graph, Searcher, Sidecar
 from kinbits.index.engines.snapshot import IndexSnapshot
 from kinbits.index.filters.where import Where
 from kinbits.index.hits import BatchHits, Hits
 from kinbits.index.index import Index
-from kinbits.index.items import Encoder, Metadata, read_bits
+from kinbits.index.items import Encoder, Metadata
 from kinbits.index.query.request import Distance, SearchRequest, check_limits
 from kinbits.index.query.rerank import reranked
 from kinbits.index.store.copies import new_folder
@@ -69,7 +69,7 @@ class FaissIndex(EngineIndex):
             PlatformError: If faiss is missing, or the folder cannot be written.
         """
         _faiss()
-        chosen, length = read_options(cls._options, options, cls.name), read_bits(bits, model)
+        chosen, length = read_options(cls._options, options, cls.name), read_length(bits, model, cls.name)
         if location is None:
             return cls(Index.create(bits=length, model=model), None, chosen)
         path = full_path(location)

@@ -14,7 +14,7 @@ from kinbits import hamming
 from kinbits.encoding import CodesFile
 from kinbits.errors import ArtefactError, PlatformError, UsageError
 from kinbits.hamming import Codes
-from kinbits.index.engines.base import EngineIndex, PathLike, Supports, read_options
+from kinbits.index.engines.base import EngineIndex, PathLike, Supports, read_length, read_options
 from kinbits.index.engines.milvus_address import MilvusAddress, MilvusConnection
 from kinbits.index.engines.milvus_filter import FilterWriter
 from kinbits.index.engines.milvus_options import EXACT, FIXED, FORMAT, MilvusOptions, read_facts
@@ -26,7 +26,7 @@ from kinbits.index.filters.column_types import Kind, joined, kind_of_values
 from kinbits.index.filters.expression import Expression, comparisons
 from kinbits.index.filters.where import Where
 from kinbits.index.hits import BatchHits, Hits
-from kinbits.index.items import Encoder, Metadata, read_bits, read_items, require_codes, require_model
+from kinbits.index.items import Encoder, Metadata, read_items, require_codes, require_model
 from kinbits.index.query.request import Distance, SearchRequest, check_limits
 from kinbits.index.query.rerank import reranked
 from kinbits.index.store.ids import IdKind, Ids, as_ids, decode_ids, duplicate_ids_error, kind_of, missing_ids_error
@@ -91,7 +91,7 @@ class MilvusIndex(EngineIndex):
             PlatformError: If pymilvus is missing, or Milvus cannot be reached.
         """
         chosen = read_options(MilvusOptions, options, cls.name)
-        length = read_bits(bits, model)
+        length = read_length(bits, model, cls.name)
         connection = cls._connect(location, chosen)
         if connection.address.lite and chosen.index != EXACT:
             raise UsageError(f"index='{chosen.index}' needs a Milvus server; use index='{EXACT}' with Milvus Lite")

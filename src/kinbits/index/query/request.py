@@ -26,7 +26,7 @@ class SearchOptions(TypedDict, total=False):
 
     radius: float | None
     where: Where | None
-    distance: Distance
+    distance: Distance | None
     strategy: str
     rerank: int | bool
 
@@ -65,6 +65,7 @@ class SearchRequest(NamedTuple):
         where: Where | None = None,
         distance: Distance = "hamming",
         strategy: str = "auto",
+        words: int = hamming.BITS,
     ) -> SearchRequest:
         """Check the arguments of a search, and encode its query for an index of ``bits`` bits and a ``fingerprint``.
 
@@ -75,9 +76,12 @@ class SearchRequest(NamedTuple):
         """
         k, radius = check_limits(k, radius, distance)
         if isinstance(query, CodesFile):
-            require_codes(query, State(bits, fingerprint))  # also if the index has no model to encode with
-        encoded = encode_query if distance == "hamming" else query_tables
-        queries, single = encoded(query, text, model, bits)
+            require_codes(query, State(bits, fingerprint, words=words))  # also if the index has no model to encode with
+        queries: Codes | Tables
+        if distance == "hamming":
+            queries, single = encode_query(query, text, model, bits)
+        else:
+            queries, single = query_tables(query, text, model, bits, words)
         return cls(queries, single, k, radius, parse_where(where), strategy)
 
     @property
@@ -93,6 +97,19 @@ class SearchRequest(NamedTuple):
     def result(self, hits: list[Hits]) -> Hits | BatchHits:
         """Return one `Hits` for a single query, `BatchHits` for several."""
         return hits[0] if self.single else BatchHits(hits)
+
+
+def distance_of(distance: Distance | None, words: int) -> Distance:
+    """Return the distance of a search: that of the kind of codes, if none is given.
+
+    Raises:
+        UsageError: If product codes are to be compared by Hamming distance.
+    """
+    if words == hamming.BITS:
+        return distance or "hamming"
+    if distance == "hamming":
+        raise UsageError("product codes have no Hamming distance; leave distance= out, or give 'asymmetric'")
+    return distance or "asymmetric"
 
 
 def check_limits(k: int | None, radius: float | None, distance: str = "hamming") -> tuple[int | None, float | None]:
@@ -119,6 +136,6 @@ def check_limits(k: int | None, radius: float | None, distance: str = "hamming")
 def _check_radius(radius: float, distance: str) -> float:
     if distance == "hamming":
         return hamming.check_count(radius, "radius")  # type: ignore[arg-type]
-    if isinstance(radius, bool) or not isinstance(radius, (int, float, np.number)) or not radius >= 0:
-        raise UsageError(f"radius={radius!r}: give a number, 0 or more")
-    return float(radius)
+    if isinstance(radius, bool) or not isinstance(radius, (int, float, np.number)) or np.isnan(radius):
+        raise UsageError(f"radius={radius!r}: give a number")
+    return float(radius)  # product codes by inner product have negative distances

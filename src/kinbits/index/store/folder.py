@@ -35,7 +35,8 @@ from kinbits.index.store.state import State
 from kinbits.index.store.writer import Writer, file_checksum
 
 _LOCK = "lock"
-_COMMON = ("bits", "fingerprint", "id_kind", "next_id", "next_segment", "generation")  # of a state and its manifest
+# Of a state and its manifest.
+_COMMON = ("bits", "words", "fingerprint", "id_kind", "next_id", "next_segment", "generation")
 _NEW = f"{manifest_module.NAME}.new"
 _OURS = re.compile(rf"\d{{6,}}\.(codes|ids|rows|(alive|tables)\.\d+)|{re.escape(_NEW)}")
 

@@ -76,6 +76,7 @@ class Manifest:
     segments: tuple[SegmentEntry, ...] = field(default=())
     model: Link | None = None
     image_roots: tuple[Link, ...] = ()
+    words: int = hamming.BITS
 
     def files(self) -> list[FileEntry]:
         """Return all files of the index."""
@@ -88,6 +89,8 @@ class Manifest:
     def to_json(self) -> bytes:
         """Return the manifest as JSON, with a checksum over its contents."""
         body = {"format": FORMAT, "version": VERSION, **asdict(self)}
+        if self.words == hamming.BITS:  # as before there were product codes
+            del body["words"]
         return json.dumps({**body, "checksum": checksum_of(body)}, indent=1).encode()
 
     @classmethod
@@ -110,6 +113,7 @@ class Manifest:
 
     def _require_sense(self) -> None:
         width = hamming.code_width(self.bits)
+        _require(type(self.words) is int and hamming.check_words(self.words, self.bits) == self.words)
         _require(self.fingerprint is None or isinstance(self.fingerprint, str))
         _require(self.id_kind in (("int", "str") if self.segments else ("int", "str", None)))
         _require(_is_whole(self.next_id, 0, _LARGEST + 1) and _is_whole(self.generation, 0, _LARGEST))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinbits.errors import ArtefactError
+from kinbits.hamming import BITS
 from kinbits.index.filters.binding import bind
 from kinbits.index.filters.column_types import Kind, joined
 from kinbits.index.filters.expression import Expression
@@ -52,6 +53,7 @@ class State:
         segments: Segments in order of their numbers.
         model_folder: Absolute path of the folder of the model; None if not known.
         image_roots: Absolute paths of folders that paths of images start from, in the order of their items.
+        words: Words of a part of a code: 2 for bits, 16 or 256 for product codes.
     """
 
     bits: int
@@ -63,6 +65,7 @@ class State:
     segments: tuple[Segment, ...] = ()
     model_folder: str | None = None
     image_roots: tuple[str, ...] = ()
+    words: int = BITS
 
     def __len__(self) -> int:
         return sum(map(len, self.segments))
