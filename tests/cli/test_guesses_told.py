@@ -47,7 +47,7 @@ def test_fit_names_the_method_that_it_takes_by_itself(run, vectors):
     for method in ((), ("--method", "auto")):
         ended = run("fit", vectors, "-o", "m", "--force", "--bits", "8", "--epochs", "1", *method)
         assert ended.code == 0, ended.err
-        assert "each image has one label, so the method is shc" in ended.err
+        assert "each vector has one label, so the method is shc" in ended.err
         assert "8 bits, shc on features" in ended.out
     assert "so the method is" not in run("fit", vectors, "-o", "n", "--bits", "8", "--method", "itq").err
 

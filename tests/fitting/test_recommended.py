@@ -24,9 +24,10 @@ def data(labels=None, space=None):
     ("dataset", "options", "method", "reason"),
     [
         (data(), {}, "itq", "there are no labels"),
-        (data(SINGLE, LabelSpace(NAMES)), {}, "shc", "each image has one label"),
-        (data(np.arange(ROWS), LabelSpace(tuple(map(str, range(ROWS))))), {}, "orthohash", "each image has one label"),
-        (data(SETS, LabelSpace(NAMES, multi=True)), {}, "dsrh", "several labels"),
+        (data(np.full(ROWS, -1), LabelSpace(NAMES)), {}, "itq", "there are no labels"),
+        (data(SINGLE, LabelSpace(NAMES)), {}, "shc", "each vector has one label"),
+        (data(np.arange(ROWS), LabelSpace(tuple(map(str, range(ROWS))))), {}, "orthohash", "each vector has one label"),
+        (data(SETS, LabelSpace(NAMES, multi=True)), {}, "dsrh", "each vector may have several labels"),
         (data(SINGLE, TREE), {}, "shc", "hierarchy"),
         (data(), {"pairs": True}, "bcdh", "pairs are given"),
         (data(SINGLE, TREE), {"pairs": True}, "bcdh", "pairs are given"),

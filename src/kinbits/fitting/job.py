@@ -18,7 +18,7 @@ from kinbits.fitting.checks import check_job, check_pairs
 from kinbits.fitting.recommended import AUTO, Recommendation, recommended_method
 from kinbits.fitting.rows import RowChoice
 from kinbits.fitting.settings import FitSettings
-from kinbits.fitting.sources import as_training_data, features_for_labels, usable_rows
+from kinbits.fitting.sources import features_for_labels, usable_rows
 from kinbits.methods import Method, Spec, build_method, get_method
 from kinbits.training import TrainingSet, check_pretraining
 
@@ -50,9 +50,7 @@ def without_unused_validation(settings: FitSettings) -> FitSettings:
 def recommendation(settings: FitSettings, dataset: Dataset) -> Recommendation:
     """Return the method that is recommended for data and what is learned from, with the reason."""
     supervision = settings.supervision
-    return recommended_method(
-        as_training_data(dataset), pairs=supervision.pairs is not None, few_labels=supervision.few_labels
-    )
+    return recommended_method(dataset, pairs=supervision.pairs is not None, few_labels=supervision.few_labels)
 
 
 @dataclass(frozen=True)

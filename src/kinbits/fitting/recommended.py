@@ -42,15 +42,15 @@ def recommended_method(dataset: Dataset, *, pairs: bool = False, few_labels: boo
     Example:
         >>> from kinbits.data import open_dataset
         >>> print(recommended_method(open_dataset(np.eye(4), labels=["a", "b", "a", "b"])))
-        each image has one label, so the method is shc
+        each vector has one label, so the method is shc
     """
     if pairs:
         return Recommendation("bcdh", "pairs are given")
-    if dataset.label_space is None or dataset.labels is None:
+    if dataset.label_space is None or dataset.labels is None or not dataset.has_label.any():
         return Recommendation("itq", "there are no labels")
     if dataset.label_space.multi:
-        return Recommendation("dsrh", "an image may have several labels")
-    kind = "the classes have a hierarchy" if dataset.label_space.hierarchical else "each image has one label"
+        return Recommendation("dsrh", f"each {dataset.kind} may have several labels")
+    kind = "the classes have a hierarchy" if dataset.label_space.hierarchical else f"each {dataset.kind} has one label"
     learnable = not few_labels and _all_classes_known(dataset.labels, dataset.label_space.classes)
     return Recommendation("shc" if learnable else "orthohash", kind)
 
