@@ -11,7 +11,8 @@ def made(given):
 
 
 def test_every_method_gets_every_length_and_seed_and_baselines_stand_beside(small, tmp_path):
-    results, failures = bench(made(small), tmp_path / "r" / "x.csv")
+    ran = bench(made(small), tmp_path / "r" / "x.csv")
+    results, failures = ran.results, ran.failures
     assert not failures
     runs = {(row["method"], row["bits"], row["seed"]) for row in results}
     names = ["lsh", "pca", "pca-rotation", "itq", "orthohash", "hashnet"]
@@ -30,7 +31,7 @@ def test_more_seeds_are_new_runs_and_other_settings_replace_rows(small, tmp_path
     path = tmp_path / "x.csv"
     sizes = []
     for change in ({}, {"seeds": [0, 1]}, {"training": {"epochs": 4}}):
-        results, _ = bench(made(small | change), path)
+        results = bench(made(small | change), path).results
         sizes.append(len(results))
     assert sizes == [1, 2, 2]
     assert [row["config"] for row in results] != [trial.config for trial in made(small | {"seeds": [0, 1]}).trials()]
@@ -39,7 +40,8 @@ def test_more_seeds_are_new_runs_and_other_settings_replace_rows(small, tmp_path
 def test_a_run_that_fails_is_named_and_the_others_are_made(small, tmp_path):
     small |= {"methods": ["pca", "lsh"], "baselines": False, "bits": [16, 32], "seeds": [0]}
     told = []
-    results, failures = bench(made(small), tmp_path / "x.csv", tell=told.append)
+    ran = bench(made(small), tmp_path / "x.csv", tell=told.append)
+    results, failures = ran.results, ran.failures
     assert [(one.trial.entry.method, one.trial.bits) for one in failures] == [("pca", 32)]
     assert {(row["method"], row["bits"]) for row in results} == {("pca", "16"), ("lsh", "16"), ("lsh", "32")}
     assert any("FAILED" in line and "pca" in line for line in told)
@@ -50,7 +52,8 @@ def test_jobs_side_by_side_give_the_same_numbers(small, tmp_path):
     small |= {"baselines": False, "bits": [8]}
     numbers = {}
     for jobs in (1, 2):
-        results, failures = bench(made(small), tmp_path / f"{jobs}.csv", jobs=jobs)
+        ran = bench(made(small), tmp_path / f"{jobs}.csv", jobs=jobs)
+        results, failures = ran.results, ran.failures
         assert not failures
         numbers[jobs] = sorted((row["method"], row["seed"], row["map@all"]) for row in results)
     assert numbers[1] == numbers[2]
@@ -74,7 +77,8 @@ def test_one_method_can_stand_there_with_several_shares_of_labels_and_expansions
     few = {"method": "orthohash", "labels-fraction": 0.1}
     grown = {**few, "label-expansion": "prl", "expansion-params": {"steps": 20, "stop": 0.0}}
     small |= {"methods": ["orthohash", few, grown], "baselines": False, "bits": [8], "seeds": [0]}
-    results, failures = bench(made(small), tmp_path / "x.csv")
+    ran = bench(made(small), tmp_path / "x.csv")
+    results, failures = ran.results, ran.failures
     assert not failures
     labels = [row["method"] for row in results]
     assert labels[:2] == ["orthohash", "orthohash (labels_fraction=0.1)"]

@@ -78,6 +78,11 @@ def test_what_has_no_values_per_query_is_not_tested():
     partly = compared(methods, without=["dch"])
     assert marks(partly) == {"shc": (True, False), "csq": (False, True), "dch": (False, False)}
     assert partly.legend.endswith("Some methods are not tested: their values per query are missing.")
-    for untested in (compared(methods, without=["shc"]), compared(methods, checksums=("one", "other"))):
+    other_queries = methods | {"csq": ([0.5], [-1] * 3)}
+    for untested in (
+        compared(methods, without=["shc"]),
+        compared(methods, checksums=("one", "other")),
+        compared(other_queries),
+    ):
         assert marks(untested) == {"shc": (True, False), "csq": (False, False), "dch": (False, False)}
         assert untested.legend.endswith("No test: values per query are missing.")

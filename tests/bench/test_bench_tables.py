@@ -101,7 +101,7 @@ def test_the_page_needs_nothing_from_elsewhere_and_escapes_names():
 def test_an_experiment_is_tested_with_the_values_of_its_queries(small, tmp_path):
     small |= {"methods": [{"method": "pca", "label": "ours"}, {"method": "pca", "label": "theirs"}], "bits": [8]}
     experiment = Experiment.from_dict(small | {"baselines": False, "seeds": [0], "training": {}})
-    results, _ = bench(experiment, tmp_path / "x.csv")
+    results = bench(experiment, tmp_path / "x.csv").results
     write_tables(experiment, results, "x")
     text = (tmp_path / "x.md").read_text()
     assert "Bold: the best mean of all methods measured in a group. †: not significantly below it" in text
@@ -114,7 +114,7 @@ def test_an_experiment_is_tested_with_the_values_of_its_queries(small, tmp_path)
 
 def test_stale_methods_are_named_below_their_table_and_rows_of_no_trial_are_left_out(small, tmp_path, monkeypatch):
     small |= {"methods": ["lsh", "pca", "itq"], "bits": [8], "seeds": [0], "training": {}, "baselines": False}
-    results, _ = bench(Experiment.from_dict(small), tmp_path / "x.csv")
+    results = bench(Experiment.from_dict(small), tmp_path / "x.csv").results
     fewer = Experiment.from_dict(small | {"methods": ["lsh", {"method": "pca", "label": "axes"}, "itq"]})
     write_tables(fewer, results, "x")
     text = (tmp_path / "x.md").read_text()

@@ -1,9 +1,11 @@
 """Values of queries are kept for each row of the results, small and in step with the CSV file."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
-from kinbits.bench import Experiment, Results, bench
+from kinbits.bench import Experiment, bench, load_results
 from kinbits.bench.query_values import QueryValues
 from kinbits.errors import ArtefactError
 from kinbits.methods import get_method
@@ -50,10 +52,34 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path):
         kept.read()
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"values": [["high", "low"]]},
+        {"values": [0.5]},
+        {"values": [[70_000]]},
+        {"values": [None]},
+        {"config": [None]},
+        {"config": [["a"]]},
+        {"direction": None},
+    ],
+)
+def test_a_file_of_another_form_is_named_with_what_to_do(tmp_path, changed):
+    kept = QueryValues(tmp_path / "x.csv", "map@all")
+    columns = {"config": ["a"], "direction": ["image to image"], "metric": ["map@all"], "values": [[500, 1000]]}
+    for change in ({}, changed):
+        table = {name: cells for name, cells in (columns | change).items() if cells is not None}
+        parquet.write_table(pa.table(table), kept.path)
+        if not change:  # as other programs write it, with other types of text and numbers
+            np.testing.assert_array_equal(kept.read()["a", "image to image"], [0.5, 1])
+    with pytest.raises(ArtefactError, match=r"x\.queries\.parquet cannot be read .*delete it"):
+        kept.read()
+
+
 def test_a_run_keeps_what_its_rows_are_means_of(small, tmp_path, monkeypatch):
     small |= {"methods": ["lsh"], "bits": [8], "seeds": [0], "training": {}}
     path, experiment = tmp_path / "x.csv", Experiment.from_dict(small)
-    results, _ = bench(experiment, path)
+    results = bench(experiment, path).results
 
     def means():
         return {config: values.mean() for (config, _), values in results.query_values.read().items()}
@@ -61,9 +87,9 @@ def test_a_run_keeps_what_its_rows_are_means_of(small, tmp_path, monkeypatch):
     before = means()
     assert before == pytest.approx({one["config"]: float(one["map@all"]) for one in results}, abs=5e-4)
     monkeypatch.setattr(get_method("lsh"), "version", 2)
-    results, _ = bench(experiment, path)  # the row of lsh is replaced, and its values too
+    results = bench(experiment, path).results  # the row of lsh is replaced, and its values too
     after = means()
     assert after.keys() == {one["config"] for one in results} != before.keys()
     without = Experiment.from_dict(small | {"baselines": False})
-    assert Results(path, experiment.metrics).prune(without.trials()) == 4
+    load_results(without, path, prune=True)
     assert len(means()) == 1

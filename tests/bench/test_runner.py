@@ -25,6 +25,7 @@ def test_a_fault_in_a_method_does_not_stop_the_others(small, tmp_path, monkeypat
 
     monkeypatch.setattr(runner, "measure", broken)
     small |= {"methods": ["lsh"], "baselines": False, "bits": [8], "seeds": [0]}
-    results, failures = bench(made(small), tmp_path / "x.csv")
+    ran = bench(made(small), tmp_path / "x.csv")
+    results, failures = ran.results, ran.failures
     assert len(results) == 0
     assert failures[0].reason == "ZeroDivisionError: no such luck"

@@ -1,11 +1,13 @@
 """Trials are done, missing or stale, and rows that belong to none of them are told."""
 
 import csv
+import os
 
 import pytest
 from user_method import CHANGED, OWN
 
-from kinbits.bench import Experiment, Results, bench
+from kinbits.bench import Experiment, Results, Status, bench, load_results, runner
+from kinbits.errors import DataError, PlatformError
 from kinbits.methods import get_method
 
 
@@ -21,7 +23,8 @@ def status(plan, path):
 
 def run(plan, path):
     told = []
-    results, failures = bench(Experiment.from_dict(plan), path, tell=told.append)
+    ran = bench(Experiment.from_dict(plan), path, tell=told.append)
+    results, failures = ran.results, ran.failures
     assert not failures
     assert results.rows == list(csv.DictReader(path.read_text().splitlines()))
     return [row["method"] for row in results], told
@@ -39,7 +42,6 @@ def test_a_stale_trial_is_run_again_and_the_file_holds_it_once_at_its_place(plan
     monkeypatch.setattr(get_method("lsh"), "version", 2)
     found = status(plan, path)
     assert (labels(found.done), found.missing, labels(found.stale)) == (["pca"], (), ["lsh"])
-    assert Results(path, plan["metrics"]).stale(Experiment.from_dict(plan).trials()) == found.stale
     methods, told = run(plan, path)
     assert methods == ["lsh", "pca"]
     assert told[:2] == ["2 trials: 1 done, 0 missing, 1 stale", "  stale: lsh (1)"]
@@ -61,7 +63,7 @@ def test_a_trial_that_fails_keeps_its_stale_row(plan, tmp_path, monkeypatch):
     before = path.read_text()
     monkeypatch.setattr(get_method("lsh"), "version", 2)
     monkeypatch.setattr("kinbits.bench.runner.measure", lambda trial: 1 / 0)
-    _, failures = bench(Experiment.from_dict(plan), path)
+    failures = bench(Experiment.from_dict(plan), path).failures
     assert [failure.trial.entry.label for failure in failures] == ["lsh"]
     assert path.read_text() == before
 
@@ -80,10 +82,59 @@ def test_rows_of_a_method_that_was_taken_out_or_renamed_are_told_and_pruned(plan
         "  missing: planes (1)",
         "  rows of no trial: lsh (1), pca (1)",
     ]
-    results, trials = Results(path, plan["metrics"]), list(Experiment.from_dict(fewer).trials())
-    assert results.prune(trials) == 2
+    told = []
+    made = bench(Experiment.from_dict(fewer), path, only=["pca"], prune=True, tell=told.append)
+    assert told[0] == "removed rows of no trial: 1"
+    assert [row["method"] for row in made.status.orphans] == ["lsh"]
+    assert [row["method"] for row in Results(path, plan["metrics"])] == ["lsh", "planes"]
+    made = load_results(Experiment.from_dict(fewer), path, prune=True, tell=told.append)
+    assert told[-1] == "removed rows of no trial: 1"
+    assert made.status == status(fewer, path)
     assert [row["method"] for row in Results(path, plan["metrics"])] == ["planes"]
-    assert results.prune(trials) == 0
+
+
+def test_the_status_after_a_run_is_that_of_its_rows(plan, tmp_path, monkeypatch):
+    """It is not compared again: the hashes of hundreds of trials take their time."""
+    path, counted = tmp_path / "x.csv", []
+    several = plan | {"methods": ["lsh", "pca"], "bits": [8, 64]}  # 24 dimensions have no 64 principal components
+    real = Status.from_rows.__func__
+    monkeypatch.setattr(Status, "from_rows", classmethod(lambda *given: counted.append(1) or real(*given)))
+    made = bench(Experiment.from_dict(several), path, only=["pca"])
+    assert len(counted) == 1
+    assert [str(one.trial) for one in made.failures] == [
+        str(one) for one in made.status.missing if one.entry.label == "pca"
+    ]
+    assert [{*map(str, some)} for some in (made.status.done, made.status.missing)] == [
+        {*map(str, some)} for some in (status(several, path).done, status(several, path).missing)
+    ]
+    assert len(made.status.done) == 1
+
+
+def test_without_rows_there_is_nothing_to_show(plan, tmp_path):
+    with pytest.raises(DataError, match=r"x\.csv has no rows yet; run the experiment first"):
+        load_results(Experiment.from_dict(plan), tmp_path / "x.csv")
+
+
+def test_a_second_run_on_the_same_results_ends_at_once_and_names_the_first(plan, tmp_path, monkeypatch):
+    path, seen = tmp_path / "x.csv", []
+    real = runner.measure
+
+    def measured(trial):
+        for second in (bench, lambda *given: load_results(*given, prune=True)):
+            with pytest.raises(PlatformError, match=f"process {os.getpid()} is writing {path}; wait until it ends"):
+                second(Experiment.from_dict(plan), path)
+        bench(Experiment.from_dict(plan | {"methods": ["itq"]}), tmp_path / "y.csv")
+        seen.append(trial)
+        return real(trial)
+
+    bench(Experiment.from_dict(plan | {"methods": ["lsh"]}), path)
+    monkeypatch.setattr(
+        runner, "measure", lambda trial: real(trial) if trial.entry.method == "itq" else measured(trial)
+    )
+    made = bench(Experiment.from_dict(plan), path)
+    assert not made.failures
+    assert labels(seen) == ["pca"]
+    assert [one.name for one in tmp_path.glob(".*")] == []
 
 
 def test_rows_that_another_command_added_meanwhile_stay(plan, tmp_path):

@@ -34,8 +34,9 @@ def test_the_folder_is_searched_in_the_data_folders_and_is_no_part_of_the_hash(t
 
 def test_trials_without_their_weights_are_left_out_with_a_message(trials, tmp_path):
     told = []
-    results, failures = bench(Experiment.from_dict(PLAN), tmp_path / "x.csv", tell=told.append)
-    assert (len(results), failures) == (0, [])
+    ran = bench(Experiment.from_dict(PLAN), tmp_path / "x.csv", tell=told.append)
+    results, failures = ran.results, ran.failures
+    assert (len(results), failures) == (0, ())
     assert told[-1] == (
         "5 trials left out: no data folder (KINBITS_DATA) has weights/tiny with config.json and model.safetensors"
     )

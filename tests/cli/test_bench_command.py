@@ -88,3 +88,24 @@ def test_some_methods_can_be_run_alone(run, vectors):
     ended = run("bench", "planes.yaml", "--only", "itp")
     assert ended.code == 2
     assert "unknown method 'itp' of the experiment; did you mean itq?" in ended.err
+
+
+def test_only_chooses_what_is_pruned(run, vectors):
+    Path("planes.yaml").write_text(yaml.safe_dump({**EXPERIMENT, "methods": ["lsh", "pca"]}))
+    run("bench", "planes.yaml")
+    Path("planes.yaml").write_text(yaml.safe_dump({**EXPERIMENT, "methods": ["itq"]}))
+    ended = run("bench", "planes.yaml", "--prune", "--only", "pca")
+    assert "removed rows of no trial: 1" in ended.err
+    assert [row["method"] for row in rows()] == ["lsh"]
+
+
+def test_options_that_do_not_fit_together_are_refused_and_change_nothing(run, vectors):
+    Path("planes.yaml").write_text(yaml.safe_dump(EXPERIMENT))
+    for option in ("--tables", "--prune"):
+        ended = run("bench", "planes.yaml", "--check", option)
+        assert ended.code == 2
+        assert "--check changes nothing; give it without --tables and --prune" in ended.err
+    ended = run("bench", "planes.yaml", "--tables")
+    assert ended.code == 3
+    assert "results/planes.csv has no rows yet; run the experiment first" in ended.err
+    assert not Path("results").exists()

@@ -5,12 +5,14 @@ from .groups import Group, method_of
 from .identity import config_of, digest
 from .origin import provenance
 from .query_values import QueryValues
-from .results import Results, write_rows
-from .runner import Failure, bench, use_threads
+from .results import Results
+from .rows import write_rows
+from .runner import BenchResult, Failure, bench, load_results, use_threads
 from .status import Status
 from .tables import write_tables
 
 __all__ = [
+    "BenchResult",
     "Cell",
     "Comparison",
     "Experiment",
@@ -23,6 +25,7 @@ __all__ = [
     "bench",
     "config_of",
     "digest",
+    "load_results",
     "markdown_tables",
     "method_of",
     "provenance",

@@ -13,7 +13,7 @@ from kinbits.bench.experiment import Trial
 from kinbits.bench.groups import BASELINES, SUPERVISED, Group, Row, competing, group_of, grouped, method_of
 from kinbits.bench.query_values import Floats, Key
 from kinbits.bench.results import IDENTITY
-from kinbits.bench.status import Record
+from kinbits.bench.rows import FLOAT, Record
 from kinbits.data import find_protocol, list_protocols
 from kinbits.evaluation import IMAGE_TO_IMAGE, UNCOMPRESSED
 
@@ -21,7 +21,6 @@ Setting = tuple[str, str, str]  # protocol, backbone, direction
 Cells = tuple[Cell | None, ...]  # one for each code length
 QueryTable = Mapping[Key, Floats]
 
-FLOAT = "float"
 _BEST = "Bold: the best mean of all methods measured in a group."
 _TOGETHER = "Baselines and supervised methods are compared as one group."
 _TEST = f"{NEAR}: not significantly below it in a paired randomization test over queries (p ≥ {LEVEL}, Holm)."
@@ -83,7 +82,9 @@ class Comparison:
         cls, setting: Setting, metric: str, rows: Sequence[Record], per_query: QueryTable, methods: Mapping[str, str]
     ) -> Comparison:
         bits = tuple(sorted({row["bits"] for row in rows if row["bits"] != FLOAT}, key=int))
-        if len({row.get("split_checksum") for row in rows}) > 1:
+        keys = [_key(row) for row in rows]
+        counts = {len(per_query[key]) for key in keys if key in per_query}
+        if len({row.get("split_checksum") for row in rows}) > 1 or len(counts) > 1:
             per_query = {}  # the queries are not the same
         cells: dict[str, Cells] = {}
         for label in sorted(dict.fromkeys(row["method"] for row in rows), key=lambda one: one != UNCOMPRESSED):
@@ -174,10 +175,14 @@ def _cell(rows: Sequence[Record], bits: str, metric: str, per_query: QueryTable)
     own = [row for row in rows if row["bits"] in (bits, FLOAT)]
     if not own:
         return None
-    known = [per_query.get((row.get("config", ""), row["direction"])) for row in own]
+    known = [per_query.get(_key(row)) for row in own]
     found = [one for one in known if one is not None]
     mean = np.mean(found, axis=0) if len(found) == len(own) else None
     return Cell(tuple(float(row[metric]) for row in own), mean)
+
+
+def _key(row: Record) -> Key:
+    return row.get("config", ""), row["direction"]
 
 
 def _marked_best(cells: Mapping[str, Cells]) -> dict[str, Cells]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinbits._util import file_aside
+from kinbits._util import file_aside, one_line, open_regular
 from kinbits.errors import ArtefactError, platform_error
 from kinbits.metrics import RankingResult
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PER_QUERY = "per_query"  # the values in a measured row
 SCALE = 1000  # steps of the file: finer ones compress badly, and would not change a mean over queries
@@ -45,7 +48,7 @@ class QueryValues:
             Nothing if there is no file, or if it holds another metric.
 
         Raises:
-            ArtefactError: If the file is damaged.
+            ArtefactError: If the file is damaged, or has another form.
         """
         if not self.path.exists():
             return {}
@@ -53,13 +56,15 @@ class QueryValues:
         from pyarrow import parquet
 
         try:
-            table = parquet.read_table(self.path)
-            columns = [table.column(name).to_numpy() for name in COLUMNS]
-        except (pa.ArrowException, OSError, KeyError) as error:
+            with open(open_regular(self.path), "rb") as file:
+                table = parquet.read_table(file).select(COLUMNS).cast(_schema())
+            if any(column.null_count for column in table.columns):
+                raise ValueError("a cell is empty")
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise ArtefactError(
-                f"{self.path} cannot be read ({error}); delete it to write tables without tests"
+                f"{self.path} cannot be read ({one_line(error)}); delete it to write tables without tests"
             ) from None
-        rows = zip(*columns, strict=True)
+        rows = zip(*(column.to_numpy() for column in table.columns), strict=True)
         return {(config, way): _decoded(steps) for config, way, metric, steps in rows if metric == self.metric}
 
     def write(self, measured: Iterable[Row], rows: Sequence[Row]) -> None:
@@ -90,13 +95,19 @@ class QueryValues:
         from pyarrow import parquet
 
         rows = [(*key, self.metric, _encoded(one)) for key, one in values.items()]
-        types = [pa.string(), pa.string(), pa.string(), pa.list_(pa.uint16())]
-        arrays = [pa.array([row[place] for row in rows], kind) for place, kind in enumerate(types)]
+        arrays = [pa.array([row[place] for row in rows], kind) for place, kind in enumerate(_schema().types)]
         try:
             with file_aside(self.path) as aside:
                 parquet.write_table(pa.table(arrays, names=COLUMNS), aside, compression="zstd")
         except OSError as error:
             raise platform_error(f"{self.path} cannot be written", error) from None
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    types = [pa.string(), pa.string(), pa.string(), pa.list_(pa.uint16())]
+    return pa.schema(list(zip(COLUMNS, types, strict=True)))
 
 
 def _key(row: Row) -> Key:

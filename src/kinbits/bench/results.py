@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from io import StringIO
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from kinbits._util import write_text
+from kinbits._util import locked_output
 from kinbits.bench.experiment import Trial
 from kinbits.bench.query_values import QueryValues
-from kinbits.bench.status import Record, Status, owns
-from kinbits.errors import ArtefactError
+from kinbits.bench.rows import Record, read_rows, write_rows
+from kinbits.bench.status import Status, owns
 
 IDENTITY = ("protocol", "backbone", "direction", "method", "bits", "seed")
-RECORD = ("seconds", "peak_mb", "config", "split_checksum", "version", "commit", "hardware")
+NUMBERS = ("seconds", "peak_mb")
+RECORD = (*NUMBERS, "config", "split_checksum", "version", "commit", "hardware")
 
 
 class Results:
@@ -27,7 +27,8 @@ class Results:
         metrics: Names of the measured columns.
 
     Raises:
-        ArtefactError: If the file holds other columns.
+        ArtefactError: If the file holds other columns, or a row has the wrong form.
+        PlatformError: If the file cannot be read.
     """
 
     def __init__(self, path: Path, metrics: Sequence[str]) -> None:
@@ -41,9 +42,17 @@ class Results:
         """Tell which trials of an experiment are done, missing or stale, and which rows belong to none of them."""
         return Status.from_rows(self.rows, trials)
 
-    def stale(self, trials: Iterable[Trial]) -> tuple[Trial, ...]:
-        """Return the trials whose rows were made with other settings, versions or data than the present ones."""
-        return self.status(trials).stale
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keep other processes from changing the file while the block runs, and read it anew.
+
+        Raises:
+            ArtefactError: If the file has another form.
+            PlatformError: If another process is changing it.
+        """
+        with locked_output(self.path, "folder of results"):
+            self._read()
+            yield
 
     def replace(self, trial: Trial, rows: Sequence[Mapping[str, object]]) -> None:
         """Put rows of a trial where its old ones are in the file, or else at the end.
@@ -59,17 +68,16 @@ class Results:
         self.query_values.write(rows, kept)  # first: a trial whose row is in the file is done
         self._write(kept)
 
-    def prune(self, trials: Iterable[Trial]) -> int:
-        """Remove rows that belong to none of the trials, and return their number.
+    def prune(self, orphans: Collection[Record]) -> None:
+        """Remove rows, such as those of no trial.
 
         Raises:
             PlatformError: If the file cannot be written.
         """
-        orphans = self.status(trials).orphans
         if orphans:
-            self._write([row for row in self.rows if row not in orphans])
-            self.query_values.write((), self.rows)
-        return len(orphans)
+            kept = [row for row in self.rows if row not in orphans]
+            self._write(kept)
+            self.query_values.write((), kept)
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self.rows)
@@ -82,25 +90,5 @@ class Results:
         self.rows = rows
 
     def _read(self) -> None:
-        if not self.path.exists():
-            return
-        reader = csv.DictReader(StringIO(self.path.read_text(encoding="utf-8"), newline=""))
-        if list(reader.fieldnames or []) != self.columns:
-            raise ArtefactError(
-                f"{self.path} holds the columns {', '.join(reader.fieldnames or ['(none)'])}, but this experiment "
-                f"writes {', '.join(self.columns)}; choose another file, or move that one away"
-            )
-        self.rows = list(reader)
-
-
-def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    """Write a CSV file anew, aside.
-
-    Raises:
-        PlatformError: If the file cannot be written.
-    """
-    text = StringIO(newline="")
-    writer = csv.DictWriter(text, columns)
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+        if self.path.exists():
+            self.rows = read_rows(self.path, self.columns, (*self.metrics, *NUMBERS))

@@ -7,16 +7,18 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kinbits._util import check_parent, processors
+from kinbits._util import processors
 from kinbits.bench.experiment import Experiment, Trial
 from kinbits.bench.measure import measure, splits_of
 from kinbits.bench.results import Results
+from kinbits.bench.status import Status
 from kinbits.bench.weights import split_by_weights
-from kinbits.errors import KinbitsError, UsageError
+from kinbits.errors import DataError, KinbitsError, UsageError
 
 Tell = Callable[[str], None]
 
@@ -34,14 +36,30 @@ class Failure:
     reason: str
 
 
+@dataclass(frozen=True)
+class BenchResult:
+    """What there is after an experiment was run.
+
+    Attributes:
+        results: All rows, also of methods that were not chosen.
+        status: How the trials of the experiment and these rows compare.
+        failures: The trials that failed.
+    """
+
+    results: Results
+    status: Status
+    failures: tuple[Failure, ...] = ()
+
+
 def bench(
     experiment: Experiment,
     results: Path,
     *,
     jobs: int = 1,
     only: Sequence[str] = (),
+    prune: bool = False,
     tell: Tell = lambda line: None,
-) -> tuple[Results, list[Failure]]:
+) -> BenchResult:
     """Run every trial of an experiment that is missing in its results, or stale.
 
     The rows of a trial are on disk before the next one begins, so the work can be stopped at any time and taken up
@@ -53,37 +71,70 @@ def bench(
         results: The CSV file, new or of the same experiment.
         jobs: Trials at the same time, each in a process with its share of the processors.
         only: Labels of the methods to run; empty runs all.
+        prune: Whether to remove rows of no trial first, as far as ``only`` chooses their methods.
         tell: Called with a line for each trial.
-
-    Returns:
-        All results, and the trials that failed.
 
     Raises:
         UsageError: If ``jobs`` is below 1, or the experiment has no method of a label.
+        ArtefactError: If the file of results has another form.
         DataError: If a protocol's data are missing.
-        PlatformError: If the results cannot be written.
+        PlatformError: If the results cannot be written, or another process writes them.
     """
     if jobs < 1:
         raise UsageError(f"jobs={jobs}: give 1 or more")
-    check_parent(results, "file of results")
+    kept, failures, finished = Results(results, experiment.metrics), list[Failure](), list[Trial]()
+    with kept.writing():
+        status = kept.status(experiment.trials())
+        chosen = status.only(only)
+        if prune:
+            _prune(kept, chosen, tell)
+            status, chosen = (one.without(chosen.orphans) for one in (status, chosen))
+        left = _left(chosen, tell)
+        for number, (trial, rows, reason) in enumerate(_outcomes(left, jobs), 1):
+            place = f"[{number}/{len(left)}] {trial}"
+            if reason is not None:
+                failures.append(Failure(trial, reason))
+                tell(f"{place}: FAILED: {reason}")
+                continue
+            kept.replace(trial, rows)
+            finished.append(trial)
+            first = experiment.metrics[0]
+            tell(f"{place}: {first} {', '.join(str(row[first]) for row in rows)} in {rows[0]['seconds']} s")
+    return BenchResult(kept, status.after(finished), tuple(failures))
+
+
+def load_results(
+    experiment: Experiment, results: Path, *, prune: bool = False, tell: Tell = lambda line: None
+) -> BenchResult:
+    """Return what is there of an experiment, without running a trial; arguments and other errors as in `bench`.
+
+    Raises:
+        DataError: If there are no rows.
+    """
     kept = Results(results, experiment.metrics)
-    status = kept.status(experiment.trials()).only(only)
+    if not len(kept):
+        raise DataError(f"{results} has no rows yet; run the experiment first")
+    with kept.writing() if prune else nullcontext():
+        status = kept.status(experiment.trials())
+        if prune:
+            _prune(kept, status, tell)
+            status = status.without(status.orphans)
+    return BenchResult(kept, status)
+
+
+def _prune(kept: Results, status: Status, tell: Tell) -> None:
+    kept.prune(status.orphans)
+    tell(f"removed rows of no trial: {len(status.orphans)}")
+
+
+def _left(status: Status, tell: Tell) -> list[Trial]:
+    """Return the trials to run; missing data end the work before it starts."""
     left, absent = split_by_weights(status.left)
     for line in (*status.lines(), *absent):
         tell(line)
     for protocol in dict.fromkeys(trial.protocol for trial in left):
-        splits_of(protocol)  # missing data end the work before it starts
-    failures: list[Failure] = []
-    for number, (trial, rows, reason) in enumerate(_outcomes(left, jobs), 1):
-        place = f"[{number}/{len(left)}] {trial}"
-        if reason is not None:
-            failures.append(Failure(trial, reason))
-            tell(f"{place}: FAILED: {reason}")
-            continue
-        kept.replace(trial, rows)
-        first = experiment.metrics[0]
-        tell(f"{place}: {first} {', '.join(str(row[first]) for row in rows)} in {rows[0]['seconds']} s")
-    return kept, failures
+        splits_of(protocol)
+    return left
 
 
 Outcome = tuple[Trial, Sequence[dict[str, Any]], str | None]

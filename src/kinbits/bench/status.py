@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from kinbits._util import shortened
 from kinbits.bench.experiment import Trial
 from kinbits.bench.measure import splits_of
+from kinbits.bench.rows import Record
 from kinbits.data import find_protocol
 from kinbits.errors import unknown_name
-
-Record = dict[str, str]  # a row of the results: column -> text
 
 PLACE = ("protocol", "method", "bits", "seed")
 WIDTH = 78
@@ -62,11 +61,11 @@ class Status:
         """Return the status of the methods with these labels; without labels, that of all.
 
         Raises:
-            UsageError: If no trial has one of the labels.
+            UsageError: If neither a trial nor a row of no trial has one of the labels.
         """
         if not labels:
             return self
-        known = {trial.entry.label for trial in (*self.done, *self.left)}
+        known = {trial.entry.label for trial in (*self.done, *self.left)} | {row["method"] for row in self.orphans}
         for label in labels:
             if label not in known:
                 raise unknown_name("method", label, known, place="of the experiment")
@@ -76,6 +75,16 @@ class Status:
 
         orphans = tuple(row for row in self.orphans if row["method"] in labels)
         return type(self)(chosen(self.done), chosen(self.missing), chosen(self.stale), orphans)
+
+    def without(self, orphans: Collection[Record]) -> Self:
+        """Return the status when some rows of no trial are removed."""
+        return replace(self, orphans=tuple(row for row in self.orphans if row not in orphans))
+
+    def after(self, finished: Iterable[Trial]) -> Self:
+        """Return the status when some of the trials that were left have new rows."""
+        new = {_key(trial): trial for trial in finished}
+        missing, stale = (tuple(one for one in some if _key(one) not in new) for some in (self.missing, self.stale))
+        return replace(self, done=(*self.done, *new.values()), missing=missing, stale=stale)
 
     def lines(self) -> list[str]:
         """Return a description in up to four lines of text, each at most 78 characters long."""
@@ -102,6 +111,10 @@ def split_checksum(protocol: str) -> str:
 
 def _place(trial: Trial) -> tuple[str, ...]:
     return tuple(trial.columns[name] for name in PLACE)
+
+
+def _key(trial: Trial) -> tuple[tuple[str, str], ...]:
+    return tuple(trial.columns.items())
 
 
 def _state(trial: Trial, own: Sequence[Record]) -> str:

@@ -9,12 +9,13 @@ from kinbits._util import render, write_text
 from kinbits.bench.comparison import Comparison, markdown_tables
 from kinbits.bench.experiment import Experiment
 from kinbits.bench.results import Results
+from kinbits.bench.status import Status
 
 _PAGE = Path(__file__).with_name("tables.html.j2")
 _NOTE = "Ties count with their expected value. Made by `kinbits bench {name}.yaml` from the rows of {file}."
 
 
-def write_tables(experiment: Experiment, results: Results, name: str) -> list[Path]:
+def write_tables(experiment: Experiment, results: Results, name: str, status: Status | None = None) -> list[Path]:
     """Write the tables next to the CSV file, as ``.md`` and ``.html``.
 
     Rows that belong to no trial of the experiment are left out. Methods with stale rows are named below their table.
@@ -23,6 +24,7 @@ def write_tables(experiment: Experiment, results: Results, name: str) -> list[Pa
         experiment: What was run; its first metric is shown.
         results: Its rows.
         name: Name of the experiment's file, without the ending.
+        status: The status of these results, if it is known; None compares them with the trials.
 
     Returns:
         The two paths.
@@ -32,7 +34,7 @@ def write_tables(experiment: Experiment, results: Results, name: str) -> list[Pa
         PlatformError: If a file cannot be written.
     """
     title, note = experiment.title or name, _NOTE.format(name=name, file=results.path.name)
-    status = results.status(experiment.trials())
+    status = status or results.status(experiment.trials())
     found = Comparison.from_rows(
         (row for row in results if row not in status.orphans),
         experiment.metrics[0],

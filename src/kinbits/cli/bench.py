@@ -12,7 +12,7 @@ from kinbits.cli.output import JsonFlag, facts, note, print_json, show
 from kinbits.errors import UsageError
 
 if TYPE_CHECKING:
-    from kinbits.bench import Failure, Status
+    from kinbits.bench import Status
 
 
 @app.command()
@@ -28,13 +28,19 @@ def bench(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            "--only", metavar="METHOD", help="Run or check only this method; repeat it for several.", show_default=False
+            "--only",
+            metavar="METHOD",
+            help="Run, check or prune only this method; repeat it for several.",
+            show_default=False,
         ),
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Run nothing; exit with 1 if a trial is missing or stale.")
     ] = False,
-    prune: Annotated[bool, typer.Option("--prune", help="First remove rows that belong to no trial.")] = False,
+    prune: Annotated[
+        bool,
+        typer.Option("--prune", help="First remove rows that belong to no trial; with --only, those of its methods."),
+    ] = False,
     tables_only: Annotated[bool, typer.Option("--tables", help="Run nothing; write the tables again.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -46,30 +52,33 @@ def bench(
     again. The tables (Markdown and HTML) show mean and deviation over seeds,
     with baselines.
     """
-    from kinbits.bench import Experiment, Results, write_tables
+    from kinbits.bench import Experiment, Results, load_results, write_tables
     from kinbits.bench import bench as make
 
     if only and tables_only:
         raise UsageError("--only chooses what is run or checked, and --tables shows all rows; give one of them")
+    if check and (tables_only or prune):
+        raise UsageError("--check changes nothing; give it without --tables and --prune")
     wanted = Experiment.from_file(experiment)
     path = (output or Path("results")) / f"{experiment.stem}.csv"
-    results, failures = Results(path, wanted.metrics), list["Failure"]()
-    if prune:
-        note(f"removed rows of no trial: {results.prune(wanted.trials())}")
     if check:
-        raise typer.Exit(_checked(results.status(wanted.trials()).only(only or ()), as_json))
-    if not tables_only:
-        results, failures = make(wanted, path, jobs=jobs, only=only or (), tell=note)
-    written = write_tables(wanted, results, experiment.stem)
-    if as_json:
-        failed = [{"trial": str(one.trial), "reason": one.reason} for one in failures]
-        print_json({"results": path, "rows": len(results), "tables": written, "failed": failed})
+        status = Results(path, wanted.metrics).status(wanted.trials())
+        raise typer.Exit(_checked(status.only(only or ()), as_json))
+    if tables_only:
+        made = load_results(wanted, path, prune=prune, tell=note)
     else:
-        facts({"results": path, "rows": len(results), "tables": "\n".join(map(str, written))})
-    if results.status(wanted.trials()).orphans:
+        made = make(wanted, path, jobs=jobs, only=only or (), prune=prune, tell=note)
+    written = write_tables(wanted, made.results, experiment.stem, made.status)
+    if as_json:
+        failed = [{"trial": str(one.trial), "reason": one.reason} for one in made.failures]
+        print_json({"results": path, "rows": len(made.results), "tables": written, "failed": failed})
+    else:
+        facts({"results": path, "rows": len(made.results), "tables": "\n".join(map(str, written))})
+    if made.status.orphans:
         note("rows of no trial stay in the file; --prune removes them")
-    if failures:
-        note(f"{len(failures)} trials failed; the same command tries them again")
+    if made.failures:
+        count = len(made.failures)
+        note(f"{count} trial{'s' if count > 1 else ''} failed; the same command tries again")
         raise typer.Exit(3)
 
 
