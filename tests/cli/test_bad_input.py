@@ -279,6 +279,12 @@ def test_a_fault_of_ours_is_one_line_and_says_how_to_see_more(run, monkeypatch, 
         run("fit", vectors, "-o", "m")
 
 
+def test_an_interrupted_command_says_so(run, monkeypatch, vectors):
+    monkeypatch.setattr("kinbits.fitting.fit", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    ended = run("fit", vectors, "-o", "m")
+    assert (ended.code, ended.err.splitlines()[-1]) == (130, "interrupted")
+
+
 def test_a_fault_in_a_users_method_names_its_line(run, vectors, monkeypatch):
     monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))  # it must not stay for other tests
     Path("mine.py").write_text(

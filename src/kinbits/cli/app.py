@@ -226,10 +226,9 @@ def _run() -> int:
         with named_extras():
             result = app(_arguments, prog_name="kinbits", standalone_mode=False)
         sys.stdout.flush()
-        return result if isinstance(result, int) else 0
+        code = result if isinstance(result, int) else 0
     except (KeyboardInterrupt, typer.Abort):
-        messages.say("interrupted")
-        return INTERRUPTED
+        code = INTERRUPTED
     except typer.Exit as end:
         return int(end.exit_code)
     except SystemExit as end:
@@ -238,6 +237,9 @@ def _run() -> int:
         return end.code if isinstance(end.code, int) else 1
     except BrokenPipeError:
         return _reader_gone()
+    if code == INTERRUPTED:  # newer versions of typer return it instead of raising KeyboardInterrupt
+        messages.say("interrupted")
+    return code
 
 
 def _reader_gone() -> int:
