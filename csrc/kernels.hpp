@@ -86,14 +86,15 @@ struct Kernels {
     std::size_t (*collect_entries)(const mih::Entries& entries, const mih::Probe* probes, std::size_t count,
                                    unsigned bound, mih::EntryHit* hits);
 
+    const std::uint8_t* row_order;  // (table_block): the rows of a block in the order of their sums
     // Writes each part of `rows` <= table_block codes: parts * table_block bytes; the rows behind the last are any.
     void (*split_parts)(const std::uint8_t* codes, std::size_t rows, std::size_t width, std::size_t words,
                         std::uint8_t* block);
-    // Collects the rows of a block whose parts select entries with a sum of at most `bound`, in order. `tables` has
+    // Collects the rows of a block whose parts select entries with a sum of at most `bound`, in any order. `tables` has
     // `words` entries for each part, at most max_entry each and 65535 together. Returns the number of rows.
     std::size_t (*collect_sums)(const std::uint8_t* block, std::size_t parts, const std::uint8_t* tables,
                                 std::size_t words, std::uint16_t bound, std::uint16_t* rows);
-    // The same for rows with a scale, which is not negative, and an offset each.
+    // The same for rows with a scale, which is not negative, and an offset each, given in the order of the sums.
     std::size_t (*collect_scaled)(const std::uint8_t* block, std::size_t parts, const std::uint8_t* tables,
                                   std::size_t words, const ScaledBound& bound, const float* scales,
                                   const float* offsets, std::uint16_t* rows);

@@ -354,6 +354,6 @@ std::size_t collect_sliced(const Slice& slice, const SlicedQueries& queries, con
 }  // namespace
 }  // namespace kinbits
 
-#define KINBITS_KERNELS(name, supported)                                                                \
-    {name,        supported,      distance,        distances,   count_distances, collect_within, lanes, \
-     build_slice, collect_sliced, collect_entries, split_parts, collect_sums,    collect_scaled}
+#define KINBITS_KERNELS(name, supported)                                                                   \
+    {name,        supported,      distance,        distances,      count_distances, collect_within, lanes, \
+     build_slice, collect_sliced, collect_entries, row_order.rows, split_parts,     collect_sums,   collect_scaled}

@@ -18,38 +18,63 @@ typedef std::uint16_t Sums __attribute__((vector_size(sizeof(Bytes)), may_alias)
 constexpr std::size_t block_vectors = table_block / sizeof(Bytes);
 constexpr std::size_t half = sizeof(Bytes) / 2;
 
-// The place of a row in its block: the first half of each vector lies in its even bytes, the second in its odd ones.
-constexpr std::size_t place_of(std::size_t row) {
-    const std::size_t inside = row % sizeof(Bytes);
-    return row - inside + (inside < half ? 2 * inside : 2 * (inside - half) + 1);
-}
+// The rows of a block in the order of their sums. Row 8 i + j has place 8 j + i, see transpose_squares; the sums of the
+// even bytes of a vector come before those of its odd ones.
+struct RowOrder {
+    std::uint8_t rows[table_block];
 
-typedef std::uint16_t Pair __attribute__((may_alias));
+    constexpr RowOrder() : rows() {
+        for (std::size_t sum = 0; sum < table_block; ++sum) {
+            const std::size_t vector = sum / sizeof(Bytes), inside = sum % sizeof(Bytes);
+            const std::size_t place = vector * sizeof(Bytes) + inside % half * 2 + inside / half;
+            rows[sum] = static_cast<std::uint8_t>(place % 8 * 8 + place / 8);
+        }
+    }
+};
+constexpr RowOrder row_order;
 
 constexpr std::size_t tile = 8 * table_block;  // bytes of eight columns
 
-// Moves the even bytes of a tile to its first half, and the odd ones to its second.
-KINBITS_INLINE void unzip(const std::uint8_t* __restrict from, std::uint8_t* __restrict to) {
-    const auto* pairs = reinterpret_cast<const Pair*>(from);
-    for (std::size_t pair = 0; pair < tile / 2; ++pair) to[pair] = static_cast<std::uint8_t>(pairs[pair]);
-    for (std::size_t pair = 0; pair < tile / 2; ++pair)
-        to[tile / 2 + pair] = static_cast<std::uint8_t>(pairs[pair] >> 8);
+// Exchanges the upper part of `low` with the lower part of `high`, in groups of 2 * bits.
+KINBITS_INLINE void exchange(Word& low, Word& high, int bits, std::uint64_t mask) {
+    const Word differ = ((low >> bits) ^ high) & mask;
+    high ^= differ;
+    low ^= differ << bits;
 }
 
-// Writes eight columns of the codes, from byte `first` on, one after the other: a transposition, since the place of a
-// byte in its tile is the number of its row and then, in three bits, that of its column.
+// Transposes squares of 8 x 8 bytes, one in each 64-bit lane.
+KINBITS_INLINE void transpose_squares(Word (&rows)[8]) {
+#pragma GCC unroll 4
+    for (int row = 0; row < 4; ++row) exchange(rows[row], rows[row + 4], 32, 0x00000000FFFFFFFF);
+#pragma GCC unroll 4
+    for (int row = 0; row < 4; ++row)
+        exchange(rows[row + row / 2 * 2], rows[row + row / 2 * 2 + 2], 16, 0x0000FFFF0000FFFF);
+#pragma GCC unroll 4
+    for (int row = 0; row < 8; row += 2) exchange(rows[row], rows[row + 1], 8, 0x00FF00FF00FF00FF);
+}
+
+// Writes eight columns of the codes, from byte `first` on, one after the other.
 KINBITS_INLINE void load_columns(const std::uint8_t* codes, std::size_t rows, std::size_t width, std::size_t first,
                                  std::uint8_t* columns) {
-    alignas(64) std::uint64_t words[table_block] = {};
-    if (first + 8 <= width)
-        for (std::size_t row = 0; row < rows; ++row) words[place_of(row)] = load64(codes + row * width + first);
+    alignas(64) std::uint64_t words[table_block] = {};  // the next eight bytes of each row
+    const void* from = words;
+    if (width == 8 && rows == table_block)
+        from = codes;
+    else if (first + 8 <= width)
+        for (std::size_t row = 0; row < rows; ++row) words[row] = load64(codes + row * width + first);
     else
-        for (std::size_t row = 0; row < rows; ++row)
-            words[place_of(row)] = load_tail(codes + row * width + first, width - first);
-    alignas(64) std::uint8_t other[tile];
-    unzip(reinterpret_cast<const std::uint8_t*>(words), columns);
-    unzip(columns, other);
-    unzip(other, columns);
+        for (std::size_t row = 0; row < rows; ++row) words[row] = load_tail(codes + row * width + first, width - first);
+#pragma GCC unroll 4
+    for (std::size_t part = 0; part < 8; part += groups) {
+        Word lanes[8];
+#pragma GCC unroll 8
+        for (std::size_t row = 0; row < 8; ++row)
+            __builtin_memcpy(&lanes[row], static_cast<const std::uint8_t*>(from) + 64 * row + 8 * part, sizeof(Word));
+        transpose_squares(lanes);
+#pragma GCC unroll 8
+        for (std::size_t column = 0; column < 8; ++column)
+            __builtin_memcpy(columns + column * table_block + 8 * part, &lanes[column], sizeof(Word));
+    }
 }
 
 void split_parts(const std::uint8_t* codes, std::size_t rows, std::size_t width, std::size_t words,
@@ -82,7 +107,7 @@ struct By256 {
     KINBITS_INLINE Bytes operator()(const std::uint8_t* table, Bytes index) const { return look_up_256(table, index); }
 };
 
-// Writes the sum of each row of a block, in order.
+// Writes the sums of a block, in the order of row_order.
 template <class LookUp>
 KINBITS_INLINE void add_look_ups(const std::uint8_t* block, std::size_t parts, const std::uint8_t* tables,
                                  LookUp look_up, Sums (&sums)[2 * block_vectors]) {
@@ -121,8 +146,12 @@ KINBITS_INLINE std::size_t collect_low(const std::uint8_t* block, std::size_t pa
     for (const Sums& part : sums) low |= (Sums)(part <= bound);
     if (__builtin_expect(!any((Word)low), 1)) return 0;
     std::size_t count = 0;
-    for (std::size_t row = 0; row < table_block; ++row)
-        if (sums[row / half][row % half] <= bound) rows[count++] = static_cast<std::uint16_t>(row);
+    for (std::size_t part = 0; part < 2 * block_vectors; ++part) {
+        const Word within = (Word)(sums[part] <= bound);
+        for (std::size_t lane = 0; lane < groups; ++lane)
+            for (std::uint64_t left = within[lane], sum = part * half + 4 * lane; left; left >>= 16, ++sum)
+                if (left & 1) rows[count++] = row_order.rows[sum];
+    }
     return count;
 }
 
@@ -143,16 +172,16 @@ std::size_t collect_scaled(const std::uint8_t* block, std::size_t parts, const s
     __builtin_memcpy(values, sums, sizeof values);
     std::uint32_t low[table_block];
     std::uint32_t some = 0;
-    for (std::size_t row = 0; row < table_block; ++row) {
-        const float least = bound.base + bound.step * static_cast<float>(values[row]);
-        const float size = __builtin_fabsf(offsets[row]) + scales[row] * bound.most;
-        low[row] = offsets[row] + scales[row] * least - rounding * size <= bound.limit;
-        some |= low[row];
+    for (std::size_t sum = 0; sum < table_block; ++sum) {
+        const float least = bound.base + bound.step * static_cast<float>(values[sum]);
+        const float size = __builtin_fabsf(offsets[sum]) + scales[sum] * bound.most;
+        low[sum] = offsets[sum] + scales[sum] * least - rounding * size <= bound.limit;
+        some |= low[sum];
     }
     if (!some) return 0;
     std::size_t count = 0;
-    for (std::size_t row = 0; row < table_block; ++row)
-        if (low[row]) rows[count++] = static_cast<std::uint16_t>(row);
+    for (std::size_t sum = 0; sum < table_block; ++sum)
+        if (low[sum]) rows[count++] = row_order.rows[sum];
     return count;
 }
 

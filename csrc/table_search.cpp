@@ -90,6 +90,10 @@ public:
         const std::size_t bytes = tables_.parts * table_block;
         const std::size_t step = table_block * std::clamp<std::size_t>(chunk_bytes / bytes, 1, max_rows / table_block);
         parts_.resize(step / table_block * bytes);
+        if (factors_.scales) {
+            scales_.resize(step);
+            offsets_.resize(step);
+        }
         for (; first < last; first += step) scan_chunk(first, std::min(step, last - first));
     }
 
@@ -100,7 +104,8 @@ private:
     const Codes codes_;
     const RowFactors factors_;
     AllowedRows allowed_;
-    std::vector<std::uint8_t> parts_;  // of the blocks of a chunk
+    std::vector<std::uint8_t> parts_;      // of the blocks of a chunk
+    std::vector<float> scales_, offsets_;  // of a chunk, each block in the order of its sums
 
 public:
     std::vector<FloatSelector> selectors;  // one per query
@@ -116,11 +121,20 @@ private:
         for (std::size_t row = 0; row < rows; row += table_block)
             kernels_.split_parts(codes_.row(first + row), std::min(table_block, rows - row), codes_.width,
                                  tables_.words, parts_.data() + row * tables_.parts);
+        if (factors_.scales) order_factors(first, rows);
         for (std::size_t query = 0; query < tables_.queries; ++query)
             if (factors_.scales)
                 scan_scaled(query, first, rows);
             else
                 scan_sums(query, first, rows);
+    }
+
+    void order_factors(std::size_t first, std::size_t rows) {
+        for (std::size_t sum = 0; sum < (rows + table_block - 1) / table_block * table_block; ++sum) {
+            const std::size_t row = sum / table_block * table_block + kernels_.row_order[sum % table_block];
+            scales_[sum] = row < rows ? factors_.scales[first + row] : 0;
+            offsets_[sum] = row < rows ? factors_.offsets[first + row] : 0;
+        }
     }
 
     void scan_sums(std::size_t query, std::size_t first, std::size_t rows) {
@@ -140,13 +154,10 @@ private:
     void scan_scaled(std::size_t query, std::size_t first, std::size_t rows) {
         std::uint16_t found[table_block];
         for (std::size_t row = 0; row < rows; row += table_block) {
-            float scales[table_block] = {}, offsets[table_block] = {};
-            const std::size_t some = std::min(table_block, rows - row);
-            std::copy_n(factors_.scales + first + row, some, scales);
-            std::copy_n(factors_.offsets + first + row, some, offsets);
-            const std::size_t count = kernels_.collect_scaled(
-                parts_.data() + row * tables_.parts, tables_.parts, small_[query].entries(), tables_.words,
-                small_[query].scaled_bound(selectors[query].bound()), scales, offsets, found);
+            const std::size_t count =
+                kernels_.collect_scaled(parts_.data() + row * tables_.parts, tables_.parts, small_[query].entries(),
+                                        tables_.words, small_[query].scaled_bound(selectors[query].bound()),
+                                        scales_.data() + row, offsets_.data() + row, found);
             add_found(query, first, rows, row, found, count);
         }
     }
