@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import kinbits
-from kinbits.bench import Experiment, bench, measure
+from kinbits.bench import Experiment, bench, measure, protocol_data
 from kinbits.data import split_folder
 from kinbits.errors import DataError
 
@@ -15,13 +15,15 @@ def made(given):
 
 def test_early_stopping_and_model_selection_never_see_the_queries(small, tmp_path, monkeypatch):
     """The best epoch is chosen on a part of train: while a model is fitted, no query and no database row is read."""
-    splits = measure.splits_of(small["protocols"])
+    splits = protocol_data.splits_of(small["protocols"])
     seen, fit = [], measure.fit
 
     def watched(data, settings, **options):
         seen.append(set(data.ids.tolist()))
         with monkeypatch.context() as inside:
-            inside.setattr(measure, "load_protocol", lambda name: pytest.fail("the protocol was opened while fitting"))
+            inside.setattr(
+                protocol_data, "load_protocol", lambda name: pytest.fail("the protocol was opened while fitting")
+            )
             model = fit(data, settings, **options)
         assert model.training["best_epoch"] is not None
         return model
@@ -39,12 +41,12 @@ def test_other_queries_change_no_model(small, tmp_path):
     """The codes that a run learns are the same, whatever the query images and their labels are."""
     from kinbits import fit
 
-    splits = measure.splits_of(small["protocols"])
+    splits = protocol_data.splits_of(small["protocols"])
     options = {"bits": 8, "epochs": 4, "validation": 0.2, "progress": False, "cache": None}
     before = fit(splits.train, **options)
     splits.query.labels[:] = 0
     assert fit(splits.train, **options).fingerprint == before.fingerprint
-    measure.splits_of.cache_clear()
+    protocol_data.forget_data()
 
 
 def test_pairs_of_images_and_texts_are_not_measured_by_what_reads_no_text(small, tmp_path, monkeypatch):

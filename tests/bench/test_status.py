@@ -3,6 +3,7 @@
 import csv
 import os
 
+import numpy as np
 import pytest
 from user_method import CHANGED, OWN
 
@@ -55,6 +56,20 @@ def test_rows_of_another_split_are_stale(plan, tmp_path):
     checksum = Results(path, plan["metrics"]).rows[0]["split_checksum"]
     path.write_text(path.read_text().replace(checksum, "0" * 64, 1))
     assert labels(status(plan, path).stale) == ["lsh"]
+
+
+def test_rows_of_other_data_under_the_same_names_are_stale(plan, tmp_path):
+    path, data = tmp_path / "x.csv", tmp_path / "data.npz"
+    run(plan, path)
+    given = dict(np.load(data))
+    np.savez(data, **given)
+    assert labels(status(plan, path).done) == ["lsh", "pca"]  # written again, with the same contents
+    given["vectors"][7, 3] += 1
+    np.savez(data, **given)
+    assert labels(status(plan, path).stale) == ["lsh", "pca"]
+    _, told = run(plan, path)
+    assert told[0] == "2 trials: 0 done, 0 missing, 2 stale"
+    assert not status(plan, path).left
 
 
 def test_a_trial_that_fails_keeps_its_stale_row(plan, tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from tiny import encoded, image_folder, picture
 
-from kinbits.data import FeatureCache, open_dataset
+from kinbits.data import ArrayItems, ArrowItems, CroppedItems, FeatureCache, VectorItems, as_dataset, open_dataset
 from kinbits.data.cache import cache_folder
 from kinbits.data.items import file_identity, image_identity
 
@@ -96,6 +96,40 @@ def test_what_is_no_file_has_a_name_too(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "nowhere", tmp_path / "pipe", "a\0b", tmp_path):
         assert image_identity(path).endswith("|missing")
+
+
+def test_the_hash_of_contents_stays_where_files_are_moved_and_touched(tmp_path):
+    images = open_dataset(image_folder(tmp_path / "a", {"cat": 3})).items
+    before = images.content_hash()
+    (tmp_path / "a").rename(tmp_path / "b")
+    os.utime(tmp_path / "b" / "cat" / "0.png", ns=(0, 0))
+    moved = open_dataset(tmp_path / "b").items
+    assert moved.content_hash() == before
+    assert moved.select([0, 1]).content_hash() != before
+    assert moved.select([2, 1, 0]).content_hash() != before
+    blobs = [path.read_bytes() for path in sorted((tmp_path / "b" / "cat").iterdir())]
+    assert ArrowItems(pa.chunked_array([blobs]), "any name").content_hash() == before
+    boxes = [np.full((3, 4), np.nan), np.tile([0.0, 0, 4, 4], (3, 1))]
+    paths = sorted((tmp_path / "b" / "cat").iterdir())
+    assert len({CroppedItems(paths, some).content_hash() for some in boxes} | {before}) == 3
+    (tmp_path / "b" / "cat" / "1.png").write_bytes(blobs[0])
+    changed = moved.content_hash()
+    assert changed != before
+    (tmp_path / "b" / "cat" / "1.png").unlink()
+    assert moved.content_hash() not in (changed, before)
+
+
+def test_arrays_have_a_hash_of_their_contents_whatever_they_are_called():
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 5, 6), dtype=np.uint8)
+    assert ArrayItems(pixels, "a").content_hash() == ArrayItems(pixels, "b").content_hash()
+    assert ArrayItems(pixels).select([0, 2]).content_hash() == ArrayItems(pixels[[0, 2]]).content_hash()
+    assert ArrayItems(pixels).content_hash() != ArrayItems(pixels ^ 1).content_hash()
+    vectors = pixels.reshape(4, 30).astype(np.float32)
+    assert VectorItems(vectors, "a").content_hash() == VectorItems(vectors, "b").content_hash()
+    assert VectorItems(vectors).select([3]).content_hash() != VectorItems(vectors).content_hash()
+    pictures = as_dataset([picture(0), picture(1)]).items
+    assert pictures.content_hash() == as_dataset([picture(0), picture(1)]).items.content_hash()
+    assert pictures.content_hash() != as_dataset([picture(0), picture(2)]).items.content_hash()
 
 
 def test_one_folder_holds_all_caches(tmp_path, monkeypatch):

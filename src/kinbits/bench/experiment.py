@@ -71,7 +71,10 @@ class Trial:
 
     @property
     def config(self) -> str:
-        """Hash of all that makes the numbers, 12 hex digits; see `kinbits.bench.identity`. The label does not count."""
+        """Hash of all that the file says of the numbers, 12 hex digits; see `kinbits.bench.identity`.
+
+        The label does not count. Weights on this machine count in the rows, see `kinbits.bench.weights`.
+        """
         if self.entry.method == UNCOMPRESSED:
             return features_config_of(self.feature_settings, protocol=self.protocol, method=UNCOMPRESSED)
         return config_of(self.settings, protocol=self.protocol)

@@ -11,6 +11,7 @@ The hash covers all options of `kinbits.fit` with their values filled in, so a r
 Code itself does not count: comments, new names of functions and moved files make no row stale. A method of a user's own
 has no version that anyone raises, so there the code counts, without comments and docstrings. A new option makes no row
 stale if its default is None. Options that change no number do not count: hardware, checkpoints, progress, the cache.
+Data and folders of weights are apart, see `kinbits.bench.protocol_data` and `kinbits.bench.weights`.
 """
 
 from __future__ import annotations

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 from kinbits import metrics
 from kinbits.bench.experiment import Trial
 from kinbits.bench.memory import forget_peak, peak_memory
 from kinbits.bench.origin import provenance
+from kinbits.bench.protocol_data import data_checksum, splits_of
 from kinbits.bench.query_values import PER_QUERY
-from kinbits.bench.weights import backbone_of
-from kinbits.data import FeatureCache, Splits, load_protocol
+from kinbits.bench.weights import backbone_of, config_of_trial
+from kinbits.data import FeatureCache, Splits
 from kinbits.errors import DataError
 from kinbits.evaluation import CROSS_MODAL, IMAGE_TO_IMAGE, UNCOMPRESSED, Direction, Searches, rank_features
 from kinbits.fitting import fit, image_backbone
@@ -30,7 +30,8 @@ def measure(trial: Trial) -> list[dict[str, Any]]:
     """
     splits = splits_of(trial.protocol)
     forget_peak()
-    config = trial.config  # before the work: a file that is edited meanwhile is another method
+    # before the work: a file that is edited meanwhile is another method, other data or other weights
+    config, checksum = config_of_trial(trial), data_checksum(trial.protocol)
     started = time.perf_counter()
     found = _features(trial, splits) if trial.entry.method == UNCOMPRESSED else _model(trial, splits)
     record = {
@@ -38,16 +39,10 @@ def measure(trial: Trial) -> list[dict[str, Any]]:
         "seconds": f"{time.perf_counter() - started:.1f}",
         "peak_mb": round(peak_memory() / 1e6),
         "config": config,
-        "split_checksum": splits.protocol.checksum,
+        "split_checksum": checksum,
         **provenance(),
     }
     return [{**record, **row} for row in found]
-
-
-@lru_cache(maxsize=2)
-def splits_of(protocol: str) -> Splits:
-    """Load a protocol; trials on the same one share it."""
-    return load_protocol(protocol)
 
 
 def _model(trial: Trial, splits: Splits) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kinbits._util import locked_output
 from kinbits.bench.experiment import Trial
+from kinbits.bench.protocol_data import forget_data
 from kinbits.bench.query_values import QueryValues
 from kinbits.bench.rows import Record, read_rows, write_rows
 from kinbits.bench.status import Status, owns
@@ -40,6 +41,7 @@ class Results:
 
     def status(self, trials: Iterable[Trial]) -> Status:
         """Tell which trials of an experiment are done, missing or stale, and which rows belong to none of them."""
+        forget_data()
         return Status.from_rows(self.rows, trials)
 
     @contextmanager

@@ -14,7 +14,8 @@ from typing import Any
 
 from kinbits._util import processors
 from kinbits.bench.experiment import Experiment, Trial
-from kinbits.bench.measure import measure, splits_of
+from kinbits.bench.measure import measure
+from kinbits.bench.protocol_data import splits_of
 from kinbits.bench.results import Results
 from kinbits.bench.status import Status
 from kinbits.bench.weights import split_by_weights

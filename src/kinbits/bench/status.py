@@ -9,9 +9,9 @@ from typing import Self
 
 from kinbits._util import shortened
 from kinbits.bench.experiment import Trial
-from kinbits.bench.measure import splits_of
+from kinbits.bench.protocol_data import data_checksum
 from kinbits.bench.rows import Record
-from kinbits.data import find_protocol
+from kinbits.bench.weights import is_config_of
 from kinbits.errors import unknown_name
 
 PLACE = ("protocol", "method", "bits", "seed")
@@ -104,11 +104,6 @@ def owns(trial: Trial, row: Record) -> bool:
     return all(row[name] == value for name, value in trial.columns.items())
 
 
-def split_checksum(protocol: str) -> str:
-    """Return the present checksum of a protocol's split."""
-    return find_protocol(protocol.partition(":")[0]).checksum or splits_of(protocol).protocol.checksum
-
-
 def _place(trial: Trial) -> tuple[str, ...]:
     return tuple(trial.columns[name] for name in PLACE)
 
@@ -120,8 +115,9 @@ def _key(trial: Trial) -> tuple[tuple[str, str], ...]:
 def _state(trial: Trial, own: Sequence[Record]) -> str:
     if not own:
         return "missing"
-    present = (trial.config, split_checksum(trial.protocol))
-    return "done" if all((row["config"], row["split_checksum"]) == present for row in own) else "stale"
+    checksum = data_checksum(trial.protocol)
+    done = all(is_config_of(trial, row["config"]) and row["split_checksum"] == checksum for row in own)
+    return "done" if done else "stale"
 
 
 def _counted(what: str, labels: Sequence[str]) -> str:

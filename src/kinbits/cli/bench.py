@@ -47,7 +47,7 @@ def bench(
     """Fit and evaluate every model of an experiment, and write tables.
 
     Each trial adds a row to a CSV file. A trial is run if it has no row, or a
-    stale one: the settings, the recipe, the version of the method or the split
+    stale one: the settings, the recipe, the version of the method or the data
     are no longer those of the row. So the command can be stopped and started
     again. The tables (Markdown and HTML) show mean and deviation over seeds,
     with baselines.

@@ -37,6 +37,10 @@ class ObjectItems(Items):
             digest.update(self._shown(row))
         return digest.hexdigest()
 
+    def content_hash(self) -> str:
+        """Return the SHA-256 (hex) of the pixels of the selected rows."""
+        return self.fingerprint
+
     def _shown(self, row: int) -> bytes:
         try:
             image = self.image(row)
