@@ -40,6 +40,8 @@ def test_a_description_in_json_makes_the_same_head(head):
 
 
 def test_thresholds_move_logits_and_bits_are_their_signs(head):
+    if head.words > 2:
+        return  # product codes: test_product.py
     head.eval()
     before = head(features(5))
     head.threshold.copy_(torch.linspace(-1, 1, BITS))

@@ -3,6 +3,7 @@ from .common import Linear, LinearBatchNorm, Mlp
 from .decoder import Decoder
 from .maps import PartAttention, SpatialAttention, SpatialGate
 from .merged import Merged
+from .product import ProductHead
 from .vlad import Vlad, VladHead, descriptors
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Merged",
     "Mlp",
     "PartAttention",
+    "ProductHead",
     "SpatialAttention",
     "SpatialGate",
     "Vlad",

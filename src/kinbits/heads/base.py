@@ -6,12 +6,14 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kinbits import hamming
 from kinbits._util import import_all
 from kinbits.errors import ArtefactError, UsageError, unknown_name
-from kinbits.hamming import BITS
+from kinbits.hamming import Codes, Tables
 
 _REGISTRY: dict[str, type[Head]] = {}
 H = TypeVar("H", bound="type[Head]")
@@ -25,6 +27,7 @@ class Head(nn.Module):
 
     Attributes:
         words: Words of a part of a code: 2, i.e. bits, unless the head makes product codes.
+        outputs: Length of the output: the bits, unless the head makes product codes.
 
     Args:
         features: Length d of one feature vector.
@@ -33,7 +36,6 @@ class Head(nn.Module):
     """
 
     name: ClassVar[str] = ""
-    words: ClassVar[int] = BITS
     layers: nn.Module
     centre: Tensor
     scale: Tensor
@@ -42,6 +44,7 @@ class Head(nn.Module):
     def __init__(self, features: int, bits: int, **options: Any) -> None:
         super().__init__()
         self.features, self.bits, self.options = features, bits, options
+        self.words, self.outputs = hamming.BITS, bits
         self.register_buffer("centre", torch.zeros(features))
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("threshold", torch.zeros(bits))
@@ -63,6 +66,25 @@ class Head(nn.Module):
         """Return the bits, bool ``(n, bits)``: one where the logit is not negative."""
         logits: Tensor = self(features)
         return logits >= 0
+
+    @torch.no_grad()
+    def codes(self, features: Tensor) -> Codes:
+        """Return packed codes, uint8 ``(n, ceil(bits / 8))``."""
+        return hamming.pack(self.encode(features).cpu().numpy())
+
+    @torch.no_grad()
+    def tables(self, features: Tensor) -> Tables:
+        """Return the look-up tables of features as queries, float32 ``(n, parts, entries)``."""
+        return hamming.sign_tables(self(features).float().cpu().numpy())
+
+    def code_tables(self, codes: Codes) -> Tables:
+        """Return the look-up tables of codes as queries."""
+        signs = hamming.unpack(codes, self.bits)
+        return hamming.sign_tables(np.where(signs, np.float32(1), np.float32(-1)))
+
+    def move_thresholds(self, shift: Tensor) -> None:
+        """Raise the threshold of each bit, by float ``(bits,)``."""
+        self.threshold += shift.to(self.threshold.device)
 
     @torch.no_grad()
     def standardise(self, chunks: Iterable[Tensor]) -> None:

@@ -256,13 +256,13 @@ class HashModel:
 
         Raises:
             DataError: If no image can be read.
+            UsageError: If the model makes product codes.
         """
         logits = self.encode(images, output="logits", on_error="skip").array
         if not len(logits):
             raise DataError("no image of the collection can be read; nothing to calibrate on")
         shift = logits.mean(0) if statistic == "mean" else np.median(logits, axis=0)
-        head = self.tower().head
-        head.threshold += torch.from_numpy(np.asarray(shift, np.float32)).to(head.threshold.device)
+        self.tower().head.move_thresholds(torch.from_numpy(np.asarray(shift, np.float32)))
         self.train_codes = None  # they fit the codes of before
         self.metrics.clear()  # and so do the numbers and radii that were measured
         self.folder = None

@@ -78,7 +78,7 @@ def _built(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[To
 
 def _check_widths(bits: int, towers: Towers, decoder: Decoder | None) -> None:
     for backbone, head in towers.values():
-        if head.features != backbone.feature_dim:
+        if head.features != backbone.feature_dim or head.bits != bits:
             raise _misfit(backbone, bits)
     if decoder is not None and (decoder.bits, decoder.features) != (bits, towers["image"][0].feature_dim):
         raise ArtefactError(f"its decoder does not turn {bits} bits into features of its images")
@@ -94,7 +94,7 @@ def _check_outputs(bits: int, towers: Towers, *, maps: bool) -> None:
     """
     for backbone, head in towers.values():
         on_maps = any(isinstance(part, MapHead) for part in head.modules())
-        if on_maps == maps and head.eval()(torch.zeros(2, head.features)).shape != (2, bits):
+        if on_maps == maps and head.eval()(torch.zeros(2, head.features)).shape != (2, head.outputs):
             raise _misfit(backbone, bits)
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kinbits import hamming
 from kinbits._util import one_line
 from kinbits.backbones import Backbone
 from kinbits.data import require_finite
@@ -78,28 +77,31 @@ class Tower(nn.Module):
             features: As the backbone returns them.
             output: ``"codes"`` uint8 ``(n, ceil(bits / 8))``, ``"bits"`` bool ``(n, bits)``, ``"logits"`` float32
                 ``(n, bits)``, ``"tables"`` float32 ``(n, 2 ceil(bits / 8), 16)``, the logits as look-up tables
-                (`kinbits.hamming.sign_tables`), or ``"features"``, which are returned as the head reads them.
+                (`kinbits.hamming.sign_tables`), or ``"features"``, which are returned as the head reads them. A head of
+                product codes gives its vectors ``(n, D)`` as logits, tables of its own, and no bits.
 
         Raises:
             DataError: If a row is not finite in float32, or, for features of images and texts, in float16.
         """
         if output == "features":
             return self.as_read(features)
-        if output == "logits":
-            return self._in_chunks(features, lambda rows: self.head(rows).float(), np.float32)
-        if output == "tables":
-            return hamming.sign_tables(self.compute(features, "logits"))
-        bits = self._in_chunks(features, self.head.encode, np.bool_)
-        return hamming.pack(bits) if output == "codes" else bits
+        networks: dict[str, Callable[[Tensor], np.ndarray]] = {
+            "codes": self.head.codes,
+            "bits": lambda rows: self.head.encode(rows).cpu().numpy(),
+            "logits": lambda rows: self.head(rows).float().cpu().numpy(),
+            "tables": self.head.tables,
+        }
+        with torch.no_grad():
+            return np.concatenate([networks[output](rows) for rows in self._rows(features)])
 
     @torch.no_grad()
-    def _in_chunks(self, features: np.ndarray, network: Callable[[Tensor], Tensor], dtype: type) -> np.ndarray:
-        parts = [network(rows).cpu().numpy() for rows in self._rows(features)]
-        return np.concatenate(parts) if parts else np.zeros((0, self.head.bits), dtype)
+    def code_tables(self, codes: np.ndarray) -> np.ndarray:
+        """Return the look-up tables of packed codes as queries, float32 ``(n, parts, entries)``."""
+        return self.head.code_tables(codes)
 
     def _rows(self, features: np.ndarray) -> Iterator[Tensor]:
         """Yield features as the head reads them, float32 ``(c, d)`` on its device, a chunk at a time."""
-        for start in range(0, len(features), _ROWS):
+        for start in range(0, max(len(features), 1), _ROWS):
             rows = self.as_read(features[start : start + _ROWS])
             require_finite(rows, start)
             yield torch.from_numpy(rows).to(self.head.threshold.device)

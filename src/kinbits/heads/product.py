@@ -1,0 +1,136 @@
+"""The head of product codes: a linear map, and a codebook for each part of its output."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kinbits import hamming
+from kinbits.errors import UsageError
+from kinbits.hamming import Codes, Tables
+from kinbits.heads.base import Head, register_head
+
+METRICS = ("euclidean", "inner")
+
+
+@register_head("product")
+class ProductHead(Head):
+    """Cuts a vector into M parts, each of which becomes the number of its nearest word in a codebook of K words.
+
+    With z the output of the linear map, z_m its parts and C_m the codebooks, the code of z is c_m = argmin_k
+    |z_m - C_mk|^2, and its reconstruction joins C_mc_m. The asymmetric distance of a query z' to it is the sum over m
+    of a table T[m, c_m]: |z'_m - C_mk|^2, or -z'_m . C_mk for the inner product (H. Jegou, M. Douze, C. Schmid,
+    "Product Quantization for Nearest Neighbor Search", TPAMI 2011).
+
+    Args:
+        features: Length of one feature vector.
+        bits: Code length, M log2 K.
+        words: K, 16 or 256.
+        dims: Length D of z; 0 takes that of the features. M must divide it.
+        metric: ``"euclidean"`` or ``"inner"``.
+
+    Attributes:
+        layers: The linear map; the identity until a method sets it.
+        books: Codebooks, float32 ``(M, K, D / M)``.
+
+    Raises:
+        UsageError: If the words do not fill the bits, M does not divide D, or the metric is unknown.
+    """
+
+    books: Tensor
+
+    def __init__(self, features: int, bits: int, words: int = 256, dims: int = 0, metric: str = "euclidean") -> None:
+        hamming.check_words(words, bits)
+        if words == hamming.BITS:
+            raise UsageError("words=2: product codes have 16 or 256 words")
+        if metric not in METRICS:
+            raise UsageError(f"metric={metric!r}: give one of {', '.join(METRICS)}")
+        dims, parts = dims or features, bits // hamming.part_bits(words)
+        if dims % parts:
+            raise UsageError(
+                f"{bits} bits in parts of {words} words are {parts} parts, which do not divide {dims} dimensions; "
+                f"{_advice(dims, hamming.part_bits(words))}"
+            )
+        super().__init__(features, bits, words=words, dims=dims, metric=metric)
+        self.words, self.parts, self.outputs, self.metric = words, parts, dims, metric
+        self.layers = nn.Linear(features, dims)
+        nn.init.eye_(self.layers.weight)
+        nn.init.zeros_(self.layers.bias)
+        self.register_buffer("books", torch.zeros(parts, words, dims // parts))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return z, float ``(n, D)``, of features ``(n, d)``."""
+        z: Tensor = self.layers(self.standard(features))
+        return z
+
+    def split(self, z: Tensor) -> Tensor:
+        """Return the parts of vectors ``(n, D)``, ``(n, M, D / M)``."""
+        return z.view(len(z), self.parts, self.outputs // self.parts)
+
+    def numbers(self, z: Tensor) -> Tensor:
+        """Return the numbers of the nearest words, int64 ``(n, M)``; of equally near ones, the smallest."""
+        distances = torch.cdist(self.split(z).transpose(0, 1).contiguous(), self.books, compute_mode=_EXACT)
+        return distances.argmin(2).T
+
+    def encode(self, features: Tensor) -> NoReturn:
+        """Refuse: product codes have no bits.
+
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError("product codes have no bits of their own; take output='codes'")
+
+    def move_thresholds(self, shift: Tensor) -> NoReturn:
+        """Refuse: product codes have no thresholds.
+
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError("product codes have no thresholds to calibrate; fit the model on the new collection")
+
+    @torch.no_grad()
+    def codes(self, features: Tensor) -> Codes:
+        """Return packed product codes, uint8 ``(n, ceil(bits / 8))``."""
+        numbers = self.numbers(self(features)).cpu().numpy().astype(np.uint8)
+        if self.words == 256:
+            return numbers
+        even = np.pad(numbers, ((0, 0), (0, self.parts % 2)))
+        return np.asarray(even[:, ::2] << 4 | even[:, 1::2])
+
+    @torch.no_grad()
+    def tables(self, features: Tensor) -> Tables:
+        """Return look-up tables of queries, float32 ``(n, parts, words)``; a pad part has zeros."""
+        return self._tables(self(features))
+
+    def code_tables(self, codes: Codes) -> Tables:
+        """Return look-up tables for what codes stand for: the symmetric distance."""
+        return self._tables(self.decode(codes))
+
+    def decode(self, codes: Codes) -> Tensor:
+        """Return the reconstructions of packed codes, float32 ``(n, D)``."""
+        numbers = codes
+        if self.words == 16:
+            numbers = np.stack([codes >> 4, codes & 15], axis=2).reshape(len(codes), -1)[:, : self.parts]
+        rows = torch.from_numpy(numbers.astype(np.int64)).to(self.books.device)
+        return self.books[torch.arange(self.parts, device=rows.device), rows].flatten(1)
+
+    def _tables(self, z: Tensor) -> Tables:
+        query = self.split(z.float()).transpose(0, 1)
+        if self.metric == "inner":
+            tables = -torch.bmm(query, self.books.transpose(1, 2))
+        else:
+            tables = torch.cdist(query.contiguous(), self.books, compute_mode=_EXACT).square()
+        made = tables.transpose(0, 1).cpu().numpy()
+        pad = hamming.table_shape(self.bits, self.words)[0] - self.parts
+        return np.ascontiguousarray(np.pad(made, ((0, 0), (0, pad), (0, 0))), np.float32)
+
+
+_EXACT = "donot_use_mm_for_euclid_dist"  # differences, not |a|^2 + |b|^2 - 2 a . b, which cancels
+
+
+def _advice(dims: int, each: int) -> str:
+    lengths = [parts * each for parts in range(1, dims + 1) if dims % parts == 0 and parts * each <= 2048]
+    return f"give e.g. bits={lengths[min(len(lengths) - 1, 3)]}" if lengths else "give another length"
