@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kinbits.methods import registry
+from kinbits.methods import get_method, list_methods
 
 SMALL = ("--backbone", "convnet-small", "--epochs", "1", "--bits", "16")
 
@@ -286,7 +286,8 @@ def test_an_interrupted_command_says_so(run, monkeypatch, vectors):
 
 
 def test_a_fault_in_a_users_method_names_its_line(run, vectors, monkeypatch):
-    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))  # it must not stay for other tests
+    known = {name: get_method(name) for name in list_methods()}
+    monkeypatch.setattr("kinbits.methods.registry._REGISTRY", known)  # the method must not stay for other tests
     Path("mine.py").write_text(
         "from kinbits.methods import register\nfrom kinbits.methods.csq import Csq\n\n\n"
         "@register('mine-with-a-fault')\nclass Mine(Csq):\n    def __init__(self, spec):\n        raise KeyError('a')\n"

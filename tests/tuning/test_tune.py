@@ -11,7 +11,7 @@ import kinbits
 from kinbits import DataError, LabelSpace, UsageError
 from kinbits.data import ArrayItems, Dataset, FeatureCache, VectorItems, open_dataset
 from kinbits.fitting import FitSettings, recommended_method
-from kinbits.methods import get_method, registry
+from kinbits.methods import get_method, list_methods
 from kinbits.training import train
 from kinbits.tuning import Row
 from kinbits.tuning.board import as_html, as_text
@@ -268,7 +268,8 @@ def test_a_leaderboard_of_long_names_fits_a_terminal():
 
 
 def test_a_users_method_that_fails_is_left_out_with_its_reason(tmp_path, monkeypatch):
-    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))  # it must not stay for other tests
+    known = {name: get_method(name) for name in list_methods()}
+    monkeypatch.setattr("kinbits.methods.registry._REGISTRY", known)  # the method must not stay for other tests
     own = tmp_path / "broken_tuned.py"
     own.write_text(BROKEN.format(name="broken-tuned"))
     found = kinbits.tune(labelled(), methods=[str(own), "csq"], **QUIET)
