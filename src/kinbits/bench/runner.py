@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import nullcontext
@@ -147,7 +148,7 @@ def _outcomes(trials: Sequence[Trial], jobs: int) -> Iterator[Outcome]:
         return
     threads = max(1, processors() // jobs)
     context = multiprocessing.get_context("spawn")  # a forked child of a process with threads may hang
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=use_threads, initargs=(threads,)) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(threads,)) as pool:
         waiting: set[Future[Outcome]] = {pool.submit(_attempt, trial) for trial in trials}
         try:
             while waiting:
@@ -167,6 +168,19 @@ def _attempt(trial: Trial) -> Outcome:
     except Exception as error:  # a fault in one method must not cost the night's other trials
         print(f"{trial}: {type(error).__name__}", file=sys.stderr)
         return trial, [], f"{type(error).__name__}: {error}"
+
+
+def _start_worker(threads: int) -> None:
+    use_threads(threads)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """End this process when its parent is gone: a worker whose parent was killed would wait for work forever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def use_threads(count: int) -> None:
