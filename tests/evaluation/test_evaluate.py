@@ -8,8 +8,11 @@ import pytest
 from PIL import Image
 
 import kinbits
-from kinbits import DataError, PlatformError, UsageError, metrics
+from kinbits import DataError, HashModel, PlatformError, UsageError, metrics
+from kinbits.backbones import load_backbone
 from kinbits.data import GroundTruth, LabelSpace, split_folder
+from kinbits.heads import ProductHead
+from kinbits.model import Tower
 
 WIDTH, CLASSES = 32, 4
 
@@ -42,6 +45,29 @@ def test_baselines_stand_beside_it_and_learning_pays(report):
     shown = report[0]
     assert [row.name for row in shown.rows[1:]] == ["lsh", "pca", "pca-rotation", "itq", "features (cosine)"]
     assert shown["orthohash"].values["map@all"] > shown["itq"].values["map@all"] > 0.25
+
+
+def test_real_valued_queries_have_a_row_of_their_own(report):
+    _, model, data = report
+    shown = kinbits.evaluate(model, data, asymmetric=True, baselines=False)
+    assert [row.name for row in shown.rows] == ["orthohash", "orthohash (asymmetric)"]
+    signs = model.encode(data.database, output="bits") * 2.0 - 1
+    products = model.encode(data.query, output="logits") @ signs.T
+    relevance = metrics.LabelRelevance(data.query.labels, data.database.labels)
+    names = ["map@all", "precision@100"]
+    wanted = metrics.evaluate_scores(lambda start, stop: products[start:stop], relevance, names)
+    for name in names:
+        assert shown.rows[1].values[name] == pytest.approx(wanted[name], abs=1e-5)
+    assert "precision@r2" not in shown.rows[1].values
+    assert "orthohash (asymmetric)" in str(shown)
+
+
+def test_product_codes_are_refused_since_they_have_no_hamming_distance():
+    data = splits()
+    head = ProductHead(WIDTH, 32, 16)
+    model = HashModel({"image": Tower(load_backbone("features", dim=WIDTH), head)})
+    with pytest.raises(UsageError, match=r"this model makes 32-bit product codes \(8 parts of 16 words\)"):
+        kinbits.evaluate(model, data)
 
 
 def test_a_report_prints_within_80_columns_and_becomes_json(report):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinbits import DataError, UsageError
-from kinbits.hamming import RowFactors, _native, pack, table_topk, table_within, topk
+from kinbits.hamming import RowFactors, _native, pack, table_distances, table_topk, table_within, topk
 
 
 def parts_of(codes, words):
@@ -115,6 +115,13 @@ def test_signs_as_tables_are_the_hamming_distance():
     hamming, wanted = topk(queries, codes, 40)
     assert np.array_equal(rows, wanted)
     assert np.array_equal(near, hamming)
+
+
+@pytest.mark.parametrize("words", [16, 256])
+def test_all_distances_are_those_of_the_loop(words):
+    rng = np.random.default_rng(6)
+    codes, tables = rng.integers(0, 256, (40, 5), np.uint8), random_tables(rng, 3, 5, words, "normal")
+    assert np.array_equal(table_distances(tables, codes), naive(tables, codes))
 
 
 def test_results_do_not_depend_on_threads():

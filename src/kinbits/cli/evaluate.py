@@ -72,6 +72,9 @@ def evaluate(
             metavar="CODES",
         ),
     ] = "encoded",
+    asymmetric: Annotated[
+        bool, typer.Option("--asymmetric", help="Measure real-valued queries against the codes too.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     label_column: LabelColumn = None,
     text_column: TextColumn = None,
@@ -106,6 +109,7 @@ def evaluate(
         compare_with=[HashModel.from_pretrained(path) for path in compare or []],
         details=output is not None,
         database_codes=cast(Any, database_codes),
+        asymmetric=asymmetric,
         progress=True,
     )
     _record(model, report)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from kinbits.data import Difficulty, FeatureCache, Splits
@@ -32,6 +33,7 @@ def evaluate(
     compare_with: Sequence[HashModel] = (),
     details: bool = False,
     database_codes: Literal["encoded", "learned"] = "encoded",
+    asymmetric: bool = False,
     cache: FeatureCache | None = None,
     progress: bool = False,
 ) -> Report:
@@ -58,6 +60,8 @@ def evaluate(
             neighbours, classes taken for each other, statistics of the codes.
         database_codes: ``"learned"`` takes, for images of the database that the model was trained on, the codes that
             training gave them (`HashModel.train_codes`), as papers on asymmetric hashing do; all else is encoded.
+        asymmetric: Whether to measure real-valued queries against the codes too, as `Index.search` ranks with
+            ``distance="asymmetric"``; in the first direction.
         cache: Where features are kept between runs, or None for the default place.
         progress: Show progress on standard error.
 
@@ -84,6 +88,10 @@ def evaluate(
     notes = [_put_learned_codes(model, own)] if database_codes == "learned" else []
     rows = [measures.row(_label(names[0], searches, own.direction), own, model.bits)]
     rows += _rows(names[0], searches, measures, searches.directions[1:])
+    if asymmetric:
+        scores = searches.asymmetric_scores(own.direction)
+        row = measures.row_of_scores(f"{rows[0].name} (asymmetric)", scores, own.relevance)
+        rows.append(replace(row, direction=str(own.direction)))
     for name, other in zip(names[1:], compare_with, strict=True):
         compared = Searches(other, splits, **options)
         rows += _rows(name, compared, measures, compared.directions)

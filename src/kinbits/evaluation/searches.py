@@ -11,10 +11,10 @@ from kinbits import hamming
 from kinbits._util import Modality, reporter
 from kinbits.backbones import Backbone, extract
 from kinbits.data import Dataset, Difficulty, FeatureCache, Skipped, Splits
-from kinbits.errors import DataError
+from kinbits.errors import DataError, UsageError
 from kinbits.evaluation.directions import CROSS_MODAL, DIRECTIONS, Direction
 from kinbits.evaluation.relevance import relevance_of
-from kinbits.metrics import GradedRelevance
+from kinbits.metrics import GradedRelevance, ScoreBlock
 from kinbits.model import HashModel
 
 Encode = Callable[[np.ndarray, Modality], hamming.Codes]
@@ -81,6 +81,11 @@ class Searches:
         difficulty: Difficulty | None = None,
         progress: bool = False,
     ) -> None:
+        if model.words != hamming.BITS:
+            raise UsageError(
+                f"evaluation compares bits by Hamming distance, and this model makes "
+                f"{hamming.describe_kind(model.bits, model.words)}; rank with hamming.table_topk"
+            )
         self.model, self.splits, self.cache, self.progress = model, splits, cache, progress
         self._difficulty = difficulty
         backbone = model.tower("image").backbone
@@ -112,6 +117,13 @@ class Searches:
         codes = encode(queries.features, direction.query), encode(items.features, direction.items)
         relevance = relevance_of(self.splits, queries.dataset, items.dataset, difficulty=self._difficulty or "medium")
         return Search(direction, queries.dataset, items.dataset, codes, relevance)
+
+    def asymmetric_scores(self, direction: Direction) -> ScoreBlock:
+        """Return the scores of real-valued queries against the codes of the database (`hamming.sign_tables`)."""
+        queries, items = self._parts[direction.query][0], self._parts[direction.items][1]
+        tables = self.model.tower(direction.query).compute(queries.features, "tables")
+        codes = self.model.tower(direction.items).compute(items.features)
+        return lambda start, stop: -hamming.table_distances(tables[start:stop], codes)
 
     def image_features(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the features of the images of queries and database, float ``(q, d)`` and ``(n, d)``."""

@@ -5,7 +5,7 @@ from .kinds import BITS, check_words, describe_kind, part_bits, table_shape
 from .multi_index import MultiIndex
 from .search import Allow, threads, topk, within
 from .strategy import Explanation
-from .table_search import RowFactors, Tables, table_topk, table_within
+from .table_search import RowFactors, Tables, table_distances, table_topk, table_within
 from .tables import sign_tables
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "part_bits",
     "sign_tables",
     "simd",
+    "table_distances",
     "table_shape",
     "table_topk",
     "table_within",

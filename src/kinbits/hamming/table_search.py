@@ -117,6 +117,35 @@ def table_within(
     return list(zip(np.split(near, ends), np.split(rows, ends), strict=True)) if len(counts) else []
 
 
+def table_distances(tables: ArrayLike, codes: ArrayLike) -> NDArray[np.float32]:
+    """Return the distance of every query to every code, added up as in `table_topk`.
+
+    Args:
+        tables: See `table_topk`.
+        codes: See `table_topk`.
+
+    Returns:
+        float32 ``(q, n)``.
+
+    Raises:
+        DataError: If dtype, dimension or width do not fit, or a value is not finite.
+
+    Example:
+        >>> import numpy as np
+        >>> from kinbits.hamming import table_distances
+        >>> tables = np.arange(32, dtype=np.float32).reshape(1, 2, 16)
+        >>> table_distances(tables, np.array([[0x21], [0x00]], np.uint8)).tolist()
+        [[19.0, 16.0]]
+    """
+    checked = check_codes(codes)
+    read = check_tables(tables, checked)
+    total = np.zeros((len(read), len(checked)), np.float32)
+    for part in range(read.shape[1]):
+        words = checked[:, part] if read.shape[2] == 256 else checked[:, part // 2] >> 4 * (1 - part % 2) & 15
+        total += np.take(read[:, part], words, axis=1)
+    return total
+
+
 def _search(
     tables: ArrayLike,
     codes: ArrayLike,
