@@ -55,7 +55,8 @@ constexpr std::uint8_t max_entry = 63;  // four entries are added in a byte
 struct ScaledBound {
     float base, step, most, limit;
 };
-constexpr float rounding = 1e-6f;  // more than the relative error of a few operations in float32
+constexpr float rounding = 1e-6f;   // more than the relative error of a few operations in float32
+constexpr float smallest = 1e-37f;  // more than their absolute error where numbers are not normal
 
 // The loops of one instruction set. `width` is the number of bytes of a code.
 struct Kernels {

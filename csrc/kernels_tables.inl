@@ -175,7 +175,7 @@ std::size_t collect_scaled(const std::uint8_t* block, std::size_t parts, const s
     for (std::size_t sum = 0; sum < table_block; ++sum) {
         const float least = bound.base + bound.step * static_cast<float>(values[sum]);
         const float size = __builtin_fabsf(offsets[sum]) + scales[sum] * bound.most;
-        low[sum] = offsets[sum] + scales[sum] * least - rounding * size <= bound.limit;
+        low[sum] = offsets[sum] + scales[sum] * least - (rounding * size + smallest) <= bound.limit;
         some |= low[sum];
     }
     if (!some) return 0;

@@ -34,7 +34,7 @@ public:
             most_ += std::max(std::fabs(*low), std::fabs(*high));
         }
         // Sums in float32 round once for each part, by at most half of 2^-23 of their size; so do the numbers above.
-        base_ -= static_cast<double>(parts + 2) * 0x1p-23 * most_;
+        base_ -= static_cast<double>(parts + 2) * (0x1p-23 * most_ + 0x1p-149);
         fill();
     }
 

@@ -9,10 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
 import kinbits
+from kinbits import HashModel
+from kinbits.backbones import load_backbone
 from kinbits.data import placeholder, tile_box
+from kinbits.heads import ProductHead
+from kinbits.model import Tower
 
 COLOURS = ("red", "green", "blue")
 
@@ -213,3 +218,40 @@ def test_a_real_valued_query_has_distances_that_are_no_whole_numbers(run, photos
     refused = run("search", "photos.index", query, "--distance", "asymmetric", "--rerank", "5")
     assert refused.code == 2
     assert "leave" in refused.err or "neither" in refused.err
+
+
+@pytest.fixture
+def product(tmp_path, monkeypatch):
+    """A folder with a model of product codes, vectors, and an index of them."""
+    monkeypatch.chdir(tmp_path)
+    rows = np.random.default_rng(0).standard_normal((60, 16)).astype(np.float32)
+    head = ProductHead(16, 16, 16)
+    head.books.copy_(torch.from_numpy(rows[:16].reshape(16, 4, 4).swapaxes(0, 1).copy()))
+    HashModel({"image": Tower(load_backbone("features", dim=16), head)}).save_pretrained("model")
+    np.save("rows.npy", rows)
+    return tmp_path
+
+
+def test_product_codes_are_searched_by_the_command_line(run, product):
+    assert run("index", "create", "p.index", "model", "rows.npy").code == 0
+    ended = run("search", "p.index", "rows.npy", "-k", "3", "--json")
+    assert ended.code == 0, ended.err
+    index = kinbits.Index.open("p.index")
+    rows = np.load("rows.npy")
+    assert [one["hits"][0]["id"] for one in json.loads(ended.out)] == [hits.ids[0] for hits in index.search(rows, k=1)]
+    assert "16-bit product codes (4 parts of 16 words)" in run("index", "info", "p.index").out
+    assert run("encode", "model", "rows.npy", "-o", "codes.parquet").code == 0
+    assert run("search", "p.index", "codes.parquet", "-k", "1").code == 0
+    for command in (
+        ("inspect", "p.index"),
+        ("inspect", "codes.parquet"),
+        ("inspect", "model", "rows.npy"),
+        ("index", "pairs", "p.index", "-r", "1"),
+        ("index", "optimize", "p.index"),
+        ("search", "p.index", "rows.npy", "--distance", "hamming"),
+        ("evaluate", "model", "rows.npy"),
+        ("export", "model", "m.onnx"),
+    ):
+        refused = run(*command)
+        assert refused.code in (2, 3), command
+        assert "Traceback" not in refused.err

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinbits import DataError, UsageError
-from kinbits.hamming import RowFactors, _native, pack, table_distances, table_topk, table_within, topk
+from kinbits.hamming import RowFactors, _native, pack, sign_tables, table_distances, table_topk, table_within, topk
 
 
 def parts_of(codes, words):
@@ -144,10 +144,43 @@ def test_long_codes_add_up_without_overflow():
         assert np.array_equal(near[query], wanted)
 
 
+def test_numbers_that_are_hardly_any_are_not_lost():
+    least = np.float32(1.4e-45)
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        tables = rng.integers(0, 50, (2, 2, 16)).astype(np.float32) * least
+        codes = rng.integers(0, 256, (500, 1), np.uint8)
+        scales = rng.choice(np.array([0.3, 0.5, 0.7, 1.1], np.float32), 500)
+        factors = RowFactors(scales, rng.integers(0, 40, 500).astype(np.float32) * least)
+        near, rows = table_topk(tables, codes, 5, factors=factors)
+        for query, distances in enumerate(naive(tables, codes, factors)):
+            wanted, places = ordered(distances, 5)
+            assert np.array_equal(rows[query], places)
+            assert np.array_equal(near[query], wanted)
+
+
+def test_distances_beyond_float32_are_refused():
+    tables = np.full((1, 4, 16), 1e38, np.float32)
+    with pytest.raises(DataError, match="more than float32 holds"):
+        table_topk(tables, CODES, 1)
+    factors = RowFactors(np.full(3, 1e30, np.float32), np.zeros(3, np.float32))
+    with pytest.raises(DataError, match="beyond float32"):
+        table_topk(tables / np.float32(1e10), CODES, 1, factors=factors)
+    with pytest.raises(DataError, match="add up to more than float32 holds"):
+        sign_tables(np.full((1, 8), 3e38))
+
+
+def test_lists_as_factors_and_a_radius_without_end():
+    tables = np.zeros((1, 4, 16), np.float32)
+    with pytest.raises(DataError, match="scales are float64"):
+        table_topk(tables, CODES, 1, factors=RowFactors([1.0, 1.0, 1.0], [0.0, 0.0, 0.0]))
+    assert len(table_within(tables, CODES, 10**400)[0][1]) == 3
+
+
 def test_no_rows_and_no_queries():
     tables = np.zeros((2, 2, 16), np.float32)
+    assert table_topk(tables[:0], np.zeros((4, 1), np.uint8), 3)[0].shape == (0, 3)
     assert table_topk(tables, np.zeros((0, 1), np.uint8), 3)[0].shape == (2, 0)
-    assert table_topk(tables[:0], np.zeros((4, 1), np.uint8), 3)[0].shape == (0, 0)
     assert table_within(tables[:0], np.zeros((4, 1), np.uint8), 1.0) == []
 
 

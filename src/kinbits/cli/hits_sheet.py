@@ -74,7 +74,8 @@ def _hit_tile(hit: dict[str, Any], roots: Sequence[Path]) -> Tile:
     from kinbits.data import Tile, placeholder
     from kinbits.index import find_image
 
-    distance = "1 bit" if hit["distance"] == 1 else f"{hit['distance']} bits"
+    near = hit["distance"]
+    distance = f"{near:.4g}" if isinstance(near, float) else "1 bit" if near == 1 else f"{near} bits"
     name = printable(hit.get("label") or Path(str(hit["id"])).name)
     picture = find_image(hit, roots)
     return Tile(placeholder(printable(hit["id"])) if picture is None else picture, (distance, name))

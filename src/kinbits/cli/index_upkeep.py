@@ -9,6 +9,7 @@ import typer
 from kinbits._util import printable
 from kinbits.cli.index_options import IndexFolder, WaitOption, WhereOption, index, opened_index
 from kinbits.cli.output import JsonFlag, bytes_text, facts, json_text, print_json, show
+from kinbits.hamming import BITS, describe_kind
 
 
 @index.command()
@@ -20,10 +21,11 @@ def info(folder: IndexFolder, as_json: JsonFlag = False) -> None:
     if as_json:
         print_json(found)
         return
+    codes = describe_kind(found["bits"], found.get("words", BITS))
     facts(
         {
             "index": folder,
-            "items": f"{found['items']:,} of {found['bits']} bits, ids are {found['ids'] or 'not given yet'}",
+            "items": f"{found['items']:,} {codes}, ids are {found['ids'] or 'not given yet'}",
             "columns": ", ".join(found["columns"]) or "none",
             "on disk": f"{bytes_text(size)}; segments: {found['segments']}, deleted items: {found['deleted']:,}",
             "search tables": f"{found['tables']} of {found['segments']} segments",

@@ -14,6 +14,7 @@ from kinbits.cli.app import app
 from kinbits.cli.output import JsonFlag, note, print_json, show, skipped_text
 from kinbits.cli.source import DATA_HELP, LabelColumn, Source
 from kinbits.errors import DataError, UsageError
+from kinbits.hamming import BITS, describe_kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,6 +104,7 @@ def _of_file(path: Path, bits: int | None, label: str | None) -> _Known:
 
 def _of_codes(found: CodesFile, label: str) -> _Known:
     assert found.bits is not None
+    _require_bits(found.bits, found.words)
     return _Known(found.codes, found.bits, found.labels(label))
 
 
@@ -127,10 +129,17 @@ def _of_model(folder: Path, source: Source) -> _Known:
     from kinbits.encoding import default_cache
     from kinbits.model import HashModel
 
-    model, dataset = HashModel.from_pretrained(folder), source.open("database")
+    model = HashModel.from_pretrained(folder)
+    _require_bits(model.bits, model.words)
+    dataset = source.open("database")
     found = model.encode(dataset, output="features", on_error="skip", cache=default_cache(dataset), progress=True)
     if found.skipped:
         note(f"skipped {skipped_text([*dataset.skipped, *found.skipped])}")
     labels = dataset.select(found.rows).labels
     tower = model.tower()
     return _Known(tower.compute(found.array), model.bits, labels, tower.compute(found.array, "logits"))
+
+
+def _require_bits(bits: int, words: int) -> None:
+    if words != BITS:
+        raise UsageError(f"inspect describes bits and their Hamming distances, not {describe_kind(bits, words)}")

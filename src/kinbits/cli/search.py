@@ -15,6 +15,7 @@ from kinbits.cli.app import app
 from kinbits.cli.index_options import IndexFolder, ModelOption, WhereOption, opened_index, required_model
 from kinbits.cli.output import JsonFlag, note, print_json
 from kinbits.errors import DataError, UsageError
+from kinbits.hamming import BITS
 
 if TYPE_CHECKING:
     from kinbits.data import Dataset
@@ -65,11 +66,13 @@ def search(
     ] = None,
     where: WhereOption = None,
     distance: Annotated[
-        Literal["hamming", "asymmetric"],
+        Literal["hamming", "asymmetric"] | None,
         typer.Option(
-            help="hamming, or asymmetric: the real-valued query against stored bits, which keeps more neighbours."
+            help="hamming, or asymmetric: the real-valued query against stored bits, which keeps more neighbours. "
+            "Default: hamming; asymmetric for product codes.",
+            show_default=False,
         ),
-    ] = "hamming",
+    ] = None,
     rerank: Annotated[
         int | None,
         typer.Option(min=1, help="Number of hits to re-rank; the model needs a decoder.", show_default=False),
@@ -105,11 +108,13 @@ def search(
         raise UsageError("give images to search with, or --text; one of the two")
     if at is not None and radius is not None:
         raise UsageError("--at names a radius; leave --radius out")
-    if distance != "hamming" and (rerank or at):
+    if distance == "asymmetric" and (rerank or at):
         raise UsageError("--distance asymmetric takes neither --rerank nor --at, which are of Hamming distances")
     if text and rerank:
         raise UsageError("--rerank compares features of images; leave it out with --text")
     opened = opened_index(folder, model)
+    if distance is None:
+        distance = "hamming" if getattr(opened, "words", BITS) == BITS else "asymmetric"
     shown = HitsTable(opened.info()["columns"], columns or [])  # a wrong name is refused before a model is loaded
     if sheet is not None:
         check_sheet(sheet)

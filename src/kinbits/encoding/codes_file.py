@@ -26,7 +26,7 @@ from kinbits._util import (
 )
 from kinbits.encoding.label_texts import label_numbers
 from kinbits.encoding.places import find_place, is_plain, path_text, relative_places
-from kinbits.encoding.rows import CODE, FORMAT, KEY, code_rows
+from kinbits.encoding.rows import CODE, FORMAT, KEY, PRODUCT_FORMAT, code_rows
 from kinbits.errors import ArtefactError, DataError, UsageError, platform_error
 from kinbits.hamming import code_width
 
@@ -161,7 +161,8 @@ class CodesFile:
             **facts,
             "skipped": [vars(one) for one in self.skipped],
         }
-        return code_rows(self.ids, self.codes, self.columns, {"format": FORMAT, **stated})
+        version = FORMAT if self.words == hamming.BITS else PRODUCT_FORMAT
+        return code_rows(self.ids, self.codes, self.columns, {"format": version, **stated})
 
 
 def check_codes_path(path: str | os.PathLike[str]) -> None:
@@ -322,8 +323,8 @@ def _facts(path: Path, text: bytes) -> dict[str, Any]:
             hamming.check_words(facts["words"], facts.get("bits", 8))
     except UsageError as error:
         raise ArtefactError(f"{path} is damaged: its description says {error}; encode the data again") from None
-    if facts.get("format", FORMAT) > FORMAT:
-        raise ArtefactError(f"{path} has format {facts['format']}, this kinbits reads {FORMAT}; update kinbits")
+    if facts.get("format", FORMAT) > PRODUCT_FORMAT:
+        raise ArtefactError(f"{path} has format {facts['format']}, this kinbits reads {PRODUCT_FORMAT}; update kinbits")
     return facts
 
 

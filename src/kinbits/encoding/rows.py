@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT, KEY = 1, b"kinbits"
+PRODUCT_FORMAT = 2  # of files with product codes, which an older kinbits would take for bits
 CODE = "code"  # the column of codes; metadata of this name is left out of a file
 
 

@@ -1,4 +1,4 @@
-from .checks import Codes, check_codes, check_count, code_width
+from .checks import Codes, check_codes, check_count, check_number, code_width
 from .codes import distances, histograms, pack, paired_distances, simd, unpack
 from .counts import tally
 from .kinds import BITS, check_words, describe_kind, part_bits, table_shape
@@ -18,6 +18,7 @@ __all__ = [
     "Tables",
     "check_codes",
     "check_count",
+    "check_number",
     "check_words",
     "code_width",
     "describe_kind",

@@ -48,6 +48,20 @@ def check_pair(queries: ArrayLike, codes: ArrayLike) -> tuple[Codes, Codes]:
     return check_codes(queries, width=checked.shape[1], name="queries"), checked
 
 
+def check_number(value: float, name: str) -> float:
+    """Return a real number as float; one beyond float becomes infinite.
+
+    Raises:
+        UsageError: If it is no number.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or value != value:
+        raise UsageError(f"{name}={value!r}: give a number")
+    try:
+        return float(value)
+    except OverflowError:
+        return np.inf if value > 0 else -np.inf
+
+
 def check_count(value: int, name: str) -> int:
     """Return a count or radius as int.
 

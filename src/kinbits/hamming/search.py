@@ -57,7 +57,7 @@ def topk(
     limit = check_count(k, "k")
     q, c = check_pair(queries, codes)
     _, near, rows = _search(q, c, limit, 8 * c.shape[1], allow, threads)
-    found = len(rows) // len(q) if len(q) else min(limit, _allowed(allow, len(c)))  # the same number for each
+    found = len(rows) // len(q) if len(q) else min(limit, allowed_rows(allow, len(c)))  # the same number for each
     return near.reshape(len(q), found), rows.reshape(len(q), found)
 
 
@@ -131,8 +131,8 @@ def check_allow(allow: Any, rows: int) -> NDArray[np.uint8] | None:
     )
 
 
-def _allowed(allow: Allow | None, rows: int) -> int:
-    """Count the allowed rows."""
+def allowed_rows(allow: Allow | None, rows: int) -> int:
+    """Return the number of allowed rows."""
     bitmap = check_allow(allow, rows)
     return rows if bitmap is None else int(np.unpackbits(bitmap, count=rows, bitorder="little").sum())
 

@@ -8,16 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kinbits.errors import DataError, UsageError
+from kinbits.errors import DataError
 from kinbits.hamming import _native
-from kinbits.hamming.checks import Codes, check_codes, check_count
+from kinbits.hamming.checks import Codes, check_codes, check_count, check_number
 from kinbits.hamming.codes import simd
-from kinbits.hamming.search import Allow, check_allow, thread_count
+from kinbits.hamming.search import Allow, allowed_rows, check_allow, thread_count
 
 Tables = NDArray[np.float32]
 Scored = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 _UNLIMITED = 2**62
+_LARGEST = float(np.finfo(np.float32).max) / 2
 
 
 class RowFactors(NamedTuple):
@@ -77,7 +78,7 @@ def table_topk(
         ([[16.0, 19.0]], [[1, 0]])
     """
     counts, near, rows = _search(tables, codes, check_count(k, "k"), math.inf, factors, allow, threads)
-    found = int(counts[0]) if len(counts) else 0  # the same number for each
+    found = int(counts[0]) if len(counts) else min(k, allowed_rows(allow, len(np.asarray(codes))))  # the same for each
     return near.reshape(len(counts), found), rows.reshape(len(counts), found)
 
 
@@ -109,10 +110,9 @@ def table_within(
         UsageError: If ``radius`` is no number, or ``limit`` is negative or no integer.
         DataError: If dtype, dimension or width do not fit, or a value is not finite.
     """
-    if isinstance(radius, bool) or not isinstance(radius, (int, float, np.number)) or math.isnan(radius):
-        raise UsageError(f"radius={radius!r}: give a number")
+    checked = check_number(radius, "radius")
     most = _UNLIMITED if limit is None else check_count(limit, "limit")
-    counts, near, rows = _search(tables, codes, most, float(radius), factors, allow, threads)
+    counts, near, rows = _search(tables, codes, most, checked, factors, allow, threads)
     ends = np.cumsum(counts)[:-1]
     return list(zip(np.split(near, ends), np.split(rows, ends), strict=True)) if len(counts) else []
 
@@ -158,10 +158,10 @@ def _search(
     """Return the number of hits per query, and the concatenated distances and rows of all queries."""
     checked = check_codes(codes)
     read = check_tables(tables, checked)
-    scales, offsets = (None, None) if factors is None else _check_factors(factors, len(checked))
+    scales, offsets = (None, None) if factors is None else _check_factors(factors, len(checked), read)
     simd()  # raises a readable error if KINBITS_SIMD is wrong
     bitmap = check_allow(allow, len(checked))
-    most = float(np.clip(radius, -np.finfo(np.float32).max, np.inf))
+    most = float(np.clip(radius, -2 * _LARGEST, np.inf))
     return _native.search_tables(
         read, checked, min(limit, _UNLIMITED), most, scales, offsets, bitmap, thread_count(threads)
     )
@@ -183,17 +183,23 @@ def check_tables(tables: ArrayLike, codes: Codes) -> Tables:
             f"(queries, {width}, 256)"
         )
     _require_finite(array, "tables")
+    if array.size and np.abs(array).max(axis=2).sum(axis=1, dtype=np.float64).max() > _LARGEST:
+        raise DataError("tables add up to more than float32 holds; scale them")
     return np.ascontiguousarray(array)
 
 
-def _check_factors(factors: RowFactors, rows: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    for name, values in zip(RowFactors._fields, factors, strict=True):
+def _check_factors(factors: RowFactors, rows: int, tables: Tables) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    scales, offsets = (np.asarray(values) for values in RowFactors(*factors))
+    for name, values in (("scales", scales), ("offsets", offsets)):
         if values.dtype != np.float32 or values.shape != (rows,):
             raise DataError(f"{name} are {values.dtype} {values.shape}; give float32 ({rows},), one for each code")
         _require_finite(values, name)
-    scales, offsets = factors
     if len(scales) and scales.min() < 0:
         raise DataError("a scale is negative; change the sign of the tables instead")
+    if len(scales) and tables.size:
+        sums = np.abs(tables).max(axis=2).sum(axis=1, dtype=np.float64).max()
+        if float(scales.max()) * sums + float(np.abs(offsets).max()) > _LARGEST:
+            raise DataError("scales and tables give distances beyond float32; scale them")
     return np.ascontiguousarray(scales), np.ascontiguousarray(offsets)
 
 

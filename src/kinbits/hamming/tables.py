@@ -46,9 +46,13 @@ def sign_tables(logits: ArrayLike) -> NDArray[np.float32]:
         raise DataError(f"logits are {given.dtype} {given.shape}; give floats (queries, bits)")
     parts = 2 * code_width(given.shape[1])
     padded = np.zeros((len(given), 4 * parts), np.float32)
-    padded[:, : given.shape[1]] = given
-    if not np.isfinite(padded).all():
-        raise DataError("the logits hold a value that is not finite in float32; check the model that computed them")
+    with np.errstate(over="ignore"):  # refused below
+        padded[:, : given.shape[1]] = given
+        whole = np.abs(padded).sum(axis=1)
+    if not np.isfinite(whole).all():
+        raise DataError(
+            "the logits are not finite, or add up to more than float32 holds; check the model that made them"
+        )
     quads = padded.reshape(-1, 4)
     differing = np.abs(quads) @ _BITS.T.astype(np.float32)  # for each set of differing bits
     signs = (quads >= 0) @ np.array([8, 4, 2, 1])

@@ -169,16 +169,20 @@ class BatchHits(Sequence[Hits]):
     def to_numpy(self) -> tuple[NDArray[Any], NDArray[np.int32]]:
         """Return ids and distances as arrays with one row per query.
 
-        Rows of queries with fewer hits than others are padded: distances with -1, int ids with -1, and str ids with the
-        empty text. An int id may be -1 itself, so look at the distances to tell hits from padding.
+        Rows of queries with fewer hits than others are padded: distances with -1 (asymmetric ones with NaN), int ids
+        with -1, and str ids with the empty text. An int id may be -1 itself, so look at the distances to tell hits from
+        padding.
 
         Returns:
-            Ids, int64 or str ``(q, k)``, and distances, int32 ``(q, k)``; k is the largest number of hits.
+            Ids, int64 or str ``(q, k)``, and distances, int32 or float32 ``(q, k)``; k is the largest number of hits.
         """
         ids = self.ids
         dtype = concatenate(ids).dtype
         fill = "" if dtype.kind == "U" else -1
-        return tabular.pad_rows(ids, fill, dtype), tabular.pad_rows(self.distances, -1, np.dtype(np.int32))
+        near = self.distances
+        kind = np.result_type(*near) if near else np.dtype(np.int32)
+        empty = -1 if kind.kind == "i" else np.nan
+        return tabular.pad_rows(ids, fill, dtype), tabular.pad_rows(near, empty, kind)
 
     def to_pandas(self) -> Any:
         """Return a pandas data frame with a row per hit: ``query``, ``id``, ``distance`` and the metadata columns.
@@ -206,7 +210,7 @@ class BatchHits(Sequence[Hits]):
         return {
             "query": np.repeat(np.arange(len(self)), [len(hits) for hits in self]),
             "id": concatenate(self.ids),
-            "distance": np.concatenate([*self.distances, none.astype(np.int32)]),
+            "distance": np.concatenate(self.distances or [none.astype(np.int32)]),
         }
 
     def _metadata_columns(self) -> dict[str, list[Any]]:
@@ -241,7 +245,7 @@ class BatchHits(Sequence[Hits]):
 def _one_line(hits: Hits) -> str:
     """Write the first hits as ids with their distances."""
     pairs = zip(hits.ids[:_HITS_EACH].tolist(), hits.distances[:_HITS_EACH].tolist(), strict=True)
-    shown = [f"{tabular.cell_text(id_)} ({distance})" for id_, distance in pairs]
+    shown = [f"{tabular.cell_text(id_)} ({tabular.cell_text(distance)})" for id_, distance in pairs]
     return ", ".join([*shown, "..."] if len(hits) > _HITS_EACH else shown) or "no hits"
 
 

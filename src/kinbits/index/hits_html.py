@@ -62,7 +62,7 @@ def batch_html(queries: Sequence[Sequence[Row]], roots: Roots, more: int) -> str
 
 def _cell(row: Row, roots: Roots) -> str:
     thumbnail = _thumbnail(row, roots)
-    lines = [*([thumbnail] if thumbnail else []), _escaped(row["id"]), f"distance {row['distance']}"]
+    lines = [*([thumbnail] if thumbnail else []), _escaped(row["id"]), f"distance {cell_text(row['distance'])}"]
     return f"<td>{'<br>'.join(lines)}</td>"
 
 

@@ -253,8 +253,10 @@ def query_tables(
         return query, False
     able: Any = model
     if able is None or "output" not in signature(able.encode).parameters:
+        parts, entries = hamming.table_shape(bits, words)
         raise UsageError(
-            "the asymmetric distance needs the index's model; pass model= when the index is created or opened"
+            "the asymmetric distance needs the index's model, or look-up tables, float32 "
+            f"(queries, {parts}, {entries}); pass model= when the index is created or opened"
         )
     if text is not None:
         return able.encode(text, modality="text", output="tables"), isinstance(text, str)

@@ -138,3 +138,22 @@ def test_damage_is_found(index, vectors, tmp_path):
     path.write_bytes(raw)
     with pytest.raises(ArtefactError, match="codes"):
         Index.open(tmp_path / "index", model=index._model).search(vectors[0], distance="asymmetric")
+
+
+def test_a_batch_becomes_arrays_with_its_own_distances(index, vectors):
+    hits = index.search(vectors[:2] + 0.1, k=3, distance="asymmetric")
+    _, distances = hits.to_numpy()
+    assert distances.dtype == np.float32
+    assert np.array_equal(distances, np.stack([one.distances for one in hits]))
+    assert hits.to_arrow()["distance"].type == "float"
+    assert f"({float(distances[0, 1]):.6g})" in str(hits)
+    radius = float(hits[0].distances[1])
+    few = index.search(vectors[:2] + 0.1, radius=radius, distance="asymmetric")
+    padded = few.to_numpy()[1]
+    assert [int(np.isfinite(row).sum()) for row in padded] == [len(one) for one in few]
+    assert np.isnan(padded).any()
+
+
+def test_no_hits_have_float_distances_too(model, index, vectors):
+    for empty in (Index.create(model=model), index):
+        assert empty.search(vectors[0], k=0, distance="asymmetric").distances.dtype == np.float32

@@ -163,9 +163,12 @@ def test_a_length_that_parts_do_not_fill_is_refused(bits, words, message):
 
 def test_the_manifest_of_bits_is_as_before_and_a_wrong_kind_is_damage(tmp_path):
     Index.create(tmp_path / "bits", bits=16)
-    assert "words" not in (tmp_path / "bits" / "manifest.json").read_text()
+    before = (tmp_path / "bits" / "manifest.json").read_text()
+    assert "words" not in before
+    assert '"version": 2' in before
     Index.create(tmp_path / "product", bits=16, words=16)
     path = tmp_path / "product" / "manifest.json"
+    assert '"version": 3' in path.read_text()  # an earlier kinbits says that it is too old
     path.write_text(path.read_text().replace('"words": 16', '"words": 256'))
     with pytest.raises(ArtefactError, match="checksum"):
         Index.open(tmp_path / "product")

@@ -124,7 +124,7 @@ def check_limits(k: int | None, radius: float | None, distance: str = "hamming")
         UsageError: If one of them is negative or no number, or the distance is unknown.
     """
     if distance not in get_args(Distance):
-        raise unknown_name("distance", distance, get_args(Distance))
+        raise unknown_name("distance", str(distance), get_args(Distance))
     if k is None and radius is None:
         return DEFAULT_K, None
     return (
@@ -136,6 +136,4 @@ def check_limits(k: int | None, radius: float | None, distance: str = "hamming")
 def _check_radius(radius: float, distance: str) -> float:
     if distance == "hamming":
         return hamming.check_count(radius, "radius")  # type: ignore[arg-type]
-    if isinstance(radius, bool) or not isinstance(radius, (int, float, np.number)) or np.isnan(radius):
-        raise UsageError(f"radius={radius!r}: give a number")
-    return float(radius)  # product codes by inner product have negative distances
+    return hamming.check_number(radius, "radius")  # product codes by inner product have negative distances

@@ -34,7 +34,7 @@ def search(state: State, request: SearchRequest) -> list[Hits]:
     with detect_truncation():
         found = [_search_segment(segment, request) for segment in state.segments]
         by_query = ([rows[number] for rows in found] for number in range(len(request.queries)))
-        return [_merge(state, rows, request.k) for rows in by_query]
+        return [_merge(state, rows, request) for rows in by_query]
 
 
 def _require_strategy(state: State, request: SearchRequest) -> None:
@@ -80,15 +80,16 @@ def _scan_tables(
     return list(zip(near, rows, strict=True))
 
 
-def _merge(state: State, found: Sequence[Found], k: int | None) -> Hits:
+def _merge(state: State, found: Sequence[Found], request: SearchRequest) -> Hits:
     """Merge the hits of one query in all segments."""
     segments = state.segments
-    near = np.concatenate([near for near, _ in found]) if found else np.zeros(0, np.int32)
+    none = np.zeros(0, np.int32 if request.tables is None else np.float32)
+    near = np.concatenate([none, *(near for near, _ in found)])
     rows = np.concatenate([rows for _, rows in found]) if found else np.zeros(0, np.int64)
     parts = [segment.ids[rows] for segment, (_, rows) in zip(segments, found, strict=True)]
     ids = concatenate([no_ids(state.id_kind), *parts])
     origin = np.repeat(np.arange(len(found)), [len(rows) for _, rows in found])
-    order = np.lexsort((ids, near))[:k]
+    order = np.lexsort((ids, near))[: request.k]
 
     def metadata(places: Places) -> list[dict[str, Any]]:
         return metadata_at(segments, origin[order[places]], rows[order[places]])

@@ -22,7 +22,7 @@ from kinbits.index.store.links import Link
 from kinbits.index.store.search_tables import ArrayEntry, TablesEntry, behind
 
 FORMAT = "kinbits-index"
-VERSION = 2
+VERSION, PRODUCT_VERSION = 2, 3  # an older kinbits would take product codes for damaged ones
 NAME = "manifest.json"
 
 _INT_IDS = "<i8"
@@ -88,8 +88,9 @@ class Manifest:
 
     def to_json(self) -> bytes:
         """Return the manifest as JSON, with a checksum over its contents."""
-        body = {"format": FORMAT, "version": VERSION, **asdict(self)}
+        body = {"format": FORMAT, "version": PRODUCT_VERSION, **asdict(self)}
         if self.words == hamming.BITS:  # as before there were product codes
+            body["version"] = VERSION
             del body["words"]
         return json.dumps({**body, "checksum": checksum_of(body)}, indent=1).encode()
 
@@ -194,7 +195,7 @@ def _parse(raw: bytes, origin: str) -> dict[str, Any]:
         raise _damaged(origin) from None
     if found != FORMAT:
         raise ArtefactError(f"{origin} belongs to '{found}', not to a kinbits index")
-    if version != VERSION:  # before the checksum, which may differ in another format
+    if version not in (VERSION, PRODUCT_VERSION):  # before the checksum, which may differ in another format
         _refuse_version(origin, version)
     if body.pop("checksum", None) != checksum_of({"format": found, "version": version, **body}):
         raise ArtefactError(f"{origin} does not match its checksum; restore it from a backup")
@@ -205,7 +206,7 @@ def _refuse_version(origin: str, version: Any) -> None:
     if version == 1:
         remedy = "which kinbits wrote before its first release; create the index again from its codes or data"
     else:
-        remedy = f"but this kinbits reads version {VERSION}; upgrade it with pip install -U kinbits"
+        remedy = f"but this kinbits reads version {PRODUCT_VERSION}; upgrade it with pip install -U kinbits"
     raise ArtefactError(f"{origin} has format version {version}, {remedy}")
 
 
