@@ -71,7 +71,6 @@ STALE = {
     "ablations-grocery",
     "ablations-hierarchies",
     "ablations-multi-label",
-    "ablations-pairs",
     "ablations-unsupervised",
     "cifar10",
     "cifar10-scratch",
