@@ -9,12 +9,13 @@ import typer
 from kinbits._util import printable
 from kinbits.cli.index_options import IndexFolder, WaitOption, WhereOption, index, opened_index
 from kinbits.cli.output import JsonFlag, bytes_text, facts, json_text, print_json, show
-from kinbits.hamming import BITS, describe_kind
 
 
 @index.command()
 def info(folder: IndexFolder, as_json: JsonFlag = False) -> None:
     """Show what an index holds."""
+    from kinbits.hamming import BITS, describe_kind
+
     found = opened_index(folder).info()
     size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
     found |= {"bytes": size}

@@ -14,7 +14,6 @@ from kinbits.cli.app import app
 from kinbits.cli.output import JsonFlag, note, print_json, show, skipped_text
 from kinbits.cli.source import DATA_HELP, LabelColumn, Source
 from kinbits.errors import DataError, UsageError
-from kinbits.hamming import BITS, describe_kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,5 +140,7 @@ def _of_model(folder: Path, source: Source) -> _Known:
 
 
 def _require_bits(bits: int, words: int) -> None:
+    from kinbits.hamming import BITS, describe_kind
+
     if words != BITS:
         raise UsageError(f"inspect describes bits and their Hamming distances, not {describe_kind(bits, words)}")

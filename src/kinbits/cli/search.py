@@ -15,7 +15,6 @@ from kinbits.cli.app import app
 from kinbits.cli.index_options import IndexFolder, ModelOption, WhereOption, opened_index, required_model
 from kinbits.cli.output import JsonFlag, note, print_json
 from kinbits.errors import DataError, UsageError
-from kinbits.hamming import BITS
 
 if TYPE_CHECKING:
     from kinbits.data import Dataset
@@ -103,6 +102,7 @@ def search(
     from kinbits.cli.hits_sheet import check_sheet, draw_sheet
     from kinbits.cli.hits_table import HitsTable
     from kinbits.encoding import is_codes_file
+    from kinbits.hamming import BITS
 
     if bool(images) == bool(text):
         raise UsageError("give images to search with, or --text; one of the two")
