@@ -77,7 +77,6 @@ STALE = {
     "cross-modal",
     "fashion-mnist",
     "grocery",
-    "hierarchies",
     "label-expansion",
     "medical",
     "medical-classes",
