@@ -8,7 +8,7 @@
 
 #include "allowed_rows.hpp"
 #include "kernels.hpp"
-#include "parallel.hpp"
+#include "scan_ranges.hpp"
 #include "selector.hpp"
 
 namespace kinbits {
@@ -165,14 +165,9 @@ BatchNeighbours search(const Codes& queries, const Codes& codes, const SearchLim
         const Codes group{queries.row(start), std::min(step, queries.rows - start), queries.width};
         const std::size_t useful_threads = group.rows * codes.rows / rows_per_thread + 1;
         const Ranges ranges(codes.rows, std::min({threads, useful_threads, max_threads}), max_lanes);
-        std::vector<std::unique_ptr<Scan>> scans;
-        for (std::size_t i = 0; i < ranges.count(); ++i) scans.push_back(std::make_unique<Scan>(group, codes, limits));
-        in_parallel(ranges.count(), [&](std::size_t i) { scans[i]->run(ranges.first(i), ranges.first(i + 1)); });
-        for (std::size_t query = 0; query < group.rows; ++query) {
-            RowSelector& selector = scans[0]->selectors[query];
-            for (std::size_t i = 1; i < scans.size(); ++i) selector.append(scans[i]->selectors[query]);
-            append(selector, found);
-        }
+        scan_ranges(
+            ranges, [&] { return std::make_unique<Scan>(group, codes, limits); },
+            [&](const RowSelector& selector) { append(selector, found); });
     }
     return found;
 }

@@ -7,7 +7,7 @@
 #include "allowed_rows.hpp"
 #include "float_selector.hpp"
 #include "kernels.hpp"
-#include "parallel.hpp"
+#include "scan_ranges.hpp"
 
 namespace kinbits {
 namespace {
@@ -211,15 +211,9 @@ ScoredNeighbours search_tables(const Tables& tables, const Codes& codes, const R
             small.emplace_back(group.of(query), group.parts, group.words);
         const std::size_t sums = group.queries * (codes.rows / table_block) * group.parts;
         const Ranges ranges(codes.rows, std::min({threads, sums / sums_per_thread + 1, max_threads}), max_rows);
-        std::vector<std::unique_ptr<TableScan>> scans;
-        for (std::size_t i = 0; i < ranges.count(); ++i)
-            scans.push_back(std::make_unique<TableScan>(group, small, codes, factors, limits));
-        in_parallel(ranges.count(), [&](std::size_t i) { scans[i]->run(ranges.first(i), ranges.first(i + 1)); });
-        for (std::size_t query = 0; query < group.queries; ++query) {
-            FloatSelector& selector = scans[0]->selectors[query];
-            for (std::size_t i = 1; i < scans.size(); ++i) selector.append(scans[i]->selectors[query]);
-            append(selector.take(), found);
-        }
+        scan_ranges(
+            ranges, [&] { return std::make_unique<TableScan>(group, small, codes, factors, limits); },
+            [&](FloatSelector& selector) { append(selector.take(), found); });
     }
     return found;
 }
