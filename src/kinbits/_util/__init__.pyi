@@ -12,6 +12,7 @@ from .files import (
     settle,
     sync_file,
     sync_folder,
+    unlock,
     write_text,
 )
 from .json import parse_json
@@ -92,6 +93,7 @@ __all__ = [
     "sync_folder",
     "typed",
     "underscored",
+    "unlock",
     "value_of",
     "with_options",
     "write_text",

@@ -164,9 +164,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # explicitly, because a child forked meanwhile shares the lock, and would keep it
-            fcntl.flock(lock, fcntl.LOCK_UN)
-        os.close(lock)
+        unlock(lock)
 
 
 def write_text(target: Path, text: str) -> None:
@@ -297,6 +295,14 @@ def try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def unlock(descriptor: int) -> None:
+    """Free the lock of an open file or folder, and close it."""
+    with suppress(OSError):  # explicitly, because a child forked meanwhile shares the lock, and would keep it
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    with suppress(OSError):  # already closed in a child that was forked meanwhile
+        os.close(descriptor)
 
 
 def _put(aside: Path, target: Path, *, replace: bool) -> None:

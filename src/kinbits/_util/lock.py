@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from kinbits._util.files import check_parent, full_path, open_regular, try_lock
+from kinbits._util.files import check_parent, full_path, open_regular, try_lock, unlock
 from kinbits.errors import PlatformError, platform_error
 
 
@@ -40,9 +39,7 @@ def locked_output(target: Path, what: str) -> Iterator[None]:
     finally:
         with suppress(OSError):
             path.unlink()  # before the lock is free: then it may be another process's file
-        with suppress(OSError):  # explicitly, because a child forked meanwhile shares the lock, and would keep it
-            fcntl.flock(lock, fcntl.LOCK_UN)
-        os.close(lock)
+        unlock(lock)
 
 
 def _acquire(path: Path) -> int:

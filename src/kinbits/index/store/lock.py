@@ -7,10 +7,10 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import TracebackType
 
-from kinbits._util import open_regular
+from kinbits._util import open_regular, unlock
 
 _PAUSE = 0.02  # seconds between two tries
 _held: set[int] = set()  # descriptors of locks that this process holds
@@ -55,10 +55,7 @@ def locked(name: str, folder: int, wait: float) -> Iterator[None]:
         yield
     finally:
         _held.discard(descriptor)
-        with suppress(OSError):  # already closed in a child that was forked in the block
-            # explicitly, because a child forked meanwhile shares the lock, and would keep it
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-            os.close(descriptor)
+        unlock(descriptor)
 
 
 def _acquire(descriptor: int, deadline: float) -> None:
