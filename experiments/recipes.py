@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from _runs import Clock, Run, Table, run_config
 
-from kinbits.bench import use_threads
+from kinbits.bench import start_worker
 from kinbits.fitting import FitSettings
 
 PROTOCOLS, BITS, SHARE = ("cifar10-1k-5k-54k", "grocery-store"), 32, 0.2
@@ -170,7 +170,7 @@ def run_all(table: Table, tasks: Iterable[Task], jobs: int) -> None:
     left = [task for task in tasks if not table.has(**_identity(task))]
     print(f"{len(left)} runs to do", flush=True)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=use_threads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=start_worker, initargs=(1,)) as pool:
         for future in as_completed([pool.submit(_task, task) for task in left]):
             task, outcome = future.result()
             if isinstance(outcome, str):

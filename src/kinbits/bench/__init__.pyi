@@ -7,7 +7,7 @@ from .origin import provenance
 from .query_values import QueryValues
 from .results import Results
 from .rows import write_rows
-from .runner import BenchResult, Failure, bench, load_results, use_threads
+from .runner import BenchResult, Failure, bench, load_results, start_worker
 from .status import Status
 from .tables import write_tables
 
@@ -29,7 +29,7 @@ __all__ = [
     "markdown_tables",
     "method_of",
     "provenance",
-    "use_threads",
+    "start_worker",
     "write_rows",
     "write_tables",
 ]

@@ -148,7 +148,7 @@ def _outcomes(trials: Sequence[Trial], jobs: int) -> Iterator[Outcome]:
         return
     threads = max(1, processors() // jobs)
     context = multiprocessing.get_context("spawn")  # a forked child of a process with threads may hang
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(threads,)) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=start_worker, initargs=(threads,)) as pool:
         waiting: set[Future[Outcome]] = {pool.submit(_attempt, trial) for trial in trials}
         try:
             while waiting:
@@ -170,8 +170,9 @@ def _attempt(trial: Trial) -> Outcome:
         return trial, [], f"{type(error).__name__}: {error}"
 
 
-def _start_worker(threads: int) -> None:
-    use_threads(threads)
+def start_worker(threads: int) -> None:
+    """Prepare a process of a pool: its share of the processors, and an end when the pool's own process is gone."""
+    _use_threads(threads)
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
@@ -183,7 +184,7 @@ def end_with_parent() -> None:
         os._exit(1)
 
 
-def use_threads(count: int) -> None:
+def _use_threads(count: int) -> None:
     """Give a worker process its share of the processors."""
     os.environ.update(OMP_NUM_THREADS=str(count), KINBITS_THREADS=str(count))
     import torch
