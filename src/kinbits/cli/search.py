@@ -103,6 +103,7 @@ def search(
     from kinbits.cli.hits_table import HitsTable
     from kinbits.encoding import is_codes_file
     from kinbits.hamming import BITS
+    from kinbits.index import distance_of
 
     if bool(images) == bool(text):
         raise UsageError("give images to search with, or --text; one of the two")
@@ -113,8 +114,7 @@ def search(
     if text and rerank:
         raise UsageError("--rerank compares features of images; leave it out with --text")
     opened = opened_index(folder, model)
-    if distance is None:
-        distance = "hamming" if getattr(opened, "words", BITS) == BITS else "asymmetric"
+    distance = distance_of(distance, getattr(opened, "words", BITS))
     shown = HitsTable(opened.info()["columns"], columns or [])  # a wrong name is refused before a model is loaded
     if sheet is not None:
         check_sheet(sheet)

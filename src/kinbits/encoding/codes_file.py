@@ -26,7 +26,7 @@ from kinbits._util import (
 )
 from kinbits.encoding.label_texts import label_numbers
 from kinbits.encoding.places import find_place, is_plain, path_text, relative_places
-from kinbits.encoding.rows import CODE, FORMAT, KEY, PRODUCT_FORMAT, code_rows
+from kinbits.encoding.rows import CODE, FORMAT, KEY, PRODUCT_FORMAT, code_rows, with_format
 from kinbits.errors import ArtefactError, DataError, UsageError, platform_error
 from kinbits.hamming import code_width
 
@@ -153,7 +153,7 @@ class CodesFile:
         """
         stated = {
             "bits": self.with_bits(None).bits,
-            **({} if self.words == hamming.BITS else {"words": self.words}),
+            **hamming.stated_kind(self.words),
             "fingerprint": self.fingerprint,
             "model": path_text(self.model),
             "root": path_text(self.root),
@@ -161,8 +161,7 @@ class CodesFile:
             **facts,
             "skipped": [vars(one) for one in self.skipped],
         }
-        version = FORMAT if self.words == hamming.BITS else PRODUCT_FORMAT
-        return code_rows(self.ids, self.codes, self.columns, {"format": version, **stated})
+        return code_rows(self.ids, self.codes, self.columns, with_format(stated))
 
 
 def check_codes_path(path: str | os.PathLike[str]) -> None:

@@ -154,7 +154,7 @@ def _job(model: HashModel, dataset: Dataset, modality: Modality, on_error: str, 
     arrow_columns(columns)  # refuses what cannot be stored before the first batch
     return {
         "bits": model.bits,
-        **({} if model.words == hamming.BITS else {"words": model.words}),
+        **hamming.stated_kind(model.words),
         "fingerprint": model.fingerprint,
         "model": path_text(model.folder),
         "root": path_text(dataset.root),

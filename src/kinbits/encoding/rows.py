@@ -19,6 +19,11 @@ PRODUCT_FORMAT = 2  # of files with product codes, which an older kinbits would 
 CODE = "code"  # the column of codes; metadata of this name is left out of a file
 
 
+def with_format(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a file says about itself, with the format that its kind of codes needs."""
+    return {"format": PRODUCT_FORMAT if "words" in facts else FORMAT, **facts}
+
+
 def code_rows(
     ids: np.ndarray, codes: np.ndarray, columns: Mapping[str, Sequence[Any]], facts: Mapping[str, Any]
 ) -> pa.Table:

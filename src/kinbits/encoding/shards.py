@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from kinbits._util import file_aside, full_path, locked_folder, open_regular, parse_json, write_text
 from kinbits.encoding.codes_file import CodesFile, write_table
 from kinbits.encoding.places import relative_places
-from kinbits.encoding.rows import FORMAT, KEY, PRODUCT_FORMAT
+from kinbits.encoding.rows import KEY, with_format
 from kinbits.errors import ArtefactError, DataError, PlatformError, platform_error
 
 if TYPE_CHECKING:
@@ -126,8 +126,7 @@ class CodeShards:
             raise DataError(f"no item can be read ({listed[0]['id']}: {listed[0]['reason']}); nothing was written")
         skipped = (*skipped_before, *(Skipped(one["id"], one["reason"]) for one in listed))
         places = relative_places(self.target, self.job)
-        version = PRODUCT_FORMAT if "words" in self.job else FORMAT
-        facts = {"format": version, **self.job, **places, "skipped": [vars(one) for one in skipped]}
+        facts = with_format({**self.job, **places, "skipped": [vars(one) for one in skipped]})
         schema = pa.unify_schemas([schema.remove_metadata() for schema in schemas], promote_options="permissive")
         try:
             described = schema.with_metadata({KEY: json.dumps(facts)})

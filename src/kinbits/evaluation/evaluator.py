@@ -89,7 +89,7 @@ def evaluate(
     rows = [measures.row(_label(names[0], searches, own.direction), own, model.bits)]
     rows += _rows(names[0], searches, measures, searches.directions[1:])
     if asymmetric:
-        scores = searches.asymmetric_scores(own.direction)
+        scores = searches.asymmetric_scores(own)
         row = measures.row_of_scores(f"{rows[0].name} (asymmetric)", scores, own.relevance)
         rows.append(replace(row, direction=str(own.direction)))
     for name, other in zip(names[1:], compare_with, strict=True):

@@ -118,12 +118,11 @@ class Searches:
         relevance = relevance_of(self.splits, queries.dataset, items.dataset, difficulty=self._difficulty or "medium")
         return Search(direction, queries.dataset, items.dataset, codes, relevance)
 
-    def asymmetric_scores(self, direction: Direction) -> ScoreBlock:
-        """Return the scores of real-valued queries against the codes of the database (`hamming.sign_tables`)."""
-        queries, items = self._parts[direction.query][0], self._parts[direction.items][1]
-        tables = self.model.tower(direction.query).compute(queries.features, "tables")
-        codes = self.model.tower(direction.items).compute(items.features)
-        return lambda start, stop: -hamming.table_distances(tables[start:stop], codes)
+    def asymmetric_scores(self, search: Search) -> ScoreBlock:
+        """Return the scores of real-valued queries against the codes of a search's database (`hamming.sign_tables`)."""
+        modality = search.direction.query
+        tables = self.model.tower(modality).compute(self._parts[modality][0].features, "tables")
+        return lambda start, stop: -hamming.table_distances(tables[start:stop], search.codes[1])
 
     def image_features(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the features of the images of queries and database, float ``(q, d)`` and ``(n, d)``."""

@@ -50,10 +50,9 @@ def cross_modal_heads(bits: int, images: np.ndarray, texts: np.ndarray) -> dict[
     return _fitted(CROSS_MODAL_BASELINE, bits, images, texts, 0)
 
 
-@torch.no_grad()
 def codes_of(head: Head, features: np.ndarray) -> hamming.Codes:
     """Return packed codes, uint8 ``(n, w)``, of features ``(n, d)``."""
-    return hamming.pack(head.encode(torch.from_numpy(np.asarray(features, np.float32))).numpy())
+    return head.codes(torch.from_numpy(np.asarray(features, np.float32)))
 
 
 def _fitted(name: str, bits: int, images: np.ndarray, texts: np.ndarray | None, seed: int) -> dict[Modality, Head]:

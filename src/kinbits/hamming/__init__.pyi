@@ -1,7 +1,16 @@
 from .checks import Codes, check_codes, check_count, check_number, code_width
 from .codes import distances, histograms, pack, paired_distances, simd, unpack
 from .counts import tally
-from .kinds import BITS, check_words, describe_kind, part_bits, table_shape
+from .kinds import (
+    BITS,
+    check_words,
+    describe_kind,
+    pack_words,
+    part_bits,
+    stated_kind,
+    table_shape,
+    unpack_words,
+)
 from .multi_index import MultiIndex
 from .search import Allow, threads, topk, within
 from .strategy import Explanation
@@ -25,10 +34,12 @@ __all__ = [
     "distances",
     "histograms",
     "pack",
+    "pack_words",
     "paired_distances",
     "part_bits",
     "sign_tables",
     "simd",
+    "stated_kind",
     "table_distances",
     "table_shape",
     "table_topk",
@@ -37,5 +48,6 @@ __all__ = [
     "threads",
     "topk",
     "unpack",
+    "unpack_words",
     "within",
 ]

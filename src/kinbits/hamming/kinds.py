@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kinbits.errors import UsageError
-from kinbits.hamming.checks import code_width
+from kinbits.hamming.checks import Codes, code_width
 
 BITS = 2  # words of a part that is one bit
 WORDS = (BITS, 16, 256)  # of a part; a byte holds eight, two or one
@@ -38,6 +41,29 @@ def table_shape(bits: int, words: int = BITS) -> tuple[int, int]:
     """
     width = code_width(bits)
     return (width, 256) if words == 256 else (2 * width, 16)
+
+
+def pack_words(numbers: NDArray[np.uint8], words: int) -> Codes:
+    """Return codes, uint8 ``(n, w)``, of the numbers of words, uint8 ``(n, parts)``.
+
+    With 16 words a byte holds two parts, the first in its upper half; an odd last part is followed by zeros.
+    """
+    if words == 256:
+        return numbers
+    even = np.pad(numbers, ((0, 0), (0, numbers.shape[1] % 2)))
+    return np.asarray(even[:, ::2] << 4 | even[:, 1::2])
+
+
+def unpack_words(codes: Codes, words: int) -> NDArray[np.uint8]:
+    """Return the numbers of words in codes, uint8 ``(n, parts)``; the inverse of `pack_words`, pad parts included."""
+    if words == 256:
+        return codes
+    return np.stack([codes >> 4, codes & 15], axis=2).reshape(len(codes), 2 * codes.shape[1])
+
+
+def stated_kind(words: int) -> dict[str, int]:
+    """Return what files state about a kind of codes: nothing for bits, as before there were product codes."""
+    return {} if words == BITS else {"words": words}
 
 
 def describe_kind(bits: int, words: int = BITS) -> str:

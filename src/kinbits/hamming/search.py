@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,7 +19,8 @@ Rows = NDArray[np.int64]
 Found = tuple[Distances, Rows]
 Allow = NDArray[np.bool_] | NDArray[np.uint8]
 
-_UNLIMITED = 2**62
+UNLIMITED = 2**62
+N = TypeVar("N", np.int32, np.float32)
 _MOST_THREADS = 256
 
 
@@ -91,11 +92,15 @@ def within(
         found: list[tuple[Distances, Rows]] = gpu.within(queries, codes, radius, limit, allow)
         return found
     limited_radius = check_count(radius, "radius")
-    most = _UNLIMITED if limit is None else check_count(limit, "limit")
+    most = UNLIMITED if limit is None else check_count(limit, "limit")
     q, c = check_pair(queries, codes)
-    counts, near, rows = _search(q, c, most, min(limited_radius, 8 * c.shape[1]), allow, threads)
-    ends = np.cumsum(counts)
-    return list(zip(np.split(near, ends[:-1]), np.split(rows, ends[:-1]), strict=True)) if len(q) else []
+    return by_query(*_search(q, c, most, min(limited_radius, 8 * c.shape[1]), allow, threads))
+
+
+def by_query(counts: NDArray[np.int64], near: NDArray[N], rows: Rows) -> list[tuple[NDArray[N], Rows]]:
+    """Split the concatenated hits of all queries: one pair of distances and rows for each."""
+    ends = np.cumsum(counts)[:-1]
+    return list(zip(np.split(near, ends), np.split(rows, ends), strict=True)) if len(counts) else []
 
 
 def threads() -> int:
@@ -156,4 +161,4 @@ def _search(
     """Return the number of hits per query, and the concatenated distances and rows of all queries."""
     simd()  # raises a readable error if KINBITS_SIMD is wrong
     bitmap = check_allow(allow, len(codes))
-    return _native.search(queries, codes, min(limit, _UNLIMITED), radius, bitmap, thread_count(count))
+    return _native.search(queries, codes, min(limit, UNLIMITED), radius, bitmap, thread_count(count))

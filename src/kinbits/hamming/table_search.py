@@ -12,12 +12,12 @@ from kinbits.errors import DataError
 from kinbits.hamming import _native
 from kinbits.hamming.checks import Codes, check_codes, check_count, check_number
 from kinbits.hamming.codes import simd
-from kinbits.hamming.search import Allow, allowed_rows, check_allow, thread_count
+from kinbits.hamming.kinds import unpack_words
+from kinbits.hamming.search import UNLIMITED, Allow, allowed_rows, by_query, check_allow, thread_count
 
 Tables = NDArray[np.float32]
 Scored = tuple[NDArray[np.float32], NDArray[np.int64]]
 
-_UNLIMITED = 2**62
 _LARGEST = float(np.finfo(np.float32).max) / 2
 
 
@@ -111,10 +111,8 @@ def table_within(
         DataError: If dtype, dimension or width do not fit, or a value is not finite.
     """
     checked = check_number(radius, "radius")
-    most = _UNLIMITED if limit is None else check_count(limit, "limit")
-    counts, near, rows = _search(tables, codes, most, checked, factors, allow, threads)
-    ends = np.cumsum(counts)[:-1]
-    return list(zip(np.split(near, ends), np.split(rows, ends), strict=True)) if len(counts) else []
+    most = UNLIMITED if limit is None else check_count(limit, "limit")
+    return by_query(*_search(tables, codes, most, checked, factors, allow, threads))
 
 
 def table_distances(tables: ArrayLike, codes: ArrayLike) -> NDArray[np.float32]:
@@ -140,9 +138,8 @@ def table_distances(tables: ArrayLike, codes: ArrayLike) -> NDArray[np.float32]:
     checked = check_codes(codes)
     read = check_tables(tables, checked)
     total = np.zeros((len(read), len(checked)), np.float32)
-    for part in range(read.shape[1]):
-        words = checked[:, part] if read.shape[2] == 256 else checked[:, part // 2] >> 4 * (1 - part % 2) & 15
-        total += np.take(read[:, part], words, axis=1)
+    for part, numbers in enumerate(unpack_words(checked, read.shape[2]).T):
+        total += np.take(read[:, part], numbers, axis=1)
     return total
 
 
@@ -163,7 +160,7 @@ def _search(
     bitmap = check_allow(allow, len(checked))
     most = float(np.clip(radius, -2 * _LARGEST, np.inf))
     return _native.search_tables(
-        read, checked, min(limit, _UNLIMITED), most, scales, offsets, bitmap, thread_count(threads)
+        read, checked, min(limit, UNLIMITED), most, scales, offsets, bitmap, thread_count(threads)
     )
 
 
@@ -183,7 +180,7 @@ def check_tables(tables: ArrayLike, codes: Codes) -> Tables:
             f"(queries, {width}, 256)"
         )
     _require_finite(array, "tables")
-    if array.size and np.abs(array).max(axis=2).sum(axis=1, dtype=np.float64).max() > _LARGEST:
+    if _largest_sum(array) > _LARGEST:
         raise DataError("tables add up to more than float32 holds; scale them")
     return np.ascontiguousarray(array)
 
@@ -196,11 +193,14 @@ def _check_factors(factors: RowFactors, rows: int, tables: Tables) -> tuple[NDAr
         _require_finite(values, name)
     if len(scales) and scales.min() < 0:
         raise DataError("a scale is negative; change the sign of the tables instead")
-    if len(scales) and tables.size:
-        sums = np.abs(tables).max(axis=2).sum(axis=1, dtype=np.float64).max()
-        if float(scales.max()) * sums + float(np.abs(offsets).max()) > _LARGEST:
-            raise DataError("scales and tables give distances beyond float32; scale them")
+    if len(scales) and float(scales.max()) * _largest_sum(tables) + float(np.abs(offsets).max()) > _LARGEST:
+        raise DataError("scales and tables give distances beyond float32; scale them")
     return np.ascontiguousarray(scales), np.ascontiguousarray(offsets)
+
+
+def _largest_sum(tables: Tables) -> float:
+    """Return a bound of the absolute sums of look-ups."""
+    return float(np.abs(tables).max(axis=2).sum(axis=1, dtype=np.float64).max()) if tables.size else 0.0
 
 
 def _require_finite(array: NDArray[np.float32], name: str) -> None:

@@ -95,10 +95,7 @@ class ProductHead(Head):
     def codes(self, features: Tensor) -> Codes:
         """Return packed product codes, uint8 ``(n, ceil(bits / 8))``."""
         numbers = self.numbers(self(features)).cpu().numpy().astype(np.uint8)
-        if self.words == 256:
-            return numbers
-        even = np.pad(numbers, ((0, 0), (0, self.parts % 2)))
-        return np.asarray(even[:, ::2] << 4 | even[:, 1::2])
+        return hamming.pack_words(numbers, self.words)
 
     @torch.no_grad()
     def tables(self, features: Tensor) -> Tables:
@@ -111,9 +108,7 @@ class ProductHead(Head):
 
     def decode(self, codes: Codes) -> Tensor:
         """Return the reconstructions of packed codes, float32 ``(n, D)``."""
-        numbers = codes
-        if self.words == 16:
-            numbers = np.stack([codes >> 4, codes & 15], axis=2).reshape(len(codes), -1)[:, : self.parts]
+        numbers = hamming.unpack_words(codes, self.words)[:, : self.parts]
         rows = torch.from_numpy(numbers.astype(np.int64)).to(self.books.device)
         return self.books[torch.arange(self.parts, device=rows.device), rows].flatten(1)
 

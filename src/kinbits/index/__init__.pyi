@@ -5,7 +5,7 @@ from .hits_html import find_image
 from .index import Index
 from .items import Encoder
 from .query.plan import Plan, SegmentPlan
-from .query.request import Distance
+from .query.request import Distance, distance_of
 from .query.rerank import Reconstructor
 from .search_index import SearchIndex
 from .store.copies import check_new_folder
@@ -28,6 +28,7 @@ __all__ = [
     "Supports",
     "check_new_folder",
     "create_index",
+    "distance_of",
     "find_image",
     "list_engines",
     "open_index",

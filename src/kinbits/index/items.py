@@ -102,8 +102,8 @@ def require_alike(state: State, other: Any) -> None:
     """
     if not isinstance(other, State):
         raise UsageError(f"merge() takes another index, not {type(other).__name__}; open it with Index.open")
-    if _kind_of(other) != _kind_of(state):
-        raise ArtefactError(f"the other index holds {_kind_of(other)}, this one {_kind_of(state)}")
+    if other.kind != state.kind:
+        raise ArtefactError(f"the other index holds {other.kind}, this one {state.kind}")
     if other.fingerprint != state.fingerprint:
         theirs, ours = (str(one.fingerprint)[:12] for one in (other, state))
         raise ArtefactError(
@@ -121,8 +121,8 @@ def require_model(model: Encoder | None, state: State) -> None:
     if model is None:
         return
     made = hamming.describe_kind(model.bits, words_of(model))
-    if made != _kind_of(state):
-        raise ArtefactError(f"the model makes {made}, but the index holds {_kind_of(state)}")
+    if made != state.kind:
+        raise ArtefactError(f"the model makes {made}, but the index holds {state.kind}")
     if state.fingerprint is not None and model.fingerprint != state.fingerprint:
         raise ArtefactError(
             f"the index was made with another model ({state.fingerprint[:12]}) than this one "
@@ -142,11 +142,7 @@ def follows(state: State, known: State, model: Encoder | None) -> bool:
         same = state.fingerprint == known.fingerprint
     else:
         same = model is None or state.fingerprint in (None, model.fingerprint)
-    return same and _kind_of(state) == _kind_of(known)
-
-
-def _kind_of(state: State) -> str:
-    return hamming.describe_kind(state.bits, state.words)
+    return same and state.kind == known.kind
 
 
 def require_codes(codes: CodesFile, state: State) -> None:
@@ -158,7 +154,7 @@ def require_codes(codes: CodesFile, state: State) -> None:
     known = codes.with_bits(None if codes.bits else state.bits)
     if (known.bits, known.words) != (state.bits, state.words):
         held = hamming.describe_kind(known.bits or state.bits, known.words)
-        raise ArtefactError(f"{codes.name} holds {held}, but the index holds {_kind_of(state)}")
+        raise ArtefactError(f"{codes.name} holds {held}, but the index holds {state.kind}")
     if None not in (state.fingerprint, codes.fingerprint) and codes.fingerprint != state.fingerprint:
         theirs, ours = (str(one.fingerprint)[:12] for one in (codes, state))
         raise ArtefactError(

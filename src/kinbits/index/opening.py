@@ -168,8 +168,7 @@ class StoredIndex(ABC):
 
     def _require_bits(self, call: str) -> None:
         if self.words != hamming.BITS:
-            kind = hamming.describe_kind(self.bits, self.words)
-            raise UsageError(f"{call}() is for bits, compared by Hamming distance; this index holds {kind}")
+            raise UsageError(f"{call}() is for bits, compared by Hamming distance; this index holds {self._state.kind}")
 
     @property
     def fingerprint(self) -> str | None:
@@ -209,7 +208,6 @@ def _existing(index: S, wanted: State, exist_ok: bool) -> S:
     place = index._folder.path if index._folder is not None else None
     if not exist_ok:
         raise UsageError(f"there is an index at {place} already; open it with Index.open, or pass exist_ok=True")
-    held, asked = (hamming.describe_kind(state.bits, state.words) for state in (index._state, wanted))
-    if held != asked:
-        raise UsageError(f"the index at {place} holds {held}, not {asked}")
+    if index._state.kind != wanted.kind:
+        raise UsageError(f"the index at {place} holds {index._state.kind}, not {wanted.kind}")
     return index

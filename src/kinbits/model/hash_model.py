@@ -391,7 +391,7 @@ class HashModel:
         return {
             "format": FORMAT,
             "bits": self.bits,
-            **({} if self.words == hamming.BITS else {"words": self.words}),
+            **hamming.stated_kind(self.words),
             "towers": {m: {"backbone": t.backbone.config(), "head": t.head.config()} for m, t in self.towers.items()},
             "method": dict(self.method),
             "conventions": self._conventions,

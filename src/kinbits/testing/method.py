@@ -95,11 +95,10 @@ def _trained(name: str, bits: int, epochs: int | None, params: dict[str, Any], s
     return method.eval()
 
 
-@torch.no_grad()
 def _codes(method: Method, seed: int = 0, modality: str = "image") -> np.ndarray:
     images, texts, _ = toy(seed)
     head = method.towers()[modality]  # type: ignore[index]
-    return hamming.pack(head.encode(torch.from_numpy(texts if modality == "text" else images)).numpy())
+    return head.codes(torch.from_numpy(texts if modality == "text" else images))
 
 
 def _check_towers(method: Method) -> None:

@@ -118,7 +118,7 @@ class EngineIndex(ABC):
         text: Any = None,
         radius: int | None = None,
         where: Where | None = None,
-        distance: Distance = "hamming",
+        distance: Distance | None = None,
         rerank: int | bool = False,
     ) -> Any:
         """Find the nearest items, or all within a radius; see `kinbits.index.Index.search`."""

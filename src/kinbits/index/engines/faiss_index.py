@@ -150,14 +150,14 @@ class FaissIndex(EngineIndex):
         text: Any = None,
         radius: int | None = None,
         where: Where | None = None,
-        distance: Distance = "hamming",
+        distance: Distance | None = None,
         rerank: int | bool = False,
     ) -> Hits | BatchHits:
         """Find the k nearest items approximately; with a radius, a filter or the asymmetric distance, exactly.
 
         For arguments and errors see `kinbits.index.Index.search`.
         """
-        if distance != "hamming":
+        if distance not in (None, "hamming"):
             exact: Hits | BatchHits = self._index.search(
                 query, k, text=text, radius=radius, where=where, distance=distance, rerank=rerank
             )

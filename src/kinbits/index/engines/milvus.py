@@ -193,7 +193,7 @@ class MilvusIndex(EngineIndex):
         text: Any = None,
         radius: int | None = None,
         where: Where | None = None,
-        distance: Distance = "hamming",
+        distance: Distance | None = None,
         rerank: int | bool = False,
     ) -> Hits | BatchHits:
         """Find the nearest items, or all within a radius; see `kinbits.index.Index.search`.
@@ -201,7 +201,7 @@ class MilvusIndex(EngineIndex):
         Raises:
             UsageError: If an argument is invalid, Milvus cannot return that many hits, or it lacks the filter.
         """
-        if distance != "hamming":
+        if distance not in (None, "hamming"):
             raise UsageError(
                 f"Milvus searches by Hamming distance, not distance='{distance}'; a kinbits index takes both"
             )

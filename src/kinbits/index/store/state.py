@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinbits.errors import ArtefactError
-from kinbits.hamming import BITS
+from kinbits.hamming import BITS, describe_kind
 from kinbits.index.filters.binding import bind
 from kinbits.index.filters.column_types import Kind, joined
 from kinbits.index.filters.expression import Expression
@@ -69,6 +69,11 @@ class State:
 
     def __len__(self) -> int:
         return sum(map(len, self.segments))
+
+    @property
+    def kind(self) -> str:
+        """The codes in words: their length, and whether they are product codes."""
+        return describe_kind(self.bits, self.words)
 
     @property
     def columns(self) -> list[str]:
