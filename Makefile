@@ -32,8 +32,9 @@ lint:
 types:
 	$(BIN)/mypy
 
+# A process that dies ends the suite, which names the test: pytest-xdist 3.8 waits for ever after it started another.
 tests:
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=15 -m "not alone"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --max-worker-restart 0 --durations=15 -m "not alone"
 	$(BIN)/python -m pytest -q -m alone
 
 results: $(VENV)/.installed

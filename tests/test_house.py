@@ -126,6 +126,36 @@ def test_no_file_is_longer_than_it_should_be(path):
     assert len(path.read_text().splitlines()) <= LONGEST
 
 
+ARROW_READERS = {
+    "pq.read_table",
+    "pq.ParquetFile",
+    "pq.read_schema",
+    "parquet.read_table",
+    "csv.read_csv",
+    "arrow.read_csv",
+}
+
+
+def test_arrow_opens_the_files_that_it_reads():
+    """A file of Python, given up by a thread of Arrow while the interpreter ends, aborts the process."""
+    for path in files():
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        opened = {
+            ast.unparse(w.optional_vars) for w in nodes if isinstance(w, ast.withitem) and _calls(w, "open_arrow")
+        }
+        for node in nodes:
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ARROW_READERS:
+                assert ast.unparse(node.args[0]) in {"path", "paths[0]"} | opened, f"{path}:{node.lineno}"
+
+
+def _calls(item, name):
+    return isinstance(item.context_expr, ast.Call) and _last_name(item.context_expr.func) == name
+
+
+def _last_name(node):
+    return ast.unparse(node).rpartition(".")[2]
+
+
 @pytest.mark.alone
 def test_import_is_light_and_quick():
     code = "import kinbits, sys; assert 'torch' not in sys.modules and 'numpy' not in sys.modules"

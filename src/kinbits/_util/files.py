@@ -14,10 +14,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kinbits._util.text import shortened
 from kinbits.errors import PlatformError, UsageError, platform_error
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 CONFIG = "config.json"
 """Name of the configuration file in a model folder."""
@@ -94,6 +97,18 @@ def read_regular(path: str | os.PathLike[str], folder: int | None = None) -> byt
     """Return the bytes of a regular file; arguments and errors as in `open_regular`."""
     with open(open_regular(path, folder=folder), "rb") as file:
         return file.read()
+
+
+def open_arrow(path: str | os.PathLike[str]) -> pa.NativeFile:
+    """Open a regular file for Arrow by its name; arguments and errors as in `open_regular`.
+
+    Arrow reads in threads of its own. One that gives up a file of Python needs the interpreter, and where that is about
+    to end, the process aborts.
+    """
+    import pyarrow as pa
+
+    os.close(open_regular(path))
+    return pa.OSFile(os.fsencode(path))
 
 
 @contextmanager

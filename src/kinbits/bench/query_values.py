@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinbits._util import file_aside, one_line, open_regular
+from kinbits._util import file_aside, one_line, open_arrow
 from kinbits.errors import ArtefactError, platform_error
 from kinbits.metrics import RankingResult
 
@@ -56,7 +56,7 @@ class QueryValues:
         from pyarrow import parquet
 
         try:
-            with open(open_regular(self.path), "rb") as file:
+            with open_arrow(self.path) as file:
                 table = parquet.read_table(file).select(COLUMNS).cast(_schema())
             if any(column.null_count for column in table.columns):
                 raise ValueError("a cell is empty")

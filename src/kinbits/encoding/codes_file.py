@@ -19,6 +19,7 @@ from kinbits._util import (
     full_path,
     named_extras,
     one_line,
+    open_arrow,
     open_regular,
     parse_json,
     require,
@@ -252,7 +253,7 @@ def _read_table(path: Path) -> CodesFile:
     from kinbits.data import ArrowTable
 
     try:
-        with open(open_regular(path), "rb") as file:
+        with open_arrow(path) as file:
             read = pq.read_table(file)
         table = ArrowTable(read, "the table")
         if table.names.count("id") != 1 or table.names.count(CODE) != 1:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from kinbits._util import file_aside, full_path, locked_folder, open_regular, parse_json, write_text
+from kinbits._util import file_aside, full_path, locked_folder, open_arrow, parse_json, write_text
 from kinbits.encoding.codes_file import CodesFile, write_table
 from kinbits.encoding.places import relative_places
 from kinbits.encoding.rows import KEY, with_format
@@ -155,7 +155,7 @@ class CodeShards:
         from pyarrow.lib import ArrowException
 
         try:
-            with open(open_regular(self._path(number)), "rb") as file:
+            with open_arrow(self._path(number)) as file:
                 table = pq.read_table(file)
             facts = parse_json((table.schema.metadata or {}).get(KEY, b"{}"))
         except (OSError, ValueError, ArrowException):

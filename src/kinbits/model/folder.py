@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -17,7 +16,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from kinbits._util import CONFIG, check_parent, folder_aside, full_path, open_regular, read_regular, write_text
+from kinbits._util import (
+    CONFIG,
+    check_parent,
+    folder_aside,
+    full_path,
+    open_arrow,
+    open_regular,
+    read_regular,
+    write_text,
+)
 from kinbits.errors import ArtefactError, UsageError, platform_error
 from kinbits.model.card import with_metrics
 from kinbits.model.description import read_config, read_object, unreadable
@@ -201,8 +209,8 @@ def read_labels(folder: Path) -> pa.Table | None:
     options = csv.ConvertOptions(column_types={**types, "round": pa.int64()}, strings_can_be_null=False)
     parsing = csv.ParseOptions(newlines_in_values=True)
     try:
-        file = io.BytesIO(read_regular(folder / LABELS))
-        return csv.read_csv(file, convert_options=options, parse_options=parsing)
+        with open_arrow(folder / LABELS) as file:
+            return csv.read_csv(file, convert_options=options, parse_options=parsing)
     except (OSError, pa.ArrowException) as error:
         raise unreadable(folder / LABELS, error) from None
 
@@ -219,7 +227,8 @@ def read_train_codes(folder: Path) -> pa.Table | None:
     from pyarrow import parquet
 
     try:
-        return parquet.read_table(io.BytesIO(read_regular(folder / TRAIN_CODES)))
+        with open_arrow(folder / TRAIN_CODES) as file:
+            return parquet.read_table(file)
     except (OSError, pa.ArrowException) as error:
         raise unreadable(folder / TRAIN_CODES, error) from None
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from kinbits._util import parse_json, read_regular, shortened
+from kinbits._util import open_arrow, parse_json, read_regular, shortened
 from kinbits.data.sources.cells import cells_of, to_metadata
 from kinbits.data.sources.csv import read_csv, require_distinct, typed
 from kinbits.data.sources.files import require_file
@@ -83,7 +83,8 @@ def _from_parquet(path: Path, *_: Any) -> dict[str, list[Any]]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(pa.BufferReader(read_regular(path)))
+        with open_arrow(path) as file:
+            table = pq.read_table(file)
     except pa.ArrowException as error:
         raise DataError(
             f"{path} is not a readable Parquet file ({str(error).splitlines()[0]}); write it again"
