@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import kinbits
@@ -62,12 +63,32 @@ def test_real_valued_queries_have_a_row_of_their_own(report):
     assert "orthohash (asymmetric)" in str(shown)
 
 
-def test_product_codes_are_refused_since_they_have_no_hamming_distance():
+def test_product_codes_are_ranked_by_their_tables(tmp_path):
     data = splits()
     head = ProductHead(WIDTH, 32, 16)
+    head.books.normal_(generator=torch.Generator().manual_seed(0))
     model = HashModel({"image": Tower(load_backbone("features", dim=WIDTH), head)})
-    with pytest.raises(UsageError, match=r"this model makes 32-bit product codes \(8 parts of 16 words\)"):
-        kinbits.evaluate(model, data)
+    with pytest.raises(
+        UsageError, match=r"this model makes 32-bit product codes \(8 parts of 16 words\); leave at out"
+    ):
+        kinbits.evaluate(model, data, at=["precision=0.9"])
+    shown = kinbits.evaluate(model, data, details=True)
+    queries, items = (torch.from_numpy(model.encode(part, output="logits")) for part in (data.query, data.database))
+    distances = torch.cdist(queries, head.decode(head.codes_of(items))).square().numpy()
+    relevance = metrics.LabelRelevance(data.query.labels, data.database.labels)
+    wanted = metrics.evaluate_scores(lambda start, stop: -distances[start:stop], relevance, ["map@all"])
+    own = shown.rows[0]
+    assert own.values["map@all"] == pytest.approx(wanted["map@all"], abs=1e-4)
+    assert own.bits == 32
+    assert "precision@r2" not in own.values
+    assert not own.operating_points
+    assert shown.rows[1].by_radius  # bits of the baselines have a radius
+    assert own.curve
+    low, high = own.intervals["map@all"]
+    assert low <= own.values["map@all"] <= high
+    assert f"{own.values['map@all']:.4f}"[1:] in str(shown).replace(" ", "")
+    page = shown.save(tmp_path)[0].read_text()
+    assert "bits</figcaption>" not in page
 
 
 def test_a_report_prints_within_80_columns_and_becomes_json(report):

@@ -11,6 +11,7 @@ from torch import nn
 
 from kinbits import hamming, metrics
 from kinbits.data import LabelSpace
+from kinbits.heads import rank_outputs
 from kinbits.methods import Batch, Spec, build_method
 from kinbits.training import FeatureSet, PixelSet, TrainingSettings, train
 
@@ -99,8 +100,13 @@ def map_all(queries, query_labels, database, database_labels):
     return metrics.evaluate(queries, database, relevance, ["map@all"])["map@all"]
 
 
-def score(method, queries, database):
-    return map_all(codes(method.head, queries[0]), queries[1], codes(method.head, database[0]), database[1])
+@torch.no_grad()
+def score(method, queries, database, network=None):
+    """Return the mAP of (images, labels), by Hamming distance, or of product codes by asymmetric distance."""
+    head = method.head.eval()
+    parts = (torch.from_numpy(part[0]) for part in (queries, database))
+    made = [(head, head(part if network is None else network(part))) for part in parts]
+    return rank_outputs(*made, metrics.LabelRelevance(queries[1], database[1]), ["map@all"])["map@all"]
 
 
 class Pixels:
@@ -144,8 +150,7 @@ def learn_deep(name, bits, images, labels, *, epochs, batch_size=100, seed=0, **
 
 
 def deep_score(method, network, queries, database):
-    ours, theirs = (codes(method.head, part[0], network) for part in (queries, database))
-    return map_all(ours, queries[1], theirs, database[1])
+    return score(method, queries, database, network)
 
 
 def batch_of(labels=None, features=None, rows=None, views=(), texts=None):

@@ -55,7 +55,7 @@ def _model(trial: Trial, splits: Splits) -> list[dict[str, Any]]:
     backbone = trial.backbone or model.tower("image").backbone.pooled.name
     directions = [one for one in (IMAGE_TO_IMAGE, *CROSS_MODAL) if one in searches.directions] or [searches.first]
     found = (searches[direction] for direction in directions)
-    return [_row(backbone, one.direction, metrics.evaluate(*one.codes, one.relevance, trial.metrics)) for one in found]
+    return [_row(backbone, one.direction, one.measure(trial.metrics)) for one in found]
 
 
 def _features(trial: Trial, splits: Splits) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from kinbits import hamming
 from kinbits._util import Bar
 from kinbits.backbones import Backbone, extract
 from kinbits.data import FeatureCache, Splits
@@ -49,7 +50,8 @@ def image_rows(searches: Searches, own: Search, measures: Measures) -> tuple[lis
             if head is None:
                 left_out.append(name)
                 continue
-            search = replace(own, codes=(codes_of(head, features[0]), codes_of(head, features[1])))
+            codes = codes_of(head, features[0]), codes_of(head, features[1])
+            search = replace(own, codes=codes, words=hamming.BITS, tables=None)
             rows.append(measures.row(name, search, model.bits))
         bar.update(len(BASELINES), text=UNCOMPRESSED)
         rows.append(measures.row_of_scores(UNCOMPRESSED, cosine_scores(*features), own.relevance))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+from kinbits import hamming
 from kinbits.data import Difficulty, FeatureCache, Splits
 from kinbits.encoding import rows_of_ids
 from kinbits.errors import UsageError
@@ -71,11 +72,15 @@ def evaluate(
 
     Raises:
         UsageError: If a metric, target or difficulty is unknown; or a difficulty is given and the protocol's answers
-            are not graded; or learned codes are asked for and the model has none for this protocol's training part.
+            are not graded; or targets are given and the model makes product codes; or learned codes are asked for and
+            the model has none for this protocol's training part.
         DataError: If nothing says which images are relevant, or no query has a relevant item; or the answers are
             partners, and the model reads no text.
     """
     measures = Measures.from_names(splits.protocol.metrics if metric_names is None else metric_names, at)
+    if measures.targets and model.words != hamming.BITS:
+        made = hamming.describe_kind(model.bits, model.words)
+        raise UsageError(f"operating points are Hamming distances, and this model makes {made}; leave at out")
     _check_database_codes(database_codes, model, splits)
     chosen = chosen_difficulty(splits, difficulty)
     options: dict[str, Any] = {"cache": cache or FeatureCache(), "difficulty": chosen, "progress": progress}
@@ -89,8 +94,7 @@ def evaluate(
     rows = [measures.row(_label(names[0], searches, own.direction), own, model.bits)]
     rows += _rows(names[0], searches, measures, searches.directions[1:])
     if asymmetric:
-        scores = searches.asymmetric_scores(own)
-        row = measures.row_of_scores(f"{rows[0].name} (asymmetric)", scores, own.relevance)
+        row = measures.row_of_scores(f"{rows[0].name} (asymmetric)", own.scores, own.relevance)
         rows.append(replace(row, direction=str(own.direction)))
     for name, other in zip(names[1:], compare_with, strict=True):
         compared = Searches(other, splits, **options)

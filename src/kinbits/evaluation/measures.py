@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kinbits.errors import UsageError
 from kinbits.evaluation.row import Row
-from kinbits.evaluation.searches import Search
+from kinbits.evaluation.searches import Search, without_radius
+from kinbits.hamming import BITS
 from kinbits.metrics import (
     ClassResult,
+    PrecisionRecallCurve,
+    RankingResult,
     Relevance,
     ScoreBlock,
     by_class,
@@ -19,6 +22,7 @@ from kinbits.metrics import (
     parse_metric,
     parse_target,
     precision_recall_curve,
+    score_curve,
 )
 
 _DIVIDED_BY_K = ("precision", "acg")  # however many items there are
@@ -49,7 +53,11 @@ class Measures:
         return cls(tuple(parse_metric(name).name for name in names), tuple(dict.fromkeys(targets)))
 
     def row(self, name: str, search: Search, bits: int) -> Row:
-        """Measure a search by codes of a length."""
+        """Measure a search by codes of a length; product codes have no radius, and so no operating points."""
+        if search.words != BITS:
+            row = self.row_of_scores(name, search.scores, search.relevance)
+            curve = _points(score_curve(search.scores, search.relevance))
+            return replace(row, curve=curve, bits=bits, direction=str(search.direction))
         pair, relevance = search.codes, search.relevance
         result = evaluate(*pair, relevance, self.metrics)
         by_rank = precision_recall_curve(*pair, relevance, by="rank")
@@ -59,9 +67,9 @@ class Measures:
             dict(result),
             excluded=result.excluded,
             empty_balls=result.empty_balls,
-            curve=list(zip(by_rank.recall.tolist(), by_rank.precision.tolist(), strict=True)),
+            curve=_points(by_rank),
             by_radius=by_radius.precision[: bits + 1].tolist(),
-            intervals={metric: result.interval(metric) for metric in self.metrics},
+            intervals=_intervals(result),
             bits=bits,
             direction=str(search.direction),
             operating_points=[operating_point(*pair, relevance, target) for target in self.targets],
@@ -69,16 +77,15 @@ class Measures:
 
     def row_of_scores(self, name: str, scores: ScoreBlock, relevance: Relevance) -> Row:
         """Measure a ranking by scores, by the metrics that need no radius."""
-        without_radius = [metric for metric in self.metrics if parse_metric(metric).radius is None]
-        result = evaluate_scores(scores, relevance, without_radius)
-        return Row(name, dict(result), excluded=result.excluded)
+        result = evaluate_scores(scores, relevance, without_radius(self.metrics))
+        return Row(name, dict(result), excluded=result.excluded, intervals=_intervals(result))
 
     def classes(self, search: Search) -> list[ClassResult]:
         """Measure the queries of each class; none where queries have no labels."""
         queries = search.queries
         if queries.labels is None:
             return []
-        result = evaluate(*search.codes, search.relevance, self.metrics)
+        result = search.measure(self.metrics)
         return by_class(result, queries.labels, None if queries.label_space is None else queries.label_space.names)
 
     def note_on_cuts(self, items: int) -> str:
@@ -90,3 +97,11 @@ class Measures:
         found = [f"missing places count as misses in {', '.join(missing)}"] if missing else []
         found += [f"all items count in {', '.join(whole)}"] if whole else []
         return f"the database has only {items:,} items: {', and '.join(found)}" if found else ""
+
+
+def _points(curve: PrecisionRecallCurve) -> list[tuple[float, float]]:
+    return list(zip(curve.recall.tolist(), curve.precision.tolist(), strict=True))
+
+
+def _intervals(result: RankingResult) -> dict[str, tuple[float, float]]:
+    return {metric: result.interval(metric) for metric in result}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,10 +11,10 @@ from kinbits import hamming
 from kinbits._util import Modality, reporter
 from kinbits.backbones import Backbone, extract
 from kinbits.data import Dataset, Difficulty, FeatureCache, Skipped, Splits
-from kinbits.errors import DataError, UsageError
+from kinbits.errors import DataError
 from kinbits.evaluation.directions import CROSS_MODAL, DIRECTIONS, Direction
 from kinbits.evaluation.relevance import relevance_of
-from kinbits.metrics import GradedRelevance, ScoreBlock
+from kinbits.metrics import GradedRelevance, RankingResult, evaluate, evaluate_scores, parse_metric
 from kinbits.model import HashModel
 
 Encode = Callable[[np.ndarray, Modality], hamming.Codes]
@@ -43,6 +43,8 @@ class Search:
         items: The n items of the database.
         codes: Packed codes of both, uint8 ``(q, w)`` and ``(n, w)``.
         relevance: Which items are relevant to which query.
+        words: The kind of the codes (`kinbits.hamming`): bits are ranked by Hamming distance, product codes by tables.
+        tables: Returns the look-up tables of some queries, given their row numbers; None where there are codes alone.
     """
 
     direction: Direction
@@ -50,6 +52,28 @@ class Search:
     items: Dataset
     codes: tuple[hamming.Codes, hamming.Codes]
     relevance: GradedRelevance
+    words: int = hamming.BITS
+    tables: Callable[[np.ndarray], hamming.Tables] | None = field(default=None, repr=False)
+
+    def measure(self, metric_names: Sequence[str]) -> RankingResult:
+        """Measure the ranking of all queries; of product codes without the metrics within a radius."""
+        if self.words == hamming.BITS:
+            return evaluate(*self.codes, self.relevance, metric_names)
+        return evaluate_scores(self.scores, self.relevance, without_radius(metric_names))
+
+    def scores(self, start: int, stop: int) -> np.ndarray:
+        """Return the scores of real-valued queries against the codes of all items, float32 ``(stop - start, n)``."""
+        return -hamming.table_distances(self._tables(np.arange(start, stop)), self.codes[1])
+
+    def nearest(self, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the distances and the rows of the nearest items of some queries, ``(r, k)`` each."""
+        if self.words == hamming.BITS:
+            return hamming.topk(self.codes[0][rows], self.codes[1], k)
+        return hamming.table_topk(self._tables(rows), self.codes[1], k)
+
+    def _tables(self, rows: np.ndarray) -> hamming.Tables:
+        assert self.tables is not None  # codes alone are bits
+        return self.tables(rows)
 
 
 class Searches:
@@ -81,11 +105,6 @@ class Searches:
         difficulty: Difficulty | None = None,
         progress: bool = False,
     ) -> None:
-        if model.words != hamming.BITS:
-            raise UsageError(
-                f"evaluation compares bits by Hamming distance, and this model makes "
-                f"{hamming.describe_kind(model.bits, model.words)}; rank with hamming.table_topk"
-            )
         self.model, self.splits, self.cache, self.progress = model, splits, cache, progress
         self._difficulty = difficulty
         backbone = model.tower("image").backbone
@@ -98,7 +117,10 @@ class Searches:
         self.directions = tuple(direction for direction in offered if set(direction) <= set(self._parts))
 
     def __getitem__(self, direction: Direction) -> Search:
-        return self.encoded(direction, lambda features, modality: self.model.tower(modality).compute(features))
+        search = self.encoded(direction, lambda features, modality: self.model.tower(modality).compute(features))
+        tower, queries = self.model.tower(direction.query), self._parts[direction.query][0].features
+        tables = lambda rows: tower.compute(queries[rows], "tables")  # noqa: E731
+        return replace(search, words=self.model.words, tables=tables)
 
     @property
     def first(self) -> Direction:
@@ -118,12 +140,6 @@ class Searches:
         relevance = relevance_of(self.splits, queries.dataset, items.dataset, difficulty=self._difficulty or "medium")
         return Search(direction, queries.dataset, items.dataset, codes, relevance)
 
-    def asymmetric_scores(self, search: Search) -> ScoreBlock:
-        """Return the scores of real-valued queries against the codes of a search's database (`hamming.sign_tables`)."""
-        modality = search.direction.query
-        tables = self.model.tower(modality).compute(self._parts[modality][0].features, "tables")
-        return lambda start, stop: -hamming.table_distances(tables[start:stop], search.codes[1])
-
     def image_features(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the features of the images of queries and database, float ``(q, d)`` and ``(n, d)``."""
         query, database = self._parts["image"]
@@ -139,6 +155,11 @@ class Searches:
         """Return the images that have a text, and the features of their texts."""
         found = extract(images, self.model.tower("text").backbone, cache=self.cache)
         return Part(images.select(images.has_text), np.asarray(found.array)[images.has_text])
+
+
+def without_radius(metric_names: Sequence[str]) -> list[str]:
+    """Return the metrics that real-valued distances have too: those without a radius in bits."""
+    return [name for name in metric_names if parse_metric(name).radius is None]
 
 
 def reads_no_text(splits: Splits, reader: str) -> DataError:

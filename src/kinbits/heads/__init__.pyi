@@ -4,6 +4,7 @@ from .decoder import Decoder
 from .maps import PartAttention, SpatialAttention, SpatialGate
 from .merged import Merged
 from .product import ProductHead
+from .ranking import rank_outputs
 from .vlad import Vlad, VladHead, descriptors
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "descriptors",
     "list_heads",
     "moments",
+    "rank_outputs",
     "register_head",
 ]

@@ -70,12 +70,20 @@ class Head(nn.Module):
     @torch.no_grad()
     def codes(self, features: Tensor) -> Codes:
         """Return packed codes, uint8 ``(n, ceil(bits / 8))``."""
-        return hamming.pack(self.encode(features).cpu().numpy())
+        return self.codes_of(self(features))
 
     @torch.no_grad()
     def tables(self, features: Tensor) -> Tables:
         """Return the look-up tables of features as queries, float32 ``(n, parts, entries)``."""
-        return hamming.sign_tables(self(features).float().cpu().numpy())
+        return self.tables_of(self(features))
+
+    def codes_of(self, outputs: Tensor) -> Codes:
+        """Return the packed codes of outputs ``(n, outputs)``."""
+        return hamming.pack((outputs >= 0).cpu().numpy())
+
+    def tables_of(self, outputs: Tensor) -> Tables:
+        """Return the look-up tables of outputs ``(n, outputs)`` as queries."""
+        return hamming.sign_tables(outputs.float().cpu().numpy())
 
     def code_tables(self, codes: Codes) -> Tables:
         """Return the look-up tables of codes as queries."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NoReturn
 
 import numpy as np
@@ -13,7 +14,7 @@ from kinbits.errors import UsageError
 from kinbits.hamming import Codes, Tables
 from kinbits.heads.base import Head, register_head
 
-METRICS = ("euclidean", "inner")
+METRICS = ("euclidean", "cosine", "inner")
 
 
 @register_head("product")
@@ -30,7 +31,7 @@ class ProductHead(Head):
         bits: Code length, M log2 K.
         words: K, 16 or 256.
         dims: Length D of z; 0 takes that of the features. M must divide it.
-        metric: ``"euclidean"`` or ``"inner"``.
+        metric: ``"euclidean"``; ``"cosine"``, which scales features to length 1 first; or ``"inner"``.
 
     Attributes:
         layers: The linear map; the identity until a method sets it.
@@ -66,6 +67,20 @@ class ProductHead(Head):
         z: Tensor = self.layers(self.standard(features))
         return z
 
+    def standard(self, features: Tensor) -> Tensor:
+        """Return the input of the linear map, ``(n, d)``: features, of length 1 for the cosine, centred and scaled."""
+        return super().standard(self._measured(features))
+
+    @torch.no_grad()
+    def standardise(self, chunks: Iterable[Tensor]) -> None:
+        """Centre and scale as in `Head`; for the inner product only scale, since it depends on the origin."""
+        super().standardise(map(self._measured, chunks))
+        if self.metric == "inner":
+            self.centre.zero_()
+
+    def _measured(self, features: Tensor) -> Tensor:
+        return nn.functional.normalize(features) if self.metric == "cosine" else features
+
     def split(self, z: Tensor) -> Tensor:
         """Return the parts of vectors ``(n, D)``, ``(n, M, D / M)``."""
         return z.view(len(z), self.parts, self.outputs // self.parts)
@@ -91,29 +106,14 @@ class ProductHead(Head):
         """
         raise UsageError("product codes have no thresholds to calibrate; fit the model on the new collection")
 
-    @torch.no_grad()
-    def codes(self, features: Tensor) -> Codes:
-        """Return packed product codes, uint8 ``(n, ceil(bits / 8))``."""
-        numbers = self.numbers(self(features)).cpu().numpy().astype(np.uint8)
+    def codes_of(self, outputs: Tensor) -> Codes:
+        """Return the packed product codes, uint8 ``(n, ceil(bits / 8))``, of vectors ``(n, D)``."""
+        numbers = self.numbers(outputs).cpu().numpy().astype(np.uint8)
         return hamming.pack_words(numbers, self.words)
 
-    @torch.no_grad()
-    def tables(self, features: Tensor) -> Tables:
-        """Return look-up tables of queries, float32 ``(n, parts, words)``; a pad part has zeros."""
-        return self._tables(self(features))
-
-    def code_tables(self, codes: Codes) -> Tables:
-        """Return look-up tables for what codes stand for: the symmetric distance."""
-        return self._tables(self.decode(codes))
-
-    def decode(self, codes: Codes) -> Tensor:
-        """Return the reconstructions of packed codes, float32 ``(n, D)``."""
-        numbers = hamming.unpack_words(codes, self.words)[:, : self.parts]
-        rows = torch.from_numpy(numbers.astype(np.int64)).to(self.books.device)
-        return self.books[torch.arange(self.parts, device=rows.device), rows].flatten(1)
-
-    def _tables(self, z: Tensor) -> Tables:
-        query = self.split(z.float()).transpose(0, 1)
+    def tables_of(self, outputs: Tensor) -> Tables:
+        """Return the look-up tables of vectors ``(n, D)``, float32 ``(n, parts, words)``; a pad part has zeros."""
+        query = self.split(outputs.float()).transpose(0, 1)
         if self.metric == "inner":
             tables = -torch.bmm(query, self.books.transpose(1, 2))
         else:
@@ -121,6 +121,16 @@ class ProductHead(Head):
         made = tables.transpose(0, 1).cpu().numpy()
         pad = hamming.table_shape(self.bits, self.words)[0] - self.parts
         return np.ascontiguousarray(np.pad(made, ((0, 0), (0, pad), (0, 0))), np.float32)
+
+    def code_tables(self, codes: Codes) -> Tables:
+        """Return look-up tables for what codes stand for: the symmetric distance."""
+        return self.tables_of(self.decode(codes))
+
+    def decode(self, codes: Codes) -> Tensor:
+        """Return the reconstructions of packed codes, float32 ``(n, D)``."""
+        numbers = hamming.unpack_words(codes, self.words)[:, : self.parts]
+        rows = torch.from_numpy(numbers.astype(np.int64)).to(self.books.device)
+        return self.books[torch.arange(self.parts, device=rows.device), rows].flatten(1)
 
 
 _EXACT = "donot_use_mm_for_euclid_dist"  # differences, not |a|^2 + |b|^2 - 2 a . b, which cancels

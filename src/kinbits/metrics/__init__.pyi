@@ -1,6 +1,6 @@
 from .classes import ClassResult, by_class
 from .cosine import cosine_scores
-from .curve import PrecisionRecallCurve, precision_recall_curve
+from .curve import PrecisionRecallCurve, precision_recall_curve, score_curve
 from .hierarchy import HierarchyRelevance, class_similarity
 from .leave_one_out import LeaveOneOut
 from .legacy import LegacyDefinition, legacy_definitions
@@ -48,4 +48,5 @@ __all__ = [
     "parse_target",
     "plot_statistics",
     "precision_recall_curve",
+    "score_curve",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from kinbits.errors import DataError, UsageError
 from kinbits.metrics.groups import Counts, Floats, Groups, ratio
 from kinbits.metrics.precision import hits_at
-from kinbits.metrics.ranking import CELLS, checked, code_blocks
-from kinbits.metrics.relevance import Relevance
+from kinbits.metrics.ranking import CELLS, Block, ScoreBlock, checked, code_blocks, score_blocks
+from kinbits.metrics.relevance import Relevance, graded
 from kinbits.metrics.result import Ties
 
 By = Literal["radius", "rank"]
@@ -73,10 +73,31 @@ def precision_recall_curve(
         raise UsageError(f"by='{by}' is unknown; choose radius or rank")
     if average not in ("macro", "micro"):
         raise UsageError(f"average='{average}' is unknown; choose macro or micro")
-    lengths = _ranks(ranks, relevance.database)
     codes = checked(query_codes, database_codes, relevance)
+    return _curve(code_blocks(*codes, ties, seed, threads, cells), by, _ranks(ranks, relevance.database), average)
+
+
+def score_curve(
+    score_block: ScoreBlock, relevance: Relevance, *, ranks: Sequence[int] | None = None
+) -> PrecisionRecallCurve:
+    """Draw precision against recall of a ranking by real-valued scores, one point per list length.
+
+    Args:
+        score_block: As in `evaluate_scores`.
+        relevance: Which items are relevant to which query.
+        ranks: As in `precision_recall_curve`.
+
+    Raises:
+        UsageError: If a list length is below 1.
+        DataError: If the scores do not fit or hold NaN, or no query has a relevant item.
+    """
+    blocks = score_blocks(score_block, graded(relevance), "expected", 0)
+    return _curve(blocks, "rank", _ranks(ranks, relevance.database), "macro")
+
+
+def _curve(blocks: Iterable[Block], by: By, lengths: NDArray[np.int64], average: Average) -> PrecisionRecallCurve:
     hits, items, relevant = [], [], []
-    for block in code_blocks(*codes, ties, seed, threads, cells):
+    for block in blocks:
         kept = block.groups.all_relevant > 0
         found, taken = _by_radius(block.near) if by == "radius" else _by_rank(block.groups, lengths)
         hits.append(found[kept])

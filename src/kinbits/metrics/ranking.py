@@ -101,7 +101,7 @@ def evaluate_scores(
     if within:
         raise UsageError(f"{', '.join(within)} need Hamming distances; scores have no radius")
     worth = graded(relevance)
-    return _evaluate(_score_blocks(score_block, worth, ties, seed), worth, metrics, ties)
+    return _evaluate(score_blocks(score_block, worth, ties, seed), worth, metrics, ties)
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,8 @@ def _strict(near: NDArray[np.generic], levels: Levels, ties: str, seed: tuple[in
     return levels[shuffled][np.argsort(near[shuffled], kind="stable")]
 
 
-def _score_blocks(score_block: ScoreBlock, relevance: GradedRelevance, ties: str, seed: int) -> Iterator[Block]:
+def score_blocks(score_block: ScoreBlock, relevance: GradedRelevance, ties: str, seed: int) -> Iterator[Block]:
+    """Yield the queries one by one, ranked by scores."""
     check_ties(ties)
     for rows in _blocks(relevance.queries, relevance.database):
         levels, scores = relevance.levels(rows.start, rows.stop), np.asarray(score_block(rows.start, rows.stop))

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from kinbits import hamming, metrics
+from kinbits import metrics
 from kinbits.errors import DataError
+from kinbits.heads import rank_outputs
 from kinbits.methods import Method
 from kinbits.training.training_set import TrainingSet
 
@@ -47,8 +48,8 @@ class Validation:
 
     def score(self) -> float:
         """Return the tie-aware mAP@all; higher is better."""
-        codes = hamming.pack((self.method.outputs(self.held) >= 0).cpu().numpy())
-        return metrics.evaluate(codes, codes, self._kept or self._relevance(), ["map@all"])["map@all"]
+        made = self.method.head, self.method.outputs(self.held)
+        return rank_outputs(made, made, self._kept or self._relevance(), ["map@all"])["map@all"]
 
     def _relevance(self) -> metrics.LeaveOneOut:
         return held_out_relevance(self.held, by_labels=self.by_labels)

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kinbits import hamming, metrics
+from kinbits import metrics
 from kinbits.data import Dataset, as_pairs
 from kinbits.errors import DataError
 from kinbits.fitting import FitSettings, Job
+from kinbits.heads import rank_outputs
 from kinbits.methods import get_method
 from kinbits.training import held_out_relevance, train, views_needed
 from kinbits.tuning.settings import MOST_HELD
 
 if TYPE_CHECKING:
-    from kinbits._util import Modality
     from kinbits.training import TrainingSet
 
 METRIC = "map@all"
@@ -82,13 +82,12 @@ class HeldOut:
         held = job.validation_set
         assert held is not None
         held.device = job.train.device
-        codes: dict[Modality, hamming.Codes] = {
-            modality: hamming.pack((method.outputs(held, modality) >= 0).cpu().numpy()) for modality in method.towers()
-        }
+        towers = method.towers().items()
+        made = {modality: (head, method.outputs(held, modality)) for modality, head in towers}
         if not self._text:
-            return metrics.evaluate(codes["image"], codes["image"], self._relevance, [METRIC])
-        found = metrics.evaluate(codes["image"], codes["text"], self._relevance, [METRIC])
-        back = metrics.evaluate(codes["text"], codes["image"], self._relevance, [METRIC])
+            return rank_outputs(made["image"], made["image"], self._relevance, [METRIC])
+        found = rank_outputs(made["image"], made["text"], self._relevance, [METRIC])
+        back = rank_outputs(made["text"], made["image"], self._relevance, [METRIC])
         return replace(found, per_query={METRIC: (found.per_query[METRIC] + back.per_query[METRIC]) / 2})
 
     def _targets(self, job: Job, settings: FitSettings) -> tuple[str, Relevance]:

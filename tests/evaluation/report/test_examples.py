@@ -3,7 +3,9 @@
 import numpy as np
 
 from kinbits import metrics
+from kinbits.evaluation import IMAGE_TO_IMAGE
 from kinbits.evaluation.report.examples import Confusion, confusion, examples
+from kinbits.evaluation.searches import Search
 
 
 def test_best_and_worst_are_that_and_their_marks_are_true(pictures_report):
@@ -11,7 +13,7 @@ def test_best_and_worst_are_that_and_their_marks_are_true(pictures_report):
     codes = model.encode(data.query), model.encode(data.database)
     relevance = metrics.LabelRelevance(data.query.labels, data.database.labels)
     scores = metrics.evaluate(*codes, relevance, ["map@all"]).per_query["map@all"]
-    best, worst = examples(data.query, data.database, codes, scores, relevance)
+    best, worst = examples(Search(IMAGE_TO_IMAGE, data.query, data.database, codes, relevance), scores)
     assert best[0].score == scores.max()
     assert worst[0].score == scores.min()
     assert best[0].score >= best[-1].score >= worst[-1].score >= worst[0].score
@@ -27,9 +29,8 @@ def test_queries_of_one_code_are_shown_once(pictures_report):
     _, (model, _), data = pictures_report
     same = np.zeros((len(data.query), 2), np.uint8)
     relevance = metrics.LabelRelevance(data.query.labels, data.database.labels)
-    best, worst = examples(
-        data.query, data.database, (same, model.encode(data.database)), np.ones(len(same)), relevance
-    )
+    search = Search(IMAGE_TO_IMAGE, data.query, data.database, (same, model.encode(data.database)), relevance)
+    best, worst = examples(search, np.ones(len(same)))
     assert (len(best), len(worst)) == (1, 0)
 
 

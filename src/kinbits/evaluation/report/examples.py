@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kinbits import hamming
 from kinbits._util import shortened
 from kinbits.data import Dataset, data_uri
-from kinbits.metrics import Relevance
+from kinbits.evaluation.searches import Search
 
 NEIGHBOURS = 10
 SHOWN = 5  # queries, of the best and of the worst
@@ -25,13 +25,13 @@ class Neighbour:
     Attributes:
         picture: A data URI; empty where the data are no images.
         label: Its classes.
-        distance: In bits.
+        distance: In bits; of product codes, by the query's tables.
         relevant: Whether it is relevant to the query.
     """
 
     picture: str
     label: str
-    distance: int
+    distance: float
     relevant: bool
 
 
@@ -95,30 +95,22 @@ def confusion(queries: Dataset, database: Dataset, nearest: NDArray[np.int64]) -
     return Confusion(names, np.divide(counts, totals, out=np.full_like(counts, np.nan), where=totals > 0))
 
 
-def examples(
-    queries: Dataset,
-    database: Dataset,
-    codes: tuple[hamming.Codes, hamming.Codes],
-    scores: NDArray[np.float64],
-    relevance: Relevance,
-) -> tuple[list[Example], list[Example]]:
+def examples(search: Search, scores: NDArray[np.float64]) -> tuple[list[Example], list[Example]]:
     """Return the best and the worst queries with their neighbours; equal scores in order of the rows.
 
     Queries of one code have the same neighbours, so each code is shown once.
 
     Args:
-        queries: What was searched with.
-        database: What was searched in.
-        codes: Of both.
+        search: The search.
         scores: Average precision of each query, NaN where nothing is relevant.
-        relevance: Which items are relevant to which query.
     """
+    queries, database, codes, relevance = search.queries, search.items, search.codes[0], search.relevance
     order = np.argsort(-scores, kind="stable")[: int((~np.isnan(scores)).sum())]
-    shown = min(SHOWN, max(1, len(np.unique(codes[0][order], axis=0)) // 2))
-    best = _one_per_code(codes[0], order, shown)
-    others = order[~(codes[0][order][:, None] == codes[0][best]).all(-1).any(1)]
-    worst = _one_per_code(codes[0], others[::-1], shown)
-    near, rows = hamming.topk(codes[0][np.concatenate([best, worst])], codes[1], NEIGHBOURS)
+    shown = min(SHOWN, max(1, len(np.unique(codes[order], axis=0)) // 2))
+    best = _one_per_code(codes, order, shown)
+    others = order[~(codes[order][:, None] == codes[best]).all(-1).any(1)]
+    worst = _one_per_code(codes, others[::-1], shown)
+    near, rows = search.nearest(np.concatenate([best, worst]), NEIGHBOURS)
     pictures = _Pictures(database)
 
     def made(place: int, query: int) -> Example:

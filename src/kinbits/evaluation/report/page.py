@@ -22,7 +22,8 @@ def page(numbers: Numbers) -> str:
     """Return the page."""
     classes, note = shown_classes(numbers.classes, numbers.metrics, numbers.rows[0].name)
     details = numbers.details
-    histogram = details and charts.distance_histogram(details.statistics.within, details.statistics.between)
+    statistics = details and details.statistics
+    histogram = statistics and charts.distance_histogram(statistics.within, statistics.between)
     return render(
         _PAGE,
         title=f"{numbers.facts['method']}, {numbers.facts['bits']} bits, on {numbers.name}",
