@@ -108,8 +108,8 @@ def test_lengths_that_do_not_fit_are_refused(features, bits, words, message):
 
 
 def test_an_unknown_metric_is_refused():
-    with pytest.raises(UsageError, match="give one of euclidean, inner"):
-        ProductHead(4, 8, 16, metric="cosine")
+    with pytest.raises(UsageError, match="give one of euclidean, cosine, inner"):
+        ProductHead(4, 8, 16, metric="manhattan")
 
 
 @pytest.fixture(params=[(16, 16), (32, 256)], ids=str)

@@ -3,9 +3,8 @@
 import numpy as np
 
 from kinbits import metrics
-from kinbits.evaluation import IMAGE_TO_IMAGE
+from kinbits.evaluation import IMAGE_TO_IMAGE, Search
 from kinbits.evaluation.report.examples import Confusion, confusion, examples
-from kinbits.evaluation.searches import Search
 
 
 def test_best_and_worst_are_that_and_their_marks_are_true(pictures_report):
