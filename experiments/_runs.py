@@ -91,12 +91,13 @@ def summary(table: Table, by: list[str], metric: str) -> list[dict[str, Any]]:
     for row in table.rows:
         groups.setdefault(tuple(row[k] for k in by), []).append(float(row[metric]))
     return [
-        {**dict(zip(by, key, strict=True)), "mean": float(np.mean(v)), "runs": len(v), "text": _spread(v)}
+        {**dict(zip(by, key, strict=True)), "mean": float(np.mean(v)), "runs": len(v), "text": spread(v)}
         for key, v in groups.items()
     ]
 
 
-def _spread(values: list[float]) -> str:
+def spread(values: list[float]) -> str:
+    """Return the mean of some runs, with their sample deviation, as every table of results shows it."""
     return f"{np.mean(values):.3f}" + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else "")
 
 

@@ -3,7 +3,7 @@
 A fifth of the training images is held out, and scored by tie-aware mAP@all among them, by their labels. The score of
 the last epoch counts, since a run without a validation part ends there. So the recipes of methods without labels, which
 are the same for all data, were chosen by the labels of two data sets; a run of such a method reads none. Two data sets,
-so that no recipe fits one of them; one seed for all candidates, then three seeds for the best two and the recipe that
+so that no recipe fits one of them; methods of images and texts are scored in both directions on two sets of pairs. One seed for all candidates, then three seeds for the best two and the recipe that
 stands in the code.
 
 Writes ``results/recipes.csv``, one row per run, and can be stopped and taken up again:
@@ -34,7 +34,8 @@ from _runs import Clock, Run, Table, run_config
 from kinbits.bench import start_worker
 from kinbits.fitting import FitSettings
 
-PROTOCOLS, BITS, SHARE = ("cifar10-1k-5k-54k", "grocery-store"), 32, 0.2
+PROTOCOLS, WITH_TEXTS = ("cifar10-1k-5k-54k", "grocery-store"), ("fashion-products", "twemoji")
+BITS, SHARE = 32, 0.2
 FIELDS = ["protocol", "method", "setting", "bits", "seed"]
 METRICS = ["validation", "best", "best_epoch"]
 BEST, SEEDS = 2, (0, 1, 2)
@@ -92,6 +93,9 @@ CANDIDATES: dict[str, list[Setting]] = {
     "cibhash": [*grid((1e-3, 3e-4), (120, 240)), *grid((1e-3,), (120,), optimizer=("adamw",), weight_decay=(1.0,))],
     "barlow-twins": [*grid((1e-3, 3e-4), (200, 400)), *grid((1e-3,), (200,), weight_decay=(1.0,))],
     **{name: SLOW for name in ("rv-ssdh", "exchnet", "ath")},
+    "dcmh": [*grid((1e-3, 3e-4), (75, 200)), *grid((1e-3,), (200,), optimizer=("adamw",), weight_decay=(1.0,))],
+    "djsrh": [*grid((1e-3, 3e-4), (80, 240)), *grid((1e-4,), (240,))],
+    "ugach": grid((1e-3, 3e-4), (60, 180)),
 }
 DEFAULT: Setting = {}
 
@@ -143,9 +147,9 @@ def run(protocol: str, method: str, setting: Setting, seed: int) -> tuple[dict[s
         training["epochs"] = max(1, round(1000 * training.pop("seen") / (len(splits.train) * (1 - SHARE))))
     options = {"method": method, "bits": BITS, "seed": seed, "params": params, "progress": False, **training}
     with Clock() as clock:
-        if get_method(method).supervision == "none":
+        if get_method(method).supervision == "none" or get_method(method).reads_text:
             settings = FitSettings().with_options(**options)
-            held = HeldOut(splits.train, settings, SHARE)
+            held = HeldOut(splits.train, settings, SHARE, text=get_method(method).reads_text)
             last = held.fit_and_score(held.job(settings))["map@all"]
             found = {"validation": last, "best": np.nan, "best_epoch": np.nan}
         else:
@@ -185,13 +189,21 @@ def _identity(task: Task) -> dict[str, Any]:
     return {"protocol": protocol, "method": method, "setting": text(setting), "bits": BITS, "seed": seed}
 
 
+def places(method: str, named: Sequence[str]) -> Sequence[str]:
+    """Return the data sets that a method is tried on: those named, or the two for what it reads."""
+    from kinbits.methods import describe_method
+
+    return named or (WITH_TEXTS if describe_method(method).reads_text else PROTOCOLS)
+
+
 def ranked(table: Table, method: str, protocols: Sequence[str]) -> list[tuple[float, str, list[list[float]]]]:
     """Return the settings of a method, the best mean over the data sets first, with the scores of each data set."""
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in table.rows:
-        if row["method"] == method and row["protocol"] in protocols:
+        if row["method"] == method and row["protocol"] in places(method, protocols):
             found[row["setting"]][row["protocol"]].append(float(row["validation"]))
-    whole = {setting: [by[name] for name in protocols] for setting, by in found.items() if len(by) == len(protocols)}
+    names = places(method, protocols)
+    whole = {setting: [by[name] for name in names] for setting, by in found.items() if len(by) == len(names)}
     return sorted(((float(np.mean([np.mean(v) for v in by])), name, by) for name, by in whole.items()), reverse=True)
 
 
@@ -213,7 +225,7 @@ def search_choices(methods: Sequence[str], protocols: Sequence[str], jobs: int) 
     methods = [method for method in methods if method in CHOICES]
     pairs = [(method, setting) for method in methods for setting in [DEFAULT, *CHOICES[method]]]
     if jobs:
-        run_all(table, [(p, m, s, seed) for seed in SEEDS for m, s in pairs for p in protocols], jobs)
+        run_all(table, [(p, m, s, seed) for seed in SEEDS for m, s in pairs for p in places(m, protocols)], jobs)
     show(table, methods, protocols)
 
 
@@ -230,7 +242,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=list(CANDIDATES), choices=list(CANDIDATES))
-    parser.add_argument("--protocols", nargs="*", default=list(PROTOCOLS))
+    parser.add_argument("--protocols", nargs="*", default=[])
     parser.add_argument("--best", type=int, default=BEST, help="candidates that get three seeds")
     parser.add_argument("--first", action="store_true", help="one seed of every candidate, and no more")
     parser.add_argument("--show", action="store_true")
@@ -247,11 +259,13 @@ def search_recipes(given: argparse.Namespace) -> None:
     table = Table("recipes.csv", FIELDS, METRICS)  # a record of what was tried: later defaults make no row stale
     if not given.show:
         pairs = [(method, setting) for method in given.only for setting in [DEFAULT, *CANDIDATES[method]]]
-        run_all(table, [(p, m, s, 0) for m, s in pairs for p in given.protocols], given.jobs)
+        run_all(table, [(p, m, s, 0) for m, s in pairs for p in places(m, given.protocols)], given.jobs)
     if not (given.show or given.first):
         good = {m: {name for _, name, _ in ranked(table, m, given.protocols)[: given.best]} for m in given.only}
         again = [(m, s) for m, s in pairs if s == DEFAULT or text(s) in good[m]]
-        run_all(table, [(p, m, s, seed) for m, s in again for p in given.protocols for seed in SEEDS], given.jobs)
+        run_all(
+            table, [(p, m, s, seed) for m, s in again for p in places(m, given.protocols) for seed in SEEDS], given.jobs
+        )
     show(table, given.only, given.protocols)
 
 
