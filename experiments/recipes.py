@@ -3,8 +3,8 @@
 A fifth of the training images is held out, and scored by tie-aware mAP@all among them, by their labels. The score of
 the last epoch counts, since a run without a validation part ends there. So the recipes of methods without labels, which
 are the same for all data, were chosen by the labels of two data sets; a run of such a method reads none. Two data sets,
-so that no recipe fits one of them; methods of images and texts are scored in both directions on two sets of pairs. One seed for all candidates, then three seeds for the best two and the recipe that
-stands in the code.
+so that no recipe fits one of them; methods of images and texts are scored in both directions on two sets of pairs. One
+seed for all candidates, then three seeds for the best two and the recipe that stands in the code.
 
 Writes ``results/recipes.csv``, one row per run, and can be stopped and taken up again:
 

@@ -5,6 +5,7 @@ from .maps import PartAttention, SpatialAttention, SpatialGate
 from .merged import Merged
 from .product import ProductHead
 from .ranking import rank_outputs
+from .soft_product import LogitProductHead, SoftProductHead
 from .vlad import Vlad, VladHead, descriptors
 
 __all__ = [
@@ -12,11 +13,13 @@ __all__ = [
     "Head",
     "Linear",
     "LinearBatchNorm",
+    "LogitProductHead",
     "MapHead",
     "Merged",
     "Mlp",
     "PartAttention",
     "ProductHead",
+    "SoftProductHead",
     "SpatialAttention",
     "SpatialGate",
     "Vlad",
