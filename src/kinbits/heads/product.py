@@ -32,6 +32,7 @@ class ProductHead(Head):
         words: K, 16 or 256.
         dims: Length D of z; 0 takes that of the features. M must divide it.
         metric: ``"euclidean"``; ``"cosine"``, which scales features to length 1 first; or ``"inner"``.
+        tanh: Whether z is the hyperbolic tangent of the linear map's output, for methods that train the map.
 
     Attributes:
         layers: The linear map; the identity until a method sets it.
@@ -43,7 +44,15 @@ class ProductHead(Head):
 
     books: Tensor
 
-    def __init__(self, features: int, bits: int, words: int = 256, dims: int = 0, metric: str = "euclidean") -> None:
+    def __init__(
+        self,
+        features: int,
+        bits: int,
+        words: int = 256,
+        dims: int = 0,
+        metric: str = "euclidean",
+        tanh: bool = False,
+    ) -> None:
         hamming.check_words(words, bits)
         if words == hamming.BITS:
             raise UsageError("words=2: product codes have 16 or 256 words")
@@ -55,8 +64,8 @@ class ProductHead(Head):
                 f"{bits} bits in parts of {words} words are {parts} parts, which do not divide {dims} dimensions; "
                 f"{_advice(dims, hamming.part_bits(words))}"
             )
-        super().__init__(features, bits, words=words, dims=dims, metric=metric)
-        self.words, self.parts, self.outputs, self.metric = words, parts, dims, metric
+        super().__init__(features, bits, words=words, dims=dims, metric=metric, tanh=tanh)
+        self.words, self.parts, self.outputs, self.metric, self.tanh = words, parts, dims, metric, tanh
         self.layers = nn.Linear(features, dims)
         nn.init.eye_(self.layers.weight)
         nn.init.zeros_(self.layers.bias)
@@ -65,7 +74,7 @@ class ProductHead(Head):
     def forward(self, features: Tensor) -> Tensor:
         """Return z, float ``(n, D)``, of features ``(n, d)``."""
         z: Tensor = self.layers(self.standard(features))
-        return z
+        return z.tanh() if self.tanh else z
 
     def standard(self, features: Tensor) -> Tensor:
         """Return the input of the linear map, ``(n, d)``: features, of length 1 for the cosine, centred and scaled."""
@@ -129,8 +138,11 @@ class ProductHead(Head):
     def decode(self, codes: Codes) -> Tensor:
         """Return the reconstructions of packed codes, float32 ``(n, D)``."""
         numbers = hamming.unpack_words(codes, self.words)[:, : self.parts]
-        rows = torch.from_numpy(numbers.astype(np.int64)).to(self.books.device)
-        return self.books[torch.arange(self.parts, device=rows.device), rows].flatten(1)
+        return self.rebuilt(torch.from_numpy(numbers.astype(np.int64)).to(self.books.device))
+
+    def rebuilt(self, numbers: Tensor) -> Tensor:
+        """Return what words stand for, float ``(n, D)``, of their numbers, int64 ``(n, M)``."""
+        return self.books[torch.arange(self.parts, device=numbers.device), numbers].flatten(1)
 
 
 _EXACT = "donot_use_mm_for_euclid_dist"  # differences, not |a|^2 + |b|^2 - 2 a . b, which cancels

@@ -21,6 +21,7 @@ class ProductMethod(Method):
         words: K, 16 or 256; codes of K = 256 keep more at equal length, those of K = 16 are searched faster.
         dims: Length D of the vectors that are cut into parts; 0 for that of the features.
         metric: Of the head.
+        head: Another head, instead of one that these arguments describe.
 
     Raises:
         UsageError: If the words do not fill the bits, or the parts do not divide D.
@@ -29,9 +30,11 @@ class ProductMethod(Method):
 
     head: ProductHead
 
-    def __init__(self, spec: Spec, *, words: int, dims: int = 0, metric: str = "euclidean") -> None:
+    def __init__(
+        self, spec: Spec, *, words: int, dims: int = 0, metric: str = "euclidean", head: ProductHead | None = None
+    ) -> None:
         super().__init__(spec)
-        self.head = ProductHead(spec.feature_dim, spec.bits, words, dims, metric)
+        self.head = head or ProductHead(spec.feature_dim, spec.bits, words, dims, metric)
         if spec.n_train < words:
             fewer = f", or words={min(16, words)}" if spec.n_train >= 16 else ""
             raise DataError(
