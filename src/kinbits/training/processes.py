@@ -2,7 +2,8 @@
 
 Nothing here can wait for ever. The processes find each other by a file in the folder of the run rather than by a port,
 which another program could take meanwhile; no result goes through a pipe, which blocks when it is full; and a process
-that is done ends at once, without the interpreter's clean-up, which waits for threads of the connection.
+that is done, or has failed, ends at once, while it still holds all that it made: whoever gives up the connection waits
+for its thread, with the interpreter's lock, which that thread may be waiting for (PyTorch 2.13, `ProcessGroupGloo`).
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ import multiprocessing
 import os
 import sys
 import tempfile
+import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 
 from kinbits import errors
-from kinbits._util import processors
+from kinbits._util import processors, write_text
 from kinbits.errors import KinbitsError, PlatformError, UsageError, platform_error
 from kinbits.methods import Method
 from kinbits.training.hardware import check_hardware, fabric_for
@@ -65,9 +67,8 @@ def train_on_several(
             spawn(  # type: ignore[no-untyped-call]
                 _work, args=(folder, method, data, validation_set, settings), nprocs=settings.devices
             )
-        except ProcessRaisedException as error:
-            raise _recorded(folder) or error from None
         except ProcessExitedException as error:
+            _raise_recorded(folder, error)
             how = error.signal_name or f"exit code {error.exit_code}"
             raise PlatformError(
                 f"a training process was ended by {how}; if memory was full, use fewer devices or a smaller batch_size"
@@ -78,16 +79,20 @@ def train_on_several(
 
 
 def _work(rank: int, folder: Path, *job: Any) -> None:
-    """Run one process; write down what was learned or, of a user's error, its kind and message."""
+    """Run one process, and end it; write down what was learned or what failed."""
     try:
         _run(rank, folder, *copy.deepcopy(job))  # the tensors came in memory that all processes share
-    except KinbitsError as error:
-        record = {"kind": type(error).__name__, "message": str(error)}
-        (folder / f"error-{rank}.json").write_text(json.dumps(record), encoding="utf-8")
-        raise
+    except Exception as error:
+        kind = type(error).__name__ if isinstance(error, KinbitsError) else None
+        record = {"kind": kind, "message": str(error), "traceback": traceback.format_exc()}
+        write_text(folder / f"error-{rank}.json", json.dumps(record))
+        _end(1)
+
+
+def _end(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(code)
 
 
 def _run(
@@ -113,7 +118,7 @@ def _run(
     if rank == 0:
         _save(folder, {"history": vars(history), "weights": weights_of(method, data)})
     dist.barrier()  # a process that leaves early would break the connection of the others
-    dist.destroy_process_group()
+    _end(0)  # not in the caller, where nothing is held any more
 
 
 def _save(folder: Path, learned: dict[str, Any]) -> None:
@@ -123,10 +128,13 @@ def _save(folder: Path, learned: dict[str, Any]) -> None:
         raise platform_error(f"the trained weights cannot be written in {folder}", error) from None
 
 
-def _recorded(folder: Path) -> KinbitsError | None:
-    """Return the error that a process wrote down; the others then failed because they lost that one."""
-    for path in sorted(folder.glob("error-*.json")):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        kind: type[KinbitsError] = getattr(errors, record["kind"])
-        return kind(record["message"])
-    return None
+def _raise_recorded(folder: Path, ended: ProcessExitedException) -> None:
+    """Raise the error that a process wrote down: a user's, if there is one, since the others then lost that process."""
+    records = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("error-*.json"))}
+    for record in records.values():
+        if record["kind"] is not None:
+            kind: type[KinbitsError] = getattr(errors, record["kind"])
+            raise kind(record["message"]) from None
+    own = records.get(f"error-{ended.error_index}")
+    if own is not None:
+        raise ProcessRaisedException(own["traceback"], ended.error_index, ended.error_pid) from None
