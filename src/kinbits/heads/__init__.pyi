@@ -1,5 +1,6 @@
 from .base import Head, MapHead, build_head, list_heads, moments, register_head
 from .common import Linear, LinearBatchNorm, Mlp
+from .composite import CompositeHead
 from .decoder import Decoder
 from .maps import PartAttention, SpatialAttention, SpatialGate
 from .merged import Merged
@@ -9,6 +10,7 @@ from .soft_product import LogitProductHead, SoftProductHead
 from .vlad import Vlad, VladHead, descriptors
 
 __all__ = [
+    "CompositeHead",
     "Decoder",
     "Head",
     "Linear",
