@@ -59,17 +59,23 @@ class ProductHead(Head):
         if metric not in METRICS:
             raise UsageError(f"metric={metric!r}: give one of {', '.join(METRICS)}")
         dims, parts = dims or features, bits // hamming.part_bits(words)
-        if dims % parts:
-            raise UsageError(
-                f"{bits} bits in parts of {words} words are {parts} parts, which do not divide {dims} dimensions; "
-                f"{_advice(dims, hamming.part_bits(words))}"
-            )
+        length = self._word_length(bits, words, dims)
         super().__init__(features, bits, words=words, dims=dims, metric=metric, tanh=tanh)
         self.words, self.parts, self.outputs, self.metric, self.tanh = words, parts, dims, metric, tanh
         self.layers = nn.Linear(features, dims)
         nn.init.eye_(self.layers.weight)
         nn.init.zeros_(self.layers.bias)
-        self.register_buffer("books", torch.zeros(parts, words, dims // parts))
+        self.register_buffer("books", torch.zeros(parts, words, length))
+
+    @staticmethod
+    def _word_length(bits: int, words: int, dims: int) -> int:
+        parts = bits // hamming.part_bits(words)
+        if dims % parts:
+            raise UsageError(
+                f"{bits} bits in parts of {words} words are {parts} parts, which do not divide {dims} dimensions; "
+                f"{_advice(dims, hamming.part_bits(words))}"
+            )
+        return dims // parts
 
     def forward(self, features: Tensor) -> Tensor:
         """Return z, float ``(n, D)``, of features ``(n, d)``."""
