@@ -255,3 +255,28 @@ def test_product_codes_are_searched_by_the_command_line(run, product):
         refused = run(*command)
         assert refused.code in (2, 3), command
         assert "Traceback" not in refused.err
+
+
+def test_kept_vectors_order_the_hits_again(run, model, index, vectors):
+    ended = run("index", "create", "kept.index", model, vectors, "--keep", "int8", "--metric", "euclidean")
+    assert ended.code == 0, ended.err
+    held = np.load(vectors)
+    rows, names = held["vectors"], held["ids"].tolist() if "ids" in held else list(range(len(held["vectors"])))
+    away = np.square(rows[None] - rows[:, None]).sum(2)
+    ended = run("search", "kept.index", vectors, "-k", "3", "--rescore", "1000", "--json")
+    assert ended.code == 0, ended.err
+    for row, one in enumerate(json.loads(ended.out)):
+        assert one["hits"][0]["id"] == names[row]
+        assert one["hits"][1]["distance"] == pytest.approx(np.sort(away[row])[1], rel=0.1)
+    ended = run("search", "kept.index", vectors, "-k", "1", "--rescore", "2")
+    assert "distance: squared Euclidean distance to int8 vectors, of the 2 nearest by Hamming distance" in ended.err
+    assert "int8" in run("index", "info", "kept.index").out
+    assert run("index", "add", "kept.index", vectors, "--upsert").code == 0
+    for wrong, told in (
+        (("search", "kept.index", vectors, "--rescore", "2", "--radius", "3"), "--rescore takes"),
+        (("search", index, vectors, "--rescore", "2"), "keeps none"),
+        (("index", "create", "other.index", "codes.parquet", "--keep", "int8"), "a file of codes has none"),
+    ):
+        ended = run(*wrong)
+        assert ended.code == 2
+        assert told in ended.err

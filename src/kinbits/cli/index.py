@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -34,6 +34,9 @@ from kinbits.cli.source import (
 from kinbits.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from kinbits._util import Modality
     from kinbits.data import Skipped
     from kinbits.encoding import CodesFile
@@ -60,6 +63,13 @@ def create(
     id_column: IdColumn = None,
     no_labels: NoLabels = False,
     modality: ModalityOption = "image",
+    keep: Annotated[
+        Literal["int8", "float16", "float32"] | None,
+        typer.Option(help="Keep the features beside the codes, for `kinbits search --rescore`.", show_default=False),
+    ] = None,
+    metric: Annotated[
+        Literal["cosine", "inner", "euclidean"], typer.Option(help="What kept features are compared by.")
+    ] = "cosine",
     as_json: JsonFlag = False,
 ) -> None:
     """Make an index from a model and data, or from a file of codes.
@@ -72,15 +82,19 @@ def create(
     from kinbits.model import HashModel
 
     check_new_folder(folder)
+    vectors = None
+    if data is None and keep is not None:
+        raise UsageError("--keep takes the features of MODEL and DATA; a file of codes has none")
     if data is None:
         codes = _read(Path(os.path.expanduser(source)))
     elif bits is not None:
         raise UsageError("--bits goes with a file of codes; a model knows its own length")
     else:
-        model = Path(os.path.expanduser(source))
+        model = HashModel.from_pretrained(Path(os.path.expanduser(source)))
         columns = Source(data, label_column, text_column, image_column, id_column, no_labels)
-        codes = _encode(HashModel.from_pretrained(model), columns, modality)
-    _show_change(folder, Index.create(folder, codes, bits=bits), codes.skipped, as_json)
+        codes, vectors = _encode(model, columns, modality, featured=keep is not None)
+    made = Index.create(folder, codes, bits=bits, keep=keep, metric=metric, vectors=vectors)
+    _show_change(folder, made, codes.skipped, as_json)
 
 
 @index.command()
@@ -103,12 +117,15 @@ def add(
 
     path = Path(os.path.expanduser(data))
     opened = opened_index(folder, model, wait)
+    vectors = None
     if is_codes_file(path):
         codes = _read(path)
     else:
         columns = Source(data, label_column, text_column, image_column, id_column, no_labels)
-        codes = _encode(required_model(opened), columns, modality)
-    opened.add(codes, upsert=upsert)
+        featured = opened.info().get("keep") is not None
+        codes, vectors = _encode(required_model(opened), columns, modality, featured=featured)
+    more: dict[str, Any] = {} if vectors is None else {"vectors": vectors}  # engines keep none
+    opened.add(codes, upsert=upsert, **more)
     _show_change(folder, opened, codes.skipped, as_json)
 
 
@@ -135,12 +152,20 @@ def _read(path: Path) -> CodesFile:
     return replace(read_codes(path), skipped=())  # what was skipped was shown when they were encoded
 
 
-def _encode(model: HashModel, source: Source, modality: Modality) -> CodesFile:
+def _encode(
+    model: HashModel, source: Source, modality: Modality, *, featured: bool
+) -> tuple[CodesFile, NDArray[np.float32] | None]:
+    """Return the codes of a collection and, if asked for, the features of the same rows."""
     from kinbits.encoding import default_cache, encode_collection
 
+    if featured and modality == "text":
+        raise UsageError("an index keeps features of images or vectors; leave --modality text or --keep out")
     dataset = source.open("database")
     cache = default_cache(dataset) if modality == "image" else None
-    return encode_collection(model, dataset, modality=modality, cache=cache, progress=True)
+    codes = encode_collection(model, dataset, modality=modality, cache=cache, progress=True)
+    if not featured:
+        return codes, None
+    return codes, model.encode(dataset, output="features", on_error="skip", cache=cache).array
 
 
 def _show_change(folder: Path, opened: Index, skipped: Sequence[Skipped], as_json: bool) -> None:

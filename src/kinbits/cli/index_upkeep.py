@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,11 +29,16 @@ def info(folder: IndexFolder, as_json: JsonFlag = False) -> None:
             "items": f"{found['items']:,} {codes}, ids are {found['ids'] or 'not given yet'}",
             "columns": ", ".join(found["columns"]) or "none",
             "on disk": f"{bytes_text(size)}; segments: {found['segments']}, deleted items: {found['deleted']:,}",
+            "vectors": _kept(found.get("keep")),
             "search tables": f"{found['tables']} of {found['segments']} segments",
             "model": found["model"] or "not known",
             "made with": found["fingerprint"],
         }
     )
+
+
+def _kept(keep: dict[str, Any] | None) -> str:
+    return "none" if keep is None else f"{keep['precision']}, {keep['dims']} dimensions, compared by {keep['metric']}"
 
 
 @index.command()

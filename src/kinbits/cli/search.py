@@ -76,6 +76,15 @@ def search(
         int | None,
         typer.Option(min=1, help="Number of hits to re-rank; the model needs a decoder.", show_default=False),
     ] = None,
+    rescore: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="TIMES",
+            help="Order TIMES x K candidates again by the vectors that the index keeps (create --keep).",
+            show_default=False,
+        ),
+    ] = None,
     columns: Annotated[
         list[str] | None,
         typer.Option(
@@ -111,6 +120,8 @@ def search(
         raise UsageError("--at names a radius; leave --radius out")
     if distance == "asymmetric" and (rerank or at):
         raise UsageError("--distance asymmetric takes neither --rerank nor --at, which are of Hamming distances")
+    if rescore and (rerank or at or text or radius is not None):
+        raise UsageError("--rescore takes images or vectors and -k; leave --rerank, --at, --text and --radius out")
     if text and rerank:
         raise UsageError("--rerank compares features of images; leave it out with --text")
     opened = opened_index(folder, model)
@@ -123,14 +134,13 @@ def search(
     if text:
         queries = _texts(required_model(opened), text, _OUTPUTS[distance])
     elif images and len(images) == 1 and is_codes_file(images[0]):
-        queries = _codes(images[0], rerank=bool(rerank))  # Index.search refuses them for another distance
+        queries = _codes(images[0], features=bool(rerank or rescore))  # Index.search refuses them for another distance
     else:
-        queries = _images(required_model(opened), images or [], _OUTPUTS[distance], rerank=bool(rerank))
+        queries = _images(required_model(opened), images or [], _OUTPUTS[distance], features=bool(rerank or rescore))
     if radius is not None and float(radius).is_integer():
         radius = int(radius)  # bits
-    found = opened.search(
-        queries.items, k, radius=radius, where=where or None, distance=distance, rerank=rerank or False
-    )
+    options: dict[str, Any] = {"rescore": rescore} if rescore else {"rerank": rerank or False, "radius": radius}
+    found = opened.search(queries.items, k, where=where or None, distance=distance, **options)
     if sheet is not None:
         draw_sheet(
             sheet, folder, queries.names, queries.images, found, [Path(root) for root in opened.info()["image_roots"]]
@@ -146,6 +156,8 @@ def search(
         note(f"sheet written to {sheet}")
     if rerank:
         note("note: ordered by features that the model reconstructs from the codes, not by the distance shown")
+    if rescore and len(found) and found[0].measure:
+        note(f"distance: {found[0].measure}")
 
 
 def _texts(model: HashModel, texts: list[str], output: Output) -> _Queries:
@@ -154,17 +166,17 @@ def _texts(model: HashModel, texts: list[str], output: Output) -> _Queries:
     return _Queries(texts, model.encode(texts, modality="text", output=output))
 
 
-def _codes(path: Path, *, rerank: bool) -> _Queries:
+def _codes(path: Path, *, features: bool) -> _Queries:
     from kinbits.encoding import read_codes
 
-    if rerank:
-        raise UsageError("--rerank compares features of images; leave it out with a file of codes")
+    if features:
+        raise UsageError("--rerank and --rescore compare features; leave them out with a file of codes")
     found = read_codes(path)
     return _Queries([str(one) for one in found.ids.tolist()], found)
 
 
-def _images(model: HashModel, paths: Sequence[Path], output: Output, *, rerank: bool) -> _Queries:
-    """Encode what can be read, or leave that to re-ranking, which needs features too.
+def _images(model: HashModel, paths: Sequence[Path], output: Output, *, features: bool) -> _Queries:
+    """Encode what can be read, or leave that to a search which needs features too.
 
     What cannot be read is named, and only fatal if nothing is left.
     """
@@ -174,7 +186,7 @@ def _images(model: HashModel, paths: Sequence[Path], output: Output, *, rerank: 
     given: list[Any] = [_standard_input() if path == _STDIN else path for path in paths]
     dataset = as_dataset(given[0] if len(given) == 1 else given)
     items: Any
-    if rerank:
+    if features:
         items = kept = readable(dataset)
         unreadable = kept.skipped
     else:

@@ -15,11 +15,12 @@ from kinbits.encoding import CodesFile
 from kinbits.hamming import Codes
 from kinbits.index.filters.column_types import joined
 from kinbits.index.filters.expression import Expression
-from kinbits.index.query.search import codes_at, metadata_at
+from kinbits.index.query.search import codes_at, metadata_at, vectors_at
 from kinbits.index.store.bitmap import Rows
 from kinbits.index.store.checked_array import detect_truncation
 from kinbits.index.store.columns import as_columns
 from kinbits.index.store.ids import IdKind, Ids, concatenate, decode_ids, missing_ids_error, no_ids, require_kind
+from kinbits.index.store.kept_vectors import Kept, Packed
 from kinbits.index.store.merge import Batch
 from kinbits.index.store.metadata import Values
 from kinbits.index.store.segment import Segment
@@ -73,7 +74,8 @@ def updated_batch(state: State, ids: Ids, metadata: Any) -> Batch:
     known = metadata_at(state.segments, origin, rows)
     columns = {name: [row.get(name) for row in known] for name in state.columns}
     codes = codes_at(state.segments, origin, rows, hamming.code_width(state.bits))
-    return Batch(codes, ids, as_columns({**columns, **as_columns(metadata, len(ids))}, len(ids)))
+    kept = None if state.keep is None else vectors_at(state.segments, origin, rows)
+    return Batch(codes, ids, as_columns({**columns, **as_columns(metadata, len(ids))}, len(ids)), kept)
 
 
 def warn_of_mixture(state: State, batch: Batch) -> None:
@@ -90,7 +92,7 @@ def warn_of_mixture(state: State, batch: Batch) -> None:
 
 
 def codes_of(state: State, columns: Sequence[str], name: str) -> CodesFile:
-    """Return the items of all segments without deleted ones, with some columns.
+    """Return the items of all segments without deleted ones, with some columns; kept vectors are left out.
 
     Raises:
         ArtefactError: If a file is damaged; the message names it.
@@ -125,6 +127,7 @@ class _Items:
     codes: Codes
     columns: tuple[str, ...]
     values: list[Values]
+    vectors: Packed | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,7 @@ class Contents:
     image_roots: tuple[str, ...]
     items: tuple[_Items, ...]
     words: int = hamming.BITS
+    keep: Kept | None = None
 
 
 def contents_of(state: State) -> Contents:
@@ -150,7 +154,9 @@ def contents_of(state: State) -> Contents:
         rows = segment.living(0, segment.rows)
         columns = tuple(segment.columns)
         values = list(segment.column_values(columns)) if columns else []
-        parts.append(_Items(segment.number, np.array(segment.ids[rows]), segment.codes[rows], columns, values))
+        vectors = None if state.keep is None else segment.vectors[rows]
+        items = _Items(segment.number, np.array(segment.ids[rows]), segment.codes[rows], columns, values, vectors)
+        parts.append(items)
     kept = {name: getattr(state, name) for name in Contents.__dataclass_fields__ if name != "items"}
     return Contents(**kept, items=tuple(parts))
 
@@ -163,7 +169,7 @@ def state_of(contents: Contents) -> State:
 
 def _segment(items: _Items) -> Segment:
     columns = dict(zip(items.columns, zip(*items.values, strict=True), strict=True)) if items.columns else {}
-    return Segment.from_runs(items.number, [Batch(items.codes, items.ids, columns)])
+    return Segment.from_runs(items.number, [Batch(items.codes, items.ids, columns, items.vectors)])
 
 
 def reopen(kind: Any, path: Any, model: Any, options: dict[str, Any]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Self
 
 from kinbits.encoding import CodesFile
@@ -20,14 +21,12 @@ from kinbits.index.items import (
     adopted,
     folder_of,
     follows,
-    make_batch,
-    read_items,
     require_alike,
     require_codes,
     require_model,
-    roots_of,
 )
 from kinbits.index.linked_model import encoder_of
+from kinbits.index.new_items import read_items, roots_of
 from kinbits.index.opening import StoredIndex
 from kinbits.index.store.ids import as_ids
 from kinbits.index.store.state import State
@@ -36,7 +35,15 @@ from kinbits.index.store.state import State
 class Collection(StoredIndex):
     """The part of `kinbits.index.Index` that changes an index."""
 
-    def add(self, items: Any, ids: Any = None, metadata: Metadata | None = None, *, upsert: bool = False) -> Self:
+    def add(
+        self,
+        items: Any,
+        ids: Any = None,
+        metadata: Metadata | None = None,
+        *,
+        upsert: bool = False,
+        vectors: Any = None,
+    ) -> Self:
         """Add items, all or none.
 
         An index that was created without a model takes the model of the first items that name one: items that a model
@@ -51,23 +58,24 @@ class Collection(StoredIndex):
             ids: int or str, one per item; by default they continue the largest id.
             metadata: Columns of numbers, text, bool or None, one value per item; they replace columns of a data set.
             upsert: Replace items whose ids exist; without it, they are refused.
+            vectors: Float ``(n, d)``, one for each item, for an index that keeps vectors (`create`); by default those
+                features that the model computes. Codes need them.
 
         Returns:
             The index itself.
 
         Raises:
-            UsageError: If an id exists, or the items need a model and the index has none.
+            UsageError: If an id exists, the items need a model and the index has none, or vectors are missing.
             DataError: If codes, ids or metadata do not fit each other or the index, or no item can be read.
             ArtefactError: If a file that the change reads is damaged, or the items belong to another model.
             PlatformError: If the folder cannot be written; the index stays as it was.
         """
         if isinstance(items, CodesFile):
             require_codes(items, self._state)
-        codes, given, columns = read_items(items, ids, metadata, self._model, self.bits)  # slow, so not under the lock
+        read = read_items(items, ids, metadata, self._model, self._state, vectors)  # slow, so not under the lock
         with self._change():
-            if len(codes):
-                known = adopted(self._state, items, self._model)
-                batch = make_batch(codes, given, columns, known)
+            if len(read.codes):
+                known, batch = read.batch(adopted(self._state, items, self._model))
                 warn_of_mixture(known, batch)
                 state = known.with_batch(batch, self._builder, upsert=upsert)
                 self._commit(state, len(batch), roots_of(items))
@@ -155,8 +163,10 @@ class Collection(StoredIndex):
         """
         require_alike(self._state, getattr(other, "_state", other))
         with self._change():
-            added = other._state
-            self._commit(self._state.with_items_of(added, self._builder, upsert=upsert), len(added), added.image_roots)
+            added, state = other._state, self._state
+            if not len(state):
+                state = replace(state, keep=added.keep)  # with the length of its vectors
+            self._commit(state.with_items_of(added, self._builder, upsert=upsert), len(added), added.image_roots)
         return self
 
     def compact(self) -> Self:

@@ -32,8 +32,12 @@ class Hits:
 
     Attributes:
         ids: int64 or str ``(k,)``.
-        distances: Hamming distances in bits, int32 ``(k,)``; or asymmetric distances, float32 ``(k,)``.
+        distances: Hamming distances in bits, int32 ``(k,)``; or asymmetric distances, or those to kept vectors, float32
+            ``(k,)``.
+        measure: What distances are, in words, where they are neither Hamming nor asymmetric; else empty.
     """
+
+    measure: str = ""
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class Hits:
         codes: Callable[[Places], Codes],
         image_roots: Sequence[str] = (),
         columns: Sequence[str] = (),
+        vectors: Callable[[Places], NDArray[np.uint8]] | None = None,
     ) -> None:
         """Not for users.
 
@@ -53,6 +58,7 @@ class Hits:
             codes: Fetches the codes of hits.
             image_roots: Folders that images are in.
             columns: Names of the metadata columns that tables have even without hits.
+            vectors: Fetches the kept vectors of hits, as they are stored.
         """
         self.ids = ids
         self.distances = distances
@@ -60,6 +66,7 @@ class Hits:
         self._codes = codes
         self._image_roots = image_roots
         self._columns = columns
+        self._vectors = vectors
 
     @lazy
     def rows(self) -> Metadata:
@@ -71,16 +78,30 @@ class Hits:
         """Packed codes of the hits, uint8 ``(k, w)``; read on first use."""
         return self._codes(np.arange(len(self)))
 
+    def kept_vectors(self) -> NDArray[np.uint8]:
+        """Return the kept vectors as they are stored, uint8 ``(k, v)``; not for users."""
+        return np.zeros((len(self), 0), np.uint8) if self._vectors is None else self._vectors(np.arange(len(self)))
+
     def take(self, places: Places) -> Hits:
         """Return some of the hits, in the order given."""
-        return Hits(
+        fetch = self._vectors
+        made = Hits(
             self.ids[places],
             self.distances[places],
             lambda some: self._metadata(places[some]),
             lambda some: self._codes(places[some]),
             self._image_roots,
             self._columns,
+            None if fetch is None else lambda some: fetch(places[some]),
         )
+        made.measure = self.measure
+        return made
+
+    def measured(self, distances: NDArray[np.float32], measure: str) -> Hits:
+        """Return the hits with other distances, which ``measure`` names."""
+        made = self.take(np.arange(len(self)))
+        made.distances, made.measure = np.asarray(distances), measure
+        return made
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return dicts of plain values with ``id``, ``distance`` and the metadata, ready for JSON."""
@@ -120,7 +141,8 @@ class Hits:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle with metadata and codes, without the index."""
-        return _unpickled, (self.ids, self.distances, self.rows, self.codes, self._image_roots, self._columns)
+        own = (self.ids, self.distances, self.rows, self.codes, self._image_roots, self._columns, self.measure)
+        return _unpickled, own
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -135,7 +157,8 @@ class Hits:
         if not len(self):
             return "Hits: none"
         more = f"\n... and {len(self) - _SHOWN:,} more" if len(self) > _SHOWN else ""
-        return tabular.to_text(self._first(_SHOWN)) + more
+        said = f"\ndistance: {self.measure}" if self.measure else ""
+        return tabular.to_text(self._first(_SHOWN)) + more + said
 
     def _repr_html_(self) -> str:
         if not len(self):
@@ -256,8 +279,11 @@ def _unpickled(
     codes: Codes,
     image_roots: Sequence[str],
     columns: Sequence[str],
+    measure: str = "",
 ) -> Hits:
     def metadata(places: Places) -> Metadata:
         return [rows[place] for place in places.tolist()]
 
-    return Hits(ids, distances, metadata, lambda places: codes[places], image_roots, columns)
+    made = Hits(ids, distances, metadata, lambda places: codes[places], image_roots, columns)
+    made.measure = measure
+    return made

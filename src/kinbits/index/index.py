@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any, Unpack, overload
 
@@ -27,6 +28,7 @@ from kinbits.index.query.near_duplicates import IdPairs, pairs
 from kinbits.index.query.plan import Plan, plan
 from kinbits.index.query.request import Distance, SearchOptions, SearchRequest, check_limits, distance_of
 from kinbits.index.query.rerank import reranked
+from kinbits.index.query.rescore import rescored
 from kinbits.index.query.search import search
 from kinbits.index.store.copies import save_copy
 
@@ -84,6 +86,8 @@ class Index(Collection):
         distance: Distance | None = None,
         strategy: str = "auto",
         rerank: int | bool = False,
+        rescore: int | None = None,
+        vectors: Any = None,
     ) -> Hits | BatchHits:
         """Find the nearest items, or all within a radius.
 
@@ -107,16 +111,28 @@ class Index(Collection):
             rerank: Number of nearest hits to reorder by the distance between the query's features and the features that
                 the model reconstructs from a code; True for 10 k, at least 100. Ties and further hits stay in the order
                 of distance and id. The model needs a decoder (method ``rankhash``); queries are items, not codes.
+            rescore: Candidates for each hit, e.g. 10: the k rescore nearest by codes are ordered again by the vectors
+                that the index keeps (``keep=`` of `create`). `Hits.measure` says by what.
+            vectors: With ``rescore``, the queries' own vectors, float ``(q, d)``, if they are codes or tables.
 
         Returns:
             `Hits` for one query, `BatchHits` for several.
 
         Raises:
-            UsageError: If an argument is invalid, the query needs a model or a decoder, or it is a text file.
+            UsageError: If an argument is invalid, the query needs a model or a decoder, or it is a text file; or the
+                index keeps no vectors to rescore with.
             DataError: If the query's codes do not fit.
             ArtefactError: If a file is damaged; the message names it. Or the query's codes are of another model.
         """
         distance = distance_of(distance, self.words)
+        if rescore is not None or vectors is not None:
+            times = hamming.check_count(0 if rescore is None else rescore, "rescore")
+            if not times or rerank or text is not None or radius is not None:
+                raise UsageError("rescore=10 scores 10 k hits of a query again; it takes no rerank, text= or radius")
+            k, _ = check_limits(k, None)
+            found = partial(self.search, where=where, distance=distance, strategy=strategy)
+            model = self._model
+            return rescored(query, vectors, model, self._state, distance, times=times, k=k or 0, find=found)
         if rerank:
             if distance != "hamming":
                 raise UsageError("rerank orders the nearest hits by Hamming distance; leave it out, or distance=")
@@ -205,6 +221,7 @@ class Index(Collection):
             "items": len(state),
             "bits": state.bits,
             "words": state.words,
+            "keep": None if state.keep is None else asdict(state.keep),
             "fingerprint": state.fingerprint,
             "model": state.model_folder,
             "image_roots": list(state.image_roots),

@@ -7,21 +7,15 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from inspect import signature
-from itertools import compress
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kinbits import hamming
-from kinbits.data import Dataset, open_dataset
-from kinbits.data import is_single as is_single_item
 from kinbits.encoding import CodesFile
-from kinbits.errors import ArtefactError, DataError, UsageError
+from kinbits.errors import ArtefactError, UsageError
 from kinbits.hamming import Codes, Tables
-from kinbits.index.store.columns import as_columns
-from kinbits.index.store.ids import Ids, as_ids
-from kinbits.index.store.merge import Batch
+from kinbits.index.store.kept_vectors import Kept, keeps_alike
 from kinbits.index.store.segment import check_query
 from kinbits.index.store.state import State
 
@@ -73,11 +67,11 @@ def words_of(model: Encoder | None) -> int:
     return int(getattr(model, "words", hamming.BITS))
 
 
-def new_state(bits: int | None, words: int | None, model: Encoder | None) -> State:
+def new_state(bits: int | None, words: int | None, model: Encoder | None, keep: Kept | None = None) -> State:
     """Return the contents of an empty index; errors as in `read_bits`, and if ``words`` is wrong."""
     length = read_bits(bits, model)
     kind = hamming.check_words(words_of(model) if words is None else words, length)
-    return State(length, model.fingerprint if model else None, model_folder=folder_of(model), words=kind)
+    return State(length, model.fingerprint if model else None, model_folder=folder_of(model), words=kind, keep=keep)
 
 
 def folder_of(model: Encoder | None) -> str | None:
@@ -86,11 +80,11 @@ def folder_of(model: Encoder | None) -> str | None:
     return None if folder is None else os.fspath(folder)
 
 
-def state_of_codes(codes: CodesFile, bits: int | None) -> State:
+def state_of_codes(codes: CodesFile, bits: int | None, keep: Kept | None = None) -> State:
     """Return the contents of an empty index for codes of a file; errors as in `CodesFile.with_bits`."""
     known = codes.with_bits(bits)
     folder = None if codes.model is None else str(codes.model)
-    return State(read_bits(known.bits, None), known.fingerprint, model_folder=folder, words=known.words)
+    return State(read_bits(known.bits, None), known.fingerprint, model_folder=folder, words=known.words, keep=keep)
 
 
 def require_alike(state: State, other: Any) -> None:
@@ -104,6 +98,8 @@ def require_alike(state: State, other: Any) -> None:
         raise UsageError(f"merge() takes another index, not {type(other).__name__}; open it with Index.open")
     if other.kind != state.kind:
         raise ArtefactError(f"the other index holds {other.kind}, this one {state.kind}")
+    if not keeps_alike(state.keep, other.keep):
+        raise ArtefactError(f"the other index keeps other vectors ({other.keep}) than this one ({state.keep})")
     if other.fingerprint != state.fingerprint:
         theirs, ours = (str(one.fingerprint)[:12] for one in (other, state))
         raise ArtefactError(
@@ -142,7 +138,7 @@ def follows(state: State, known: State, model: Encoder | None) -> bool:
         same = state.fingerprint == known.fingerprint
     else:
         same = model is None or state.fingerprint in (None, model.fingerprint)
-    return same and state.kind == known.kind
+    return same and state.kind == known.kind and keeps_alike(state.keep, known.keep)
 
 
 def require_codes(codes: CodesFile, state: State) -> None:
@@ -168,7 +164,7 @@ def adopted(state: State, items: Any, model: Encoder | None) -> State:
 
     Args:
         state: Contents of the index.
-        items: As for `read_items`; packed codes name no model.
+        items: As for `Index.add`; packed codes name no model.
         model: Encodes the items; None if the index has none.
 
     Raises:
@@ -277,79 +273,6 @@ def _refuse_text_file(query: Any) -> None:
         )
 
 
-def read_items(
-    items: Any, ids: Any, metadata: Metadata | None, model: Encoder | None, bits: int
-) -> tuple[Codes, Ids | None, dict[str, list[Any]]]:
-    """Return codes ``(n, w)``, ids (None without ids) and columns of new items.
-
-    Unreadable items of a data set are left out with their ids and metadata; a warning names them.
-
-    Raises:
-        UsageError: If the items need a model and the index has none, or the type of a value cannot be stored.
-        DataError: If no item can be read, lengths differ, or ids or codes cannot be stored.
-    """
-    metadata = {} if metadata is None else metadata
-    if isinstance(items, (str, os.PathLike)) and os.path.exists(items) and not is_single_item(items):
-        items = open_dataset(items)  # a folder or a table: its names and labels belong to the items
-    if isinstance(items, CodesFile):
-        codes, rows = check_query(items.with_bits(bits).codes, bits, "codes"), np.ones(len(items), bool)
-        ids, metadata = items.ids if ids is None else ids, {**items.columns, **metadata}
-    elif isinstance(items, Dataset):
-        codes, rows = _encode_readable(items, model, bits)
-        ids, metadata = items.ids if ids is None else ids, {**items.metadata(), **metadata}
-    else:
-        codes, _ = encode(items, model, bits, "items")
-        rows = np.ones(len(codes), bool)
-    given = None if ids is None else as_ids(ids)
-    if given is not None and len(given) != len(rows):
-        raise DataError(f"{len(rows)} items, but {len(given)} ids; give one id per item")
-    columns = as_columns(metadata, len(rows))
-    if rows.all():
-        return codes, given, columns
-    kept = {name: list(compress(values, rows)) for name, values in columns.items()}
-    return codes, None if given is None else given[rows], kept
-
-
-def _encode_readable(dataset: Any, model: Encoder | None, bits: int) -> tuple[Codes, NDArray[np.bool_]]:
-    """Return the codes of the readable items of a data set, and which items these are, bool ``(n,)``."""
-    able: Any = model
-    if able is None or "on_error" not in signature(able.encode).parameters:
-        codes, _ = encode(dataset, model, bits, "items")
-        return codes, np.ones(len(codes), bool)
-    found = able.encode(dataset, on_error="skip")
-    if found.skipped:
-        _warn_of_skipped(dataset, found.skipped)
-    rows = np.zeros(len(dataset.ids), bool)
-    rows[found.rows] = True
-    return check_query(found.array, bits, "items"), rows
-
-
-def _warn_of_skipped(dataset: Any, skipped: Sequence[Any]) -> None:
-    """Warn of unreadable items; the message names the first ones.
-
-    Raises:
-        DataError: If no item can be read.
-    """
-    reasons = "; ".join([f"{one.id}: {one.reason}" for one in skipped[:_NAMED]] + ["..."] * (len(skipped) > _NAMED))
-    if len(skipped) == len(dataset.ids):
-        raise DataError(
-            f"{dataset.name}: no {dataset.kind} can be read ({reasons}); check the paths, or replace the damaged files"
-        )
-    what = f"skipped {len(skipped):,} of {len(dataset.ids):,} {dataset.kind}s that cannot be read"
-    warnings.warn(f"{dataset.name}: {what} ({reasons})", stacklevel=5)
-
-
-def roots_of(items: Any) -> list[str]:
-    """Return the folder from which paths of images start, if it is known."""
-    root = items.root if isinstance(items, (CodesFile, Dataset)) else None
-    return [] if root is None else [os.fspath(root)]
-
-
-def make_batch(codes: Codes, ids: Ids | None, columns: dict[str, list[Any]], state: State) -> Batch:
-    """Join codes, ids and columns; missing ids continue those of the index."""
-    return Batch(codes, _next_ids(state, len(codes)) if ids is None else ids, columns)
-
-
 def are_codes(items: Any, model: Encoder | None, bits: int) -> bool:
     """Return whether items are packed codes, not items for a model.
 
@@ -385,11 +308,3 @@ def is_single(items: Any, model: Encoder | None, count: int) -> bool:
     if isinstance(items, np.ndarray):
         return count == 1 and items.ndim <= (3 if items.dtype == np.uint8 else 1)  # one image, one vector
     return count == 1 and (isinstance(items, (str, os.PathLike, bytes)) or not hasattr(items, "__len__"))
-
-
-def _next_ids(state: State, count: int) -> Ids:
-    if state.id_kind == "str":
-        raise UsageError("this index has str ids; pass ids= for the new items")
-    if state.next_id + count > np.iinfo(np.int64).max:
-        raise UsageError("the index has used its largest possible id; pass ids= for the new items")
-    return np.arange(state.next_id, state.next_id + count, dtype=np.int64)

@@ -16,6 +16,7 @@ from kinbits.index.items import Encoder, Metadata, new_state, require_model, sta
 from kinbits.index.linked_model import LinkedModel, encoder_of
 from kinbits.index.store.copies import new_folder
 from kinbits.index.store.folder import Folder
+from kinbits.index.store.kept_vectors import Kept, Metric, Precision, keeps_alike
 from kinbits.index.store.lock import ChangeLock
 from kinbits.index.store.memory import MemoryBuilder
 from kinbits.index.store.options import DEFAULT, IndexOptions
@@ -52,6 +53,9 @@ class StoredIndex(ABC):
         bits: int | None = None,
         words: int | None = None,
         model: Encoder | PathLike | None = None,
+        keep: Precision | None = None,
+        metric: Metric = "cosine",
+        vectors: Any = None,
         exist_ok: bool = False,
         wait: float = 0.0,
         options: IndexOptions = DEFAULT,
@@ -68,27 +72,32 @@ class StoredIndex(ABC):
                 those of the model, or else bits.
             model: Encodes items and queries: a `kinbits.HashModel`, or its folder, which is loaded on first use. The
                 index stores its fingerprint, and its folder if it was saved.
+            keep: Keep a vector beside each code, by which `search` scores candidates again (``rescore=``): ``"int8"``
+                (d + 4 bytes an item), ``"float16"`` or ``"float32"``. None keeps none.
+            metric: What kept vectors are scored by: ``"cosine"``, ``"inner"`` (the inner product) or ``"euclidean"``.
+            vectors: As for `add`.
             exist_ok: Without items, open an index that exists at ``path``, if it has the same length and model.
             wait: Seconds that a change waits for another writer; 0 refuses at once.
             options: Sizes of segments and blocks.
 
         Raises:
-            UsageError: If the length is missing or invalid, or the folder is not empty.
+            UsageError: If the length is missing or invalid, a name is unknown, or the folder is not empty.
             ArtefactError: If the model does not fit ``bits`` or the existing index.
             PlatformError: If the folder cannot be written.
         """
         encoder = encoder_of(model)
+        kept = None if keep is None else Kept.checked(keep, metric)
         state = (
-            state_of_codes(items, bits)
+            state_of_codes(items, bits, kept)
             if encoder is None and isinstance(items, CodesFile)
-            else new_state(bits, words, encoder)
+            else new_state(bits, words, encoder, kept)
         )
         require_model(encoder, state)
         if path is None:
             made = cls(state, None, encoder, options)
-            return made if items is None else made.add(items, ids, metadata)
+            return made if items is None else made.add(items, ids, metadata, vectors=vectors)
         if items is not None:
-            return cls._built(full_path(path), state, (items, ids, metadata), encoder, exist_ok, wait, options)
+            return cls._built(full_path(path), state, (items, ids, metadata, vectors), encoder, exist_ok, wait, options)
         folder = Folder(path, wait, options)
         if not folder.exists():
             folder.create()
@@ -102,7 +111,7 @@ class StoredIndex(ABC):
         cls,
         path: Path,
         state: State,
-        items: tuple[Any, Any, Any],
+        items: tuple[Any, Any, Any, Any],
         model: Encoder | None,
         exist_ok: bool,
         wait: float,
@@ -115,7 +124,7 @@ class StoredIndex(ABC):
             folder = Folder(aside, options=options)
             with folder.writing():
                 committed = folder.commit(state)
-            built = cls(committed, folder, model).add(*items)
+            built = cls(committed, folder, model).add(*items[:3], vectors=items[3])
         made = cls.open(path, model, wait=wait, options=options)
         made.last_change = built.last_change
         return made
@@ -184,7 +193,15 @@ class StoredIndex(ABC):
         return len(self._state)
 
     @abstractmethod
-    def add(self, items: Any, ids: Any = None, metadata: Metadata | None = None, *, upsert: bool = False) -> Self:
+    def add(
+        self,
+        items: Any,
+        ids: Any = None,
+        metadata: Metadata | None = None,
+        *,
+        upsert: bool = False,
+        vectors: Any = None,
+    ) -> Self:
         """Add items."""
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -210,4 +227,7 @@ def _existing(index: S, wanted: State, exist_ok: bool) -> S:
         raise UsageError(f"there is an index at {place} already; open it with Index.open, or pass exist_ok=True")
     if index._state.kind != wanted.kind:
         raise UsageError(f"the index at {place} holds {index._state.kind}, not {wanted.kind}")
+    have, asked = index._state.keep, wanted.keep
+    if not keeps_alike(have, asked):
+        raise UsageError(f"the index at {place} keeps vectors: {have or 'none'}, not {asked or 'none'}")
     return index

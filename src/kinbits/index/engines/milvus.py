@@ -26,7 +26,8 @@ from kinbits.index.filters.column_types import Kind, joined, kind_of_values
 from kinbits.index.filters.expression import Expression, comparisons
 from kinbits.index.filters.where import Where
 from kinbits.index.hits import BatchHits, Hits
-from kinbits.index.items import Encoder, Metadata, read_items, require_codes, require_model
+from kinbits.index.items import Encoder, Metadata, require_codes, require_model
+from kinbits.index.new_items import read_items
 from kinbits.index.query.request import Distance, SearchRequest, check_limits
 from kinbits.index.query.rerank import reranked
 from kinbits.index.store.ids import IdKind, Ids, as_ids, decode_ids, duplicate_ids_error, kind_of, missing_ids_error
@@ -156,7 +157,8 @@ class MilvusIndex(EngineIndex):
         """
         if isinstance(items, CodesFile):
             require_codes(items, self._state)
-        codes, given, columns = read_items(items, ids, metadata, self._model, self.bits)
+        read = read_items(items, ids, metadata, self._model, State(self.bits))
+        codes, given, columns = read.codes, read.ids, read.columns
         if not len(codes):
             return self
         if given is None:

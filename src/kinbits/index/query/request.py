@@ -29,6 +29,8 @@ class SearchOptions(TypedDict, total=False):
     distance: Distance | None
     strategy: str
     rerank: int | bool
+    rescore: int | None
+    vectors: Any
 
 
 class SearchRequest(NamedTuple):

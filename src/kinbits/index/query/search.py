@@ -16,6 +16,7 @@ from kinbits.index.query.request import SearchRequest
 from kinbits.index.store.bitmap import Bitmap, Rows
 from kinbits.index.store.checked_array import detect_truncation
 from kinbits.index.store.ids import concatenate, decode_ids, no_ids
+from kinbits.index.store.kept_vectors import Packed
 from kinbits.index.store.segment import Segment
 from kinbits.index.store.state import State
 
@@ -97,18 +98,30 @@ def _merge(state: State, found: Sequence[Found], request: SearchRequest) -> Hits
     def codes(places: Places) -> Codes:
         return codes_at(segments, origin[order[places]], rows[order[places]], hamming.code_width(state.bits))
 
-    return Hits(decode_ids(ids[order]), near[order], metadata, codes, state.image_roots, state.columns)
+    def vectors(places: Places) -> Packed:
+        return vectors_at(segments, origin[order[places]], rows[order[places]])
+
+    return Hits(decode_ids(ids[order]), near[order], metadata, codes, state.image_roots, state.columns, vectors)
 
 
 def codes_at(segments: Sequence[Segment], origin: Rows, rows: Rows, width: int) -> Codes:
     """Return the codes at rows of segments, uint8 ``(n, width)``."""
-    codes = np.zeros((len(rows), width), np.uint8)
+    return _bytes_at("codes", segments, origin, rows, width)
+
+
+def vectors_at(segments: Sequence[Segment], origin: Rows, rows: Rows) -> Packed:
+    """Return the kept vectors at rows of segments, uint8 ``(n, v)``; of width 0 if none are kept."""
+    return _bytes_at("vectors", segments, origin, rows, segments[0].vectors.shape[1] if segments else 0)
+
+
+def _bytes_at(role: str, segments: Sequence[Segment], origin: Rows, rows: Rows, width: int) -> NDArray[np.uint8]:
+    found = np.zeros((len(rows), width), np.uint8)
     with detect_truncation():
         for number in np.unique(origin):
             places = np.flatnonzero(origin == number)
             segments[number].require_untouched()
-            codes[places] = segments[number].codes[rows[places]]
-    return codes
+            found[places] = getattr(segments[number], role)[rows[places]]
+    return found
 
 
 def metadata_at(segments: Sequence[Segment], origin: Rows, rows: Rows) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,9 @@ from kinbits.index.store.writer import Writer, file_checksum
 
 _LOCK = "lock"
 # Of a state and its manifest.
-_COMMON = ("bits", "words", "fingerprint", "id_kind", "next_id", "next_segment", "generation")
+_COMMON = ("bits", "words", "keep", "fingerprint", "id_kind", "next_id", "next_segment", "generation")
 _NEW = f"{manifest_module.NAME}.new"
-_OURS = re.compile(rf"\d{{6,}}\.(codes|ids|rows|(alive|tables)\.\d+)|{re.escape(_NEW)}")
+_OURS = re.compile(rf"\d{{6,}}\.(codes|ids|rows|vectors|(alive|tables)\.\d+)|{re.escape(_NEW)}")
 
 
 class Folder:
@@ -164,17 +164,13 @@ class Folder:
             PlatformError: If the disk is full or the folder cannot be written.
         """
         merge, bounds = Merge(runs, self.options.block_rows), []
-        with (
-            platform_errors(self.path),
-            detect_truncation(),
-            self._file(number, "codes") as codes,
-            self._file(number, "ids") as ids,
-        ):
-            for block_ids, block_codes in merge.blocks():
+        with platform_errors(self.path), detect_truncation(), ExitStack() as opened:
+            writers = {role: opened.enter_context(self._file(number, role)) for role in (*merge.roles, "ids")}
+            for block_ids, block in merge.blocks(*merge.roles):
                 bounds += [_readable(block_ids[0].item()), _readable(block_ids[-1].item())]
-                ids.append(block_ids)
-                codes.append(block_codes)
-        files = {"codes": codes.entry, "ids": ids.entry}
+                for role, rows in {**block, "ids": block_ids}.items():
+                    writers[role].append(rows)
+        files = {role: writer.entry for role, writer in writers.items()}
         if merge.columns:
             with platform_errors(self.path), self._file(number, "rows") as empty:
                 pass  # SQLite opens files only by path
@@ -300,6 +296,9 @@ class Folder:
             stored_codes=part("codes", columns=entry.files["codes"].bytes // entry.rows),
             stored_ids=part("ids", entry.id_dtype),
             stored_alive=part("alive") if "alive" in entry.files else None,
+            stored_vectors=part("vectors", columns=entry.files["vectors"].bytes // entry.rows)
+            if "vectors" in entry.files
+            else None,
             table=table,
             tables=self._open_tables(entry, folder_fd, earlier),
         )

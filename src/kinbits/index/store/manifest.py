@@ -18,11 +18,12 @@ from kinbits.errors import ArtefactError
 from kinbits.index.store import bitmap
 from kinbits.index.store.checked_array import FileEntry
 from kinbits.index.store.ids import MOST_BYTES
+from kinbits.index.store.kept_vectors import Kept
 from kinbits.index.store.links import Link
 from kinbits.index.store.search_tables import ArrayEntry, TablesEntry, behind
 
 FORMAT = "kinbits-index"
-VERSION, PRODUCT_VERSION = 2, 3  # an older kinbits would take product codes for damaged ones
+VERSION, NEWER_VERSION = 2, 3  # an older kinbits would take product codes and kept vectors for damage
 NAME = "manifest.json"
 
 _INT_IDS = "<i8"
@@ -33,7 +34,9 @@ _TABLE_DTYPES = ("|u1", "<u4", "<u8", "<i8")
 
 @dataclass(frozen=True)
 class SegmentEntry:
-    """A segment and its files by role: ``codes``, ``ids``; ``alive`` if any row is dead, ``rows`` if it has columns.
+    """A segment and its files by role.
+
+    Always ``codes`` and ``ids``; ``alive`` if any row is dead, ``rows`` if there are columns, ``vectors`` if kept.
 
     Attributes:
         number: Number of the segment, part of the names of its files.
@@ -77,6 +80,7 @@ class Manifest:
     model: Link | None = None
     image_roots: tuple[Link, ...] = ()
     words: int = hamming.BITS
+    keep: Kept | None = None
 
     def files(self) -> list[FileEntry]:
         """Return all files of the index."""
@@ -88,10 +92,10 @@ class Manifest:
 
     def to_json(self) -> bytes:
         """Return the manifest as JSON, with a checksum over its contents."""
-        body = {"format": FORMAT, "version": PRODUCT_VERSION, **asdict(self)}
-        if self.words == hamming.BITS:  # as before there were product codes
+        body = {"format": FORMAT, "version": NEWER_VERSION, **asdict(self)}
+        if self.words == hamming.BITS and self.keep is None:  # as before there was either
             body["version"] = VERSION
-            del body["words"]
+            del body["words"], body["keep"]
         return json.dumps({**body, "checksum": checksum_of(body)}, indent=1).encode()
 
     @classmethod
@@ -104,9 +108,15 @@ class Manifest:
         body = _parse(raw, origin)
         try:
             segments = tuple(_segment(entry) for entry in body.pop("segments"))
-            model, roots = body.pop("model", None), body.pop("image_roots", ())
+            model, roots, keep = body.pop("model", None), body.pop("image_roots", ()), body.pop("keep", None)
             links = tuple(Link(**root) for root in roots)
-            manifest = cls(**body, segments=segments, model=model and Link(**model), image_roots=links)
+            manifest = cls(
+                **body,
+                segments=segments,
+                model=model and Link(**model),
+                image_roots=links,
+                keep=keep and Kept(**keep),
+            )
             manifest._require_sense()
         except (KeyError, TypeError, ValueError, AttributeError):
             raise _damaged(origin) from None
@@ -119,8 +129,10 @@ class Manifest:
         _require(self.id_kind in (("int", "str") if self.segments else ("int", "str", None)))
         _require(_is_whole(self.next_id, 0, _LARGEST + 1) and _is_whole(self.generation, 0, _LARGEST))
         _require(_is_whole(self.next_segment, 1, _LARGEST))
+        _require(self.keep is None or (self.keep.sensible and bool(self.keep.dims or not self.segments)))
+        kept = 0 if self.keep is None else self.keep.width
         for segment in self.segments:
-            _require_segment(segment, width, str(self.id_kind))
+            _require_segment(segment, width, kept, str(self.id_kind))
             _require(self.id_kind == "str" or segment.last < self.next_id)  # type: ignore[operator]
         links = [*self.image_roots, *([] if self.model is None else [self.model])]
         _require(all(isinstance(path, str) for link in links for path in (link.relative, link.absolute)))
@@ -128,7 +140,7 @@ class Manifest:
         _require(all(first < second for first, second in pairwise(numbers)))
 
 
-def _require_segment(entry: SegmentEntry, width: int, id_kind: str) -> None:
+def _require_segment(entry: SegmentEntry, width: int, kept: int, id_kind: str) -> None:
     """Check that the fields of a segment fit each other, so that its files can be mapped."""
     _require(_is_whole(entry.number, 1, _LARGEST) and _is_whole(entry.rows, 1, _MOST_ROWS))
     _require(_is_whole(entry.dead, 0, entry.rows - 1))
@@ -144,6 +156,8 @@ def _require_segment(entry: SegmentEntry, width: int, id_kind: str) -> None:
     sizes = {"codes": entry.rows * width, "ids": entry.rows * np.dtype(entry.id_dtype).itemsize}
     if entry.dead:
         sizes["alive"] = bitmap.width(entry.rows)
+    if kept:
+        sizes["vectors"] = entry.rows * kept
     if entry.columns:
         sizes["rows"] = entry.files["rows"].bytes
     _require(entry.files.keys() == sizes.keys())
@@ -195,7 +209,7 @@ def _parse(raw: bytes, origin: str) -> dict[str, Any]:
         raise _damaged(origin) from None
     if found != FORMAT:
         raise ArtefactError(f"{origin} belongs to '{found}', not to a kinbits index")
-    if version not in (VERSION, PRODUCT_VERSION):  # before the checksum, which may differ in another format
+    if version not in (VERSION, NEWER_VERSION):  # before the checksum, which may differ in another format
         _refuse_version(origin, version)
     if body.pop("checksum", None) != checksum_of({"format": found, "version": version, **body}):
         raise ArtefactError(f"{origin} does not match its checksum; restore it from a backup")
@@ -206,7 +220,7 @@ def _refuse_version(origin: str, version: Any) -> None:
     if version == 1:
         remedy = "which kinbits wrote before its first release; create the index again from its codes or data"
     else:
-        remedy = f"but this kinbits reads version {PRODUCT_VERSION}; upgrade it with pip install -U kinbits"
+        remedy = f"but this kinbits reads version {NEWER_VERSION}; upgrade it with pip install -U kinbits"
     raise ArtefactError(f"{origin} has format version {version}, {remedy}")
 
 

@@ -17,6 +17,7 @@ from kinbits.hamming import Codes
 from kinbits.index.filters.column_types import Kind, column_as_stored, joined, kind_of_values
 from kinbits.index.store.bitmap import Rows
 from kinbits.index.store.ids import Ids, decode_ids
+from kinbits.index.store.kept_vectors import Packed
 from kinbits.index.store.metadata import Values
 
 BLOCK = 1 << 18  # rows of each run that are read together
@@ -32,6 +33,10 @@ class SortedRun(Protocol):
     @property
     def ids(self) -> Ids:
         """Ids in ascending order."""
+
+    @property
+    def vectors(self) -> Packed:
+        """Kept vectors, uint8 ``(n, v)``; of width 0 if none are kept."""
 
     @property
     def columns(self) -> Sequence[str]:
@@ -66,14 +71,21 @@ class Batch:
         codes: uint8 ``(n, w)``, packed.
         ids: int64 or S-bytes ``(n,)``.
         metadata: Columns of n plain values each.
+        kept: Vectors as they are stored, uint8 ``(n, v)``; None if none are kept.
     """
 
     codes: Codes
     ids: Ids
     metadata: Mapping[str, Sequence[Any]]
+    kept: Packed | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def vectors(self) -> Packed:
+        """Kept vectors, uint8 ``(n, v)``; of width 0 if none are kept."""
+        return no_vectors(len(self)) if self.kept is None else self.kept
 
     @property
     def columns(self) -> Sequence[str]:
@@ -111,10 +123,11 @@ class Batch:
         twice = np.flatnonzero(ids[1:] == ids[:-1])
         if twice.size:
             raise DataError(f"id {decode_ids(ids[twice[:1]]).tolist()[0]!r} is given twice; ids must be unique")
+        kept = None if self.kept is None else self.kept[order]
         if not self.metadata:
-            return Batch(self.codes[order], ids, {})
+            return Batch(self.codes[order], ids, {}, kept)
         pick = itemgetter(*order.tolist())  # of two rows or more, since one row is sorted
-        return Batch(self.codes[order], ids, {name: pick(values) for name, values in self.metadata.items()})
+        return Batch(self.codes[order], ids, {name: pick(values) for name, values in self.metadata.items()}, kept)
 
 
 @dataclass(frozen=True)
@@ -148,8 +161,15 @@ class Merge:
         """The dtype that holds the ids of all runs."""
         return np.result_type(*(run.ids.dtype for run in self.runs))
 
-    def blocks(self) -> Iterator[tuple[Ids, Codes]]:
-        """Yield ids and codes in order of id.
+    @property
+    def roles(self) -> dict[str, int]:
+        """Bytes of a row of what is stored beside the ids: codes, and vectors if they are kept."""
+        run = self.runs[0]
+        widths = {"codes": run.codes.shape[1], "vectors": run.vectors.shape[1]}
+        return {role: width for role, width in widths.items() if width}
+
+    def blocks(self, *roles: str) -> Iterator[tuple[Ids, dict[str, NDArray[np.uint8]]]]:
+        """Yield ids, and the rows of some `roles`, in order of id.
 
         Raises:
             ArtefactError: If another program changed the file of a run, which would get a new checksum.
@@ -157,10 +177,13 @@ class Merge:
         self._require_untouched()
         for parts in self._steps():
             ids = self._ids(parts)
-            codes = np.concatenate([run.codes[rows] for run, rows in zip(self.runs, parts, strict=True)])
             order = _order(ids, parts)
-            yield (ids, codes) if order is None else (ids[order], codes[order])
+            yield ids if order is None else ids[order], {role: self._rows(role, parts, order) for role in roles}
         self._require_untouched()
+
+    def _rows(self, role: str, parts: Sequence[Rows], order: NDArray[np.int64] | None) -> NDArray[np.uint8]:
+        found = np.concatenate([getattr(run, role)[rows] for run, rows in zip(self.runs, parts, strict=True)])
+        return found if order is None else found[order]
 
     def values(self) -> Iterator[Values]:
         """Yield the metadata in order of id, as stored in columns of `kinds`."""
@@ -202,6 +225,11 @@ class Merge:
                 raise ArtefactError("ids are out of order; rebuild the index from its codes")
             if any(map(len, parts)):
                 yield parts
+
+
+def no_vectors(rows: int) -> Packed:
+    """Return the vectors of items whose vectors are not kept: rows of no bytes."""
+    return np.zeros((rows, 0), np.uint8)
 
 
 def _order(ids: Ids, parts: Sequence[Rows]) -> NDArray[np.int64] | None:

@@ -19,7 +19,8 @@ from kinbits.index.store import bitmap
 from kinbits.index.store.bitmap import Bitmap, Rows
 from kinbits.index.store.checked_array import CheckedArray, aligned
 from kinbits.index.store.ids import Id, Ids
-from kinbits.index.store.merge import BLOCK, Merge, SortedRun
+from kinbits.index.store.kept_vectors import Packed
+from kinbits.index.store.merge import BLOCK, Merge, SortedRun, no_vectors
 from kinbits.index.store.metadata import MetadataTable, Values
 from kinbits.index.store.search_tables import SearchTables
 
@@ -36,6 +37,7 @@ class Segment:
         stored_codes: Codes, uint8 ``(n, w)``.
         stored_ids: Ids ``(n,)``, ascending.
         stored_alive: Bitmap of the rows that are not deleted; None if none is deleted.
+        stored_vectors: Vectors beside the codes, uint8 ``(n, v)``; None if none are kept.
         table: Metadata; None without columns.
         tables: Search tables for sublinear search; None if they were never built.
     """
@@ -49,21 +51,30 @@ class Segment:
     stored_alive: CheckedArray | None = None
     table: MetadataTable | None = None
     tables: SearchTables | None = None
+    stored_vectors: CheckedArray | None = None
 
     @classmethod
     def from_runs(cls, number: int, runs: Sequence[SortedRun], block_rows: int = BLOCK) -> Segment:
         """Make a segment in memory."""
         merge = Merge(runs, block_rows)
         ids = aligned(len(merge), (), merge.id_dtype)
-        codes = aligned(len(merge), runs[0].codes.shape[1:], np.dtype(np.uint8))
+        parts = {role: aligned(len(merge), (width,), np.dtype(np.uint8)) for role, width in merge.roles.items()}
         start = 0
-        for block_ids, block_codes in merge.blocks():
+        for block_ids, block in merge.blocks(*parts):
             stop = start + len(block_ids)
-            ids[start:stop], codes[start:stop] = block_ids, block_codes
+            ids[start:stop] = block_ids
+            for role, rows in block.items():
+                parts[role][start:stop] = rows
             start = stop
-        table = MetadataTable.from_rows(merge.kinds, merge.values()) if merge.columns else None
         return cls(
-            number, len(ids), 0, (ids[0].item(), ids[-1].item()), CheckedArray(codes), CheckedArray(ids), table=table
+            number,
+            len(ids),
+            0,
+            (ids[0].item(), ids[-1].item()),
+            CheckedArray(parts["codes"]),
+            CheckedArray(ids),
+            table=MetadataTable.from_rows(merge.kinds, merge.values()) if merge.columns else None,
+            stored_vectors=CheckedArray(parts["vectors"]) if "vectors" in parts else None,
         )
 
     def __len__(self) -> int:
@@ -78,6 +89,11 @@ class Segment:
     def ids(self) -> Ids:
         """The ids, with a verified checksum."""
         return self.stored_ids.array
+
+    @property
+    def vectors(self) -> Packed:
+        """The kept vectors, uint8 ``(n, v)``, with a verified checksum; of width 0 if none are kept."""
+        return no_vectors(self.rows) if self.stored_vectors is None else self.stored_vectors.array
 
     @property
     def alive(self) -> Bitmap | None:
@@ -98,17 +114,21 @@ class Segment:
         """Return the arrays and files of the segment by role."""
         table = self.table.file if self.table is not None else None
         parts = {"codes": self.stored_codes, "ids": self.stored_ids, "alive": self.stored_alive, "rows": table}
+        parts["vectors"] = self.stored_vectors
         return {role: part for role, part in parts.items() if part is not None}
 
     def require_whole(self, bits: int) -> None:
         """Verify all files before the first search, so that damage never changes a result; later calls are fast.
 
+        Vectors, which most searches do not read, are verified when they are first read.
+
         Raises:
             ArtefactError: If a file differs from its checksum; the message names it.
         """
-        if all(part.checked for part in self.files().values()):
+        searched = [part for role, part in self.files().items() if role != "vectors"]
+        if all(part.checked for part in searched):
             return
-        for part in self.files().values():
+        for part in searched:
             part.check()
         if (self.ids[0].item(), self.ids[-1].item()) != self.bounds or pad_bits_set(self.codes, bits):
             raise ArtefactError(f"segment {self.number} and its manifest do not fit each other; rebuild the index")
@@ -197,6 +217,8 @@ class Segment:
             ArtefactError: If ids are out of order, pad bits are set, or metadata are damaged.
         """
         self.require_whole(bits)
+        if self.stored_vectors is not None:
+            self.stored_vectors.check()
         self.multi_index()
         if self.table is not None:
             self.table.check(self.rows)

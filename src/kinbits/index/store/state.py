@@ -17,6 +17,7 @@ from kinbits.index.filters.expression import Expression
 from kinbits.index.store.bitmap import Rows
 from kinbits.index.store.columns import require_few
 from kinbits.index.store.ids import IdKind, Ids, duplicate_ids_error, kind_of, missing_ids_error, require_kind
+from kinbits.index.store.kept_vectors import Kept
 from kinbits.index.store.merge import Batch, Merge, SortedRun
 from kinbits.index.store.options import IndexOptions
 from kinbits.index.store.search_tables import MOST_ROWS, SearchTables
@@ -54,6 +55,7 @@ class State:
         model_folder: Absolute path of the folder of the model; None if not known.
         image_roots: Absolute paths of folders that paths of images start from, in the order of their items.
         words: Words of a part of a code: 2 for bits, 16 or 256 for product codes.
+        keep: Vectors that are kept beside the codes; None for none.
     """
 
     bits: int
@@ -66,6 +68,7 @@ class State:
     model_folder: str | None = None
     image_roots: tuple[str, ...] = ()
     words: int = BITS
+    keep: Kept | None = None
 
     def __len__(self) -> int:
         return sum(map(len, self.segments))

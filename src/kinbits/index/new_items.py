@@ -1,0 +1,160 @@
+"""New items of an index: their codes, ids, columns and, where they are kept, vectors."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from inspect import signature
+from itertools import compress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinbits.data import Dataset, is_single, open_dataset
+from kinbits.encoding import CodesFile
+from kinbits.errors import DataError, UsageError
+from kinbits.hamming import Codes
+from kinbits.index.items import Encoder, Metadata, are_codes, encode
+from kinbits.index.store.columns import as_columns
+from kinbits.index.store.ids import Ids, as_ids
+from kinbits.index.store.kept_vectors import Vectors, as_vectors
+from kinbits.index.store.merge import Batch
+from kinbits.index.store.segment import check_query
+from kinbits.index.store.state import State
+
+_NAMED = 3  # items in a message
+
+
+@dataclass(frozen=True)
+class NewItems:
+    """Items that are to be added.
+
+    Attributes:
+        codes: Packed codes, uint8 ``(n, w)``.
+        ids: Ids ``(n,)``; None for those that follow the index's.
+        columns: Metadata columns of n values each.
+        vectors: Float32 ``(n, d)`` to keep; None where none are kept.
+    """
+
+    codes: Codes
+    ids: Ids | None
+    columns: dict[str, list[Any]]
+    vectors: Vectors | None
+
+    def batch(self, state: State) -> tuple[State, Batch]:
+        """Return the items as an index stores them, and its state, which learns the length of the first vectors.
+
+        Raises:
+            UsageError: If the index needs ids.
+            DataError: If the vectors have another length than those kept.
+        """
+        ids = _next_ids(state, len(self.codes)) if self.ids is None else self.ids
+        if state.keep is None or self.vectors is None:
+            return state, Batch(self.codes, ids, self.columns)
+        keep = state.keep if state.keep.dims else replace(state.keep, dims=self.vectors.shape[1])
+        keep.require_dims(self.vectors)
+        return replace(state, keep=keep), Batch(self.codes, ids, self.columns, keep.pack(self.vectors))
+
+
+def read_items(
+    items: Any, ids: Any, metadata: Metadata | None, model: Encoder | None, state: State, vectors: Any = None
+) -> NewItems:
+    """Read new items of an index.
+
+    Unreadable items of a data set are left out with their ids and metadata; a warning names them.
+
+    Args:
+        items: As for `Index.add`.
+        ids: As for `Index.add`.
+        metadata: As for `Index.add`.
+        model: Model of the index.
+        state: Contents of the index.
+        vectors: One vector for each item; None for the features that the model computes, where vectors are kept.
+
+    Raises:
+        UsageError: If the items need a model and the index has none, the type of a value cannot be stored, or vectors
+            are missing or not kept.
+        DataError: If no item can be read, lengths differ, or ids, codes or vectors cannot be stored.
+    """
+    metadata = {} if metadata is None else metadata
+    if vectors is not None and state.keep is None:
+        raise UsageError("this index keeps no vectors; create it with keep='int8', or leave vectors= out")
+    if isinstance(items, (str, os.PathLike)) and os.path.exists(items) and not is_single(items):
+        items = open_dataset(items)  # a folder or a table: its names and labels belong to the items
+    if isinstance(items, CodesFile):
+        ids, metadata = items.ids if ids is None else ids, {**items.columns, **metadata}
+    elif isinstance(items, Dataset):
+        ids, metadata = items.ids if ids is None else ids, {**items.metadata(), **metadata}
+    codes, features, rows = _encoded(items, model, state, featured=state.keep is not None and vectors is None)
+    given = None if ids is None else as_ids(ids)
+    if given is not None and len(given) != len(rows):
+        raise DataError(f"{len(rows)} items, but {len(given)} ids; give one id per item")
+    columns = as_columns(metadata, len(rows))
+    kept = features if vectors is None else as_vectors(vectors, len(rows))[rows]
+    if rows.all():
+        return NewItems(codes, given, columns, kept)
+    some = {name: list(compress(values, rows)) for name, values in columns.items()}
+    return NewItems(codes, None if given is None else given[rows], some, kept)
+
+
+def roots_of(items: Any) -> list[str]:
+    """Return the folder from which paths of images start, if it is known."""
+    root = items.root if isinstance(items, (CodesFile, Dataset)) else None
+    return [] if root is None else [os.fspath(root)]
+
+
+def _encoded(
+    items: Any, model: Encoder | None, state: State, *, featured: bool
+) -> tuple[Codes, Vectors | None, NDArray[np.bool_]]:
+    """Return codes and, if asked for, features of the readable items, and which items these are, bool ``(n,)``."""
+    if isinstance(items, CodesFile) or are_codes(items, model, state.bits):
+        if featured:
+            raise UsageError("this index keeps vectors, and codes have none; give vectors=, or the items themselves")
+        codes, _ = encode(items, model, state.bits, "codes" if isinstance(items, CodesFile) else "items")
+        return codes, None, np.ones(len(codes), bool)
+    able: Any = model
+    options = {} if able is None else signature(able.encode).parameters
+    if featured and able is not None and not ("output" in options and hasattr(able, "tower")):
+        raise UsageError(f"this index keeps vectors, and {type(able).__name__} returns none; give vectors=")
+    how: Mapping[str, Any] = {"output": "features"} if featured else {}
+    if isinstance(items, Dataset) and "on_error" in options:
+        found = able.encode(items, on_error="skip", **how)
+        if found.skipped:
+            _warn_of_skipped(items, found.skipped)
+        made, rows = found.array, np.zeros(len(items.ids), bool)
+        rows[found.rows] = True
+    elif not featured or able is None:
+        made, _ = encode(items, model, state.bits, "items")
+        rows = np.ones(len(made), bool)
+    else:
+        made = np.atleast_2d(able.encode(items, **how))
+        rows = np.ones(len(made), bool)
+    if not featured:
+        return check_query(made, state.bits, "items"), None, rows
+    return check_query(able.tower().compute(made), state.bits, "items"), as_vectors(made), rows
+
+
+def _warn_of_skipped(dataset: Any, skipped: Sequence[Any]) -> None:
+    """Warn of unreadable items; the message names the first ones.
+
+    Raises:
+        DataError: If no item can be read.
+    """
+    reasons = "; ".join([f"{one.id}: {one.reason}" for one in skipped[:_NAMED]] + ["..."] * (len(skipped) > _NAMED))
+    if len(skipped) == len(dataset.ids):
+        raise DataError(
+            f"{dataset.name}: no {dataset.kind} can be read ({reasons}); check the paths, or replace the damaged files"
+        )
+    what = f"skipped {len(skipped):,} of {len(dataset.ids):,} {dataset.kind}s that cannot be read"
+    warnings.warn(f"{dataset.name}: {what} ({reasons})", stacklevel=5)
+
+
+def _next_ids(state: State, count: int) -> Ids:
+    if state.id_kind == "str":
+        raise UsageError("this index has str ids; pass ids= for the new items")
+    if state.next_id + count > np.iinfo(np.int64).max:
+        raise UsageError("the index has used its largest possible id; pass ids= for the new items")
+    return np.arange(state.next_id, state.next_id + count, dtype=np.int64)
