@@ -16,7 +16,8 @@ import numpy as np
 from kinbits.index import Index, IndexOptions
 from kinbits.index.store import writer
 
-path, fatal, change = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+path, fatal, change, kind = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
+vectors = lambda n: {"vectors": np.ones((n, 3))} if kind == "product" else {}
 index, steps = Index.open(path, options=IndexOptions(table_rows=100)), 0
 
 def step():
@@ -41,9 +42,9 @@ def dying_append(self, block, whole=writer.Writer.append):
 
 writer.Writer.append, os.replace, os.fsync = dying_append, dying(os.replace), dying(os.fsync)
 if change == "add":
-    index.add(np.ones((100, 1), np.uint8), metadata={"n": list(range(100))})
+    index.add(np.ones((100, 1), np.uint8), metadata={"n": list(range(100))}, **vectors(100))
 elif change == "upsert":
-    index.add(np.ones((9, 1), np.uint8), ids=list(range(9)), upsert=True)
+    index.add(np.ones((9, 1), np.uint8), ids=list(range(9)), upsert=True, **vectors(9))
 elif change == "compact":
     index.compact()
 elif change == "optimize":
@@ -54,18 +55,34 @@ else:
 
 
 def contents(index):
-    return index.search(np.zeros(1, np.uint8), k=10**6).to_dicts()
+    """Return all items; of an index of product codes with kept vectors, in the order of those."""
+    if index.words == 2:
+        return index.search(np.zeros(1, np.uint8), k=10**6).to_dicts()
+    tables = np.zeros((1, 2, 16), np.float32)
+    return index.search(tables, k=10**5, rescore=1, vectors=np.ones((1, 3)))[0].to_dicts()
 
 
-@pytest.mark.parametrize("change", ["add", "upsert", "delete", "compact", "optimize"])
-def test_killed_at_any_step_of_a_change_the_index_is_the_old_or_the_new_one(tmp_path, change):
+def options(kind):
+    return {"words": 16, "keep": "int8", "metric": "euclidean"} if kind == "product" else {}
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        *((change, "bits") for change in ("add", "upsert", "delete", "compact", "optimize")),
+        *((change, "product") for change in ("add", "upsert", "compact")),
+    ],
+)
+def test_killed_at_any_step_of_a_change_the_index_is_the_old_or_the_new_one(tmp_path, change, kind):
     codes = (np.arange(1000) % 251).astype(np.uint8)[:, None]  # too large to be joined with what is added
-    index = Index.create(tmp_path / "x", bits=8).add(codes, metadata={"n": list(range(1000))})
+    vectors = {} if kind == "bits" else {"vectors": np.random.default_rng(0).normal(size=(1000, 3))}
+    index = Index.create(tmp_path / "x", bits=8, **options(kind))
+    index.add(codes, metadata={"n": list(range(1000))}, **vectors)
     index.delete([999])
     old, generation = contents(index), index.info()["generation"]
     for fatal in range(1, 60):
         done = subprocess.run(
-            [sys.executable, "-c", DIES_WHILE_WRITING, tmp_path / "x", str(fatal), change], check=False
+            [sys.executable, "-c", DIES_WHILE_WRITING, tmp_path / "x", str(fatal), change, kind], check=False
         )
         index = Index.open(tmp_path / "x")
         index.verify()
@@ -74,7 +91,7 @@ def test_killed_at_any_step_of_a_change_the_index_is_the_old_or_the_new_one(tmp_
         assert contents(index) == old
     assert fatal >= 6  # at least: a file, its sync, the manifest, its sync, the folder, the swap
     assert (contents(index) == old) == (change in ("compact", "optimize"))
-    index.add(np.zeros((1, 1), np.uint8))
+    index.add(np.zeros((1, 1), np.uint8), **({} if kind == "bits" else {"vectors": np.ones((1, 3))}))
     assert not list((tmp_path / "x").glob("*.new"))
     names = {path.name for path in (tmp_path / "x").iterdir()} - {"lock", "manifest.json"}
     assert names == {
