@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,17 +19,19 @@ if TYPE_CHECKING:
     import numpy as np
 
     from kinbits.encoding import CodesFile
+    from kinbits.index import Recall
     from kinbits.metrics import CodeStatistics
 
 
 @dataclass(frozen=True)
 class _Known:
-    """Codes, and what is known of them."""
+    """Codes, and what is known of them; the recall of an index that keeps vectors."""
 
     codes: np.ndarray
     bits: int
     labels: np.ndarray | None
     logits: np.ndarray | None = None
+    recall: Recall | None = None
 
     def statistics(self) -> CodeStatistics:
         from kinbits.metrics import code_statistics
@@ -87,9 +89,11 @@ def inspect(
 
         plot_statistics(found, plot)
     if as_json:
-        print_json(found.to_dict())
+        print_json(found.to_dict() | ({} if known.recall is None else {"recall": asdict(known.recall)}))
         return
     show(found)
+    if known.recall is not None:
+        show(f"\n{known.recall}")
     if plot is not None:
         show(f"plot written to {plot}")
 
@@ -121,7 +125,9 @@ def _of_index(folder: Path, label: str | None) -> _Known:
     if not len(opened):
         raise DataError(f"the index {folder} is empty; statistics need 2 codes or more")
     name = _label_column(label, opened.info()["columns"])
-    return _of_codes(opened.to_codes([name]), name)
+    known = _of_codes(opened.to_codes([name]), name)
+    k = min(10, len(opened) - 1)
+    return known if opened.info().get("keep") is None else replace(known, recall=opened.recall(k))
 
 
 def _of_model(folder: Path, source: Source) -> _Known:

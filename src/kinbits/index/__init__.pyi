@@ -5,6 +5,7 @@ from .hits_html import find_image
 from .index import Index
 from .items import Encoder
 from .query.plan import Plan, SegmentPlan
+from .query.recall import Recall
 from .query.request import Distance, distance_of
 from .query.rerank import Reconstructor
 from .search_index import SearchIndex
@@ -22,6 +23,7 @@ __all__ = [
     "Index",
     "IndexOptions",
     "Plan",
+    "Recall",
     "Reconstructor",
     "SearchIndex",
     "SegmentPlan",

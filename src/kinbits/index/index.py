@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from typing import Any, Unpack, overload
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from kinbits import hamming
 from kinbits.data import as_html
 from kinbits.encoding import CodesFile
-from kinbits.errors import UsageError
+from kinbits.errors import ArtefactError, UsageError
 from kinbits.index.changes import codes_of
 from kinbits.index.collection import Collection
 from kinbits.index.filters.where import Where, parse_where
@@ -26,6 +27,7 @@ from kinbits.index.hits import BatchHits, Hits
 from kinbits.index.opening import PathLike
 from kinbits.index.query.near_duplicates import IdPairs, pairs
 from kinbits.index.query.plan import Plan, plan
+from kinbits.index.query.recall import Recall, recall
 from kinbits.index.query.request import Distance, SearchOptions, SearchRequest, check_limits, distance_of
 from kinbits.index.query.rerank import reranked
 from kinbits.index.query.rescore import rescored
@@ -212,6 +214,32 @@ class Index(Collection):
         """
         self._require_bits("pairs")
         return pairs(self._state, hamming.check_count(radius, "radius"), parse_where(where))
+
+    def recall(self, k: int = 10, *, sample: int = 200, rescore: int = 10, seed: int = 0) -> Recall:
+        """Measure how many of an item's nearest neighbours by kept vectors every stage of a search finds.
+
+        Some of the index's own items are the queries, each of which leaves itself out.
+
+        Args:
+            k: Length of the lists.
+            sample: Number of items to search with.
+            rescore: As for `search`.
+            seed: Of the sample.
+
+        Returns:
+            `Recall`: prints as lines; ``stages`` maps each stage to its share.
+
+        Raises:
+            UsageError: If the index keeps no vectors, or a number is out of range.
+            DataError: If there are no k + 1 items.
+        """
+        numbers = {"k": k, "sample": sample, "rescore": rescore}
+        if not all(hamming.check_count(value, name) for name, value in numbers.items()):
+            raise UsageError(f"k={k}, sample={sample}, rescore={rescore}: give 1 or more of each")
+        model = None
+        with suppress(ArtefactError):  # without its model, an index has no tables of queries
+            model = self.model
+        return recall(self._state, model, self.search, k=k, sample=sample, rescore=rescore, seed=seed)
 
     def info(self) -> dict[str, Any]:
         """Describe the index in plain values: path, items, bits, model, columns and segments."""

@@ -10,6 +10,7 @@ from kinbits.backbones import load_backbone
 from kinbits.encoding import CodesFile
 from kinbits.hamming import pack
 from kinbits.heads import build_head
+from kinbits.index import IndexOptions
 from kinbits.model import Tower
 
 D, BITS = 24, 16
@@ -173,3 +174,38 @@ def test_an_empty_index_takes_the_length_of_the_first_vectors_or_of_another_inde
     assert Index.open(tmp_path / "e").search(codes[2], k=1, rescore=300, vectors=x[2]).ids.tolist() == [2]
     zeros = made("int8", np.zeros_like(x), codes)
     assert zeros.search(codes[0], k=3, rescore=1, vectors=x[0]).distances.tolist() == [1, 1, 1]
+
+
+def test_recall_of_every_stage_is_that_of_a_loop(rng, tmp_path):
+    x, _ = world(rng, 250)
+    x[5] = x[6]
+    head = build_head({"name": "linear", "features": D, "bits": BITS})
+    model = HashModel({"image": Tower(load_backbone("features", dim=D), head)})
+    index = Index.create(tmp_path / "i", x[:150], model=model, keep="float32", options=IndexOptions(merge_rows=1))
+    index.add(x[150:])
+    index.delete([3, 77])
+    assert index.info()["segments"] == 2
+    found = index.recall(k=5, sample=1000, rescore=4)
+    living = [row for row in range(250) if row not in (3, 77)]
+    assert found.queries == len(living)
+    for stage, options in (("hamming", {}), ("asymmetric", {"distance": "asymmetric"})):
+        shares = []
+        for row in living:
+            away = exact("cosine", x, x[row]).astype(np.float32)
+            near = sorted((other for other in living if other != row), key=lambda o: (away[o], o))[:5]
+            hits = [one for one in index.search(x[row], k=6, **options).ids.tolist() if one != row][:5]
+            shares.append(len(set(near) & set(hits)) / 5)
+        assert found.stages[stage] == pytest.approx(np.mean(shares), abs=0.003)
+        assert found.stages[f"{stage}, rescore 4"] > found.stages[stage]
+    assert "recall@5 of neighbours by kept vectors, 248 items as queries" in str(found)
+    assert index.recall(k=5, sample=20).queries == 20
+    codes = model.encode(x)
+    alone = Index.create(None, codes, bits=BITS, keep="int8", vectors=x).recall(k=5, rescore=50)
+    assert set(alone.stages) == {"hamming", "hamming, rescore 50"}
+    assert alone.stages["hamming, rescore 50"] > 0.95
+    with pytest.raises(UsageError, match="keeps none"):
+        Index.create(None, codes, bits=BITS).recall()
+    with pytest.raises(DataError, match="more than 10 items"):
+        Index.create(None, codes[:10], bits=BITS, keep="int8", vectors=x[:10]).recall()
+    with pytest.raises(UsageError, match="k=0"):
+        index.recall(k=0)
