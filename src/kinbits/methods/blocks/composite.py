@@ -42,8 +42,8 @@ class CompositeMethod(ProductMethod):
 
     def away(self, z: Tensor) -> Tensor:
         """Return the squared distances of vectors to what their codes stand for, ``(n,)``, from one search each."""
-        y = self.head.rebuilt(self.head.numbers(z.detach(), tries=1))
-        return (z - y).square().sum(1)
+        left = z - self.head.rebuilt(self.head.numbers(z.detach(), tries=1))
+        return (left @ self.head.axes.T if len(self.head.axes) else left).square().sum(1)
 
     @torch.no_grad()
     def fit_books(self, z: Tensor, rng: np.random.Generator) -> None:

@@ -43,6 +43,20 @@ def label_distances(space: LabelSpace | None, embeddings: str = "") -> np.ndarra
 
 
 def _from_embeddings(path: Path, space: LabelSpace) -> np.ndarray:
+    rows = read_embeddings(path, space)
+    apart = np.clip(1.0 - rows @ rows.T, 0.0, None)
+    np.fill_diagonal(apart, 0.0)
+    if apart.max() < 1e-9:
+        raise DataError(f"embeddings {path}: all rows point the same way, so no two classes differ")
+    return np.asarray(apart)
+
+
+def read_embeddings(path: Path, space: LabelSpace) -> np.ndarray:
+    """Return the rows of a .npy file, one for each class, scaled to length 1, float64 ``(C, e)``.
+
+    Raises:
+        DataError: If the file is not such an array, or a row has no direction.
+    """
     try:
         rows = np.load(path, allow_pickle=False)
     except OSError as error:
@@ -59,11 +73,7 @@ def _from_embeddings(path: Path, space: LabelSpace) -> np.ndarray:
         raise DataError(
             f"embeddings {path}: the row of '{space.names[bad]}' is zero or not finite; give it a direction"
         )
-    apart = np.clip(1.0 - (rows / norms) @ (rows / norms).T, 0.0, None)
-    np.fill_diagonal(apart, 0.0)
-    if apart.max() < 1e-9:
-        raise DataError(f"embeddings {path}: all rows point the same way, so no two classes differ")
-    return np.asarray(apart)
+    return np.asarray(rows / norms)
 
 
 MOST_CLASSES, REPAIRS, SWEEPS, GAIN = 20_000, 200, 200, 1e-9
