@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from kinbits import hamming
@@ -104,16 +105,16 @@ class _Search:
         parts: M.
 
     Attributes:
-        products: Inner products of all words, ``(M, K, M, K)``.
+        products: Inner products of all words with those of each part, ``(M, M K, K)``.
     """
 
     def __init__(self, words: Tensor, parts: int) -> None:
         self.words, self.parts = words, parts
-        self.products = (words @ words.T).view(parts, -1, parts, len(words) // parts)
+        self.products = (words @ words.T).view(len(words), parts, -1).transpose(0, 1).contiguous()
 
     def costs(self, z: Tensor) -> Tensor:
         """Return half of what each word alone adds to the squared error of vectors, ``(n, M, K)``."""
-        return (self.words.square().sum(1) / 2 - z @ self.words.T).view(-1, *self.products.shape[2:])
+        return (self.words.square().sum(1) / 2 - z @ self.words.T).view(-1, self.parts, self.products.shape[2])
 
     def best(self, costs: Tensor, tries: int) -> Tensor:
         """Return the best of several searches, int64 ``(n, M)``, whose greedy starts begin at different parts."""
@@ -139,11 +140,12 @@ class _Search:
             self._choose(costs, chosen, part, order[:step])
         return chosen
 
-    def _choose(self, costs: Tensor, chosen: Tensor, part: int, others: Iterable[int]) -> None:
+    def _choose(self, costs: Tensor, chosen: Tensor, part: int, others: list[int]) -> None:
         """Set the numbers of one part to the best for the numbers of others."""
-        total = costs[:, part].clone()
-        for other in others:
-            total += self.products[other, :, part][chosen[:, other]]
+        total = costs[:, part]
+        if others:
+            rows = chosen[:, others] + torch.tensor(others, device=chosen.device) * costs.shape[2]
+            total = total + F.embedding_bag(rows, self.products[part], mode="sum")
         chosen[:, part] = total.argmin(1)
 
     def _value(self, costs: Tensor, chosen: Tensor) -> Tensor:
@@ -151,5 +153,5 @@ class _Search:
         total = costs.gather(2, chosen[:, :, None]).sum((1, 2))
         for one in range(self.parts):
             for two in range(one):
-                total += self.products[one, :, two][chosen[:, one], chosen[:, two]]
+                total += self.products[two, one * costs.shape[2] + chosen[:, one], chosen[:, two]]
         return total
