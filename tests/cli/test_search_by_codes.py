@@ -52,6 +52,7 @@ def test_an_array_of_other_numbers_is_no_query(run, stored, tmp_path):
 
 def test_codes_cannot_be_compared_by_features(run, stored, tmp_path):
     np.save(tmp_path / "queries.npy", stored[:1])
-    ended = run("search", "some.index", "queries.npy", "--rerank", "5")
-    assert ended.code == 2
-    assert "--rerank compares features of images" in ended.error
+    for flag in ("--rerank", "--rescore"):
+        ended = run("search", "some.index", "queries.npy", flag, "5")
+        assert ended.code == 2
+        assert "--rerank and --rescore compare features" in ended.error

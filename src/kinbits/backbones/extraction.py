@@ -146,12 +146,16 @@ def _in_memory(dataset: Dataset, backbone: Backbone, extractor: _Extractor, prog
 def _vectors(dataset: Dataset, backbone: Backbone) -> Features:
     with np.errstate(over="ignore"):  # infinite values are detected below
         array = np.asarray(dataset.items.vectors, np.float32)
-    if array.ndim != 2 or array.shape[1] != backbone.feature_dim:
+    width = backbone.architecture().get("dim", backbone.feature_dim)
+    if array.ndim != 2 or array.shape[1] not in (width, backbone.feature_dim):
         raise DataError(
-            f"vectors of shape {array.shape} do not fit a backbone of width {backbone.feature_dim}; "
-            f"load '{backbone.name}' with dim set to the data's width"
+            f"vectors of shape {array.shape} do not fit a backbone of width {width}; load '{backbone.name}' with dim "
+            f"set to the data's width"
         )
+    array = array[:, : backbone.feature_dim]
     valid = np.asarray(np.isfinite(array).all(axis=1))
+    if getattr(backbone, "normalise", False):
+        array = backbone(torch.from_numpy(np.array(array))).numpy()
     return Features(array, valid, _skipped(dataset, dict.fromkeys(np.flatnonzero(~valid).tolist(), NOT_FINITE)))
 
 

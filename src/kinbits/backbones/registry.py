@@ -92,13 +92,22 @@ def require_modality(name: str, reads: Modality) -> None:
         raise UsageError(f"backbone '{name}' reads {found}s, but {reads}s are needed here; use one of: {listed}")
 
 
-def load_backbone(name: str, *, size: int | None = None, dim: int | None = None) -> Backbone:
+def load_backbone(
+    name: str,
+    *,
+    size: int | None = None,
+    dim: int | None = None,
+    dims: int | None = None,
+    normalise: bool | None = None,
+) -> Backbone:
     """Load a backbone with its weights, in evaluation mode, on the CPU.
 
     Args:
         name: One of `list_backbones`, e.g. ``"efficientnet_lite0"``, ``"hf:facebook/dinov2-small"``.
         size: Input side in pixels for image backbones; None uses the backbone's default.
         dim: Width of the vectors; required for ``"features"``, not allowed for others.
+        dims: How many numbers of a vector are read, from the first on; None for all.
+        normalise: Whether vectors are scaled to length 1.
 
     Raises:
         UsageError: If the name is unknown, or a size or width does not apply.
@@ -114,7 +123,11 @@ def load_backbone(name: str, *, size: int | None = None, dim: int | None = None)
     if cls.key.endswith(":") and not argument:
         raise UsageError(f"backbone '{name}' needs a value after the colon, e.g. '{cls.key}NAME'")
     _check_input(name, cls.modality, size, dim)
-    return cls.from_pretrained(argument, dim if cls.modality == "vector" else size).eval()
+    if dims is None and normalise is None:
+        return cls.from_pretrained(argument, dim if cls.modality == "vector" else size).eval()
+    if cls.key != "features":
+        raise UsageError(f"dims and normalise are for vectors, and backbone '{name}' is not 'features'; leave them out")
+    return cls.from_config({"dim": dim, "dims": dims, "normalise": normalise}).eval()
 
 
 def _check_input(name: str, modality: str, size: int | None, dim: int | None) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kinbits.cli.output import facts, seconds_text, shell, skipped_json, skipped_text
+from kinbits.cli.output import facts, note, seconds_text, shell, skipped_json, skipped_text
 
 if TYPE_CHECKING:
     from kinbits.cli.source import Source
     from kinbits.data import Dataset, Skipped
+    from kinbits.evaluation import NeighboursKept
     from kinbits.model import HashModel
+
+
+_FEWEST = 20  # vectors; fewer have no neighbours to speak of
 
 
 def show(model: HashModel, output: Path, dataset: Dataset, source: Source) -> None:
@@ -18,7 +23,7 @@ def show(model: HashModel, output: Path, dataset: Dataset, source: Source) -> No
     from kinbits.model import TRAIN_CODES
     from kinbits.training import epochs_text, validation_text
 
-    made = model.training
+    made, kept = model.training, _neighbours(model, dataset)
     facts(
         {
             "model": output,
@@ -30,16 +35,19 @@ def show(model: HashModel, output: Path, dataset: Dataset, source: Source) -> No
             "learned codes": None if model.train_codes is None else output / TRAIN_CODES,
             "epochs": epochs_text(made),
             "validation": validation_text(made, f"{dataset.kind}s"),
+            "neighbours": kept and str(kept),
             "skipped": skipped_text(_all_skipped(dataset, model), dataset.ignored),
             "time": seconds_text(made["seconds"]),
             "next": _next(output, source),
         }
     )
+    if kept is not None and kept.advice:
+        note(kept.advice)
 
 
 def record(model: HashModel, output: Path, dataset: Dataset) -> dict[str, Any]:
     """Return the same for ``--json``."""
-    made = model.training
+    made, kept = model.training, _neighbours(model, dataset)
     names = ("rows", "seed", "epochs", "best_epoch", "stopped_early", "loss", "validation", "seconds")
     return {
         "model": output,
@@ -50,9 +58,17 @@ def record(model: HashModel, output: Path, dataset: Dataset) -> dict[str, Any]:
         **{name: made[name] for name in names},
         "pretrain": made.get("pretraining", {}).get("method"),
         **{name: made[name] for name in ("labels", "pairs") if name in made},
+        **({} if kept is None else {"neighbours_kept": asdict(kept)}),
         "skipped": skipped_json(_all_skipped(dataset, model)),
         "fingerprint": model.fingerprint,
     }
+
+
+def _neighbours(model: HashModel, dataset: Dataset) -> NeighboursKept | None:
+    """Measure the neighbours that codes of vectors keep: those of images were hardly ever what is looked for."""
+    from kinbits.evaluation import neighbours_kept
+
+    return neighbours_kept(model, dataset) if dataset.kind == "vector" and len(dataset) > _FEWEST else None
 
 
 def _next(output: Path, source: Source) -> str:

@@ -2,6 +2,7 @@ from .baselines import UNCOMPRESSED, rank_features
 from .directions import CROSS_MODAL, IMAGE_TO_IMAGE, Direction
 from .evaluator import evaluate
 from .leakage import leakage
+from .neighbours_kept import NeighboursKept, neighbours_kept
 from .relevance import relevance_of
 from .report.report import Report
 from .row import Row
@@ -15,12 +16,14 @@ __all__ = [
     "IMAGE_TO_IMAGE",
     "UNCOMPRESSED",
     "Direction",
+    "NeighboursKept",
     "Report",
     "Row",
     "Search",
     "Searches",
     "evaluate",
     "leakage",
+    "neighbours_kept",
     "rank_features",
     "relevance_of",
 ]

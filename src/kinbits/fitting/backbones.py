@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from kinbits._util import Modality
 from kinbits.backbones import Backbone, FeatureMap, load_backbone, require_modality
 from kinbits.data import Dataset
+from kinbits.errors import UsageError
 from kinbits.fitting.settings import FeatureSettings
 from kinbits.methods import Method
 
@@ -25,7 +28,12 @@ def load_backbones(dataset: Dataset, settings: FeatureSettings, method: type[Met
 def image_backbone(dataset: Dataset, settings: FeatureSettings) -> Backbone:
     """Load the image backbone that the settings name, or the one that suits the data."""
     if dataset.kind == "vector":
-        return _load(settings.backbone or "features", "vector", dim=dataset.items.vectors.shape[1])
+        width = dataset.items.vectors.shape[1]
+        return _load(
+            settings.backbone or "features", "vector", dim=width, dims=settings.dims, normalise=settings.normalise
+        )
+    if settings.dims is not None or settings.normalise is not None:
+        raise UsageError("dims and normalise are for vectors, and the data are images; leave them out")
     name = settings.backbone or "efficientnet_lite0"
     size = settings.image_size
     if size is None and name == "efficientnet_lite0" and _looks_small(dataset):
@@ -33,7 +41,7 @@ def image_backbone(dataset: Dataset, settings: FeatureSettings) -> Backbone:
     return _load(name, "image", size=size)
 
 
-def _load(name: str, reads: Modality, **sizes: int | None) -> Backbone:
+def _load(name: str, reads: Modality, **sizes: Any) -> Backbone:
     """Load a backbone for one kind of data; refuse one that reads another before its weights are sought."""
     require_modality(name, reads)
     return load_backbone(name, **sizes)

@@ -17,6 +17,8 @@ class FitOptions(TypedDict, total=False):
     backbone: str | None
     text_backbone: str | None
     image_size: int | None
+    dims: int | None
+    normalise: bool | None
     finetune: bool | None
     views: int
     cache: "FeatureCache | None"

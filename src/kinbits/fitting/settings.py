@@ -27,14 +27,18 @@ class FeatureSettings:
         backbone: Image backbone. Default: by the data.
         text_backbone: Text backbone. Default: minilm.
         image_size: Pixels per side. Default: by the data.
+        dims: Numbers of a vector read. Default: all.
+        normalise: Vectors to length 1. Default: no.
         finetune: Train the backbone too. Default: only if it is not pretrained.
-        views: Random views kept of each image.
+        views: Random views per image.
         cache: Where features are kept between runs; None keeps nothing. Default: the folder for caches.
     """
 
     backbone: str | None = None
     text_backbone: str | None = None
     image_size: Annotated[int | None, Range(1)] = None
+    dims: Annotated[int | None, Range(1)] = None
+    normalise: bool | None = None
     finetune: bool | None = None
     views: Annotated[int, Range(1)] = 4
     cache: "FeatureCache | None" = field(default_factory=_default_cache)
@@ -55,7 +59,7 @@ class SupervisionSettings:
         labels_fraction: Share of the labels to learn from. Default: all.
         label_expansion: How missing labels are guessed: prl or pseudo. Default: not at all.
         expansion_params: Parameters of the label expansion. Default: its own.
-        pairs: Table, or COLMAP folder, of similar pairs. Default: from labels.
+        pairs: Table, or COLMAP folder, of pairs. Default: from labels.
         min_shared: Minimum number of 3D points that a similar pair shares. Default: 20.
         min_overlap: Minimum share of these points in one image. Default: 0.1.
     """

@@ -66,6 +66,11 @@ class MethodInfo:
     parameters: tuple[Parameter, ...]
 
     @property
+    def makes_words(self) -> bool:
+        """Whether codes are the numbers of words, not bits: the method has a parameter ``words``."""
+        return any(parameter.name == "words" for parameter in self.parameters)
+
+    @property
     def summary(self) -> str:
         """The first line of the docstring."""
         return self.docstring.partition("\n")[0]

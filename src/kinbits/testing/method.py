@@ -37,7 +37,7 @@ def check_method(name: str, *, epochs: int | None = 15, **params: Any) -> None:
         AssertionError: If the method breaks a rule; the message names it.
     """
     cls = get_method(name)
-    if any(parameter.name == "words" for parameter in describe_method(name).parameters):
+    if describe_method(name).makes_words:
         params = {"words": 16, **params}  # the toy set is too small for codebooks of 256
     method, twin = (_trained(name, 16, epochs, params) for _ in range(2))
     _check_towers(method)

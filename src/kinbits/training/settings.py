@@ -31,7 +31,7 @@ class TrainingSettings:
         validation: Share of images held out to choose the best epoch.
         patience: Epochs without a better score before training stops. Default: no limit.
         pretrain: Method to pretrain with, without labels: barlow-twins. Default: none.
-        pretrain_epochs: Epochs of pretraining. Default: its own.
+        pretrain_epochs: Pretraining epochs. Default: its own.
         augmentation: Changes to images of a trained backbone: weak or crops.
         view_augmentation: Changes that make views: two_view or crops.
         precision: Arithmetic.

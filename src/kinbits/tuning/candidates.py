@@ -78,7 +78,7 @@ class Candidates:
         if self._text and not has_text:
             raise UsageError(f"search is text, and {dataset.name} has no texts; name their column, or leave search out")
         known = sorted(list_methods(), key=_place)
-        free = [name for name in known if not _epochs(name) and describe_method(name).reads_text == self._text]
+        free = [name for name in known if not _epochs(name) and self._fits_search(name)]
         self.baselines = tuple(Candidate(name, "default", 0) for name in free)
         named = None if tuning.methods is None else [self._checked(name) for name in tuning.methods]
         trained = [name for name in (named or filter(self._suits, known)) if name not in free]
@@ -104,10 +104,15 @@ class Candidates:
             raise UsageError(f"search is text, and method '{method.name}' reads no text; leave one of the two out")
         return method.name
 
+    def _fits_search(self, name: str) -> bool:
+        """Tell whether a method reads what is searched with, and makes bits, unless product codes were asked for."""
+        info = describe_method(name)
+        return info.reads_text == self._text and (not info.makes_words or name in (self._tuning.methods or ()))
+
     def _suits(self, name: str) -> bool:
         info, vectors = describe_method(name), self._dataset.kind == "vector"
         own_features = info.reads_maps or info.views > 0
-        if not _epochs(name) or info.reads_text != self._text or (own_features and vectors):
+        if not _epochs(name) or not self._fits_search(name) or (own_features and vectors):
             return False
         if info.supervision == "none" and self._spec.label_space is not None and not self._text:
             return False  # with labels, methods that learn from them are better

@@ -1,0 +1,80 @@
+"""How many of the nearest neighbours of the features the codes of a model keep, beside ITQ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from kinbits.data import Dataset
+from kinbits.errors import DataError
+from kinbits.evaluation.training_free import image_head
+from kinbits.heads import Head, rank_outputs
+from kinbits.metrics import LeaveOneOut
+from kinbits.model import HashModel
+from kinbits.training import FeatureSet, held_out_relevance
+
+NEIGHBOURS = 10
+_SAMPLE, _LEARNED = 2_000, 20_000  # rows that are searched, and rows that ITQ learns from
+
+
+@dataclass(frozen=True)
+class NeighboursKept:
+    """The share of the ten nearest rows by cosine that are among the first ten by codes; the mean over rows and ties.
+
+    Attributes:
+        rows: Rows that were searched among each other.
+        share: Of the model.
+        itq: Of ITQ at as many bits, learned from other rows; None where it cannot make them.
+    """
+
+    rows: int
+    share: float
+    itq: float | None
+
+    def __str__(self) -> str:
+        beside = "" if self.itq is None else f"; itq {self.itq:.0%}"
+        return f"{self.share:.0%} of the {NEIGHBOURS} nearest, among {self.rows:,} rows{beside}"
+
+    @property
+    def advice(self) -> str:
+        """What to do where ITQ keeps more; empty where it does not."""
+        if self.itq is None or self.itq <= self.share:
+            return ""
+        return (
+            "itq keeps more of the nearest neighbours. These codes are for items of one kind; if the same neighbours "
+            "count, fit with --method itq"
+        )
+
+
+def neighbours_kept(model: HashModel, dataset: Dataset, *, seed: int = 0) -> NeighboursKept:
+    """Measure how well codes keep the neighbours of the features.
+
+    Args:
+        model: The model.
+        dataset: Images or vectors; at most 2,000 rows are drawn from it, and 20,000 others for ITQ.
+        seed: Of the rows.
+
+    Raises:
+        DataError: If fewer than three rows can be read.
+    """
+    rows = np.random.default_rng(seed).permutation(len(dataset))[: _SAMPLE + _LEARNED]
+    sample = min(_SAMPLE, max(3, len(rows) // 2))
+    searched, learned = (
+        np.asarray(model.encode(dataset.select(part), output="features", on_error="skip").array, np.float32)
+        for part in (np.sort(rows[:sample]), np.sort(rows[sample:]))
+    )
+    if len(searched) < 3:
+        raise DataError(f"{len(searched)} rows have no neighbours to keep; give 3 or more")
+    relevance = held_out_relevance(FeatureSet(searched), by_labels=False)
+    itq = image_head("itq", model.bits, learned)
+    own = _share(model.tower().head, searched, relevance)
+    return NeighboursKept(len(searched), own, None if itq is None else _share(itq, searched, relevance))
+
+
+@torch.no_grad()
+def _share(head: Head, features: np.ndarray, relevance: LeaveOneOut) -> float:
+    made = head, head(torch.from_numpy(features).to(head.threshold.device))
+    name = f"precision@{min(NEIGHBOURS, len(features) - 1)}"
+    return rank_outputs(made, made, relevance, [name])[name]
