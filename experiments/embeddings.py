@@ -4,8 +4,8 @@ MiniLM embeddings of AG News (four topics) and of passages of SciFact (no labels
 CIFAR-10. 1,000 rows are queries, all others are learned from and searched. Writes ``results/embeddings.csv`` (one row
 per run and way of searching; what is there is not measured again) and ``results/embeddings.md``. ``recall@k`` is the
 share of a query's k nearest rows by cosine among its first k hits, the mean over ties; ``map`` is tie-aware mAP@all by
-label. ``hamming`` compares codes, ``asymmetric`` a real-valued query with codes, ``rescored`` orders the first 10 k codes
-by Hamming distance (of product codes: by their own) by int8 vectors; ties among candidates are by row.
+label. ``hamming`` compares codes, ``asymmetric`` a real-valued query with codes, ``rescored`` orders the first 10 k
+codes by Hamming distance (of product codes: by their own) by int8 vectors; ties among candidates are by row.
 
     KINBITS_DATA=path/to/data python experiments/embeddings.py [--sets ag-news] [--bits 64 128] [--methods itq opq]
 """
