@@ -12,6 +12,7 @@ from kinbits._util import named_extras
 from kinbits.data import Dataset, open_dataset
 from kinbits.errors import UsageError
 from kinbits.fitting import fit
+from kinbits.methods import describe_method
 
 if TYPE_CHECKING:
     from kinbits.model import HashModel
@@ -84,6 +85,8 @@ class HashTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         if self.output not in OUTPUTS:
             raise ValueError(f"output is {self.output!r}; use one of {', '.join(OUTPUTS)}")
+        if self.output == "bits" and self.method is not None and describe_method(self.method).makes_words:
+            raise ValueError(f"method {self.method} makes product codes, which are no bits; use output='codes'")
         others = self.options or {}
         if own := sorted(others.keys() & {"method", "bits", "epochs", "params", "seed"}):
             names = [{"seed": "random_state"}.get(name, name) for name in own]
@@ -127,6 +130,8 @@ class HashTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _n_features_out(self) -> int:
         """Number of columns, for ``get_feature_names_out``."""
         bits = self.model_.bits
+        if self.output == "logits":
+            return int(self.model_.tower().head.outputs)
         return -(-bits // 8) if self.output == "codes" else bits
 
 

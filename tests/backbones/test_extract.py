@@ -191,7 +191,7 @@ def test_wrong_modality_is_explained(name, options, view, told):
 
 def test_vectors_of_another_width_and_images_for_vectors(backbone):
     data = Dataset(VectorItems(np.zeros((4, 3), np.float32)), np.arange(4))
-    with pytest.raises(DataError, match="width 5"):
+    with pytest.raises(DataError, match="5 numbers each are read; give such vectors"):
         extract(data, load_backbone("features", dim=5))
     with pytest.raises(DataError, match="backbone for vectors"):
         extract(data, backbone)

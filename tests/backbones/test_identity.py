@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 import kinbits
 from kinbits import DataError, HashModel, Index, UsageError
-from kinbits.backbones import build_backbone, load_backbone
+from kinbits.backbones import build_backbone, load_backbone, unit_length
 
 X = np.random.default_rng(0).normal(size=(80, 12)).astype(np.float32) * 5
 
@@ -22,7 +23,7 @@ def test_a_model_reads_the_first_numbers_scaled(tmp_path):
     assert np.array_equal(again.encode(X), model.encode(X))
     assert again.fingerprint == model.fingerprint != plain.fingerprint
     assert Index.create(None, X, model=again, keep="float16").info()["keep"]["dims"] == 8
-    with pytest.raises((DataError, UsageError), match="width"):
+    with pytest.raises((DataError, UsageError), match="12 numbers each are read, or their first 8"):
         model.encode(X[:, :9])
 
 
@@ -40,3 +41,9 @@ def test_what_cannot_be_is_refused(tmp_path):
         kinbits.fit(images, method="lsh", bits=4, dims=8, progress=False, backbone="convnet-small")
     with pytest.raises(UsageError, match="is not 'features'"):
         load_backbone("convnet-small", normalise=True)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-13, 1, 1e19, 1e37])
+def test_the_length_is_one_in_any_unit(scale):
+    made = unit_length(torch.tensor([[1.0, 2, -1, 0.5], [0, 0, 0, 0]]) * scale)
+    assert made.norm(dim=1).tolist() == pytest.approx([1, 0])

@@ -41,10 +41,10 @@ def test_product_codes_keep_more_and_few_bits_less():
 
 
 def test_the_advice_comes_where_itq_keeps_more():
-    assert "fit with --method itq" in NeighboursKept(100, 0.3, 0.4).advice
+    assert "or --method itq" in NeighboursKept(100, 0.3, 0.4).advice
     assert not NeighboursKept(100, 0.4, 0.4).advice
     assert not NeighboursKept(100, 0.4, None).advice
-    assert str(NeighboursKept(2000, 0.31, 0.485)) == "31% of the 10 nearest, among 2,000 rows; itq 48%"
+    assert str(NeighboursKept(2000, 0.31, 0.485)) == "31% of the 10 nearest by cosine, of 2,000 rows; itq 48%"
 
 
 def test_too_few_rows_are_refused():

@@ -4,6 +4,7 @@ from .compiled import cached_forward, fast_forward
 from .convert import vit_from_timm
 from .extraction import Features, View, extract
 from .feature_map import FeatureMap
+from .identity import unit_length
 from .registry import (
     backbone_class,
     build_backbone,
@@ -33,5 +34,6 @@ __all__ = [
     "load_backbone",
     "register_backbone",
     "require_modality",
+    "unit_length",
     "vit_from_timm",
 ]

@@ -149,8 +149,8 @@ def _vectors(dataset: Dataset, backbone: Backbone) -> Features:
     width = backbone.architecture().get("dim", backbone.feature_dim)
     if array.ndim != 2 or array.shape[1] not in (width, backbone.feature_dim):
         raise DataError(
-            f"vectors of shape {array.shape} do not fit a backbone of width {width}; load '{backbone.name}' with dim "
-            f"set to the data's width"
+            f"vectors of shape {array.shape} do not fit: {width} numbers each are read"
+            f"{'' if width == backbone.feature_dim else f', or their first {backbone.feature_dim}'}; give such vectors"
         )
     array = array[:, : backbone.feature_dim]
     valid = np.asarray(np.isfinite(array).all(axis=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -38,7 +39,7 @@ class IdentityBackbone(Backbone):
         super().__init__()
         if dim < 1:
             raise UsageError(f"vectors of {dim} numbers cannot be hashed; the width must be 1 or more")
-        if dims is not None and not 1 <= dims <= dim:
+        if dims is not None and not (type(dims) is int and 1 <= dims <= dim):
             raise UsageError(f"dims={dims}: vectors of {dim} numbers can be shortened to 1 to {dim}")
         self.dim, self.dims, self.normalise = dim, dims, bool(normalise)
         self._describe(self.key, feature_dim=dims or dim, licence="none: the data's own", pretrained=True)
@@ -68,4 +69,10 @@ class IdentityBackbone(Backbone):
         if x.shape[-1] not in (self.dim, self.feature_dim):
             raise UsageError(f"vectors of width {x.shape[-1]} given; the model takes width {self.dim}")
         read = x[..., : self.feature_dim]
-        return functional.normalize(read, dim=-1) if self.normalise else read
+        return unit_length(read) if self.normalise else read
+
+
+def unit_length(x: Tensor) -> Tensor:
+    """Return vectors scaled to length 1, whatever their unit; a zero stays a zero."""
+    largest = x.abs().amax(-1, keepdim=True)
+    return functional.normalize(x / largest.clamp_min(torch.finfo(x.dtype).tiny), dim=-1)

@@ -68,8 +68,9 @@ def create(
         typer.Option(help="Keep the features beside the codes, for `kinbits search --rescore`.", show_default=False),
     ] = None,
     metric: Annotated[
-        Literal["cosine", "inner", "euclidean"], typer.Option(help="What kept features are compared by.")
-    ] = "cosine",
+        Literal["cosine", "inner", "euclidean"] | None,
+        typer.Option(help="What kept features are compared by. Default: cosine.", show_default=False),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Make an index from a model and data, or from a file of codes.
@@ -85,6 +86,8 @@ def create(
     vectors = None
     if data is None and keep is not None:
         raise UsageError("--keep takes the features of MODEL and DATA; a file of codes has none")
+    if metric is not None and keep is None:
+        raise UsageError("--metric is of kept features; give --keep too, or leave it out")
     if data is None:
         codes = _read(Path(os.path.expanduser(source)))
     elif bits is not None:

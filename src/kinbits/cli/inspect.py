@@ -32,10 +32,14 @@ class _Known:
     labels: np.ndarray | None
     logits: np.ndarray | None = None
     recall: Recall | None = None
+    words: int = 2
 
-    def statistics(self) -> CodeStatistics:
+    def statistics(self) -> CodeStatistics | None:
+        """Return the statistics of bits; None for product codes."""
         from kinbits.metrics import code_statistics
 
+        if self.words != 2:
+            return None
         return code_statistics(self.codes, self.bits, self.labels, self.logits)
 
 
@@ -84,16 +88,19 @@ def inspect(
     else:
         known = _of_model(source, Source(data, label_column))
     found = known.statistics()
-    if plot is not None:
+    if found is None and plot is not None:
+        raise UsageError("--plot draws Hamming distances, and product codes have none; leave it out")
+    if plot is not None and found is not None:
         from kinbits.metrics import plot_statistics
 
         plot_statistics(found, plot)
     if as_json:
-        print_json(found.to_dict() | ({} if known.recall is None else {"recall": asdict(known.recall)}))
+        told = {} if found is None else found.to_dict()
+        print_json(told | ({} if known.recall is None else {"recall": asdict(known.recall)}))
         return
-    show(found)
-    if known.recall is not None:
-        show(f"\n{known.recall}")
+    for part in (found, known.recall):
+        if part is not None:
+            show(part)
     if plot is not None:
         show(f"plot written to {plot}")
 
@@ -120,14 +127,18 @@ def _label_column(given: str | None, columns: Iterable[str]) -> str:
 
 def _of_index(folder: Path, label: str | None) -> _Known:
     from kinbits.cli.index_options import opened_index
+    from kinbits.hamming import BITS
 
     opened = opened_index(folder)
     if not len(opened):
         raise DataError(f"the index {folder} is empty; statistics need 2 codes or more")
     name = _label_column(label, opened.info()["columns"])
-    known = _of_codes(opened.to_codes([name]), name)
-    k = min(10, len(opened) - 1)
-    return known if opened.info().get("keep") is None else replace(known, recall=opened.recall(k))
+    recall = None if opened.info().get("keep") is None else opened.recall(min(10, len(opened) - 1))
+    found = opened.to_codes([name])
+    assert found.bits is not None
+    if recall is not None and found.words != BITS:
+        return _Known(found.codes, found.bits, None, recall=recall, words=found.words)
+    return replace(_of_codes(found, name), recall=recall)
 
 
 def _of_model(folder: Path, source: Source) -> _Known:

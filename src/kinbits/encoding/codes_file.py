@@ -357,7 +357,8 @@ def is_codes_file(path: str | os.PathLike[str]) -> bool:
         return False
     pq, ArrowException = require("pyarrow.parquet"), require("pyarrow.lib").ArrowException
     try:
-        schema = pq.read_schema(path)
+        with open_arrow(path) as file:
+            schema = pq.read_schema(file)
     except (OSError, ArrowException):
         return False
     names = schema.names

@@ -19,7 +19,7 @@ from kinbits.evaluation.relevance import chosen_difficulty
 from kinbits.evaluation.report.details import details_of
 from kinbits.evaluation.report.report import Report
 from kinbits.evaluation.row import Row
-from kinbits.evaluation.searches import Search, Searches
+from kinbits.evaluation.searches import Search, Searches, without_radius
 from kinbits.model import HashModel
 
 
@@ -78,9 +78,14 @@ def evaluate(
             partners, and the model reads no text.
     """
     measures = Measures.from_names(splits.protocol.metrics if metric_names is None else metric_names, at)
-    if measures.targets and model.words != hamming.BITS:
+    if model.words != hamming.BITS:
         made = hamming.describe_kind(model.bits, model.words)
-        raise UsageError(f"operating points are Hamming distances, and this model makes {made}; leave at out")
+        if measures.targets:
+            raise UsageError(f"operating points are Hamming distances, and this model makes {made}; leave at out")
+        if not without_radius(measures.metrics):
+            raise UsageError(
+                f"this model makes {made}, which have no radius in bits; give another metric, e.g. map@all"
+            )
     _check_database_codes(database_codes, model, splits)
     chosen = chosen_difficulty(splits, difficulty)
     options: dict[str, Any] = {"cache": cache or FeatureCache(), "difficulty": chosen, "progress": progress}
@@ -93,7 +98,7 @@ def evaluate(
     notes = [_put_learned_codes(model, own)] if database_codes == "learned" else []
     rows = [measures.row(_label(names[0], searches, own.direction), own, model.bits)]
     rows += _rows(names[0], searches, measures, searches.directions[1:])
-    if asymmetric:
+    if asymmetric and own.words == hamming.BITS:
         row = measures.row_of_scores(f"{rows[0].name} (asymmetric)", own.scores, own.relevance)
         rows.append(replace(row, direction=str(own.direction)))
     for name, other in zip(names[1:], compare_with, strict=True):

@@ -77,7 +77,10 @@ class Measures:
 
     def row_of_scores(self, name: str, scores: ScoreBlock, relevance: Relevance) -> Row:
         """Measure a ranking by scores, by the metrics that need no radius."""
-        result = evaluate_scores(scores, relevance, without_radius(self.metrics))
+        names = without_radius(self.metrics)
+        if not names:
+            return Row(name, {})
+        result = evaluate_scores(scores, relevance, names)
         return Row(name, dict(result), excluded=result.excluded, intervals=_intervals(result))
 
     def classes(self, search: Search) -> list[ClassResult]:

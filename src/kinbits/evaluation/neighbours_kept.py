@@ -26,7 +26,7 @@ class NeighboursKept:
     Attributes:
         rows: Rows that were searched among each other.
         share: Of the model.
-        itq: Of ITQ at as many bits, learned from other rows; None where it cannot make them.
+        itq: Of ITQ at as many bits, learned from these and further rows; None where it cannot make them.
     """
 
     rows: int
@@ -35,17 +35,14 @@ class NeighboursKept:
 
     def __str__(self) -> str:
         beside = "" if self.itq is None else f"; itq {self.itq:.0%}"
-        return f"{self.share:.0%} of the {NEIGHBOURS} nearest, among {self.rows:,} rows{beside}"
+        return f"{self.share:.0%} of the {NEIGHBOURS} nearest by cosine, of {self.rows:,} rows{beside}"
 
     @property
     def advice(self) -> str:
         """What to do where ITQ keeps more; empty where it does not."""
         if self.itq is None or self.itq <= self.share:
             return ""
-        return (
-            "itq keeps more of the nearest neighbours. These codes are for items of one kind; if the same neighbours "
-            "count, fit with --method itq"
-        )
+        return "itq keeps more of the nearest by cosine; if they count, try --normalise, more bits, or --method itq"
 
 
 def neighbours_kept(model: HashModel, dataset: Dataset, *, seed: int = 0) -> NeighboursKept:
@@ -53,7 +50,8 @@ def neighbours_kept(model: HashModel, dataset: Dataset, *, seed: int = 0) -> Nei
 
     Args:
         model: The model.
-        dataset: Images or vectors; at most 2,000 rows are drawn from it, and 20,000 others for ITQ.
+        dataset: Images or vectors; at most 2,000 rows are drawn from it, and 20,000 others for ITQ, which learns from
+            both, as the model may have done.
         seed: Of the rows.
 
     Raises:
@@ -68,7 +66,7 @@ def neighbours_kept(model: HashModel, dataset: Dataset, *, seed: int = 0) -> Nei
     if len(searched) < 3:
         raise DataError(f"{len(searched)} rows have no neighbours to keep; give 3 or more")
     relevance = held_out_relevance(FeatureSet(searched), by_labels=False)
-    itq = image_head("itq", model.bits, learned)
+    itq = image_head("itq", model.bits, np.concatenate([searched, learned]))
     own = _share(model.tower().head, searched, relevance)
     return NeighboursKept(len(searched), own, None if itq is None else _share(itq, searched, relevance))
 

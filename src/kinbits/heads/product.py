@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kinbits import hamming
+from kinbits.backbones import unit_length
 from kinbits.errors import UsageError
 from kinbits.hamming import Codes, Tables
 from kinbits.heads.base import Head, register_head
@@ -53,9 +54,9 @@ class ProductHead(Head):
         metric: str = "euclidean",
         tanh: bool = False,
     ) -> None:
+        if words not in (16, 256):
+            raise UsageError(f"words={words!r}: product codes have 16 or 256 words")
         hamming.check_words(words, bits)
-        if words == hamming.BITS:
-            raise UsageError("words=2: product codes have 16 or 256 words")
         if metric not in METRICS:
             raise UsageError(f"metric={metric!r}: give one of {', '.join(METRICS)}")
         dims, parts = dims or features, bits // hamming.part_bits(words)
@@ -73,7 +74,7 @@ class ProductHead(Head):
         if dims % parts:
             raise UsageError(
                 f"{bits} bits in parts of {words} words are {parts} parts, which do not divide {dims} dimensions; "
-                f"{_advice(dims, hamming.part_bits(words))}"
+                f"{_advice(bits, dims, hamming.part_bits(words))}"
             )
         return dims // parts
 
@@ -94,7 +95,7 @@ class ProductHead(Head):
             self.centre.zero_()
 
     def _measured(self, features: Tensor) -> Tensor:
-        return nn.functional.normalize(features) if self.metric == "cosine" else features
+        return unit_length(features) if self.metric == "cosine" else features
 
     def split(self, z: Tensor) -> Tensor:
         """Return the parts of vectors ``(n, D)``, ``(n, M, D / M)``."""
@@ -154,6 +155,8 @@ class ProductHead(Head):
 _EXACT = "donot_use_mm_for_euclid_dist"  # differences, not |a|^2 + |b|^2 - 2 a . b, which cancels
 
 
-def _advice(dims: int, each: int) -> str:
-    lengths = [parts * each for parts in range(1, dims + 1) if dims % parts == 0 and parts * each <= 2048]
-    return f"give e.g. bits={lengths[min(len(lengths) - 1, 3)]}" if lengths else "give another length"
+def _advice(bits: int, dims: int, each: int) -> str:
+    lengths = sorted(
+        (parts * each for parts in range(1, dims + 1) if dims % parts == 0), key=lambda length: abs(length - bits)
+    )
+    return f"give bits={' or '.join(map(str, sorted(lengths[:2])))}"

@@ -32,8 +32,8 @@ class Hits:
 
     Attributes:
         ids: int64 or str ``(k,)``.
-        distances: Hamming distances in bits, int32 ``(k,)``; or asymmetric distances, or those to kept vectors, float32
-            ``(k,)``.
+        distances: Hamming distances in bits, int32 ``(k,)``; asymmetric distances, float32; or those to kept vectors,
+            float64.
         measure: What distances are, in words, where they are neither Hamming nor asymmetric; else empty.
     """
 
@@ -97,7 +97,7 @@ class Hits:
         made.measure = self.measure
         return made
 
-    def measured(self, distances: NDArray[np.float32], measure: str) -> Hits:
+    def measured(self, distances: NDArray[np.float64], measure: str) -> Hits:
         """Return the hits with other distances, which ``measure`` names."""
         made = self.take(np.arange(len(self)))
         made.distances, made.measure = np.asarray(distances), measure

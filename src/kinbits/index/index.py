@@ -128,8 +128,12 @@ class Index(Collection):
         """
         distance = distance_of(distance, self.words)
         if rescore is not None or vectors is not None:
-            times = hamming.check_count(0 if rescore is None else rescore, "rescore")
-            if not times or rerank or text is not None or radius is not None:
+            if rescore is None:
+                raise UsageError("vectors= are what hits are scored again with; give rescore= too, e.g. rescore=10")
+            times = hamming.check_count(rescore, "rescore")
+            if not times:
+                raise UsageError("rescore=0: give the candidates for each hit, 1 or more")
+            if rerank or text is not None or radius is not None:
                 raise UsageError("rescore=10 scores 10 k hits of a query again; it takes no rerank, text= or radius")
             k, _ = check_limits(k, None)
             found = partial(self.search, where=where, distance=distance, strategy=strategy)
@@ -294,7 +298,8 @@ class Index(Collection):
 
     def __repr__(self) -> str:
         kind = "" if self.words == hamming.BITS else f" in parts of {self.words} words"
-        return f"Index({len(self)} items, {self.bits} bits{kind}, {self._name})"
+        kept = "" if self._state.keep is None else f", {self._state.keep.precision} vectors"
+        return f"Index({len(self)} items, {self.bits} bits{kind}{kept}, {self._name})"
 
     def _repr_html_(self) -> str:
         columns = ", ".join(f"{name} ({kind})" for name, kind in self._state.column_kinds.items())

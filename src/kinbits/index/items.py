@@ -98,8 +98,12 @@ def require_alike(state: State, other: Any) -> None:
         raise UsageError(f"merge() takes another index, not {type(other).__name__}; open it with Index.open")
     if other.kind != state.kind:
         raise ArtefactError(f"the other index holds {other.kind}, this one {state.kind}")
-    if not keeps_alike(state.keep, other.keep):
-        raise ArtefactError(f"the other index keeps other vectors ({other.keep}) than this one ({state.keep})")
+    own = replace(state.keep, dims=0) if state.keep and not len(state) else state.keep
+    if not keeps_alike(own, other.keep):
+        theirs, ours = (str(one.keep or "none") for one in (other, state))
+        raise ArtefactError(
+            f"the other index keeps vectors: {theirs}, this one: {ours}; create it again with the same keep and metric"
+        )
     if other.fingerprint != state.fingerprint:
         theirs, ours = (str(one.fingerprint)[:12] for one in (other, state))
         raise ArtefactError(

@@ -54,7 +54,8 @@ class NewItems:
         ids = _next_ids(state, len(self.codes)) if self.ids is None else self.ids
         if state.keep is None or self.vectors is None:
             return state, Batch(self.codes, ids, self.columns)
-        keep = state.keep if state.keep.dims else replace(state.keep, dims=self.vectors.shape[1])
+        known = state.keep.dims if len(state) else 0  # an index without items takes vectors of any length
+        keep = replace(state.keep, dims=known or self.vectors.shape[1])
         keep.require_dims(self.vectors)
         return replace(state, keep=keep), Batch(self.codes, ids, self.columns, keep.pack(self.vectors))
 

@@ -54,7 +54,7 @@ class StoredIndex(ABC):
         words: int | None = None,
         model: Encoder | PathLike | None = None,
         keep: Precision | None = None,
-        metric: Metric = "cosine",
+        metric: Metric | None = None,
         vectors: Any = None,
         exist_ok: bool = False,
         wait: float = 0.0,
@@ -74,7 +74,8 @@ class StoredIndex(ABC):
                 index stores its fingerprint, and its folder if it was saved.
             keep: Keep a vector beside each code, by which `search` scores candidates again (``rescore=``): ``"int8"``
                 (d + 4 bytes an item), ``"float16"`` or ``"float32"``. None keeps none.
-            metric: What kept vectors are scored by: ``"cosine"``, ``"inner"`` (the inner product) or ``"euclidean"``.
+            metric: What kept vectors are scored by: ``"cosine"``, ``"inner"`` (the inner product) or ``"euclidean"``;
+                None for the cosine.
             vectors: As for `add`.
             exist_ok: Without items, open an index that exists at ``path``, if it has the same length and model.
             wait: Seconds that a change waits for another writer; 0 refuses at once.
@@ -86,7 +87,9 @@ class StoredIndex(ABC):
             PlatformError: If the folder cannot be written.
         """
         encoder = encoder_of(model)
-        kept = None if keep is None else Kept.checked(keep, metric)
+        if metric is not None and keep is None:
+            raise UsageError(f"metric={metric!r} is of kept vectors; give keep= too, or leave it out")
+        kept = None if keep is None else Kept.checked(keep, metric or "cosine")
         state = (
             state_of_codes(items, bits, kept)
             if encoder is None and isinstance(items, CodesFile)

@@ -261,7 +261,7 @@ def _score_groups(
 
 def _counts(steps: Floats, levels: Levels, count: int) -> Counts:
     """Count the items by level and group, int64 ``(G, groups)``, from sorted steps."""
-    group = np.cumsum(np.diff(steps, prepend=steps[:1]) != 0)
+    group = np.cumsum(np.append(False, steps[1:] != steps[:-1])[: len(steps)])  # infinite ones are equal too
     groups, kept = int(group[-1]) + 1 if len(group) else 1, levels != JUNK
     flat = np.bincount(levels[kept].astype(np.int64) * groups + group[kept], minlength=count * groups)
     return flat.reshape(count, groups).astype(np.int64)

@@ -10,16 +10,31 @@ import yaml
 
 from kinbits._util import Modality
 from kinbits.backbones import Backbone
+from kinbits.hamming import BITS
 from kinbits.model.operating_points import OPERATING_POINTS, stored_points
 from kinbits.training import epochs_text, validation_text
 
 # The licences of backbones that the hub knows by the same name in lower case.
 _LICENCES = ("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-nc-4.0")
+_BITS = {
+    "distance": "Hamming distance",
+    "compared": "distances = kinbits.hamming.distances(codes[:1], codes)",
+    "packing": """Bit 1 means a logit of at least 0; bits are packed as `numpy.packbits` does, most significant first, \
+and pad bits are 0.""",
+}
+_WORDS = {
+    "distance": "asymmetric distance to a real-valued query",
+    "compared": """tables = model.encode({example}, output="tables")
+distances = kinbits.hamming.table_distances(tables[:1], codes)""",
+    "packing": """A code is a list of numbers of words, each of a codebook of {words} words; two numbers of 16 words
+share a byte, the first in its upper half. Codes have no Hamming distance: the tables of a query hold its distance to
+each word.""",
+}
 CARD = """---
 {header}---
 # {bits}-bit codes by `{method}`
 
-Turns {inputs} into {bits}-bit codes ({width} bytes each) whose Hamming distance is small for similar ones.
+Turns {inputs} into {bits}-bit codes ({width} bytes each) whose {distance} is small for similar ones.
 
 | | |
 | --- | --- |
@@ -36,12 +51,12 @@ import kinbits
 
 model = kinbits.HashModel.from_pretrained("path/of/this/folder")
 codes = model.encode({example})  # uint8 (2, {width})
-distances = kinbits.hamming.distances(codes[:1], codes)
+{compared}
 ```
 
 ## Conventions
 
-Bit 1 means a logit of at least 0; bits are packed as `numpy.packbits` does, most significant first, and pad bits are 0.
+{packing}
 Features of images and texts are rounded to float16 before the head, vectors are taken as float32.
 Codes of this model can be compared with one another only: an index remembers the fingerprint and refuses others.
 
@@ -61,6 +76,7 @@ def model_card(
     metrics: Mapping[str, Mapping[str, Any]],
     fingerprint: str,
     decoder: bool = False,
+    words: int = BITS,
 ) -> str:
     """Return the card in Markdown, with the numbers that were measured.
 
@@ -72,14 +88,18 @@ def model_card(
         metrics: Measured values by protocol.
         fingerprint: The model's.
         decoder: Whether it has one.
+        words: Words of a part of a code; 2 for bits.
     """
+    example = _example(backbones["image"])
+    kind = _BITS if words == BITS else {k: text.format(words=words, example=example) for k, text in _WORDS.items()}
     parameters = ", ".join(f"{k}={v}" for k, v in dict(method.get("params", {})).items())
     towers = "\n".join(
         f"| {b.modality} backbone | `{b.name}`, {b.feature_dim} features, licence: {b.licence} |"
         for b in backbones.values()
     )
     return CARD.format(
-        header=_header(method, backbones),
+        **kind,
+        header=_header(method, backbones, "hamming" if words == BITS else "product-quantization"),
         bits=bits,
         width=-(-bits // 8),
         method=method.get("name", "unknown"),
@@ -88,7 +108,7 @@ def model_card(
         towers=towers,
         decoder="| decoder | yes: `index.search(query, rerank=100)` re-ranks by reconstructed features |\n" * decoder,
         data=trained_on(training, backbones),
-        example=_example(backbones["image"]),
+        example=example,
         seed=training.get("seed", "?"),
         epochs=_epochs(training, backbones["image"]),
         fingerprint=fingerprint,
@@ -113,10 +133,10 @@ def _epochs(training: Mapping[str, Any], image: Backbone) -> str:
     return "".join(f"| {name} | {text} |\n" for name, text in rows.items() if text is not None)
 
 
-def _header(method: Mapping[str, Any], backbones: Mapping[Modality, Backbone]) -> str:
+def _header(method: Mapping[str, Any], backbones: Mapping[Modality, Backbone], kind: str) -> str:
     """Return the YAML that the hub reads to show and to find the model."""
     image = backbones["image"].modality == "image"
-    tags = [*(["image-retrieval"] if image else []), "hashing", "hamming", str(method.get("name", "unknown"))]
+    tags = [*(["image-retrieval"] if image else []), "hashing", kind, str(method.get("name", "unknown"))]
     fields = {
         "library_name": "kinbits",
         "license": _licence({backbone.licence.lower() for backbone in backbones.values()}),

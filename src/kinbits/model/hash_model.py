@@ -306,7 +306,8 @@ class HashModel:
         records = {TRAINING: dict(self.training), METRICS: self.metrics}
         backbones = {modality: tower.backbone for modality, tower in self.towers.items()}
         has_decoder = self.decoder is not None
-        card = model_card(self.bits, backbones, self.method, self.training, self.metrics, self.fingerprint, has_decoder)
+        about = self.method, self.training, self.metrics, self.fingerprint
+        card = model_card(self.bits, backbones, *about, has_decoder, self.words)
         return write_folder(folder, tensors, self._config(), records, card, self.labels, self.train_codes)
 
     def push_to_hub(

@@ -82,11 +82,25 @@ def _work(rank: int, folder: Path, *job: Any) -> None:
     """Run one process, and end it; write down what was learned or what failed."""
     try:
         _run(rank, folder, *copy.deepcopy(job))  # the tensors came in memory that all processes share
-    except Exception as error:
-        kind = type(error).__name__ if isinstance(error, KinbitsError) else None
-        record = {"kind": kind, "message": str(error), "traceback": traceback.format_exc()}
+    except KeyboardInterrupt:
+        raise  # the parent ends its processes
+    except BaseException as error:
+        record = {"kind": _kind(error), "message": _message(error), "traceback": traceback.format_exc()}
         write_text(folder / f"error-{rank}.json", json.dumps(record))
         _end(1)
+
+
+def _kind(error: BaseException) -> str | None:
+    """Return the nearest class of `kinbits.errors`; None for an error of another kind."""
+    own = [cls.__name__ for cls in type(error).__mro__ if issubclass(cls, KinbitsError)]
+    return next((name for name in own if hasattr(errors, name)), None)
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # of a user's own class
+        return type(error).__name__
 
 
 def _end(code: int) -> NoReturn:

@@ -150,13 +150,23 @@ def test_what_does_not_fit_is_refused(rng, tmp_path):
         index.search(codes[0], rescore=10)
     for options in ({"radius": 3}, {"text": "a dog"}, {"rerank": 10}, {"rescore": 0}):
         query = None if "text" in options else codes[0]
-        with pytest.raises(UsageError, match="rescore=10 scores 10 k hits"):
+        with pytest.raises(UsageError, match="rescore=10 scores 10 k hits|rescore=0"):
             index.search(query, **{"rescore": 10, "vectors": x[0], **options})
     with pytest.raises(UsageError, match="rescore"):
         index.search(codes[0], vectors=x[0])
+    with pytest.raises(UsageError, match="give it, and not vectors= alone"):
+        index.search(None, rescore=2, vectors=x[0])
+    for wrong in (x.astype(str), x.astype(complex), [[1, 2], [3]]):
+        with pytest.raises(DataError, match="no array of real numbers"):
+            index.add(codes, vectors=wrong)
+    for keep, small in (("float16", 1e-9), ("int8", 1e-44)):
+        with pytest.raises(DataError, match=f"too small for {keep}"):
+            made(keep, x * small, codes)
+    with pytest.raises(UsageError, match="metric"):
+        Index.create(None, codes, bits=BITS, metric="inner")
     with pytest.raises(DataError, match="beyond 65504"):
         made("float16", x * 1e6, codes)
-    with pytest.raises(ArtefactError, match=r"other vectors \(None\) than this one \(int8, cosine, 24 dimensions\)"):
+    with pytest.raises(ArtefactError, match=r"the other index keeps vectors: none, this one: int8, cosine, 24 dimensions; create"):
         index.merge(plain)
     with pytest.raises(UsageError, match="give vectors=, or the items"):
         index.add(CodesFile(codes, np.arange(300) + 1000, BITS))
@@ -209,3 +219,45 @@ def test_recall_of_every_stage_is_that_of_a_loop(rng, tmp_path):
         Index.create(None, codes[:10], bits=BITS, keep="int8", vectors=x[:10]).recall()
     with pytest.raises(UsageError, match="k=0"):
         index.recall(k=0)
+
+
+def test_large_small_and_nearly_equal_vectors_keep_their_order():
+    codes = np.zeros((3, 2), np.uint8)
+    far = np.array([[3e19, 0], [2e19, 0], [1.9e19, 0]], np.float32)
+    for scale in (1, 1e-43):
+        index = made("float32", far * np.float32(scale), codes, metric="euclidean")
+        assert index.search(codes[0], k=3, rescore=1, vectors=np.zeros(2)).ids.tolist() == [2, 1, 0]
+    close = np.array([[1e4, 0], [1e4, 1e-4], [1e4, 2e-4]], np.float32)
+    index = made("float32", close, codes, metric="inner")
+    assert index.search(codes[0], k=3, rescore=1, vectors=[1e4, 1e4]).ids.tolist() == [2, 1, 0]
+    largest = np.finfo(np.float32).max
+    index = made("int8", np.array([[largest, 0], [0, largest], [-largest, 1]], np.float32), codes)
+    hits = index.search(codes[0], k=3, rescore=1, vectors=[largest, 0])
+    assert hits.ids.tolist() == [0, 1, 2]
+    assert hits.distances.tolist() == pytest.approx([0, 1, 2])
+
+
+def test_a_model_of_vectors_finds_candidates_of_items_with_other_vectors(rng):
+    x, _ = world(rng)
+    head = build_head({"name": "linear", "features": D, "bits": BITS})
+    model = HashModel({"image": Tower(load_backbone("features", dim=D), head)})
+    index = Index.create(None, x, model=model, keep="float32", vectors=x[:, :8])
+    assert [hits.ids[0] for hits in index.search(x[:2], k=3, rescore=100, vectors=x[:2, :8])] == [0, 1]
+    assert index.search(x[0], k=3, rescore=100, vectors=x[0, :8]).ids[0] == 0
+    turned = np.linalg.qr(rng.normal(size=(D, D)))[0].astype(np.float32)
+    other = Index.create(None, model.encode(x), model=model, keep="int8", vectors=x @ turned)
+    assert set(other.recall(5).stages) == {"hamming", "hamming, rescore 10"}  # the model read other vectors
+    product = Index.create(None, np.zeros((20, 2), np.uint8), bits=16, words=16, keep="int8", vectors=x[:20])
+    with pytest.raises(UsageError, match="the model that made them is not here"):
+        product.recall(5)
+
+
+def test_an_emptied_index_takes_vectors_of_another_length(rng):
+    x, codes = world(rng)
+    index = made("int8", x[:5], codes[:5])
+    index.delete([0, 1, 2, 3, 4])
+    index.add(codes[:3], vectors=x[:3, :7])
+    assert index.info()["keep"]["dims"] == 7
+    index.delete([5, 6, 7])
+    index.merge(made("int8", x, codes))
+    assert index.info()["keep"]["dims"] == D

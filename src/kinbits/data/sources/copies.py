@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from kinbits._util import file_aside
+from kinbits._util import file_aside, open_arrow
 from kinbits.data.cache import cache_folder, files_of, remove_files
 from kinbits.data.items import digest, file_identity
 from kinbits.errors import DataError, PlatformError
@@ -62,7 +62,8 @@ def _write(paths: Sequence[Path], copy: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pq.read_schema(paths[0])
+    with open_arrow(paths[0]) as file:
+        schema = pq.read_schema(file)
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
         with file_aside(copy) as aside, pa.OSFile(str(aside), "wb") as file, pa.ipc.new_file(file, schema) as writer:
@@ -82,7 +83,7 @@ def _blocks(paths: Sequence[Path], schema: Any) -> Iterator[Any]:
 
     for path in paths:
         try:
-            with pq.ParquetFile(path) as file:
+            with open_arrow(path) as opened, pq.ParquetFile(opened) as file:
                 if sorted(file.schema_arrow.names) != sorted(schema.names):
                     raise DataError(f"{path} has other columns than {paths[0]}; give all files of a table the same")
                 for batch in file.iter_batches(_ROWS):

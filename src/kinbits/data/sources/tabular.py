@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kinbits._util import parse_json
+from kinbits._util import open_arrow, parse_json
 from kinbits.data.dataset import Dataset
 from kinbits.data.items import ArrowItems, Items, PathItems, VectorItems, file_identity
 from kinbits.data.labels import LabelSpace
@@ -50,11 +50,10 @@ def open_parquet(paths: Sequence[Path], options: Options) -> Dataset:
         PlatformError: If the cache folder cannot be written.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        schema = pq.read_schema(paths[0])
-        rows = sum(pq.read_metadata(path).num_rows for path in paths)
+        found = [_metadata(path) for path in paths]
+        schema, rows = found[0].schema.to_arrow_schema(), sum(one.num_rows for one in found)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{paths[0]}: not a readable Parquet file ({error}); copy it again") from None
     require_distinct(schema.names, str(paths[0]))
@@ -63,6 +62,14 @@ def open_parquet(paths: Sequence[Path], options: Options) -> Dataset:
     source, identity = mapped_copy(paths)
     metadata = {key.decode(errors="replace"): value for key, value in (schema.metadata or {}).items()}
     return _from_arrow(ArrowTable(source, str(paths[0])), metadata, paths[0], options, identity)
+
+
+def _metadata(path: Path) -> Any:
+    """Return the metadata of a Parquet file, `pyarrow.parquet.FileMetaData`."""
+    import pyarrow.parquet as pq
+
+    with open_arrow(path) as file:
+        return pq.read_metadata(file)
 
 
 def open_hub(name: str, options: Options) -> Dataset:

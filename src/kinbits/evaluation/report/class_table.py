@@ -21,8 +21,9 @@ def shown_classes(found: Sequence[ClassResult], metrics: Sequence[str], name: st
         At most 100 classes, and a note on the table and on what it leaves out.
     """
     measured = [one for one in found if one.queries]
-    shown = sorted(measured, key=lambda one: one.values[metrics[0]])[:_MOST]
-    notes = [f"{name}, for the queries of each class, lowest {metrics[0]} first; below each number its 95 % interval"]
+    first = next((metric for metric in metrics if measured and metric in measured[0].values), metrics[0])
+    shown = sorted(measured, key=lambda one: one.values[first])[:_MOST]
+    notes = [f"{name}, for the queries of each class, lowest {first} first; below each number its 95 % interval"]
     if len(shown) < len(measured):
         notes.append(f"the other {len(measured) - len(shown)} of {len(measured)} classes are in the JSON report")
     if any(not one.intervals for one in shown):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kinbits import hamming
 from kinbits.errors import DataError, UsageError
+from kinbits.hamming import Codes
 from kinbits.index.hits import BatchHits
 from kinbits.index.query.search import codes_at, vectors_at
 from kinbits.index.store.bitmap import Rows
@@ -20,6 +21,7 @@ from kinbits.index.store.segment import Segment
 from kinbits.index.store.state import State
 
 _BLOCK = 1 << 14  # rows that are compared at one time
+_SAME = 0.5  # of the bytes of codes that a model makes again from kept vectors, which int8 has rounded
 
 Search = Callable[..., BatchHits]
 
@@ -65,8 +67,10 @@ def recall(state: State, model: Any, search: Search, *, k: int, sample: int, res
     nearest = _nearest(state, keep, vectors, own, k)
     found = Recall(k, len(own))
     queries: dict[str, Any] = {"hamming": codes} if state.words == hamming.BITS else {}
-    tables = _tables(model, vectors)
+    tables = _tables(model, vectors, codes)
     queries |= {} if tables is None else {"asymmetric": tables}
+    if not queries:
+        raise UsageError("product codes are searched by tables of queries, and the model that made them is not here")
     for distance, given in queries.items():
         plain = search(given, k + 1, distance=distance)
         again = search(given, k + 1, distance=distance, rescore=rescore, vectors=vectors)
@@ -83,10 +87,12 @@ def _drawn(state: State, sample: int, seed: int) -> tuple[Rows, Rows]:
     return origin[chosen], rows[chosen]
 
 
-def _tables(model: Any, vectors: Vectors) -> NDArray[np.float32] | None:
-    """Return what the model makes of kept vectors as queries; None if they are not what it reads."""
+def _tables(model: Any, vectors: Vectors, codes: Codes) -> NDArray[np.float32] | None:
+    """Return what the model makes of kept vectors as queries; None if it made the codes of something else."""
     tower = None if model is None or not hasattr(model, "tower") else model.tower()
     if tower is None or tower.head.features != vectors.shape[1]:
+        return None
+    if float((tower.compute(vectors) == codes).mean()) < _SAME:
         return None
     tables: NDArray[np.float32] = tower.compute(vectors, "tables")
     return tables
@@ -100,14 +106,15 @@ def _blocks(segment: Segment) -> Iterator[Rows]:
 def _nearest(state: State, keep: Kept, vectors: Vectors, own: NDArray[Any], k: int) -> list[NDArray[Any]]:
     """Return the ids of the k nearest other items of each vector, by kept vectors; ties by id."""
     ids: list[NDArray[Any]] = [own[:0] for _ in vectors]
-    away: list[NDArray[np.float32]] = [np.zeros(0, np.float32) for _ in vectors]
+    away: list[NDArray[np.float64]] = [np.zeros(0) for _ in vectors]
     for segment in state.segments:
         for rows in _blocks(segment):
             block, names = keep.unpack(segment.vectors[rows]), decode_ids(segment.ids[rows])
-            for query, vector in enumerate(vectors):
-                others = names != own[query]
-                near = np.concatenate([away[query], keep.distances(vector, block[others])])
-                known = np.concatenate([ids[query], names[others]])
+            for query, apart in enumerate(keep.all_distances(vectors, block)):
+                apart[names == own[query]] = np.inf
+                last = np.partition(apart, min(k, len(apart)) - 1)[min(k, len(apart)) - 1]
+                some = np.flatnonzero((apart <= last) & (names != own[query]))  # with all ties of the last
+                near, known = np.concatenate([away[query], apart[some]]), np.concatenate([ids[query], names[some]])
                 best = np.lexsort((known, near))[:k]
                 ids[query], away[query] = known[best], near[best]
     return ids
@@ -115,4 +122,4 @@ def _nearest(state: State, keep: Kept, vectors: Vectors, own: NDArray[Any], k: i
 
 def _share(hits: BatchHits, own: NDArray[Any], nearest: list[NDArray[Any]], k: int) -> float:
     found = (one.ids[one.ids != name][:k] for one, name in zip(hits, own, strict=True))
-    return float(np.mean([np.isin(near, ids).mean() for near, ids in zip(nearest, found, strict=True)]))
+    return round(float(np.mean([np.isin(near, ids).mean() for near, ids in zip(nearest, found, strict=True)])), 4)

@@ -17,7 +17,7 @@ from kinbits.index.query.request import Distance
 from kinbits.index.store.kept_vectors import Kept, Vectors, as_vectors
 from kinbits.index.store.state import State
 
-Find = Callable[[Codes | Tables, int], BatchHits]
+Find = Callable[[Any, int], Hits | BatchHits]
 
 
 def rescored(
@@ -36,7 +36,7 @@ def rescored(
     Ties are in ascending order of id.
 
     Args:
-        query: Items that the model encodes; or, with ``vectors``, packed codes or look-up tables.
+        query: Items that the model encodes, packed codes, or look-up tables; the latter two with ``vectors``.
         vectors: The queries' own vectors, float ``(q, d)``; None for the features that the model computes.
         model: Model of the index.
         state: Contents of the index.
@@ -52,17 +52,19 @@ def rescored(
     keep = state.keep
     if keep is None:
         raise UsageError("rescore compares kept vectors, and this index keeps none; create it with keep='int8'")
+    if query is None:
+        raise UsageError("rescore orders the hits of a query; give it, and not vectors= alone or text=")
     if vectors is not None:
-        found, own = query, as_vectors(np.atleast_2d(vectors), name="query vectors")
-        single = isinstance(query, np.ndarray) and query.ndim == (2 if query.dtype == np.float32 else 1)
-        found = query[None] if single else query
-        if not isinstance(found, CodesFile) and len(found) != len(own):
-            raise DataError(f"{len(found)} queries, but {len(own)} query vectors; give one for each query")
+        own = as_vectors(np.atleast_2d(np.asarray(vectors)), name="query vectors")
+        one_table = isinstance(query, np.ndarray) and are_tables(query[None], state.bits, state.words)
+        found, single = (query[None] if one_table and len(own) == 1 else query), one_table and len(own) == 1
     else:
         found, own, single = _encoded(query, model, state, distance)
     if keep.dims:
         keep.require_dims(own, "query vectors")
     hits = find(found, times * k)
+    if isinstance(hits, Hits):
+        hits, single = BatchHits([hits]), True
     if len(hits) != len(own):
         raise DataError(f"{len(hits)} queries, but {len(own)} query vectors; give one for each query")
     ordered = [_again(one, vector, keep, k, distance) for one, vector in zip(hits, own, strict=True)]
@@ -73,8 +75,6 @@ def _encoded(
     query: Any, model: Encoder | None, state: State, distance: Distance
 ) -> tuple[Codes | Tables, Vectors, bool]:
     """Return the codes or tables of queries, their features, and whether a single one was given."""
-    if query is None:
-        raise UsageError("rescore compares vectors of queries; pass a query instead of text=")
     coded = isinstance(query, CodesFile) or are_codes(query, model, state.bits)
     if coded or are_tables(query, state.bits, state.words):
         raise UsageError("rescore compares vectors, and codes have none; give vectors= too, or the item itself")

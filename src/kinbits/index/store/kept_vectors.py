@@ -17,6 +17,7 @@ Vectors = NDArray[np.float32]
 
 MOST_DIMS = 1 << 16
 _STEPS = 127  # of an int8 to each side of zero
+_LARGEST = float(np.finfo(np.float32).max) * (1 - 1e-6)
 _SCALE = 4  # bytes of a row's scale, a float32
 _BYTES = {"int8": 1, "float16": 2, "float32": 4}
 
@@ -77,19 +78,24 @@ class Kept:
         """Return rows to store, uint8 ``(n, width)``, of float32 ``(n, d)``.
 
         Raises:
-            DataError: If a number is beyond float16, where that is kept.
+            DataError: If a number is too large for what is kept, or all numbers of a row are too small.
         """
         if self.precision == "float32":
             return np.ascontiguousarray(vectors).view(np.uint8).reshape(len(vectors), -1)
         if self.precision == "float16":
             with np.errstate(over="ignore"):
                 halves = vectors.astype(np.float16)
-            if np.isinf(halves).any():
-                raise DataError("a vector has numbers beyond 65504, the largest float16; keep='int8' or 'float32'")
+            _require_kept(vectors, halves, "float16")
             return halves.view(np.uint8).reshape(len(vectors), -1)
-        scale = np.abs(vectors).max(1, initial=0, keepdims=True) / np.float32(_STEPS)
-        steps = np.rint(np.divide(vectors, scale, out=np.zeros_like(vectors), where=scale > 0)).astype(np.int8)
-        return np.hstack([np.ascontiguousarray(scale, np.float32).view(np.uint8), steps.view(np.uint8)])
+        exact = vectors.astype(np.float64)
+        # a little lower where 127 steps would be beyond float32; steps are cut, so that nothing wraps around
+        scale = np.minimum(np.abs(exact).max(1, initial=0, keepdims=True) / _STEPS, _LARGEST / _STEPS).astype(
+            np.float32
+        )
+        scale[scale < np.finfo(np.float32).tiny] = 0
+        steps = np.rint(np.divide(exact, scale, out=np.zeros_like(exact), where=scale > 0)).clip(-_STEPS, _STEPS)
+        _require_kept(vectors, steps, "int8")
+        return np.hstack([scale.view(np.uint8), steps.astype(np.int8).view(np.uint8)])
 
     def unpack(self, rows: Packed) -> Vectors:
         """Return the vectors of stored rows, float32 ``(n, d)``."""
@@ -98,8 +104,8 @@ class Kept:
             return np.ascontiguousarray(rows[:, _SCALE:]).view(np.int8) * scale
         return np.ascontiguousarray(rows).view(self.precision).astype(np.float32, copy=False)
 
-    def distances(self, query: Vectors, vectors: Vectors) -> NDArray[np.float32]:
-        """Return the distances of a query ``(d,)`` to vectors ``(n, d)``, float32 ``(n,)``; a zero has cosine 0."""
+    def distances(self, query: Vectors, vectors: Vectors) -> NDArray[np.float64]:
+        """Return the distances of a query ``(d,)`` to vectors ``(n, d)``, float64 ``(n,)``; a zero has cosine 0."""
         q, x = query.astype(np.float64), vectors.astype(np.float64)
         if self.metric == "euclidean":
             found = np.square(x - q).sum(1)
@@ -107,8 +113,29 @@ class Kept:
             found = -(x @ q)
         else:
             lengths = np.linalg.norm(x, axis=1) * np.linalg.norm(q)
-            found = 1 - np.divide(x @ q, lengths, out=np.zeros(len(x)), where=lengths > 0)
-        return np.asarray(found, np.float32)
+            found = np.maximum(1 - np.divide(x @ q, lengths, out=np.zeros(len(x)), where=lengths > 0), 0)
+        return np.asarray(found, np.float64)
+
+    def all_distances(self, queries: Vectors, vectors: Vectors) -> NDArray[np.float64]:
+        """Return the distances of many queries ``(q, d)`` to many vectors, float64 ``(q, n)``, by products."""
+        q, x = queries.astype(np.float64), vectors.astype(np.float64)
+        found = products = q @ x.T
+        if self.metric == "inner":
+            found = -products
+        elif self.metric == "euclidean":
+            found = np.maximum(np.square(q).sum(1)[:, None] + np.square(x).sum(1) - 2 * products, 0)
+        else:
+            lengths = np.linalg.norm(q, axis=1)[:, None] * np.linalg.norm(x, axis=1)
+            found = np.maximum(1 - np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0), 0)
+        return np.asarray(found, np.float64)
+
+
+def _require_kept(vectors: Vectors, stored: NDArray[Any], precision: str) -> None:
+    if np.isinf(stored).any():
+        raise DataError("a vector has numbers beyond 65504, the largest float16; keep='int8' or 'float32'")
+    lost = np.flatnonzero(vectors.any(1) & ~stored.any(1))
+    if lost.size:
+        raise DataError(f"row {lost[0]} of the vectors has numbers too small for {precision}; scale them up")
 
 
 def keeps_alike(one: Kept | None, other: Kept | None) -> bool:
@@ -126,10 +153,13 @@ def as_vectors(given: ArrayLike, rows: int | None = None, name: str = "vectors")
         UsageError: If they are too long.
     """
     try:
-        with np.errstate(over="ignore"):
-            vectors = np.asarray(given).astype(np.float32)
-    except (TypeError, ValueError):
-        raise DataError(f"{name} are no array of numbers; give float32 (n, d)") from None
+        array = np.asarray(given)
+    except (TypeError, ValueError, RuntimeError):  # ragged lists, and tensors with a gradient
+        array = np.zeros(0, object)
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{name} are no array of real numbers; give float32 (n, d)")
+    with np.errstate(over="ignore"):
+        vectors = array.astype(np.float32)
     if vectors.ndim != 2 or not vectors.shape[1]:
         raise DataError(f"{name} have the shape {vectors.shape}; give (n, d), one row for each item")
     if rows is not None and len(vectors) != rows:
