@@ -150,7 +150,7 @@ def test_what_does_not_fit_is_refused(rng, tmp_path):
         index.search(codes[0], rescore=10)
     for options in ({"radius": 3}, {"text": "a dog"}, {"rerank": 10}, {"rescore": 0}):
         query = None if "text" in options else codes[0]
-        with pytest.raises(UsageError, match="rescore=10 scores 10 k hits|rescore=0"):
+        with pytest.raises(UsageError, match=r"rescore=10 scores 10 k hits|rescore=0"):
             index.search(query, **{"rescore": 10, "vectors": x[0], **options})
     with pytest.raises(UsageError, match="rescore"):
         index.search(codes[0], vectors=x[0])
@@ -166,7 +166,7 @@ def test_what_does_not_fit_is_refused(rng, tmp_path):
         Index.create(None, codes, bits=BITS, metric="inner")
     with pytest.raises(DataError, match="beyond 65504"):
         made("float16", x * 1e6, codes)
-    with pytest.raises(ArtefactError, match=r"the other index keeps vectors: none, this one: int8, cosine, 24 dimensions; create"):
+    with pytest.raises(ArtefactError, match=r"the other index keeps vectors: none, this one: int8, cosine, 24 dim"):
         index.merge(plain)
     with pytest.raises(UsageError, match="give vectors=, or the items"):
         index.add(CodesFile(codes, np.arange(300) + 1000, BITS))
