@@ -14,7 +14,7 @@ from kinbits.bench import Experiment
 from kinbits.data import LabelSpace
 from kinbits.errors import ArtefactError
 from kinbits.fitting import FitSettings, Job
-from kinbits.methods import Method, Recipe, Spec, build_method, get_method, list_methods, register
+from kinbits.methods import Method, Recipe, Spec, build_method, describe_method, get_method, list_methods, register
 from kinbits.training import FeatureSet, PixelSet, TrainingSettings, pretrain, train
 from kinbits.training import loop as run_module
 
@@ -190,7 +190,8 @@ def test_any_method_that_trains_a_head_can_go_on_from_a_pretrained_one(name):
         images, labels, texts if cls.reads_text else None, [images + 0.1, images - 0.1, 1.1 * images]
     )
     torch.manual_seed(0)
-    method, run = build_method(name, spec), settings(epochs=1, pretrain_epochs=1)
+    params = {"words": 16} if describe_method(name).makes_words else {}
+    method, run = build_method(name, spec, **params), settings(epochs=1, pretrain_epochs=1)
     pretrain(method, train_set, run)
     history = train(method, train_set, run)
     assert np.isfinite(history.epochs[0]["loss"])

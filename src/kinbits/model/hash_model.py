@@ -305,9 +305,8 @@ class HashModel:
             tensors |= named("decoder.", self.decoder)
         records = {TRAINING: dict(self.training), METRICS: self.metrics}
         backbones = {modality: tower.backbone for modality, tower in self.towers.items()}
-        has_decoder = self.decoder is not None
         about = self.method, self.training, self.metrics, self.fingerprint
-        card = model_card(self.bits, backbones, *about, has_decoder, self.words)
+        card = model_card(self.bits, backbones, *about, self.decoder is not None, self.words)
         return write_folder(folder, tensors, self._config(), records, card, self.labels, self.train_codes)
 
     def push_to_hub(
