@@ -178,6 +178,7 @@ TRAINABLE = [name for name in list_methods() if get_method(name).recipe.epochs]
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:correlations of 384 outputs")  # dvsq has as many as a word vector
 @pytest.mark.parametrize("name", TRAINABLE)
 def test_any_method_that_trains_a_head_can_go_on_from_a_pretrained_one(name):
     cls = get_method(name)
