@@ -51,6 +51,16 @@ def views_of(images, count):
     return made
 
 
+def noisy_views(images, count):
+    """Make random views: noise of .4 deviations of a pixel, and a fifth of the pixels masked."""
+    rng = np.random.default_rng(0)
+    spread = 0.4 * images.std()
+    return [
+        ((images + rng.normal(0, spread, images.shape)) * (rng.random(images.shape) >= 0.2)).astype(np.float32)
+        for _ in range(count)
+    ]
+
+
 @cache
 def halves():
     """Return (left halves, right halves, labels) of the 200 queries and of 1,000 pairs to learn from."""

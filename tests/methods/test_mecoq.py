@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from digits import batch_of, learn, resumed_and_whole, score, split, unlabelled_split
+from digits import batch_of, learn, noisy_views, resumed_and_whole, score, split, unlabelled_split
 
 from kinbits import DataError, UsageError
 from kinbits.methods import Spec, build_method
@@ -163,19 +163,9 @@ def test_values_out_of_range_are_refused(params, message):
         make(**params)
 
 
-def noisy(images, count):
-    """Make random views: noise of .4 deviations of a pixel, and a fifth of the pixels masked."""
-    rng = np.random.default_rng(0)
-    spread = 0.4 * images.std()
-    return [
-        ((images + rng.normal(0, spread, images.shape)) * (rng.random(images.shape) >= 0.2)).astype(np.float32)
-        for _ in range(count)
-    ]
-
-
 def test_a_resumed_run_is_the_same(tmp_path):
     _, (images, _) = unlabelled_split()
-    data, spec = (images, None, None, noisy(images, 2)), Spec(8, 64, len(images))
+    data, spec = (images, None, None, noisy_views(images, 2)), Spec(8, 64, len(images))
     options = {"epochs": 4, "batch_size": 300, "at": 13, "words": 16, "memory": 100, "memory_from": 1}
     again, whole = resumed_and_whole("mecoq", spec, data, tmp_path, **options)
     assert int(whole["remembered"]) == 100
@@ -185,7 +175,7 @@ def test_a_resumed_run_is_the_same(tmp_path):
 
 def test_digits_training_beats_pq_on_pixels():
     queries, (images, _), database = split()
-    options = {"views": noisy(images, 8), "lr": 3e-3, "words": 16, "width": 8, "hidden": 128}
+    options = {"views": noisy_views(images, 8), "lr": 3e-3, "words": 16, "width": 8, "hidden": 128}
     fresh, trained = (learn("mecoq", 16, images, epochs=epochs, **options) for epochs in (0, 40))
     reached = score(trained, queries, database)
     assert reached > 0.7  # 0.692 is that of pq on pixels

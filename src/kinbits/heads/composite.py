@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from kinbits import hamming
 from kinbits.errors import UsageError
-from kinbits.heads.base import Head, register_head
+from kinbits.heads.base import register_head
 from kinbits.heads.product import ProductHead
 
 MOST_WORDS, ROWS, TRIES, SWEEPS = 8192, 4096, 4, 5
@@ -45,6 +43,7 @@ class CompositeHead(ProductHead):
         UsageError: As of `ProductHead`, or if there are fewer dimensions than parts, or more than 8,192 words.
     """
 
+    learns_origin = True
     axes: Tensor
 
     def __init__(self, features: int, bits: int, words: int = 256, dims: int = 64, directions: int = 0) -> None:
@@ -63,11 +62,6 @@ class CompositeHead(ProductHead):
         if dims < parts:
             raise UsageError(f"{bits} bits are {parts} codebooks; give them at least dims={parts}, not {dims}")
         return dims
-
-    @torch.no_grad()
-    def standardise(self, chunks: Iterable[Tensor]) -> None:
-        """Centre and scale as in `Head`: the map learns its origin."""
-        Head.standardise(self, chunks)
 
     def split(self, z: Tensor) -> Tensor:
         """Return vectors ``(n, D)`` once for each codebook, ``(n, M, D)``."""

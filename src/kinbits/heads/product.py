@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ class ProductHead(Head):
         tanh: Whether z is the hyperbolic tangent of the linear map's output, for methods that train the map.
 
     Attributes:
+        learns_origin: Whether the map is always trained, so that the origin of the features does not matter.
         layers: The linear map; the identity until a method sets it.
         books: Codebooks, float32 ``(M, K, D / M)``.
 
@@ -43,6 +44,7 @@ class ProductHead(Head):
         UsageError: If the words do not fill the bits, M does not divide D, or the metric is unknown.
     """
 
+    learns_origin: ClassVar[bool] = False
     books: Tensor
 
     def __init__(
@@ -89,9 +91,9 @@ class ProductHead(Head):
 
     @torch.no_grad()
     def standardise(self, chunks: Iterable[Tensor]) -> None:
-        """Centre and scale as in `Head`; for the inner product only scale, since it depends on the origin."""
+        """Centre and scale as in `Head`; only scale for an inner product that depends on the features' own origin."""
         super().standardise(map(self._measured, chunks))
-        if self.metric == "inner":
+        if self.metric == "inner" and not self.learns_origin:
             self.centre.zero_()
 
     def _measured(self, features: Tensor) -> Tensor:
@@ -127,6 +129,7 @@ class ProductHead(Head):
         numbers = self.numbers(outputs).cpu().numpy().astype(np.uint8)
         return hamming.pack_words(numbers, self.words)
 
+    @torch.no_grad()
     def tables_of(self, outputs: Tensor) -> Tables:
         """Return the look-up tables of vectors ``(n, D)``, float32 ``(n, parts, words)``; a pad part has zeros."""
         query = self.split(outputs.float()).transpose(0, 1)
@@ -142,6 +145,7 @@ class ProductHead(Head):
         """Return look-up tables for what codes stand for: the symmetric distance."""
         return self.tables_of(self.decode(codes))
 
+    @torch.no_grad()
     def decode(self, codes: Codes) -> Tensor:
         """Return the reconstructions of packed codes, float32 ``(n, D)``."""
         numbers = hamming.unpack_words(codes, self.words)[:, : self.parts]

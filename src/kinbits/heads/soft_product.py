@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from kinbits import hamming
 from kinbits.errors import UsageError
 from kinbits.hamming import Codes, Tables
-from kinbits.heads.base import Head, register_head
+from kinbits.heads.base import register_head
 from kinbits.heads.product import ProductHead
 
 STD = 0.3  # of words and maps at the start
@@ -39,6 +39,8 @@ class SoftProductHead(ProductHead):
         UsageError: As of `ProductHead`, or if a width is out of range.
     """
 
+    learns_origin = True
+
     def __init__(
         self,
         features: int,
@@ -63,25 +65,14 @@ class SoftProductHead(ProductHead):
         del self.books
         self.books = nn.Parameter(STD * torch.randn(shape))
 
-    @torch.no_grad()
-    def standardise(self, chunks: Iterable[Tensor]) -> None:
-        """Centre and scale as in `Head`, with every metric."""
-        Head.standardise(self, map(self._measured, chunks))
-
     def mix(self, weights: Tensor) -> Tensor:
         """Return the means of the words, float ``(n, D)``, weighted by float ``(n, M, K)``."""
         return torch.einsum("nmk,mkd->nmd", weights, self.books).flatten(1)
 
-    @torch.no_grad()
     def tables_of(self, outputs: Tensor) -> Tables:
         """Return the look-up tables of vectors ``(n, D)``, float32 ``(n, parts, words)``; a pad part has zeros."""
         tables = super().tables_of(outputs)
         return np.sqrt(tables) if self.metric == "norms" else tables
-
-    @torch.no_grad()
-    def decode(self, codes: Codes) -> Tensor:
-        """Return the reconstructions of packed codes, float32 ``(n, D)``."""
-        return super().decode(codes)
 
 
 @register_head("logit-product")
@@ -105,17 +96,9 @@ class LogitProductHead(SoftProductHead):
         maps: A, float32 ``(M, D / M, K)``, a parameter.
     """
 
-    def __init__(
-        self,
-        features: int,
-        bits: int,
-        words: int = 256,
-        width: int = 16,
-        metric: str = "euclidean",
-        hidden: int = 0,
-    ) -> None:
-        super().__init__(features, bits, words, width, metric, hidden)
-        self.maps = nn.Parameter(STD * torch.randn(self.parts, width, words))
+    def __init__(self, features: int, bits: int, *args: Any, **options: Any) -> None:
+        super().__init__(features, bits, *args, **options)
+        self.maps = nn.Parameter(STD * torch.randn(self.parts, self.outputs // self.parts, self.words))
 
     def scores(self, x: Tensor) -> Tensor:
         """Return the logits of all words, float ``(n, M, K)``, of vectors ``(n, D)``."""

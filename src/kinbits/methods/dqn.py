@@ -12,7 +12,7 @@ from kinbits import hamming
 from kinbits.errors import UsageError
 from kinbits.heads import ProductHead
 from kinbits.methods.base import Batch, Recipe, Spec, TrainView
-from kinbits.methods.blocks.codebooks import ProductMethod, kmeans
+from kinbits.methods.blocks.codebooks import ProductMethod
 from kinbits.methods.blocks.pairwise import pairs_within
 from kinbits.methods.registry import register
 
@@ -75,8 +75,5 @@ class Dqn(ProductMethod):
     def end_epoch(self, epoch: int, train: TrainView) -> None:
         """Fit the words to the vectors."""
         z = self.outputs(train, rows=self.sample(train, train.rng))
-        if epoch == 0:
-            self.fit_books(z, train.rng)
-            return
-        for book, part in zip(self.head.books, self.head.split(z).transpose(0, 1), strict=True):
-            book.copy_(kmeans(part, self.head.words, train.rng, start=book, iterations=4))
+        fit = self.fit_books if epoch == 0 else self.update_books
+        fit(z, train.rng)

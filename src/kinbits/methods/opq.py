@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from kinbits.errors import UsageError
 from kinbits.methods.base import Recipe, Spec, TrainView
-from kinbits.methods.blocks.codebooks import ProductMethod, kmeans
+from kinbits.methods.blocks.codebooks import ProductMethod
 from kinbits.methods.registry import register
 
 
@@ -60,8 +60,7 @@ class Opq(ProductMethod):
         self.fit_books((x @ rotation).float(), rng)
         for _ in range(self.iterations):
             z = (x @ rotation).float()
-            for book, part in zip(head.books, head.split(z).transpose(0, 1), strict=True):
-                book.copy_(kmeans(part, head.words, rng, start=book, iterations=4))
+            self.update_books(z, rng)
             y = head.decode(head.codes_of(z)).double()
             u, _, v = torch.linalg.svd(x.T @ y, full_matrices=False)
             rotation = torch.mm(u, v)

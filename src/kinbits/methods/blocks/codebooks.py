@@ -48,6 +48,12 @@ class ProductMethod(Method):
         found = [kmeans(part, self.head.words, rng) for part in parts]
         self.head.books.copy_(torch.stack(found))
 
+    @torch.no_grad()
+    def update_books(self, z: Tensor, rng: np.random.Generator) -> None:
+        """Move the codebooks by four passes of k-means from where they are."""
+        for book, part in zip(self.head.books, self.head.split(z).transpose(0, 1), strict=True):
+            book.copy_(kmeans(part, self.head.words, rng, start=book, iterations=4))
+
     def sample(self, train: TrainView, rng: np.random.Generator) -> np.ndarray:
         """Return the rows that codebooks are learned from, sorted, int64: all, or 256 for each word."""
         most = min(len(train), PER_WORD * self.head.words)
