@@ -54,7 +54,15 @@ class Dcmh(Method):
     """
 
     reads_text: ClassVar[bool] = True
-    recipe = Recipe(epochs=30, batch_size=128, lr=1e-3)
+    recipe = Recipe(
+        epochs=30,
+        batch_size=128,
+        lr=1e-3,
+        optimizer="adamw",
+        weight_decay=1.0,
+        backbone_weight_decay=0.01,
+        min_steps=1560,
+    )
     images: Tensor
     texts: Tensor
     shared: Tensor

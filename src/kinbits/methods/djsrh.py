@@ -56,7 +56,7 @@ class Djsrh(Method):
 
     supervision: ClassVar = "none"
     reads_text: ClassVar[bool] = True
-    recipe = Recipe(epochs=40, batch_size=64, lr=1e-3)
+    recipe = Recipe(epochs=40, batch_size=64, lr=1e-3, min_steps=3750)
     ema_decay = 1.0
     image_mean: Tensor
     text_mean: Tensor

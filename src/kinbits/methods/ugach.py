@@ -69,7 +69,7 @@ class Ugach(Method):
 
     supervision: ClassVar = "none"
     reads_text = True
-    recipe = Recipe(epochs=30, batch_size=64, lr=1e-3, optimizer="adamw", weight_decay=1e-4)
+    recipe = Recipe(epochs=30, batch_size=64, lr=1e-3, optimizer="adamw", weight_decay=1e-4, min_steps=2800)
     graph: Tensor
     degree: Tensor
     with_text: Tensor
