@@ -50,10 +50,14 @@ constexpr std::size_t counter_stride(std::size_t width) { return 8 * width + 8; 
 constexpr std::size_t table_block = 64;
 constexpr std::uint8_t max_entry = 63;  // four entries are added in a byte
 
-// When a row with a scale and an offset is within reach: if offset + scale (base + step sum) <= limit, in float32.
+// When a row with factors is within reach: if offset + scale (base + step sum) - slack error <= limit, in float32.
 // `most` bounds the absolute values of sums; the test allows for rounding.
 struct ScaledBound {
-    float base, step, most, limit;
+    float base, step, most, slack, limit;
+};
+// The factors of the rows of a block, in the order of the sums. A scale that is negative is NaN here.
+struct BlockFactors {
+    const float *scales, *offsets, *errors;
 };
 constexpr float rounding = 1e-6f;   // more than the relative error of a few operations in float32
 constexpr float smallest = 1e-37f;  // more than their absolute error where numbers are not normal
@@ -88,17 +92,17 @@ struct Kernels {
                                    unsigned bound, mih::EntryHit* hits);
 
     const std::uint8_t* row_order;  // (table_block): the rows of a block in the order of their sums
-    // Writes each part of `rows` <= table_block codes: parts * table_block bytes; the rows behind the last are any.
-    void (*split_parts)(const std::uint8_t* codes, std::size_t rows, std::size_t width, std::size_t words,
-                        std::uint8_t* block);
+    // Writes each part of the first `bytes` bytes of `rows` <= table_block codes: parts * table_block bytes; the rows
+    // behind the last are any.
+    void (*split_parts)(const std::uint8_t* codes, std::size_t rows, std::size_t width, std::size_t bytes,
+                        std::size_t words, std::uint8_t* block);
     // Collects the rows of a block whose parts select entries with a sum of at most `bound`, in any order. `tables` has
     // `words` entries for each part, at most max_entry each and 65535 together. Returns the number of rows.
     std::size_t (*collect_sums)(const std::uint8_t* block, std::size_t parts, const std::uint8_t* tables,
                                 std::size_t words, std::uint16_t bound, std::uint16_t* rows);
-    // The same for rows with a scale, which is not negative, and an offset each, given in the order of the sums.
+    // The same for rows with factors, of which all that are not numbers are collected. The words are 16.
     std::size_t (*collect_scaled)(const std::uint8_t* block, std::size_t parts, const std::uint8_t* tables,
-                                  std::size_t words, const ScaledBound& bound, const float* scales,
-                                  const float* offsets, std::uint16_t* rows);
+                                  const ScaledBound& bound, const BlockFactors& factors, std::uint16_t* rows);
 };
 
 // All compiled paths, the fastest first; the last one runs on every processor.

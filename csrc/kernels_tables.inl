@@ -77,12 +77,12 @@ KINBITS_INLINE void load_columns(const std::uint8_t* codes, std::size_t rows, st
     }
 }
 
-void split_parts(const std::uint8_t* codes, std::size_t rows, std::size_t width, std::size_t words,
+void split_parts(const std::uint8_t* codes, std::size_t rows, std::size_t width, std::size_t bytes, std::size_t words,
                  std::uint8_t* block) {
     alignas(64) std::uint8_t columns[tile];
-    for (std::size_t first = 0; first < width; first += 8) {
+    for (std::size_t first = 0; first < bytes; first += 8) {
         load_columns(codes, rows, width, first, columns);
-        const std::size_t count = width - first < 8 ? width - first : 8;
+        const std::size_t count = bytes - first < 8 ? bytes - first : 8;
         if (words == 256) {
             __builtin_memcpy(block + first * table_block, columns, count * table_block);
             continue;
@@ -161,21 +161,20 @@ std::size_t collect_sums(const std::uint8_t* block, std::size_t parts, const std
     return collect_low(block, parts, tables, By256{}, bound, rows);
 }
 
-std::size_t collect_scaled(const std::uint8_t* block, std::size_t parts, const std::uint8_t* tables, std::size_t words,
-                           const ScaledBound& bound, const float* scales, const float* offsets, std::uint16_t* rows) {
+std::size_t collect_scaled(const std::uint8_t* block, std::size_t parts, const std::uint8_t* tables,
+                           const ScaledBound& bound, const BlockFactors& factors, std::uint16_t* rows) {
     alignas(64) Sums sums[2 * block_vectors];
-    if (words == 16)
-        add_look_ups(block, parts, tables, BySixteen{}, sums);
-    else
-        add_look_ups(block, parts, tables, By256{}, sums);
+    add_look_ups(block, parts, tables, BySixteen{}, sums);
     std::uint16_t values[table_block];
     __builtin_memcpy(values, sums, sizeof values);
     std::uint32_t low[table_block];
     std::uint32_t some = 0;
     for (std::size_t sum = 0; sum < table_block; ++sum) {
         const float least = bound.base + bound.step * static_cast<float>(values[sum]);
-        const float size = __builtin_fabsf(offsets[sum]) + scales[sum] * bound.most;
-        low[sum] = offsets[sum] + scales[sum] * least - (rounding * size + smallest) <= bound.limit;
+        const float scale = factors.scales[sum], offset = factors.offsets[sum];
+        const float loss = bound.slack * factors.errors[sum];
+        const float size = __builtin_fabsf(offset) + scale * bound.most + __builtin_fabsf(loss);
+        low[sum] = !(offset + scale * least - loss - (rounding * size + smallest) > bound.limit);
         some |= low[sum];
     }
     if (!some) return 0;

@@ -31,7 +31,6 @@ using BitmapArray = nb::ndarray<const std::uint8_t, nb::ndim<1>, nb::c_contig, n
 using EndArray = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using LevelArray = nb::ndarray<const std::uint16_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using TableArray = nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
-using FactorArray = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using CountArray = nb::ndarray<std::int64_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 
 void require(bool fits) {
@@ -94,19 +93,18 @@ nb::tuple search(CodeArray queries, CodeArray codes, std::size_t limit, std::uin
 }
 
 nb::tuple search_tables(TableArray tables, CodeArray codes, std::size_t limit, float radius,
-                        std::optional<FactorArray> scales, std::optional<FactorArray> offsets,
                         std::optional<BitmapArray> allow, std::size_t threads) {
     const auto c = view(codes);
-    const kinbits::Tables t{tables.data(), tables.shape(0), tables.shape(1), tables.shape(2)};
-    require((t.words == 16 && t.parts == 2 * c.width) || (t.words == 256 && t.parts == c.width));
-    require(scales.has_value() == offsets.has_value() && threads > 0);
-    require(!scales || (scales->shape(0) == c.rows && offsets->shape(0) == c.rows));
+    const std::size_t parts = tables.shape(1), words = tables.shape(2);
+    const bool scaled = words == 16 && parts % 2;
+    const kinbits::Tables t{tables.data(), tables.shape(0), parts - scaled, words, scaled};
+    require((words == 16 || words == 256) && t.parts > 0 && threads > 0);
+    require(t.bytes() + (scaled ? kinbits::factor_bytes : 0) == c.width);
     require(!allow || allow->shape(0) == (c.rows + 7) / 8);
-    const kinbits::RowFactors factors{scales ? scales->data() : nullptr, offsets ? offsets->data() : nullptr};
     kinbits::ScoredNeighbours found;
     {
         nb::gil_scoped_release unlocked;
-        found = kinbits::search_tables(t, c, factors, {limit, radius, allow ? allow->data() : nullptr}, threads);
+        found = kinbits::search_tables(t, c, {limit, radius, allow ? allow->data() : nullptr}, threads);
     }
     return nb::make_tuple(as_array(std::move(found.counts)), as_array(std::move(found.distances)),
                           as_array(std::move(found.rows)));
@@ -145,7 +143,7 @@ NB_MODULE(_native, m) {
     m.def("search", &search, nb::arg("queries"), nb::arg("codes"), nb::arg("limit"), nb::arg("radius"),
           nb::arg("allow").none(), nb::arg("threads"));
     m.def("search_tables", &search_tables, nb::arg("tables"), nb::arg("codes"), nb::arg("limit"), nb::arg("radius"),
-          nb::arg("scales").none(), nb::arg("offsets").none(), nb::arg("allow").none(), nb::arg("threads"));
+          nb::arg("allow").none(), nb::arg("threads"));
     bind_multi_index(m);
     m.def("map_file", &map_file, nb::arg("descriptor"), nb::arg("bytes"));
     m.def("lost_pages", &kinbits::lost_pages);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <limits>
 #include <memory>
 
 #include "allowed_rows.hpp"
@@ -52,9 +54,12 @@ public:
         return static_cast<std::int32_t>(std::min(std::floor(room / step_), largest_sum));
     }
 
-    ScaledBound scaled_bound(float limit) const {
+    // Returns when base + x is at most `limit` in float32, for what is scaled of a row's distance, x.
+    ScaledBound scaled_bound(float base, float slack, float limit) const {
+        const double room = static_cast<double>(limit) - base + 0x1p-22 * (std::fabs(base) + std::fabs(limit));
+        const bool any = limit >= std::numeric_limits<float>::max();  // all that are no number, too
         return {static_cast<float>(base_), static_cast<float>(step_), static_cast<float>(most_ + std::fabs(base_)),
-                limit};
+                slack, any ? std::numeric_limits<float>::infinity() : static_cast<float>(room)};
     }
 
 private:
@@ -77,12 +82,11 @@ private:
 class TableScan {
 public:
     TableScan(const Tables& tables, const std::vector<SmallTables>& small, const Codes& codes,
-              const RowFactors& factors, const TableLimits& limits)
+              const TableLimits& limits)
         : kernels_(kernels()),
           tables_(tables),
           small_(small),
           codes_(codes),
-          factors_(factors),
           allowed_(limits.allow),
           selectors(tables.queries, FloatSelector(limits.limit, limits.radius)) {}
 
@@ -90,10 +94,8 @@ public:
         const std::size_t bytes = tables_.parts * table_block;
         const std::size_t step = table_block * std::clamp<std::size_t>(chunk_bytes / bytes, 1, max_rows / table_block);
         parts_.resize(step / table_block * bytes);
-        if (factors_.scales) {
-            scales_.resize(step);
-            offsets_.resize(step);
-        }
+        if (tables_.scaled)
+            for (auto* factors : {&scales_, &offsets_, &errors_}) factors->resize(step);
         for (; first < last; first += step) scan_chunk(first, std::min(step, last - first));
     }
 
@@ -102,10 +104,9 @@ private:
     const Tables tables_;
     std::vector<SmallTables> small_;  // one per query, with steps for our own bounds
     const Codes codes_;
-    const RowFactors factors_;
     AllowedRows allowed_;
-    std::vector<std::uint8_t> parts_;      // of the blocks of a chunk
-    std::vector<float> scales_, offsets_;  // of a chunk, each block in the order of its sums
+    std::vector<std::uint8_t> parts_;               // of the blocks of a chunk
+    std::vector<float> scales_, offsets_, errors_;  // of a chunk, each block in the order of its sums
 
 public:
     std::vector<FloatSelector> selectors;  // one per query
@@ -120,10 +121,10 @@ private:
         }
         for (std::size_t row = 0; row < rows; row += table_block)
             kernels_.split_parts(codes_.row(first + row), std::min(table_block, rows - row), codes_.width,
-                                 tables_.words, parts_.data() + row * tables_.parts);
-        if (factors_.scales) order_factors(first, rows);
+                                 tables_.bytes(), tables_.words, parts_.data() + row * tables_.parts);
+        if (tables_.scaled) order_factors(first, rows);
         for (std::size_t query = 0; query < tables_.queries; ++query)
-            if (factors_.scales)
+            if (tables_.scaled)
                 scan_scaled(query, first, rows);
             else
                 scan_sums(query, first, rows);
@@ -132,9 +133,17 @@ private:
     void order_factors(std::size_t first, std::size_t rows) {
         for (std::size_t sum = 0; sum < (rows + table_block - 1) / table_block * table_block; ++sum) {
             const std::size_t row = sum / table_block * table_block + kernels_.row_order[sum % table_block];
-            scales_[sum] = row < rows ? factors_.scales[first + row] : 0;
-            offsets_[sum] = row < rows ? factors_.offsets[first + row] : 0;
+            const Factors factors = row < rows ? factors_of(first + row) : Factors{};
+            scales_[sum] = factors.scale < 0 ? std::numeric_limits<float>::quiet_NaN() : factors.scale;
+            offsets_[sum] = factors.offset;
+            errors_[sum] = factors.error;
         }
+    }
+
+    Factors factors_of(std::size_t row) const {
+        Factors factors;
+        std::memcpy(&factors, codes_.row(row) + tables_.bytes(), factor_bytes);
+        return factors;
     }
 
     void scan_sums(std::size_t query, std::size_t first, std::size_t rows) {
@@ -156,8 +165,9 @@ private:
         for (std::size_t row = 0; row < rows; row += table_block) {
             const std::size_t count =
                 kernels_.collect_scaled(parts_.data() + row * tables_.parts, tables_.parts, small_[query].entries(),
-                                        tables_.words, small_[query].scaled_bound(selectors[query].bound()),
-                                        scales_.data() + row, offsets_.data() + row, found);
+                                        small_[query].scaled_bound(tables_.base(query), tables_.slack(query),
+                                                                   selectors[query].bound()),
+                                        {scales_.data() + row, offsets_.data() + row, errors_.data() + row}, found);
             add_found(query, first, rows, row, found, count);
         }
     }
@@ -171,7 +181,14 @@ private:
 
     void add(std::size_t query, std::size_t row) {
         const float sum = sum_of(tables_.of(query), codes_.row(row));
-        selectors[query].add({factors_.scales ? factors_.offsets[row] + factors_.scales[row] * sum : sum, row});
+        selectors[query].add({tables_.scaled ? scaled(query, factors_of(row), sum) : sum, row});
+    }
+
+    float scaled(std::size_t query, const Factors& factors, float sum) const {
+        const float distance =
+            tables_.base(query) + (factors.offset + factors.scale * sum - tables_.slack(query) * factors.error);
+        constexpr float largest = std::numeric_limits<float>::max();
+        return std::fabs(distance) <= largest ? distance : largest;
     }
 
     float sum_of(const float* table, const std::uint8_t* code) const {
@@ -196,8 +213,8 @@ void append(std::vector<ScoredRow>&& hits, ScoredNeighbours& found) {
 
 }  // namespace
 
-ScoredNeighbours search_tables(const Tables& tables, const Codes& codes, const RowFactors& factors,
-                               const TableLimits& limits, std::size_t threads) {
+ScoredNeighbours search_tables(const Tables& tables, const Codes& codes, const TableLimits& limits,
+                               std::size_t threads) {
     ScoredNeighbours found;
     if (!limits.limit) {
         found.counts.resize(tables.queries);
@@ -205,14 +222,14 @@ ScoredNeighbours search_tables(const Tables& tables, const Codes& codes, const R
     }
     for (std::size_t start = 0; start < tables.queries; start += group_queries) {
         const Tables group{tables.of(start), std::min(group_queries, tables.queries - start), tables.parts,
-                           tables.words};
+                           tables.words, tables.scaled};
         std::vector<SmallTables> small;
         for (std::size_t query = 0; query < group.queries; ++query)
             small.emplace_back(group.of(query), group.parts, group.words);
         const std::size_t sums = group.queries * (codes.rows / table_block) * group.parts;
         const Ranges ranges(codes.rows, std::min({threads, sums / sums_per_thread + 1, max_threads}), max_rows);
         scan_ranges(
-            ranges, [&] { return std::make_unique<TableScan>(group, small, codes, factors, limits); },
+            ranges, [&] { return std::make_unique<TableScan>(group, small, codes, limits); },
             [&](FloatSelector& selector) { append(selector.take(), found); });
     }
     return found;

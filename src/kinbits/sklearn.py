@@ -85,8 +85,9 @@ class HashTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         if self.output not in OUTPUTS:
             raise ValueError(f"output is {self.output!r}; use one of {', '.join(OUTPUTS)}")
-        if self.output == "bits" and self.method is not None and describe_method(self.method).makes_words:
-            raise ValueError(f"method {self.method} makes product codes, which are no bits; use output='codes'")
+        made = "bits" if self.method is None else describe_method(self.method).codes_name
+        if self.output == "bits" and made != "bits":
+            raise ValueError(f"method {self.method} makes {made}, which are no bits; use output='codes'")
         others = self.options or {}
         if own := sorted(others.keys() & {"method", "bits", "epochs", "params", "seed"}):
             names = [{"seed": "random_state"}.get(name, name) for name in own]

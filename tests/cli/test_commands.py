@@ -321,7 +321,7 @@ def test_methods_are_grouped_by_what_they_learn_from_in_80_columns(run, monkeypa
         head: re.findall(r"^  ([a-z][\w-]*) ", text, re.MULTILINE)
         for head, text in zip(parts[::2], parts[1::2], strict=True)
     }
-    assert named["Training-free"] == ["itq", "lsh", "opq", "pca", "pca-rotation", "pq"]
+    assert named["Training-free"] == ["itq", "lsh", "opq", "pca", "pca-rotation", "pq", "rabitq"]
     assert {"bihalf", "cibhash"} <= set(named["Unsupervised"])
     assert named["Baselines: from labels"] == ["softmax", "softmax-quantization"]
     assert {"orthohash", "greedyhash"} <= set(named["Supervised: from labels"])

@@ -10,7 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinbits import DataError, UsageError
-from kinbits.hamming import RowFactors, _native, pack, sign_tables, table_distances, table_topk, table_within, topk
+from kinbits.hamming import (
+    _native,
+    factors_of,
+    join_factors,
+    pack,
+    require_factors,
+    sign_tables,
+    table_distances,
+    table_topk,
+    table_within,
+    topk,
+)
 
 
 def parts_of(codes, words):
@@ -19,13 +30,19 @@ def parts_of(codes, words):
     return np.stack([codes >> 4, codes & 15], axis=2).reshape(len(codes), 2 * codes.shape[1])
 
 
-def naive(tables, codes, factors=None):
+def naive(tables, codes):
     """Return all distances, added up part by part in float32."""
-    parts = parts_of(codes, tables.shape[2])
+    scaled = tables.shape[1] % 2 and tables.shape[2] == 16
+    parts = parts_of(codes[:, :-12] if scaled else codes, tables.shape[2])
     sums = np.zeros((len(tables), len(codes)), np.float32)
     for part in range(parts.shape[1]):
         sums += tables[:, part, parts[:, part]]
-    return sums if factors is None else factors.offsets + factors.scales * sums
+    if not scaled:
+        return sums
+    scale, offset, error = codes[:, -12:].copy().view(np.float32).T
+    base, slack = tables[:, -1, 0, None], tables[:, -1, 1, None]
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.nan_to_num(base + (offset + scale * sums - slack * error), nan=np.finfo(np.float32).max)
 
 
 def ordered(distances, k, allow=None, radius=np.inf):
@@ -35,7 +52,7 @@ def ordered(distances, k, allow=None, radius=np.inf):
 
 
 def random_tables(rng, queries, width, words, kind):
-    shape = (queries, 2 * width if words == 16 else width, words)
+    shape = (queries, {16: 2 * width, 0: 2 * width + 1}.get(words, width), words or 16)
     draws = {
         "normal": lambda: rng.standard_normal(shape),
         "whole numbers": lambda: rng.integers(0, 3, shape),
@@ -47,33 +64,38 @@ def random_tables(rng, queries, width, words, kind):
     return draws[kind]().astype(np.float32)
 
 
+def random_codes(rng, rows, width, words):
+    codes = rng.integers(0, 256, (rows, width), np.uint8)
+    if words:
+        return codes
+    factors = rng.standard_normal((rows, 3), np.float32)
+    factors[:, [0, 2]] = np.abs(factors[:, [0, 2]])
+    return join_factors(codes, factors)
+
+
 KINDS = ["normal", "whole numbers", "equal", "far from 0", "one wide part", "all sizes"]
 
 
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(1, 20),
-    st.sampled_from([16, 256]),
+    st.sampled_from([16, 256, 0]),
     st.sampled_from(KINDS),
     st.integers(0, 400),
     st.integers(1, 5),
     st.booleans(),
-    st.booleans(),
 )
-@settings(max_examples=80, deadline=None)
-def test_the_nearest_are_those_of_a_numpy_loop(seed, width, words, kind, rows, queries, scaled, filtered):
+@settings(max_examples=120, deadline=None)
+def test_the_nearest_are_those_of_a_numpy_loop(seed, width, words, kind, rows, queries, filtered):
     rng = np.random.default_rng(seed)
     tables = random_tables(rng, queries, width, words, kind)
-    codes = rng.integers(0, 256, (rows, width), np.uint8)
-    factors = None
-    if scaled:
-        factors = RowFactors(rng.random(rows).astype(np.float32), rng.standard_normal(rows).astype(np.float32))
+    codes = random_codes(rng, rows, width, words)
     allow = rng.random(rows) < rng.choice([0.02, 0.5, 1]) if filtered else None
-    wanted = naive(tables, codes, factors)
+    wanted = naive(tables, codes)
     k = int(rng.integers(0, rows + 3))
-    near, found = table_topk(tables, codes, k, factors=factors, allow=allow, threads=2)
+    near, found = table_topk(tables, codes, k, allow=allow, threads=2)
     radius = float(np.median(wanted)) if rows else 0.0
-    within = table_within(tables, codes, radius, limit=k, factors=factors, allow=allow)
+    within = table_within(tables, codes, radius, limit=k, allow=allow)
     for query in range(queries):
         distances, places = ordered(wanted[query], k, allow)
         assert np.array_equal(found[query], places)
@@ -87,15 +109,14 @@ def test_the_nearest_are_those_of_a_numpy_loop(seed, width, words, kind, rows, q
 def test_every_path_gives_the_same_bytes(path):
     program = """
 import sys, numpy as np
-from kinbits.hamming import RowFactors, table_topk
+from kinbits.hamming import join_factors, table_topk
 rng = np.random.default_rng(3)
 codes = rng.integers(0, 256, (5000, 13), np.uint8)
-factors = RowFactors(rng.random(5000, np.float32), rng.random(5000, np.float32))
-for words, parts in ((16, 26), (256, 13)):
+scaled = join_factors(codes, rng.random((5000, 3), np.float32))
+for given, parts, words in ((codes, 26, 16), (codes, 13, 256), (scaled, 27, 16)):
     tables = rng.standard_normal((9, parts, words), np.float32)
-    for given in (None, factors):
-        for array in table_topk(tables, codes, 50, factors=given):
-            sys.stdout.buffer.write(array.tobytes())
+    for array in table_topk(tables, given, 50):
+        sys.stdout.buffer.write(array.tobytes())
 """
 
     def output(name):
@@ -117,10 +138,10 @@ def test_signs_as_tables_are_the_hamming_distance():
     assert np.array_equal(near, hamming)
 
 
-@pytest.mark.parametrize("words", [16, 256])
+@pytest.mark.parametrize("words", [16, 256, 0])
 def test_all_distances_are_those_of_the_loop(words):
     rng = np.random.default_rng(6)
-    codes, tables = rng.integers(0, 256, (40, 5), np.uint8), random_tables(rng, 3, 5, words, "normal")
+    codes, tables = random_codes(rng, 40, 5, words), random_tables(rng, 3, 5, words, "normal")
     assert np.array_equal(table_distances(tables, codes), naive(tables, codes))
 
 
@@ -148,12 +169,13 @@ def test_numbers_that_are_hardly_any_are_not_lost():
     least = np.float32(1.4e-45)
     for seed in range(30):
         rng = np.random.default_rng(seed)
-        tables = rng.integers(0, 50, (2, 2, 16)).astype(np.float32) * least
-        codes = rng.integers(0, 256, (500, 1), np.uint8)
+        tables = rng.integers(0, 50, (2, 3, 16)).astype(np.float32) * least
+        tables[:, -1, 1] = rng.choice(np.array([0, 0.3], np.float32), 2)  # slack
         scales = rng.choice(np.array([0.3, 0.5, 0.7, 1.1], np.float32), 500)
-        factors = RowFactors(scales, rng.integers(0, 40, 500).astype(np.float32) * least)
-        near, rows = table_topk(tables, codes, 5, factors=factors)
-        for query, distances in enumerate(naive(tables, codes, factors)):
+        factors = np.stack([scales, *(rng.integers(0, 40, (2, 500)).astype(np.float32) * least)], axis=1)
+        codes = join_factors(rng.integers(0, 256, (500, 1), np.uint8), factors)
+        near, rows = table_topk(tables, codes, 5)
+        for query, distances in enumerate(naive(tables, codes)):
             wanted, places = ordered(distances, 5)
             assert np.array_equal(rows[query], places)
             assert np.array_equal(near[query], wanted)
@@ -163,17 +185,30 @@ def test_distances_beyond_float32_are_refused():
     tables = np.full((1, 4, 16), 1e38, np.float32)
     with pytest.raises(DataError, match="more than float32 holds"):
         table_topk(tables, CODES, 1)
-    factors = RowFactors(np.full(3, 1e30, np.float32), np.zeros(3, np.float32))
-    with pytest.raises(DataError, match="beyond float32"):
-        table_topk(tables / np.float32(1e10), CODES, 1, factors=factors)
     with pytest.raises(DataError, match="add up to more than float32 holds"):
         sign_tables(np.full((1, 8), 3e38))
 
 
-def test_lists_as_factors_and_a_radius_without_end():
+def test_rows_without_sensible_factors_come_last():
+    tables = np.zeros((1, 3, 16), np.float32)
+    tables[0, 0], tables[0, -1, 0] = 1, 0.5
+    scales = [1.0, np.nan, np.inf, -1.0, 2.0]
+    codes = join_factors(np.zeros((5, 1), np.uint8), np.array([[scale, 0, 0] for scale in scales], np.float32))
+    most = np.finfo(np.float32).max
+    few = np.arange(1000) < 5
+    for several, allow in ((codes, None), (np.vstack([codes, *[codes] * 199]), few)):  # all at once, and row by row
+        near, rows = table_topk(tables, several, 5, allow=allow)
+        assert near.tolist() == [[-0.5, 1.5, 2.5, most, most]]
+        assert rows.tolist() == [[3, 0, 4, 1, 2]]
+    assert np.array_equal(table_distances(tables, codes)[0], [1.5, most, most, -0.5, 2.5])
+    with pytest.raises(DataError, match="row 1 of the codes has no factors"):
+        require_factors(codes)
+    require_factors(codes[[0, 4]])
+    assert factors_of(codes)[4].tolist() == [2, 0, 0]
+
+
+def test_a_radius_without_end():
     tables = np.zeros((1, 4, 16), np.float32)
-    with pytest.raises(DataError, match="scales are float64"):
-        table_topk(tables, CODES, 1, factors=RowFactors([1.0, 1.0, 1.0], [0.0, 0.0, 0.0]))
     assert len(table_within(tables, CODES, 10**400)[0][1]) == 3
 
 
@@ -199,20 +234,6 @@ CODES = np.zeros((3, 2), np.uint8)
 def test_tables_that_do_not_fit_are_refused(tables, message):
     with pytest.raises(DataError, match=message):
         table_topk(tables, CODES, 1)
-
-
-@pytest.mark.parametrize(
-    ("scales", "offsets", "message"),
-    [
-        (np.ones(2, np.float32), np.ones(3, np.float32), r"scales are float32 \(2,\); give float32 \(3,\)"),
-        (np.ones(3, np.float32), np.ones(3), r"offsets are float64 \(3,\)"),
-        (np.array([1, -1, 1], np.float32), np.ones(3, np.float32), "a scale is negative"),
-        (np.ones(3, np.float32), np.full(3, np.nan, np.float32), "offsets hold a value that is not finite"),
-    ],
-)
-def test_factors_that_do_not_fit_are_refused(scales, offsets, message):
-    with pytest.raises(DataError, match=message):
-        table_topk(np.zeros((1, 4, 16), np.float32), CODES, 1, factors=RowFactors(scales, offsets))
 
 
 @pytest.mark.parametrize("radius", [float("nan"), "2", True])

@@ -5,16 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kinbits.index import Hits, Index
+from kinbits.index import BatchHits, Hits, Index
 from kinbits.testing import check_index
 
 
-def test_index_in_memory_conforms():
-    check_index(Index.create)
+@pytest.mark.parametrize("words", [2, 16, 256, 0])
+def test_index_in_memory_conforms(words):
+    check_index(Index.create, words=words)
 
 
-def test_index_in_a_folder_conforms(tmp_path):
-    check_index(Index.create, folder=tmp_path)
+@pytest.mark.parametrize("words", [2, 16, 256, 0])
+def test_index_in_a_folder_conforms(tmp_path, words):
+    check_index(Index.create, folder=tmp_path, words=words)
 
 
 class Broken(Index):
@@ -74,6 +76,22 @@ def test_the_check_catches_a_broken_index(monkeypatch, method, replacement):
     monkeypatch.setattr(Broken, method, replacement)
     with pytest.raises(AssertionError):
         check_index(Broken.create)
+
+
+def last_query_repeated(self, query, k=None, **options):
+    hits = Index.search(self, query, k, **options)
+    return hits if isinstance(hits, Hits) or len(hits) < 2 else BatchHits([*hits[:-1], hits[0]])
+
+
+@pytest.mark.parametrize("words", [16, 256, 0])
+@pytest.mark.parametrize(
+    ("method", "replacement"),
+    [("search", last_query_repeated), ("search", filter_ignored), ("add", always_upsert), ("delete", nothing)],
+)
+def test_the_check_catches_a_broken_index_of_tables(monkeypatch, words, method, replacement):
+    monkeypatch.setattr(Broken, method, replacement)
+    with pytest.raises(AssertionError):
+        check_index(Broken.create, words=words)
 
 
 def test_the_check_catches_a_forgotten_fingerprint():

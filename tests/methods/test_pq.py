@@ -6,7 +6,7 @@ import pytest
 import torch
 from digits import learn, score, split
 
-from kinbits import DataError, UsageError
+from kinbits import DataError, UsageError, hamming
 from kinbits.methods import Spec, build_method
 
 
@@ -86,6 +86,16 @@ def test_cosine_and_inner_product():
     with torch.no_grad():
         exact = -(head(query) @ head.decode(codes).T).numpy()
     assert np.allclose(summed, exact, atol=1e-4)
+
+
+def test_the_inner_product_of_opq_is_that_of_the_vectors_themselves():
+    x = correlated(400, 8)
+    head = learn("opq", 8, x, words=16, metric="inner").head
+    queries, rows = torch.from_numpy(x[:5]), torch.from_numpy(x)
+    with torch.no_grad():
+        z, found = head(queries), hamming.table_distances(head.tables(queries), head.codes(rows))
+    assert np.allclose(found, -(z @ head.decode(head.codes(rows)).T).numpy(), rtol=1e-4)
+    assert np.allclose(z @ head(rows).T.detach(), (queries @ rows.T) * head.scale**2, atol=1e-3)
 
 
 def test_digits_are_ranked_as_on_the_sheet():

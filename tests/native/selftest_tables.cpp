@@ -41,31 +41,53 @@ float naive_sum(const kinbits::Tables& tables, std::size_t query, const std::uin
     return sum;
 }
 
-void compare_tables(std::size_t width, std::size_t words, std::size_t max_rows, std::size_t queries) {
-    const Buffer codes(below(max_rows + 1), width);
-    const std::size_t rows = codes.codes().rows, parts = words == 16 ? 2 * width : width;
-    const std::vector<float> values = random_values(queries * parts * words);
-    std::vector<float> scales(rows), offsets = random_values(rows);
-    for (float& scale : scales) scale = std::fabs(random_value(below(4)));
-    const bool scaled = below(3) == 0;
-    const kinbits::Tables tables{values.data(), queries, parts, words};
+// Overwrites the last bytes of codes by factors; now and then they are no numbers.
+std::vector<kinbits::Factors> write_factors(std::uint8_t* codes, std::size_t rows, std::size_t width) {
+    const std::vector<float> offsets = random_values(rows), errors = random_values(rows);
+    std::vector<kinbits::Factors> all(rows);
+    for (std::size_t row = 0; row < rows; ++row) {
+        all[row] = {std::fabs(random_value(below(4))), offsets[row], errors[row]};
+        if (below(50) == 0) all[row].scale = std::vector<float>{-1.5f, NAN, INFINITY}[below(3)];
+        std::memcpy(codes + (row + 1) * width - sizeof all[row], &all[row], sizeof all[row]);
+    }
+    return all;
+}
+
+float scaled_distance(const kinbits::Tables& tables, std::size_t query, const kinbits::Factors& factors, float sum) {
+    // rounded each, not fused
+    const volatile float product = factors.scale * sum, loss = tables.slack(query) * factors.error;
+    const volatile float above = factors.offset + product;
+    const volatile float inner = above - loss;
+    const float distance = tables.base(query) + inner;
+    return std::isfinite(distance) ? distance : std::numeric_limits<float>::max();
+}
+
+void compare_tables(std::size_t bytes, std::size_t words, std::size_t max_rows, std::size_t queries) {
+    const bool scaled = words == 16 && below(2) == 0;
+    const std::size_t width = bytes + (scaled ? kinbits::factor_bytes : 0);
+    Buffer codes(below(max_rows + 1), width);
+    const std::size_t rows = codes.codes().rows, parts = words == 16 ? 2 * bytes : bytes;
+    std::vector<kinbits::Factors> factors;
+    if (scaled) factors = write_factors(codes.data(), rows, width);
+    std::vector<float> values = random_values(queries * (parts + scaled) * words);
+    const kinbits::Tables tables{values.data(), queries, parts, words, scaled};
+    if (scaled && below(2))
+        for (std::size_t query = 0; query < queries; ++query)
+            values[(query * (parts + 1) + parts) * words + 1] = 0;  // no slack
     const auto filter = random_filter(rows);
     const std::size_t limit = std::vector<std::size_t>{0, 1, 10, rows / 2, SIZE_MAX}[below(5)];
     float radius = std::numeric_limits<float>::infinity();
     if (rows && below(2)) radius = naive_sum(tables, 0, codes.data());
-    const auto found = kinbits::search_tables(tables, codes.codes(),
-                                              {scaled ? scales.data() : nullptr, scaled ? offsets.data() : nullptr},
-                                              {limit, radius, pointer(filter)}, 1 + below(4));
-    const std::string name = "tables of " + std::to_string(words) + ", " + std::to_string(width) + " bytes";
+    const auto found =
+        kinbits::search_tables(tables, codes.codes(), {limit, radius, pointer(filter)}, 1 + below(4));
+    const std::string name = "tables of " + std::to_string(words) + ", " + std::to_string(width) + " bytes" +
+                             (scaled ? ", scaled" : "");
     std::size_t at = 0;
     for (std::size_t query = 0; query < queries; ++query) {
         std::vector<Scored> expected;
         for (std::size_t row = 0; row < rows; ++row) {
             float distance = naive_sum(tables, query, codes.data() + row * width);
-            if (scaled) {
-                const volatile float product = scales[row] * distance;  // rounded, not fused with the sum
-                distance = offsets[row] + product;
-            }
+            if (scaled) distance = scaled_distance(tables, query, factors[row], distance);
             if (distance <= radius && allows(filter, row))
                 expected.push_back({distance, static_cast<std::int64_t>(row)});
         }

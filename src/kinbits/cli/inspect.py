@@ -35,7 +35,7 @@ class _Known:
     words: int = 2
 
     def statistics(self) -> CodeStatistics | None:
-        """Return the statistics of bits; None for product codes."""
+        """Return the statistics of bits; None for other codes."""
         from kinbits.metrics import code_statistics
 
         if self.words != 2:
@@ -89,7 +89,9 @@ def inspect(
         known = _of_model(source, Source(data, label_column))
     found = known.statistics()
     if found is None and plot is not None:
-        raise UsageError("--plot draws Hamming distances, and product codes have none; leave it out")
+        from kinbits.hamming import kind_name
+
+        raise UsageError(f"--plot draws Hamming distances, and {kind_name(known.words)} have none; leave it out")
     if plot is not None and found is not None:
         from kinbits.metrics import plot_statistics
 

@@ -68,7 +68,7 @@ def search(
         Literal["hamming", "asymmetric"] | None,
         typer.Option(
             help="hamming, or asymmetric: the real-valued query against stored bits, which keeps more neighbours. "
-            "Default: hamming; asymmetric for product codes.",
+            "Default: hamming; asymmetric where codes are no bits.",
             show_default=False,
         ),
     ] = None,
@@ -77,11 +77,11 @@ def search(
         typer.Option(min=1, help="Number of hits to re-rank; the model needs a decoder.", show_default=False),
     ] = None,
     rescore: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            min=1,
-            metavar="TIMES",
-            help="Order TIMES x K candidates again by the vectors that the index keeps (create --keep).",
+            metavar="TIMES|bound",
+            help="Order TIMES x K candidates again by the vectors that the index keeps (create --keep); with codes of "
+            "rabitq, bound reads as many as it takes.",
             show_default=False,
         ),
     ] = None,
@@ -112,7 +112,7 @@ def search(
     from kinbits.cli.hits_table import HitsTable
     from kinbits.encoding import is_codes_file
     from kinbits.hamming import BITS
-    from kinbits.index import distance_of
+    from kinbits.index import check_times, distance_of
 
     if bool(images) == bool(text):
         raise UsageError("give images to search with, or --text; one of the two")
@@ -124,6 +124,7 @@ def search(
         raise UsageError("--rescore takes images or vectors and -k; leave --rerank, --at, --text and --radius out")
     if text and rerank:
         raise UsageError("--rerank compares features of images; leave it out with --text")
+    times = None if rescore is None else check_times(int(rescore) if rescore.isdecimal() else rescore)
     opened = opened_index(folder, model)
     distance = distance_of(distance, getattr(opened, "words", BITS))
     shown = HitsTable(opened.info()["columns"], columns or [])  # a wrong name is refused before a model is loaded
@@ -139,7 +140,7 @@ def search(
         queries = _images(required_model(opened), images or [], _OUTPUTS[distance], features=bool(rerank or rescore))
     if radius is not None and float(radius).is_integer():
         radius = int(radius)  # bits
-    options: dict[str, Any] = {"rescore": rescore} if rescore else {"rerank": rerank or False, "radius": radius}
+    options: dict[str, Any] = {"rescore": times} if times else {"rerank": rerank or False, "radius": radius}
     found = opened.search(queries.items, k, where=where or None, distance=distance, **options)
     if sheet is not None:
         draw_sheet(

@@ -66,7 +66,7 @@ class CodesFile:
         name: What messages call it: the path of the file.
         multiple: Names of the columns whose texts hold several labels, joined by a comma and a blank. None if not
             known; then a text with a comma and a blank counts as several labels.
-        words: Words of a part of a code: 2 for bits, 16 or 256 for product codes.
+        words: Words of a part of a code: 2 for bits, 16 or 256 for product codes, 0 for scaled codes.
 
     Raises:
         DataError: If the codes are not uint8 ``(n, w)``, the ids are not whole numbers or text, or the lengths of ids
@@ -110,7 +110,7 @@ class CodesFile:
         return len(self.codes)
 
     def __repr__(self) -> str:
-        kind = "" if self.words == hamming.BITS else f" of parts with {self.words} words"
+        kind = hamming.parts_text(self.words)
         return f"CodesFile({len(self):,} codes, {self.bits or 'unknown number of'} bits{kind}, {self.name})"
 
     def with_bits(self, bits: int | None) -> CodesFile:

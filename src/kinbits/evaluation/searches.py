@@ -43,7 +43,7 @@ class Search:
         items: The n items of the database.
         codes: Packed codes of both, uint8 ``(q, w)`` and ``(n, w)``.
         relevance: Which items are relevant to which query.
-        words: The kind of the codes (`kinbits.hamming`): bits are ranked by Hamming distance, product codes by tables.
+        words: The kind of the codes (`kinbits.hamming`): bits are ranked by Hamming distance, others by tables.
         tables: Returns the look-up tables of some queries, given their row numbers; None where there are codes alone.
     """
 
@@ -56,7 +56,7 @@ class Search:
     tables: Callable[[np.ndarray], hamming.Tables] | None = field(default=None, repr=False)
 
     def measure(self, metric_names: Sequence[str]) -> RankingResult:
-        """Measure the ranking of all queries; of product codes without the metrics within a radius."""
+        """Measure the ranking of all queries; of codes that are no bits without the metrics within a radius."""
         if self.words == hamming.BITS:
             return evaluate(*self.codes, self.relevance, metric_names)
         return evaluate_scores(self.scores, self.relevance, without_radius(metric_names))

@@ -3,10 +3,17 @@ from .codes import distances, histograms, pack, paired_distances, simd, unpack
 from .counts import tally
 from .kinds import (
     BITS,
+    FACTOR_BYTES,
+    SCALED,
     check_words,
     describe_kind,
+    factors_of,
+    join_factors,
+    kind_name,
     pack_words,
     part_bits,
+    parts_text,
+    require_factors,
     stated_kind,
     table_shape,
     unpack_words,
@@ -14,16 +21,17 @@ from .kinds import (
 from .multi_index import MultiIndex
 from .search import Allow, threads, topk, within
 from .strategy import Explanation
-from .table_search import RowFactors, Tables, table_distances, table_topk, table_within
+from .table_search import Tables, table_distances, table_topk, table_within
 from .tables import sign_tables
 
 __all__ = [
     "BITS",
+    "FACTOR_BYTES",
+    "SCALED",
     "Allow",
     "Codes",
     "Explanation",
     "MultiIndex",
-    "RowFactors",
     "Tables",
     "check_codes",
     "check_count",
@@ -32,11 +40,16 @@ __all__ = [
     "code_width",
     "describe_kind",
     "distances",
+    "factors_of",
     "histograms",
+    "join_factors",
+    "kind_name",
     "pack",
     "pack_words",
     "paired_distances",
     "part_bits",
+    "parts_text",
+    "require_factors",
     "sign_tables",
     "simd",
     "stated_kind",

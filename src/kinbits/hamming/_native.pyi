@@ -29,8 +29,6 @@ def search_tables(
     codes: NDArray[np.uint8],
     limit: int,
     radius: float,
-    scales: NDArray[np.float32] | None,
-    offsets: NDArray[np.float32] | None,
     allow: NDArray[np.uint8] | None,
     threads: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]: ...

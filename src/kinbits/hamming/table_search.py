@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +12,7 @@ from kinbits.errors import DataError
 from kinbits.hamming import _native
 from kinbits.hamming.checks import Codes, check_codes, check_count, check_number
 from kinbits.hamming.codes import simd
-from kinbits.hamming.kinds import unpack_words
+from kinbits.hamming.kinds import FACTOR_BYTES, SCALED, factors_of, table_shape, unpack_words
 from kinbits.hamming.search import UNLIMITED, Allow, allowed_rows, by_query, check_allow, thread_count
 
 Tables = NDArray[np.float32]
@@ -21,33 +21,25 @@ Scored = tuple[NDArray[np.float32], NDArray[np.int64]]
 _LARGEST = float(np.finfo(np.float32).max) / 2
 
 
-class RowFactors(NamedTuple):
-    """Factors of each row: its distance is ``offset + scale * sum``.
-
-    Attributes:
-        scales: float32 ``(n,)``, none negative.
-        offsets: float32 ``(n,)``.
-    """
-
-    scales: NDArray[np.float32]
-    offsets: NDArray[np.float32]
-
-
 def table_topk(
     tables: ArrayLike,
     codes: ArrayLike,
     k: int,
     *,
-    factors: RowFactors | None = None,
     allow: Allow | None = None,
     threads: int | None = None,
 ) -> Scored:
     """Find the k codes of each query with the smallest sums of look-ups, ordered by distance, then by row.
 
-    The distance of a code c is ``sum over parts p of tables[query, p, c_p]``, added up in this order in float32; with
-    factors it is ``offset + scale * sum``. With 16 words, each byte of a code is two parts, the upper half byte first.
-    With 256 words, each byte is a part. So the same search reads product codes (H. Jégou, M. Douze, C. Schmid, TPAMI
-    2011, the asymmetric distance), and bits with a real-valued query (`sign_tables`).
+    The distance of a code c is ``sum over parts p of tables[query, p, c_p]``, added up in this order in float32. With
+    16 words, each byte of a code is two parts, the upper half byte first. With 256 words, each byte is a part. So the
+    same search reads product codes (H. Jégou, M. Douze, C. Schmid, TPAMI 2011, the asymmetric distance), and bits with
+    a real-valued query (`sign_tables`).
+
+    Scaled codes end in three float32: scale, offset and error. Their tables have 16 words, and one part more than the
+    other bytes have half bytes. Its first two entries are ``base`` and ``slack``, and the distance is ``base + (offset
+    + scale * sum - slack * error)``: with a slack of 0 an estimate, else a lower bound of it (J. Gao, C. Long,
+    "RaBitQ", SIGMOD 2024). A distance that is no number, or beyond float32, is the largest number.
 
     A first pass adds up small whole numbers, which never exceed the distance, in vector registers, after F. André,
     A.-M. Kermarrec, N. Le Scouarnec, "Quicker ADC", TPAMI 2019. Only rows that may still be among the nearest are added
@@ -55,10 +47,9 @@ def table_topk(
 
     Args:
         tables: Finite float32 ``(q, parts, words)``; words is 16 or 256.
-        codes: uint8 ``(n, w)``; w is ``parts / 2`` with 16 words, and ``parts`` with 256. Memory-mapped arrays are read
-            in place.
+        codes: uint8 ``(n, w)``; w is ``parts / 2`` with 16 words, ``parts`` with 256, and ``(parts - 1) / 2 + 12`` for
+            scaled codes. Memory-mapped arrays are read in place.
         k: Number of codes per query; if fewer are allowed, all of them.
-        factors: Factors of each row.
         allow: Rows that may be found; see `topk`.
         threads: Number of threads; see `topk`. Results do not depend on it.
 
@@ -77,7 +68,7 @@ def table_topk(
         >>> distances.tolist(), rows.tolist()
         ([[16.0, 19.0]], [[1, 0]])
     """
-    counts, near, rows = _search(tables, codes, check_count(k, "k"), math.inf, factors, allow, threads)
+    counts, near, rows = _search(tables, codes, check_count(k, "k"), math.inf, allow, threads)
     found = int(counts[0]) if len(counts) else min(k, allowed_rows(allow, len(np.asarray(codes))))  # the same for each
     return near.reshape(len(counts), found), rows.reshape(len(counts), found)
 
@@ -88,7 +79,6 @@ def table_within(
     radius: float,
     *,
     limit: int | None = None,
-    factors: RowFactors | None = None,
     allow: Allow | None = None,
     threads: int | None = None,
 ) -> list[Scored]:
@@ -99,7 +89,6 @@ def table_within(
         codes: See `table_topk`.
         radius: Maximum distance, in the unit of the tables.
         limit: Maximum number of codes per query, nearest first; None for all.
-        factors: See `table_topk`.
         allow: Rows that may be found; see `topk`.
         threads: Number of threads; see `topk`.
 
@@ -112,7 +101,7 @@ def table_within(
     """
     checked = check_number(radius, "radius")
     most = UNLIMITED if limit is None else check_count(limit, "limit")
-    return by_query(*_search(tables, codes, most, checked, factors, allow, threads))
+    return by_query(*_search(tables, codes, most, checked, allow, threads))
 
 
 def table_distances(tables: ArrayLike, codes: ArrayLike) -> NDArray[np.float32]:
@@ -137,9 +126,16 @@ def table_distances(tables: ArrayLike, codes: ArrayLike) -> NDArray[np.float32]:
     """
     checked = check_codes(codes)
     read = check_tables(tables, checked)
+    words = kind_of_tables(read)
     total = np.zeros((len(read), len(checked)), np.float32)
-    for part, numbers in enumerate(unpack_words(checked, read.shape[2]).T):
+    for part, numbers in enumerate(unpack_words(checked, words).T):
         total += np.take(read[:, part], numbers, axis=1)
+    if words == SCALED:
+        scale, offset, error = factors_of(checked).T
+        base, slack = read[:, -1, 0, None], read[:, -1, 1, None]
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = base + (offset + scale * total - slack * error)
+        total[~np.isfinite(total)] = np.finfo(np.float32).max
     return total
 
 
@@ -148,20 +144,16 @@ def _search(
     codes: ArrayLike,
     limit: int,
     radius: float,
-    factors: RowFactors | None,
     allow: Allow | None,
     threads: int | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
     """Return the number of hits per query, and the concatenated distances and rows of all queries."""
     checked = check_codes(codes)
     read = check_tables(tables, checked)
-    scales, offsets = (None, None) if factors is None else _check_factors(factors, len(checked), read)
     simd()  # raises a readable error if KINBITS_SIMD is wrong
     bitmap = check_allow(allow, len(checked))
     most = float(np.clip(radius, -2 * _LARGEST, np.inf))
-    return _native.search_tables(
-        read, checked, min(limit, UNLIMITED), most, scales, offsets, bitmap, thread_count(threads)
-    )
+    return _native.search_tables(read, checked, min(limit, UNLIMITED), most, bitmap, thread_count(threads))
 
 
 def check_tables(tables: ArrayLike, codes: Codes) -> Tables:
@@ -174,10 +166,13 @@ def check_tables(tables: ArrayLike, codes: Codes) -> Tables:
     width = codes.shape[1]
     if array.dtype != np.float32:
         raise DataError(f"tables are {array.dtype}; give float32")
-    if array.ndim != 3 or array.shape[1:] not in ((2 * width, 16), (width, 256)):
+    shapes = [table_shape(8 * width, words) for words in (16, 256)]
+    if width > FACTOR_BYTES:
+        shapes.append(table_shape(8 * width, SCALED))
+    if array.ndim != 3 or array.shape[1:] not in shapes:
         raise DataError(
             f"tables have the shape {array.shape}; codes of {width} bytes need (queries, {2 * width}, 16) or "
-            f"(queries, {width}, 256)"
+            f"(queries, {width}, 256)" + (f", scaled codes (queries, {shapes[-1][0]}, 16)" if len(shapes) > 2 else "")
         )
     _require_finite(array, "tables")
     if _largest_sum(array) > _LARGEST:
@@ -185,17 +180,10 @@ def check_tables(tables: ArrayLike, codes: Codes) -> Tables:
     return np.ascontiguousarray(array)
 
 
-def _check_factors(factors: RowFactors, rows: int, tables: Tables) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    scales, offsets = (np.asarray(values) for values in RowFactors(*factors))
-    for name, values in (("scales", scales), ("offsets", offsets)):
-        if values.dtype != np.float32 or values.shape != (rows,):
-            raise DataError(f"{name} are {values.dtype} {values.shape}; give float32 ({rows},), one for each code")
-        _require_finite(values, name)
-    if len(scales) and scales.min() < 0:
-        raise DataError("a scale is negative; change the sign of the tables instead")
-    if len(scales) and float(scales.max()) * _largest_sum(tables) + float(np.abs(offsets).max()) > _LARGEST:
-        raise DataError("scales and tables give distances beyond float32; scale them")
-    return np.ascontiguousarray(scales), np.ascontiguousarray(offsets)
+def kind_of_tables(tables: Tables) -> int:
+    """Return the kind of the codes that tables are for: 16 or 256 words, or scaled."""
+    parts, words = tables.shape[1:]
+    return SCALED if words == 16 and parts % 2 else words
 
 
 def _largest_sum(tables: Tables) -> float:

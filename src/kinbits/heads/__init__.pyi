@@ -1,4 +1,4 @@
-from .base import Head, MapHead, build_head, list_heads, moments, register_head
+from .base import METRICS, Head, MapHead, MetricHead, build_head, list_heads, moments, register_head
 from .common import Linear, LinearBatchNorm, Mlp
 from .composite import CompositeHead
 from .decoder import Decoder
@@ -6,10 +6,12 @@ from .maps import PartAttention, SpatialAttention, SpatialGate
 from .merged import Merged
 from .product import ProductHead
 from .ranking import rank_outputs
+from .scaled import ScaledHead
 from .soft_product import LogitProductHead, SoftProductHead
 from .vlad import Vlad, VladHead, descriptors
 
 __all__ = [
+    "METRICS",
     "CompositeHead",
     "Decoder",
     "Head",
@@ -18,9 +20,11 @@ __all__ = [
     "LogitProductHead",
     "MapHead",
     "Merged",
+    "MetricHead",
     "Mlp",
     "PartAttention",
     "ProductHead",
+    "ScaledHead",
     "SoftProductHead",
     "SpatialAttention",
     "SpatialGate",

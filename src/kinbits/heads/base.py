@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 import numpy as np
 import torch
@@ -12,8 +12,11 @@ from torch import Tensor, nn
 
 from kinbits import hamming
 from kinbits._util import import_all
+from kinbits.backbones import unit_length
 from kinbits.errors import ArtefactError, UsageError, unknown_name
 from kinbits.hamming import Codes, Tables
+
+METRICS = ("euclidean", "cosine", "inner")
 
 _REGISTRY: dict[str, type[Head]] = {}
 H = TypeVar("H", bound="type[Head]")
@@ -26,8 +29,9 @@ class Head(nn.Module):
     can be rebuilt from ``config()`` without the method that trained it.
 
     Attributes:
-        words: Words of a part of a code: 2, i.e. bits, unless the head makes product codes.
-        outputs: Length of the output: the bits, unless the head makes product codes.
+        words: Words of a part of a code: 2, i.e. bits, unless the head makes product codes (16 or 256) or scaled codes
+            (0).
+        outputs: Length of the output: the bits, unless the codes are no bits.
 
     Args:
         features: Length d of one feature vector.
@@ -112,6 +116,59 @@ class Head(nn.Module):
     def config(self) -> dict[str, Any]:
         """Return a description from which `build_head` makes an untrained copy."""
         return {"name": self.name, "features": self.features, "bits": self.bits, **self.options}
+
+
+class MetricHead(Head):
+    """A head that measures distances of vectors by a metric, and whose codes are no bits.
+
+    Args:
+        features: Length of one feature vector.
+        bits: Code length.
+        metric: ``"euclidean"``; ``"cosine"``, which scales features to length 1 first; or ``"inner"``.
+        options: As in `Head`.
+
+    Attributes:
+        codes_name: What its codes are called.
+
+    Raises:
+        UsageError: If the metric is unknown.
+    """
+
+    codes_name: ClassVar[str]
+
+    def __init__(self, features: int, bits: int, *, metric: str, **options: Any) -> None:
+        if metric not in METRICS:
+            raise UsageError(f"metric={metric!r}: give one of {', '.join(METRICS)}")
+        super().__init__(features, bits, metric=metric, **options)
+        self.metric = metric
+
+    def standard(self, features: Tensor) -> Tensor:
+        """Return the input of the layers, ``(n, d)``: features, of length 1 for the cosine, centred and scaled."""
+        return super().standard(self._measured(features))
+
+    @torch.no_grad()
+    def standardise(self, chunks: Iterable[Tensor]) -> None:
+        """Centre and scale as in `Head`, after scaling to length 1 for the cosine."""
+        super().standardise(map(self._measured, chunks))
+
+    def _measured(self, features: Tensor) -> Tensor:
+        return unit_length(features) if self.metric == "cosine" else features
+
+    def encode(self, features: Tensor) -> NoReturn:
+        """Refuse: there are no bits.
+
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError(f"{self.codes_name} have no bits of their own; take output='codes'")
+
+    def move_thresholds(self, shift: Tensor) -> NoReturn:
+        """Refuse: there are no thresholds.
+
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError(f"{self.codes_name} have no thresholds to calibrate; fit the model on the new collection")
 
 
 class MapHead(Head):

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, NoReturn
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from kinbits import hamming
-from kinbits.backbones import unit_length
 from kinbits.errors import UsageError
 from kinbits.hamming import Codes, Tables
-from kinbits.heads.base import Head, register_head
-
-METRICS = ("euclidean", "cosine", "inner")
+from kinbits.heads.base import MetricHead, register_head
 
 
 @register_head("product")
-class ProductHead(Head):
+class ProductHead(MetricHead):
     """Cuts a vector into M parts, each of which becomes the number of its nearest word in a codebook of K words.
 
     With z the output of the linear map, z_m its parts and C_m the codebooks, the code of z is c_m = argmin_k
@@ -44,6 +41,7 @@ class ProductHead(Head):
         UsageError: If the words do not fill the bits, M does not divide D, or the metric is unknown.
     """
 
+    codes_name: ClassVar[str] = "product codes"
     learns_origin: ClassVar[bool] = False
     books: Tensor
 
@@ -59,12 +57,10 @@ class ProductHead(Head):
         if words not in (16, 256):
             raise UsageError(f"words={words!r}: product codes have 16 or 256 words")
         hamming.check_words(words, bits)
-        if metric not in METRICS:
-            raise UsageError(f"metric={metric!r}: give one of {', '.join(METRICS)}")
         dims, parts = dims or features, bits // hamming.part_bits(words)
         length = self._word_length(bits, words, dims)
-        super().__init__(features, bits, words=words, dims=dims, metric=metric, tanh=tanh)
-        self.words, self.parts, self.outputs, self.metric, self.tanh = words, parts, dims, metric, tanh
+        super().__init__(features, bits, metric=metric, words=words, dims=dims, tanh=tanh)
+        self.words, self.parts, self.outputs, self.tanh = words, parts, dims, tanh
         self.layers = nn.Linear(features, dims)
         nn.init.eye_(self.layers.weight)
         nn.init.zeros_(self.layers.bias)
@@ -85,19 +81,12 @@ class ProductHead(Head):
         z: Tensor = self.layers(self.standard(features))
         return z.tanh() if self.tanh else z
 
-    def standard(self, features: Tensor) -> Tensor:
-        """Return the input of the linear map, ``(n, d)``: features, of length 1 for the cosine, centred and scaled."""
-        return super().standard(self._measured(features))
-
     @torch.no_grad()
     def standardise(self, chunks: Iterable[Tensor]) -> None:
         """Centre and scale as in `Head`; only scale for an inner product that depends on the features' own origin."""
-        super().standardise(map(self._measured, chunks))
+        super().standardise(chunks)
         if self.metric == "inner" and not self.learns_origin:
             self.centre.zero_()
-
-    def _measured(self, features: Tensor) -> Tensor:
-        return unit_length(features) if self.metric == "cosine" else features
 
     def split(self, z: Tensor) -> Tensor:
         """Return the parts of vectors ``(n, D)``, ``(n, M, D / M)``."""
@@ -107,22 +96,6 @@ class ProductHead(Head):
         """Return the numbers of the nearest words, int64 ``(n, M)``; of equally near ones, the smallest."""
         distances = torch.cdist(self.split(z).transpose(0, 1).contiguous(), self.books, compute_mode=_EXACT)
         return distances.argmin(2).T
-
-    def encode(self, features: Tensor) -> NoReturn:
-        """Refuse: product codes have no bits.
-
-        Raises:
-            UsageError: Always.
-        """
-        raise UsageError("product codes have no bits of their own; take output='codes'")
-
-    def move_thresholds(self, shift: Tensor) -> NoReturn:
-        """Refuse: product codes have no thresholds.
-
-        Raises:
-            UsageError: Always.
-        """
-        raise UsageError("product codes have no thresholds to calibrate; fit the model on the new collection")
 
     def codes_of(self, outputs: Tensor) -> Codes:
         """Return the packed product codes, uint8 ``(n, ceil(bits / 8))``, of vectors ``(n, D)``."""

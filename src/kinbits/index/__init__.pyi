@@ -8,6 +8,7 @@ from .query.plan import Plan, SegmentPlan
 from .query.recall import Recall
 from .query.request import Distance, distance_of
 from .query.rerank import Reconstructor
+from .query.rescore import check_times
 from .search_index import SearchIndex
 from .store.copies import check_new_folder
 from .store.options import IndexOptions
@@ -29,6 +30,7 @@ __all__ = [
     "SegmentPlan",
     "Supports",
     "check_new_folder",
+    "check_times",
     "create_index",
     "distance_of",
     "find_image",

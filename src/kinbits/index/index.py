@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
-from typing import Any, Unpack, overload
+from typing import Any, Literal, Unpack, overload
 
 # NumPy loads these on first use. If a process forks while a thread loads a module, the child waits for that module for
 # ever, so load them before an index exists.
@@ -30,7 +30,7 @@ from kinbits.index.query.plan import Plan, plan
 from kinbits.index.query.recall import Recall, recall
 from kinbits.index.query.request import Distance, SearchOptions, SearchRequest, check_limits, distance_of
 from kinbits.index.query.rerank import reranked
-from kinbits.index.query.rescore import rescored
+from kinbits.index.query.rescore import check_times, rescored
 from kinbits.index.query.search import search
 from kinbits.index.store.copies import save_copy
 
@@ -88,7 +88,7 @@ class Index(Collection):
         distance: Distance | None = None,
         strategy: str = "auto",
         rerank: int | bool = False,
-        rescore: int | None = None,
+        rescore: int | Literal["bound"] | None = None,
         vectors: Any = None,
     ) -> Hits | BatchHits:
         """Find the nearest items, or all within a radius.
@@ -114,7 +114,9 @@ class Index(Collection):
                 the model reconstructs from a code; True for 10 k, at least 100. Ties and further hits stay in the order
                 of distance and id. The model needs a decoder (method ``rankhash``); queries are items, not codes.
             rescore: Candidates for each hit, e.g. 10: the k rescore nearest by codes are ordered again by the vectors
-                that the index keeps (``keep=`` of `create`). `Hits.measure` says by what.
+                that the index keeps (``keep=`` of `create`). `Hits.measure` says by what. For scaled codes also
+                ``"bound"``: as many vectors are read as it takes until, with a probability near 1, no other item can be
+                among the k nearest.
             vectors: With ``rescore``, the queries' own vectors, float ``(q, d)``, if they are codes or tables.
 
         Returns:
@@ -130,11 +132,9 @@ class Index(Collection):
         if rescore is not None or vectors is not None:
             if rescore is None:
                 raise UsageError("vectors= are what hits are scored again with; give rescore= too, e.g. rescore=10")
-            times = hamming.check_count(rescore, "rescore")
-            if not times:
-                raise UsageError("rescore=0: give the candidates for each hit, 1 or more")
             if rerank or text is not None or radius is not None:
                 raise UsageError("rescore=10 scores 10 k hits of a query again; it takes no rerank, text= or radius")
+            times = check_times(rescore)
             k, _ = check_limits(k, None)
             found = partial(self.search, where=where, distance=distance, strategy=strategy)
             model = self._model
@@ -297,9 +297,8 @@ class Index(Collection):
         save_copy(path, self._state)
 
     def __repr__(self) -> str:
-        kind = "" if self.words == hamming.BITS else f" in parts of {self.words} words"
         kept = "" if self._state.keep is None else f", {self._state.keep.precision} vectors"
-        return f"Index({len(self)} items, {self.bits} bits{kind}{kept}, {self._name})"
+        return f"Index({len(self)} items, {self.bits} bits{hamming.parts_text(self.words)}{kept}, {self._name})"
 
     def _repr_html_(self) -> str:
         columns = ", ".join(f"{name} ({kind})" for name, kind in self._state.column_kinds.items())

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from kinbits.data import Dataset, is_single, open_dataset
 from kinbits.encoding import CodesFile
 from kinbits.errors import DataError, UsageError
-from kinbits.hamming import Codes
+from kinbits.hamming import SCALED, Codes, require_factors
 from kinbits.index.items import Encoder, Metadata, are_codes, encode
 from kinbits.index.store.columns import as_columns
 from kinbits.index.store.ids import Ids, as_ids
@@ -49,8 +49,10 @@ class NewItems:
 
         Raises:
             UsageError: If the index needs ids.
-            DataError: If the vectors have another length than those kept.
+            DataError: If the vectors have another length than those kept, or scaled codes have no factors.
         """
+        if state.words == SCALED:
+            require_factors(self.codes)
         ids = _next_ids(state, len(self.codes)) if self.ids is None else self.ids
         if state.keep is None or self.vectors is None:
             return state, Batch(self.codes, ids, self.columns)

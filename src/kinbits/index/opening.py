@@ -68,8 +68,8 @@ class StoredIndex(ABC):
             ids: As for `add`.
             metadata: As for `add`.
             bits: Code length; optional if a model is given.
-            words: 16 or 256 for product codes, whose parts number so many words of codebooks; 2 for bits. None takes
-                those of the model, or else bits.
+            words: 16 or 256 for product codes, whose parts number so many words of codebooks; 0 for scaled codes; 2 for
+                bits. None takes those of the model, or else bits.
             model: Encodes items and queries: a `kinbits.HashModel`, or its folder, which is loaded on first use. The
                 index stores its fingerprint, and its folder if it was saved.
             keep: Keep a vector beside each code, by which `search` scores candidates again (``rescore=``): ``"int8"``
@@ -175,7 +175,7 @@ class StoredIndex(ABC):
 
     @property
     def words(self) -> int:
-        """Words of a part of a code: 2 for bits, 16 or 256 for product codes."""
+        """Words of a part of a code: 2 for bits, 16 or 256 for product codes, 0 for scaled codes."""
         return self._state.words
 
     def _require_bits(self, call: str) -> None:

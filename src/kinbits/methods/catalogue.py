@@ -66,9 +66,10 @@ class MethodInfo:
     parameters: tuple[Parameter, ...]
 
     @property
-    def makes_words(self) -> bool:
-        """Whether codes are the numbers of words, not bits: the method has a parameter ``words``."""
-        return any(parameter.name == "words" for parameter in self.parameters)
+    def codes_name(self) -> str:
+        """What its codes are called: "bits", unless a parameter tells of product codes or scaled codes."""
+        names = {parameter.name for parameter in self.parameters}
+        return "product codes" if "words" in names else "scaled codes" if "bits_per_dim" in names else "bits"
 
     @property
     def summary(self) -> str:

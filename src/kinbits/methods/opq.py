@@ -18,7 +18,8 @@ from kinbits.methods.registry import register
 class Opq(ProductMethod):
     """Alternate between codebooks and the rotation of the vectors with the smallest quantization error.
 
-    With X the centred vectors ``(n, D)``, R a rotation and Y the reconstructions of the rows of X R, minimise
+    With X the vectors ``(n, D)``, centred but for the inner product, R a rotation and Y the reconstructions of the rows
+    of X R, minimise
     |X R - Y|^2 in turns::
 
         C_m = k-means of part m of X R, from the last C_m        X^T Y = U S V^T        R = U V^T
@@ -54,7 +55,7 @@ class Opq(ProductMethod):
         head, rng = self.head, self.spec.rng
         rows = self.sample(train, rng)
         x = torch.cat([head.standard(chunk) for chunk in train.chunks(rows=rows)]).double()
-        mean = x.mean(0)
+        mean = torch.zeros_like(x[0]) if head.metric == "inner" else x.mean(0)
         x -= mean
         rotation = self._balanced_axes(x)
         self.fit_books((x @ rotation).float(), rng)

@@ -10,7 +10,7 @@ import yaml
 
 from kinbits._util import Modality
 from kinbits.backbones import Backbone
-from kinbits.hamming import BITS
+from kinbits.hamming import BITS, SCALED
 from kinbits.model.operating_points import OPERATING_POINTS, stored_points
 from kinbits.training import epochs_text, validation_text
 
@@ -22,14 +22,23 @@ _BITS = {
     "packing": """Bit 1 means a logit of at least 0; bits are packed as `numpy.packbits` does, most significant first, \
 and pad bits are 0.""",
 }
-_WORDS = {
+_TABLES = {
     "distance": "asymmetric distance to a real-valued query",
     "compared": """tables = model.encode({example}, output="tables")
 distances = kinbits.hamming.table_distances(tables[:1], codes)""",
+}
+_WORDS = {
+    **_TABLES,
     "packing": """A code is a list of numbers of words, each of a codebook of {words} words; two numbers of 16 words
 share a byte, the first in its upper half. Codes have no Hamming distance: the tables of a query hold its distance to
 each word.""",
 }
+_SCALED = {
+    **_TABLES,
+    "packing": """A code is whole numbers of few bits, one for each dimension of the rotated vector, and three
+float32 that scale them to an estimate of a query's distance. Codes have no Hamming distance.""",
+}
+_TAGS = {BITS: "hamming", SCALED: "scalar-quantization"}
 CARD = """---
 {header}---
 # {bits}-bit codes by `{method}`
@@ -88,18 +97,19 @@ def model_card(
         metrics: Measured values by protocol.
         fingerprint: The model's.
         decoder: Whether it has one.
-        words: Words of a part of a code; 2 for bits.
+        words: Words of a part of a code; 2 for bits, 0 for scaled codes.
     """
     example = _example(backbones["image"])
-    kind = _BITS if words == BITS else {k: text.format(words=words, example=example) for k, text in _WORDS.items()}
+    kind = {BITS: _BITS, SCALED: _SCALED}.get(words, _WORDS)
+    about = {name: text.format(words=words, example=example) for name, text in kind.items()}
     parameters = ", ".join(f"{k}={v}" for k, v in dict(method.get("params", {})).items())
     towers = "\n".join(
         f"| {b.modality} backbone | `{b.name}`, {b.feature_dim} features, licence: {b.licence} |"
         for b in backbones.values()
     )
     return CARD.format(
-        **kind,
-        header=_header(method, backbones, "hamming" if words == BITS else "product-quantization"),
+        **about,
+        header=_header(method, backbones, _TAGS.get(words, "product-quantization")),
         bits=bits,
         width=-(-bits // 8),
         method=method.get("name", "unknown"),

@@ -21,7 +21,7 @@ class ModelDescription:
         bits: Code length.
         fingerprint: Tells it from other models.
         modalities: What it encodes: ``"image"``, and ``"text"`` if it has a text tower.
-        words: Words of a part of a code: 2 for bits, 16 or 256 for product codes.
+        words: Words of a part of a code: 2 for bits, 16 or 256 for product codes, 0 for scaled codes.
     """
 
     bits: int

@@ -91,7 +91,7 @@ class HashModel:
 
     @property
     def words(self) -> int:
-        """Words of a part of a code: 2 for bits, 16 or 256 for product codes."""
+        """Words of a part of a code: 2 for bits, 16 or 256 for product codes, 0 for scaled codes."""
         return self.towers["image"].head.words
 
     @property
@@ -256,7 +256,7 @@ class HashModel:
 
         Raises:
             DataError: If no image can be read.
-            UsageError: If the model makes product codes.
+            UsageError: If the codes are no bits.
         """
         logits = self.encode(images, output="logits", on_error="skip").array
         if not len(logits):

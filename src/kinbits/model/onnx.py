@@ -10,7 +10,7 @@ import torch
 
 from kinbits._util import file_aside, require
 from kinbits.errors import ArtefactError, UsageError, platform_error
-from kinbits.hamming import BITS
+from kinbits.hamming import BITS, kind_name
 from kinbits.model.tower import Tower
 
 AGREEMENT = 0.999
@@ -21,12 +21,12 @@ def export_onnx(tower: Tower, path: Path) -> float:
     """Write the graph, complete or not at all, and return the share of bits that agree with PyTorch on random images.
 
     Raises:
-        UsageError: If the backbone takes no images, or the model makes product codes.
+        UsageError: If the backbone takes no images, or the codes are no bits.
         PlatformError: If the extra ``kinbits[onnx]`` is not installed, or the file cannot be written.
         ArtefactError: If the graph does not agree with the model; it is not kept.
     """
     if tower.head.words != BITS:
-        raise UsageError("an exported graph gives logits of bits; product codes cannot be exported")
+        raise UsageError(f"an exported graph gives logits of bits; {kind_name(tower.head.words)} cannot be exported")
     preprocessing = tower.backbone.preprocessing
     if preprocessing is None:
         raise UsageError(f"backbone '{tower.backbone.name}' takes no images; only image models are exported")

@@ -13,7 +13,8 @@ from kinbits._util import one_line
 from kinbits.backbones import Backbone
 from kinbits.data import require_finite
 from kinbits.errors import PlatformError, UsageError
-from kinbits.heads import Head
+from kinbits.hamming import kind_name
+from kinbits.heads import Head, ScaledHead
 
 Output = Literal["codes", "bits", "logits", "tables", "features"]
 _ROWS = 4096  # that pass the head together
@@ -78,7 +79,7 @@ class Tower(nn.Module):
             output: ``"codes"`` uint8 ``(n, ceil(bits / 8))``, ``"bits"`` bool ``(n, bits)``, ``"logits"`` float32
                 ``(n, bits)``, ``"tables"`` float32 ``(n, 2 ceil(bits / 8), 16)``, the logits as look-up tables
                 (`kinbits.hamming.sign_tables`), or ``"features"``, which are returned as the head reads them. A head of
-                product codes gives its vectors ``(n, D)`` as logits, tables of its own, and no bits.
+                product or scaled codes gives its vectors as logits, tables of its own, and no bits.
 
         Raises:
             DataError: If a row is not finite in float32, or, for features of images and texts, in float16.
@@ -93,6 +94,17 @@ class Tower(nn.Module):
         }
         with torch.no_grad():
             return np.concatenate([networks[output](rows) for rows in self._rows(features)])
+
+    @torch.no_grad()
+    def bound_tables(self, features: np.ndarray) -> np.ndarray:
+        """Return tables of features ``(n, d)`` for lower bounds of distances, float32 ``(n, parts, 16)``.
+
+        Raises:
+            UsageError: If the head makes no scaled codes.
+        """
+        if not isinstance(self.head, ScaledHead):
+            raise UsageError(f"{kind_name(self.head.words)} have no bound of their distances; scaled codes do (rabitq)")
+        return np.concatenate([self.head.bound_tables(self.head(rows)) for rows in self._rows(features)])
 
     @torch.no_grad()
     def code_tables(self, codes: np.ndarray) -> np.ndarray:

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 
 
-def hit_pairs(hits: Any) -> list[tuple[int, Any]]:
+def hit_pairs(hits: Any) -> list[tuple[float, Any]]:
     """Return the distance and id of every hit."""
     return list(zip(np.asarray(hits.distances).tolist(), np.asarray(hits.ids).tolist(), strict=True))
 
 
-def true_hits(found: list[tuple[int, Any]], true: list[tuple[int, Any]], most: int) -> list[tuple[int, Any]]:
+def true_hits(found: list[tuple[float, Any]], true: list[tuple[float, Any]], most: int) -> list[tuple[float, Any]]:
     """Return the correct hits among those found: in order, each once, and at most ``most``."""
     kept = set(found)
     return [pair for pair in true if pair in kept][:most]
 
 
-def require_equal(found: list[tuple[int, Any]], expected: list[tuple[int, Any]], promise: str) -> None:
+def require_equal(found: list[tuple[float, Any]], expected: list[tuple[float, Any]], promise: str) -> None:
     """Raise AssertionError if two lists of hits differ."""
     if found == expected:
         return

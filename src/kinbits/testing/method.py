@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kinbits import hamming, metrics
+from kinbits import metrics
 from kinbits.data import LabelSpace, Pairs, pairs_from_labels
 from kinbits.heads import Head, build_head, rank_outputs
 from kinbits.methods import Method, Spec, build_method, describe_method, get_method
@@ -37,12 +37,13 @@ def check_method(name: str, *, epochs: int | None = 15, **params: Any) -> None:
         AssertionError: If the method breaks a rule; the message names it.
     """
     cls = get_method(name)
-    if describe_method(name).makes_words:
+    made = describe_method(name).codes_name
+    if made == "product codes":
         params = {"words": 16, **params}  # the toy set is too small for codebooks of 256
-    method, twin = (_trained(name, 16, epochs, params) for _ in range(2))
+    bits, other = {"bits": (16, 13), "product codes": (16, 12), "scaled codes": (120, 104)}[made]
+    method, twin = (_trained(name, bits, epochs, params) for _ in range(2))
     _check_towers(method)
-    odd = 13 if method.head.words == hamming.BITS else 12
-    _check_towers(_trained(name, odd, 2 if epochs else epochs, params))
+    _check_towers(_trained(name, other, 2 if epochs else epochs, params))
     assert np.array_equal(_codes(method), _codes(twin)), f"{name}: two runs with one seed gave different codes"
     _check_checkpoint(method, params)
     _check_learns(method)

@@ -105,9 +105,9 @@ class Candidates:
         return method.name
 
     def _fits_search(self, name: str) -> bool:
-        """Tell whether a method reads what is searched with, and makes bits, unless product codes were asked for."""
+        """Tell whether a method reads what is searched with, and makes bits, unless it was asked for by name."""
         info = describe_method(name)
-        return info.reads_text == self._text and (not info.makes_words or name in (self._tuning.methods or ()))
+        return info.reads_text == self._text and (info.codes_name == "bits" or name in (self._tuning.methods or ()))
 
     def _suits(self, name: str) -> bool:
         info, vectors = describe_method(name), self._dataset.kind == "vector"

@@ -109,7 +109,7 @@ def test_it_says_what_it_is(kind):
     index = Index.create(bits=bits, words=words)
     assert repr(index) == f"Index(0 items, {bits} bits in parts of {words} words, memory)"
     assert index.info()["words"] == words
-    assert f"parts with {words} words" in repr(CodesFile(made(bits, words, 2), np.arange(2), bits, words=words))
+    assert f"parts of {words} words" in repr(CodesFile(made(bits, words, 2), np.arange(2), bits, words=words))
     index.add(made(bits, words, 3))
     assert f"{words} words" in index._repr_html_()
 
@@ -154,7 +154,11 @@ def test_what_only_bits_can_do_is_refused(call, message):
 
 @pytest.mark.parametrize(
     ("bits", "words", "message"),
-    [(18, 16, "give a multiple of 4"), (20, 256, "give a multiple of 8"), (16, 10, "give 2 for bits, or 16 or 256")],
+    [
+        (18, 16, "give a multiple of 4"),
+        (20, 256, "give a multiple of 8"),
+        (16, 10, "give 2 for bits, 16 or 256"),
+    ],
 )
 def test_a_length_that_parts_do_not_fill_is_refused(bits, words, message):
     with pytest.raises(UsageError, match=message):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -70,13 +71,23 @@ def recall(state: State, model: Any, search: Search, *, k: int, sample: int, res
     tables = _tables(model, vectors, codes)
     queries |= {} if tables is None else {"asymmetric": tables}
     if not queries:
-        raise UsageError("product codes are searched by tables of queries, and the model that made them is not here")
+        raise UsageError(
+            f"{hamming.kind_name(state.words)} are searched by tables of queries, and the model that made them is not "
+            "here"
+        )
     for distance, given in queries.items():
-        plain = search(given, k + 1, distance=distance)
-        again = search(given, k + 1, distance=distance, rescore=rescore, vectors=vectors)
-        found.stages[distance] = _share(plain, own, nearest, k)
-        found.stages[f"{distance}, rescore {rescore}"] = _share(again, own, nearest, k)
+        ask = partial(search, given, k + 1, distance=distance)
+        found.stages[distance] = _share(ask(), own, nearest, k)
+        again = [rescore, "bound"] if state.words == hamming.SCALED and _metric(model) == keep.metric else [rescore]
+        for times in again:
+            hits = ask(rescore=times, vectors=vectors)
+            found.stages[f"{distance}, rescore {times}"] = _share(hits, own, nearest, k)
     return found
+
+
+def _metric(model: Any) -> str | None:
+    """Return what the codes of a model estimate."""
+    return getattr(model.tower().head, "metric", None)
 
 
 def _drawn(state: State, sample: int, seed: int) -> tuple[Rows, Rows]:

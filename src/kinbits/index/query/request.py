@@ -105,12 +105,14 @@ def distance_of(distance: Distance | None, words: int) -> Distance:
     """Return the distance of a search: that of the kind of codes, if none is given.
 
     Raises:
-        UsageError: If product codes are to be compared by Hamming distance.
+        UsageError: If codes that are no bits are to be compared by Hamming distance.
     """
     if words == hamming.BITS:
         return distance or "hamming"
     if distance == "hamming":
-        raise UsageError("product codes have no Hamming distance; leave distance= out, or give 'asymmetric'")
+        raise UsageError(
+            f"{hamming.kind_name(words)} have no Hamming distance; leave distance= out, or give 'asymmetric'"
+        )
     return distance or "asymmetric"
 
 
@@ -138,4 +140,4 @@ def check_limits(k: int | None, radius: float | None, distance: str = "hamming")
 def _check_radius(radius: float, distance: str) -> float:
     if distance == "hamming":
         return hamming.check_count(radius, "radius")  # type: ignore[arg-type]
-    return hamming.check_number(radius, "radius")  # product codes by inner product have negative distances
+    return hamming.check_number(radius, "radius")  # inner products have negative distances

@@ -54,7 +54,7 @@ class State:
         segments: Segments in order of their numbers.
         model_folder: Absolute path of the folder of the model; None if not known.
         image_roots: Absolute paths of folders that paths of images start from, in the order of their items.
-        words: Words of a part of a code: 2 for bits, 16 or 256 for product codes.
+        words: Words of a part of a code: 2 for bits, 16 or 256 for product codes, 0 for scaled codes.
         keep: Vectors that are kept beside the codes; None for none.
     """
 

@@ -37,7 +37,7 @@ from .pairwise import (
     pairs_between,
     pairs_within,
 )
-from .projection import Projection, random_rotation
+from .projection import Projection, principal_axes, random_rotation
 from .ranking import listwise_loss, neighbours_within, pairwise_hinge
 from .semantic import label_distances, semantic_centres
 from .targets import binary_targets, hash_centres, min_and_mean_distance
@@ -96,6 +96,7 @@ __all__ = [
     "pairs_between",
     "pairs_within",
     "pairwise_hinge",
+    "principal_axes",
     "quantization_error",
     "random_rotation",
     "redundancy_scores",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kinbits.errors import DataError, UsageError
-from kinbits.heads import Linear
+from kinbits.heads import Head, Linear
 from kinbits.methods.base import Method, Recipe, Spec, TrainView
 
 
@@ -58,25 +58,36 @@ class Projection(Method):
                 f"method '{self.name}' makes at most as many bits as there are features, {d}; {self.spec.bits} given. "
                 f"Take fewer bits, or a method without this limit, such as lsh or bihalf"
             )
-        mean = self._inputs_mean(train).double()
-        covariance, count = self._zeros(d, d), 0
-        for chunk in train.chunks():
-            centred = self._inputs(chunk).double() - mean
-            covariance += centred.T @ centred
-            count += len(chunk)
-        if count < 2:
-            raise DataError("principal axes need at least two training images")
-        if count <= self.spec.bits:
-            warnings.warn(
-                f"principal axes (pca, pca-rotation, itq): {count} training images vary along {count - 1} directions; "
-                f"the other bits of {self.spec.bits} are arbitrary. Give more images, or take fewer bits",
-                stacklevel=2,
-            )
-        _, vectors = torch.linalg.eigh(covariance / count)
-        axes = vectors.T.flip(0)[: self.spec.bits]
-        # the sign of an eigenvector is arbitrary: fix it, so that every machine gives the same codes
-        largest = axes.abs().argmax(1, keepdim=True)
-        return torch.mul(axes, axes.gather(1, largest).sign()).float()
+        return principal_axes(self.head, train, self.spec.bits)
+
+
+def principal_axes(head: Head, train: TrainView, count: int) -> Tensor:
+    """Return the first principal axes of what a head's layers read, orthonormal ``(count, d)``, largest variance first.
+
+    Raises:
+        DataError: If there are fewer than two rows.
+    """
+    rows, total = 0, torch.zeros(head.features, dtype=torch.float64, device=head.centre.device)
+    for chunk in train.chunks():
+        total += head.standard(chunk).double().sum(0)
+        rows += len(chunk)
+    if rows < 2:
+        raise DataError("principal axes need at least two training images")
+    if rows <= count:
+        warnings.warn(
+            f"principal axes (pca, pca-rotation, itq, rabitq): {rows} training images vary along {rows - 1} "
+            f"directions; the others of {count} are arbitrary. Give more images, or take fewer bits",
+            stacklevel=3,
+        )
+    covariance = torch.zeros(head.features, head.features, dtype=torch.float64, device=head.centre.device)
+    for chunk in train.chunks():
+        centred = head.standard(chunk).double() - total / rows
+        covariance += centred.T @ centred
+    _, vectors = torch.linalg.eigh(covariance / rows)
+    axes = vectors.T.flip(0)[:count]
+    # the sign of an eigenvector is arbitrary: fix it, so that every machine gives the same codes
+    largest = axes.abs().argmax(1, keepdim=True)
+    return torch.mul(axes, axes.gather(1, largest).sign()).float()
 
 
 def random_rotation(bits: int, spec: Spec) -> Tensor:

@@ -1,0 +1,139 @@
+"""RaBitQ: codes rank as what they stand for, keep more neighbours than signs, and the bound finds all of them."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from digits import learn
+
+from kinbits import Index, UsageError, fit, hamming
+from kinbits.methods import Spec, build_method
+
+
+def unit(rng, rows, dims):
+    x = rng.normal(size=(rows, dims))
+    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+
+def estimates(head, queries, rows):
+    """Return estimated distances and how far off they may be, float ``(q, n)``."""
+    q, x = torch.from_numpy(queries), torch.from_numpy(rows)
+    codes = head.codes(x)
+    with torch.no_grad():
+        middle = hamming.table_distances(head.tables(q), codes)
+        lower = hamming.table_distances(head.bound_tables(head(q)), codes)
+    return middle, middle - lower
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean", "inner"])
+@pytest.mark.parametrize("bits_per_dim", [1, 3, 8])
+def test_the_estimate_is_the_distance_of_the_reconstruction(metric, bits_per_dim):
+    rng = np.random.default_rng(2)
+    x = (unit(rng, 40, 24) * rng.uniform(0.5, 2, (40, 1)) + 0.3).astype(np.float32)
+    bits = 24 * bits_per_dim + 96
+    method = learn("rabitq", bits, x, bits_per_dim=bits_per_dim, metric=metric)
+    queries, rows = torch.from_numpy(x[:6]), torch.from_numpy(x)
+    head, codes = method.head, method.head.codes(rows)
+    assert codes.shape == (40, bits // 8)
+    with torch.no_grad():
+        outputs, own = head(queries), head(rows)[:, -1]
+    brute = outputs[:, -1:] + own - {"euclidean": 2}.get(metric, 1) * outputs[:, :-2] @ head.decode(codes).T
+    assert np.allclose(hamming.table_distances(head.tables(queries), codes), brute.numpy(), atol=1e-5)
+    lengths = np.linalg.norm(x, axis=1)
+    exact = {
+        "cosine": 1 - x[:6] @ x.T / lengths[:6, None] / lengths,
+        "euclidean": np.square(x[:6, None] - x).sum(2),
+        "inner": -x[:6] @ x.T,
+    }[metric]
+    largest = {1: 0.4, 3: 0.08, 8: 0.003}[bits_per_dim] * np.ptp(exact)
+    assert np.abs(brute.numpy() - exact).max() < largest
+    symmetric = hamming.table_distances(head.code_tables(codes[:6]), codes)
+    assert np.abs(symmetric - exact).max() < 2 * largest
+
+
+def test_a_vector_at_the_centre_has_a_scale_of_0_and_its_exact_distance():
+    x = unit(np.random.default_rng(4), 30, 16)
+    head = learn("rabitq", 112, x, metric="euclidean").head
+    centre = head.centre[None]
+    codes = head.codes(centre)
+    assert hamming.factors_of(codes).tolist() == [[0, 0, 0]]
+    away = hamming.table_distances(head.tables(torch.from_numpy(x)), codes)[:, 0]
+    assert np.allclose(away, np.square(x - head.centre.numpy()).sum(1), atol=1e-5)
+
+
+def correlated(seed=5, rows=1500, dims=48):
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=(rows, 16)) @ rng.normal(size=(16, dims)) + rng.normal(size=(rows, dims))).astype(
+        np.float32
+    )
+
+
+def found_of(hits, nearest):
+    """Return the share of the true neighbours ``(q, 10)`` that are among the hits."""
+    return np.mean([np.isin(one.ids, true).mean() for one, true in zip(hits, nearest, strict=True)])
+
+
+@pytest.mark.parametrize("rows", [1500, 5000])
+def test_estimates_keep_more_neighbours_than_signs_and_the_bound_finds_them_all(rows):
+    x = correlated(rows=rows)
+    model = fit(x, method="rabitq", bits=144, progress=False)
+    index = Index.create(None, x, model=model, keep="float32")
+    signs = hamming.pack((model.encode(x, output="logits")[:, :-2]) >= 0)
+    hashed = Index.create(None, signs, bits=48)
+    queries = x[:40] + 0.01
+    one, other = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (queries, x))
+    nearest = np.argsort(-(one @ other.T), axis=1)[:, :10]
+    by_signs = hashed.search(hamming.pack(model.encode(queries, output="logits")[:, :-2] >= 0), 10)
+    assert found_of(index.search(queries, 10), nearest) > found_of(by_signs, nearest) + 0.05
+    found = index.search(queries, 10, rescore="bound")
+    assert found_of(found, nearest) > 0.995
+    read = [int(hits.measure.split("vectors; ")[1].split(" were")[0].replace(",", "")) for hits in found]
+    assert np.mean(read) < 0.4 * rows
+    recall = index.recall(10, sample=50)
+    assert recall.stages["asymmetric, rescore bound"] > 0.99 > recall.stages["asymmetric"]
+
+
+def test_fewer_bits_keep_the_first_axes_and_their_bound_holds():
+    x = correlated()
+    rng = np.random.default_rng(6)
+    for bits, metric in itertools.product((120, 176), ("cosine", "inner")):  # 24 and 80 of 48 dimensions
+        head = learn("rabitq", bits, x, metric=metric).head
+        picked = rng.integers(len(x), size=40)
+        found, bounds = estimates(head, x[:20], x[picked])
+        scale = np.ones(len(x)) if metric == "inner" else np.linalg.norm(x, axis=1)
+        exact = -(x[:20] @ x[picked].T) / scale[:20, None] / scale[picked]
+        assert np.mean(np.abs(found - exact - (metric == "cosine")) > bounds + 1e-5) < 0.08
+
+
+@pytest.mark.parametrize(
+    ("bits", "options", "message"),
+    [
+        (64, {}, "64 bits are not 96 of factors and 1 of each dimension in whole bytes; give bits=112 for all 10"),
+        (96, {}, "give bits=112"),
+        (107, {}, "give bits=112"),
+        (128, {"bits_per_dim": 3}, "give bits=144"),
+        (128, {"bits_per_dim": 9}, "bits_per_dim=9: give 1 to 8"),
+        (128, {"metric": "l1"}, "metric='l1': give one of euclidean, cosine, inner"),
+    ],
+)
+def test_what_does_not_fit_is_refused(bits, options, message):
+    with pytest.raises(UsageError, match=message):
+        build_method("rabitq", Spec(bits, 10, 1000), **options)
+
+
+def test_the_bound_is_refused_where_there_is_none():
+    x = correlated()
+    plain = Index.create(None, x, model=fit(x, method="itq", bits=16, progress=False), keep="float32")
+    with pytest.raises(UsageError, match="these are bits; give a number of candidates"):
+        plain.search(x[:2], rescore="bound")
+    model = fit(x, method="rabitq", bits=144, progress=False)
+    other = Index.create(None, x, model=model, keep="float32", metric="euclidean")
+    with pytest.raises(UsageError, match=r"bound the metric 'cosine'.*metric='cosine'"):
+        other.search(x[:2], rescore="bound")
+    with pytest.raises(UsageError, match="rescore='much'"):
+        other.search(x[:2], rescore="much")
+    with pytest.raises(UsageError, match="scaled codes have no Hamming distance"):
+        other.search(x[:2], distance="hamming")
+    with pytest.raises(UsageError, match="scaled codes have no bits"):
+        model.encode(x[:2], output="bits")
