@@ -89,7 +89,7 @@ def summary(table: Table, by: list[str], metric: str) -> list[dict[str, Any]]:
     """
     groups: dict[tuple[str, ...], list[float]] = {}
     for row in table.rows:
-        groups.setdefault(tuple(row[k] for k in by), []).append(float(row[metric]))
+        groups.setdefault(tuple(row[k] for k in by), []).append(float(row[metric] or "nan"))
     return [
         {**dict(zip(by, key, strict=True)), "mean": float(np.mean(v)), "runs": len(v), "text": spread(v)}
         for key, v in groups.items()

@@ -5,7 +5,10 @@ CIFAR-10. 1,000 rows are queries, all others are learned from and searched. Writ
 per run and way of searching; what is there is not measured again) and ``results/embeddings.md``. ``recall@k`` is the
 share of a query's k nearest rows by cosine among its first k hits, the mean over ties; ``map`` is tie-aware mAP@all by
 label. ``hamming`` compares codes, ``asymmetric`` a real-valued query with codes, ``rescored`` orders the first 10 k
-codes by Hamming distance (of product codes: by their own) by int8 vectors; ties among candidates are by row.
+codes by Hamming distance (of codes that are no bits: by their own) by int8 vectors; ties among candidates are by row.
+``bound`` reads float32 vectors until the bound of scaled codes leaves no other; ``read`` is their number for ten hits.
+A length is that of the whole code; rabitq keeps 96 bits of it for factors, and 480 bits hold one of each of 384
+dimensions. spq and mecoq learn from views of images, which vectors do not have.
 
     KINBITS_DATA=path/to/data python experiments/embeddings.py [--sets ag-news] [--bits 64 128] [--methods itq opq]
 """
@@ -24,16 +27,17 @@ import torch
 from _runs import RESULTS, Clock, Run, Table, summary
 
 import kinbits
-from kinbits import hamming
+from kinbits import HashModel, hamming
 from kinbits.backbones import extract, load_backbone
 from kinbits.bench import config_of
 from kinbits.data import FeatureCache
 from kinbits.fitting import FitSettings
+from kinbits.index import BatchHits
 from kinbits.metrics import LabelRelevance, MatrixRelevance, Relevance, ScoreBlock, evaluate_scores
 
 QUERIES, K, TIMES = 1000, (10, 100), 10
 FIELDS = ["data", "method", "bits", "search", "seed"]
-METRICS = ["recall@10", "recall@100", "map"]
+METRICS = ["recall@10", "recall@100", "map", "read"]
 PLAIN = ("sign", "centred sign")
 METHODS = {
     "lsh": ("lsh", {}),
@@ -44,7 +48,11 @@ METHODS = {
     "bihalf": ("bihalf", {}),
     "rankhash": ("rankhash", {}),
     "distillhash": ("distillhash", {}),
+    "rabitq": ("rabitq", {}),
+    "rabitq, 2 bits a dimension": ("rabitq", {"bits_per_dim": 2}),
+    "rabitq, 4 bits a dimension": ("rabitq", {"bits_per_dim": 4}),
 }
+WHOLE = {"rabitq": 480, "rabitq, 2 bits a dimension": 864, "rabitq, 4 bits a dimension": 1632}  # 384 dimensions
 TEXTS = {"ag-news": "ag_news.parquet", "scifact": "scifact_passages.parquet"}
 SETS = (*TEXTS, "cifar10")
 
@@ -58,11 +66,16 @@ def main() -> None:
     options = parser.parse_args()
     table = open_table()
     for name in options.sets:
-        for bits in options.bits:
-            for method in options.methods:
+        for method in options.methods:
+            for bits in lengths(method, options.bits):
                 for seed in options.seeds[: 1 if method in PLAIN else None]:
                     measure(table, {"data": name, "method": method, "bits": bits, "seed": seed})
                     write_markdown(table)
+
+
+def lengths(method: str, asked: list[int]) -> list[int]:
+    """Return the lengths that a method is measured at: for rabitq those that hold factors, and one for all numbers."""
+    return [*(bits for bits in asked if bits > 96), WHOLE[method]] if method in WHOLE else asked
 
 
 def open_table() -> Table:
@@ -136,24 +149,37 @@ def embedded(texts: list[str]) -> Iterator[np.ndarray]:
 def measure(table: Table, run: Run) -> None:
     """Fit one model, and add a row for each way of searching."""
     held = data(run["data"])
-    if table.has(**run, search="rescored") or run["bits"] > held.rows.shape[1]:  # which is the last row of a run
+    whole = held.rows.shape[1] if run["method"] not in WHOLE else np.inf
+    if table.has(**run, search="rescored") or run["bits"] > whole:  # which is the last row of a run
         return
     with Clock() as clock:
-        tables, codes, distances = encoded(run, held)
+        model, tables, codes, distances = encoded(run, held)
     for way, scores in (("hamming", distances), ("asymmetric", real_valued(tables, codes[1]))):
         if scores is not None:
             row = {**run, "search": way}
             found = {f"recall@{k}": of_scores(scores, held.relevance(k), f"precision@{k}") for k in K}
             label = held.by_label()
             found["map"] = np.nan if label is None else of_scores(scores, label, "map@all")
-            table.add(row, found, clock.seconds, run["data"])
-    found = {f"recall@{k}": rescored(held, tables if distances is None else codes[0], codes[1], k) for k in K}
-    table.add({**run, "search": "rescored"}, {**found, "map": np.nan}, clock.seconds, run["data"])
+            table.add(row, {**found, "read": np.nan}, clock.seconds, run["data"])
+    if run["method"] in WHOLE:
+        index = kinbits.Index.create(None, codes[1], model=model, keep="float32", vectors=held.database)
+        found = {f"recall@{k}": shared(held, index.search(held.query, k=k, rescore="bound"), k) for k in K}
+        found["read"] = np.mean([hits.vectors_read for hits in index.search(held.query, k=K[0], rescore="bound")])
+        table.add({**run, "search": "bound"}, {**found, "map": np.nan}, clock.seconds, run["data"])
+    queries, words = (tables, model.words) if distances is None else (codes[0], hamming.BITS)
+    index = kinbits.Index.create(
+        None, codes[1], bits=8 * codes[1].shape[1], words=words, keep="int8", vectors=held.database
+    )
+    found = {f"recall@{k}": shared(held, index.search(queries, k=k, rescore=TIMES, vectors=held.query), k) for k in K}
+    rescored = {**found, "map": np.nan, "read": TIMES * K[0]}
+    table.add({**run, "search": "rescored"}, rescored, clock.seconds, run["data"])
 
 
-def encoded(run: Run, held: Data) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray], ScoreBlock | None]:
-    """Return the look-up tables of queries, the codes of both parts, and scores by Hamming distance; None for words."""
-    bits = run["bits"]
+def encoded(
+    run: Run, held: Data
+) -> tuple[HashModel | None, np.ndarray, tuple[np.ndarray, np.ndarray], ScoreBlock | None]:
+    """Return a model, the tables of queries, the codes of both parts, and scores by Hamming distance; None without."""
+    bits, model = run["bits"], None
     if run["method"] in PLAIN:
         centre = held.database.mean(0) * (run["method"] != "sign")
         query, database = ((part - centre)[:, :bits] for part in (held.query, held.database))
@@ -164,8 +190,12 @@ def encoded(run: Run, held: Data) -> tuple[np.ndarray, tuple[np.ndarray, np.ndar
         codes = model.encode(held.query), model.encode(held.database)
         tables = model.encode(held.query, output="tables")
         if model.words != hamming.BITS:
-            return tables, codes, None
-    return tables, codes, lambda start, stop: -hamming.distances(codes[0][start:stop], codes[1]).astype(np.float32)
+            return model, tables, codes, None
+
+    def by_hamming(start: int, stop: int) -> np.ndarray:
+        return -hamming.distances(codes[0][start:stop], codes[1]).astype(np.float32)
+
+    return model, tables, codes, by_hamming
 
 
 def real_valued(tables: np.ndarray, codes: np.ndarray) -> ScoreBlock:
@@ -177,12 +207,8 @@ def of_scores(scores: ScoreBlock, relevance: Relevance, metric: str) -> float:
     return evaluate_scores(scores, relevance, [metric])[metric]
 
 
-def rescored(held: Data, queries: np.ndarray, codes: np.ndarray, k: int) -> float:
-    """Return the recall of an index that orders 10 k candidates by int8 vectors."""
-    words = hamming.BITS if queries.dtype == np.uint8 else 256
-    bits = codes.shape[1] * 8
-    index = kinbits.Index.create(None, codes, bits=bits, words=words, keep="int8", vectors=held.database)
-    hits = index.search(queries, k=k, rescore=TIMES, vectors=held.query)
+def shared(held: Data, hits: BatchHits, k: int) -> float:
+    """Return the share of the k true neighbours that are among the hits, the mean over queries."""
     return float(np.mean([np.isin(near[:k], one.ids).mean() for near, one in zip(held.near, hits, strict=True)]))
 
 

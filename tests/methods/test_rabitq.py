@@ -88,7 +88,7 @@ def test_estimates_keep_more_neighbours_than_signs_and_the_bound_finds_them_all(
     assert found_of(index.search(queries, 10), nearest) > found_of(by_signs, nearest) + 0.05
     found = index.search(queries, 10, rescore="bound")
     assert found_of(found, nearest) > 0.995
-    read = [int(hits.measure.split("vectors; ")[1].split(" were")[0].replace(",", "")) for hits in found]
+    read = [hits.vectors_read for hits in found]
     assert np.mean(read) < 0.4 * rows
     recall = index.recall(10, sample=50)
     assert recall.stages["asymmetric, rescore bound"] > 0.99 > recall.stages["asymmetric"]

@@ -35,9 +35,8 @@ class Hits:
         distances: Hamming distances in bits, int32 ``(k,)``; asymmetric distances, float32; or those to kept vectors,
             float64.
         measure: What distances are, in words, where they are neither Hamming nor asymmetric; else empty.
+        vectors_read: Number of kept vectors that were read to find the hits.
     """
-
-    measure: str = ""
 
     def __init__(
         self,
@@ -48,6 +47,8 @@ class Hits:
         image_roots: Sequence[str] = (),
         columns: Sequence[str] = (),
         vectors: Callable[[Places], NDArray[np.uint8]] | None = None,
+        measure: str = "",
+        vectors_read: int = 0,
     ) -> None:
         """Not for users.
 
@@ -59,7 +60,10 @@ class Hits:
             image_roots: Folders that images are in.
             columns: Names of the metadata columns that tables have even without hits.
             vectors: Fetches the kept vectors of hits, as they are stored.
+            measure: See the class.
+            vectors_read: See the class.
         """
+        self.measure, self.vectors_read = measure, vectors_read
         self.ids = ids
         self.distances = distances
         self._metadata = metadata
@@ -85,7 +89,7 @@ class Hits:
     def take(self, places: Places) -> Hits:
         """Return some of the hits, in the order given."""
         fetch = self._vectors
-        made = Hits(
+        return Hits(
             self.ids[places],
             self.distances[places],
             lambda some: self._metadata(places[some]),
@@ -93,14 +97,14 @@ class Hits:
             self._image_roots,
             self._columns,
             None if fetch is None else lambda some: fetch(places[some]),
+            self.measure,
+            self.vectors_read,
         )
-        made.measure = self.measure
-        return made
 
-    def measured(self, distances: NDArray[np.float64], measure: str) -> Hits:
-        """Return the hits with other distances, which ``measure`` names."""
+    def measured(self, distances: NDArray[np.float64], measure: str, vectors_read: int) -> Hits:
+        """Return the hits with other distances, which ``measure`` names, and for which vectors were read."""
         made = self.take(np.arange(len(self)))
-        made.distances, made.measure = np.asarray(distances), measure
+        made.distances, made.measure, made.vectors_read = np.asarray(distances), measure, vectors_read
         return made
 
     def to_dicts(self) -> list[dict[str, Any]]:
@@ -141,8 +145,8 @@ class Hits:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle with metadata and codes, without the index."""
-        own = (self.ids, self.distances, self.rows, self.codes, self._image_roots, self._columns, self.measure)
-        return _unpickled, own
+        own = (self.ids, self.distances, self.rows, self.codes, self._image_roots, self._columns)
+        return _unpickled, (*own, self.measure, self.vectors_read)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -280,10 +284,11 @@ def _unpickled(
     image_roots: Sequence[str],
     columns: Sequence[str],
     measure: str = "",
+    vectors_read: int = 0,
 ) -> Hits:
     def metadata(places: Places) -> Metadata:
         return [rows[place] for place in places.tolist()]
 
-    made = Hits(ids, distances, metadata, lambda places: codes[places], image_roots, columns)
-    made.measure = measure
-    return made
+    return Hits(
+        ids, distances, metadata, lambda places: codes[places], image_roots, columns, None, measure, vectors_read
+    )

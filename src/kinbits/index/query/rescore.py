@@ -143,7 +143,7 @@ def _bounded(find: Find, bounds: Tables, vector: Vectors, keep: Kept, k: int) ->
         away = _read(hits, vector, keep, k)
     order = np.lexsort((hits.ids[: len(away)], away))[:k]
     measure = f"{_METRICS[keep.metric]} to {keep.precision} vectors; {len(away):,} were read, by their bounds"
-    return hits.take(order).measured(away[order], measure)
+    return hits.take(order).measured(away[order], measure, len(away))
 
 
 def _read(hits: Hits, vector: Vectors, keep: Kept, k: int) -> NDArray[np.float64]:
@@ -168,4 +168,4 @@ def _again(hits: Hits, vector: Vectors, keep: Kept, k: int, distance: Distance) 
     order = np.lexsort((hits.ids, away))[:k]
     by = {"hamming": "Hamming distance", "asymmetric": "asymmetric distance"}[distance]
     measure = f"{_METRICS[keep.metric]} to {keep.precision} vectors, of the {len(hits):,} nearest by {by}"
-    return hits.take(order).measured(away[order], measure)
+    return hits.take(order).measured(away[order], measure, len(hits))
