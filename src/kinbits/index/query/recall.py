@@ -44,7 +44,8 @@ class Recall:
 
     def __str__(self) -> str:
         head = f"recall@{self.k} of neighbours by kept vectors, {self.queries} items as queries"
-        return "\n".join([head, *(f"  {name:24} {share:.3f}" for name, share in self.stages.items())])
+        wide = max(map(len, self.stages), default=0)
+        return "\n".join([head, *(f"  {name:{wide}} {share:.3f}" for name, share in self.stages.items())])
 
 
 def recall(state: State, model: Any, search: Search, *, k: int, sample: int, rescore: int, seed: int) -> Recall:
