@@ -71,11 +71,9 @@ STALE = {
     "cifar10-scratch",
     "cifar10-vit",
     "cross-modal",
-    "fashion-mnist",
     "label-expansion",
     "pretraining",
     "rankhash",
-    "ties",
     "unsupervised",
 }
 
