@@ -40,6 +40,11 @@ def part_bits(words: int) -> int:
     return words.bit_length() - 1
 
 
+def part_count(bits: int, words: int) -> int:
+    """Return the number of whole parts in a product code."""
+    return bits // part_bits(words)
+
+
 def table_shape(bits: int, words: int = BITS) -> tuple[int, int]:
     """Return the numbers of parts and entries of the look-up tables for codes of a length and kind.
 
@@ -129,4 +134,4 @@ def describe_kind(bits: int, words: int = BITS) -> str:
         return f"{bits}-bit codes"
     if words == SCALED:
         return f"{bits}-bit scaled codes ({bits - 8 * FACTOR_BYTES} bits and three factors)"
-    return f"{bits}-bit product codes ({bits // part_bits(words)} parts of {words} words)"
+    return f"{bits}-bit product codes ({part_count(bits, words)} parts of {words} words)"

@@ -129,16 +129,18 @@ class MetricHead(Head):
 
     Attributes:
         codes_name: What its codes are called.
+        metrics: The metrics that it knows.
 
     Raises:
         UsageError: If the metric is unknown.
     """
 
     codes_name: ClassVar[str]
+    metrics: ClassVar[tuple[str, ...]] = METRICS
 
     def __init__(self, features: int, bits: int, *, metric: str, **options: Any) -> None:
-        if metric not in METRICS:
-            raise UsageError(f"metric={metric!r}: give one of {', '.join(METRICS)}")
+        if metric not in self.metrics:
+            raise UsageError(f"metric={metric!r}: give one of {', '.join(self.metrics)}")
         super().__init__(features, bits, metric=metric, **options)
         self.metric = metric
 

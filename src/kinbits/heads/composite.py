@@ -53,7 +53,7 @@ class CompositeHead(ProductHead):
 
     @staticmethod
     def _word_length(bits: int, words: int, dims: int) -> int:
-        parts = bits // hamming.part_bits(words)
+        parts = hamming.part_count(bits, words)
         if parts * words > MOST_WORDS:
             raise UsageError(
                 f"{bits} bits are {parts} codebooks of {words} words; composite codes have at most {MOST_WORDS} words, "

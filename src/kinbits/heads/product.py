@@ -57,7 +57,7 @@ class ProductHead(MetricHead):
         if words not in (16, 256):
             raise UsageError(f"words={words!r}: product codes have 16 or 256 words")
         hamming.check_words(words, bits)
-        dims, parts = dims or features, bits // hamming.part_bits(words)
+        dims, parts = dims or features, hamming.part_count(bits, words)
         length = self._word_length(bits, words, dims)
         super().__init__(features, bits, metric=metric, words=words, dims=dims, tanh=tanh)
         self.words, self.parts, self.outputs, self.tanh = words, parts, dims, tanh
@@ -68,7 +68,7 @@ class ProductHead(MetricHead):
 
     @staticmethod
     def _word_length(bits: int, words: int, dims: int) -> int:
-        parts = bits // hamming.part_bits(words)
+        parts = hamming.part_count(bits, words)
         if dims % parts:
             raise UsageError(
                 f"{bits} bits in parts of {words} words are {parts} parts, which do not divide {dims} dimensions; "

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from kinbits import hamming
 from kinbits.errors import UsageError
 from kinbits.hamming import Codes, Tables
-from kinbits.heads.base import register_head
+from kinbits.heads.base import METRICS, register_head
 from kinbits.heads.product import ProductHead
 
 STD = 0.3  # of words and maps at the start
@@ -40,6 +40,7 @@ class SoftProductHead(ProductHead):
     """
 
     learns_origin = True
+    metrics = (*METRICS, "norms")
 
     def __init__(
         self,
@@ -53,9 +54,8 @@ class SoftProductHead(ProductHead):
         if hidden < 0 or width < 1:
             raise UsageError(f"width={width}, hidden={hidden}: need width >= 1 and hidden >= 0 (0 for no hidden layer)")
         hamming.check_words(words, bits)
-        dims = width * (bits // hamming.part_bits(words))
-        super().__init__(features, bits, words, dims, "euclidean" if metric == "norms" else metric)
-        self.metric = metric
+        dims = width * hamming.part_count(bits, words)
+        super().__init__(features, bits, words, dims, metric)
         self.options = {"words": words, "width": width, "metric": metric, "hidden": hidden}
         last = nn.Linear(hidden or features, self.outputs)
         nn.init.xavier_uniform_(last.weight)

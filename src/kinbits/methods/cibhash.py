@@ -13,7 +13,7 @@ from kinbits.errors import UsageError
 from kinbits.heads import Mlp
 from kinbits.methods.base import Batch, Recipe, Spec
 from kinbits.methods.blocks.binary import signs, straight_through
-from kinbits.methods.blocks.views import TwoViews
+from kinbits.methods.blocks.views import TwoViews, contrast
 from kinbits.methods.registry import register
 
 
@@ -81,10 +81,8 @@ class CibHash(TwoViews):
         one, two = self.both(batch, logits)
         codes = self.codes(logits)
         scores = codes @ codes.T / (self.spec.bits * self.temperature)
-        scores = scores.masked_fill(torch.eye(len(scores), dtype=torch.bool, device=scores.device), -torch.inf)
-        partner = torch.arange(len(scores), device=scores.device).roll(len(batch))
         bottleneck = (divergence(one, two.detach()) + divergence(two, one.detach())) / 2
-        return {"contrast": F.cross_entropy(scores, partner), "bottleneck": self.beta * bottleneck.mean()}
+        return {"contrast": contrast(scores), "bottleneck": self.beta * bottleneck.mean()}
 
     def codes(self, logits: Tensor) -> Tensor:
         """Return codes of -1 and +1, float ``(n, bits)``, with the gradient of the probabilities."""

@@ -52,7 +52,7 @@ class Dqn(ProductMethod):
         if quantization < 0 or width < 1:
             raise UsageError(f"quantization {quantization}, width {width}: need quantization >= 0 and width >= 1")
         hamming.check_words(words, spec.bits)
-        dims = width * (spec.bits // hamming.part_bits(words))
+        dims = width * hamming.part_count(spec.bits, words)
         super().__init__(spec, words=words, head=ProductHead(spec.feature_dim, spec.bits, words, dims, tanh=True))
         self.head.layers = nn.Linear(spec.feature_dim, dims)
         self.quantization, self._has_words = quantization, False

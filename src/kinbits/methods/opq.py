@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kinbits import hamming
 from kinbits.errors import UsageError
 from kinbits.methods.base import Recipe, Spec, TrainView
 from kinbits.methods.blocks.codebooks import ProductMethod
@@ -88,5 +89,5 @@ class Opq(ProductMethod):
 
 def _whole_parts(spec: Spec, words: int) -> int:
     """Return the largest length that the parts of a code divide; 0 if the features are shorter than that."""
-    parts = max(spec.bits // (words.bit_length() - 1), 1)
+    parts = max(hamming.part_count(spec.bits, words), 1)
     return spec.feature_dim // parts * parts

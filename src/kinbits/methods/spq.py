@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from kinbits.errors import UsageError
 from kinbits.heads import SoftProductHead
 from kinbits.methods.base import Batch, Recipe, Spec
-from kinbits.methods.blocks.views import TwoViews
+from kinbits.methods.blocks.views import TwoViews, contrast
 from kinbits.methods.registry import register
 
 
@@ -94,9 +94,7 @@ class Spq(TwoViews):
     def among_all(self, x: Tensor, z: Tensor) -> Tensor:
         """Return l of the authors' code, of vectors ``(b, D)`` each."""
         both = F.normalize(torch.cat([x, z]))
-        scores = both @ both.T / self.temperature
-        scores = scores.masked_fill(torch.eye(len(both), dtype=torch.bool, device=both.device), -torch.inf)
-        return F.cross_entropy(scores, torch.arange(len(both), device=both.device).roll(len(x)))
+        return contrast(both @ both.T / self.temperature)
 
     def crossed(self, x: Tensor, z: Tensor) -> Tensor:
         """Return l of the paper, of vectors ``(b, D)`` each."""

@@ -121,4 +121,5 @@ def random_codes(rng: np.random.Generator, rows: int, bits: int, words: int) -> 
     if words == hamming.SCALED:
         digits = rng.integers(0, 256, (rows, bits // 8 - hamming.FACTOR_BYTES), np.uint8)
         return hamming.join_factors(digits, rng.integers(0, 3, (rows, 3)).astype(np.float32))
-    return hamming.pack_words(rng.integers(0, words, (rows, bits // hamming.part_bits(words)), np.uint8), words)
+    numbers = rng.integers(0, words, (rows, hamming.part_count(bits, words)), np.uint8)
+    return hamming.pack_words(numbers, words)

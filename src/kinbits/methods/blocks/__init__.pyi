@@ -41,7 +41,7 @@ from .projection import Projection, principal_axes, random_rotation
 from .ranking import listwise_loss, neighbours_within, pairwise_hinge
 from .semantic import label_distances, semantic_centres
 from .targets import binary_targets, hash_centres, min_and_mean_distance
-from .views import Projector, TwoViews
+from .views import Projector, TwoViews, contrast
 
 __all__ = [
     "Asymmetric",
@@ -66,6 +66,7 @@ __all__ = [
     "cluster_rows",
     "code_lengths",
     "constant_bits_first",
+    "contrast",
     "cosine_misfit",
     "default_neighbours",
     "draw_pairs",

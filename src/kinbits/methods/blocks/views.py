@@ -57,6 +57,19 @@ class TwoViews(Method):
         return one, two
 
 
+def contrast(scores: Tensor) -> Tensor:
+    """Return the mean cross-entropy of finding each row's other view among all rows but itself.
+
+    Args:
+        scores: Of all pairs of 2b rows, float ``(2b, 2b)``; rows i and b + i are views of one image.
+
+    Reference: T. Chen, S. Kornblith, M. Norouzi, G. Hinton, "A Simple Framework for Contrastive Learning of Visual
+    Representations", ICML 2020, eq. 1.
+    """
+    others = scores.masked_fill(torch.eye(len(scores), dtype=torch.bool, device=scores.device), -torch.inf)
+    return F.cross_entropy(others, torch.arange(len(scores), device=scores.device).roll(len(scores) // 2))
+
+
 WIDTH = 512
 
 
