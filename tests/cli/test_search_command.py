@@ -280,3 +280,9 @@ def test_kept_vectors_order_the_hits_again(run, model, index, vectors):
         ended = run(*wrong)
         assert ended.code == 2
         assert told in ended.err
+
+
+def test_an_index_of_vectors_tells_to_search_with_vectors(run, model, vectors):
+    ended = run("index", "create", "of-vectors.index", model, vectors)
+    assert ended.code == 0, ended.err
+    assert "kinbits search of-vectors.index VECTORS.npy" in " ".join(ended.out.split())

@@ -17,7 +17,7 @@ from kinbits.cli.index_options import (
     WaitOption,
     index,
     opened_index,
-    reads_text,
+    query_hint,
     required_model,
 )
 from kinbits.cli.output import JsonFlag, facts, print_json, shell, skipped_json, skipped_text
@@ -185,7 +185,7 @@ def _show_change(folder: Path, opened: Index, skipped: Sequence[Skipped], as_jso
             "replaced": f"{change.replaced:,}" if change.replaced else None,
             "items": f"{len(opened):,}",
             "skipped": skipped_text(skipped),
-            "next": f"{shell('kinbits', 'search', folder)} IMAGE{' (or --text WORDS)' if reads_text(opened) else ''}",
+            "next": f"{shell('kinbits', 'search', folder)} {query_hint(opened)}",
         }
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,12 +82,12 @@ def required_model(opened: Index) -> HashModel:
     return found
 
 
-def reads_text(opened: Index) -> bool:
-    """Tell whether the model of an index has a text tower; False where it cannot be read."""
+def query_hint(opened: Index) -> str:
+    """Return what a search in an index is given; where its model cannot be read, an image."""
     from kinbits.model import describe_model
 
     folder = opened.info()["model"]
-    try:
-        return folder is not None and "text" in describe_model(folder).modalities
-    except ArtefactError:
-        return False
+    modalities: tuple[str, ...] = ()
+    with suppress(ArtefactError):
+        modalities = () if folder is None else describe_model(folder).modalities
+    return "VECTORS.npy" if "vector" in modalities else "IMAGE (or --text WORDS)" if "text" in modalities else "IMAGE"

@@ -20,7 +20,7 @@ class ModelDescription:
     Attributes:
         bits: Code length.
         fingerprint: Tells it from other models.
-        modalities: What it encodes: ``"image"``, and ``"text"`` if it has a text tower.
+        modalities: What it encodes: ``"image"`` or ``"vector"``, and ``"text"`` if it has a text tower.
         words: Words of a part of a code: 2 for bits, 16 or 256 for product codes, 0 for scaled codes.
     """
 
@@ -47,7 +47,13 @@ def describe_model(folder: str | os.PathLike[str]) -> ModelDescription:
         or not isinstance(towers, dict)
     ):
         raise unreadable(folder / CONFIG, "it does not describe a model")
-    return ModelDescription(bits, fingerprint, tuple(towers), words)
+    return ModelDescription(bits, fingerprint, tuple(_modality(name, tower) for name, tower in towers.items()), words)
+
+
+def _modality(name: str, tower: Any) -> str:
+    """Return what a tower encodes, given its description: vectors take the place of images."""
+    backbone = tower.get("backbone") if isinstance(tower, dict) else None
+    return "vector" if isinstance(backbone, dict) and backbone.get("backbone") == "features" else name
 
 
 def read_config(folder: Path) -> dict[str, Any]:
