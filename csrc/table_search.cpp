@@ -57,7 +57,8 @@ public:
     // Returns when base + x is at most `limit` in float32, for what is scaled of a row's distance, x.
     ScaledBound scaled_bound(float base, float slack, float limit) const {
         const double room = static_cast<double>(limit) - base + 0x1p-22 * (std::fabs(base) + std::fabs(limit));
-        const bool any = limit >= std::numeric_limits<float>::max();  // all that are no number, too
+        // All rows, if those that are no number are within reach, or entries are too small for float32.
+        const bool any = limit >= std::numeric_limits<float>::max() || most_ < 0x1p-100;
         return {static_cast<float>(base_), static_cast<float>(step_), static_cast<float>(most_ + std::fabs(base_)),
                 slack, any ? std::numeric_limits<float>::infinity() : static_cast<float>(room)};
     }
@@ -163,11 +164,10 @@ private:
     void scan_scaled(std::size_t query, std::size_t first, std::size_t rows) {
         std::uint16_t found[table_block];
         for (std::size_t row = 0; row < rows; row += table_block) {
-            const std::size_t count =
-                kernels_.collect_scaled(parts_.data() + row * tables_.parts, tables_.parts, small_[query].entries(),
-                                        small_[query].scaled_bound(tables_.base(query), tables_.slack(query),
-                                                                   selectors[query].bound()),
-                                        {scales_.data() + row, offsets_.data() + row, errors_.data() + row}, found);
+            const std::size_t count = kernels_.collect_scaled(
+                parts_.data() + row * tables_.parts, tables_.parts, small_[query].entries(),
+                small_[query].scaled_bound(tables_.base(query), tables_.slack(query), selectors[query].bound()),
+                {scales_.data() + row, offsets_.data() + row, errors_.data() + row}, found);
             add_found(query, first, rows, row, found, count);
         }
     }
@@ -188,7 +188,7 @@ private:
         const float distance =
             tables_.base(query) + (factors.offset + factors.scale * sum - tables_.slack(query) * factors.error);
         constexpr float largest = std::numeric_limits<float>::max();
-        return std::fabs(distance) <= largest ? distance : largest;
+        return std::isnan(distance) ? largest : std::clamp(distance, -largest, largest);
     }
 
     float sum_of(const float* table, const std::uint8_t* code) const {

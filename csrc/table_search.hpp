@@ -14,7 +14,8 @@ namespace kinbits {
 //
 // If the codes are scaled, each ends in three factors of float32: scale, offset, error. Its distance is
 // base + (offset + scale * sum - slack * error), and base and slack are the first entries of one more part of each
-// query's table. The words are 16 then. A distance that is no number, or beyond float32, counts as the largest number.
+// query's table. The words are 16 then. A distance that is no number is the largest one, and one beyond float32 the
+// last one on its side.
 struct Tables {
     const float* values;
     std::size_t queries;

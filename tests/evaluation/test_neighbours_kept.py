@@ -44,10 +44,18 @@ def test_the_advice_comes_where_itq_keeps_more():
     assert "or --method itq" in NeighboursKept(100, 0.3, 0.4).advice
     assert not NeighboursKept(100, 0.4, 0.4).advice
     assert not NeighboursKept(100, 0.4, None).advice
-    assert str(NeighboursKept(2000, 0.31, 0.485)) == "31% of the 10 nearest by cosine, of 2,000 rows; itq 48%"
+    assert str(NeighboursKept(2000, 0.31, 0.485)) == "31% of the 10 nearest by cosine, among 2,000 rows; itq 48%"
 
 
 def test_too_few_rows_are_refused():
     model = kinbits.fit(X, method="lsh", bits=8, progress=False)
     with pytest.raises(DataError, match="2 rows have no neighbours"):
         neighbours_kept(model, open_dataset(X[:2]))
+
+
+def test_the_metric_is_that_of_the_codes():
+    for metric in ("euclidean", "inner"):
+        model = kinbits.fit(X, method="rabitq", bits=8 * X.shape[1] + 96, params={"bits_per_dim": 8, "metric": metric})
+        found = neighbours_kept(model, open_dataset(X))
+        assert found.metric == metric
+        assert found.share > 0.97

@@ -23,6 +23,8 @@ from kinbits.hamming import (
     topk,
 )
 
+LARGEST = np.finfo(np.float32).max
+
 
 def parts_of(codes, words):
     if words == 256:
@@ -42,7 +44,8 @@ def naive(tables, codes):
     scale, offset, error = codes[:, -12:].copy().view(np.float32).T
     base, slack = tables[:, -1, 0, None], tables[:, -1, 1, None]
     with np.errstate(invalid="ignore", over="ignore"):
-        return np.nan_to_num(base + (offset + scale * sums - slack * error), nan=np.finfo(np.float32).max)
+        found = base + (offset + scale * sums - slack * error)
+    return np.clip(np.where(np.isnan(found), np.inf, found), -LARGEST, LARGEST)
 
 
 def ordered(distances, k, allow=None, radius=np.inf):
@@ -179,6 +182,27 @@ def test_numbers_that_are_hardly_any_are_not_lost():
             wanted, places = ordered(distances, 5)
             assert np.array_equal(rows[query], places)
             assert np.array_equal(near[query], wanted)
+
+
+def test_tiny_entries_under_large_scales_are_not_lost():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        tables = np.zeros((1, 9, 16), np.float32)
+        tables[0, :-1] = rng.normal(size=(8, 16)) * 1.2e-44
+        factors = np.stack([rng.uniform(0.5, 1, 500) * 6e19, np.zeros(500), np.zeros(500)], 1).astype(np.float32)
+        codes = join_factors(rng.integers(0, 256, (500, 4), np.uint8), factors)
+        wanted, places = ordered(naive(tables, codes)[0], 5)
+        near, rows = table_topk(tables, codes, 5)
+        assert np.array_equal(rows[0], places)
+        assert np.array_equal(near[0], wanted)
+
+
+def test_a_distance_far_below_0_stays_the_nearest():
+    tables = np.zeros((1, 3, 16), np.float32)
+    tables[0, 0] = -1e30
+    codes = join_factors(np.zeros((2, 1), np.uint8), np.array([[1, 0, 0], [3e38, 0, 0]], np.float32))
+    assert table_topk(tables, codes, 2)[1].tolist() == [[1, 0]]
+    assert table_distances(tables, codes).tolist() == [[np.float32(-1e30), -LARGEST]]
 
 
 def test_distances_beyond_float32_are_refused():

@@ -7,7 +7,8 @@ import pytest
 import torch
 from digits import learn
 
-from kinbits import Index, UsageError, fit, hamming
+from kinbits import DataError, Index, UsageError, fit, hamming
+from kinbits.index import Hits
 from kinbits.methods import Spec, build_method
 
 
@@ -98,7 +99,8 @@ def test_fewer_bits_keep_the_first_axes_and_their_bound_holds():
     x = correlated()
     rng = np.random.default_rng(6)
     for bits, metric in itertools.product((120, 176), ("cosine", "inner")):  # 24 and 80 of 48 dimensions
-        head = learn("rabitq", bits, x, metric=metric).head
+        with pytest.warns(UserWarning, match="bits=144 hold all"):
+            head = learn("rabitq", bits, x, metric=metric).head
         picked = rng.integers(len(x), size=40)
         found, bounds = estimates(head, x[:20], x[picked])
         scale = np.ones(len(x)) if metric == "inner" else np.linalg.norm(x, axis=1)
@@ -109,7 +111,11 @@ def test_fewer_bits_keep_the_first_axes_and_their_bound_holds():
 @pytest.mark.parametrize(
     ("bits", "options", "message"),
     [
-        (64, {}, "64 bits are not 96 of factors and 1 of each dimension in whole bytes; give bits=112 for all 10"),
+        (
+            64,
+            {},
+            "scaled codes take 96 for factors and 1 for each dimension, in whole bytes; give bits=112 for all 10",
+        ),
         (96, {}, "give bits=112"),
         (107, {}, "give bits=112"),
         (128, {"bits_per_dim": 3}, "give bits=144"),
@@ -137,3 +143,51 @@ def test_the_bound_is_refused_where_there_is_none():
         other.search(x[:2], distance="hamming")
     with pytest.raises(UsageError, match="scaled codes have no bits"):
         model.encode(x[:2], output="bits")
+
+
+@pytest.mark.parametrize("keep", ["int8", "float32"])
+@pytest.mark.parametrize(("metric", "bits_per_dim"), [("inner", 1), ("euclidean", 8), ("cosine", 4)])
+def test_the_bound_loses_none_of_what_was_read(keep, metric, bits_per_dim):
+    rng = np.random.default_rng(7)
+    x = (rng.normal(size=(300, 24)) + 30 * (metric == "inner")).astype(np.float32)
+    params = {"metric": metric, "bits_per_dim": bits_per_dim}
+    model = fit(x, method="rabitq", bits=24 * bits_per_dim + 96, params=params, progress=False)
+    index = Index.create(None, x, model=model, keep=keep)
+    assert index.info()["keep"]["metric"] == metric
+    for k in (0, 1, 3, 10, 299, 300, 900):
+        found, plain = index.search(x, k, rescore="bound"), index.search(x, k, rescore=300)
+        assert all(len(hits) == min(k, 300) for hits in found)
+        assert all(np.all(np.diff(hits.distances) >= 0) for hits in found)
+        if k:
+            same = np.mean([np.isin(one.ids, other.ids).mean() for one, other in zip(found, plain, strict=True)])
+            assert same > (0.85 if keep == "int8" else 0.95)  # int8 is far off beside 30
+    assert len(index.search(x[:0], 3, rescore="bound")) == 0
+    assert isinstance(index.search(x[0], 3, rescore="bound"), Hits)
+
+
+def test_the_bound_needs_the_items_and_vectors_that_the_codes_were_made_of():
+    x, other = correlated(rows=300), correlated(seed=8, rows=300)
+    model = fit(x, method="rabitq", bits=144, progress=False)
+    index = Index.create(None, x, model=model, keep="float32")
+    for query in (model.encode(x[:2]), "nonsense", model.encode(x[1:3], output="tables")):
+        with pytest.raises(UsageError, match="needs the query itself"):
+            index.search(query, 3, rescore="bound", vectors=x[:2])
+    strange = Index.create(None, x, model=model, keep="float32", vectors=other)
+    with pytest.raises(UsageError, match="keeps other vectors"):
+        strange.search(x[:2], 3, rescore="bound")
+    with pytest.raises(UsageError, match=r"rescore=array\(\[1, 2\]\): give"):
+        index.search(x[0], 3, rescore=np.array([1, 2]))
+
+
+def test_numbers_that_float32_does_not_hold_are_refused_and_zeros_are_at_distance_1():
+    x = correlated(rows=300)
+    model = fit(x, method="rabitq", bits=144, params={"metric": "euclidean"}, progress=False)
+    for scale in (1e20, 1e-25):
+        with pytest.raises(DataError, match="float32 does not hold the squares of vector 0; scale"):
+            fit(scale * x, method="rabitq", bits=144, params={"metric": "euclidean"}, progress=False).encode(scale * x)
+    wide = fit(x, method="rabitq", bits=480, params={"bits_per_dim": 8}, progress=False)
+    index = Index.create(None, np.vstack([x, 0 * x[:1]]), model=wide)
+    hits = index.search(x[5], 301)
+    assert hits.distances[hits.ids == 300] == pytest.approx(1, abs=0.02)
+    by_code = Index.create(None, x, model=model).search(model.encode(x[:5]), 1)
+    assert np.allclose(np.concatenate([hits.distances for hits in by_code]), 0, atol=1e-3 * np.square(x).sum(1).mean())

@@ -59,7 +59,8 @@ float scaled_distance(const kinbits::Tables& tables, std::size_t query, const ki
     const volatile float above = factors.offset + product;
     const volatile float inner = above - loss;
     const float distance = tables.base(query) + inner;
-    return std::isfinite(distance) ? distance : std::numeric_limits<float>::max();
+    constexpr float largest = std::numeric_limits<float>::max();
+    return std::isnan(distance) ? largest : std::min(std::max(distance, -largest), largest);
 }
 
 void compare_tables(std::size_t bytes, std::size_t words, std::size_t max_rows, std::size_t queries) {
@@ -78,10 +79,9 @@ void compare_tables(std::size_t bytes, std::size_t words, std::size_t max_rows, 
     const std::size_t limit = std::vector<std::size_t>{0, 1, 10, rows / 2, SIZE_MAX}[below(5)];
     float radius = std::numeric_limits<float>::infinity();
     if (rows && below(2)) radius = naive_sum(tables, 0, codes.data());
-    const auto found =
-        kinbits::search_tables(tables, codes.codes(), {limit, radius, pointer(filter)}, 1 + below(4));
-    const std::string name = "tables of " + std::to_string(words) + ", " + std::to_string(width) + " bytes" +
-                             (scaled ? ", scaled" : "");
+    const auto found = kinbits::search_tables(tables, codes.codes(), {limit, radius, pointer(filter)}, 1 + below(4));
+    const std::string name =
+        "tables of " + std::to_string(words) + ", " + std::to_string(width) + " bytes" + (scaled ? ", scaled" : "");
     std::size_t at = 0;
     for (std::size_t query = 0; query < queries; ++query) {
         std::vector<Scored> expected;

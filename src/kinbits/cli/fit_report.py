@@ -73,9 +73,8 @@ def _neighbours(model: HashModel, dataset: Dataset) -> NeighboursKept | None:
 
 def _next(output: Path, source: Source) -> str:
     index = output.with_name(f"{output.name}.index")
-    unlabelled = ["--no-labels"] if source.no_labels else []
     whole = source.name.removeprefix("folder:")  # what is searched is not the training part alone
-    return shell("kinbits", "index", "create", index, output, whole, *unlabelled)
+    return shell("kinbits", "index", "create", index, output, whole, *source.column_flags)
 
 
 def _all_skipped(dataset: Dataset, model: HashModel) -> list[Skipped]:

@@ -69,7 +69,7 @@ def create(
     ] = None,
     metric: Annotated[
         Literal["cosine", "inner", "euclidean"] | None,
-        typer.Option(help="What kept features are compared by. Default: cosine.", show_default=False),
+        typer.Option(help="What kept features are compared by. Default: as codes, or cosine.", show_default=False),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -96,6 +96,7 @@ def create(
         model = HashModel.from_pretrained(Path(os.path.expanduser(source)))
         columns = Source(data, label_column, text_column, image_column, id_column, no_labels)
         codes, vectors = _encode(model, columns, modality, featured=keep is not None)
+        metric = metric or (model.tower().head.features_metric if keep else None)
     made = Index.create(folder, codes, bits=bits, keep=keep, metric=metric, vectors=vectors)
     _show_change(folder, made, codes.skipped, as_json)
 

@@ -162,4 +162,7 @@ def _require_bits(bits: int, words: int) -> None:
     from kinbits.hamming import BITS, describe_kind
 
     if words != BITS:
-        raise UsageError(f"inspect describes bits and their Hamming distances, not {describe_kind(bits, words)}")
+        raise UsageError(
+            f"inspect describes bits and their Hamming distances, not {describe_kind(bits, words)}; of an index that "
+            "was created with --keep it measures the recall of any codes"
+        )

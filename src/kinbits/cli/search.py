@@ -18,6 +18,7 @@ from kinbits.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from kinbits.data import Dataset
+    from kinbits.index import Hits
     from kinbits.model import HashModel, Output
 
 _STDIN = Path("-")
@@ -147,7 +148,12 @@ def search(
             sheet, folder, queries.names, queries.images, found, [Path(root) for root in opened.info()["image_roots"]]
         )
     if as_json:
-        print_json([{"query": n, "hits": hits.to_dicts()} for n, hits in zip(queries.names, found, strict=True)])
+        print_json(
+            [
+                {"query": name, "hits": hits.to_dicts(), **_measure(hits)}
+                for name, hits in zip(queries.names, found, strict=True)
+            ]
+        )
         return
     for name, hits in zip(queries.names, found, strict=True):
         shown.show(f'"{shortened(" ".join(name.split()), 120)}"' if text else name, hits)
@@ -158,7 +164,14 @@ def search(
     if rerank:
         note("note: ordered by features that the model reconstructs from the codes, not by the distance shown")
     if rescore and len(found) and found[0].measure:
-        note(f"distance: {found[0].measure}")
+        read = sum(hits.vectors_read for hits in found) / len(found)
+        counted = f"; {read:,.0f} vectors read{' a query' * (len(found) > 1)}" if times == "bound" else ""
+        note(f"distance: {found[0].measure}{counted}")
+
+
+def _measure(hits: Hits) -> dict[str, Any]:
+    """Return what the distances of hits are, where it is not plain."""
+    return {"distance": hits.measure, "vectors_read": hits.vectors_read} if hits.measure else {}
 
 
 def _texts(model: HashModel, texts: list[str], output: Output) -> _Queries:

@@ -99,6 +99,13 @@ class Source:
         return self._open(self.name)
 
     @property
+    def column_flags(self) -> list[str]:
+        """The options that name columns, as they were given."""
+        given = [(name, getattr(self, name)) for name, kind in COLUMNS.items() if kind is str]
+        named = [part for name, value in given if value for part in (f"--{name.replace('_', '-')}", value)]
+        return [*named, *(["--no-labels"] if self.no_labels else [])]
+
+    @property
     def root(self) -> Path | None:
         """The folder that paths in the data start from; None where it is no file or folder."""
         path = full_path(self.name.removeprefix("folder:"))

@@ -11,38 +11,46 @@ from kinbits.data import Dataset
 from kinbits.errors import DataError
 from kinbits.evaluation.training_free import image_head
 from kinbits.heads import Head, rank_outputs
-from kinbits.metrics import LeaveOneOut
+from kinbits.metrics import LeaveOneOut, MatrixRelevance
 from kinbits.model import HashModel
 from kinbits.training import FeatureSet, held_out_relevance
 
 NEIGHBOURS = 10
+_NAMES = {"cosine": "cosine", "euclidean": "Euclidean distance", "inner": "inner product"}
 _SAMPLE, _LEARNED = 2_000, 20_000  # rows that are searched, and rows that ITQ learns from
 
 
 @dataclass(frozen=True)
 class NeighboursKept:
-    """The share of the ten nearest rows by cosine that are among the first ten by codes; the mean over rows and ties.
+    """The share of the ten nearest rows that are among the first ten by codes; the mean over rows and ties.
 
     Attributes:
         rows: Rows that were searched among each other.
         share: Of the model.
         itq: Of ITQ at as many bits, learned from these and further rows; None where it cannot make them.
+        metric: What rows are nearest by: what codes of the model stand for, or the cosine.
     """
 
     rows: int
     share: float
     itq: float | None
+    metric: str = "cosine"
 
     def __str__(self) -> str:
         beside = "" if self.itq is None else f"; itq {self.itq:.0%}"
-        return f"{self.share:.0%} of the {NEIGHBOURS} nearest by cosine, of {self.rows:,} rows{beside}"
+        return (
+            f"{self.share:.0%} of the {NEIGHBOURS} nearest by {_NAMES[self.metric]}, among {self.rows:,} rows{beside}"
+        )
 
     @property
     def advice(self) -> str:
         """What to do where ITQ keeps more; empty where it does not."""
         if self.itq is None or self.itq <= self.share:
             return ""
-        return "itq keeps more of the nearest by cosine; if they count, try --normalise, more bits, or --method itq"
+        return (
+            f"itq keeps more of the nearest by {_NAMES[self.metric]}; if they count, try --normalise, more bits, or "
+            "--method itq"
+        )
 
 
 def neighbours_kept(model: HashModel, dataset: Dataset, *, seed: int = 0) -> NeighboursKept:
@@ -65,10 +73,27 @@ def neighbours_kept(model: HashModel, dataset: Dataset, *, seed: int = 0) -> Nei
     )
     if len(searched) < 3:
         raise DataError(f"{len(searched)} rows have no neighbours to keep; give 3 or more")
-    relevance = held_out_relevance(FeatureSet(searched), by_labels=False)
+    head = model.tower().head
+    metric = head.features_metric or "cosine"
+    relevance = _relevance(searched, metric)
     itq = image_head("itq", model.bits, np.concatenate([searched, learned]))
-    own = _share(model.tower().head, searched, relevance)
-    return NeighboursKept(len(searched), own, None if itq is None else _share(itq, searched, relevance))
+    own = _share(head, searched, relevance)
+    return NeighboursKept(len(searched), own, None if itq is None else _share(itq, searched, relevance), metric)
+
+
+def _relevance(features: np.ndarray, metric: str) -> LeaveOneOut:
+    """Return which rows are among the ten nearest of each other row."""
+    if metric == "cosine":
+        return held_out_relevance(FeatureSet(features), by_labels=False)
+    exact = features.astype(np.float64)
+    scores = exact @ exact.T
+    if metric == "euclidean":
+        scores -= np.square(exact).sum(1) / 2
+    np.fill_diagonal(scores, -np.inf)
+    marked = np.zeros(scores.shape, bool)
+    nearest = np.argsort(-scores, axis=1, kind="stable")[:, : min(NEIGHBOURS, len(features) - 1)]
+    np.put_along_axis(marked, nearest, True, axis=1)
+    return LeaveOneOut(MatrixRelevance(marked))
 
 
 @torch.no_grad()

@@ -39,7 +39,8 @@ def table_topk(
     Scaled codes end in three float32: scale, offset and error. Their tables have 16 words, and one part more than the
     other bytes have half bytes. Its first two entries are ``base`` and ``slack``, and the distance is ``base + (offset
     + scale * sum - slack * error)``: with a slack of 0 an estimate, else a lower bound of it (J. Gao, C. Long,
-    "RaBitQ", SIGMOD 2024). A distance that is no number, or beyond float32, is the largest number.
+    "RaBitQ", SIGMOD 2024). A distance that is no number is the largest one; one beyond float32 is the last on its
+    side.
 
     A first pass adds up small whole numbers, which never exceed the distance, in vector registers, after F. André,
     A.-M. Kermarrec, N. Le Scouarnec, "Quicker ADC", TPAMI 2019. Only rows that may still be among the nearest are added
@@ -135,7 +136,8 @@ def table_distances(tables: ArrayLike, codes: ArrayLike) -> NDArray[np.float32]:
         base, slack = read[:, -1, 0, None], read[:, -1, 1, None]
         with np.errstate(over="ignore", invalid="ignore"):
             total = base + (offset + scale * total - slack * error)
-        total[~np.isfinite(total)] = np.finfo(np.float32).max
+        largest = np.finfo(np.float32).max
+        total = np.where(np.isnan(total), largest, total.clip(-largest, largest))
     return total
 
 

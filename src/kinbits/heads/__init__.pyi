@@ -6,7 +6,7 @@ from .maps import PartAttention, SpatialAttention, SpatialGate
 from .merged import Merged
 from .product import ProductHead
 from .ranking import rank_outputs
-from .scaled import ScaledHead
+from .scaled import ScaledHead, whole_bits
 from .soft_product import LogitProductHead, SoftProductHead
 from .vlad import Vlad, VladHead, descriptors
 
@@ -36,4 +36,5 @@ __all__ = [
     "moments",
     "rank_outputs",
     "register_head",
+    "whole_bits",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, NoReturn, TypeVar
+from typing import Any, ClassVar, Literal, NoReturn, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -16,7 +16,8 @@ from kinbits.backbones import unit_length
 from kinbits.errors import ArtefactError, UsageError, unknown_name
 from kinbits.hamming import Codes, Tables
 
-METRICS = ("euclidean", "cosine", "inner")
+Metric = Literal["euclidean", "cosine", "inner"]
+METRICS = get_args(Metric)
 
 _REGISTRY: dict[str, type[Head]] = {}
 H = TypeVar("H", bound="type[Head]")
@@ -93,6 +94,11 @@ class Head(nn.Module):
         """Return the look-up tables of codes as queries."""
         signs = hamming.unpack(codes, self.bits)
         return hamming.sign_tables(np.where(signs, np.float32(1), np.float32(-1)))
+
+    @property
+    def features_metric(self) -> Metric | None:
+        """The metric of the features themselves that distances of codes stand for; None if they stand for others."""
+        return None
 
     def move_thresholds(self, shift: Tensor) -> None:
         """Raise the threshold of each bit, by float ``(bits,)``."""

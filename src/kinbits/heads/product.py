@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from kinbits import hamming
 from kinbits.errors import UsageError
 from kinbits.hamming import Codes, Tables
-from kinbits.heads.base import MetricHead, register_head
+from kinbits.heads.base import Metric, MetricHead, register_head
 
 
 @register_head("product")
@@ -87,6 +87,11 @@ class ProductHead(MetricHead):
         super().standardise(chunks)
         if self.metric == "inner" and not self.learns_origin:
             self.centre.zero_()
+
+    @property
+    def features_metric(self) -> Metric | None:
+        """The metric, unless the map is trained."""
+        return None if self.learns_origin or self.tanh else cast(Metric, self.metric)
 
     def split(self, z: Tensor) -> Tensor:
         """Return the parts of vectors ``(n, D)``, ``(n, M, D / M)``."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from kinbits import hamming
-from kinbits.errors import UsageError
+from kinbits.errors import DataError, UsageError
 from kinbits.hamming import Codes, Tables
-from kinbits.heads.base import MetricHead, register_head
+from kinbits.heads.base import Metric, MetricHead, register_head
 
 EPSILON = 1.9  # of the bound: larger errors are rare
 _WEIGHTS = {"euclidean": 2.0, "cosine": 1.0, "inner": 1.0}  # of an inner product in a distance
@@ -29,8 +29,8 @@ class ScaledHead(MetricHead):
     ``{-(2^B - 1) / 2, ..., (2^B - 1) / 2}^D`` with the smallest angle to z: sign(z) / 2 for one bit. The estimate of
     z' . z, for a query's z', is ``(u . z') |z|^2 / (u . z)``, and so that of the distance::
 
-        |x' - x|^2  =  |x' - c|^2 + |x - c|^2 - 2 z' . z       and for x of length 1,   1 - x' . x = |x' - x|^2 / 2
-        -x' . x     =  (|c|^2 / 2 - x' . c) + (|c|^2 / 2 - x . c) - z' . z
+        |x' - x|^2  =  |x' - c|^2 + |x - c|^2 - 2 z' . z
+        -x' . x     =  (|c|^2 / 2 - x' . c) + (|c|^2 / 2 - x . c) - z' . z       and 1 more for 1 - cosine
 
     where R keeps angles. The error is at most ``slack * error`` with a probability near 1, with
     ``error = w |z| sqrt(1 - a^2) / a * 1.9 / sqrt(D - 1)``, a the cosine of u and z, w the weight of z' . z, and
@@ -74,15 +74,20 @@ class ScaledHead(MetricHead):
         """Return z, |x - c|^2 and the own part of the distance, float ``(n, D + 2)``, of features ``(n, d)``."""
         inputs = self.standard(features)
         square = inputs.square().sum(1, keepdim=True)
-        if self.metric == "inner":
-            own = -(inputs @ self.centre)[:, None] - self.centre.square().sum() / 2
+        if self.metric == "euclidean":
+            own = square
         else:
-            own = square * self._weight / 2
+            own = -(inputs @ self.centre)[:, None] - self.centre.square().sum() / 2 + (self.metric == "cosine") / 2
         return torch.cat([self.layers(inputs), square, own], dim=1)
 
     @property
     def _weight(self) -> float:
         return _WEIGHTS[self.metric]
+
+    @property
+    def features_metric(self) -> Metric:
+        """What is estimated."""
+        return cast(Metric, self.metric)
 
     def codes_of(self, outputs: Tensor) -> Codes:
         """Return the packed scaled codes, uint8 ``(n, w)``, of outputs ``(n, D + 2)``."""
@@ -93,13 +98,24 @@ class ScaledHead(MetricHead):
         ray = torch.where(along > 0, length / along.clamp_min(torch.finfo(torch.float64).tiny), 0)  # z is near ray * u
         off = (ray.square() * u.square().sum(1) - length).clamp_min(0)  # |z|^2 (1 - a^2) / a^2
         off *= EPSILON**2 / max(self.dims - 1, 1)
-        error = self._weight * (off + (square - length).clamp_min(0)).sqrt()
+        left = (square - length).clamp_min(0) if self.dims < self.features else 0
+        error = self._weight * (off + left).sqrt()
         factors = torch.stack([self._weight * ray, own, error], dim=1).float().cpu().numpy()
         return hamming.join_factors(self._packed(numbers.cpu().numpy()), factors)
 
     def _parts(self, outputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return z, |x - c|^2 and the own part of the distance.
+
+        Raises:
+            DataError: If float32 does not hold them.
+        """
         exact = outputs.double()
-        return exact[:, :-2], exact[:, -2], exact[:, -1]
+        z, square, own = exact[:, :-2], exact[:, -2], exact[:, -1]
+        lost = ~exact.isfinite().all(1) | (square < torch.finfo(torch.float32).tiny) & z.any(1)
+        if lost.any():
+            row = int(lost.nonzero()[0, 0])
+            raise DataError(f"float32 does not hold the squares of vector {row}; scale all vectors to about 1")
+        return z, square, own
 
     def _packed(self, numbers: np.ndarray) -> Codes:
         digits = np.unpackbits(numbers[:, :, None], axis=2)[:, :, -self.bits_per_dim :]
@@ -111,9 +127,10 @@ class ScaledHead(MetricHead):
         worth = 2.0 ** np.arange(self.bits_per_dim - 1, -1, -1) / 2  # of a bit that is one, against one that is zero
         parts, entries = hamming.table_shape(self.bits, self.words)
         worths = np.zeros((len(z), 4 * (parts - 1)))
-        worths[:, : self.bits - 8 * hamming.FACTOR_BYTES] = (z.cpu().numpy()[:, :, None] * worth).reshape(len(z), -1)
+        used = self.dims * self.bits_per_dim
+        worths[:, :used] = (z.cpu().numpy()[:, :, None] * worth).reshape(len(z), used)
         tables = np.zeros((len(z), parts, entries), np.float32)
-        tables[:, :-1] = -worths.reshape(len(z), -1, 4) @ _SIGNS.T
+        tables[:, :-1] = -worths.reshape(len(z), parts - 1, 4) @ _SIGNS.T
         tables[:, -1, 0] = own.cpu().numpy()
         return tables
 
@@ -124,10 +141,19 @@ class ScaledHead(MetricHead):
         return tables
 
     def code_tables(self, codes: Codes) -> Tables:
-        """Return look-up tables for what codes stand for: the symmetric distance."""
-        z = self.decode(codes)
-        own = torch.from_numpy(hamming.factors_of(codes)[:, 1:2]).to(z.device)
-        return self.tables_of(torch.cat([z, z.square().sum(1, keepdim=True), own], dim=1))
+        """Return the look-up tables for what codes stand for: the symmetric distance.
+
+        The query is the projection of z on u. So a code is at the distance of z from itself, but for rounding.
+        """
+        z = self.decode(codes).double()
+        _, own, error = torch.from_numpy(hamming.factors_of(codes)).double().to(z.device).T
+        off = (error / self._weight / EPSILON).square() * max(self.dims - 1, 1)
+        length = z.square().sum(1)  # |z|^2 / a^2, of which `off` is (1 - a^2) of it where no dimension is left out
+        part = (1 - off / length.clamp_min(torch.finfo(torch.float64).tiny)).clamp_min(0)
+        if self.dims < self.features:
+            part = torch.ones_like(part)
+        z = z * part[:, None]
+        return self.tables_of(torch.cat([z, z.square().sum(1, keepdim=True), own[:, None]], dim=1))
 
     @torch.no_grad()
     def decode(self, codes: Codes) -> Tensor:
@@ -177,13 +203,18 @@ def _best_scale(sizes: Tensor, scales: Tensor, half: int) -> Tensor:
     return scales.gather(1, cosines.argmax(1, keepdim=True))
 
 
+def whole_bits(features: int, bits_per_dim: int) -> int:
+    """Return the least length of a code that keeps all dimensions."""
+    each = math.lcm(8, bits_per_dim)
+    return 8 * hamming.FACTOR_BYTES + math.ceil(features * bits_per_dim / each) * each
+
+
 def _dims(features: int, bits: int, bits_per_dim: int) -> int:
     factors = 8 * hamming.FACTOR_BYTES
     dims, left = divmod(bits - factors, bits_per_dim)
     if dims < 1 or left or bits % 8:
-        each = math.lcm(8, bits_per_dim)
         raise UsageError(
-            f"{bits} bits are not {factors} of factors and {bits_per_dim} of each dimension in whole bytes; give "
-            f"bits={factors + math.ceil(features * bits_per_dim / each) * each} for all {features} dimensions"
+            f"{bits} bits do not fit: scaled codes take {factors} for factors and {bits_per_dim} for each dimension, "
+            f"in whole bytes; give bits={whole_bits(features, bits_per_dim)} for all {features} dimensions"
         )
     return dims

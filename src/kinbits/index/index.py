@@ -133,7 +133,7 @@ class Index(Collection):
             if rescore is None:
                 raise UsageError("vectors= are what hits are scored again with; give rescore= too, e.g. rescore=10")
             if rerank or text is not None or radius is not None:
-                raise UsageError("rescore=10 scores 10 k hits of a query again; it takes no rerank, text= or radius")
+                raise UsageError("rescore orders the nearest again by kept vectors; leave rerank, text and radius out")
             times = check_times(rescore)
             k, _ = check_limits(k, None)
             found = partial(self.search, where=where, distance=distance, strategy=strategy)
@@ -227,7 +227,7 @@ class Index(Collection):
         Args:
             k: Length of the lists.
             sample: Number of items to search with.
-            rescore: As for `search`.
+            rescore: As for `search`, a number; the stage "bound" of scaled codes is always measured.
             seed: Of the sample.
 
         Returns:

@@ -12,7 +12,7 @@ from kinbits._util import full_path
 from kinbits.encoding import CodesFile
 from kinbits.errors import UsageError
 from kinbits.index.changes import Change, Contents, contents_of, reopen, state_of
-from kinbits.index.items import Encoder, Metadata, new_state, require_model, state_of_codes
+from kinbits.index.items import Encoder, Metadata, new_state, require_model, state_of_codes, words_of
 from kinbits.index.linked_model import LinkedModel, encoder_of
 from kinbits.index.store.copies import new_folder
 from kinbits.index.store.folder import Folder
@@ -75,7 +75,7 @@ class StoredIndex(ABC):
             keep: Keep a vector beside each code, by which `search` scores candidates again (``rescore=``): ``"int8"``
                 (d + 4 bytes an item), ``"float16"`` or ``"float32"``. None keeps none.
             metric: What kept vectors are scored by: ``"cosine"``, ``"inner"`` (the inner product) or ``"euclidean"``;
-                None for the cosine.
+                None for what codes of the model stand for (pq, opq, rabitq), else the cosine.
             vectors: As for `add`.
             exist_ok: Without items, open an index that exists at ``path``, if it has the same length and model.
             wait: Seconds that a change waits for another writer; 0 refuses at once.
@@ -89,7 +89,7 @@ class StoredIndex(ABC):
         encoder = encoder_of(model)
         if metric is not None and keep is None:
             raise UsageError(f"metric={metric!r} is of kept vectors; give keep= too, or leave it out")
-        kept = None if keep is None else Kept.checked(keep, metric or "cosine")
+        kept = None if keep is None else Kept.checked(keep, metric or _metric_of(encoder))
         state = (
             state_of_codes(items, bits, kept)
             if encoder is None and isinstance(items, CodesFile)
@@ -234,3 +234,10 @@ def _existing(index: S, wanted: State, exist_ok: bool) -> S:
     if not keeps_alike(have, asked):
         raise UsageError(f"the index at {place} keeps vectors: {have or 'none'}, not {asked or 'none'}")
     return index
+
+
+def _metric_of(model: Any) -> Metric:
+    """Return the metric of the features that codes of a model stand for; else the cosine."""
+    if words_of(model) == hamming.BITS or not hasattr(model, "tower"):
+        return "cosine"
+    return model.tower().head.features_metric or "cosine"

@@ -53,14 +53,18 @@ def check_index(
 
     Raises:
         AssertionError: If a promise is broken; the message names it.
+        UsageError: If a length or kind of codes cannot be.
 
     Example:
         >>> from kinbits.index import Index
         >>> check_index(Index.create)
     """
+    lengths = _BITS[hamming.check_words(words, 128)] if bits is None else bits
+    for length in lengths:
+        hamming.check_words(words, length)
     with tempfile.TemporaryDirectory() as scratch:
         maker = Maker(make_index, open_index, Path(folder) if folder else None, Path(scratch))
-        for length in _BITS[words] if bits is None else bits:
+        for length in lengths:
             for ids in (_int_ids(60), _str_ids(60)):
                 case = Case(maker, length, ids, words)
                 if not case.supports.string_ids and isinstance(ids[0], str):

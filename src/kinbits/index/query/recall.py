@@ -14,6 +14,7 @@ from kinbits import hamming
 from kinbits.errors import DataError, UsageError
 from kinbits.hamming import Codes
 from kinbits.index.hits import BatchHits
+from kinbits.index.query.rescore import codes_are_of
 from kinbits.index.query.search import codes_at, vectors_at
 from kinbits.index.store.bitmap import Rows
 from kinbits.index.store.ids import concatenate, decode_ids
@@ -22,7 +23,6 @@ from kinbits.index.store.segment import Segment
 from kinbits.index.store.state import State
 
 _BLOCK = 1 << 14  # rows that are compared at one time
-_SAME = 0.5  # of the bytes of codes that a model makes again from kept vectors, which int8 has rounded
 
 Search = Callable[..., BatchHits]
 
@@ -73,8 +73,8 @@ def recall(state: State, model: Any, search: Search, *, k: int, sample: int, res
     queries |= {} if tables is None else {"asymmetric": tables}
     if not queries:
         raise UsageError(
-            f"{hamming.kind_name(state.words)} are searched by tables of queries, and the model that made them is not "
-            "here"
+            f"{hamming.kind_name(state.words)} are searched by tables of queries, and no model is here that made "
+            "them of the kept vectors"
         )
     for distance, given in queries.items():
         ask = partial(search, given, k + 1, distance=distance)
@@ -102,9 +102,7 @@ def _drawn(state: State, sample: int, seed: int) -> tuple[Rows, Rows]:
 def _tables(model: Any, vectors: Vectors, codes: Codes) -> NDArray[np.float32] | None:
     """Return what the model makes of kept vectors as queries; None if it made the codes of something else."""
     tower = None if model is None or not hasattr(model, "tower") else model.tower()
-    if tower is None or tower.head.features != vectors.shape[1]:
-        return None
-    if float((tower.compute(vectors) == codes).mean()) < _SAME:
+    if tower is None or not codes_are_of(tower, vectors, codes):
         return None
     tables: NDArray[np.float32] = tower.compute(vectors, "tables")
     return tables

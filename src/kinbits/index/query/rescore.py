@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kinbits.encoding import CodesFile
 from kinbits.errors import DataError, UsageError
-from kinbits.hamming import SCALED, Codes, Tables, check_count, kind_name
+from kinbits.hamming import SCALED, Codes, Tables, kind_name
 from kinbits.index.hits import BatchHits, Hits
 from kinbits.index.items import Encoder, are_codes, are_tables, is_single
 from kinbits.index.query.request import Distance
@@ -24,20 +24,19 @@ Times = int | Literal["bound"]
 _FIRST = 10  # candidates for each hit, before the bound tells how many it takes
 _METRICS = {"cosine": "1 - cosine", "inner": "minus the inner product", "euclidean": "squared Euclidean distance"}
 _BLOCK = 32  # vectors that are read at once
+_SAME = 0.5  # of codes that a model makes again of kept vectors: equal bytes, or their cosine
 
 
 def check_times(rescore: Any) -> Times:
     """Return the candidates for each hit, or "bound".
 
     Raises:
-        UsageError: If it is neither "bound" nor a number of 1 or more.
+        UsageError: If it is neither "bound" nor a whole number of 1 or more.
     """
-    if rescore == "bound":
+    if isinstance(rescore, str) and rescore == "bound":
         return "bound"
-    if isinstance(rescore, str):
-        raise UsageError(f"rescore={rescore!r}: give the candidates for each hit, or 'bound'")
-    if not check_count(rescore, "rescore"):
-        raise UsageError("rescore=0: give the candidates for each hit, 1 or more")
+    if isinstance(rescore, (bool, str)) or not isinstance(rescore, (int, np.integer)) or rescore < 1:
+        raise UsageError(f"rescore={rescore!r}: give the candidates for each hit, 1 or more, or 'bound'")
     return int(rescore)
 
 
@@ -79,6 +78,8 @@ def rescored(
         raise UsageError("rescore compares kept vectors, and this index keeps none; create it with keep='int8'")
     if query is None:
         raise UsageError("rescore orders the hits of a query; give it, and not vectors= alone or text=")
+    if times == "bound":
+        return _all_bounded(query, vectors, model, state, keep, k, find)
     if vectors is not None:
         own = as_vectors(np.atleast_2d(np.asarray(vectors)), name="query vectors")
         one_table = isinstance(query, np.ndarray) and are_tables(query[None], state.bits, state.words)
@@ -87,11 +88,6 @@ def rescored(
         found, own, single = _encoded(query, model, state, distance)
     if keep.dims:
         keep.require_dims(own, "query vectors")
-    if times == "bound":
-        tower = _bounding(model, state, keep)
-        bounds = tower.bound_tables(own)
-        ordered = [_bounded(find, table[None], one, keep, k) for table, one in zip(bounds, own, strict=True)]
-        return ordered[0] if single else BatchHits(ordered)
     hits = find(found, times * k)
     if isinstance(hits, Hits):
         hits, single = BatchHits([hits]), True
@@ -105,6 +101,13 @@ def _encoded(
     query: Any, model: Encoder | None, state: State, distance: Distance
 ) -> tuple[Codes | Tables, Vectors, bool]:
     """Return the codes or tables of queries, their features, and whether a single one was given."""
+    features, single = _features(query, model, state)
+    able: Any = model
+    return able.tower().compute(features, "codes" if distance == "hamming" else "tables"), features, single
+
+
+def _features(query: Any, model: Encoder | None, state: State) -> tuple[Vectors, bool]:
+    """Return the features of queries, and whether a single one was given."""
     coded = isinstance(query, CodesFile) or are_codes(query, model, state.bits)
     if coded or are_tables(query, state.bits, state.words):
         raise UsageError("rescore compares vectors, and codes have none; give vectors= too, or the item itself")
@@ -112,8 +115,19 @@ def _encoded(
     if able is None or "output" not in signature(able.encode).parameters or not hasattr(able, "tower"):
         raise UsageError("rescore needs the index's model, or codes as the query and its vectors=")
     features = as_vectors(np.atleast_2d(able.encode(query, output="features")), name="query vectors")
-    made = able.tower().compute(features, "codes" if distance == "hamming" else "tables")
-    return made, features, is_single(query, model, len(features))
+    return features, is_single(query, model, len(features))
+
+
+def codes_are_of(tower: Any, vectors: Vectors, codes: Codes) -> bool:
+    """Tell whether a model made codes of these vectors, which may be rounded to int8, rather than of something else."""
+    if tower.head.features != vectors.shape[1]:
+        return False
+    again = tower.compute(vectors)
+    if tower.head.words != SCALED:
+        return bool((again == codes).mean() > _SAME)
+    one, other = (tower.head.decode(some).cpu().numpy() for some in (again, codes))
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return bool(np.mean(np.einsum("nd,nd->n", one, other) / np.maximum(lengths, 1e-30)) > _SAME)
 
 
 def _bounding(model: Any, state: State, keep: Kept) -> Any:
@@ -134,27 +148,70 @@ def _bounding(model: Any, state: State, keep: Kept) -> Any:
     return tower
 
 
+def _all_bounded(
+    query: Any, vectors: Any, model: Any, state: State, keep: Kept, k: int, find: Find
+) -> Hits | BatchHits:
+    tower = _bounding(model, state, keep)
+    if vectors is None:
+        own, single = _features(query, model, state)
+    else:
+        own, single = as_vectors(np.atleast_2d(np.asarray(vectors)), name="query vectors"), False
+        fits = tower.head.features == own.shape[1] and are_tables(query, state.bits, state.words)
+        if not fits or len(query) != len(own) or not np.allclose(tower.compute(own, "tables"), query, atol=1e-3):
+            raise UsageError("rescore='bound' needs the query itself, to bound distances; leave vectors= out")
+    if keep.dims:
+        keep.require_dims(own, "query vectors")
+    bounds = tower.bound_tables(own)
+    if len(own):
+        first = _only(find(bounds[:1], _BLOCK))
+        if len(first) and not codes_are_of(tower, keep.unpack(first.kept_vectors()), first.codes):
+            raise UsageError(
+                "the index keeps other vectors than those that its codes were made of, so no bound holds; give a "
+                "number of candidates, e.g. rescore=10"
+            )
+    ordered = [_bounded(find, table[None], one, keep, k) for table, one in zip(bounds, own, strict=True)]
+    return ordered[0] if single else BatchHits(ordered)
+
+
 def _bounded(find: Find, bounds: Tables, vector: Vectors, keep: Kept, k: int) -> Hits:
     """Return the k nearest hits of a query, given its tables of lower bounds, ``(1, parts, 16)``."""
-    hits = _only(find(bounds, _FIRST * k))
-    away = _read(hits, vector, keep, k)
-    if len(away) == len(hits) >= k > 0:  # none was too far
-        hits = _only(find(bounds, None, radius=float(np.partition(away, k - 1)[k - 1])))
-        away = _read(hits, vector, keep, k)
+    wanted = max(_FIRST * k, 2 * _BLOCK)
+    hits, reading = _only(find(bounds, wanted)), _Reading(vector, keep, k)
+    reading.go_on(hits)
+    if len(hits) == wanted and hits.distances[-1] <= reading.last:  # none was too far; they come first once more
+        hits = _only(find(bounds, None, radius=float(np.nextafter(np.float32(reading.last), np.float32(np.inf)))))
+        reading.go_on(hits)
+    away = reading.away
     order = np.lexsort((hits.ids[: len(away)], away))[:k]
-    measure = f"{_METRICS[keep.metric]} to {keep.precision} vectors; {len(away):,} were read, by their bounds"
+    measure = f"{_METRICS[keep.metric]} to {keep.precision} vectors, read until no other can be nearer by its bound"
     return hits.take(order).measured(away[order], measure, len(away))
 
 
-def _read(hits: Hits, vector: Vectors, keep: Kept, k: int) -> NDArray[np.float64]:
-    """Return the distances of the first hits, until the bound of the next one is above the k-th smallest."""
-    away = np.zeros(0)
-    for start in range(0, len(hits), _BLOCK):
-        if len(away) >= k and hits.distances[start] > np.partition(away, k - 1)[k - 1]:
-            break
-        block = hits.take(np.arange(start, min(start + _BLOCK, len(hits))))
-        away = np.append(away, keep.distances(vector, keep.unpack(block.kept_vectors())))
-    return away
+class _Reading:
+    """Reads vectors of hits in the order of their lower bounds, until the next one is above the k-th distance."""
+
+    def __init__(self, vector: Vectors, keep: Kept, k: int) -> None:
+        self._vector, self._keep, self._k = vector, keep, k
+        self._blocks: list[NDArray[np.float64]] = []
+        self._best = np.zeros(0)
+        self.last = np.inf  # the k-th smallest distance so far
+
+    @property
+    def away(self) -> NDArray[np.float64]:
+        """The distances of the first hits, in their order."""
+        return np.concatenate([np.zeros(0), *self._blocks])
+
+    def go_on(self, hits: Hits) -> None:
+        """Read on behind those that were read."""
+        for start in range(len(self.away), len(hits), _BLOCK):
+            if hits.distances[start] > self.last:
+                return
+            block = hits.take(np.arange(start, min(start + _BLOCK, len(hits))))
+            away = self._keep.distances(self._vector, self._keep.unpack(block.kept_vectors()))
+            self._blocks.append(away)
+            self._best = np.sort(np.concatenate([self._best, away]))[: self._k]
+            if len(self._best) == self._k:
+                self.last = float(self._best[-1]) if self._k else -np.inf
 
 
 def _only(hits: Hits | BatchHits) -> Hits:
