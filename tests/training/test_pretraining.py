@@ -191,7 +191,7 @@ def test_any_method_that_trains_a_head_can_go_on_from_a_pretrained_one(name):
         images, labels, texts if cls.reads_text else None, [images + 0.1, images - 0.1, 1.1 * images]
     )
     torch.manual_seed(0)
-    params = {"words": 16} if describe_method(name).makes_words else {}
+    params = {"words": 16} if describe_method(name).codes_name == "product codes" else {}
     method, run = build_method(name, spec, **params), settings(epochs=1, pretrain_epochs=1)
     pretrain(method, train_set, run)
     history = train(method, train_set, run)
