@@ -74,7 +74,6 @@ STALE = {
     "label-expansion",
     "pretraining",
     "rankhash",
-    "unsupervised",
 }
 
 
