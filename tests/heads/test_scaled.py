@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from kinbits import hamming
+from kinbits import fit, hamming
 from kinbits.heads.scaled import EPSILON, ScaledHead, nearest_numbers
 
 D = 128
@@ -91,3 +91,18 @@ def test_grid_points_are_nearly_the_best_of_all_scales(bits):
     wanted = np.array([best_of_ray(row, bits) for row in z])
     assert np.all(found <= wanted + 1e-12)
     assert np.mean(wanted - found) < 0.02 * np.mean(1 - wanted)
+
+
+def test_fewer_bits_keep_the_first_axes_and_their_bound_holds():
+    rng = np.random.default_rng(5)
+    few = rng.normal(size=(1500, 16)) @ rng.normal(size=(16, 48))
+    x = (few + rng.normal(size=(1500, 48))).astype(np.float32)
+    rng = np.random.default_rng(6)
+    for bits, metric in itertools.product((120, 176), ("cosine", "inner")):  # 24 and 80 of 48 dimensions
+        with pytest.warns(UserWarning, match="bits=144 hold all"):
+            head = fit(x, method="rabitq", bits=bits, params={"metric": metric}, progress=False).tower().head
+        picked = rng.integers(len(x), size=40)
+        found, bounds = estimates(head, x[:20], x[picked])
+        scale = np.ones(len(x)) if metric == "inner" else np.linalg.norm(x, axis=1)
+        exact = -(x[:20] @ x[picked].T) / scale[:20, None] / scale[picked]
+        assert np.mean(np.abs(found - exact - (metric == "cosine")) > bounds + 1e-5) < 0.08

@@ -13,7 +13,7 @@ from kinbits.evaluation.training_free import image_head
 from kinbits.heads import Head, rank_outputs
 from kinbits.metrics import LeaveOneOut, MatrixRelevance
 from kinbits.model import HashModel
-from kinbits.training import FeatureSet, held_out_relevance
+from kinbits.training import FeatureSet, held_out_relevance, mark_nearest
 
 NEIGHBOURS = 10
 _NAMES = {"cosine": "cosine", "euclidean": "Euclidean distance", "inner": "inner product"}
@@ -85,15 +85,11 @@ def _relevance(features: np.ndarray, metric: str) -> LeaveOneOut:
     """Return which rows are among the ten nearest of each other row."""
     if metric == "cosine":
         return held_out_relevance(FeatureSet(features), by_labels=False)
-    exact = features.astype(np.float64)
+    exact = torch.from_numpy(features).double()
     scores = exact @ exact.T
     if metric == "euclidean":
-        scores -= np.square(exact).sum(1) / 2
-    np.fill_diagonal(scores, -np.inf)
-    marked = np.zeros(scores.shape, bool)
-    nearest = np.argsort(-scores, axis=1, kind="stable")[:, : min(NEIGHBOURS, len(features) - 1)]
-    np.put_along_axis(marked, nearest, True, axis=1)
-    return LeaveOneOut(MatrixRelevance(marked))
+        scores -= exact.square().sum(1) / 2
+    return LeaveOneOut(MatrixRelevance(mark_nearest(scores)))
 
 
 @torch.no_grad()

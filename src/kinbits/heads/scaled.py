@@ -121,14 +121,18 @@ class ScaledHead(MetricHead):
         digits = np.unpackbits(numbers[:, :, None], axis=2)[:, :, -self.bits_per_dim :]
         return np.packbits(digits.reshape(len(numbers), self.dims * self.bits_per_dim), axis=1)
 
+    @property
+    def _worth(self) -> np.ndarray:
+        """What each bit of a number is worth, the most significant first: as much above 0 as below it."""
+        return 2.0 ** np.arange(self.bits_per_dim - 1, -1, -1) / 2
+
     def tables_of(self, outputs: Tensor) -> Tables:
         """Return the look-up tables of outputs ``(n, D + 2)`` as queries, float32 ``(n, parts, 16)``; no slack."""
         z, _, own = self._parts(outputs)
-        worth = 2.0 ** np.arange(self.bits_per_dim - 1, -1, -1) / 2  # of a bit that is one, against one that is zero
         parts, entries = hamming.table_shape(self.bits, self.words)
         worths = np.zeros((len(z), 4 * (parts - 1)))
         used = self.dims * self.bits_per_dim
-        worths[:, :used] = (z.cpu().numpy()[:, :, None] * worth).reshape(len(z), used)
+        worths[:, :used] = (z.cpu().numpy()[:, :, None] * self._worth).reshape(len(z), used)
         tables = np.zeros((len(z), parts, entries), np.float32)
         tables[:, :-1] = -worths.reshape(len(z), parts - 1, 4) @ _SIGNS.T
         tables[:, -1, 0] = own.cpu().numpy()
@@ -148,7 +152,7 @@ class ScaledHead(MetricHead):
         z = self.decode(codes).double()
         _, own, error = torch.from_numpy(hamming.factors_of(codes)).double().to(z.device).T
         off = (error / self._weight / EPSILON).square() * max(self.dims - 1, 1)
-        length = z.square().sum(1)  # |z|^2 / a^2, of which `off` is (1 - a^2) of it where no dimension is left out
+        length = z.square().sum(1)  # |z|^2 / a^2; `off` is its share 1 - a^2 where no dimension is left out
         part = (1 - off / length.clamp_min(torch.finfo(torch.float64).tiny)).clamp_min(0)
         if self.dims < self.features:
             part = torch.ones_like(part)
@@ -160,7 +164,7 @@ class ScaledHead(MetricHead):
         """Return the reconstructions of z from packed codes, float32 ``(n, D)``."""
         digits = np.unpackbits(codes[:, : -hamming.FACTOR_BYTES], axis=1, count=self.dims * self.bits_per_dim)
         ones = digits.reshape(len(codes), self.dims, self.bits_per_dim) * 2.0 - 1
-        u = ones @ (2.0 ** np.arange(self.bits_per_dim - 1, -1, -1) / 2)
+        u = ones @ self._worth
         ray = hamming.factors_of(codes)[:, :1] / self._weight
         return torch.from_numpy((u * ray).astype(np.float32)).to(self.centre.device)
 

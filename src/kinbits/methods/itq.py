@@ -7,7 +7,7 @@ from torch import Tensor
 
 from kinbits.errors import UsageError
 from kinbits.methods.base import Spec, TrainView
-from kinbits.methods.blocks.projection import Projection, random_rotation
+from kinbits.methods.blocks.projection import Projection, inputs_mean, random_rotation
 from kinbits.methods.registry import register
 
 
@@ -35,8 +35,8 @@ class Itq(Projection):
     def projection(self, train: TrainView) -> Tensor:
         """Return the principal axes under the best rotation."""
         axes = self.principal(train)
-        mean = self._inputs_mean(train)
-        components = torch.cat([(self._inputs(chunk) - mean) @ axes.T for chunk in train.chunks()])
+        mean = inputs_mean(self.head, train).float()
+        components = torch.cat([(self.head.standard(chunk) - mean) @ axes.T for chunk in train.chunks()])
         rotation = random_rotation(self.spec.bits, self.spec).to(self.head.centre.device)
         for _ in range(self.iterations):
             codes = torch.where(components @ rotation >= 0, 1.0, -1.0)

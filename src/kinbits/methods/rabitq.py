@@ -52,13 +52,12 @@ class Rabitq(Method):
     def prepare(self, train: TrainView) -> None:
         """Set the rotation, after the principal axes if not all dimensions are kept."""
         dims, features = self.head.dims, self.spec.feature_dim
-        if dims != features:
-            whole = whole_bits(features, self.head.bits_per_dim)
-            if self.spec.bits != whole:
-                kept = f"only {dims} of" if dims < features else "more than"
-                warnings.warn(
-                    f"{self.spec.bits} bits hold {kept} {features} dimensions; bits={whole} hold all", stacklevel=2
-                )
+        whole = whole_bits(features, self.head.bits_per_dim)
+        if self.spec.bits != whole:
+            held = f"only {dims} of" if dims < features else "more than"
+            warnings.warn(
+                f"{self.spec.bits} bits hold {held} {features} dimensions; bits={whole} hold all", stacklevel=2
+            )
         rotation = random_rotation(dims, self.spec)
         if dims < features:
             rotation = rotation @ principal_axes(self.head, train, dims).cpu()

@@ -6,7 +6,7 @@ from .pretraining import check_pretraining, pretrain, pretraining_settings, view
 from .settings import TrainingSettings
 from .trainer import train
 from .training_set import TrainingSet
-from .validation import held_out_relevance
+from .validation import held_out_relevance, mark_nearest
 
 __all__ = [
     "FeatureSet",
@@ -19,6 +19,7 @@ __all__ = [
     "check_pretraining",
     "epochs_text",
     "held_out_relevance",
+    "mark_nearest",
     "pretrain",
     "pretraining_settings",
     "train",

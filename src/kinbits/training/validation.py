@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from kinbits import metrics
 from kinbits.errors import DataError
@@ -102,8 +103,13 @@ def _check_partners(relevance: metrics.LeaveOneOut) -> None:
 def _neighbours(held: TrainingSet) -> np.ndarray:
     """Mark the nearest other rows of each row by cosine, bool ``(v, v)``."""
     rows = torch.nn.functional.normalize(held.features())
-    near = (rows @ rows.T).fill_diagonal_(-torch.inf)
-    best = near.topk(min(NEIGHBOURS, len(rows) - 1), dim=1).indices.cpu().numpy()
+    return mark_nearest(rows @ rows.T)
+
+
+def mark_nearest(scores: Tensor) -> np.ndarray:
+    """Mark the ten other rows with the highest scores of each row, bool ``(v, v)``, given the scores of all pairs."""
+    near = scores.fill_diagonal_(-torch.inf)
+    best = near.topk(min(NEIGHBOURS, len(near) - 1), dim=1).indices.cpu().numpy()
     marked = np.zeros(tuple(near.shape), bool)
     np.put_along_axis(marked, best, True, axis=1)
     return marked

@@ -35,20 +35,7 @@ class Projection(Method):
         assert isinstance(layer, torch.nn.Linear)
         layer.weight.copy_(weight)
         # the head subtracts the mean of frozen features; the bias covers all cases
-        layer.bias.copy_(-(weight @ self._inputs_mean(train)))
-
-    def _inputs_mean(self, train: TrainView) -> Tensor:
-        count, total = 0, self._zeros(self.spec.feature_dim)
-        for chunk in train.chunks():
-            count += len(chunk)
-            total += self._inputs(chunk).double().sum(0)
-        return (total / count).float()
-
-    def _zeros(self, *shape: int) -> Tensor:
-        return torch.zeros(shape, dtype=torch.float64, device=self.head.centre.device)
-
-    def _inputs(self, chunk: Tensor) -> Tensor:
-        return (chunk - self.head.centre) * self.head.scale
+        layer.bias.copy_(-(weight @ inputs_mean(self.head, train).float()))
 
     def principal(self, train: TrainView) -> Tensor:
         """Return the first ``bits`` principal axes, orthonormal ``(bits, d)``, largest variance first."""
@@ -61,16 +48,21 @@ class Projection(Method):
         return principal_axes(self.head, train, self.spec.bits)
 
 
+def inputs_mean(head: Head, train: TrainView) -> Tensor:
+    """Return the mean of what a head's layers read, float64 ``(d,)``."""
+    total = torch.zeros(head.features, dtype=torch.float64, device=head.centre.device)
+    for chunk in train.chunks():
+        total += head.standard(chunk).double().sum(0)
+    return total / len(train)
+
+
 def principal_axes(head: Head, train: TrainView, count: int) -> Tensor:
     """Return the first principal axes of what a head's layers read, orthonormal ``(count, d)``, largest variance first.
 
     Raises:
         DataError: If there are fewer than two rows.
     """
-    rows, total = 0, torch.zeros(head.features, dtype=torch.float64, device=head.centre.device)
-    for chunk in train.chunks():
-        total += head.standard(chunk).double().sum(0)
-        rows += len(chunk)
+    rows, mean = len(train), inputs_mean(head, train)
     if rows < 2:
         raise DataError("principal axes need at least two training images")
     if rows <= count:
@@ -81,7 +73,7 @@ def principal_axes(head: Head, train: TrainView, count: int) -> Tensor:
         )
     covariance = torch.zeros(head.features, head.features, dtype=torch.float64, device=head.centre.device)
     for chunk in train.chunks():
-        centred = head.standard(chunk).double() - total / rows
+        centred = head.standard(chunk).double() - mean
         covariance += centred.T @ centred
     _, vectors = torch.linalg.eigh(covariance / rows)
     axes = vectors.T.flip(0)[:count]
