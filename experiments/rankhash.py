@@ -88,15 +88,11 @@ class Cached:
 
     def __init__(self, model) -> None:
         self.bits, self.fingerprint = model.bits, model.fingerprint
-        self.codes, self.reconstruct = model.codes, model.reconstruct
+        self.tower, self.reconstruct = model.tower, model.reconstruct
 
-    def vectors(self, items, /):
-        """Return what was given."""
-        return items
-
-    def encode(self, items, /):
-        """Return the codes of features."""
-        return self.codes(items)
+    def encode(self, items, /, *, output="codes"):
+        """Return what the model makes of features."""
+        return self.tower().compute(items, output)
 
 
 def measure(table, data, name, bits, seed) -> None:

@@ -5,9 +5,12 @@ import importlib
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import kinbits
 from kinbits.bench import Experiment, Results
+from kinbits.index import create_index
 from kinbits.methods import get_method
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
@@ -59,6 +62,20 @@ def test_a_script_knows_a_run_by_resolved_values_and_the_recipe(monkeypatch):
     hashnet = get_method("hashnet")
     monkeypatch.setattr(hashnet, "recipe", replace(hashnet.recipe, epochs=hashnet.recipe.epochs + 1))
     assert script.open_table().config(row) != before
+
+
+@pytest.mark.parametrize("engine", ["exact", "faiss-hnsw"])
+def test_an_index_of_cached_features_reorders_as_that_of_the_model(engine, monkeypatch):
+    monkeypatch.syspath_prepend(EXPERIMENTS)
+    vectors = np.random.default_rng(0).normal(size=(200, 16)).astype(np.float32)
+    model = kinbits.fit(vectors, method="rankhash", bits=8, epochs=1, progress=False)
+    codes = model.encode(vectors)
+    cached = create_index(engine=engine, model=importlib.import_module("rankhash").Cached(model)).add(codes)
+    own = create_index(engine=engine, model=model).add(codes)
+    found, wanted = (
+        [hits.ids.tolist() for hits in index.search(vectors[:3], k=5, rerank=50)] for index in (cached, own)
+    )
+    assert found == wanted
 
 
 def test_the_scripts_are_found():
