@@ -18,7 +18,7 @@ def test_every_option_is_a_flag_and_the_help_fits_two_screens(run):
     for option in options_of(FitSettings):
         flag = "--" + option.name.replace("_", "-").replace("params", "param")
         assert (flag in out) == (option.name not in OF_THE_COMMAND - {"resume"}), flag
-    assert "Code length. Default: 64." in out
+    assert "Code length. Default: 64, or the method's." in out
     assert len(out.splitlines()) <= 2 * SCREEN
 
 

@@ -97,7 +97,7 @@ def test_a_saved_model_makes_the_same_codes(tmp_path):
     ("bits", "words", "dims", "message"),
     [
         (24, 16, 5, "give them at least dims=6, not 5"),
-        (512, 256, 64, "at most 8192 words, so give bits=256 or less"),
+        (512, 256, 64, "at most 8192 words, so give 256 bits or less"),
         (8, 2, 64, "product codes have 16 or 256 words"),
         (10, 16, 64, "give a multiple of 4"),
     ],

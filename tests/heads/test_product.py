@@ -96,7 +96,7 @@ def test_small_differences_on_large_values_are_kept():
 @pytest.mark.parametrize(
     ("features", "bits", "words", "message"),
     [
-        (12, 20, 16, r"5 parts, which do not divide 12 dimensions; give bits=16 or 24"),
+        (12, 20, 16, r"5 parts, which do not divide 12 dimensions; give 16 or 24 bits"),
         (12, 10, 16, "give a multiple of 4"),
         (12, 8, 8, "product codes have 16 or 256 words"),
         (12, 8, 2, "product codes have 16 or 256 words"),

@@ -99,7 +99,7 @@ def test_fewer_bits_keep_the_first_axes_and_their_bound_holds():
     x = (few + rng.normal(size=(1500, 48))).astype(np.float32)
     rng = np.random.default_rng(6)
     for bits, metric in itertools.product((120, 176), ("cosine", "inner")):  # 24 and 80 of 48 dimensions
-        with pytest.warns(UserWarning, match="bits=144 hold all"):
+        with pytest.warns(UserWarning, match="144 bits hold all"):
             head = fit(x, method="rabitq", bits=bits, params={"metric": metric}, progress=False).tower().head
         picked = rng.integers(len(x), size=40)
         found, bounds = estimates(head, x[:20], x[picked])

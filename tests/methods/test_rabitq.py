@@ -89,11 +89,11 @@ def test_estimates_keep_more_neighbours_than_signs_and_the_bound_finds_them_all(
         (
             64,
             {},
-            "scaled codes take 96 for factors and 1 for each dimension, in whole bytes; give bits=112 for all 10",
+            "scaled codes take 96 for factors and 1 for each dimension, in whole bytes; give 112 bits for all 10",
         ),
-        (96, {}, "give bits=112"),
-        (107, {}, "give bits=112"),
-        (128, {"bits_per_dim": 3}, "give bits=144"),
+        (96, {}, "give 112 bits"),
+        (107, {}, "give 112 bits"),
+        (128, {"bits_per_dim": 3}, "give 144 bits"),
         (128, {"bits_per_dim": 9}, "bits_per_dim=9: give 1 to 8"),
         (128, {"metric": "l1"}, "metric='l1': give one of euclidean, cosine, inner"),
     ],
@@ -106,13 +106,13 @@ def test_what_does_not_fit_is_refused(bits, options, message):
 def test_the_bound_is_refused_where_there_is_none():
     x = correlated()
     plain = Index.create(None, x, model=fit(x, method="itq", bits=16, progress=False), keep="float32")
-    with pytest.raises(UsageError, match="these are bits; give a number of candidates"):
+    with pytest.raises(UsageError, match="these are bits; rescore a number of candidates"):
         plain.search(x[:2], rescore="bound")
     model = fit(x, method="rabitq", bits=144, progress=False)
     other = Index.create(None, x, model=model, keep="float32", metric="euclidean")
-    with pytest.raises(UsageError, match=r"bound the metric 'cosine'.*metric='cosine'"):
+    with pytest.raises(UsageError, match=r"bound the metric 'cosine'.*the metric 'cosine'$"):
         other.search(x[:2], rescore="bound")
-    with pytest.raises(UsageError, match="rescore='much'"):
+    with pytest.raises(UsageError, match="rescore is 'much'"):
         other.search(x[:2], rescore="much")
     with pytest.raises(UsageError, match="scaled codes have no Hamming distance"):
         other.search(x[:2], distance="hamming")
@@ -150,7 +150,7 @@ def test_the_bound_needs_the_items_and_vectors_that_the_codes_were_made_of():
     strange = Index.create(None, x, model=model, keep="float32", vectors=other)
     with pytest.raises(UsageError, match="keeps other vectors"):
         strange.search(x[:2], 3, rescore="bound")
-    with pytest.raises(UsageError, match=r"rescore=array\(\[1, 2\]\): give"):
+    with pytest.raises(UsageError, match=r"rescore is array\(\[1, 2\]\); give"):
         index.search(x[0], 3, rescore=np.array([1, 2]))
 
 
@@ -166,3 +166,14 @@ def test_numbers_that_float32_does_not_hold_are_refused_and_zeros_are_at_distanc
     assert hits.distances[hits.ids == 300] == pytest.approx(1, abs=0.02)
     by_code = Index.create(None, x, model=model).search(model.encode(x[:5]), 1)
     assert np.allclose(np.concatenate([hits.distances for hits in by_code]), 0, atol=1e-3 * np.square(x).sum(1).mean())
+
+
+@pytest.mark.parametrize(("params", "bits"), [({}, 144), ({"bits_per_dim": 3}, 240)])
+def test_without_bits_the_code_holds_all_dimensions(params, bits):
+    x = correlated()
+    model = fit(x, method="rabitq", params=params, progress=False)
+    assert model.bits == bits
+    assert model.tower().head.dims == x.shape[1]
+    assert fit(x, method="lsh", progress=False).bits == 64
+    with pytest.raises(UsageError, match=r"bits_per_dim=2\.0: give 1 to 8"):
+        fit(x, method="rabitq", params={"bits_per_dim": 2.0}, progress=False)

@@ -61,12 +61,19 @@ VERBS = (
 )
 """The modules of this package that hold commands, in the order of ``kinbits --help``."""
 
-REMEDIES = {
-    "model": ("name the model", "--model"),
-    "force": ("force it to be replaced", "--force"),
-    "upsert": ("upsert replaces the items", "--upsert"),
-}
-"""For options that remedy an error: the library's words for them, and the flag."""
+REMEDIES = (
+    ("model", "name the model", "--model"),
+    ("force", "force it to be replaced", "--force"),
+    ("upsert", "upsert replaces the items", "--upsert"),
+    ("distance", "leave the distance out", "--distance"),
+    ("at", "leave at out", "--at"),
+    ("rerank", "leave rerank out", "--rerank"),
+    ("rescore", "rescore a number of candidates, e.g. 10", "--rescore 10"),
+    ("rescore", "create one that keeps int8 vectors", "kinbits index create --keep int8"),
+    ("image_column", "images and paths are named by image_column", "--image-column"),
+    ("vector_column", "vectors are named by vector_column", "--vector-column"),
+)
+"""For options of a command: the library's words for the remedy of an error, and what to type."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _arguments: list[str] = []
@@ -272,7 +279,7 @@ def _tell(error: Exception) -> int:
 
 def _with_flags(message: str) -> str:
     """Name the flag of each remedy that the command offers; the library knows no flags."""
-    for option, (words, flag) in REMEDIES.items():
+    for option, words, flag in REMEDIES:
         if option in _options:
             message = message.replace(words, f"{words} ({flag})")
     return message

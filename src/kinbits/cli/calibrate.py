@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from kinbits.cli.app import app
 from kinbits.cli.output import JsonFlag, facts, print_json
-from kinbits.cli.source import DATA_HELP, Source
+from kinbits.cli.source import COLUMNS, DATA_HELP, Source
 
 
 @app.command()
+@COLUMNS.add_after("as_json")
 def calibrate(
     model: Annotated[Path, typer.Argument(help="Folder of a model.", show_default=False)],
     data: Annotated[str, typer.Argument(help=DATA_HELP, show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="MODEL", help="Folder of the new model.")],
     statistic: Annotated[Literal["mean", "median"], typer.Option(help="What each bit is centred on.")] = "mean",
     as_json: JsonFlag = False,
+    **columns: Any,
 ) -> None:
     """Adapt a model's thresholds to another collection.
 
@@ -30,7 +32,7 @@ def calibrate(
 
     check_target(output)
     loaded = HashModel.from_pretrained(model)
-    loaded.calibrate(Source(data).open("database"), statistic=statistic)
+    loaded.calibrate(Source(data, **columns).open("database"), statistic=statistic)
     loaded.save_pretrained(output)
     if as_json:
         print_json({"model": output, "fingerprint": loaded.fingerprint})

@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from kinbits.cli.app import app
 from kinbits.cli.output import JsonFlag, bytes_text, facts, note, print_json, shell, skipped_json, skipped_text
-from kinbits.cli.source import (
-    DATA_HELP,
-    IdColumn,
-    ImageColumn,
-    LabelColumn,
-    ModalityOption,
-    NoLabels,
-    Source,
-    TextColumn,
-)
+from kinbits.cli.source import COLUMNS, DATA_HELP, ModalityOption, Source
 
 
 @app.command()
+@COLUMNS.add_after("output")
 def encode(
     model: Annotated[Path, typer.Argument(help="Folder of a model.", show_default=False)],
     data: Annotated[str, typer.Argument(help=DATA_HELP, show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="CODES.parquet", help="The file to write.")],
-    image_column: ImageColumn = None,
-    label_column: LabelColumn = None,
-    text_column: TextColumn = None,
-    id_column: IdColumn = None,
-    no_labels: NoLabels = False,
     modality: ModalityOption = "image",
     as_json: JsonFlag = False,
+    **columns: Any,
 ) -> None:
     """Write the codes of a collection to a Parquet file.
 
@@ -45,7 +33,7 @@ def encode(
 
     check_codes_path(output)
     loaded = HashModel.from_pretrained(model)
-    dataset = Source(data, label_column, text_column, image_column, id_column, no_labels).open("database")
+    dataset = Source(data, **columns).open("database")
     cache = default_cache(dataset) if modality == "image" else None
     try:
         written = encode_to_file(loaded, dataset, output, modality=modality, cache=cache, progress=True)

@@ -9,7 +9,7 @@ import typer
 
 from kinbits.cli.app import app
 from kinbits.cli.output import JsonFlag, console, facts, note, print_json
-from kinbits.cli.source import IdColumn, ImageColumn, LabelColumn, NoLabels, Source, TextColumn, writable_folder
+from kinbits.cli.source import COLUMNS, Source, writable_folder
 from kinbits.errors import PlatformError
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 @app.command()
+@COLUMNS.add_after("seed")
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Folder of a model.", show_default=False)],
     protocol: Annotated[
@@ -76,12 +77,8 @@ def evaluate(
         bool, typer.Option("--asymmetric", help="Measure real-valued queries against the codes too.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
-    label_column: LabelColumn = None,
-    text_column: TextColumn = None,
-    id_column: IdColumn = None,
-    no_labels: NoLabels = False,
-    image_column: ImageColumn = None,
     as_json: JsonFlag = False,
+    **columns: Any,
 ) -> None:
     """Measure a model on a protocol.
 
@@ -98,7 +95,7 @@ def evaluate(
     if output is not None:
         writable_folder(output)
     loaded = HashModel.from_pretrained(model)
-    source = Source(protocol, label_column, text_column, image_column, id_column, no_labels)
+    source = Source(protocol, **columns)
     report = measure(
         loaded,
         source.splits(seed),

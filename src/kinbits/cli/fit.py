@@ -15,7 +15,7 @@ from kinbits.cli.app import app
 from kinbits.cli.fit_report import record, show
 from kinbits.cli.flags import Flags
 from kinbits.cli.output import JsonFlag, note, print_json
-from kinbits.cli.source import COLUMNS, DATA_HELP, IdColumn, ImageColumn, LabelColumn, NoLabels, Source, TextColumn
+from kinbits.cli.source import COLUMN_TYPES, COLUMNS, DATA_HELP, Source, columns_of
 from kinbits.cli.values import expansion_params, parameters_of
 from kinbits.errors import KinbitsError, PlatformError, UsageError
 from kinbits.fitting import FitSettings
@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from kinbits.model import HashModel
 
 FLAGS = Flags(FitSettings, but=("cache", "checkpoints", "resume", "progress"))
-OF_FILES = {"data": str, "output": Path, **COLUMNS}
+OF_FILES = {"data": str, "output": Path, **COLUMN_TYPES}
 
 
 @app.command()
 @FLAGS.add_after("output")
+@COLUMNS.add_after("as_json")
 def fit(
     data: Annotated[str | None, typer.Argument(help=DATA_HELP, show_default=False)] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="MODEL", help="Folder of the model.")] = None,
@@ -37,33 +38,20 @@ def fit(
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a model. Its indexes no longer fit.")] = False,
     as_json: JsonFlag = False,
-    image_column: ImageColumn = None,
-    label_column: LabelColumn = None,
-    text_column: TextColumn = None,
-    id_column: IdColumn = None,
-    no_labels: NoLabels = False,
     **options: Any,
 ) -> None:
     """Learn a model from a collection.
 
     Example: kinbits fit photos -o photos-64
     """
-    own = {
-        "data": data,
-        "output": output,
-        "image_column": image_column,
-        "label_column": label_column,
-        "text_column": text_column,
-        "id_column": id_column,
-        "no_labels": no_labels or None,  # a flag that is not there leaves it to the file
-    }
-    flags = FLAGS.read(options) | {name: value for name, value in own.items() if value is not None}
+    own = {"data": data, "output": output}
+    flags = FLAGS.read(options) | columns_of(options) | {name: one for name, one in own.items() if one is not None}
     given = _over(FLAGS.read_file(config, OF_FILES) if config is not None else {}, flags)
     for name, what in (("data", "data: kinbits fit DATA -o MODEL"), ("output", "an output folder: -o MODEL")):
         if given.get(name) is None:
             raise UsageError(f"fit needs {what}")
-    of_source = {name: given.pop(name) for name in COLUMNS if name in given}
-    source, output = Source(given.pop("data"), **of_source), given.pop("output")
+    columns = {name: given.pop(name) for name in COLUMN_TYPES if name in given}
+    source, output = Source(given.pop("data"), **columns), given.pop("output")
     dataset, model = _Fit(source, output, resume, force).run(given)
     if as_json:
         print_json(record(model, output, dataset))
@@ -91,6 +79,7 @@ class _Fit:
 
     def _run(self, given: dict[str, Any]) -> tuple[Dataset, HashModel]:
         from kinbits.fitting import AUTO, choose_method, recommendation
+        from kinbits.methods import DEFAULT_BITS
         from kinbits.model import check_target
 
         # what was asked for when the run began holds for the run that continues it
@@ -108,6 +97,8 @@ class _Fit:
             dataset = self.source.open("train")
         with self._kept_checkpoints():
             model = self._train(dataset, settings)
+        if settings.bits is None and model.bits != DEFAULT_BITS:
+            note(f"no code length is given, so codes have the {model.bits} bits that {model.method['name']} chooses")
         model.save_pretrained(self.output)
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         return dataset, model

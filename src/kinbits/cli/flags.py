@@ -24,9 +24,11 @@ class Flags:
     Args:
         settings: The class, such as `kinbits.fitting.FitSettings`.
         but: Options that the command sets itself.
+        panel: Heading in the help of the options that are in no part of the settings; None for the usual one.
     """
 
-    def __init__(self, settings: type, but: Collection[str]) -> None:
+    def __init__(self, settings: type, but: Collection[str], panel: str | None = None) -> None:
+        self._panel = panel
         self.options = {option.name: option for option in options_of(settings) if option.name not in but}
 
     @property
@@ -52,17 +54,18 @@ class Flags:
     def _parameters(self) -> list[inspect.Parameter]:
         kind = inspect.Parameter.KEYWORD_ONLY
         return [
-            inspect.Parameter(name, kind, default=None, annotation=_annotation(option))
+            inspect.Parameter(name, kind, default=None, annotation=_annotation(option, self._panel))
             for name, option in self.options.items()
         ]
 
     def read(self, flags: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values of the flags that are given; those of a mapping stay text, by name.
+        """Return the values of those of the flags that are given; those of a mapping stay text, by name.
 
         Raises:
             UsageError: If a value cannot be used.
         """
-        return {name: self._read(name, value) for name, value in flags.items() if value not in (None, [])}
+        own = {name: value for name, value in flags.items() if name in self.options and value not in (None, [])}
+        return {name: self._read(name, value) for name, value in own.items()}
 
     def _read(self, name: str, value: Any) -> Any:
         option, flag = self.options[name], flag_of(name)
@@ -109,7 +112,7 @@ def _file_value(place: str, value: Any, option: Option | None, kind: Any) -> Any
     return parse(str(value), kind, place)
 
 
-def _annotation(option: Option) -> Any:
+def _annotation(option: Option, panel: str | None) -> Any:
     """Return what typer makes a flag of; numbers are taken as text, since `parse` is stricter."""
     kind = next(kind for kind in kinds_of(option.type) if kind is not type(None))
     several = "NAME=VALUE" if _maps(option) else option.repeated.metavar if option.repeated else None
@@ -117,7 +120,7 @@ def _annotation(option: Option) -> Any:
         SPELLINGS.get(option.name, flag_of(option.name)),
         help=_help(option, kind),
         metavar=None if kind is bool else several or METAVARS.get(kind, "NAME"),
-        rich_help_panel=option.part.capitalize() or None,
+        rich_help_panel=option.part.capitalize() or panel,
         show_default=False,
     )
     taken: Any = bool if kind is bool else list[str] if several else str

@@ -21,16 +21,7 @@ from kinbits.cli.index_options import (
     required_model,
 )
 from kinbits.cli.output import JsonFlag, facts, print_json, shell, skipped_json, skipped_text
-from kinbits.cli.source import (
-    DATA_HELP,
-    IdColumn,
-    ImageColumn,
-    LabelColumn,
-    ModalityOption,
-    NoLabels,
-    Source,
-    TextColumn,
-)
+from kinbits.cli.source import COLUMNS, DATA_HELP, ModalityOption, Source
 from kinbits.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,6 +36,7 @@ if TYPE_CHECKING:
 
 
 @index.command()
+@COLUMNS.add_after("bits")
 def create(
     folder: IndexFolder,
     source: Annotated[
@@ -57,11 +49,6 @@ def create(
     bits: Annotated[
         int | None, typer.Option(help="Code length, for codes that kinbits did not write.", show_default=False)
     ] = None,
-    image_column: ImageColumn = None,
-    label_column: LabelColumn = None,
-    text_column: TextColumn = None,
-    id_column: IdColumn = None,
-    no_labels: NoLabels = False,
     modality: ModalityOption = "image",
     keep: Annotated[
         Literal["int8", "float16", "float32"] | None,
@@ -72,6 +59,7 @@ def create(
         typer.Option(help="What kept features are compared by. Default: as codes, or cosine.", show_default=False),
     ] = None,
     as_json: JsonFlag = False,
+    **columns: Any,
 ) -> None:
     """Make an index from a model and data, or from a file of codes.
 
@@ -94,27 +82,24 @@ def create(
         raise UsageError("--bits goes with a file of codes; a model knows its own length")
     else:
         model = HashModel.from_pretrained(Path(os.path.expanduser(source)))
-        columns = Source(data, label_column, text_column, image_column, id_column, no_labels)
-        codes, vectors = _encode(model, columns, modality, featured=keep is not None)
+        named = Source(data, **columns)
+        codes, vectors = _encode(model, named, modality, featured=keep is not None)
         metric = metric or (model.tower().head.features_metric if keep else None)
     made = Index.create(folder, codes, bits=bits, keep=keep, metric=metric, vectors=vectors)
     _show_change(folder, made, codes.skipped, as_json)
 
 
 @index.command()
+@COLUMNS.add_after("upsert")
 def add(
     folder: IndexFolder,
     data: Annotated[str, typer.Argument(help=f"{DATA_HELP} Or codes from `kinbits encode`.", show_default=False)],
     model: ModelOption = None,
     upsert: UpsertOption = False,
-    image_column: ImageColumn = None,
-    label_column: LabelColumn = None,
-    text_column: TextColumn = None,
-    id_column: IdColumn = None,
-    no_labels: NoLabels = False,
     modality: ModalityOption = "image",
     wait: WaitOption = 0.0,
     as_json: JsonFlag = False,
+    **columns: Any,
 ) -> None:
     """Add a collection, or a file of codes: all of it, or nothing."""
     from kinbits.encoding import is_codes_file
@@ -125,9 +110,9 @@ def add(
     if is_codes_file(path):
         codes = _read(path)
     else:
-        columns = Source(data, label_column, text_column, image_column, id_column, no_labels)
+        named = Source(data, **columns)
         featured = opened.info().get("keep") is not None
-        codes, vectors = _encode(required_model(opened), columns, modality, featured=featured)
+        codes, vectors = _encode(required_model(opened), named, modality, featured=featured)
     more: dict[str, Any] = {} if vectors is None else {"vectors": vectors}  # engines keep none
     opened.add(codes, upsert=upsert, **more)
     _show_change(folder, opened, codes.skipped, as_json)

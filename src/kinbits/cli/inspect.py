@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kinbits._util import check_parent
 from kinbits.cli.app import app
 from kinbits.cli.output import JsonFlag, note, print_json, show, skipped_text
-from kinbits.cli.source import DATA_HELP, LabelColumn, Source
+from kinbits.cli.source import COLUMNS, DATA_HELP, Source
 from kinbits.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class _Known:
 
 
 @app.command()
+@COLUMNS.add_after("as_json")
 def inspect(
     source: Annotated[
         Path,
@@ -58,8 +59,8 @@ def inspect(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Draw distances, bits and correlations.", show_default=False)
     ] = None,
-    label_column: LabelColumn = None,
     as_json: JsonFlag = False,
+    **columns: Any,
 ) -> None:
     """Describe codes: bits, distances, collisions, ties.
 
@@ -75,8 +76,11 @@ def inspect(
     if plot is not None:
         check_parent(plot, "file")
     ready = is_codes_file(source) or (source / "manifest.json").exists()
+    named, label_column = Source(data or "", **columns), columns["label_column"]
     if ready and data is not None:
         raise UsageError(f"{source} holds codes already; leave {data} out")
+    if ready and (others := replace(named, label_column=None).column_flags):
+        raise UsageError(f"{source} holds codes already; leave {others[0]} out")
     if bits is not None and not is_codes_file(source):
         raise UsageError("--bits goes with a file of codes; a model or an index knows its own length")
     if is_codes_file(source):
@@ -86,7 +90,7 @@ def inspect(
     elif data is None:
         raise UsageError(f"{source} is no file of codes and no index; with a model, give data too")
     else:
-        known = _of_model(source, Source(data, label_column))
+        known = _of_model(source, named)
     found = known.statistics()
     if found is None and plot is not None:
         from kinbits.hamming import kind_name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,9 +14,11 @@ from kinbits._util import shortened
 from kinbits.cli.app import app
 from kinbits.cli.index_options import IndexFolder, ModelOption, WhereOption, opened_index, required_model
 from kinbits.cli.output import JsonFlag, note, print_json
+from kinbits.cli.source import QUERY_COLUMNS, ModalityOption, Source
 from kinbits.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from kinbits._util import Modality
     from kinbits.data import Dataset
     from kinbits.index import Hits
     from kinbits.model import HashModel, Output
@@ -36,13 +38,14 @@ class _Queries:
 
 
 @app.command()
+@QUERY_COLUMNS.add_after("modality")
 def search(
     folder: IndexFolder,
     images: Annotated[
         list[Path] | None,
         typer.Argument(
             metavar="IMAGE",
-            help="Images, one folder of them, or one file of codes; - reads an image from standard input.",
+            help="Images, or one folder, table, .npy or file of codes; - reads an image from standard input.",
             show_default=False,
         ),
     ] = None,
@@ -97,14 +100,16 @@ def search(
         typer.Option(metavar="FILE.png", help="Draw queries and hits as a contact sheet.", show_default=False),
     ] = None,
     model: ModelOption = None,
+    modality: ModalityOption = "image",
     as_json: JsonFlag = False,
+    **named: Any,
 ) -> None:
     """Find the items nearest to an image, a text or a code.
 
     Example: kinbits search photos.index query.jpg -k 5 --where label=cat
 
     A file of codes needs no model: one that `kinbits encode` wrote, or packed
-    codes in a .npy file.
+    codes in a .npy file. In a table, each row is a query.
 
     With a model of method rankhash, --rerank 100 puts the 100 nearest codes into
     the order of the features that the model reconstructs from them.
@@ -112,7 +117,7 @@ def search(
     from kinbits.cli.hits_sheet import check_sheet, draw_sheet
     from kinbits.cli.hits_table import HitsTable
     from kinbits.encoding import is_codes_file
-    from kinbits.hamming import BITS
+    from kinbits.hamming import BITS, kind_name
     from kinbits.index import check_times, distance_of
 
     if bool(images) == bool(text):
@@ -125,9 +130,17 @@ def search(
         raise UsageError("--rescore takes images or vectors and -k; leave --rerank, --at, --text and --radius out")
     if text and rerank:
         raise UsageError("--rerank compares features of images; leave it out with --text")
+    if modality == "text" and (rerank or rescore):
+        raise UsageError("--rerank and --rescore compare features of images; leave them out with --modality text")
+    _check_of_table(images or [], [*Source("", **named).column_flags, *["--modality"] * (modality == "text")])
     times = None if rescore is None else check_times(int(rescore) if rescore.isdecimal() else rescore)
     opened = opened_index(folder, model)
-    distance = distance_of(distance, getattr(opened, "words", BITS))
+    words = getattr(opened, "words", BITS)
+    distance = distance_of(distance, words)
+    if words != BITS and (rerank or at):
+        raise UsageError(
+            f"--rerank and --at are of Hamming distances, and {kind_name(words)} have none; leave them out"
+        )
     shown = HitsTable(opened.info()["columns"], columns or [])  # a wrong name is refused before a model is loaded
     if sheet is not None:
         check_sheet(sheet)
@@ -138,7 +151,15 @@ def search(
     elif images and len(images) == 1 and is_codes_file(images[0]):
         queries = _codes(images[0], features=bool(rerank or rescore))  # Index.search refuses them for another distance
     else:
-        queries = _images(required_model(opened), images or [], _OUTPUTS[distance], features=bool(rerank or rescore))
+        dataset = _dataset(images or [], named)
+        queries = _encoded(
+            required_model(opened),
+            images or [],
+            dataset,
+            modality,
+            _OUTPUTS[distance],
+            features=bool(rerank or rescore),
+        )
     if radius is not None and float(radius).is_integer():
         radius = int(radius)  # bits
     options: dict[str, Any] = {"rescore": times} if times else {"rerank": rerank or False, "radius": radius}
@@ -163,7 +184,7 @@ def search(
         note(f"sheet written to {sheet}")
     if rerank:
         note("note: ordered by features that the model reconstructs from the codes, not by the distance shown")
-    if rescore and len(found) and found[0].measure:
+    if len(found) and found[0].measure:
         read = sum(hits.vectors_read for hits in found) / len(found)
         counted = f"; {read:,.0f} vectors read{' a query' * (len(found) > 1)}" if times == "bound" else ""
         note(f"distance: {found[0].measure}{counted}")
@@ -189,22 +210,45 @@ def _codes(path: Path, *, features: bool) -> _Queries:
     return _Queries([str(one) for one in found.ids.tolist()], found)
 
 
-def _images(model: HashModel, paths: Sequence[Path], output: Output, *, features: bool) -> _Queries:
+def _check_of_table(paths: Sequence[Path], flags: Sequence[str]) -> None:
+    """Refuse options of tables where the queries are in none."""
+    if flags and not _is_table(paths):
+        raise UsageError(f"{flags[0]} is of a table of queries; give one table, or leave {flags[0]} out")
+
+
+def _is_table(paths: Sequence[Path]) -> bool:
+    """Tell whether the queries are the rows of a table or array, or the files of a folder."""
+    from kinbits.data import is_single
+    from kinbits.encoding import is_codes_file
+
+    return len(paths) == 1 and paths[0] != _STDIN and not is_single(paths[0]) and not is_codes_file(paths[0])
+
+
+def _dataset(paths: Sequence[Path], named: Mapping[str, Any]) -> Dataset:
+    from kinbits.data import as_dataset
+
+    _check(paths)
+    if _is_table(paths):
+        return Source(str(paths[0]), no_labels=True, **named).open("query")
+    given: list[Any] = [_standard_input() if path == _STDIN else path for path in paths]
+    return as_dataset(given[0] if len(given) == 1 else given)
+
+
+def _encoded(
+    model: HashModel, paths: Sequence[Path], dataset: Dataset, modality: Modality, output: Output, *, features: bool
+) -> _Queries:
     """Encode what can be read, or leave that to a search which needs features too.
 
     What cannot be read is named, and only fatal if nothing is left.
     """
-    from kinbits.data import as_dataset, readable
+    from kinbits.data import readable
 
-    _check(paths)
-    given: list[Any] = [_standard_input() if path == _STDIN else path for path in paths]
-    dataset = as_dataset(given[0] if len(given) == 1 else given)
     items: Any
     if features:
         items = kept = readable(dataset)
         unreadable = kept.skipped
     else:
-        found = model.encode(dataset, output=output, on_error="skip")
+        found = model.encode(dataset, modality=modality, output=output, on_error="skip")
         items, kept, unreadable = found.array, dataset.select(found.rows), (*dataset.skipped, *found.skipped)
     names = {f"image {place}": "standard input" for place, path in enumerate(paths) if path == _STDIN}
     skipped = [(names.get(one.id, one.id), one.reason) for one in unreadable]

@@ -1,17 +1,18 @@
 """DATA arguments: any source that `kinbits.open_dataset` takes, or a part of a named protocol."""
 
-from __future__ import annotations
-
 import difflib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from kinbits._util import full_path
+from kinbits.cli.flags import Flags, flag_of
 from kinbits.cli.messages import note
+from kinbits.cli.values import kinds_of
 from kinbits.errors import PlatformError, UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -19,41 +20,10 @@ if TYPE_CHECKING:
 
 Part = Literal["train", "query", "database"]
 PARTS = ("train", "query", "database")
-_PANEL = "Data"
-COLUMNS = {"image_column": str, "label_column": str, "text_column": str, "id_column": str, "no_labels": bool}
 _OTHERWISE = "options name columns"
 _OTHERWISE_LABELS = "--no-labels takes none as labels"
 
 DATA_HELP = "Folder, table, .npy, 'hf:NAME', or a protocol's name."
-LabelColumn = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME", help="Column of labels. Default: guessed.", rich_help_panel=_PANEL, show_default=False
-    ),
-]
-TextColumn = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Column of texts. Default: guessed.", rich_help_panel=_PANEL, show_default=False),
-]
-IdColumn = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME", help="Column of unique names. Default: guessed.", rich_help_panel=_PANEL, show_default=False
-    ),
-]
-NoLabels = Annotated[
-    bool,
-    typer.Option("--no-labels", help="Take folder names and columns as metadata only.", rich_help_panel=_PANEL),
-]
-ImageColumn = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Column of images or paths. Default: guessed.",
-        rich_help_panel=_PANEL,
-        show_default=False,
-    ),
-]
 ModalityOption = Annotated[
     Literal["image", "text"],
     typer.Option(help="What of the data is encoded: its images, or its texts, for a model that reads text."),
@@ -66,23 +36,25 @@ class Source:
 
     Attributes:
         name: The argument.
-        label_column: Column of labels, or None to guess.
-        text_column: Column of texts, or None to guess.
-        image_column: Column of images or of their paths, or None to guess.
-        id_column: Column of unique names, or None to guess.
-        no_labels: Leave all labels out.
+        image_column: Column of images or paths. Default: guessed.
+        vector_column: Column of vectors. Default: guessed.
+        label_column: Column of labels. Default: guessed.
+        text_column: Column of texts. Default: guessed.
+        id_column: Column of unique names. Default: guessed.
+        no_labels: Read no labels from the data. Default: no.
         printed: The guesses that were printed already; shared by copies.
     """
 
     name: str
+    image_column: str | None = None
+    vector_column: str | None = None
     label_column: str | None = None
     text_column: str | None = None
-    image_column: str | None = None
     id_column: str | None = None
-    no_labels: bool = False
+    no_labels: bool | None = None
     printed: set[str] = field(default_factory=set, compare=False, repr=False)
 
-    def open(self, part: Part) -> Dataset:
+    def open(self, part: Part) -> "Dataset":
         """Open the data.
 
         Args:
@@ -101,9 +73,8 @@ class Source:
     @property
     def column_flags(self) -> list[str]:
         """The options that name columns, as they were given."""
-        given = [(name, getattr(self, name)) for name, kind in COLUMNS.items() if kind is str]
-        named = [part for name, value in given if value for part in (f"--{name.replace('_', '-')}", value)]
-        return [*named, *(["--no-labels"] if self.no_labels else [])]
+        given = {flag_of(name): getattr(self, name) for name in COLUMNS.options}
+        return [part for flag, value in given.items() if value for part in ([flag] if value is True else [flag, value])]
 
     @property
     def root(self) -> Path | None:
@@ -111,7 +82,7 @@ class Source:
         path = full_path(self.name.removeprefix("folder:"))
         return path if path.is_dir() else path.parent if path.is_file() else None
 
-    def splits(self, seed: int) -> Splits:
+    def splits(self, seed: int) -> "Splits":
         """Open a protocol, or split labelled data by seed."""
         from kinbits.data import split_folder
 
@@ -122,7 +93,7 @@ class Source:
             return self._load(protocol, seed)
         return split_folder(self.open("database"), seed=seed)
 
-    def _load(self, protocol: str, seed: int = 0) -> Splits:
+    def _load(self, protocol: str, seed: int = 0) -> "Splits":
         from kinbits.data import load_protocol, split_folder
 
         kind, _, path = protocol.partition(":")
@@ -130,12 +101,13 @@ class Source:
             return split_folder(self._open(path), seed=seed)
         return load_protocol(protocol, seed=seed)
 
-    def _open(self, path: str) -> Dataset:
+    def _open(self, path: str) -> "Dataset":
         from kinbits.data import open_dataset
 
         data = open_dataset(
             os.path.expanduser(path),
             image_column=self.image_column,
+            vector_column=self.vector_column,
             label_column=self.label_column,
             text_column=self.text_column,
             id_column=self.id_column,
@@ -144,7 +116,7 @@ class Source:
         self._print_guesses(data)
         return data
 
-    def _print_guesses(self, data: Dataset) -> None:
+    def _print_guesses(self, data: "Dataset") -> None:
         """Print once, in one line, what was guessed."""
         line = f"guessed in {data.name}: {'; '.join(data.guesses)}"
         if data.guesses and line not in self.printed:
@@ -169,6 +141,20 @@ class Source:
         plain = not Path(self.name).exists() and os.sep not in self.name and ":" not in self.name
         if plain and difflib.get_close_matches(self.name, list_protocols(), n=1, cutoff=0.7):
             raise unknown_name("data folder or protocol", self.name, list_protocols())
+
+
+COLUMNS = Flags(Source, but=("name", "printed"), panel="Data")
+"""The options that name columns, for commands that take data."""
+
+QUERY_COLUMNS = Flags(Source, but=("name", "printed", "label_column", "no_labels"), panel="Data")
+"""Those of them that matter for queries."""
+
+COLUMN_TYPES = {name: kinds_of(option.type)[0] for name, option in COLUMNS.options.items()}
+
+
+def columns_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the names of columns out of the options of a command, as they are written."""
+    return {name: options[name] for name in COLUMNS.options if options[name] is not None}
 
 
 def writable_folder(folder: Path) -> Path:

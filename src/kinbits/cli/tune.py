@@ -18,7 +18,7 @@ from kinbits.cli.index_options import duration
 from kinbits.cli.messages import started
 from kinbits.cli.output import JsonFlag, json_text, note, print_json, warn
 from kinbits.cli.output import show as print_text
-from kinbits.cli.source import DATA_HELP, IdColumn, ImageColumn, LabelColumn, NoLabels, Source, TextColumn
+from kinbits.cli.source import COLUMNS, DATA_HELP, Source, columns_of
 from kinbits.cli.values import expansion_params
 from kinbits.errors import PlatformError
 from kinbits.fitting import FitSettings
@@ -38,6 +38,7 @@ def _budget(text: str | float) -> float:
 
 @app.command()
 @FLAGS.add_after("validation")
+@COLUMNS.add_after("as_json")
 def tune(
     data: Annotated[str, typer.Argument(help=DATA_HELP, show_default=False)],
     output: Annotated[
@@ -61,11 +62,6 @@ def tune(
     validation: Annotated[float, typer.Option(metavar="X", help="Share of images held out to score candidates.")] = 0.2,
     force: Annotated[bool, typer.Option("--force", help="Replace a model. Its indexes no longer fit.")] = False,
     as_json: JsonFlag = False,
-    image_column: ImageColumn = None,
-    label_column: LabelColumn = None,
-    text_column: TextColumn = None,
-    id_column: IdColumn = None,
-    no_labels: NoLabels = False,
     **options: Any,
 ) -> None:
     """Try methods on a collection, and save the best model.
@@ -78,7 +74,7 @@ def tune(
     given = FLAGS.read(options)
     mappings = {name: given.pop(name) for name in FLAGS.mappings & given.keys()}
     settings = FitSettings().with_options(**given, **expansion_params(given, mappings))
-    source = Source(data, label_column, text_column, image_column, id_column, no_labels)
+    source = Source(data, **columns_of(options))
     names = None if methods is None else [name.strip() for name in methods.split(",")]
     limit = None if math.isinf(budget) else budget
     kept = _KeptBoard(output, note if as_json else print_text)

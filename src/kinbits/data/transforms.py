@@ -68,6 +68,12 @@ def check_augmentation(name: str) -> None:
         raise unknown_name("augmentation", name, _MAKERS)
 
 
+@register_augmentation("none")
+def none(size: int) -> nn.Module:
+    """Return no change: for images whose sides and borders mean something, such as digits or scans."""
+    return nn.Identity()
+
+
 @register_augmentation("weak")
 def weak(size: int) -> nn.Module:
     """Return a random shift by up to an eighth of the side (mirrored border) and a random horizontal flip."""

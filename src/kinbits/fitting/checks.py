@@ -9,7 +9,7 @@ import numpy as np
 from kinbits.data import Dataset, Pairs, check_size, doubtful_classes
 from kinbits.errors import DataError, UsageError
 from kinbits.fitting.settings import FitSettings
-from kinbits.methods import Method, Spec, check_fit, get_method, list_methods, needs_labels
+from kinbits.methods import DEFAULT_BITS, Method, Spec, check_fit, get_method, list_methods, needs_labels
 from kinbits.training import check_hardware
 
 
@@ -25,7 +25,8 @@ def check_job(method: type[Method], dataset: Dataset, settings: FitSettings) -> 
     check_hardware(training)
     text_dim, has_pairs = 1 if method.reads_text and dataset.texts is not None else None, supervision.pairs is not None
     space = dataset.label_space
-    check_fit(method, Spec(settings.bits, 1, len(dataset), space, text_dim, training.seed, has_pairs=has_pairs))
+    bits = settings.bits or DEFAULT_BITS  # the length of features is not known yet, and does not matter here
+    check_fit(method, Spec(bits, 1, len(dataset), space, text_dim, training.seed, has_pairs=has_pairs))
     check_size(dataset)
     _check_texts(method, dataset, settings)
     if training.epochs == 0 and method.recipe.epochs:

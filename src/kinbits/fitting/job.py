@@ -118,8 +118,10 @@ class Job:
     def build_method(self) -> Method:
         """Build the method, with all its initial weights drawn from the run's seed."""
         image, text, seed = self.backbones["image"], self.backbones.get("text"), self.settings.training.seed
+        name, params = _named(self.settings), self.settings.params
+        bits = self.settings.bits
         spec = Spec(
-            bits=self.settings.bits,
+            bits=get_method(name).default_bits(image.feature_dim, params) if bits is None else bits,
             feature_dim=image.feature_dim,
             n_train=len(self.train),
             label_space=self.dataset.label_space,
@@ -129,7 +131,7 @@ class Job:
             has_pairs=self.train.pairs is not None,
         )
         torch.manual_seed(seed)
-        return build_method(_named(self.settings), spec, **self.settings.params)
+        return build_method(name, spec, **params)
 
 
 def _named(settings: FitSettings) -> str:

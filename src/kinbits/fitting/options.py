@@ -12,7 +12,7 @@ class FitOptions(TypedDict, total=False):
     """Options of `fit` by name; `FitSettings` says what each does."""
 
     method: str | None
-    bits: int
+    bits: int | None
     params: Mapping[str, Any]
     backbone: str | None
     text_backbone: str | None

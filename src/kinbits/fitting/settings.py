@@ -103,7 +103,7 @@ class FitSettings:
 
     Attributes:
         method: One of `kinbits methods`, a .py file, or auto. Default: auto, which suits the data.
-        bits: Code length.
+        bits: Code length. Default: 64, or the method's.
         params: Parameters of the method. Default: the paper's.
         features: Where features come from.
         supervision: What is learned from.
@@ -111,7 +111,7 @@ class FitSettings:
     """
 
     method: str | None = None
-    bits: Annotated[int, Range(4)] = 64
+    bits: Annotated[int | None, Range(4)] = None
     params: Mapping[str, Any] = field(default_factory=dict)
     features: FeatureSettings = field(default_factory=FeatureSettings)
     supervision: SupervisionSettings = field(default_factory=SupervisionSettings)

@@ -57,7 +57,7 @@ class CompositeHead(ProductHead):
         if parts * words > MOST_WORDS:
             raise UsageError(
                 f"{bits} bits are {parts} codebooks of {words} words; composite codes have at most {MOST_WORDS} words, "
-                f"so give bits={MOST_WORDS // words * hamming.part_bits(words)} or less"
+                f"so give {MOST_WORDS // words * hamming.part_bits(words)} bits or less"
             )
         if dims < parts:
             raise UsageError(f"{bits} bits are {parts} codebooks; give them at least dims={parts}, not {dims}")

@@ -141,4 +141,4 @@ def _advice(bits: int, dims: int, each: int) -> str:
     lengths = sorted(
         (parts * each for parts in range(1, dims + 1) if dims % parts == 0), key=lambda length: abs(length - bits)
     )
-    return f"give bits={' or '.join(map(str, sorted(lengths[:2])))}"
+    return f"give {' or '.join(map(str, sorted(lengths[:2])))} bits"

@@ -56,8 +56,6 @@ class ScaledHead(MetricHead):
     codes_name: ClassVar[str] = "scaled codes"
 
     def __init__(self, features: int, bits: int, bits_per_dim: int = 1, metric: str = "cosine") -> None:
-        if isinstance(bits_per_dim, bool) or bits_per_dim not in range(1, 9):
-            raise UsageError(f"bits_per_dim={bits_per_dim!r}: give 1 to 8")
         self.dims = _dims(features, bits, bits_per_dim)
         super().__init__(features, bits, metric=metric, bits_per_dim=bits_per_dim)
         self.words, self.outputs, self.bits_per_dim = hamming.SCALED, self.dims + 2, bits_per_dim
@@ -208,17 +206,23 @@ def _best_scale(sizes: Tensor, scales: Tensor, half: int) -> Tensor:
 
 
 def whole_bits(features: int, bits_per_dim: int) -> int:
-    """Return the least length of a code that keeps all dimensions."""
+    """Return the least length of a code that keeps all dimensions.
+
+    Raises:
+        UsageError: If there are not 1 to 8 bits for each.
+    """
+    if isinstance(bits_per_dim, (bool, float)) or bits_per_dim not in range(1, 9):
+        raise UsageError(f"bits_per_dim={bits_per_dim!r}: give 1 to 8")
     each = math.lcm(8, bits_per_dim)
     return 8 * hamming.FACTOR_BYTES + math.ceil(features * bits_per_dim / each) * each
 
 
 def _dims(features: int, bits: int, bits_per_dim: int) -> int:
-    factors = 8 * hamming.FACTOR_BYTES
+    factors, whole = 8 * hamming.FACTOR_BYTES, whole_bits(features, bits_per_dim)
     dims, left = divmod(bits - factors, bits_per_dim)
     if dims < 1 or left or bits % 8:
         raise UsageError(
             f"{bits} bits do not fit: scaled codes take {factors} for factors and {bits_per_dim} for each dimension, "
-            f"in whole bytes; give bits={whole_bits(features, bits_per_dim)} for all {features} dimensions"
+            f"in whole bytes; give {whole} bits for all {features} dimensions"
         )
     return dims

@@ -196,7 +196,7 @@ class Collection(StoredIndex):
             ArtefactError: If codes are damaged.
             PlatformError: If the folder cannot be written; the index stays as it was.
         """
-        self._require_bits("optimize")
+        self._require_bits("search tables are for", "it needs none: a search reads all codes")
         with self._change():
             self._commit(self._state.optimized(self._builder))
         return self

@@ -32,9 +32,10 @@ class Hits:
 
     Attributes:
         ids: int64 or str ``(k,)``.
-        distances: Hamming distances in bits, int32 ``(k,)``; asymmetric distances, float32; or those to kept vectors,
-            float64.
-        measure: What distances are, in words, where they are neither Hamming nor asymmetric; else empty.
+        distances: Hamming distances in bits, int32 ``(k,)``; asymmetric distances, and those of codes that are no bits,
+            float32; or those to kept vectors, float64.
+        measure: What distances are, in words, where codes are no bits or kept vectors were read; else empty, for
+            Hamming and asymmetric distances of bits.
         vectors_read: Number of kept vectors that were read to find the hits.
     """
 

@@ -25,6 +25,7 @@ from kinbits.index.collection import Collection
 from kinbits.index.filters.where import Where, parse_where
 from kinbits.index.hits import BatchHits, Hits
 from kinbits.index.opening import PathLike
+from kinbits.index.query.measure import measure_of
 from kinbits.index.query.near_duplicates import IdPairs, pairs
 from kinbits.index.query.plan import Plan, plan
 from kinbits.index.query.recall import Recall, recall
@@ -141,7 +142,7 @@ class Index(Collection):
             return rescored(query, vectors, model, self._state, distance, times=times, k=k or 0, find=found)
         if rerank:
             if distance != "hamming":
-                raise UsageError("rerank orders the nearest hits by Hamming distance; leave it out, or distance=")
+                raise UsageError("rerank orders the nearest hits by Hamming distance, not asymmetric; leave rerank out")
             k, _ = check_limits(k, radius)
             find = partial(self.search, radius=radius, where=where, strategy=strategy)
             return reranked(query, text, self._model, rerank, k, find)
@@ -158,6 +159,7 @@ class Index(Collection):
             strategy=strategy,
             words=self.words,
         )
+        request = request._replace(measure=measure_of(self.words, self._model))
         return request.result(search(self._state, request))
 
     def ids(self, where: Where | None = None, *, limit: int | None = None) -> NDArray[Any]:
@@ -188,7 +190,7 @@ class Index(Collection):
             UsageError: If a number is negative or no integer.
             ArtefactError: If a file is damaged; the message names it.
         """
-        self._require_bits("explain")
+        self._require_bits("strategies are for", "a search always reads all codes")
         most, within = check_limits(k, radius)
         return plan(
             self._state,
@@ -216,7 +218,7 @@ class Index(Collection):
             UsageError: If ``radius`` or ``where`` cannot be used.
             ArtefactError: If a file is damaged; the message names it.
         """
-        self._require_bits("pairs")
+        self._require_bits("pairs are found by", "make an index of bits, e.g. of method itq")
         return pairs(self._state, hamming.check_count(radius, "radius"), parse_where(where))
 
     def recall(self, k: int = 10, *, sample: int = 200, rescore: int = 10, seed: int = 0) -> Recall:

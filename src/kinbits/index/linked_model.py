@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from kinbits.index.store.state import State
 class LinkedModel:
     """A saved model that is not loaded yet, so that an index can be searched with codes without PyTorch.
 
-    Code length and fingerprint are known; every other attribute loads the model.
+    Code length and fingerprint are known, and the metric is read; every other attribute loads the model.
 
     Attributes:
         folder: Folder of the model.
@@ -39,6 +40,16 @@ class LinkedModel:
 
         found = describe_model(folder)
         return cls(full_path(folder), found.bits, found.fingerprint, found.words)
+
+    @lazy
+    def metric(self) -> str | None:
+        """What its codes are compared by; None if its folder does not say it, or holds another model."""
+        from kinbits.model import describe_model
+
+        with suppress(ArtefactError):
+            found = describe_model(self.folder)
+            return found.metric if found.fingerprint == self.fingerprint else None
+        return None
 
     @lazy
     def loaded(self) -> Any:
@@ -85,6 +96,16 @@ def encoder_of(model: Encoder | str | os.PathLike[str] | None, state: State | No
     if model is not None and not _is_encoder(model):
         raise UsageError(f"model= takes a model or the folder of one, not {type(model).__name__}; see kinbits.fit")
     return model
+
+
+def metric_of(model: Any) -> str | None:
+    """Return what codes of a model are compared by, as its head is described; None if it does not say it.
+
+    A model that is not loaded stays so.
+    """
+    if isinstance(model, LinkedModel):
+        return model.metric
+    return model.tower().head.options.get("metric") if hasattr(model, "tower") else None
 
 
 def _is_encoder(model: Any) -> bool:

@@ -115,7 +115,9 @@ def _encoded(
     """Return codes and, if asked for, features of the readable items, and which items these are, bool ``(n,)``."""
     if isinstance(items, CodesFile) or are_codes(items, model, state.bits):
         if featured:
-            raise UsageError("this index keeps vectors, and codes have none; give vectors=, or the items themselves")
+            raise UsageError(
+                "this index keeps vectors, and codes have none; give the items themselves, or their vectors too"
+            )
         codes, _ = encode(items, model, state.bits, "codes" if isinstance(items, CodesFile) else "items")
         return codes, None, np.ones(len(codes), bool)
     able: Any = model

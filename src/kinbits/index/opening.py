@@ -178,9 +178,11 @@ class StoredIndex(ABC):
         """Words of a part of a code: 2 for bits, 16 or 256 for product codes, 0 for scaled codes."""
         return self._state.words
 
-    def _require_bits(self, call: str) -> None:
+    def _require_bits(self, what: str, instead: str) -> None:
+        """Refuse what is of Hamming distances in an index of codes that have none."""
         if self.words != hamming.BITS:
-            raise UsageError(f"{call}() is for bits, compared by Hamming distance; this index holds {self._state.kind}")
+            held = self._state.kind
+            raise UsageError(f"{what} Hamming distances of bits, and this index holds {held}; {instead}")
 
     @property
     def fingerprint(self) -> str | None:

@@ -1,4 +1,4 @@
-from .base import Batch, Method, Optimizer, Recipe, Spec, TrainView
+from .base import DEFAULT_BITS, Batch, Method, Optimizer, Recipe, Spec, TrainView
 from .blocks.ema import ema_copy, frozen_copy, update_ema
 from .blocks.semantic import semantic_centres
 from .blocks.views import Projector
@@ -7,6 +7,7 @@ from .hash_loss import HashLoss
 from .registry import build_method, check_fit, describe_method, get_method, list_methods, needs_labels, register
 
 __all__ = [
+    "DEFAULT_BITS",
     "Batch",
     "HashLoss",
     "Method",

@@ -240,6 +240,9 @@ class Recipe:
         return max(self.epochs, passes) if self.epochs else 0
 
 
+DEFAULT_BITS = 64  # of a code, unless a method has another length of its own
+
+
 class Method(nn.Module):
     """One published recipe: head, loss, schedule and the state they need.
 
@@ -301,6 +304,16 @@ class Method(nn.Module):
         super().__init__()
         self.spec = spec
         self.decoder = None
+
+    @classmethod
+    def default_bits(cls, features: int, params: Mapping[str, Any]) -> int:
+        """Return the code length where none is given.
+
+        Args:
+            features: Length of a feature vector.
+            params: Hyper-parameters that are given.
+        """
+        return DEFAULT_BITS
 
     @property
     def codes_ready(self) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -48,6 +49,11 @@ class Rabitq(Method):
         super().__init__(spec)
         self.head = ScaledHead(spec.feature_dim, spec.bits, bits_per_dim, metric)
 
+    @classmethod
+    def default_bits(cls, features: int, params: Mapping[str, Any]) -> int:
+        """Return the length that holds all dimensions."""
+        return whole_bits(features, params.get("bits_per_dim", 1))
+
     @torch.no_grad()
     def prepare(self, train: TrainView) -> None:
         """Set the rotation, after the principal axes if not all dimensions are kept."""
@@ -56,7 +62,7 @@ class Rabitq(Method):
         if self.spec.bits != whole:
             held = f"only {dims} of" if dims < features else "more than"
             warnings.warn(
-                f"{self.spec.bits} bits hold {held} {features} dimensions; bits={whole} hold all", stacklevel=2
+                f"{self.spec.bits} bits hold {held} {features} dimensions; {whole} bits hold all", stacklevel=2
             )
         rotation = random_rotation(dims, self.spec)
         if dims < features:

@@ -22,12 +22,14 @@ class ModelDescription:
         fingerprint: Tells it from other models.
         modalities: What it encodes: ``"image"`` or ``"vector"``, and ``"text"`` if it has a text tower.
         words: Words of a part of a code: 2 for bits, 16 or 256 for product codes, 0 for scaled codes.
+        metric: What product or scaled codes are compared by; None if their head has no choice.
     """
 
     bits: int
     fingerprint: str
     modalities: tuple[str, ...]
     words: int = BITS
+    metric: str | None = None
 
 
 def describe_model(folder: str | os.PathLike[str]) -> ModelDescription:
@@ -47,13 +49,21 @@ def describe_model(folder: str | os.PathLike[str]) -> ModelDescription:
         or not isinstance(towers, dict)
     ):
         raise unreadable(folder / CONFIG, "it does not describe a model")
-    return ModelDescription(bits, fingerprint, tuple(_modality(name, tower) for name, tower in towers.items()), words)
+    modalities = tuple(_modality(name, tower) for name, tower in towers.items())
+    return ModelDescription(bits, fingerprint, modalities, words, _metric(towers.get("image")))
 
 
 def _modality(name: str, tower: Any) -> str:
     """Return what a tower encodes, given its description: vectors take the place of images."""
     backbone = tower.get("backbone") if isinstance(tower, dict) else None
     return "vector" if isinstance(backbone, dict) and backbone.get("backbone") == "features" else name
+
+
+def _metric(tower: Any) -> str | None:
+    """Return the metric of a tower's head, given its description."""
+    head = tower.get("head") if isinstance(tower, dict) else None
+    metric = head.get("metric") if isinstance(head, dict) else None
+    return metric if isinstance(metric, str) else None
 
 
 def read_config(folder: Path) -> dict[str, Any]:

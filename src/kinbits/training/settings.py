@@ -32,7 +32,7 @@ class TrainingSettings:
         patience: Epochs without a better score before training stops. Default: no limit.
         pretrain: Method to pretrain with, without labels: barlow-twins. Default: none.
         pretrain_epochs: Pretraining epochs. Default: its own.
-        augmentation: Changes to images of a trained backbone: weak or crops.
+        augmentation: Changes to images of a trained backbone: weak, crops or none.
         view_augmentation: Changes that make views: two_view or crops.
         precision: Arithmetic.
         devices: GPUs, or processes.

@@ -9,7 +9,16 @@ from typing import Any
 from kinbits.data import Dataset
 from kinbits.errors import DataError, UsageError
 from kinbits.fitting import FitSettings, SupervisionSettings, recommendation
-from kinbits.methods import Method, Recipe, Spec, check_fit, describe_method, get_method, list_methods
+from kinbits.methods import (
+    DEFAULT_BITS,
+    Method,
+    Recipe,
+    Spec,
+    check_fit,
+    describe_method,
+    get_method,
+    list_methods,
+)
 from kinbits.tuning.recipes import BASELINE, LAST, MOST_EPOCHS, ORDER, OWN_VARIANTS, VARIANTS, Variant
 from kinbits.tuning.settings import TuneSettings
 
@@ -74,7 +83,9 @@ class Candidates:
     def __init__(self, dataset: Dataset, base: FitSettings, tuning: TuneSettings) -> None:
         self._dataset, self._tuning, self._text = dataset, tuning, tuning.search == "text"
         has_text, pairs = bool(dataset.has_text.any()), base.supervision.pairs is not None
-        self._spec = Spec(base.bits, 1, len(dataset), dataset.label_space, 1 if has_text else None, has_pairs=pairs)
+        self._spec = Spec(
+            base.bits or DEFAULT_BITS, 1, len(dataset), dataset.label_space, 1 if has_text else None, has_pairs=pairs
+        )
         if self._text and not has_text:
             raise UsageError(f"search is text, and {dataset.name} has no texts; name their column, or leave search out")
         known = sorted(list_methods(), key=_place)

@@ -14,6 +14,7 @@ from kinbits._util import Bar, checked
 from kinbits.data import Dataset, FeatureCache
 from kinbits.errors import DataError
 from kinbits.fitting import FitSettings, as_training_data, fit
+from kinbits.methods import DEFAULT_BITS
 from kinbits.metrics import RankingResult
 from kinbits.tuning.board import Row, leaderboard
 from kinbits.tuning.budget import Budget
@@ -87,7 +88,8 @@ def tune(
     check_decided(given)
     share = share_of(given, options)
     dataset = as_training_data(data)
-    with _cached(given.with_options(validation=0)) as base:
+    # all candidates have the same length
+    with _cached(given.with_options(validation=0, bits=given.bits or DEFAULT_BITS)) as base:
         return _Tuning(dataset, base, tuning, clock, share).run(report)
 
 

@@ -8,7 +8,7 @@ from tiny import encoded, picture
 
 from kinbits import fit
 from kinbits.data import open_dataset
-from kinbits.errors import DataError
+from kinbits.errors import DataError, UsageError
 
 VECTORS = np.random.default_rng(0).normal(size=(6, 4))
 LABELS = [0, 1, 0, 1, 0, 1]
@@ -54,7 +54,35 @@ def test_images_come_first_and_the_vectors_can_be_named(tmp_path):
     pictures = [encoded(picture(seed)) for seed in range(6)]
     path = written(tmp_path / "t.parquet", VECTORS, image=pictures)
     assert open_dataset(path).kind == "image"
-    assert open_dataset(path, image_column="vector").kind == "vector"
+    assert open_dataset(path, vector_column="vector").kind == "vector"
+
+
+def test_what_is_named_as_images_or_vectors_must_hold_them(tmp_path):
+    path = written(tmp_path / "t.parquet", VECTORS, image=[encoded(picture(seed)) for seed in range(6)])
+    np.savez(tmp_path / "a.npz", mine=VECTORS, pixels=np.zeros((6, 8, 8), np.uint8))
+    with pytest.raises(DataError, match=r"'vector' holds list.*double>, not images or paths; vectors are named by vec"):
+        open_dataset(path, image_column="vector")
+    with pytest.raises(
+        DataError, match=r"'image' holds binary, not vectors \(lists of numbers\); images and paths are"
+    ):
+        open_dataset(path, vector_column="image")
+    with pytest.raises(UsageError, match="image_column and vector_column both name what is read"):
+        open_dataset(path, image_column="image", vector_column="vector")
+    with pytest.raises(UsageError, match="no column 'embedding'"):
+        open_dataset(path, vector_column="embedding")
+    assert open_dataset(tmp_path / "a.npz", vector_column="mine").kind == "vector"
+    assert open_dataset(tmp_path / "a.npz", image_column="pixels").kind == "image"
+    with pytest.raises(DataError, match="column 'mine' holds vectors, not images or paths"):
+        open_dataset(tmp_path / "a.npz", image_column="mine")
+    with pytest.raises(DataError, match="column 'pixels' holds images, not vectors"):
+        open_dataset(tmp_path / "a.npz", vector_column="pixels")
+
+
+def test_a_named_column_of_vectors_counts_in_data_sets_with_images_too():
+    datasets = pytest.importorskip("datasets")
+    columns = {"image": [picture(seed) for seed in range(6)], "mine": VECTORS.tolist()}
+    data = datasets.Dataset.from_dict(columns).cast_column("image", datasets.Image())
+    assert open_dataset(data, vector_column="mine").kind == "vector"
 
 
 def test_vectors_that_are_empty_or_not_finite_are_skipped(tmp_path):
@@ -96,5 +124,7 @@ def test_other_lists_are_refused_with_the_reason(tmp_path, rows, kind, reason):
 
 def test_a_named_column_of_another_type_is_told_what_may_be_in_it(tmp_path):
     path = written(tmp_path / "t.parquet", VECTORS, price=[1.5] * 6)
-    with pytest.raises(DataError, match=r"column 'price' holds double; name one with images, .* \(lists of numbers\)"):
+    with pytest.raises(
+        DataError, match="column 'price' holds double, not images or paths; vectors are named by vector_column"
+    ):
         open_dataset(path, image_column="price")

@@ -108,7 +108,7 @@ def test_without_a_model_only_tables_can_be_searched(model, vectors):
         ({"radius": float("nan")}, UsageError, "give a number"),
         ({"k": -1}, UsageError, "k=-1"),
         ({"strategy": "grouped"}, UsageError, "finds Hamming distances"),
-        ({"rerank": 10}, UsageError, "leave it out, or distance="),
+        ({"rerank": 10}, UsageError, "by Hamming distance, not asymmetric; leave rerank out"),
     ],
 )
 def test_wrong_options_are_refused(index, vectors, options, error, message):

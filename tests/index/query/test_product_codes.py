@@ -2,11 +2,12 @@
 
 import copy
 import pickle
+import shutil
 
 import numpy as np
 import pytest
 
-from kinbits import ArtefactError, Index, UsageError
+from kinbits import ArtefactError, Index, UsageError, fit
 from kinbits.encoding import CodesFile, read_codes, write_codes
 from kinbits.hamming import table_shape
 from kinbits.index import create_index
@@ -139,9 +140,15 @@ def test_kinds_do_not_mix(tmp_path):
             lambda index: index.search(np.zeros(2, np.uint8), distance="hamming"),
             "product codes have no Hamming distance",
         ),
-        (lambda index: list(index.pairs(1)), r"pairs\(\) is for bits"),
-        (lambda index: index.optimize(), r"optimize\(\) is for bits"),
-        (lambda index: index.explain(), r"explain\(\) is for bits"),
+        (
+            lambda index: list(index.pairs(1)),
+            "pairs are found by Hamming distances of bits, .* holds 16-bit product codes .* method itq",
+        ),
+        (
+            lambda index: index.optimize(),
+            "search tables are for Hamming distances of bits, .* a search reads all codes",
+        ),
+        (lambda index: index.explain(), "strategies are for Hamming distances of bits"),
         (lambda index: index.search(np.zeros(2, np.uint8)), "needs the index's model"),
         (lambda index: index.search(np.zeros((1, 4, 16), np.float32), strategy="grouped"), "finds Hamming distances"),
     ],
@@ -176,3 +183,35 @@ def test_the_manifest_of_bits_is_as_before_and_a_wrong_kind_is_damage(tmp_path):
     path.write_text(path.read_text().replace('"words": 16', '"words": 256'))
     with pytest.raises(ArtefactError, match="checksum"):
         Index.open(tmp_path / "product")
+
+
+@pytest.mark.parametrize(
+    ("method", "bits", "metric", "measure"),
+    [
+        ("pq", 16, "euclidean", "squared Euclidean distance to product codes, in the unit of the method"),
+        ("pq", 16, "cosine", "squared Euclidean distance of vectors of length 1 to product codes, in the unit of the"),
+        ("pq", 16, "inner", "minus the inner product with product codes"),
+        ("rabitq", 112, "inner", "minus the inner product, estimated by scaled codes"),
+        ("rabitq", 112, "cosine", "1 - cosine, estimated by scaled codes"),
+    ],
+)
+def test_hits_say_what_their_distances_are(method, bits, metric, measure, tmp_path):
+    vectors = np.random.default_rng(0).normal(size=(300, 16)).astype(np.float32)
+    model = fit(vectors, method=method, bits=bits, params={"metric": metric}, progress=False)
+    model.save_pretrained(tmp_path / "model")
+    Index.create(tmp_path / "index", vectors, model=model)
+    index, tables = Index.open(tmp_path / "index"), model.encode(vectors[:2], output="tables")
+    assert all(hits.measure.startswith(measure) for hits in index.search(tables))
+    assert "loaded" not in vars(index._model)
+    for hits in (index.search(vectors[0]), Index.create(model=model).add(vectors).search(vectors[0])):
+        assert hits.measure.startswith(measure)
+        assert pickle.loads(pickle.dumps(hits)).measure == hits.measure
+        assert f"distance: {measure}" in repr(hits)
+    shutil.rmtree(tmp_path / "model")
+    kind = "scaled" if method == "rabitq" else "product"
+    assert f"{kind} codes" in Index.open(tmp_path / "index").search(tables)[0].measure
+
+
+def test_distances_of_bits_need_no_words():
+    codes = np.zeros((3, 2), np.uint8)
+    assert Index.create(bits=16).add(codes).search(codes[0]).measure == ""

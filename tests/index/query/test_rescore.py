@@ -102,7 +102,7 @@ def test_items_bring_their_own_vectors(rng, tmp_path):
         assert f"by {'Hamming' if distance == 'hamming' else distance} distance" in hits.measure
     several = index.search(x[:4], k=2, rescore=10)
     assert [hits.ids[0] for hits in several] == [0, 1, 2, 3]
-    with pytest.raises(UsageError, match="keeps vectors, and codes have none; give vectors="):
+    with pytest.raises(UsageError, match="keeps vectors, and codes have none; give the items themselves"):
         index.add(model.encode(x[:2]))
 
 
@@ -134,7 +134,7 @@ def test_what_does_not_fit_is_refused(rng, tmp_path):
     plain, index = made(None, None, codes), made("int8", x, codes)
     with pytest.raises(UsageError, match="keeps no vectors; create it with keep='int8'"):
         plain.add(codes, vectors=x)
-    with pytest.raises(UsageError, match="this index keeps none; create it with keep='int8'"):
+    with pytest.raises(UsageError, match="this index keeps none; create one that keeps int8 vectors"):
         plain.search(codes[0], rescore=10, vectors=x[0])
     with pytest.raises(DataError, match="300 items, but 299 vectors"):
         index.add(codes, vectors=x[1:])
@@ -146,11 +146,11 @@ def test_what_does_not_fit_is_refused(rng, tmp_path):
         index.search(codes[0], rescore=10, vectors=x[0, 1:])
     with pytest.raises(DataError, match="2 queries, but 1 query vectors"):
         index.search(codes[:2], rescore=10, vectors=x[:1])
-    with pytest.raises(UsageError, match="codes have none; give vectors= too"):
+    with pytest.raises(UsageError, match="codes have none; give their vectors too"):
         index.search(codes[0], rescore=10)
     for options in ({"radius": 3}, {"text": "a dog"}, {"rerank": 10}, {"rescore": 0}):
         query = None if "text" in options else codes[0]
-        with pytest.raises(UsageError, match=r"leave rerank, text and radius out|rescore=0"):
+        with pytest.raises(UsageError, match=r"leave rerank, text and radius out|rescore is 0"):
             index.search(query, **{"rescore": 10, "vectors": x[0], **options})
     with pytest.raises(UsageError, match="rescore"):
         index.search(codes[0], vectors=x[0])
@@ -168,7 +168,7 @@ def test_what_does_not_fit_is_refused(rng, tmp_path):
         made("float16", x * 1e6, codes)
     with pytest.raises(ArtefactError, match=r"the other index keeps vectors: none, this one: int8, cosine, 24 dim"):
         index.merge(plain)
-    with pytest.raises(UsageError, match="give vectors=, or the items"):
+    with pytest.raises(UsageError, match="give the items themselves, or their vectors"):
         index.add(CodesFile(codes, np.arange(300) + 1000, BITS))
     made("int8", x, codes, tmp_path / "i")
     with pytest.raises(UsageError, match="keeps vectors: int8, cosine, 24 dimensions, not none"):

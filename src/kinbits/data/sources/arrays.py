@@ -34,11 +34,13 @@ def open_numpy(path: Path, options: Options) -> Dataset:
         raise DataError(f"{path}: not a readable NumPy file ({error}); save plain arrays, no objects") from None
     except Exception as error:  # zipfile and zlib have further kinds of errors for damaged archives
         raise DataError(f"{path}: damaged NumPy archive ({error}); write it again") from None
-    key = find_column(options.image_column, _DATA_KEYS, list(arrays))
+    key = find_column(options.item_column, _DATA_KEYS, list(arrays))
     if key is None:
         raise DataError(f"{path}: no array among {', '.join(arrays)}; looked for {', '.join(_DATA_KEYS)}")
     companions = _Companions(arrays, len(arrays[key]) if arrays[key].ndim else 0, options, key)
     data = open_array(arrays[key], companions.options, path.stem, file_identity(path), companions.ids)
+    if options.item_column is not None and (data.kind == "vector") != (options.vector_column is not None):
+        raise options.wrong_items(str(path), f"{data.kind}s")
     return replace(data, guesses=tuple(companions.guesses(data.label_space)))
 
 
@@ -130,7 +132,7 @@ class _Companions:
         """Return short descriptions of the guesses; none for an archive of one array."""
         if len(self.arrays) == 1:
             return []
-        found = [f"data from array '{self.data}'"] if self.options.image_column is None else []
+        found = [f"data from array '{self.data}'"] if self.options.item_column is None else []
         if self.label is not None and space is not None:
             found.append(named_classes(space, f"array '{self.label}'"))
         found += [] if self.id is None else [f"ids from array '{self.id}'"]

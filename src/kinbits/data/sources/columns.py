@@ -38,7 +38,8 @@ class Options:
     """Options for reading a source: the keyword arguments of `open_dataset`.
 
     Attributes:
-        image_column: Column of image bytes, of paths or of vectors.
+        image_column: Column of image bytes or of paths.
+        vector_column: Column of vectors.
         label_column: Column of labels, or several columns of 0/1, one per label.
         text_column: Column of texts.
         id_column: Column of unique names.
@@ -50,10 +51,11 @@ class Options:
         texts: Texts for a source without texts.
 
     Raises:
-        UsageError: If ``labels=False`` is combined with ``label_column``.
+        UsageError: If ``labels=False`` is combined with ``label_column``, or both images and vectors are named.
     """
 
     image_column: str | None = None
+    vector_column: str | None = None
     label_column: str | Sequence[str] | None = None
     text_column: str | None = None
     id_column: str | None = None
@@ -67,6 +69,25 @@ class Options:
     def __post_init__(self) -> None:
         if self.labels is False and self.label_column is not None:
             raise UsageError("no labels are to be taken, and label_column names some; give one of the two")
+        if self.image_column is not None and self.vector_column is not None:
+            raise UsageError("image_column and vector_column both name what is read; give one of the two")
+
+    @property
+    def item_column(self) -> str | None:
+        """The column of images or of vectors, whichever is named."""
+        return self.image_column if self.vector_column is None else self.vector_column
+
+    def wrong_items(self, source: str, holds: str) -> DataError:
+        """Build the error for a named column that does not hold what it is named as.
+
+        Args:
+            source: Name of the source.
+            holds: What the column holds.
+        """
+        wanted, other = "images or paths", "vectors are named by vector_column"
+        if self.vector_column is not None:
+            wanted, other = "vectors (lists of numbers)", "images and paths are named by image_column"
+        return DataError(f"{source}: column '{self.item_column}' holds {holds}, not {wanted}; {other}")
 
     @property
     def unlabelled(self) -> bool:

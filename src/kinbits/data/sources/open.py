@@ -26,6 +26,7 @@ def open_dataset(
     source: Any,
     *,
     image_column: str | None = None,
+    vector_column: str | None = None,
     label_column: str | Sequence[str] | None = None,
     text_column: str | None = None,
     id_column: str | None = None,
@@ -50,6 +51,7 @@ def open_dataset(
             ``hf:<name>``; a `datasets.Dataset`; an array of uint8 images ``(n, h, w[, 3])`` or float vectors
             ``(n, d)``; a list of image paths.
         image_column: Column (or .npz key) of the images; None finds it by its name.
+        vector_column: Column (or .npz key) of the vectors; None finds it by its name, if there are no images.
         label_column: Column of labels, or several columns of 0/1; None finds it by its name.
         text_column: Column of texts; None finds it by its name.
         id_column: Column of unique names. None uses ``id``, ``image_id`` or ``sku`` if all cells differ, or else the
@@ -73,6 +75,7 @@ def open_dataset(
     """
     options = Options(
         image_column,
+        vector_column,
         label_column,
         text_column,
         id_column,

@@ -84,14 +84,11 @@ class Roles:
             return None, f"is left out: {error}"
 
     def _image(self) -> str:
-        named = find_column(self.options.image_column, (), self.table.names)
+        named = find_column(self.options.item_column, (), self.table.names)
         if named is not None:
-            if not (self.table.holds_images(named) or self.table.holds_vectors(named)):
-                kind = self.table.column(named).type
-                raise DataError(
-                    f"{self.table.source}: column '{named}' holds {kind}; name one with images, their paths, or "
-                    f"vectors (lists of numbers)"
-                )
+            holds = self.table.holds_images if self.options.vector_column is None else self.table.holds_vectors
+            if not holds(named):
+                raise self.options.wrong_items(self.table.source, str(self.table.column(named).type))
             return named
         known = matching_columns(IMAGE_NAMES, self.table.names)
         found = next((name for name in known if self.table.holds_images(name)), None)
@@ -112,7 +109,8 @@ class Roles:
         wrong_type = f" ('{known[0]}' holds {self.table.column(known[0]).type}, not bytes or paths)" if known else ""
         return DataError(
             f"{self.table.source}: no image column among {', '.join(self.table.names)}{wrong_type}; looked for "
-            f"{', '.join(IMAGE_NAMES)}, and for vectors {', '.join(VECTOR_NAMES)}; name it by image_column{text_hint}"
+            f"{', '.join(IMAGE_NAMES)}, and for vectors {', '.join(VECTOR_NAMES)}; name it by image_column or "
+            f"vector_column{text_hint}"
         )
 
     def _texts(self) -> tuple[str | None, tuple[str, ...] | None]:
@@ -196,5 +194,5 @@ class Roles:
         """Return the columns that the user named; each has exactly one role."""
         labels = self.options.label_column
         several = [] if labels is None else [labels] if isinstance(labels, str) else labels
-        given = (self.options.image_column, self.options.text_column, self.options.id_column, *several)
+        given = (self.options.item_column, self.options.text_column, self.options.id_column, *several)
         return {name for name in given if name is not None}

@@ -109,7 +109,7 @@ def from_datasets(source: Any, options: Options, name: str = "datasets") -> Data
     decoded = [column for column, kind in source.features.items() if isinstance(kind, datasets.Image)]
     for column in decoded:
         source = source.cast_column(column, datasets.Image(decode=False))
-    if decoded and options.image_column is None:
+    if decoded and options.item_column is None:
         options = replace(options, image_column=decoded[0])
     indices = source._indices
     rows = None if indices is None else np.asarray(indices.column(0), np.int64)

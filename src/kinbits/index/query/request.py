@@ -44,6 +44,7 @@ class SearchRequest(NamedTuple):
         radius: Maximum distance; None for the k nearest at any distance.
         where: Filter on the metadata; None for all items.
         strategy: How segments with search tables are searched.
+        measure: What the distances are, in words; see `Hits`.
     """
 
     queries: Codes | Tables
@@ -52,6 +53,7 @@ class SearchRequest(NamedTuple):
     radius: float | None
     where: Expression | None
     strategy: str = "auto"
+    measure: str = ""
 
     @classmethod
     def from_query(
@@ -111,7 +113,7 @@ def distance_of(distance: Distance | None, words: int) -> Distance:
         return distance or "hamming"
     if distance == "hamming":
         raise UsageError(
-            f"{hamming.kind_name(words)} have no Hamming distance; leave distance= out, or give 'asymmetric'"
+            f"{hamming.kind_name(words)} have no Hamming distance; leave the distance out, or take 'asymmetric'"
         )
     return distance or "asymmetric"
 

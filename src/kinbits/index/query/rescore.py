@@ -14,6 +14,7 @@ from kinbits.errors import DataError, UsageError
 from kinbits.hamming import SCALED, Codes, Tables, kind_name
 from kinbits.index.hits import BatchHits, Hits
 from kinbits.index.items import Encoder, are_codes, are_tables, is_single
+from kinbits.index.query.measure import METRICS
 from kinbits.index.query.request import Distance
 from kinbits.index.store.kept_vectors import Kept, Vectors, as_vectors
 from kinbits.index.store.state import State
@@ -22,7 +23,6 @@ Find = Callable[..., Hits | BatchHits]
 Times = int | Literal["bound"]
 
 _FIRST = 10  # candidates for each hit, before the bound tells how many it takes
-_METRICS = {"cosine": "1 - cosine", "inner": "minus the inner product", "euclidean": "squared Euclidean distance"}
 _BLOCK = 32  # vectors that are read at once
 _SAME = 0.5  # of codes that a model makes again of kept vectors: equal bytes, or their cosine
 
@@ -36,7 +36,7 @@ def check_times(rescore: Any) -> Times:
     if isinstance(rescore, str) and rescore == "bound":
         return "bound"
     if isinstance(rescore, (bool, str)) or not isinstance(rescore, (int, np.integer)) or rescore < 1:
-        raise UsageError(f"rescore={rescore!r}: give the candidates for each hit, 1 or more, or 'bound'")
+        raise UsageError(f"rescore is {rescore!r}; give the number of candidates for each hit, 1 or more, or 'bound'")
     return int(rescore)
 
 
@@ -75,7 +75,7 @@ def rescored(
     """
     keep = state.keep
     if keep is None:
-        raise UsageError("rescore compares kept vectors, and this index keeps none; create it with keep='int8'")
+        raise UsageError("rescore compares kept vectors, and this index keeps none; create one that keeps int8 vectors")
     if query is None:
         raise UsageError("rescore orders the hits of a query; give it, and not vectors= alone or text=")
     if times == "bound":
@@ -110,7 +110,7 @@ def _features(query: Any, model: Encoder | None, state: State) -> tuple[Vectors,
     """Return the features of queries, and whether a single one was given."""
     coded = isinstance(query, CodesFile) or are_codes(query, model, state.bits)
     if coded or are_tables(query, state.bits, state.words):
-        raise UsageError("rescore compares vectors, and codes have none; give vectors= too, or the item itself")
+        raise UsageError("rescore compares vectors, and codes have none; give their vectors too, or the item itself")
     able: Any = model
     if able is None or "output" not in signature(able.encode).parameters or not hasattr(able, "tower"):
         raise UsageError("rescore needs the index's model, or codes as the query and its vectors=")
@@ -134,16 +134,16 @@ def _bounding(model: Any, state: State, keep: Kept) -> Any:
     """Return the tower whose head bounds the distances of kept vectors."""
     if state.words != SCALED:
         raise UsageError(
-            "rescore='bound' needs codes that bound distances (method rabitq), and these are "
-            f"{kind_name(state.words)}; give a number of candidates, e.g. rescore=10"
+            "the bound needs codes that know how far off they are (method rabitq), and these are "
+            f"{kind_name(state.words)}; rescore a number of candidates, e.g. 10"
         )
     if model is None or not hasattr(model, "tower"):
         raise UsageError("rescore='bound' needs the index's model; pass model= when the index is opened")
     tower = model.tower()
     if tower.head.metric != keep.metric:
         raise UsageError(
-            f"the codes bound the metric '{tower.head.metric}', and kept vectors are scored by '{keep.metric}'; give a "
-            f"number of candidates, e.g. rescore=10, or create the index with metric='{tower.head.metric}'"
+            f"the codes bound the metric '{tower.head.metric}', and kept vectors are scored by '{keep.metric}'; "
+            f"rescore a number of candidates, e.g. 10, or create the index with the metric '{tower.head.metric}'"
         )
     return tower
 
@@ -166,8 +166,8 @@ def _all_bounded(
         first = _only(find(bounds[:1], _BLOCK))
         if len(first) and not codes_are_of(tower, keep.unpack(first.kept_vectors()), first.codes):
             raise UsageError(
-                "the index keeps other vectors than those that its codes were made of, so no bound holds; give a "
-                "number of candidates, e.g. rescore=10"
+                "the index keeps other vectors than those that its codes were made of, so no bound holds; "
+                "rescore a number of candidates, e.g. 10"
             )
     ordered = [_bounded(find, table[None], one, keep, k) for table, one in zip(bounds, own, strict=True)]
     return ordered[0] if single else BatchHits(ordered)
@@ -183,7 +183,7 @@ def _bounded(find: Find, bounds: Tables, vector: Vectors, keep: Kept, k: int) ->
         reading.go_on(hits)
     away = reading.away
     order = np.lexsort((hits.ids[: len(away)], away))[:k]
-    measure = f"{_METRICS[keep.metric]} to {keep.precision} vectors, read until no other can be nearer by its bound"
+    measure = f"{METRICS[keep.metric]} to {keep.precision} vectors, read until no other can be nearer by its bound"
     return hits.take(order).measured(away[order], measure, len(away))
 
 
@@ -224,5 +224,5 @@ def _again(hits: Hits, vector: Vectors, keep: Kept, k: int, distance: Distance) 
     away = keep.distances(vector, keep.unpack(hits.kept_vectors()))
     order = np.lexsort((hits.ids, away))[:k]
     by = {"hamming": "Hamming distance", "asymmetric": "asymmetric distance"}[distance]
-    measure = f"{_METRICS[keep.metric]} to {keep.precision} vectors, of the {len(hits):,} nearest by {by}"
+    measure = f"{METRICS[keep.metric]} to {keep.precision} vectors, of the {len(hits):,} nearest by {by}"
     return hits.take(order).measured(away[order], measure, len(hits))

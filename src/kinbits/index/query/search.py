@@ -101,7 +101,8 @@ def _merge(state: State, found: Sequence[Found], request: SearchRequest) -> Hits
     def vectors(places: Places) -> Packed:
         return vectors_at(segments, origin[order[places]], rows[order[places]])
 
-    return Hits(decode_ids(ids[order]), near[order], metadata, codes, state.image_roots, state.columns, vectors)
+    found_ids, roots, names = decode_ids(ids[order]), state.image_roots, state.columns
+    return Hits(found_ids, near[order], metadata, codes, roots, names, vectors, request.measure)
 
 
 def codes_at(segments: Sequence[Segment], origin: Rows, rows: Rows, width: int) -> Codes:
