@@ -3,6 +3,7 @@ from .caches import CacheUse, cache_use, clear_cache
 from .dataset import RESERVED, Dataset, Skipped, check_size, readable
 from .decoding import BadImage, decode
 from .doubts import doubtful_classes
+from .edits import EDITS, Edit, edit_image
 from .ground_truth import DIFFICULTIES, Difficulty, GroundTruth
 from .items import ArrayItems, ArrowItems, CroppedItems, Items, PathItems, VectorItems
 from .labels import LabelSpace
@@ -34,6 +35,7 @@ from .transforms import augmentation, check_augmentation
 __all__ = [
     "DEFAULT_METRICS",
     "DIFFICULTIES",
+    "EDITS",
     "EXTENSIONS",
     "NOT_FINITE",
     "RESERVED",
@@ -46,6 +48,7 @@ __all__ = [
     "CroppedItems",
     "Dataset",
     "Difficulty",
+    "Edit",
     "FeatureCache",
     "GroundTruth",
     "Items",
@@ -72,6 +75,7 @@ __all__ = [
     "data_uri",
     "decode",
     "doubtful_classes",
+    "edit_image",
     "find_image_column",
     "find_label_column",
     "find_protocol",
