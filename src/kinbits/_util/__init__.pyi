@@ -37,6 +37,7 @@ from .own_code import own_line
 from .packages import EXTRAS, import_pandas, named_extras, open_door, require
 from .plots import save_figure
 from .progress import Bar, reporter
+from .registry import Registry
 from .sources import call_values, class_expressions, registered_classes, value_of
 from .templates import render
 from .text import UNSAFE, one_line, printable, shortened
@@ -51,6 +52,7 @@ __all__ = [
     "Modality",
     "Option",
     "Range",
+    "Registry",
     "Repeated",
     "attributes_of",
     "call_values",

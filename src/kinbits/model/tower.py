@@ -58,7 +58,7 @@ class Tower(nn.Module):
             features = self.backbone(**inputs)
         else:
             features = self.backbone(inputs if inputs.is_floating_point() else inputs.float() / 255)
-        logits: Tensor = self.head(features if self.backbone.modality == "vector" else features.half().float())
+        logits: Tensor = self.head(features if self.backbone.modality == "vector" else _rounded(features))
         return logits
 
     def as_read(self, features: np.ndarray) -> np.ndarray:
@@ -117,6 +117,11 @@ class Tower(nn.Module):
             rows = self.as_read(features[start : start + _ROWS])
             require_finite(rows, start)
             yield torch.from_numpy(rows).to(self.head.threshold.device)
+
+
+def _rounded(features: Tensor) -> Tensor:
+    """Round features as the cache keeps them, float16; gradients pass unchanged, as their own would underflow there."""
+    return features + (features.half().float() - features).detach()
 
 
 def check_device(device: str | torch.device) -> None:

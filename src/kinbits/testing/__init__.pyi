@@ -1,3 +1,4 @@
+from .attack import check_attack
 from .index import check_index
 from .installation import Finding, check_installation
 from .method import check_method
@@ -7,6 +8,7 @@ __all__ = [
     "Finding",
     "ToyDecoder",
     "ToyModel",
+    "check_attack",
     "check_index",
     "check_installation",
     "check_method",

@@ -1,0 +1,24 @@
+from . import blocks
+from .base import EPSILON, Attack, AttackBatch
+from .blocks.targets import draw_targets
+from .blocks.trained import TrainedAttack
+from .registry import build_attack, get_attack, list_attacks, load_attack, register_attack
+from .victim import Reference, Victim, multi_hot, signs
+
+__all__ = [
+    "EPSILON",
+    "Attack",
+    "AttackBatch",
+    "Reference",
+    "TrainedAttack",
+    "Victim",
+    "blocks",
+    "build_attack",
+    "draw_targets",
+    "get_attack",
+    "list_attacks",
+    "load_attack",
+    "multi_hot",
+    "register_attack",
+    "signs",
+]

@@ -1,0 +1,185 @@
+"""The contract of attacks: `Attack`, and the batch that it receives."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from kinbits.attacks.victim import Reference, Victim
+from kinbits.errors import DataError, UsageError
+
+EPSILON = 8 / 255
+
+
+@dataclass(frozen=True)
+class AttackBatch:
+    """Images to change, and what an attack knows about them.
+
+    Attributes:
+        victim: The attacked model.
+        images: float ``(b, 3, s, s)`` in [0, 1].
+        labels: Their labels, float multi-hot ``(b, C)``, or None.
+        targets: The labels whose images are to be found instead, float multi-hot ``(b, C)``, or None.
+        reference: Codes and labels that the attacker knows, or None.
+        generator: Draws everything random, on the CPU.
+    """
+
+    victim: Victim
+    images: Tensor
+    labels: Tensor | None
+    targets: Tensor | None
+    reference: Reference | None
+    generator: torch.Generator
+
+    def require_labels(self) -> Tensor:
+        """Return the labels.
+
+        Raises:
+            DataError: If there are none.
+        """
+        if self.labels is None:
+            raise DataError("this attack follows the labels of the images; give labels")
+        return self.labels
+
+    def require_targets(self) -> Tensor:
+        """Return the target labels.
+
+        Raises:
+            DataError: If there are none.
+        """
+        if self.targets is None:
+            raise DataError("a targeted attack needs a target label for each image; give targets")
+        return self.targets
+
+    def require_reference(self) -> Reference:
+        """Return the codes and labels that the attacker knows.
+
+        Raises:
+            DataError: If there are none.
+        """
+        if self.reference is None:
+            raise DataError("this attack follows codes of labelled images; give a reference, e.g. of training images")
+        return self.reference
+
+    def random(self, *shape: int) -> Tensor:
+        """Return uniform numbers in [0, 1) on the device of the images."""
+        return torch.rand(shape, generator=self.generator).to(self.images.device)
+
+
+class Attack(ABC):
+    """A way to change images so that their codes change: one published attack each.
+
+    A subclass defines `perturb`. Calling an attack checks its input, and cuts its result to the budget and to [0, 1],
+    so that no attack can exceed either.
+
+    Attributes:
+        name: Name in the registry.
+        aims: ``"away"``: images of the same label are lost; ``"target"``: images of a given label are found instead.
+        trained: Whether it learns a network first, see `TrainedAttack`.
+        can_be_free: Whether epsilon may be None.
+        params: What was given to `build_attack`.
+        epsilon: Largest change of a pixel in [0, 1]; None for an attack that is not limited.
+
+    Args:
+        epsilon: As above.
+
+    Raises:
+        UsageError: If epsilon is out of range.
+    """
+
+    name: ClassVar[str] = ""
+    aims: ClassVar[Literal["away", "target"]] = "away"
+    trained: ClassVar[bool] = False
+    can_be_free: ClassVar[bool] = False
+    params: Mapping[str, Any] = MappingProxyType({})
+    epsilon: float | None
+
+    def __init__(self, *, epsilon: float | None = EPSILON) -> None:
+        if not (self.can_be_free if epsilon is None else 0 <= epsilon <= 1):
+            raise UsageError(f"epsilon={epsilon}: give a share of the pixels' range, e.g. 8/255")
+        self.epsilon = epsilon
+
+    @abstractmethod
+    def perturb(self, batch: AttackBatch) -> Tensor:
+        """Return changed images ``(b, 3, s, s)``; what exceeds the budget or [0, 1] is cut off afterwards."""
+
+    def __call__(
+        self,
+        victim: Victim,
+        images: Tensor,
+        *,
+        labels: Tensor | None = None,
+        targets: Tensor | None = None,
+        reference: Reference | None = None,
+        seed: int = 0,
+    ) -> Tensor:
+        """Return changed images, float ``(b, 3, s, s)`` in [0, 1], at most epsilon from the given ones.
+
+        Args:
+            victim: The attacked model.
+            images: float ``(b, 3, s, s)`` in [0, 1].
+            labels: Their labels, float multi-hot ``(b, C)``, for attacks that follow them.
+            targets: Labels whose images are to be found instead, float multi-hot ``(b, C)``, for targeted attacks.
+            reference: Codes and labels that the attacker knows.
+            seed: Seed of everything random.
+
+        Raises:
+            DataError: If the images have another size or range, labels do not fit, or what the attack needs is missing.
+        """
+        clean = _checked(victim, images)
+        if not len(clean):
+            return clean
+        found = reference if reference is None else reference.to(victim.device)
+        parts = {"labels": labels, "targets": targets}
+        given = {name: _classes(name, part, len(clean), found, victim.device) for name, part in parts.items()}
+        if self.aims == "target":
+            _require_known(given["targets"], found)
+        batch = AttackBatch(victim, clean, reference=found, generator=torch.Generator().manual_seed(seed), **given)
+        return within(self.perturb(batch).detach(), clean, self.epsilon)
+
+
+def within(images: Tensor, clean: Tensor, epsilon: float | None) -> Tensor:
+    """Return images cut to at most epsilon from the clean ones, and to [0, 1]."""
+    if epsilon is not None:
+        images = clean + (images - clean).clamp(-epsilon, epsilon)
+    return images.clamp(0, 1)
+
+
+def _checked(victim: Victim, images: Tensor) -> Tensor:
+    side = victim.size
+    if images.ndim != 4 or tuple(images.shape[1:]) != (3, side, side) or not images.is_floating_point():
+        raise DataError(
+            f"images are {images.dtype} {tuple(images.shape)}; attacks on this model take floats (b, 3, {side}, {side})"
+        )
+    if not bool(((images >= 0) & (images <= 1)).all()):  # also false for NaN
+        raise DataError("images must lie in [0, 1]; divide bytes by 255, and leave mean and deviation to the model")
+    return images.detach().float().to(victim.device)
+
+
+def _classes(
+    name: str, given: Tensor | None, rows: int, reference: Reference | None, device: torch.device
+) -> Tensor | None:
+    if given is None:
+        return None
+    if given.ndim != 2 or len(given) != rows:
+        raise DataError(f"{name} are {tuple(given.shape)}; give multi-hot rows ({rows}, classes)")
+    if reference is not None and given.shape[1] != reference.labels.shape[1]:
+        raise DataError(f"{name} have {given.shape[1]} classes, and the reference has {reference.labels.shape[1]}")
+    return given.float().to(device)
+
+
+def _require_known(targets: Tensor | None, reference: Reference | None) -> None:
+    """Refuse a target that no image of the reference shares."""
+    if targets is None or reference is None:
+        return
+    unknown = torch.nonzero((targets @ reference.labels.T).amax(dim=1) == 0).flatten()
+    if len(unknown):
+        raise DataError(
+            f"the target of image {int(unknown[0])} is a label that no known image has; choose labels of the reference"
+        )

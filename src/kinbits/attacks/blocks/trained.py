@@ -1,0 +1,147 @@
+"""Attacks that learn networks before they are used, and their folders."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from kinbits._util import CONFIG, folder_aside, parse_json
+from kinbits.attacks.base import EPSILON, Attack
+from kinbits.attacks.victim import Reference, Victim
+from kinbits.errors import ArtefactError, UsageError, platform_error
+
+FORMAT = 1
+WEIGHTS = "weights.safetensors"
+
+
+class TrainedAttack(Attack):
+    """An attack that learns networks from a victim's codes before it is used.
+
+    A subclass defines `build`, which makes the networks, and `learn`.
+
+    Attributes:
+        networks: What was learned, by name; empty before.
+        facts: What it was learned for: bits, size, classes, and the victim's fingerprint.
+    """
+
+    trained = True
+
+    def __init__(self, *, epsilon: float | None = EPSILON) -> None:
+        super().__init__(epsilon=epsilon)
+        self.networks = nn.ModuleDict()
+        self.facts: dict[str, Any] = {}
+
+    @abstractmethod
+    def build(self, *, bits: int, size: int, classes: int) -> dict[str, nn.Module]:
+        """Return untrained networks by name."""
+
+    @abstractmethod
+    def learn(
+        self, victim: Victim, images: np.ndarray, labels: Tensor, reference: Reference, *, seed: int, progress: bool
+    ) -> None:
+        """Train `networks` in place; arguments as in `train`."""
+
+    def train(
+        self,
+        victim: Victim,
+        images: np.ndarray,
+        labels: Tensor,
+        reference: Reference,
+        *,
+        seed: int = 0,
+        progress: bool = False,
+    ) -> None:
+        """Learn the networks.
+
+        Args:
+            victim: The attacked model.
+            images: uint8 ``(n, 3, s, s)``, such as the victim's training images.
+            labels: Their labels, float multi-hot ``(n, C)``.
+            reference: Codes and labels that the attacker knows.
+            seed: Seed of everything random.
+            progress: Show progress on standard error.
+        """
+        known = reference.to(victim.device)
+        shape = {"bits": victim.bits, "size": victim.size, "classes": known.labels.shape[1]}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.networks = nn.ModuleDict(self.build(**shape)).to(victim.device)
+            self.facts = {**shape, "victim": victim.fingerprint, "names": list(known.names)}
+            self.learn(victim, images, labels.to(victim.device), known, seed=seed, progress=progress)
+        self.networks.eval().requires_grad_(False)
+
+    def require_networks(self, victim: Victim, labels: Tensor) -> nn.ModuleDict:
+        """Return what was learned, on the victim's device.
+
+        Raises:
+            UsageError: If nothing was learned, or for codes, images or labels of another shape.
+        """
+        if not len(self.networks):
+            raise UsageError(f"attack '{self.name}' learns a network first: call train, or load one that was saved")
+        own = {name: self.facts[name] for name in ("bits", "size", "classes")}
+        asked = {"bits": victim.bits, "size": victim.size, "classes": labels.shape[1]}
+        if own != asked:
+            raise UsageError(f"attack '{self.name}' was trained for {own}, and this model has {asked}; train it again")
+        return self.networks.to(victim.device)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the attack as a folder, ``config.json`` and ``weights.safetensors``; an older attack is replaced.
+
+        Raises:
+            UsageError: If nothing was learned.
+            ArtefactError: If something else is there.
+            PlatformError: If the folder cannot be written.
+        """
+        if not len(self.networks):
+            raise UsageError(f"attack '{self.name}' has learned nothing yet; call train first")
+        config = {"format": FORMAT, "attack": self.name, "params": dict(self.params), **self.facts}
+        target = Path(folder)
+        if target.is_dir() and any(target.iterdir()):
+            read_config(target)
+        try:
+            with folder_aside(target, replace=True) as aside:
+                (aside / CONFIG).write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+                tensors = {name: value.contiguous() for name, value in self.networks.state_dict().items()}
+                save_file(tensors, aside / WEIGHTS)
+        except (OSError, SafetensorError) as error:
+            raise platform_error(f"the attack {target} cannot be written", error) from None
+
+    def restore(self, folder: Path, config: dict[str, Any]) -> None:
+        """Load networks from a folder with this configuration.
+
+        Raises:
+            ArtefactError: If the folder is damaged.
+        """
+        try:
+            self.facts = {name: config[name] for name in ("bits", "size", "classes", "victim", "names")}
+            built = self.build(**{name: int(self.facts[name]) for name in ("bits", "size", "classes")})
+            self.networks = nn.ModuleDict(built)
+            self.networks.load_state_dict(load_file(folder / WEIGHTS))
+        except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:
+            raise ArtefactError(f"{folder} is no whole attack ({type(error).__name__}); train it again") from error
+        self.networks.eval().requires_grad_(False)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the configuration of a saved attack.
+
+    Raises:
+        ArtefactError: If the folder holds none.
+    """
+    try:
+        found = parse_json((folder / CONFIG).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtefactError(
+            f"{folder} holds no attack ({type(error).__name__}); `train` and `save` make one"
+        ) from error
+    if not isinstance(found, dict) or found.get("format") != FORMAT or not isinstance(found.get("attack"), str):
+        raise ArtefactError(f"{folder} holds no attack of this version; train it again")
+    return found

@@ -1,0 +1,36 @@
+"""Models as attacks see them."""
+
+from __future__ import annotations
+
+import torch
+
+from kinbits import hamming
+from kinbits.attacks import Victim
+from kinbits.errors import UsageError
+from kinbits.model import HashModel
+
+
+def victim_of(model: HashModel, *, device: str | torch.device = "cpu") -> Victim:
+    """Return the image tower of a model as attacks see it: pixels of the size that its backbone takes, to logits.
+
+    Args:
+        model: A model that turns images into bits.
+        device: Where it runs; the model is moved there.
+
+    Raises:
+        UsageError: If the model reads no images, makes no bits, or has no gradient from its pixels to its logits.
+        PlatformError: If this machine has no such device.
+    """
+    backbone = model.tower("image").backbone
+    if backbone.modality != "image" or backbone.preprocessing is None:
+        raise UsageError(f"attacks change pixels, and this model reads {backbone.modality}s")
+    if model.words != hamming.BITS:
+        made = hamming.describe_kind(model.bits, model.words)
+        raise UsageError(f"attacks flip bits, and this model makes {made}; take a model whose codes are bits")
+    return Victim(
+        model.to(device).tower("image"),
+        bits=model.bits,
+        size=backbone.preprocessing.size,
+        name=f"backbone '{backbone.name}'",
+        fingerprint=model.fingerprint,
+    )
