@@ -24,6 +24,7 @@ FLOORS = [
     "methods",
     "labelling",
     "attacks",
+    "defences",
     "training",
     "model",
     "encoding",

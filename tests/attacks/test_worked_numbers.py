@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from kinbits.attacks import Reference, build_attack
-from kinbits.attacks.blocks import SignSteps, away_from, mainstay_codes, towards, vote
+from kinbits.attacks.blocks import SignSteps, away_from, mainstay_codes, sharply_away_from, towards, vote
 from kinbits.attacks.hag import flipping
-from kinbits.attacks.pgd import sharply_away_from
 from kinbits.attacks.sdha import smooth_distances
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -67,19 +68,22 @@ class Registry(Generic[T]):
             raise unknown_name(self._kind, name, self.names())
         return self._classes[name]
 
-    def build(self, name: str, known: list[str], params: Mapping[str, Any]) -> T:
-        """Make an object of a class.
+    def build(self, name: str, params: Mapping[str, Any]) -> T:
+        """Make an object of a class, and note the parameters as its attribute ``params``.
 
         Args:
             name: Name of the class.
-            known: Names of its parameters.
-            params: Values of some of them.
+            params: Values of some of its parameters, the keyword-only arguments of ``__init__``.
 
         Raises:
             UsageError: If the name or a parameter is unknown, or a value has the wrong type or is out of range.
         """
         cls = self.get(name)
+        arguments = inspect.signature(cls.__init__).parameters.values()
+        known = [one.name for one in arguments if one.kind is inspect.Parameter.KEYWORD_ONLY]
         for key in params:
             if key not in known:
                 raise unknown_name("parameter", key, known or ["(it has none)"], place=f"of {self._kind} '{name}'")
-        return cls(**checked_arguments(cls.__init__, params))
+        made = cls(**checked_arguments(cls.__init__, params))
+        made.params = params  # type: ignore[attr-defined]
+        return made

@@ -9,10 +9,8 @@ from torch import Tensor
 from kinbits._util import checked
 from kinbits.attacks.base import EPSILON, AttackBatch
 from kinbits.attacks.blocks.centres import mainstay_codes
-from kinbits.attacks.blocks.steps import Loss, SignSteps, away_from
+from kinbits.attacks.blocks.steps import SignSteps, away_from, sharply_away_from
 from kinbits.attacks.registry import register_attack
-
-FLIPPED = -0.5  # a product of relaxed bit and code below it counts as flipped
 
 
 @register_attack("pgd")
@@ -67,21 +65,3 @@ class PGD(SignSteps):
         else:
             codes = mainstay_codes(batch.require_labels(), batch.require_reference())
         return self.descend(batch, away_from(codes) if self.form == "mean" else sharply_away_from(codes))
-
-
-def sharply_away_from(codes: Tensor) -> Loss:
-    """Return the sharp loss of `PGD` for codes ``(b, K)``.
-
-    Example:
-        >>> import torch
-        >>> loss = sharply_away_from(torch.tensor([[1.0, 1, -1, 1]]))
-        >>> round(float(loss(torch.tensor([[0.9, -0.2, -0.6, 0.1]]))), 6)
-        1.005
-    """
-
-    def loss(relaxed: Tensor) -> Tensor:
-        products = relaxed * codes
-        counted = (products > FLIPPED).float()
-        return (counted * (products + 2) * products).sum(dim=1) / counted.sum(dim=1).clamp(min=1)
-
-    return loss

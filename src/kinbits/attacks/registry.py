@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,11 +52,7 @@ def build_attack(name: str, **params: Any) -> Attack:
         >>> build_attack("pgd", epsilon=4 / 255, steps=10).aims
         'away'
     """
-    known = inspect.signature(get_attack(name).__init__).parameters.values()
-    names = [parameter.name for parameter in known if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
-    attack = _REGISTRY.build(name, names, params)
-    attack.params = params
-    return attack
+    return _REGISTRY.build(name, params)
 
 
 def load_attack(folder: str | Path) -> TrainedAttack:

@@ -5,7 +5,7 @@ The hash covers all options of `kinbits.fit` with their values filled in, so a r
 - the default of a hyper-parameter or of another option changes: the value is hashed, wherever it was written;
 - the recipe of the method changes, unless the run overrides what changed;
 - a version number is raised: that of the method (`Method.version`), of a method inside it or before it, of the label
-  expansion (`Expansion.version`), or `SHARED_VERSION`;
+  expansion (`Expansion.version`), of the defence (`Defence.version`), or `SHARED_VERSION`;
 - a file that a hyper-parameter names has other contents.
 
 Code itself does not count: comments, new names of functions and moved files make no row stale. A method of a user's own
@@ -23,16 +23,17 @@ from pathlib import Path
 from typing import Any
 
 from kinbits.bench.sources import code_below, is_file
+from kinbits.defences import Defence, build_defence
 from kinbits.fitting import FeatureSettings, FitSettings, SupervisionSettings
 from kinbits.labelling import Expansion, build_expansion
 from kinbits.methods import Method, get_method, list_methods, parameters
-from kinbits.training import TrainingSettings, pretraining_settings
+from kinbits.training import TrainingSettings, defence_record, pretraining_settings
 
 SHARED_VERSION = 1
 """Version of what all methods share: raise it when the trainer or the evaluation changes all results."""
 
 _NO_NUMBER = ("cache", "devices", "accelerator", "checkpoints", "resume", "progress")
-_APART = ("pretrain", "pretrain_epochs", "label_expansion", "expansion_params")
+_APART = ("pretrain", "pretrain_epochs", "label_expansion", "expansion_params", "defence", "defence_params")
 
 
 def config_of(settings: FitSettings, **context: Any) -> str:
@@ -57,6 +58,7 @@ def config_of(settings: FitSettings, **context: Any) -> str:
         "options": _without(options, *recipe, *_NO_NUMBER, *_APART),
         "pretraining": _pretraining(settings.training),
         "expansion": _expansion(settings.supervision),
+        "defence": _defence(settings.training),
     }
     return digest({**context, **described})
 
@@ -105,6 +107,13 @@ def _expansion(supervision: SupervisionSettings) -> dict[str, Any] | None:
         return None
     built = build_expansion(supervision.label_expansion, **supervision.expansion_params)
     return {"name": built.name, **_versions(type(built), Expansion), "params": vars(built)}
+
+
+def _defence(training: TrainingSettings) -> dict[str, Any] | None:
+    if training.defence is None:
+        return None
+    built = build_defence(training.defence, **training.defence_params)
+    return {**defence_record(training), **_versions(type(built), Defence)}
 
 
 def _versions(cls: type, contract: type, own: Path | None = None) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def _file_value(place: str, value: Any, option: Option | None, kind: Any) -> Any
 def _annotation(option: Option, panel: str | None) -> Any:
     """Return what typer makes a flag of; numbers are taken as text, since `parse` is stricter."""
     kind = next(kind for kind in kinds_of(option.type) if kind is not type(None))
-    several = "NAME=VALUE" if _maps(option) else option.repeated.metavar if option.repeated else None
+    several = "K=V" if _maps(option) else option.repeated.metavar if option.repeated else None
     flag = typer.Option(
         SPELLINGS.get(option.name, flag_of(option.name)),
         help=_help(option, kind),

@@ -31,6 +31,8 @@ def check_job(method: type[Method], dataset: Dataset, settings: FitSettings) -> 
     _check_texts(method, dataset, settings)
     if training.epochs == 0 and method.recipe.epochs:
         raise UsageError(f"epochs is 0; it must be at least 1, since '{method.name}' learns by epochs")
+    if training.defence is not None:
+        _check_defence(method, dataset, training.defence)
     if needs_labels(method, has_pairs):
         _check_labels(method, dataset)
     elif supervision.few_labels:
@@ -51,6 +53,17 @@ def _check_texts(method: type[Method], dataset: Dataset, settings: FitSettings) 
         raise UsageError(
             f"method '{method.name}' reads no text; leave text_backbone out, or take a method that does: "
             f"{', '.join(name for name in list_methods() if get_method(name).reads_text)}"
+        )
+
+
+def _check_defence(method: type[Method], dataset: Dataset, defence: str) -> None:
+    if dataset.kind == "vector":
+        raise UsageError(f"defence '{defence}' attacks pixels, and the data are vectors; leave defence out")
+    if not dataset.has_label.any():
+        raise DataError(f"defence '{defence}' follows labels, and the data have none; leave defence out")
+    if not method.recipe.epochs:
+        raise UsageError(
+            f"method '{method.name}' has no epochs in which a defence could train; leave defence out"
         )
 
 

@@ -99,6 +99,11 @@ class Job:
         finetune = settings.features.finetune if settings.features.finetune is not None else not image.pretrained
         if finetune and dataset.kind == "vector":
             raise UsageError("the data are vectors, so there is no backbone to fine-tune; leave finetune out")
+        if training.defence is not None and not finetune:
+            raise UsageError(
+                f"defence '{training.defence}' trains the backbone, and '{image.name}' stays frozen; set finetune, or "
+                f"take a backbone that is trained, such as convnet-small"
+            )
         check_pretraining(method, training, frozen=not finetune, vectors=dataset.kind == "vector")
         usable, whole = usable_rows(dataset, settings, backbones, method, finetune)
         check_size(usable)

@@ -42,6 +42,8 @@ class FitOptions(TypedDict, total=False):
     patience: int | None
     pretrain: str | None
     pretrain_epochs: int | None
+    defence: str | None
+    defence_params: Mapping[str, Any]
     augmentation: str
     view_augmentation: str
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]

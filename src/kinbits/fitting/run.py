@@ -15,7 +15,7 @@ from kinbits.fitting.settings import FitSettings
 from kinbits.fitting.sources import as_training_data
 from kinbits.methods import Method
 from kinbits.model import HashModel, Tower
-from kinbits.training import History, pretrain, train
+from kinbits.training import History, defence_record, pretrain, train
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,6 +79,7 @@ def _record(job: Job, method: Method, history: History, pretraining: dict[str, A
         **({} if pretraining is None else {"pretraining": pretraining}),
         "seed": training.seed,
         **history.record(),
+        **({} if training.defence is None else {"defence": defence_record(training)}),
         "recipe": vars(training.recipe(method.recipe, len(job.train))),
         "backbone_trained": not job.train.frozen,
     }

@@ -56,12 +56,12 @@ class SupervisionSettings:
     """What is learned from: labels, labels guessed from a few, or pairs.
 
     Attributes:
-        labels_fraction: Share of the labels to learn from. Default: all.
+        labels_fraction: Share of the labels used. Default: all.
         label_expansion: How missing labels are guessed: prl or pseudo. Default: not at all.
-        expansion_params: Parameters of the label expansion. Default: its own.
+        expansion_params: Its options. Default: its own.
         pairs: Table, or COLMAP folder, of pairs. Default: from labels.
         min_shared: Minimum number of 3D points that a similar pair shares. Default: 20.
-        min_overlap: Minimum share of these points in one image. Default: 0.1.
+        min_overlap: Minimum share in an image. Default: 0.1.
     """
 
     labels_fraction: Annotated[float | None, Range(0, 1, without_least=True)] = None

@@ -101,6 +101,8 @@ class Batch:
         texts: Text features, float ``(b, t)``, or None.
         ema_features: Features of the same images from the averaged copy of the backbone, float ``(b, d)``. None if the
             backbone is frozen, or the method sets no `Method.ema_decay`.
+        images: Pixels of the images, augmented, float ``(b, 3, s, s)`` in [0, 1]; None if the backbone is frozen, or
+            several processes share a batch.
     """
 
     rows: Tensor
@@ -109,6 +111,7 @@ class Batch:
     views: tuple[Tensor, ...] = ()
     texts: Tensor | None = None
     ema_features: Tensor | None = None
+    images: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.rows)

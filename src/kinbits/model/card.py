@@ -12,7 +12,7 @@ from kinbits._util import Modality
 from kinbits.backbones import Backbone
 from kinbits.hamming import BITS, SCALED
 from kinbits.model.operating_points import OPERATING_POINTS, stored_points
-from kinbits.training import epochs_text, validation_text
+from kinbits.training import defence_text, epochs_text, validation_text
 
 # The licences of backbones that the hub knows by the same name in lower case.
 _LICENCES = ("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-nc-4.0")
@@ -139,7 +139,11 @@ def _example(image: Backbone) -> str:
 
 def _epochs(training: Mapping[str, Any], image: Backbone) -> str:
     """Return rows about the epochs and the score that chose one of them, if there were any."""
-    rows = {"epochs": epochs_text(training), "validation": validation_text(training, f"{image.modality}s")}
+    rows = {
+        "epochs": epochs_text(training),
+        "validation": validation_text(training, f"{image.modality}s"),
+        "defence": defence_text(training),
+    }
     return "".join(f"| {name} | {text} |\n" for name, text in rows.items() if text is not None)
 
 

@@ -1,3 +1,4 @@
+from .defending import defence_record, defence_text
 from .feature_set import FeatureSet
 from .hardware import check_hardware
 from .history import History, epochs_text, validation_text
@@ -17,6 +18,8 @@ __all__ = [
     "TrainingSettings",
     "check_hardware",
     "check_pretraining",
+    "defence_record",
+    "defence_text",
     "epochs_text",
     "held_out_relevance",
     "mark_nearest",

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from kinbits.errors import DataError, UsageError
-from kinbits.methods import Method, Recipe
+from kinbits.methods import Batch, Method, Recipe
 from kinbits.training.checkpoint import Checkpoints
+from kinbits.training.defending import defending_of
 from kinbits.training.history import History, epochs_text
 from kinbits.training.progress import Progress
 from kinbits.training.settings import TrainingSettings
@@ -76,6 +77,7 @@ class TrainingLoop:
         self.validation = None if validation_set is None else Validation(method, validation_set)
         self.history = History(validation=None if self.validation is None else self.validation.describe())
         self.optimizers = self._optimizers() if self.recipe.epochs else []
+        self.defending = defending_of(settings, method, train, self.recipe.epochs)
         self.checkpoints = Checkpoints(settings.checkpoints)
 
     def run(self) -> History:
@@ -132,6 +134,7 @@ class TrainingLoop:
                 "epochs": self.history.epochs,
                 "best_epoch": self.history.best_epoch,
                 "best": self.best,
+                "defending": None if self.defending is None else self.defending.state(),
             }
         )
 
@@ -141,6 +144,8 @@ class TrainingLoop:
             stepper.optimizer.load_state_dict(saved)
         self.history.epochs, self.history.best_epoch = state["epochs"], state["best_epoch"]
         self.best = state["best"]
+        if self.defending is not None:
+            self.defending.restore(state["defending"])
 
     def _epoch(self, epoch: int, progress: Progress) -> dict[str, float]:
         rows = self._rows(epoch)
@@ -149,11 +154,13 @@ class TrainingLoop:
         if self.train.backbone is not None:
             self.train.backbone.train()
         self.method.start_epoch(epoch, self.train)
+        if self.defending is not None:
+            self.defending.start_epoch(epoch)
         meter: dict[str, Tensor] = {}
         steps = 0
         for batch in self._batches(epoch, rows):
             with self.fabric.autocast():
-                terms = self.method.step(batch, self.optimizers)
+                terms = self._step(epoch, steps, batch)
             self.train.after_step()
             for name, term in terms.items():
                 meter[name] = meter.get(name, 0) + term.detach().float()
@@ -172,6 +179,11 @@ class TrainingLoop:
             record["validation"] = self.validation.score()
         progress.epoch(record)
         return record
+
+    def _step(self, epoch: int, step: int, batch: Batch) -> Mapping[str, Tensor]:
+        if self.defending is None:
+            return self.method.step(batch, self.optimizers)
+        return self.defending.step(batch, self.optimizers, epoch, [self.settings.seed, epoch + 1, 4, step])
 
     def _batches(self, epoch: int, rows: np.ndarray) -> Iterable[Any]:
         return self.train.batches(rows, self.recipe.batch_size, [self.settings.seed, epoch + 1])

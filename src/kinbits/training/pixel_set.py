@@ -105,6 +105,7 @@ class PixelSet(TrainingSet):
             views=gathered if self._views else (),
             texts=self._text_rows(rows),
             ema_features=None if ema is None else gather_rows(ema, len(rows)),
+            images=images[0] if len(mine) == len(rows) else None,
         )
 
     @torch.no_grad()

@@ -87,4 +87,5 @@ def pretraining_settings(settings: TrainingSettings) -> TrainingSettings:
     }
     folder = settings.checkpoints / FOLDER if settings.checkpoints is not None else None
     own |= {"epochs": settings.pretrain_epochs, "pretrain": None, "pretrain_epochs": None, "patience": None}
+    own |= {"defence": None, "defence_params": {}}
     return replace(settings, **own, validation=0.0, checkpoints=folder)

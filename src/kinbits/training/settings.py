@@ -1,8 +1,9 @@
 """How one run goes, apart from the method's own recipe."""
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from kinbits._util import Range, check_options
 from kinbits.errors import UsageError
@@ -25,14 +26,16 @@ class TrainingSettings:
         weight_decay: Weight decay. Default: the method's.
         backbone_weight_decay: Weight decay of a trained backbone. Default: the method's.
         optimizer: Optimizer. Default: the method's.
-        schedule: Schedule of the learning rate. Default: the method's.
+        schedule: Schedule of the rate. Default: the method's.
         clip: Maximum gradient norm. Default: the method's.
         seed: Seed of all random choices.
         validation: Share of images held out to choose the best epoch.
         patience: Epochs without a better score before training stops. Default: no limit.
         pretrain: Method to pretrain with, without labels: barlow-twins. Default: none.
         pretrain_epochs: Pretraining epochs. Default: its own.
-        augmentation: Changes to images of a trained backbone: weak, crops or none.
+        defence: Trains on attacks too: saat, cgat or atrdh. Default: none.
+        defence_params: Parameters of the defence. Default: its own.
+        augmentation: Changes to images: weak, crops or none.
         view_augmentation: Changes that make views: two_view or crops.
         precision: Arithmetic.
         devices: GPUs, or processes.
@@ -56,6 +59,8 @@ class TrainingSettings:
     patience: Annotated[int | None, Range(1)] = None
     pretrain: str | None = None
     pretrain_epochs: Annotated[int | None, Range(1)] = None
+    defence: str | None = None
+    defence_params: Mapping[str, Any] = field(default_factory=dict)
     augmentation: str = "weak"
     view_augmentation: str = "two_view"
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
@@ -70,6 +75,10 @@ class TrainingSettings:
         _check_names(self)
         if self.pretrain_epochs is not None and self.pretrain is None:
             raise UsageError("pretrain_epochs needs pretrain, the method to pre-train with, such as barlow-twins")
+        if self.defence is None and self.defence_params:
+            raise UsageError("defence_params are of a defence: give one, such as saat")
+        if self.defence is not None and self.devices > 1:
+            raise UsageError("a defence trains in one process; leave devices out")
         if self.patience is not None and not self.validation:
             raise UsageError("patience needs a validation part: set validation to a share such as 0.1")
         if self.resume and self.checkpoints is None:
@@ -90,12 +99,16 @@ class TrainingSettings:
 
 
 def _check_names(settings: TrainingSettings) -> None:
-    """Refuse unknown methods and augmentations; what knows them is loaded here, since the settings must load fast."""
+    """Refuse unknown names and parameters; what knows them is loaded here, since the settings must load fast."""
     from kinbits.data import check_augmentation
     from kinbits.methods import describe_method, list_methods
 
     if settings.pretrain is not None and not describe_method(settings.pretrain).can_pretrain:
         others = ", ".join(name for name in list_methods() if describe_method(name).can_pretrain)
         raise UsageError(f"method '{settings.pretrain}' cannot pre-train for others; use one that can: {others}")
+    if settings.defence is not None:
+        from kinbits.defences import build_defence
+
+        build_defence(settings.defence, **settings.defence_params)
     for name in (settings.augmentation, settings.view_augmentation):
         check_augmentation(name)

@@ -1,11 +1,12 @@
-from .centres import anchor_codes, mainstay_codes, vote
+from .centres import anchor_codes, centre_codes, mainstay_codes, vote
 from .networks import Discriminator, Generator
-from .prototypes import PrototypeNet, circle, likelihood, train_prototypes
-from .steps import SignSteps, away_from, towards
+from .prototypes import LR, PrototypeNet, circle, likelihood, train_prototypes
+from .steps import SignSteps, away_from, sharply_away_from, towards
 from .targets import draw_targets
 from .trained import TrainedAttack
 
 __all__ = [
+    "LR",
     "Discriminator",
     "Generator",
     "PrototypeNet",
@@ -13,10 +14,12 @@ __all__ = [
     "TrainedAttack",
     "anchor_codes",
     "away_from",
+    "centre_codes",
     "circle",
     "draw_targets",
     "likelihood",
     "mainstay_codes",
+    "sharply_away_from",
     "towards",
     "train_prototypes",
     "vote",

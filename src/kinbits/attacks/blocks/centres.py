@@ -31,8 +31,33 @@ def mainstay_codes(labels: Tensor, reference: Reference) -> Tensor:
     distinct, which = torch.unique(labels.to(reference.labels), dim=0, return_inverse=True)
     lengths = reference.labels.norm(dim=1).clamp(min=1e-12)
     cosine = (distinct @ reference.labels.T) / (distinct.norm(dim=1, keepdim=True).clamp(min=1e-12) * lengths)
-    other = 1 - torch.sign(cosine)
-    return signs((_to_one(cosine) - _to_one(other)) @ reference.codes)[which]
+    return _weighed(cosine, reference)[which]
+
+
+def centre_codes(labels: Tensor, reference: Reference) -> Tensor:
+    """Return the code in the middle of similar images, weighed by the share of classes in common, and of no others.
+
+    As `mainstay_codes`, with w+_i = |y and y_i| / |y or y_i| (Jaccard). For images of one class each, the two are
+    equal. X. Wang, Y. Lin, X. Li, "CgAT: Center-Guided Adversarial Training for Deep Hashing-Based Retrieval", WWW
+    2023.
+
+    Args:
+        labels: float multi-hot ``(b, C)``.
+        reference: The n images that are known.
+
+    Returns:
+        float +1 or -1 ``(b, K)``.
+    """
+    distinct, which = torch.unique(labels.to(reference.labels), dim=0, return_inverse=True)
+    common = distinct @ reference.labels.T
+    either = distinct.sum(dim=1, keepdim=True) + reference.labels.sum(dim=1) - common
+    return _weighed(common / either.clamp(min=1), reference)[which]
+
+
+def _weighed(alike: Tensor, reference: Reference) -> Tensor:
+    """Return the signs of the mean of similar codes minus the mean of all others, by weights ``(r, n)``."""
+    other = (alike == 0).float()
+    return signs((_to_one(alike) - _to_one(other)) @ reference.codes)
 
 
 def _to_one(weights: Tensor) -> Tensor:

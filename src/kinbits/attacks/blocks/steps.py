@@ -12,6 +12,7 @@ from kinbits.attacks.base import EPSILON, Attack, AttackBatch, within
 from kinbits.errors import UsageError
 
 Loss = Callable[[Tensor], Tensor]  # relaxed codes (b, K) to one number for each image, (b,)
+FLIPPED = -0.5  # a product of relaxed bit and code below it counts as flipped
 RISE = (0.2, 0.3, 0.5, 0.7, 1.0)  # scales of the last five tenths of the steps
 
 
@@ -76,3 +77,21 @@ def towards(codes: Tensor) -> Loss:
 def away_from(codes: Tensor) -> Loss:
     """Return the loss that moves relaxed codes away from codes ``(b, K)``: their mean product."""
     return lambda relaxed: (relaxed * codes).mean(dim=1)
+
+
+def sharply_away_from(codes: Tensor) -> Loss:
+    """Return the sharp loss of `PGD` for codes ``(b, K)``.
+
+    Example:
+        >>> import torch
+        >>> loss = sharply_away_from(torch.tensor([[1.0, 1, -1, 1]]))
+        >>> round(float(loss(torch.tensor([[0.9, -0.2, -0.6, 0.1]]))), 6)
+        1.005
+    """
+
+    def loss(relaxed: Tensor) -> Tensor:
+        products = relaxed * codes
+        counted = (products > FLIPPED).float()
+        return (counted * (products + 2) * products).sum(dim=1) / counted.sum(dim=1).clamp(min=1)
+
+    return loss

@@ -1,0 +1,163 @@
+"""A defence in a training run: it attacks the images of each batch and adds its terms to the method's loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kinbits.attacks import Reference, Victim, multi_hot, signs
+from kinbits.defences import Defence, DefendedBatch, build_defence, get_defence
+from kinbits.errors import DataError
+from kinbits.methods import Batch, Method, Optimizer, parameters
+from kinbits.training.settings import TrainingSettings
+from kinbits.training.training_set import TrainingSet
+
+
+def defending_of(settings: TrainingSettings, method: Method, train: TrainingSet, epochs: int) -> Defending | None:
+    """Return the defence of a run that asks for one."""
+    if settings.defence is None:
+        return None
+    return Defending(build_defence(settings.defence, **settings.defence_params), method, train, epochs)
+
+
+def defence_record(settings: TrainingSettings) -> dict[str, Any]:
+    """Return what the training record of a model says about its defence: the name, and every parameter."""
+    assert settings.defence is not None
+    cls = get_defence(settings.defence)
+    defaults = {one.name: one.default for one in parameters(cls)}
+    return {"name": cls.name, "params": {**defaults, **settings.defence_params}}
+
+
+def defence_text(record: Mapping[str, Any]) -> str | None:
+    """Return the defence of a model in words; None without one.
+
+    Args:
+        record: The training record, such as `HashModel.training`.
+
+    Example:
+        >>> defence_text({"defence": {"name": "saat", "params": {"steps": 7, "epsilon": 0.03137}}})
+        '`saat` (steps=7, epsilon=0.0314)'
+    """
+    found = record.get("defence")
+    if found is None:
+        return None
+    params = ", ".join(f"{k}={v:.3g}" for k, v in found["params"].items())
+    return f"`{found['name']}` ({params})"
+
+
+class Defending:
+    """The state of a defence in a run.
+
+    Args:
+        defence: The defence.
+        method: What is trained.
+        train: The training rows, with a backbone that is trained.
+        epochs: Epochs of the run.
+
+    Raises:
+        DataError: If no row has a label.
+    """
+
+    def __init__(self, defence: Defence, method: Method, train: TrainingSet, epochs: int) -> None:
+        if train.labels is None or train.backbone is None:
+            raise DataError(f"defence '{defence.name}' follows labels, and the data have none")
+        self.defence, self.method, self.train = defence, method, train
+        self.first = min(round(defence.start * epochs), epochs - 1)
+        labels = multi_hot(train.labels.cpu().numpy(), method.spec.classes).to(train.device)
+        self.reference = Reference(torch.ones(len(train), method.spec.bits, device=train.device), labels)
+        self.network = _Network(train.backbone, method)
+        defence.setup(bits=method.spec.bits, classes=method.spec.classes)
+        defence.to(train.device)
+        self._victim: Victim | None = None
+
+    def start_epoch(self, epoch: int) -> None:
+        """Encode all training rows before the first epoch with attacks."""
+        if epoch == self.first:
+            self.reference.codes.copy_(signs(self.method.outputs(self.train)))
+
+    def step(
+        self, batch: Batch, optimizers: Sequence[Optimizer], epoch: int, seed: Sequence[int]
+    ) -> Mapping[str, Tensor]:
+        """Train on one batch, and return the terms of the method and of the defence.
+
+        The first optimizer, which trains the backbone, adds the terms of the defence to the method's loss.
+        """
+        if epoch < self.first:
+            return self.method.step(batch, optimizers)
+        defended = _Defended(optimizers[0], lambda: self.terms(batch, seed))
+        own = self.method.step(batch, [defended, *optimizers[1:]])
+        return {**own, **defended.added}
+
+    def terms(self, batch: Batch, seed: Sequence[int]) -> Mapping[str, Tensor]:
+        """Note the latest codes of a batch, attack its images, and return the terms of the defence."""
+        assert batch.images is not None
+        codes, labels = self.reference.codes, self.reference.labels[batch.rows]
+        codes[batch.rows] = signs(self.network.logits(batch.features.detach()))
+        known = labels.any(dim=1)
+        if int(known.sum()) < 2:  # batch statistics need two
+            return {}
+        self._victim = self._victim or self._make_victim(batch.images.shape[-1])
+        random = torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+        given = DefendedBatch(self._victim, batch.images[known], labels[known], self.reference, random)
+        return self.defence.terms(given)
+
+    def _make_victim(self, size: int) -> Victim:
+        mode = self.network.training
+        self.network.eval()
+        made = Victim(self.network, bits=self.method.spec.bits, size=size, name="this backbone")
+        self.network.train(mode)
+        return made
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        return {"codes": self.reference.codes, "defence": self.defence.state_dict()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what a checkpoint kept."""
+        self.reference.codes.copy_(state["codes"])
+        self.defence.load_state_dict(state["defence"])
+
+
+class _Network(nn.Module):
+    """Backbone and image head as they are trained: pixels to logits."""
+
+    def __init__(self, backbone: nn.Module, method: Method) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, method.towers()["image"]
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.backbone(images))
+        return logits
+
+    @torch.no_grad()
+    def logits(self, features: Tensor) -> Tensor:
+        """Return the logits of features in evaluation mode."""
+        mode = self.head.training
+        self.head.eval()
+        found: Tensor = self.head(features)
+        self.head.train(mode)
+        return found
+
+
+class _Defended:
+    """An optimizer that adds the terms of a defence to the first loss of a step.
+
+    Attributes:
+        added: The terms, after the first loss.
+    """
+
+    def __init__(self, own: Optimizer, terms: Callable[[], Mapping[str, Tensor]]) -> None:
+        self._own, self._terms, self._steps = own, terms, 0
+        self.added: Mapping[str, Tensor] = {}
+
+    def minimise(self, loss: Tensor) -> None:
+        """Lower the loss, the first time with the terms of the defence."""
+        if not self._steps:
+            self.added = self._terms()
+            loss = torch.stack([loss, *self.added.values()]).sum()
+        self._steps += 1
+        self._own.minimise(loss)
