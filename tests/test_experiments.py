@@ -88,7 +88,6 @@ STALE = {
     "cifar10-scratch",
     "cifar10-vit",
     "cross-modal",
-    "label-expansion",
     "pretraining",
     "rankhash",
 }
