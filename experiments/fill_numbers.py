@@ -3,7 +3,8 @@
 Between ``<!-- numbers: FILE METRIC... -->`` and ``<!-- /numbers -->`` go the tables of ``results/FILE.csv`` for these
 metrics, or with none named those of ``results/FILE.md``. A colon and names of methods (``: itq, shc``) choose rows;
 ``best 3`` among them are the three best of each group and the uncompressed features. The bare mark ``<!-- numbers -->``
-of a page in docs/methods stands for all that was measured of its method.
+of a page in docs/methods stands for all that was measured of its method; on pages of attacks and defences, for their
+rows of ``results/attacks-digits.md``.
 
 Marks of the best are those among all methods of a file. The tests behind them need ``results/FILE.queries.parquet``.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import csv
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def main() -> int:
     stale = 0
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         text = path.read_text()
-        fresh = BLOCK.sub(lambda found, path=path: filled(found, path.stem), text)
+        fresh = BLOCK.sub(lambda found, path=path: filled(found, path), text)
         if fresh != text and "--check" in sys.argv:
             print(f"{path.relative_to(ROOT)} is stale: run experiments/fill_numbers.py")
             stale += 1
@@ -42,12 +43,13 @@ def main() -> int:
     return int(stale > 0)
 
 
-def filled(block: re.Match[str], page: str) -> str:
-    """Return a block with its tables: those it asks for, else those of the method that the page is about."""
+def filled(block: re.Match[str], page: Path) -> str:
+    """Return a block with its tables: those it asks for, else those of what the page is about."""
     asked = block["asked"]
     files, _, methods = (asked or "").partition(":")
     names = [name.strip() for name in methods.split(",") if name.strip()]
-    text = one_result(*files.split(), methods=names) if asked else one_method(page)
+    own = {"attacks": one_attack, "defences": one_defence}.get(page.parent.name, one_method)
+    text = one_result(*files.split(), methods=names) if asked else own(page.stem)
     return block[1] + text.rstrip() + "\n" + block[3]
 
 
@@ -69,6 +71,30 @@ def chosen(comparison: Comparison, asked: Sequence[str]) -> list[str]:
 def one_method(name: str) -> str:
     """Return one method's tables: its own trials, variants too, with ITQ and the uncompressed features."""
     return markdown_tables(list(tables_with(name))) or NOT_MEASURED
+
+
+def one_attack(name: str) -> str:
+    """Return what an attack does to each model, beside clean images and noise."""
+    sections = (table_of(text, lambda row: row.partition(",")[0] in (name, "clean", "noise")) for text in attacked())
+    return "\n\n".join(one for one in sections if f"| {name}" in one) or NOT_MEASURED
+
+
+def one_defence(name: str) -> str:
+    """Return what all attacks do to a model without a defence, and to one with this defence."""
+    found = [text for text in attacked() if text.startswith((f"defence: {name}*", "defence: none*"))]
+    return "\n\n".join(table_of(text, lambda row: True) for text in found) if len(found) > 1 else NOT_MEASURED
+
+
+def attacked() -> list[str]:
+    """Return the sections of the table of attacks, one for each defence."""
+    written = ROOT / "results" / "attacks-digits.md"
+    return written.read_text().split("\n**")[1:] if written.exists() else []
+
+
+def table_of(section: str, wanted: Callable[[str], bool]) -> str:
+    """Return a section with the rows that are wanted by their first cell."""
+    title, _, head, rule, *rows = section.strip().splitlines()
+    return "\n".join([f"**{title}", "", head, rule, *(row for row in rows if wanted(row.split(" | ")[0].strip("| ")))])
 
 
 def tables_with(name: str) -> Iterable[Comparison]:

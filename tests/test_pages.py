@@ -27,7 +27,7 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 PRINTED = re.compile(r"\s*```text\n(.*?)```", re.DOTALL)  # a block of text right after one of Python
 SHELL = {"|", ">", "<", "&&", ";"}
 NEEDED = {"text-and-images": EMOJI, "bcdh": SCENE}  # files of KINBITS_DATA, by page
-QUICK = ("--epochs", "4")  # pages of methods show how a method is called, not what it reaches
+QUICK = ("--epochs", "4")  # pages of methods and defences show how one is called, not what it reaches
 
 
 def name(page):
@@ -122,7 +122,7 @@ def run(command, page):
     lexer.whitespace_split = True
     words = list(lexer)
     if words[0] == "kinbits" and not SHELL & set(words):
-        if page.parent.name == "methods" and words[1] == "fit":
+        if page.parent.name in ("methods", "defences") and words[1] == "fit":
             words += [*QUICK, *(["--pretrain-epochs", "2"] if "--pretrain" in words else [])]
         return run_kinbits(words[1:])
     if words[:2] == ["pip", "install"]:

@@ -169,7 +169,26 @@ def test_something_else_is_not_overwritten(victim, known, tmp_path):
     assert (tmp_path / "a" / "photo.jpg").exists()
 
 
+@pytest.mark.parametrize("name", FEW)
+def test_data_of_another_form_are_refused_and_nothing_is_half_learned(name, victim, known):
+    attack, pixels = build_attack(name, **FEW[name]), np.zeros((6, 3, 8, 8), np.uint8)
+    for images, labels in (
+        (pixels.astype(np.float32), known.labels),
+        (pixels[:, :, 1:], known.labels),
+        (pixels[:0], known.labels[:0]),
+        (pixels, known.labels[:, :2]),
+        (pixels, known.labels[1:]),
+    ):
+        with pytest.raises(DataError):
+            attack.train(victim, images, labels, known)
+    attack.learn = lambda *args, **more: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        attack.train(victim, pixels, known.labels, known)
+    with pytest.raises(UsageError, match="learned nothing"):
+        attack.save("nowhere")
+
+
 def test_a_reference_without_labels_is_refused(victim):
-    empty = Reference(torch.ones(3, 4), torch.zeros(3, 2))
+    empty = Reference(torch.ones(6, 4), torch.zeros(6, 2))
     with pytest.raises(DataError, match="no known image has a label"):
         trained("tha", victim, empty)

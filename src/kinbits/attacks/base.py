@@ -41,21 +41,21 @@ class AttackBatch:
         """Return the labels.
 
         Raises:
-            DataError: If there are none.
+            DataError: If there are none, or one is a label that no known image shares.
         """
         if self.labels is None:
             raise DataError("this attack follows the labels of the images; give labels")
-        return self.labels
+        return self._known(self.labels, "label")
 
     def require_targets(self) -> Tensor:
         """Return the target labels.
 
         Raises:
-            DataError: If there are none.
+            DataError: If there are none, or one is a label that no known image shares.
         """
         if self.targets is None:
             raise DataError("a targeted attack needs a target label for each image; give targets")
-        return self.targets
+        return self._known(self.targets, "target")
 
     def require_reference(self) -> Reference:
         """Return the codes and labels that the attacker knows.
@@ -66,6 +66,16 @@ class AttackBatch:
         if self.reference is None:
             raise DataError("this attack follows codes of labelled images; give a reference, e.g. of training images")
         return self.reference
+
+    def _known(self, labels: Tensor, kind: str) -> Tensor:
+        if self.reference is not None:
+            present = self.reference.labels.amax(dim=0)
+            unknown = torch.nonzero(labels @ present == 0).flatten()
+            if len(unknown):
+                raise DataError(
+                    f"the {kind} of image {int(unknown[0])} is of no known image; choose labels of the reference"
+                )
+        return labels
 
     def random(self, *shape: int) -> Tensor:
         """Return uniform numbers in [0, 1) on the device of the images."""
@@ -138,8 +148,6 @@ class Attack(ABC):
         found = reference if reference is None else reference.to(victim.device)
         parts = {"labels": labels, "targets": targets}
         given = {name: _classes(name, part, len(clean), found, victim.device) for name, part in parts.items()}
-        if self.aims == "target":
-            _require_known(given["targets"], found)
         batch = AttackBatch(victim, clean, reference=found, generator=torch.Generator().manual_seed(seed), **given)
         return within(self.perturb(batch).detach(), clean, self.epsilon)
 
@@ -172,14 +180,3 @@ def _classes(
     if reference is not None and given.shape[1] != reference.labels.shape[1]:
         raise DataError(f"{name} have {given.shape[1]} classes, and the reference has {reference.labels.shape[1]}")
     return given.float().to(device)
-
-
-def _require_known(targets: Tensor | None, reference: Reference | None) -> None:
-    """Refuse a target that no image of the reference shares."""
-    if targets is None or reference is None:
-        return
-    unknown = torch.nonzero((targets @ reference.labels.T).amax(dim=1) == 0).flatten()
-    if len(unknown):
-        raise DataError(
-            f"the target of image {int(unknown[0])} is a label that no known image has; choose labels of the reference"
-        )

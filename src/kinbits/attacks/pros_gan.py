@@ -41,12 +41,12 @@ class ProSGAN(TrainedAttack):
 
     Args:
         epsilon: Largest change of a pixel in [0, 1]; None for none, as published.
-        epochs: Passes over the images; 100 in the paper.
+        epochs: Passes over the images; 100 in the released code.
         batch_size: Images per step.
         lr: Rate of Adam.
         width: Channels of the first layers.
         prototype_steps: Steps that P learns; 30,000 in the released code.
-        reconstruction: w_r; 50 (NUS-WIDE, COCO) or 100 (Flickr25k) in the paper.
+        reconstruction: w_r; 50 (NUS-WIDE, COCO) or 100 (Flickr25k) in the released code.
         hashing: w_h.
         adversarial: w_a.
 

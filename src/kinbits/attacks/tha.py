@@ -27,7 +27,7 @@ class THA(SignSteps, TrainedAttack):
 
     Args:
         epsilon: Largest change of a pixel in [0, 1].
-        steps: Number of steps; 100 of 1/255 in the paper.
+        steps: Number of steps; 100 of 1/255 in the code of Yuan et al.
         step_size: Change of a pixel in one step; None for epsilon / 10.
         random_start: Whether to start from random pixels within the budget.
         rising: Whether the scale of the logits rises, see `SignSteps`.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from kinbits._util import CONFIG, folder_aside, parse_json
 from kinbits.attacks.base import EPSILON, Attack
 from kinbits.attacks.victim import Reference, Victim
-from kinbits.errors import ArtefactError, UsageError, platform_error
+from kinbits.errors import ArtefactError, DataError, UsageError, platform_error
 
 FORMAT = 1
 WEIGHTS = "weights.safetensors"
@@ -68,14 +68,22 @@ class TrainedAttack(Attack):
             reference: Codes and labels that the attacker knows.
             seed: Seed of everything random.
             progress: Show progress on standard error.
+
+        Raises:
+            DataError: If images or labels have another form, or no known image has a label.
         """
         known = reference.to(victim.device)
+        _check_data(victim, images, labels, known)
         shape = {"bits": victim.bits, "size": victim.size, "classes": known.labels.shape[1]}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.networks = nn.ModuleDict(self.build(**shape)).to(victim.device)
             self.facts = {**shape, "victim": victim.fingerprint, "names": list(known.names)}
-            self.learn(victim, images, labels.to(victim.device), known, seed=seed, progress=progress)
+            try:
+                self.learn(victim, images, labels.to(victim.device), known, seed=seed, progress=progress)
+            except BaseException:
+                self.networks = nn.ModuleDict()  # what is half learned is no attack
+                raise
         self.networks.eval().requires_grad_(False)
 
     def require_networks(self, victim: Victim, labels: Tensor) -> nn.ModuleDict:
@@ -128,6 +136,15 @@ class TrainedAttack(Attack):
         except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:
             raise ArtefactError(f"{folder} is no whole attack ({type(error).__name__}); train it again") from error
         self.networks.eval().requires_grad_(False)
+
+
+def _check_data(victim: Victim, images: np.ndarray, labels: Tensor, reference: Reference) -> None:
+    side, classes = victim.size, reference.labels.shape[1]
+    if images.dtype != np.uint8 or images.shape[1:] != (3, side, side) or not len(images):
+        raise DataError(f"images are {images.dtype} {images.shape}; give bytes (n, 3, {side}, {side})")
+    if labels.shape != (len(images), classes):
+        raise DataError(f"labels are {tuple(labels.shape)}; give multi-hot rows ({len(images)}, {classes})")
+    reference.distinct_labels()
 
 
 def read_config(folder: Path) -> dict[str, Any]:
