@@ -38,7 +38,6 @@ def test_a_network_without_gradient_is_refused():
         ("dhta", {"targets": torch.eye(2)[[0, 1, 0, 1]]}, "targets have 2 classes, and the reference has 3"),
         ("dhta", {"targets": torch.tensor([[0.0, 0, 0]] * 4)}, "target of image 0 is of no known image"),
         ("p2p", {"targets": torch.eye(3)}, "give multi-hot rows"),
-        ("sdha", {"labels": torch.tensor([[1.0, 0, 0]] * 3 + [[0, 0, 0]])}, "label of image 3 is of no known image"),
         ("sdha", {"labels": None}, "follows the labels"),
         ("pgd", {"reference": None}, "give a reference"),
     ],

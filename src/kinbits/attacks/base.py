@@ -41,11 +41,11 @@ class AttackBatch:
         """Return the labels.
 
         Raises:
-            DataError: If there are none, or one is a label that no known image shares.
+            DataError: If there are none.
         """
         if self.labels is None:
             raise DataError("this attack follows the labels of the images; give labels")
-        return self._known(self.labels, "label")
+        return self.labels
 
     def require_targets(self) -> Tensor:
         """Return the target labels.
@@ -55,7 +55,13 @@ class AttackBatch:
         """
         if self.targets is None:
             raise DataError("a targeted attack needs a target label for each image; give targets")
-        return self._known(self.targets, "target")
+        if self.reference is not None:
+            unknown = torch.nonzero(self.targets @ self.reference.labels.amax(dim=0) == 0).flatten()
+            if len(unknown):
+                raise DataError(
+                    f"the target of image {int(unknown[0])} is of no known image; choose labels of the reference"
+                )
+        return self.targets
 
     def require_reference(self) -> Reference:
         """Return the codes and labels that the attacker knows.
@@ -66,16 +72,6 @@ class AttackBatch:
         if self.reference is None:
             raise DataError("this attack follows codes of labelled images; give a reference, e.g. of training images")
         return self.reference
-
-    def _known(self, labels: Tensor, kind: str) -> Tensor:
-        if self.reference is not None:
-            present = self.reference.labels.amax(dim=0)
-            unknown = torch.nonzero(labels @ present == 0).flatten()
-            if len(unknown):
-                raise DataError(
-                    f"the {kind} of image {int(unknown[0])} is of no known image; choose labels of the reference"
-                )
-        return labels
 
     def random(self, *shape: int) -> Tensor:
         """Return uniform numbers in [0, 1) on the device of the images."""

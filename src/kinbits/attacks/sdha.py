@@ -29,7 +29,8 @@ class SDHA(Attack):
 
     J. Lu, M. Chen, Y. Sun, W. Wang, Y. Wang, X. Yang, "A Smart Adversarial Attack on Deep Hashing Based Image
     Retrieval", ICMR 2021; constants from the re-implementation in the code of Yuan et al. (TIFS 2023), which takes
-    1,500 steps. Differences: only the untargeted form; fewer steps.
+    1,500 steps. Differences: only the untargeted form; fewer steps. An image whose label no known image shares stays as
+    it is.
 
     Args:
         epsilon: Largest change of a pixel in [0, 1].

@@ -48,6 +48,7 @@ VERBS = (
     "index",
     "search",
     "evaluate",
+    "attack",
     "bench",
     "inspect",
     "calibrate",
@@ -72,6 +73,9 @@ REMEDIES = (
     ("rescore", "create one that keeps int8 vectors", "kinbits index create --keep int8"),
     ("image_column", "images and paths are named by image_column", "--image-column"),
     ("vector_column", "vectors are named by vector_column", "--vector-column"),
+    ("targeted", "leave targeted out", "--targeted"),
+    ("transfer", "give its images to this one", "--transfer"),
+    ("resume", "begin again without resume", "--resume"),
 )
 """For options of a command: the library's words for the remedy of an error, and what to type."""
 

@@ -4,7 +4,10 @@ from .evaluator import evaluate
 from .leakage import leakage
 from .neighbours_kept import NeighboursKept, neighbours_kept
 from .relevance import relevance_of
+from .report.charts import line_chart
+from .report.examples import Example, Neighbour, Pictures, example_of
 from .report.report import Report
+from .report.shared import hits_html, html_page
 from .row import Row
 from .searches import Search, Searches
 from .training_free import BASELINES, CROSS_MODAL_BASELINE
@@ -16,13 +19,20 @@ __all__ = [
     "IMAGE_TO_IMAGE",
     "UNCOMPRESSED",
     "Direction",
+    "Example",
+    "Neighbour",
     "NeighboursKept",
+    "Pictures",
     "Report",
     "Row",
     "Search",
     "Searches",
     "evaluate",
+    "example_of",
+    "hits_html",
+    "html_page",
     "leakage",
+    "line_chart",
     "neighbours_kept",
     "rank_features",
     "relevance_of",

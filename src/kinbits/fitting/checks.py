@@ -62,9 +62,7 @@ def _check_defence(method: type[Method], dataset: Dataset, defence: str) -> None
     if not dataset.has_label.any():
         raise DataError(f"defence '{defence}' follows labels, and the data have none; leave defence out")
     if not method.recipe.epochs:
-        raise UsageError(
-            f"method '{method.name}' has no epochs in which a defence could train; leave defence out"
-        )
+        raise UsageError(f"method '{method.name}' has no epochs in which a defence could train; leave defence out")
 
 
 def _check_labels(method: type[Method], dataset: Dataset) -> None:

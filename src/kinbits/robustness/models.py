@@ -6,6 +6,7 @@ import torch
 
 from kinbits import hamming
 from kinbits.attacks import Victim
+from kinbits.backbones import Preprocessing
 from kinbits.errors import UsageError
 from kinbits.model import HashModel
 
@@ -21,16 +22,26 @@ def victim_of(model: HashModel, *, device: str | torch.device = "cpu") -> Victim
         UsageError: If the model reads no images, makes no bits, or has no gradient from its pixels to its logits.
         PlatformError: If this machine has no such device.
     """
-    backbone = model.tower("image").backbone
-    if backbone.modality != "image" or backbone.preprocessing is None:
-        raise UsageError(f"attacks change pixels, and this model reads {backbone.modality}s")
-    if model.words != hamming.BITS:
-        made = hamming.describe_kind(model.bits, model.words)
-        raise UsageError(f"attacks flip bits, and this model makes {made}; take a model whose codes are bits")
+    size, backbone = require_images_to_bits(model).size, model.tower("image").backbone
     return Victim(
         model.to(device).tower("image"),
         bits=model.bits,
-        size=backbone.preprocessing.size,
+        size=size,
         name=f"backbone '{backbone.name}'",
         fingerprint=model.fingerprint,
     )
+
+
+def require_images_to_bits(model: HashModel) -> Preprocessing:
+    """Return how a model prepares its images.
+
+    Raises:
+        UsageError: If it reads no images, or makes no bits.
+    """
+    backbone = model.tower("image").backbone
+    if backbone.modality != "image" or backbone.preprocessing is None:
+        raise UsageError(f"attacks change pixels, and this model reads {backbone.modality}s; take a model of images")
+    if model.words != hamming.BITS:
+        made = hamming.describe_kind(model.bits, model.words)
+        raise UsageError(f"attacks flip bits, and this model makes {made}; take a model whose codes are bits")
+    return backbone.preprocessing

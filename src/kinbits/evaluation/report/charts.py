@@ -51,6 +51,23 @@ def bits_against(metric: str, points: Mapping[str, Points]) -> Markup:
     return _svg(draw, f"{metric} against code length")
 
 
+def line_chart(title: str, lines: Mapping[str, Points], *, x: str, y: str) -> Markup:
+    """Draw lines with a mark at each point; the first is the thick one.
+
+    Args:
+        title: Title of the chart.
+        lines: Points (x, y) by the name of the line.
+        x: Name of the x axis.
+        y: Name of the y axis, which begins at 0.
+    """
+
+    def draw(axes: Any) -> None:
+        _lines(axes, lines, marker="o")
+        axes.set(xlabel=x, ylabel=y, xlim=(0, None), ylim=(0, None))
+
+    return _svg(draw, title)
+
+
 def distance_histogram(within: NDArray[np.int64], between: NDArray[np.int64]) -> Markup:
     """Draw how far apart items are, as shares of the pairs of one class and of all others (or of all pairs)."""
     names = ("same class", "different classes") if within.sum() else ("", "all pairs")

@@ -104,26 +104,32 @@ def examples(search: Search, scores: NDArray[np.float64]) -> tuple[list[Example]
         search: The search.
         scores: Average precision of each query, NaN where nothing is relevant.
     """
-    queries, database, codes, relevance = search.queries, search.items, search.codes[0], search.relevance
+    codes = search.codes[0]
     order = np.argsort(-scores, kind="stable")[: int((~np.isnan(scores)).sum())]
     shown = min(SHOWN, max(1, len(np.unique(codes[order], axis=0)) // 2))
     best = _one_per_code(codes, order, shown)
     others = order[~(codes[order][:, None] == codes[best]).all(-1).any(1)]
     worst = _one_per_code(codes, others[::-1], shown)
-    near, rows = search.nearest(np.concatenate([best, worst]), NEIGHBOURS)
-    pictures = _Pictures(database)
+    pictures = Pictures(search.items)
+    found = [[example_of(search, row, scores[row], pictures) for row in rows.tolist()] for rows in (best, worst)]
+    return found[0], found[1]
 
-    def made(place: int, query: int) -> Example:
-        relevant = relevance.block(query, query + 1)[0]
-        hits = zip(rows[place].tolist(), near[place].tolist(), strict=True)
-        found = tuple(
-            Neighbour(pictures[row], _label(database, row), apart, bool(relevant[row])) for row, apart in hits
-        )
-        picture = _Pictures(queries)[query]
-        return Example(str(queries.ids[query]), picture, _label(queries, query), float(scores[query]), found)
 
-    shown_queries = [made(place, int(query)) for place, query in enumerate([*best, *worst])]
-    return shown_queries[: len(best)], shown_queries[len(best) :]
+def example_of(search: Search, query: int, score: float, pictures: Pictures | None = None) -> Example:
+    """Return a query with its nearest items.
+
+    Args:
+        search: The search.
+        query: Row of the query.
+        score: Its average precision.
+        pictures: Pictures of the items; those that several examples share are made once.
+    """
+    queries, items, pictures = search.queries, search.items, pictures or Pictures(search.items)
+    near, rows = search.nearest(np.array([query]), NEIGHBOURS)
+    relevant = search.relevance.block(query, query + 1)[0]
+    hits = zip(rows[0].tolist(), near[0].tolist(), strict=True)
+    found = tuple(Neighbour(pictures[row], _label(items, row), apart, bool(relevant[row])) for row, apart in hits)
+    return Example(str(queries.ids[query]), Pictures(queries)[query], _label(queries, query), float(score), found)
 
 
 def _one_per_code(codes: hamming.Codes, order: NDArray[np.int64], most: int) -> NDArray[np.int64]:
@@ -132,7 +138,7 @@ def _one_per_code(codes: hamming.Codes, order: NDArray[np.int64], most: int) -> 
     return order[np.sort(first)[:most]]
 
 
-class _Pictures:
+class Pictures:
     """Thumbnails as data URIs; each is made once."""
 
     def __init__(self, dataset: Dataset) -> None:

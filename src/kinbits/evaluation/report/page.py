@@ -11,6 +11,7 @@ from kinbits._util import render
 from kinbits.evaluation.report import charts
 from kinbits.evaluation.report.class_table import shown_classes
 from kinbits.evaluation.report.numbers import Numbers
+from kinbits.evaluation.report.shared import html_page
 from kinbits.evaluation.row import Row
 
 _PAGE = Path(__file__).with_name("report.html.j2")
@@ -24,9 +25,10 @@ def page(numbers: Numbers) -> str:
     details = numbers.details
     statistics = details and details.statistics
     histogram = statistics and charts.distance_histogram(statistics.within, statistics.between)
-    return render(
+    title = f"{numbers.facts['method']}, {numbers.facts['bits']} bits, on {numbers.name}"
+    body = render(
         _PAGE,
-        title=f"{numbers.facts['method']}, {numbers.facts['bits']} bits, on {numbers.name}",
+        title=title,
         report=numbers,
         rival=_rival(numbers),
         curves=list(_curves(numbers)),
@@ -35,6 +37,7 @@ def page(numbers: Numbers) -> str:
         histogram=histogram,
         most_classes=_MOST_CLASSES,
     )
+    return html_page(title, Markup(body))  # the template escapes
 
 
 def summary_table(numbers: Numbers) -> str:

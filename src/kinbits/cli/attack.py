@@ -1,0 +1,131 @@
+"""kinbits attack: how well a model's codes hold when images change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kinbits._util import parse_float
+from kinbits.cli.app import app
+from kinbits.cli.output import JsonFlag, console, facts, note, print_json
+from kinbits.cli.source import COLUMNS, Source, writable_folder
+from kinbits.errors import UsageError
+
+if TYPE_CHECKING:
+    from kinbits.robustness import RobustnessReport
+
+NONE = "none"
+
+
+@app.command()
+@COLUMNS.add_after("seed")
+def attack(
+    model: Annotated[Path, typer.Argument(help="Folder of a model.", show_default=False)],
+    protocol: Annotated[
+        str,
+        typer.Argument(help="A name of `kinbits protocols`, or data, which a seed splits.", show_default=False),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="REPORT",
+            help="Folder for report.html and report.json, and for finished rows.",
+            show_default=False,
+        ),
+    ],
+    attacks: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Attacks, or folders of trained ones, with commas between; or `none`. Default: noise,pgd.",
+            show_default=False,
+        ),
+    ] = None,
+    targeted: Annotated[
+        bool, typer.Option("--targeted", help="Add attacks towards the label of other images: p2p and dhta.")
+    ] = False,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LABEL",
+            help="One target label for all queries. Default: one is drawn for each.",
+            show_default=False,
+        ),
+    ] = None,
+    epsilon: Annotated[
+        str, typer.Option(metavar="SHARE", help="Largest change of a pixel, as a share of its range.")
+    ] = "8/255",
+    queries: Annotated[int, typer.Option(min=1, help="Maximum number of queries, drawn by seed.")] = 200,
+    edits: Annotated[bool, typer.Option("--edits/--no-edits", help="Measure everyday edits too.")] = True,
+    transfer: Annotated[
+        Path | None,
+        typer.Option(metavar="MODEL", help="A second model, which is given the same images.", show_default=False),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split, and of everything random.")] = 0,
+    as_json: JsonFlag = False,
+    **columns: Any,
+) -> None:
+    """Measure how well a model's codes hold when images change.
+
+    This is for measuring and hardening your own system. Queries are edited
+    as people and programs do it every day (recompressed, cropped, captioned),
+    and attacked by someone who has the model. The changed images are searched
+    in the clean database, and the report shows mAP before and after. It says
+    nothing about whom an image is from: codes are no proof of identity.
+    """
+    from kinbits.data import EDITS
+    from kinbits.model import HashModel
+    from kinbits.robustness import ATTACKS, measure_robustness
+
+    budget = _share(epsilon)
+    writable_folder(output)
+    loaded = HashModel.from_pretrained(model)
+    second = None if transfer is None else HashModel.from_pretrained(transfer)
+    splits = Source(protocol, **columns).splits(seed)
+    try:
+        report = measure_robustness(
+            loaded,
+            splits,
+            edits=EDITS if edits else (),
+            attacks=ATTACKS if attacks is None else [name for name in attacks.split(",") if name != NONE],
+            targeted=targeted,
+            target=target,
+            epsilon=budget,
+            queries=queries,
+            transfer_to=second,
+            folder=output,
+            resume=resume,
+            seed=seed,
+            tell=note,
+            progress=True,
+        )
+    except KeyboardInterrupt:
+        note("the same command with --resume goes on from the last finished row")
+        raise
+    _show(report, output, as_json)
+
+
+def _share(text: str) -> float:
+    """Read a budget, such as 8/255 or 0.03."""
+    above, slash, below = text.partition("/")
+    try:
+        value = parse_float(above) / (parse_float(below) if slash else 1.0)
+    except (ValueError, ZeroDivisionError):
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise UsageError(f"--epsilon is '{text}'; give a share of a pixel's range from 0 to 1, e.g. 8/255 or 0.03")
+    return value
+
+
+def _show(report: RobustnessReport, output: Path, as_json: bool) -> None:
+    files = report.save(output)
+    if as_json:
+        print_json(report.to_dict())
+        return
+    console().print(report.table())
+    facts({"written": "\n".join(map(str, files))})

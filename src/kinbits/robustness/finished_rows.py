@@ -1,0 +1,72 @@
+"""Finished rows of a report on disk, so that an interrupted run goes on from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from kinbits._util import check_parent, full_path, parse_json, write_text
+from kinbits.errors import ArtefactError, UsageError
+from kinbits.robustness.row import RobustnessRow, row_from_dict
+
+ROWS = "rows.json"
+Key = tuple[str, str, str]
+
+
+class FinishedRows:
+    """Rows that are done, by what makes them; each addition is on disk before the next one begins.
+
+    Args:
+        folder: Folder of the file; None keeps the rows in memory alone.
+        identity: What makes all rows: model, data and settings.
+        resume: Whether to go on from what is there, and not to begin again.
+
+    Raises:
+        UsageError: If another model, other data or other settings made the rows that are there.
+        ArtefactError: If the file is damaged.
+        PlatformError: If the folder cannot be written.
+    """
+
+    def __init__(self, folder: str | Path | None, identity: Mapping[str, Any], *, resume: bool) -> None:
+        self._identity, self._rows = dict(identity), dict[Key, list[RobustnessRow]]()
+        self._path = None if folder is None else full_path(folder) / ROWS
+        if self._path is None:
+            return
+        check_parent(self._path, "folder")
+        if resume and self._path.exists():
+            self._rows = self._read(self._path)
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._rows
+
+    def __getitem__(self, key: Key) -> list[RobustnessRow]:
+        return self._rows[key]
+
+    def add(self, key: Key, rows: Sequence[RobustnessRow]) -> None:
+        """Keep the rows of a key.
+
+        Raises:
+            PlatformError: If the file cannot be written.
+        """
+        self._rows[key] = list(rows)
+        if self._path is not None:
+            done = [{"key": key, "rows": [asdict(row) for row in rows]} for key, rows in self._rows.items()]
+            write_text(self._path, json.dumps({"identity": self._identity, "done": done}) + "\n")
+
+    def _read(self, path: Path) -> dict[Key, list[RobustnessRow]]:
+        try:
+            found = parse_json(path.read_text("utf-8"))
+            known = found["identity"]
+            rows = {tuple(one["key"]): [row_from_dict(row) for row in one["rows"]] for one in found["done"]}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArtefactError(f"{path} is damaged ({type(error).__name__}); remove it, and begin again") from error
+        other = [name for name in self._identity if known.get(name) != self._identity[name]]
+        if other:
+            raise UsageError(
+                f"{path.parent} was begun with another {' and '.join(other)}; give the same, or begin again without "
+                f"resume"
+            )
+        return rows

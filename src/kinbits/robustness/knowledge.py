@@ -1,0 +1,129 @@
+"""What attacks know of a protocol: codes of labelled images, the labels of the queries, and a target for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinbits import hamming
+from kinbits.attacks import Reference, blocks, draw_targets, multi_hot
+from kinbits.data import Dataset, FeatureCache, Splits
+from kinbits.errors import unknown_name
+from kinbits.metrics import LabelRelevance, evaluate
+from kinbits.model import HashModel
+from kinbits.robustness.clean_search import METRIC, CleanSearch
+
+MAINSTAY, ANCHOR = "mainstay code", "anchor code"  # names of bounds
+
+
+def known_images(splits: Splits) -> Dataset | None:
+    """Return the images whose codes and labels attacks know: the training part, or the database where there is none.
+
+    Returns:
+        The images; None where they or the queries have no labels.
+    """
+    known = splits.train if len(splits.train) else splits.database
+    return None if splits.query.labels is None or known.labels is None else known
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """Codes and labels that attacks know.
+
+    Attributes:
+        reference: Codes and labels of the known images.
+        labels: Labels of the queries, float multi-hot ``(q, C)``.
+        targets: Their target labels, float multi-hot ``(q, C)``.
+        aimed: Queries that have a target which shares no class with their own labels, bool ``(q,)``.
+    """
+
+    reference: Reference
+    labels: Tensor
+    targets: Tensor
+    aimed: np.ndarray
+
+    @classmethod
+    def from_images(
+        cls,
+        model: HashModel,
+        known: Dataset,
+        queries: Dataset,
+        *,
+        target: str | None,
+        seed: int,
+        cache: FeatureCache | None,
+        progress: bool,
+    ) -> Knowledge:
+        """Encode what is known, and draw targets.
+
+        Args:
+            model: The attacked model.
+            known: What `known_images` returned.
+            queries: Some of the queries.
+            target: One target label for all queries; None draws one for each.
+            seed: Seed of the targets.
+            cache: Where features are kept between runs, or None.
+            progress: Show progress on standard error.
+
+        Raises:
+            UsageError: If no known image has the target label.
+        """
+        assert queries.labels is not None  # known_images looks
+        found = model.encode(known, on_error="skip", cache=cache, progress=progress)
+        known = known.select(found.rows)
+        reference = Reference.from_codes(found.array, known, model.bits)
+        labels = multi_hot(queries.labels, reference.labels.shape[1])
+        if target is None:
+            targets, aimed = draw_targets(labels, reference, torch.Generator().manual_seed(seed))
+        else:
+            row = _row(target, reference)
+            targets, aimed = row.expand(len(labels), -1), labels @ row == 0
+        return cls(reference, labels, targets, aimed.numpy())
+
+    def target_map(self, codes: hamming.Codes, searched: CleanSearch) -> float | None:
+        """Return mAP by target labels of the queries that have one; None where none has.
+
+        Args:
+            codes: Packed codes of all queries, uint8 ``(q, w)``.
+            searched: The clean database.
+        """
+        labels = searched.items.labels
+        if labels is None or not self.aimed.any():
+            return None
+        targets = self.targets[torch.from_numpy(self.aimed)]
+        wanted = targets.argmax(dim=1).numpy() if labels.ndim == 1 else targets.numpy().astype(np.uint8)
+        return evaluate(codes[self.aimed], searched.codes, LabelRelevance(wanted, labels), [METRIC])[METRIC]
+
+    def bounds(self, seed: int) -> dict[str, tuple[hamming.Codes, hamming.Codes]]:
+        """Return codes that no image need reach: away from the own label, and at the target, uint8 ``(q, w)`` each.
+
+        Args:
+            seed: Seed of the images whose anchor is taken.
+        """
+        random = torch.Generator().manual_seed(seed)
+        sides = (self.labels, self.targets)
+        own, target = (blocks.mainstay_codes(one, self.reference) for one in sides)
+        own_anchor, target_anchor = (self._anchors(one, random) for one in sides)
+        return {MAINSTAY: (_packed(-own), _packed(target)), ANCHOR: (_packed(-own_anchor), _packed(target_anchor))}
+
+    def _anchors(self, labels: Tensor, random: torch.Generator) -> Tensor:
+        """Return anchor codes; those of a label that no known image has are its mainstay code."""
+        known = (labels @ self.reference.labels.T).amax(dim=1) > 0
+        codes = blocks.mainstay_codes(labels, self.reference)
+        if known.any():
+            codes[known] = blocks.anchor_codes(labels[known], self.reference, random)
+        return codes
+
+
+def _row(target: str, reference: Reference) -> Tensor:
+    names = [name for name, used in zip(reference.names, reference.labels.any(dim=0).tolist(), strict=True) if used]
+    if target not in names:
+        raise unknown_name("target label", target, names)
+    return torch.tensor([float(name == target) for name in reference.names])
+
+
+def _packed(codes: Tensor) -> hamming.Codes:
+    return hamming.pack(codes.numpy() > 0)

@@ -1,0 +1,81 @@
+"""A row of a robustness report: one kind of change, and what it does to the search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from kinbits.evaluation import Example, Neighbour
+
+Group = Literal["clean", "edit", "attack", "curve", "bound"]
+
+
+@dataclass(frozen=True)
+class ChangedExample:
+    """The query that lost most by a change, before and after.
+
+    Attributes:
+        before: The clean query and its nearest items.
+        after: The changed query and its nearest items.
+        difference: The change at the input size of the model, on grey, as a data URI.
+        factor: How many times the change is amplified there.
+    """
+
+    before: Example
+    after: Example
+    difference: str
+    factor: float
+
+
+@dataclass(frozen=True)
+class RobustnessRow:
+    """What one kind of change does to the search.
+
+    Attributes:
+        group: ``"clean"``, ``"edit"``, ``"attack"``, ``"curve"`` (an attack at another budget) or ``"bound"``, which
+            has codes and no images.
+        name: Name of the edit, attack or bound.
+        map: Mean average precision of all queries by their own labels, over the whole clean database.
+        target_map: The same by target labels, of the queries that have one; None without labels.
+        transfer_map: As ``map``, of the same images on the second model; None without one.
+        linf: Largest change of a pixel, of values in [0, 1] at the model's input size; None where nothing is attacked.
+        rmse: Root of the mean squared change.
+        ssim: Mean structural similarity; 1 is no change.
+        seconds: Time of the attack, an image.
+        epsilon: Budget of the attack; None for none.
+        example: The query that lost most; None where there are no changed images.
+    """
+
+    group: Group
+    name: str
+    map: float
+    target_map: float | None = None
+    transfer_map: float | None = None
+    linf: float | None = None
+    rmse: float | None = None
+    ssim: float | None = None
+    seconds: float | None = None
+    epsilon: float | None = None
+    example: ChangedExample | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers as JSON types, without the example."""
+        return {name: value for name, value in vars(self).items() if name != "example"}
+
+
+def row_from_dict(values: Mapping[str, Any]) -> RobustnessRow:
+    """Return the row that `dataclasses.asdict` made values of.
+
+    Raises:
+        KeyError, TypeError: If a value is missing or unknown.
+    """
+    row, shown = RobustnessRow(**values), values["example"]
+    if shown is None:
+        return row
+    sides = {side: _example(shown[side]) for side in ("before", "after")}
+    return replace(row, example=ChangedExample(**{**shown, **sides}))
+
+
+def _example(values: Mapping[str, Any]) -> Example:
+    return Example(**{**values, "neighbours": tuple(Neighbour(**hit) for hit in values["neighbours"])})
