@@ -56,6 +56,36 @@ def attack(run, place):
     return call
 
 
+def test_an_attack_is_trained_saved_and_measured(run, place, attack):
+    few = ("--param", "epochs=1", "--param", "width=8", "--param", "prototype_steps=2")
+    ended = run("attack", "fit", place / "model", f"folder:{place / 'photos'}", "-o", "gan", *few)
+    assert ended.code == 0, ended.err
+    assert "pros-gan" in ended.out
+    ended = attack("--attacks", "gan")
+    assert ended.code == 0, ended.err
+    assert "pros-gan (gan)" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--attack", "pgd"), "attack 'pgd' learns nothing, so it needs no training; those that do: pros-gan, tha"),
+        (("--attack", "gan"), "pros-gan"),
+        (("--param", "epoch=1"), "epochs"),
+        (("--param", "epochs=x"), "epochs"),
+    ],
+)
+def test_training_that_cannot_be_is_refused(run, place, arguments, message):
+    ended = run("attack", "fit", place / "model", f"folder:{place / 'photos'}", "-o", "gan2", *arguments)
+    assert ended.code == 2
+    assert message in ended.err
+
+
+def test_help_of_both_commands_is_there(run):
+    assert "--epsilon" in run("attack", "--help").out
+    assert "--images" in run("attack", "fit", "--help").out
+
+
 def test_the_report_is_printed_and_written(attack):
     ended = attack("--attacks", "noise", "--targeted", "--epsilon", "0.02")
     assert ended.code == 0, ended.err

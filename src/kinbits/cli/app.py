@@ -165,9 +165,9 @@ app = _Typer(
 )
 
 
-def group(name: str, summary: str) -> typer.Typer:
+def group(name: str, summary: str, cls: type[Group] = Group) -> typer.Typer:
     """Add a verb that has verbs of its own."""
-    made = _Typer(cls=Group, help=summary, context_settings=_HELP, no_args_is_help=True, rich_markup_mode="rich")
+    made = _Typer(cls=cls, help=summary, context_settings=_HELP, no_args_is_help=True, rich_markup_mode="rich")
     app.add_typer(made, name=name)
     return made
 

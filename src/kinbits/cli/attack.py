@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kinbits._util import parse_float
-from kinbits.cli.app import app
+from kinbits.cli.app import group
 from kinbits.cli.output import JsonFlag, console, facts, note, print_json
+from kinbits.cli.plain_help import GroupOfOne
 from kinbits.cli.source import COLUMNS, Source, writable_folder
+from kinbits.cli.values import named_values, parameters_of
 from kinbits.errors import UsageError
 
 if TYPE_CHECKING:
     from kinbits.robustness import RobustnessReport
 
 NONE = "none"
+attack = group("attack", "Measure how well codes hold when images change.", GroupOfOne)
 
 
-@app.command()
+@attack.command()
 @COLUMNS.add_after("seed")
-def attack(
+def report(
     model: Annotated[Path, typer.Argument(help="Folder of a model.", show_default=False)],
     protocol: Annotated[
         str,
@@ -77,6 +80,7 @@ def attack(
     and attacked by someone who has the model. The changed images are searched
     in the clean database, and the report shows mAP before and after. It says
     nothing about whom an image is from: codes are no proof of identity.
+    `kinbits attack fit` trains an attack that learns, such as pros-gan.
     """
     from kinbits.data import EDITS
     from kinbits.model import HashModel
@@ -88,7 +92,7 @@ def attack(
     second = None if transfer is None else HashModel.from_pretrained(transfer)
     splits = Source(protocol, **columns).splits(seed)
     try:
-        report = measure_robustness(
+        found = measure_robustness(
             loaded,
             splits,
             edits=EDITS if edits else (),
@@ -107,7 +111,44 @@ def attack(
     except KeyboardInterrupt:
         note("the same command with --resume goes on from the last finished row")
         raise
-    _show(report, output, as_json)
+    _show(found, output, as_json)
+
+
+@attack.command()
+@COLUMNS.add_after("seed")
+def fit(
+    model: Annotated[Path, typer.Argument(help="Folder of the attacked model.", show_default=False)],
+    protocol: Annotated[
+        str,
+        typer.Argument(help="A name of `kinbits protocols`, or data, which a seed splits.", show_default=False),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="ATTACK", help="Folder of the attack.", show_default=False)
+    ],
+    attack: Annotated[str, typer.Option(metavar="NAME", help="Attack that learns: pros-gan or tha.")] = "pros-gan",
+    param: Annotated[
+        list[str] | None,
+        typer.Option(metavar="K=V", help="Parameters of the attack (repeatable). Default: its own."),
+    ] = None,
+    images: Annotated[int, typer.Option(min=1, help="Maximum number of training images, drawn by seed.")] = 5000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split, and of everything random.")] = 0,
+    **columns: Any,
+) -> None:
+    """Train an attack that learns, on the training part of the data.
+
+    Give its folder to `kinbits attack MODEL DATA --attacks FOLDER`.
+    """
+    from kinbits.attacks import get_attack
+    from kinbits.model import HashModel
+    from kinbits.robustness import fit_attack
+
+    params = parameters_of(get_attack(attack), named_values(param or []))
+    splits = Source(protocol, **columns).splits(seed)
+    made = fit_attack(
+        HashModel.from_pretrained(model), splits, attack, params=params, images=images, seed=seed, progress=True
+    )
+    made.save(output)
+    facts({"attack": attack, "trained on": f"{made.facts['images']:,} images", "written": str(output)})
 
 
 def _share(text: str) -> float:

@@ -16,7 +16,7 @@ from kinbits.cli.fit_report import record, show
 from kinbits.cli.flags import Flags
 from kinbits.cli.output import JsonFlag, note, print_json
 from kinbits.cli.source import COLUMN_TYPES, COLUMNS, DATA_HELP, Source, columns_of
-from kinbits.cli.values import expansion_params, parameters_of
+from kinbits.cli.values import parameters_of, params_of_parts
 from kinbits.errors import KinbitsError, PlatformError, UsageError
 from kinbits.fitting import FitSettings
 
@@ -85,7 +85,7 @@ class _Fit:
         # what was asked for when the run began holds for the run that continues it
         check_target(self.output, replace=self.force or (self.resume and self.checkpoints.exists()))
         params = {name: given.pop(name) for name in FLAGS.mappings & given.keys()}
-        settings = FitSettings().with_options(**given, **expansion_params(given, params))
+        settings = FitSettings().with_options(**given, **params_of_parts(given, params))
         dataset = None
         if settings.method in (None, AUTO):
             dataset = self.source.open("train")

@@ -37,3 +37,12 @@ class Command(_Plain, TyperCommand):
 
 class Group(_Plain, TyperGroup):
     """A group of commands with plain help."""
+
+
+class GroupOfOne(Group):
+    """A verb that is a command itself, and has further verbs: what names none of those runs the first one."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the name of the first command before arguments that do not begin with a command."""
+        first = next(iter(self.commands))
+        return list(super().parse_args(ctx, args if args and args[0] in self.commands else [first, *args]))

@@ -19,7 +19,7 @@ from kinbits.cli.messages import started
 from kinbits.cli.output import JsonFlag, json_text, note, print_json, warn
 from kinbits.cli.output import show as print_text
 from kinbits.cli.source import COLUMNS, DATA_HELP, Source, columns_of
-from kinbits.cli.values import expansion_params
+from kinbits.cli.values import params_of_parts
 from kinbits.errors import PlatformError
 from kinbits.fitting import FitSettings
 from kinbits.tuning import DECIDED
@@ -73,7 +73,7 @@ def tune(
 
     given = FLAGS.read(options)
     mappings = {name: given.pop(name) for name in FLAGS.mappings & given.keys()}
-    settings = FitSettings().with_options(**given, **expansion_params(given, mappings))
+    settings = FitSettings().with_options(**given, **params_of_parts(given, mappings))
     source = Source(data, **columns_of(options))
     names = None if methods is None else [name.strip() for name in methods.split(",")]
     limit = None if math.isinf(budget) else budget

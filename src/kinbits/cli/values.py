@@ -5,15 +5,12 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from kinbits._util import parse_float, parse_int
 from kinbits.errors import UsageError, unknown_name
 
-if TYPE_CHECKING:
-    from kinbits.labelling import Expansion
-    from kinbits.methods import Method
-
+PARAMS = {"label_expansion": "expansion_params", "defence": "defence_params"}
 _BOOLEANS = {
     "true": True,
     "yes": True,
@@ -78,8 +75,8 @@ def _shown(kind: Any) -> str:
     return names.get(kind, "text")
 
 
-def parameters_of(method: type[Method] | type[Expansion], given: Mapping[str, str]) -> dict[str, Any]:
-    """Read the hyper-parameters of a method, or of a label expansion, by the types in the signature of ``__init__``.
+def parameters_of(method: type[Any], given: Mapping[str, str]) -> dict[str, Any]:
+    """Read the hyper-parameters of a method, an attack or the like by the types in the signature of ``__init__``.
 
     Raises:
         UsageError: If it has no such parameter, or the text is no such value.
@@ -94,17 +91,23 @@ def parameters_of(method: type[Method] | type[Expansion], given: Mapping[str, st
     return {name: parse(text, hints.get(name, str), f"parameter {name}") for name, text in given.items()}
 
 
-def expansion_params(settings: Mapping[str, Any], given: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-    """Read the parameters of the label expansion that the settings name, as an option of `fit`.
+def params_of_parts(settings: Mapping[str, Any], given: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """Read the parameters of the label expansion and of the defence that the settings name, as options of `fit`.
 
     Args:
         settings: Options of `fit` by name.
         given: Texts of the options that hold values by name.
     """
+    from kinbits.defences import get_defence
     from kinbits.labelling import get_expansion
 
-    texts, name = given.get("expansion_params", {}), settings.get("label_expansion")
-    return {"expansion_params": parameters_of(get_expansion(name), texts) if name is not None else texts}
+    found: dict[str, Any] = {}
+    for part, get in (("label_expansion", get_expansion), ("defence", get_defence)):
+        option = PARAMS[part]
+        if option in given:
+            name = settings.get(part)
+            found[option] = given[option] if name is None else parameters_of(get(name), given[option])
+    return found
 
 
 def named_values(texts: Sequence[str], option: str = "--param") -> dict[str, str]:

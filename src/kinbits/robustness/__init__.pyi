@@ -1,3 +1,4 @@
+from .fitting import fit_attack
 from .measure import ATTACKS, CURVE, measure_robustness
 from .models import victim_of
 from .report import RobustnessReport
@@ -11,6 +12,7 @@ __all__ = [
     "RobustnessReport",
     "RobustnessRow",
     "Visibility",
+    "fit_attack",
     "measure_robustness",
     "to_bytes",
     "victim_of",

@@ -18,6 +18,8 @@ DECIDED = {
     "lr": "each recipe has its own",
     "patience": "a run never stops early",
     "pretrain": "use fit with the method that was chosen",
+    "defence": "use fit with the method that was chosen",
+    "defence_params": "use fit with the method that was chosen",
     "checkpoints": "no run is continued",
 }
 """Options of `fit` that `tune` decides itself, with what to do instead."""

@@ -20,6 +20,7 @@ from kinbits.errors import ArtefactError, DataError, UsageError, platform_error
 
 FORMAT = 1
 WEIGHTS = "weights.safetensors"
+FACTS = ("bits", "size", "classes", "victim", "names", "images")
 
 
 class TrainedAttack(Attack):
@@ -29,7 +30,8 @@ class TrainedAttack(Attack):
 
     Attributes:
         networks: What was learned, by name; empty before.
-        facts: What it was learned for: bits, size, classes, and the victim's fingerprint.
+        facts: What it was learned for: bits, size, classes and their names, the victim's fingerprint, and how many
+            images.
     """
 
     trained = True
@@ -79,6 +81,7 @@ class TrainedAttack(Attack):
             torch.manual_seed(seed)
             self.networks = nn.ModuleDict(self.build(**shape)).to(victim.device)
             self.facts = {**shape, "victim": victim.fingerprint, "names": list(known.names)}
+            self.facts["images"] = len(images)
             try:
                 self.learn(victim, images, labels.to(victim.device), known, seed=seed, progress=progress)
             except BaseException:
@@ -129,7 +132,7 @@ class TrainedAttack(Attack):
             ArtefactError: If the folder is damaged.
         """
         try:
-            self.facts = {name: config[name] for name in ("bits", "size", "classes", "victim", "names")}
+            self.facts = {name: config[name] for name in FACTS}
             built = self.build(**{name: int(self.facts[name]) for name in ("bits", "size", "classes")})
             self.networks = nn.ModuleDict(built)
             self.networks.load_state_dict(load_file(folder / WEIGHTS))
