@@ -82,6 +82,27 @@ def test_an_impossible_reference_is_refused(codes, labels, message):
         Reference(codes, labels)
 
 
+def test_images_of_a_label_have_it_exactly_where_there_are_any():
+    rows = torch.tensor([[1.0, 0, 0], [1, 1, 0], [0, 1, 0], [1, 1, 0]])
+    known = Reference(torch.ones(4, 2), rows)
+    assert known.with_label(torch.tensor([1.0, 1, 0])).tolist() == [1, 3]
+    assert known.with_label(torch.tensor([1.0, 0, 1])).tolist() == [0, 1, 3]
+    assert known.with_label(torch.tensor([1.0, 1, 1])).tolist() == [1, 3]
+    assert known.with_label(torch.tensor([0.0, 0, 1])).tolist() == []
+
+
+def test_a_reference_of_other_codes_is_refused(victim):
+    other = Reference(torch.ones(3, 1), torch.eye(3))
+    with pytest.raises(DataError, match="have 1 bits, and the model has 6"):
+        build_attack("p2p", steps=1)(victim, IMAGES, targets=torch.eye(3)[[0, 1, 2, 0]], reference=other)
+
+
+def test_attacks_run_where_gradients_are_off(victim):
+    with torch.no_grad():
+        again = Victim(victim.network, bits=6, size=8)
+        assert not torch.equal(build_attack("pgd", steps=1)(again, IMAGES), IMAGES)
+
+
 def test_few_images_of_a_label_vote_with_replacement(victim, known):
     attack = build_attack("dhta", steps=1, images=50)
     made = attack(victim, IMAGES, targets=known.labels, reference=known)

@@ -9,6 +9,7 @@ import torch
 from kinbits.attacks import Reference, Victim, build_attack, load_attack
 from kinbits.attacks.blocks import Discriminator, Generator, PrototypeNet, circle, likelihood, train_prototypes
 from kinbits.attacks.pros_gan import judging
+from kinbits.attacks.tha import THA
 from kinbits.errors import ArtefactError, DataError, UsageError
 
 FEW = {"tha": {"prototype_steps": 3}, "pros-gan": {"epochs": 1, "width": 8, "prototype_steps": 3}}
@@ -161,10 +162,40 @@ def test_an_attack_is_for_models_of_its_shape(victim, known):
         attack(other, torch.rand(2, 3, 8, 8), targets=torch.eye(3)[:2])
 
 
+def test_an_attack_is_for_classes_in_their_order(victim, known):
+    named = Reference(known.codes, known.labels, ("a", "b", "c"))
+    attack = trained("tha", victim, named)
+    other = Reference(known.codes, known.labels, ("b", "a", "c"))
+    targets = torch.eye(3)[:2]
+    assert len(attack(victim, torch.rand(2, 3, 8, 8), targets=targets, reference=named)) == 2
+    with pytest.raises(UsageError, match="in another order"):
+        attack(victim, torch.rand(2, 3, 8, 8), targets=targets, reference=other)
+
+
+def test_what_an_attack_is_made_with_is_saved_however_it_is_made(victim, known, tmp_path):
+    attack = THA(epsilon=0.25, steps=3, prototype_steps=2)
+    attack.train(victim, np.zeros((6, 3, 8, 8), np.uint8), known.labels, known)
+    attack.save(tmp_path / "a")
+    loaded = load_attack(tmp_path / "a")
+    assert (loaded.epsilon, loaded.steps, loaded.params) == (0.25, 3, attack.params)
+
+
+def test_numbers_that_are_not_finite_are_refused(victim, known, tmp_path):
+    attack = build_attack("pros-gan", **FEW["pros-gan"], lr=1e30)
+    with pytest.raises(DataError, match="lower its lr"):
+        attack.train(victim, np.full((6, 3, 8, 8), 100, np.uint8), known.labels, known)
+    made = trained("tha", victim, known)
+    for value in made.networks.state_dict().values():
+        value.fill_(torch.nan)
+    made.save(tmp_path / "a")
+    with pytest.raises(ArtefactError, match="no whole attack"):
+        load_attack(tmp_path / "a")
+
+
 def test_something_else_is_not_overwritten(victim, known, tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "photo.jpg").write_bytes(b"x")
-    with pytest.raises(ArtefactError, match="holds no attack"):
+    with pytest.raises(ArtefactError, match="something else"):
         trained("tha", victim, known).save(tmp_path / "a")
     assert (tmp_path / "a" / "photo.jpg").exists()
 

@@ -112,7 +112,7 @@ def test_a_killed_run_goes_on_to_the_same_table(attack, place):
     assert [timeless(row) for row in json.loads(ended.out)["rows"]] == [timeless(row) for row in whole]
     ended = attack(*arguments, "--resume", "-o", "part", "--seed", "1")
     assert ended.code == 2
-    assert ended.error.endswith("give the same, or begin again without resume (--resume)")
+    assert ended.error.endswith("give the same, another folder, or begin again by force (--force)")
 
 
 def timeless(row):

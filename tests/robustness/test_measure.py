@@ -1,5 +1,6 @@
 """The report of robustness: one evaluator before and after, resumption, and what cannot be measured."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -122,14 +123,75 @@ def test_rows_of_another_run_are_refused(fitted, splits, other, tmp_path):
     settings = {"folder": tmp_path, "edits": ("mirror",), "attacks": ()}
     measured(fitted, splits, **settings)
     for options, named in (({"seed": 1}, "seed"), ({"queries": 5}, "number of queries")):
-        with pytest.raises(UsageError, match=f"begun with another {named}; give the same, or begin again"):
+        with pytest.raises(UsageError, match=f"begun with another {named}; give the same, another folder"):
             measured(fitted, splits, **settings, **options, resume=True)
     with pytest.raises(UsageError, match="begun with another model"):
         measured(other, splits, **settings, resume=True)
     (tmp_path / "rows.json").write_text('{"identity": {}}')
     with pytest.raises(ArtefactError, match="is damaged"):
         measured(fitted, splits, **settings, resume=True)
-    assert measured(fitted, splits, **settings, seed=1).facts["seed"] == 1  # begins again
+    assert measured(fitted, splits, **settings, seed=1, force=True).facts["seed"] == 1
+
+
+def test_a_report_is_not_overwritten_unasked(fitted, splits, tmp_path):
+    few = {"edits": (), "attacks": (), "folder": tmp_path, "queries": 5}
+    first = measure_robustness(fitted, splits, **few)
+    with pytest.raises(UsageError, match="holds a report; resume it"):
+        measure_robustness(fitted, splits, **few)
+    assert numbers(measure_robustness(fitted, splits, **few, force=True)) == numbers(first)
+    assert any("5 queries are few" in note for note in first.notes)
+
+
+def test_classes_that_training_or_database_lack_stop_no_report(fitted, splits):
+    names = splits.train.label_space.names
+    labels = splits.train.labels
+    red, rest = labels == names.index("red"), splits.database.labels != names.index("red")
+    others = replace(
+        splits,
+        train=splits.train.select(np.flatnonzero(red)),
+        query=splits.query.select(np.flatnonzero(splits.query.labels != names.index("red"))),
+        database=splits.database.select(np.flatnonzero(rest)),
+    )
+    report = measure_robustness(fitted, others, edits=("mirror",), attacks=("noise",), curve=())
+    assert {row.target_map for row in report.rows} == {None}
+    with pytest.raises(UsageError, match="none has target label 'red'"):
+        measure_robustness(fitted, others, edits=(), attacks=(), target="red")
+
+
+def test_attacks_of_one_name_are_told_apart(fitted, splits):
+    twice = [
+        build_attack("noise", epsilon=0.01),
+        build_attack("noise", epsilon=0.02),
+        build_attack("noise", epsilon=0.02),
+    ]
+    report = measure_robustness(fitted, splits, edits=(), attacks=twice, curve=())
+    assert [row.name for row in report.group("attack")] == ["noise, epsilon 0.01", "noise, epsilon 0.02"]
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda rows: rows | {"identity": "x"},
+        lambda rows: rows | {"done": [one | {"rows": []} for one in rows["done"]]},
+        lambda rows: rows | {"done": [forged(rows["done"][0], map="x")]},
+        lambda rows: rows | {"done": [forged(rows["done"][0], group="zzz")]},
+        lambda rows: rows | {"done": [forged(rows["done"][1], difference="https://a.b/x.png")]},
+    ],
+)
+def test_forged_rows_are_refused(forge, fitted, splits, tmp_path):
+    few = {"edits": ("mirror",), "attacks": (), "folder": tmp_path, "queries": 5}
+    measure_robustness(fitted, splits, **few)
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(forge(json.loads(path.read_text()))))
+    with pytest.raises((ArtefactError, UsageError), match=r"damaged|begun with another"):
+        measure_robustness(fitted, splits, **few, resume=True)
+
+
+def forged(done, **values):
+    (row,) = done["rows"]
+    if "difference" in values:
+        return done | {"rows": [row | {"example": row["example"] | values}]}
+    return done | {"rows": [row | values]}
 
 
 def test_one_target_label_for_all_queries(fitted, splits):

@@ -11,7 +11,7 @@ from kinbits.backbones import load_backbone
 from kinbits.defences import Defence, build_defence, list_defences, register_defence
 from kinbits.methods import Spec, build_method, get_method
 from kinbits.robustness import victim_of
-from kinbits.training import PixelSet, TrainingSettings, train
+from kinbits.training import PixelSet, TrainingSettings, defence_text, train
 
 SIZE, CLASSES = 16, 3
 DEFENCES = ("saat", "cgat", "atrdh")
@@ -197,6 +197,30 @@ def test_runs_that_no_defence_fits_are_refused(labels, options, error, message):
     data = folder_of(pixels.images, [str(label) for label in pixels.labels] if labels else None)
     with pytest.raises(error, match=message):
         kinbits.fit(data, **{"method": "hashnet", "bits": 8, "defence": "saat", "progress": False, **options})
+
+
+def test_an_epoch_without_attacks_is_never_kept():
+    pixels = Pixels(60)
+    data = folder_of(pixels.images, [str(label) for label in pixels.labels])
+    options = {"backbone": "convnet-small", "image_size": SIZE, "bits": 8, "epochs": 6, "progress": False}
+    held = {"validation": 0.3, "patience": 1, "defence": "saat", "defence_params": {"steps": 1}}
+    training = kinbits.fit(data, method="hashnet", **options, **held).training
+    assert training["best_epoch"] > 3
+    assert "adversarial" in training["history"][training["best_epoch"] - 1]
+
+
+@pytest.mark.parametrize(("method", "params"), [("dqn", {"words": 16}), ("nmlayer", {})])
+def test_methods_that_learn_other_codes_are_refused_before_they_train(method, params):
+    pixels = Pixels(60)
+    data = folder_of(pixels.images, [str(label) for label in pixels.labels])
+    options = {"backbone": "convnet-small", "image_size": SIZE, "bits": 8, "epochs": 2, "progress": False}
+    with pytest.raises(UsageError, match="leave the defence out"):
+        kinbits.fit(data, method=method, params=params, defence="saat", **options)
+
+
+def test_a_defence_is_told_with_parameters_of_any_kind():
+    found = defence_text({"defence": {"name": "x", "params": {"code": "own", "weight": 0.12345, "on": True}}})
+    assert found == "`x` (code=own, weight=0.123, on=True)"
 
 
 def test_vectors_have_no_pixels():

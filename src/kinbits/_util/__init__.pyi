@@ -21,7 +21,7 @@ from .lock import locked_output
 from .machine import processors
 from .modality import Modality
 from .modules import import_all
-from .numbers import check_at_least, parse_float, parse_int
+from .numbers import check_at_least, check_seed, parse_float, parse_int
 from .options import (
     Option,
     Range,
@@ -59,6 +59,7 @@ __all__ = [
     "check_at_least",
     "check_options",
     "check_parent",
+    "check_seed",
     "checked",
     "checked_arguments",
     "class_expressions",

@@ -35,6 +35,16 @@ def parse_float(text: str) -> float:
     return float(text)
 
 
+def check_seed(seed: int) -> None:
+    """Check that a seed is one that all generators take.
+
+    Raises:
+        UsageError: If it is not from 0 to 2^32 - 1.
+    """
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"seed is {seed}; it must be from 0 to {2**32 - 1}")
+
+
 def check_at_least(low: float, **values: float) -> None:
     """Check that values are not below a limit, and not NaN.
 

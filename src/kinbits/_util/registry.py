@@ -69,7 +69,7 @@ class Registry(Generic[T]):
         return self._classes[name]
 
     def build(self, name: str, params: Mapping[str, Any]) -> T:
-        """Make an object of a class, and note the parameters as its attribute ``params``.
+        """Make an object of a class.
 
         Args:
             name: Name of the class.
@@ -84,6 +84,4 @@ class Registry(Generic[T]):
         for key in params:
             if key not in known:
                 raise unknown_name("parameter", key, known or ["(it has none)"], place=f"of {self._kind} '{name}'")
-        made = cls(**checked_arguments(cls.__init__, params))
-        made.params = params  # type: ignore[attr-defined]
-        return made
+        return cls(**checked_arguments(cls.__init__, params))

@@ -1,7 +1,7 @@
 from . import blocks
 from .base import EPSILON, Attack, AttackBatch
 from .blocks.targets import draw_targets
-from .blocks.trained import TrainedAttack
+from .blocks.trained import TrainedAttack, check_attack_folder
 from .registry import build_attack, get_attack, list_attacks, load_attack, register_attack
 from .victim import Reference, Victim, multi_hot, signs
 
@@ -14,6 +14,7 @@ __all__ = [
     "Victim",
     "blocks",
     "build_attack",
+    "check_attack_folder",
     "draw_targets",
     "get_attack",
     "list_attacks",

@@ -5,8 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
@@ -89,7 +88,7 @@ class Attack(ABC):
         aims: ``"away"``: images of the same label are lost; ``"target"``: images of a given label are found instead.
         trained: Whether it learns a network first, see `TrainedAttack`.
         can_be_free: Whether epsilon may be None.
-        params: What was given to `build_attack`.
+        params: What it was made with.
         epsilon: Largest change of a pixel in [0, 1]; None for an attack that is not limited.
 
     Args:
@@ -103,8 +102,14 @@ class Attack(ABC):
     aims: ClassVar[Literal["away", "target"]] = "away"
     trained: ClassVar[bool] = False
     can_be_free: ClassVar[bool] = False
-    params: Mapping[str, Any] = MappingProxyType({})
+    params: Mapping[str, Any]
     epsilon: float | None
+
+    def __new__(cls, *args: Any, **params: Any) -> Self:
+        """Make an object that notes the keyword arguments it is made with."""
+        made = super().__new__(cls)
+        made.params = params
+        return made
 
     def __init__(self, *, epsilon: float | None = EPSILON) -> None:
         if not (self.can_be_free if epsilon is None else 0 <= epsilon <= 1):
@@ -136,16 +141,23 @@ class Attack(ABC):
             seed: Seed of everything random.
 
         Raises:
-            DataError: If the images have another size or range, labels do not fit, or what the attack needs is missing.
+            DataError: If the images have another size or range, labels or codes do not fit, what the attack needs is
+                missing, or it makes pixels that are no numbers.
         """
         clean = _checked(victim, images)
         if not len(clean):
             return clean
         found = reference if reference is None else reference.to(victim.device)
+        if found is not None and found.codes.shape[1] != victim.bits:
+            raise DataError(f"codes of the reference have {found.codes.shape[1]} bits, and the model has {victim.bits}")
         parts = {"labels": labels, "targets": targets}
         given = {name: _classes(name, part, len(clean), found, victim.device) for name, part in parts.items()}
         batch = AttackBatch(victim, clean, reference=found, generator=torch.Generator().manual_seed(seed), **given)
-        return within(self.perturb(batch).detach(), clean, self.epsilon)
+        with torch.enable_grad():
+            made = self.perturb(batch).detach()
+        if not bool(made.isfinite().all()):
+            raise DataError(f"attack '{self.name}' made pixels that are no numbers; if it learned, train it again")
+        return within(made, clean, self.epsilon)
 
 
 def within(images: Tensor, clean: Tensor, epsilon: float | None) -> Tensor:

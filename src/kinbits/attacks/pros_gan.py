@@ -134,7 +134,7 @@ class ProSGAN(TrainedAttack):
     def perturb(self, batch: AttackBatch) -> Tensor:
         """Return the generator's images."""
         targets = batch.require_targets()
-        self.require_networks(batch.victim, targets)
+        self.require_networks(batch.victim, targets, batch.reference)
         with torch.no_grad():
             return self.made(batch.images, targets)
 

@@ -71,6 +71,6 @@ class THA(SignSteps, TrainedAttack):
     def perturb(self, batch: AttackBatch) -> Tensor:
         """Return images whose codes are near the prototype of the target label."""
         targets = batch.require_targets()
-        net = self.require_networks(batch.victim, targets)["prototypes"]
+        net = self.require_networks(batch.victim, targets, batch.reference)["prototypes"]
         assert isinstance(net, PrototypeNet)
         return self.descend(batch, towards(net.codes(targets)))

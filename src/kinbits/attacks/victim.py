@@ -8,7 +8,6 @@ from typing import Self
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from kinbits import hamming
 from kinbits.data import Dataset
@@ -47,7 +46,8 @@ class Victim:
     def _check_gradient(self) -> None:
         pixels = torch.full((1, 3, self.size, self.size), 0.5, device=self.device, requires_grad=True)
         try:
-            (gradient,) = torch.autograd.grad(self.logits(pixels).sum(), pixels, allow_unused=True)
+            with torch.enable_grad():
+                (gradient,) = torch.autograd.grad(self.logits(pixels).sum(), pixels, allow_unused=True)
         except RuntimeError:  # nothing in the output depends on a tensor with a gradient
             gradient = None
         if gradient is None:
@@ -107,8 +107,11 @@ class Reference:
         return cls(unpacked, multi_hot(dataset.labels, len(names)), tuple(names))
 
     def with_label(self, label: Tensor) -> Tensor:
-        """Return the rows that share a class with a label, multi-hot ``(C,)``, int64 ``(m,)``."""
-        return torch.nonzero(self.labels @ label.to(self.labels) > 0).flatten()
+        """Return the rows that have a label, multi-hot ``(C,)``, or else share most classes with it, int64 ``(m,)``."""
+        wanted = label.to(self.labels)
+        exact = (self.labels == wanted).all(dim=1)
+        common = self.labels @ wanted
+        return torch.nonzero(exact if bool(exact.any()) else (common > 0) & (common == common.max())).flatten()
 
     def distinct_labels(self) -> Tensor:
         """Return the distinct label rows ``(r, C)``, without the empty one.
@@ -135,6 +138,6 @@ def signs(values: Tensor) -> Tensor:
 def multi_hot(labels: np.ndarray, classes: int) -> Tensor:
     """Return labels as float multi-hot ``(n, C)``: of int ``(n,)``, where -1 is no label, or multi-hot ``(n, C)``."""
     given = torch.from_numpy(np.ascontiguousarray(labels))
-    found = given if given.ndim == 2 else one_hot(given.long() + 1, classes + 1)[:, 1:]
-    known: Tensor = found.float()
-    return known
+    if given.ndim == 2:
+        return given.float()
+    return torch.zeros(len(given), classes + 1).scatter_(1, given.long()[:, None] + 1, 1.0)[:, 1:].contiguous()

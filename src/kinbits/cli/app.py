@@ -64,6 +64,10 @@ VERBS = (
 
 REMEDIES = (
     ("model", "name the model", "--model"),
+    ("attacks", "train it, save it, and give its folder", "kinbits attack fit"),
+    ("finetune", "set finetune", "--finetune"),
+    ("defence", "leave defence out", "--defence"),
+    ("force", "begin again by force", "--force"),
     ("force", "force it to be replaced", "--force"),
     ("upsert", "upsert replaces the items", "--upsert"),
     ("distance", "leave the distance out", "--distance"),
@@ -75,7 +79,6 @@ REMEDIES = (
     ("vector_column", "vectors are named by vector_column", "--vector-column"),
     ("targeted", "leave targeted out", "--targeted"),
     ("transfer", "give its images to this one", "--transfer"),
-    ("resume", "begin again without resume", "--resume"),
 )
 """For options of a command: the library's words for the remedy of an error, and what to type."""
 

@@ -69,6 +69,7 @@ def report(
         typer.Option(metavar="MODEL", help="A second model, which is given the same images.", show_default=False),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a report.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split, and of everything random.")] = 0,
     as_json: JsonFlag = False,
     **columns: Any,
@@ -86,7 +87,7 @@ def report(
     from kinbits.model import HashModel
     from kinbits.robustness import ATTACKS, measure_robustness
 
-    budget = _share(epsilon)
+    budget, names = _share(epsilon), _names(attacks)
     writable_folder(output)
     loaded = HashModel.from_pretrained(model)
     second = None if transfer is None else HashModel.from_pretrained(transfer)
@@ -96,7 +97,7 @@ def report(
             loaded,
             splits,
             edits=EDITS if edits else (),
-            attacks=ATTACKS if attacks is None else [name for name in attacks.split(",") if name != NONE],
+            attacks=ATTACKS if attacks is None else names,
             targeted=targeted,
             target=target,
             epsilon=budget,
@@ -104,6 +105,7 @@ def report(
             transfer_to=second,
             folder=output,
             resume=resume,
+            force=force,
             seed=seed,
             tell=note,
             progress=True,
@@ -138,17 +140,26 @@ def fit(
 
     Give its folder to `kinbits attack MODEL DATA --attacks FOLDER`.
     """
-    from kinbits.attacks import get_attack
+    from kinbits.attacks import check_attack_folder, get_attack
     from kinbits.model import HashModel
     from kinbits.robustness import fit_attack
 
     params = parameters_of(get_attack(attack), named_values(param or []))
+    check_attack_folder(output)
     splits = Source(protocol, **columns).splits(seed)
     made = fit_attack(
         HashModel.from_pretrained(model), splits, attack, params=params, images=images, seed=seed, progress=True
     )
     made.save(output)
     facts({"attack": attack, "trained on": f"{made.facts['images']:,} images", "written": str(output)})
+
+
+def _names(text: str | None) -> list[str]:
+    """Split the names of attacks."""
+    found = [name.strip() for name in (text or NONE).split(",")]
+    if "" in found or (NONE in found and len(found) > 1):
+        raise UsageError(f"--attacks is '{text}'; give names with single commas between, or none")
+    return [name for name in found if name != NONE]
 
 
 def _share(text: str) -> float:

@@ -62,10 +62,18 @@ def _as(text: str, kind: Any) -> Any:
             raise ValueError(text)
         return _BOOLEANS[text.lower()]
     if kind in (int, float):
-        return parse_int(text) if kind is int else parse_float(text)
+        return parse_int(text) if kind is int else _number(text)
     if kind in (str, Path):
         return kind(text)
     raise ValueError(text)
+
+
+def _number(text: str) -> float:
+    """Read a number, or a fraction such as 8/255."""
+    above, slash, below = text.partition("/")
+    if slash and parse_float(below) == 0:
+        raise ValueError(text)
+    return parse_float(above) / parse_float(below) if slash else parse_float(text)
 
 
 def _shown(kind: Any) -> str:
@@ -120,6 +128,6 @@ def named_values(texts: Sequence[str], option: str = "--param") -> dict[str, str
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
-            raise UsageError(f"{option} is '{text}'; give NAME=VALUE, e.g. --param margin=0.3")
+            raise UsageError(f"{option} is '{text}'; give NAME=VALUE, e.g. {option} margin=0.3")
         found[name.strip()] = value
     return found

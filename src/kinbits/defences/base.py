@@ -5,8 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +43,7 @@ class Defence(nn.Module, ABC):
     Attributes:
         name: Name in the registry.
         version: Raise it when the results of the same settings change.
-        params: What was given to `build_defence`.
+        params: What it was made with.
 
     Args:
         epsilon: Largest change of a pixel in [0, 1] in training.
@@ -59,7 +58,13 @@ class Defence(nn.Module, ABC):
 
     name: ClassVar[str] = ""
     version: ClassVar[int] = 1
-    params: Mapping[str, Any] = MappingProxyType({})
+    params: Mapping[str, Any]
+
+    def __new__(cls, *args: Any, **params: Any) -> Self:
+        """Make an object that notes the keyword arguments it is made with."""
+        made = super().__new__(cls)
+        made.params = params
+        return made
 
     def __init__(
         self,

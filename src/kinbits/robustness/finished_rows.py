@@ -22,22 +22,30 @@ class FinishedRows:
     Args:
         folder: Folder of the file; None keeps the rows in memory alone.
         identity: What makes all rows: model, data and settings.
-        resume: Whether to go on from what is there, and not to begin again.
+        resume: Whether to go on from what is there.
+        force: Whether to begin again where there are rows.
 
     Raises:
-        UsageError: If another model, other data or other settings made the rows that are there.
+        UsageError: If there are rows, and neither ``resume`` nor ``force`` is given; or if another model, other data or
+            other settings made them.
         ArtefactError: If the file is damaged.
         PlatformError: If the folder cannot be written.
     """
 
-    def __init__(self, folder: str | Path | None, identity: Mapping[str, Any], *, resume: bool) -> None:
+    def __init__(self, folder: str | Path | None, identity: Mapping[str, Any], *, resume: bool, force: bool) -> None:
         self._identity, self._rows = dict(identity), dict[Key, list[RobustnessRow]]()
         self._path = None if folder is None else full_path(folder) / ROWS
         if self._path is None:
             return
         check_parent(self._path, "folder")
-        if resume and self._path.exists():
+        if not self._path.exists():
+            return
+        if resume:
             self._rows = self._read(self._path)
+        elif not force:
+            raise UsageError(
+                f"{self._path.parent} holds a report; resume it, give another folder, or begin again by force"
+            )
 
     def __contains__(self, key: Key) -> bool:
         return key in self._rows
@@ -59,14 +67,16 @@ class FinishedRows:
     def _read(self, path: Path) -> dict[Key, list[RobustnessRow]]:
         try:
             found = parse_json(path.read_text("utf-8"))
-            known = found["identity"]
+            known = dict(found["identity"])
             rows = {tuple(one["key"]): [row_from_dict(row) for row in one["rows"]] for one in found["done"]}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            if not all(rows.values()):
+                raise ValueError("a finished step has no rows")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ArtefactError(f"{path} is damaged ({type(error).__name__}); remove it, and begin again") from error
         other = [name for name in self._identity if known.get(name) != self._identity[name]]
         if other:
             raise UsageError(
-                f"{path.parent} was begun with another {' and '.join(other)}; give the same, or begin again without "
-                f"resume"
+                f"{path.parent} was begun with another {' and '.join(other)}; give the same, another folder, or begin "
+                f"again by force"
             )
         return rows

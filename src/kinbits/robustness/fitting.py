@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kinbits._util import check_seed
 from kinbits.attacks import Reference, TrainedAttack, build_attack, get_attack, list_attacks, multi_hot
 from kinbits.data import Dataset, FeatureCache, Splits, readable
 from kinbits.errors import DataError, UsageError
@@ -48,6 +49,7 @@ def fit_attack(
         DataError: If the training part has no labels.
         PlatformError: If this machine has no such device.
     """
+    check_seed(seed)
     if not get_attack(name).trained:
         trained = ", ".join(one for one in list_attacks() if get_attack(one).trained)
         raise UsageError(f"attack '{name}' learns nothing, so it needs no training; those that do: {trained}")

@@ -11,7 +11,7 @@ from torch import Tensor
 from kinbits import hamming
 from kinbits.attacks import Reference, blocks, draw_targets, multi_hot
 from kinbits.data import Dataset, FeatureCache, Splits
-from kinbits.errors import unknown_name
+from kinbits.errors import UsageError, unknown_name
 from kinbits.metrics import LabelRelevance, evaluate
 from kinbits.model import HashModel
 from kinbits.robustness.clean_search import METRIC, CleanSearch
@@ -25,8 +25,9 @@ def known_images(splits: Splits) -> Dataset | None:
     Returns:
         The images; None where they or the queries have no labels.
     """
-    known = splits.train if len(splits.train) else splits.database
-    return None if splits.query.labels is None or known.labels is None else known
+    if splits.query.labels is None:
+        return None
+    return next((part for part in (splits.train, splits.database) if part.has_label.any()), None)
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Knowledge:
         model: HashModel,
         known: Dataset,
         queries: Dataset,
+        database: Dataset,
         *,
         target: str | None,
         seed: int,
@@ -63,24 +65,28 @@ class Knowledge:
             model: The attacked model.
             known: What `known_images` returned.
             queries: Some of the queries.
+            database: The items that are searched; a target is a label that one of them shares.
             target: One target label for all queries; None draws one for each.
             seed: Seed of the targets.
             cache: Where features are kept between runs, or None.
             progress: Show progress on standard error.
 
         Raises:
-            UsageError: If no known image has the target label.
+            UsageError: If no known image, or no item, has the target label.
         """
         assert queries.labels is not None  # known_images looks
         found = model.encode(known, on_error="skip", cache=cache, progress=progress)
         known = known.select(found.rows)
         reference = Reference.from_codes(found.array, known, model.bits)
         labels = multi_hot(queries.labels, reference.labels.shape[1])
-        if target is None:
-            targets, aimed = draw_targets(labels, reference, torch.Generator().manual_seed(seed))
-        else:
-            row = _row(target, reference)
+        there = _findable(reference, database)
+        if target is not None:
+            row = _row(target, there)
             targets, aimed = row.expand(len(labels), -1), labels @ row == 0
+        elif there is None:
+            targets, aimed = labels, torch.zeros(len(labels), dtype=torch.bool)
+        else:
+            targets, aimed = draw_targets(labels, there, torch.Generator().manual_seed(seed))
         return cls(reference, labels, targets, aimed.numpy())
 
     def target_map(self, codes: hamming.Codes, searched: CleanSearch) -> float | None:
@@ -118,7 +124,18 @@ class Knowledge:
         return codes
 
 
-def _row(target: str, reference: Reference) -> Tensor:
+def _findable(reference: Reference, database: Dataset) -> Reference | None:
+    """Return the known images that share a class with an item of the database; None without any."""
+    if database.labels is None:
+        return None
+    present = multi_hot(database.labels, reference.labels.shape[1]).amax(dim=0)
+    rows = reference.labels @ present > 0
+    return Reference(reference.codes[rows], reference.labels[rows], reference.names) if rows.any() else None
+
+
+def _row(target: str, reference: Reference | None) -> Tensor:
+    if reference is None:
+        raise UsageError(f"no item of the database has a known label, so none has target label '{target}'")
     names = [name for name, used in zip(reference.names, reference.labels.any(dim=0).tolist(), strict=True) if used]
     if target not in names:
         raise unknown_name("target label", target, names)

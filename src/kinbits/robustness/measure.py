@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kinbits._util import Bar, check_at_least
+from kinbits._util import Bar, check_at_least, check_seed
 from kinbits.attacks import EPSILON, Attack, TrainedAttack
 from kinbits.data import EDITS, Dataset, Edit, FeatureCache, Splits, readable
 from kinbits.errors import DataError
@@ -26,6 +26,7 @@ from kinbits.robustness.report import RobustnessReport
 
 CURVE = (2 / 255, 4 / 255, 16 / 255)
 ATTACKS = ("noise", "pgd")
+FEW_QUERIES = 50
 
 
 def measure_robustness(
@@ -42,6 +43,7 @@ def measure_robustness(
     transfer_to: HashModel | None = None,
     folder: str | Path | None = None,
     resume: bool = False,
+    force: bool = False,
     seed: int = 0,
     device: str = "cpu",
     cache: FeatureCache | None = None,
@@ -69,6 +71,7 @@ def measure_robustness(
         transfer_to: A second model, which is given the same images; it searches its own codes of the database.
         folder: Folder where finished rows are kept, for `resume`; None keeps none.
         resume: Whether to go on from the rows in ``folder``. Attacks and edits may be others than before.
+        force: Whether to begin again in a folder that holds rows.
         seed: Seed of everything random.
         device: Where attacks run, e.g. ``"cuda"``; the model is moved there.
         cache: Where features are kept between runs, or None for the default place.
@@ -81,13 +84,13 @@ def measure_robustness(
     Raises:
         UsageError: If the model reads no images, makes no bits, or, for attacks, has no path of gradients; if an edit,
             an attack or a target label is unknown, or a number is out of range; if the rows in ``folder`` are of
-            another model, other data or other settings.
+            another model, other data or other settings, or are there without ``resume`` or ``force``.
         DataError: If nothing says which images are relevant, or an attack follows labels, and there are none.
         ArtefactError: If the rows in ``folder`` are damaged.
         PlatformError: If ``folder`` cannot be written, or this machine has no such device.
     """
     check_at_least(1, queries=queries)
-    check_at_least(0, seed=seed)
+    check_seed(seed)
     chosen_edits = [Edit.from_text(edit) if isinstance(edit, str) else edit for edit in edits]
     for one in filter(None, (model, transfer_to)):
         require_images_to_bits(one)
@@ -96,15 +99,15 @@ def measure_robustness(
     named = attacks_of(attacks, labelled=known is not None, targeted=aimed, epsilon=epsilon)
     chosen = _drawn(splits.query, queries, seed)
     settings = {"seed": seed, "number of queries": queries, "target label": target}
-    finished = FinishedRows(folder, _identity(model, splits, transfer_to, settings), resume=resume)
+    finished = FinishedRows(folder, _identity(model, splits, transfer_to, settings), resume=resume, force=force)
 
     options: dict[str, Any] = {"cache": cache or FeatureCache(), "progress": progress}
     knowledge = None
     if known is not None:
-        knowledge = Knowledge.from_images(model, known, chosen, target=target, seed=seed, **options)
+        knowledge = Knowledge.from_images(model, known, chosen, splits.database, target=target, seed=seed, **options)
     for attack in (one.attack for one in named):
         if isinstance(attack, TrainedAttack) and victim is not None and knowledge is not None:
-            attack.require_networks(victim, knowledge.labels)
+            attack.require_networks(victim, knowledge.labels, knowledge.reference)
     own = CleanSearch(model, splits, chosen, **options)
     other = None if transfer_to is None else CleanSearch(transfer_to, splits, chosen, **options)
     clean = own.pixels(chosen.image)
@@ -125,7 +128,7 @@ def measure_robustness(
             finished.add(trial.key, trial.run(_reporter(bar, number, " ".join(trial.key[:2]))))
     rows = [row for trial in trials for row in finished[trial.key]]
     facts = _facts(changes, splits, named, transfer_to, epsilon=epsilon, target=target)
-    return RobustnessReport(splits.protocol.name, facts, rows, _notes(changes, model, splits))
+    return RobustnessReport(splits.protocol.name, facts, rows, _notes(changes, model, splits, named))
 
 
 def _reporter(bar: Bar, done: int, name: str) -> Callable[[float], None]:
@@ -182,12 +185,13 @@ def _facts(
         "target": target,
         "targets": None if knowledge is None else int(knowledge.aimed.sum()),
         "attacks": {one.name: json.loads(one.spec) for one in attacks},
+        "defence": model.training.get("defence"),
         "transfer": None if transfer_to is None else transfer_to.fingerprint,
     }
 
 
-def _notes(changes: Changes, model: HashModel, splits: Splits) -> list[str]:
-    found, knowledge = [], changes.knowledge
+def _notes(changes: Changes, model: HashModel, splits: Splits, attacks: Sequence[NamedAttack]) -> list[str]:
+    found, knowledge = list[str](), changes.knowledge
     excluded = int(np.isnan(changes.precisions).sum())
     if excluded:
         found.append(f"{excluded} queries have no relevant item and are left out")
@@ -197,6 +201,13 @@ def _notes(changes: Changes, model: HashModel, splits: Splits) -> list[str]:
     skipped = len(changes.queries.skipped) + len(splits.database) - len(changes.own.items)
     if skipped:
         found.append(f"{skipped} unreadable images skipped")
+    found += [
+        f"'{one.name}' was trained on another model"
+        for one in attacks
+        if isinstance(one.attack, TrainedAttack) and one.attack.facts["victim"] != model.fingerprint
+    ]
+    if len(changes.queries) < FEW_QUERIES:
+        found.append(f"{len(changes.queries)} queries are few: differences of some hundredths mean nothing")
     trained_on = leakage(model, splits)
     if trained_on:
         found.append(f"the model was trained on {trained_on}, so its numbers are too good")

@@ -23,7 +23,8 @@ _SHOWN = 3  # edits with an example
 def page(report: RobustnessReport) -> str:
     """Return the page."""
     facts = report.facts
-    title = f"{facts['method']}, {facts['bits']} bits, when images change"
+    defended = f", defended by {facts['defence']['name']}" if facts["defence"] else ""
+    title = f"{facts['method']}, {facts['bits']} bits{defended}, when images change"
     body = render(
         _BODY,
         title=title,

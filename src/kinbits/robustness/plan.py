@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -72,7 +73,7 @@ def attacks_of(
         DataError: If an attack follows labels, and there are none.
     """
     names = [*given, *(name for name in TARGETED if targeted and name not in given)]
-    found = [attack for one in names for attack in _named(one, epsilon, labelled=labelled)]
+    found = _distinct([attack for one in names for attack in _named(one, epsilon, labelled=labelled)])
     for one in found:
         if one.attack.aims == "target" and not labelled:
             raise DataError(
@@ -80,6 +81,15 @@ def attacks_of(
                 f"targeted out"
             )
     return found
+
+
+def _distinct(attacks: Sequence[NamedAttack]) -> list[NamedAttack]:
+    """Return each attack once, with its budget in names that several have."""
+    once = list({(one.name, one.spec): one for one in attacks}.values())
+    count = Counter(one.name for one in once)
+    return [
+        replace(one, name=f"{one.name}, epsilon {one.attack.epsilon:g}") if count[one.name] > 1 else one for one in once
+    ]
 
 
 def _named(given: str | Path | Attack, epsilon: float, *, labelled: bool) -> Iterator[NamedAttack]:

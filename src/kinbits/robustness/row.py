@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from kinbits.evaluation import Example, Neighbour
 
@@ -68,13 +68,24 @@ def row_from_dict(values: Mapping[str, Any]) -> RobustnessRow:
     """Return the row that `dataclasses.asdict` made values of.
 
     Raises:
-        KeyError, TypeError: If a value is missing or unknown.
+        KeyError, TypeError, ValueError: If a value is missing, unknown or of another kind.
     """
     row, shown = RobustnessRow(**values), values["example"]
+    numbers = [value for name, value in vars(row).items() if name not in ("group", "name", "example", "map")]
+    known = row.group in get_args(Group) and isinstance(row.name, str) and isinstance(row.map, float)
+    if not known or not all(value is None or isinstance(value, (int, float)) for value in numbers):
+        raise ValueError(f"'{row.name}' is no row")
     if shown is None:
         return row
     sides = {side: _example(shown[side]) for side in ("before", "after")}
-    return replace(row, example=ChangedExample(**{**shown, **sides}))
+    made = ChangedExample(**{**shown, **sides})
+    pictures = [made.difference, made.before.picture, made.after.picture]
+    pictures += [hit.picture for side in (made.before, made.after) for hit in side.neighbours]
+    if not all(picture is None or picture.startswith("data:image/") for picture in pictures):
+        raise ValueError("a picture is not in the file itself")
+    if not isinstance(made.factor, (int, float)):
+        raise ValueError(f"{made.factor!r} is no factor")
+    return replace(row, example=made)
 
 
 def _example(values: Mapping[str, Any]) -> Example:

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kinbits import hamming
 from kinbits.attacks import Reference, Victim, multi_hot, signs
 from kinbits.defences import Defence, DefendedBatch, build_defence, get_defence
-from kinbits.errors import DataError
+from kinbits.errors import DataError, UsageError
 from kinbits.methods import Batch, Method, Optimizer, parameters
 from kinbits.training.settings import TrainingSettings
 from kinbits.training.training_set import TrainingSet
@@ -45,7 +46,7 @@ def defence_text(record: Mapping[str, Any]) -> str | None:
     found = record.get("defence")
     if found is None:
         return None
-    params = ", ".join(f"{k}={v:.3g}" for k, v in found["params"].items())
+    params = ", ".join(f"{k}={f'{v:.3g}' if isinstance(v, float) else v}" for k, v in found["params"].items())
     return f"`{found['name']}` ({params})"
 
 
@@ -59,6 +60,7 @@ class Defending:
         epochs: Epochs of the run.
 
     Raises:
+        UsageError: If the method learns no bits, or others than it keeps.
         DataError: If no row has a label.
     """
 
@@ -66,10 +68,17 @@ class Defending:
         if train.labels is None or train.backbone is None:
             raise DataError(f"defence '{defence.name}' follows labels, and the data have none")
         self.defence, self.method, self.train = defence, method, train
+        self.network = _Network(train.backbone, method)
+        no_images = torch.zeros(0, method.spec.feature_dim, device=train.device)
+        bits = self.network.head.words == hamming.BITS and self.network.logits(no_images).shape[1] == method.spec.bits
+        if not bits:
+            raise UsageError(
+                f"defence '{defence.name}' keeps the bits of codes, and method '{method.name}' does not train them as "
+                f"they are in the end; leave the defence out, or take another method"
+            )
         self.first = min(round(defence.start * epochs), epochs - 1)
         labels = multi_hot(train.labels.cpu().numpy(), method.spec.classes).to(train.device)
         self.reference = Reference(torch.ones(len(train), method.spec.bits, device=train.device), labels)
-        self.network = _Network(train.backbone, method)
         defence.setup(bits=method.spec.bits, classes=method.spec.classes)
         defence.to(train.device)
         self._victim: Victim | None = None

@@ -224,8 +224,8 @@ class TrainingLoop:
 
     def _keep_best(self, epoch: int, record: Mapping[str, float]) -> None:
         best = self.history.best_epoch
-        if "validation" not in record:
-            self.history.best_epoch = epoch
+        if "validation" not in record or (self.defending is not None and epoch < self.defending.first):
+            self.history.best_epoch = epoch  # weights that are not defended yet are never kept
         elif self.best is None or record["validation"] > self.history.epochs[best]["validation"]:
             self.history.best_epoch = epoch
             self.best = copied(weights_of(self.method, self.train))

@@ -20,6 +20,7 @@ from kinbits.errors import ArtefactError, DataError, UsageError, platform_error
 
 FORMAT = 1
 WEIGHTS = "weights.safetensors"
+MOST = 1 << 20  # bits, pixels or classes
 FACTS = ("bits", "size", "classes", "victim", "names", "images")
 
 
@@ -72,7 +73,8 @@ class TrainedAttack(Attack):
             progress: Show progress on standard error.
 
         Raises:
-            DataError: If images or labels have another form, or no known image has a label.
+            DataError: If images or labels have another form, no known image has a label, or what was learned is not
+                finite.
         """
         known = reference.to(victim.device)
         _check_data(victim, images, labels, known)
@@ -84,16 +86,22 @@ class TrainedAttack(Attack):
             self.facts["images"] = len(images)
             try:
                 self.learn(victim, images, labels.to(victim.device), known, seed=seed, progress=progress)
+                require_finite(self.networks, f"attack '{self.name}' learned numbers that are not finite; lower its lr")
             except BaseException:
                 self.networks = nn.ModuleDict()  # what is half learned is no attack
                 raise
         self.networks.eval().requires_grad_(False)
 
-    def require_networks(self, victim: Victim, labels: Tensor) -> nn.ModuleDict:
+    def require_networks(self, victim: Victim, labels: Tensor, reference: Reference | None) -> nn.ModuleDict:
         """Return what was learned, on the victim's device.
 
+        Args:
+            victim: The attacked model.
+            labels: Labels of its images or their targets, multi-hot ``(b, C)``.
+            reference: Codes and labels that the attacker knows, or None.
+
         Raises:
-            UsageError: If nothing was learned, or for codes, images or labels of another shape.
+            UsageError: If nothing was learned, or for codes, images or classes of another shape or order.
         """
         if not len(self.networks):
             raise UsageError(f"attack '{self.name}' learns a network first: call train, or load one that was saved")
@@ -101,6 +109,9 @@ class TrainedAttack(Attack):
         asked = {"bits": victim.bits, "size": victim.size, "classes": labels.shape[1]}
         if own != asked:
             raise UsageError(f"attack '{self.name}' was trained for {own}, and this model has {asked}; train it again")
+        names = [] if reference is None else list(reference.names)
+        if names and self.facts["names"] and names != self.facts["names"]:
+            raise UsageError(f"attack '{self.name}' was trained for other classes, or in another order; train it again")
         return self.networks.to(victim.device)
 
     def save(self, folder: str | Path) -> None:
@@ -115,8 +126,7 @@ class TrainedAttack(Attack):
             raise UsageError(f"attack '{self.name}' has learned nothing yet; call train first")
         config = {"format": FORMAT, "attack": self.name, "params": dict(self.params), **self.facts}
         target = Path(folder)
-        if target.is_dir() and any(target.iterdir()):
-            read_config(target)
+        check_attack_folder(target)
         try:
             with folder_aside(target, replace=True) as aside:
                 (aside / CONFIG).write_text(json.dumps(config, indent=2) + "\n", "utf-8")
@@ -132,13 +142,43 @@ class TrainedAttack(Attack):
             ArtefactError: If the folder is damaged.
         """
         try:
-            self.facts = {name: config[name] for name in FACTS}
-            built = self.build(**{name: int(self.facts[name]) for name in ("bits", "size", "classes")})
-            self.networks = nn.ModuleDict(built)
-            self.networks.load_state_dict(load_file(folder / WEIGHTS))
-        except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:
+            facts = {name: config[name] for name in FACTS}
+            shape = {name: facts[name] for name in ("bits", "size", "classes")}
+            if not all(type(value) is int and 0 < value <= MOST for value in shape.values()):
+                raise ValueError(shape)
+            with torch.device("meta"):
+                networks = nn.ModuleDict(self.build(**shape))
+            networks.load_state_dict(load_file(folder / WEIGHTS), assign=True)
+            require_finite(networks, "weights are not finite")
+            self.networks, self.facts = networks, facts
+        except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError, DataError) as error:
             raise ArtefactError(f"{folder} is no whole attack ({type(error).__name__}); train it again") from error
         self.networks.eval().requires_grad_(False)
+
+
+def check_attack_folder(folder: Path) -> None:
+    """Refuse a place for an attack where something else is.
+
+    Raises:
+        ArtefactError: If it is a file, or a folder that holds something else than an attack.
+    """
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    if folder.exists():
+        try:
+            read_config(folder)
+        except ArtefactError:
+            raise ArtefactError(f"{folder} is something else than an attack; choose another folder") from None
+
+
+def require_finite(networks: nn.Module, fault: str) -> None:
+    """Refuse weights that are not finite.
+
+    Raises:
+        DataError: With the words of ``fault``.
+    """
+    if not all(bool(value.isfinite().all()) for value in networks.state_dict().values()):
+        raise DataError(fault)
 
 
 def _check_data(victim: Victim, images: np.ndarray, labels: Tensor, reference: Reference) -> None:
