@@ -95,7 +95,6 @@ STALE = {
     "ablations-cross-modal",
     "cifar10-scratch",
     "cifar10-vit",
-    "cross-modal",
     "pretraining",
     "rankhash",
 }
