@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import Any, Generic, TypeVar
 
+from kinbits._util.attributes import lazy
 from kinbits._util.packages import require
 from kinbits._util.sources import registered_classes
 from kinbits._util.typed import checked_arguments
@@ -29,7 +29,7 @@ class Registry(Generic[T]):
         self._kind, self._package, self._decorator = kind, package, decorator
         self._classes: dict[str, type[T]] = {}
 
-    @cached_property
+    @lazy
     def files(self) -> Mapping[str, tuple[str, str]]:
         """Module and class of each name that kinbits brings."""
         return registered_classes(self._package, self._decorator)

@@ -1,7 +1,7 @@
-from .defending import defence_record, defence_text
+from .defending import defence_record
 from .feature_set import FeatureSet
 from .hardware import check_hardware
-from .history import History, epochs_text, validation_text
+from .history import History, defence_text, epochs_text, validation_text
 from .pixel_set import PixelReader, PixelSet
 from .pretraining import check_pretraining, pretrain, pretraining_settings, views_needed
 from .settings import TrainingSettings

@@ -12,7 +12,7 @@ from kinbits._util import file_aside
 from kinbits.errors import ArtefactError, platform_error
 
 FILE = "last.ckpt"
-FORMAT = 3  # of what a state holds and of what identifies its run
+FORMAT = 2  # of what a state holds and of what identifies its run
 
 
 class Checkpoints:

@@ -33,23 +33,6 @@ def defence_record(settings: TrainingSettings) -> dict[str, Any]:
     return {"name": cls.name, "params": {**defaults, **settings.defence_params}}
 
 
-def defence_text(record: Mapping[str, Any]) -> str | None:
-    """Return the defence of a model in words; None without one.
-
-    Args:
-        record: The training record, such as `HashModel.training`.
-
-    Example:
-        >>> defence_text({"defence": {"name": "saat", "params": {"steps": 7, "epsilon": 0.03137}}})
-        '`saat` (steps=7, epsilon=0.0314)'
-    """
-    found = record.get("defence")
-    if found is None:
-        return None
-    params = ", ".join(f"{k}={f'{v:.3g}' if isinstance(v, float) else v}" for k, v in found["params"].items())
-    return f"`{found['name']}` ({params})"
-
-
 class Defending:
     """The state of a defence in a run.
 

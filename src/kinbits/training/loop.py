@@ -114,6 +114,7 @@ class TrainingLoop:
         apart = (*CIRCUMSTANCES, *vars(self.recipe))
         return {
             **{name: value for name, value in vars(self.settings).items() if name not in apart},
+            "defence_params": dict(self.settings.defence_params) or None,  # older checkpoints know of none
             "method": self.method.name,
             **{f"params.{name}": value for name, value in self.method.params.items()},
             **{f"recipe.{name}": value for name, value in vars(self.recipe).items()},
