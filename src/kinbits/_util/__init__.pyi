@@ -37,11 +37,11 @@ from .own_code import own_line
 from .packages import EXTRAS, import_pandas, named_extras, open_door, require
 from .plots import save_figure
 from .progress import Bar, reporter
-from .registry import Registry
+from .registry import Parameterised, Registry
 from .sources import call_values, class_expressions, registered_classes, value_of
 from .templates import render
-from .text import UNSAFE, one_line, printable, shortened
-from .typed import checked, checked_arguments, typed
+from .text import UNSAFE, one_line, printable, printed, shortened
+from .typed import checked, checked_parameters, typed
 from .yaml import read_yaml
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "Bar",
     "Modality",
     "Option",
+    "Parameterised",
     "Range",
     "Registry",
     "Repeated",
@@ -61,7 +62,7 @@ __all__ = [
     "check_parent",
     "check_seed",
     "checked",
-    "checked_arguments",
+    "checked_parameters",
     "class_expressions",
     "cumcount",
     "file_aside",
@@ -83,6 +84,7 @@ __all__ = [
     "parse_int",
     "parse_json",
     "printable",
+    "printed",
     "processors",
     "read_options",
     "read_regular",

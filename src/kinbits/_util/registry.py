@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from kinbits._util.attributes import lazy
 from kinbits._util.packages import require
 from kinbits._util.sources import registered_classes
-from kinbits._util.typed import checked_arguments
+from kinbits._util.typed import checked_parameters
 from kinbits.errors import UsageError, unknown_name
 
 T = TypeVar("T")
 C = TypeVar("C", bound=type[Any])
+
+
+class Parameterised:
+    """Base class of objects that note the keyword arguments they are made with.
+
+    Attributes:
+        params: These arguments, by name.
+    """
+
+    params: Mapping[str, Any]
+
+    def __new__(cls, *args: Any, **params: Any) -> Self:
+        """Make an object, and note the arguments."""
+        made = super().__new__(cls)
+        made.params = params
+        return made
 
 
 class Registry(Generic[T]):
@@ -81,7 +97,4 @@ class Registry(Generic[T]):
         cls = self.get(name)
         arguments = inspect.signature(cls.__init__).parameters.values()
         known = [one.name for one in arguments if one.kind is inspect.Parameter.KEYWORD_ONLY]
-        for key in params:
-            if key not in known:
-                raise unknown_name("parameter", key, known or ["(it has none)"], place=f"of {self._kind} '{name}'")
-        return cls(**checked_arguments(cls.__init__, params))
+        return cls(**checked_parameters(cls.__init__, params, known, f"{self._kind} '{name}'"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from io import StringIO
+from typing import Any
 
 UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that change the state of a terminal: control codes, direction marks, line separators, surrogates."""
@@ -35,3 +37,12 @@ def one_line(error: object) -> str:
         return f"line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', '')}"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return shortened(printable(" ".join(text.split("\nException raised from")[0].split())), 400)
+
+
+def printed(renderable: Any) -> str:
+    """Return what `rich` prints of a table or the like on 80 columns."""
+    from rich.console import Console
+
+    text = StringIO()
+    Console(file=text, width=80).print(renderable)
+    return text.getvalue().rstrip("\n")

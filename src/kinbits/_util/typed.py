@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from numbers import Integral, Real
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from kinbits._util.numbers import parse_float
 from kinbits._util.text import shortened
-from kinbits.errors import UsageError
+from kinbits.errors import UsageError, unknown_name
 
 _KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     bool: ("true or false", lambda value: isinstance(value, bool)),
@@ -60,6 +60,26 @@ def checked(value: Any, hint: Any, name: str) -> Any:
             return _MADE.get(get_origin(kind) or kind, lambda same: same)(value)
     allowed = " or ".join(_type_name(kind) for kind in kinds if kind is not type(None) or len(kinds) == 1)
     raise UsageError(f"{name} is {shortened(repr(value), 60)}; give {allowed}")
+
+
+def checked_parameters(
+    function: Callable[..., Any], given: Mapping[str, Any], known: Collection[str], owner: str
+) -> dict[str, Any]:
+    """Return parameters that have one of the known names, checked as `checked_arguments` does.
+
+    Args:
+        function: The function that takes them.
+        given: Parameters by name.
+        known: Names of all parameters.
+        owner: Whose they are, such as ``"method 'csq'"``.
+
+    Raises:
+        UsageError: If a name is unknown, or a value does not have its type.
+    """
+    for name in given:
+        if name not in known:
+            raise unknown_name("parameter", name, known or ["(it has none)"], place=f"of {owner}")
+    return checked_arguments(function, given)
 
 
 def checked_arguments(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@ from .base import EPSILON, Attack, AttackBatch
 from .blocks.targets import draw_targets
 from .blocks.trained import TrainedAttack, check_attack_folder
 from .registry import build_attack, get_attack, list_attacks, load_attack, register_attack
-from .victim import Reference, Victim, multi_hot, signs
+from .victim import Reference, Victim, multi_hot
 
 __all__ = [
     "EPSILON",
@@ -21,5 +21,4 @@ __all__ = [
     "load_attack",
     "multi_hot",
     "register_attack",
-    "signs",
 ]

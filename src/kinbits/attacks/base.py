@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from kinbits._util import Parameterised
 from kinbits.attacks.victim import Reference, Victim
 from kinbits.errors import DataError, UsageError
 
@@ -77,7 +77,7 @@ class AttackBatch:
         return torch.rand(shape, generator=self.generator).to(self.images.device)
 
 
-class Attack(ABC):
+class Attack(Parameterised, ABC):
     """A way to change images so that their codes change: one published attack each.
 
     A subclass defines `perturb`. Calling an attack checks its input, and cuts its result to the budget and to [0, 1],
@@ -102,14 +102,7 @@ class Attack(ABC):
     aims: ClassVar[Literal["away", "target"]] = "away"
     trained: ClassVar[bool] = False
     can_be_free: ClassVar[bool] = False
-    params: Mapping[str, Any]
     epsilon: float | None
-
-    def __new__(cls, *args: Any, **params: Any) -> Self:
-        """Make an object that notes the keyword arguments it is made with."""
-        made = super().__new__(cls)
-        made.params = params
-        return made
 
     def __init__(self, *, epsilon: float | None = EPSILON) -> None:
         if not (self.can_be_free if epsilon is None else 0 <= epsilon <= 1):

@@ -10,7 +10,7 @@ from torch import Tensor
 from kinbits._util import check_at_least
 from kinbits.attacks.base import EPSILON, Attack, AttackBatch, within
 from kinbits.attacks.registry import register_attack
-from kinbits.attacks.victim import signs
+from kinbits.methods import signs
 
 WEIGHT = 25  # of the distances, divided by the bits, beside the squared change of the pixels
 OfProduct = Callable[[Tensor], Tensor]

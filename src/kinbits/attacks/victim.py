@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from kinbits import hamming
 from kinbits.data import Dataset
 from kinbits.errors import DataError, UsageError
+from kinbits.methods import signs
 
 
 class Victim:
@@ -128,11 +129,6 @@ class Reference:
     def to(self, device: torch.device) -> Reference:
         """Return a copy on a device."""
         return Reference(self.codes.to(device), self.labels.to(device), self.names)
-
-
-def signs(values: Tensor) -> Tensor:
-    """Return +1 where a value is not negative, else -1, as codes are read."""
-    return torch.where(values >= 0, 1.0, -1.0)
 
 
 def multi_hot(labels: np.ndarray, classes: int) -> Tensor:

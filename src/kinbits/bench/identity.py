@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from kinbits.bench.sources import code_below, is_file
-from kinbits.defences import Defence, build_defence
+from kinbits.defences import Defence, get_defence
 from kinbits.fitting import FeatureSettings, FitSettings, SupervisionSettings
 from kinbits.labelling import Expansion, build_expansion
 from kinbits.methods import Method, get_method, list_methods, parameters
@@ -112,8 +112,7 @@ def _expansion(supervision: SupervisionSettings) -> dict[str, Any] | None:
 def _defence(training: TrainingSettings) -> dict[str, Any] | None:
     if training.defence is None:
         return None
-    built = build_defence(training.defence, **training.defence_params)
-    return {**defence_record(training), **_versions(type(built), Defence)}
+    return {**defence_record(training), **_versions(get_defence(training.defence), Defence)}
 
 
 def _versions(cls: type, contract: type, own: Path | None = None) -> dict[str, Any]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from kinbits._util import check_at_least
+from kinbits._util import Parameterised, check_at_least
 from kinbits.attacks import EPSILON, AttackBatch, Reference, Victim, blocks
 from kinbits.errors import UsageError
+from kinbits.methods import evaluating
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class DefendedBatch:
     generator: torch.Generator
 
 
-class Defence(nn.Module, ABC):
+class Defence(Parameterised, nn.Module, ABC):
     """A way to train on attacked images: terms that are added to the loss of any method.
 
     A subclass defines `terms`. What it learns itself are its parameters and buffers, which a checkpoint keeps; their
@@ -58,13 +59,6 @@ class Defence(nn.Module, ABC):
 
     name: ClassVar[str] = ""
     version: ClassVar[int] = 1
-    params: Mapping[str, Any]
-
-    def __new__(cls, *args: Any, **params: Any) -> Self:
-        """Make an object that notes the keyword arguments it is made with."""
-        made = super().__new__(cls)
-        made.params = params
-        return made
 
     def __init__(
         self,
@@ -92,11 +86,8 @@ class Defence(nn.Module, ABC):
     def attacked(self, batch: DefendedBatch, loss: Any, targets: Tensor | None = None) -> Tensor:
         """Return images after sign steps that lower a loss of relaxed codes ``(b, K)``; made in evaluation mode."""
         given = AttackBatch(batch.victim, batch.images, batch.labels, targets, batch.reference, batch.generator)
-        modes = batch.victim.network.training
-        batch.victim.network.eval()
-        made = self.attack.descend(given, loss)
-        batch.victim.network.train(modes)
-        return made
+        with evaluating(batch.victim.network):
+            return self.attack.descend(given, loss)
 
 
 class _Steps(blocks.SignSteps):

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from kinbits._util import check_at_least
-from kinbits.attacks import EPSILON, blocks, signs
+from kinbits.attacks import EPSILON, blocks
 from kinbits.defences.base import Defence, DefendedBatch
 from kinbits.defences.registry import register_defence
+from kinbits.methods import signs
 
 
 @register_defence("saat")

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from kinbits._util import checked_arguments, import_all
+from kinbits._util import checked_parameters, import_all
 from kinbits.errors import DataError, UsageError, unknown_name
 from kinbits.labelling.graph import blocks
 from kinbits.labelling.labels import PartialLabels, partial_labels
@@ -110,10 +110,7 @@ def build_expansion(name: str, **params: Any) -> Expansion:
     """
     cls = get_expansion(name)
     known = [one.name for one in fields(cls)]
-    for key in params:
-        if key not in known:
-            raise unknown_name("parameter", key, known, place=f"of label expansion '{name}'")
-    return cls(**checked_arguments(cls.__init__, params))
+    return cls(**checked_parameters(cls.__init__, params, known, f"label expansion '{name}'"))
 
 
 def check_range(owner: Expansion, name: str, low: float, high: float) -> None:

@@ -1,5 +1,7 @@
 from .base import DEFAULT_BITS, Batch, Method, Optimizer, Recipe, Spec, TrainView
+from .blocks.binary import signs
 from .blocks.ema import ema_copy, frozen_copy, update_ema
+from .blocks.modes import evaluating
 from .blocks.semantic import semantic_centres
 from .blocks.views import Projector
 from .catalogue import MethodInfo, Parameter, parameters
@@ -22,6 +24,7 @@ __all__ = [
     "check_fit",
     "describe_method",
     "ema_copy",
+    "evaluating",
     "frozen_copy",
     "get_method",
     "list_methods",
@@ -29,5 +32,6 @@ __all__ = [
     "parameters",
     "register",
     "semantic_centres",
+    "signs",
     "update_ema",
 ]

@@ -17,6 +17,7 @@ from kinbits.data import LabelSpace, Pairs, pairs_from_labels
 from kinbits.errors import DataError, UsageError
 from kinbits.heads import Decoder, Head
 from kinbits.methods.blocks.labels import similar
+from kinbits.methods.blocks.modes import evaluating
 
 _MOST_PASSES = 100
 
@@ -374,8 +375,5 @@ class Method(nn.Module):
     def outputs(self, train: TrainView, modality: Modality = "image", rows: np.ndarray | None = None) -> Tensor:
         """Return the current logits of all training rows, or of some, float ``(n, bits)``, in evaluation mode."""
         head = self.towers()[modality]
-        mode = head.training
-        head.eval()
-        logits = torch.cat([head(chunk) for chunk in train.chunks(modality, rows)])
-        head.train(mode)
-        return logits
+        with evaluating(head):
+            return torch.cat([head(chunk) for chunk in train.chunks(modality, rows)])

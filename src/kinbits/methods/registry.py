@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kinbits._util import checked, checked_arguments, require
+from kinbits._util import checked, checked_parameters, require
 from kinbits.errors import DataError, KinbitsError, UsageError, unknown_name
 from kinbits.methods.catalogue import MethodInfo, method_files, parameters
 
@@ -125,11 +125,7 @@ def build_method(name: str, spec: Spec, **params: Any) -> Method:
         DataError: If the data lack what the method needs.
     """
     cls = get_method(name)
-    known = {p.name for p in parameters(cls)}
-    for key in params:
-        if key not in known:
-            raise unknown_name("parameter", key, known or {"(it has none)"}, place=f"of method '{cls.name}'")
-    params = checked_arguments(cls.__init__, params)
+    params = checked_parameters(cls.__init__, params, [p.name for p in parameters(cls)], f"method '{cls.name}'")
     check_fit(cls, spec)
     method = cls(spec, **params)
     method.params = params

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -11,12 +10,11 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from kinbits import hamming
-from kinbits._util import processors
 from kinbits.backbones import cached_forward
 from kinbits.data import Dataset, FeatureCache, Splits
 from kinbits.evaluation import IMAGE_TO_IMAGE, Search, relevance_of
 from kinbits.model import HashModel
-from kinbits.robustness.models import require_images_to_bits
+from kinbits.robustness.models import pixels_of, require_images_to_bits
 
 METRIC = "map@all"
 _FEW = 128  # images; compiling a graph for fewer takes longer than it saves
@@ -59,9 +57,7 @@ class CleanSearch:
             image_of: Returns the image of a query, given its row; called in threads.
             count: Number of the first queries; None for all.
         """
-        rows = range(len(self._queries) if count is None else count)
-        with ThreadPoolExecutor(processors()) as pool:
-            return np.stack(list(pool.map(lambda row: self._preprocess(image_of(row)), rows)))
+        return pixels_of(self._preprocess, image_of, len(self._queries) if count is None else count)
 
     def resized(self, pixels: np.ndarray) -> np.ndarray:
         """Return pixels ``(q, 3, r, r)`` at the size that the model's backbone takes, rounded to bytes again."""

@@ -12,7 +12,7 @@ from kinbits.attacks import Reference, TrainedAttack, build_attack, get_attack, 
 from kinbits.data import Dataset, FeatureCache, Splits, readable
 from kinbits.errors import DataError, UsageError
 from kinbits.model import HashModel
-from kinbits.robustness.models import require_images_to_bits, victim_of
+from kinbits.robustness.models import pixels_of, require_images_to_bits, victim_of
 
 
 def fit_attack(
@@ -60,7 +60,7 @@ def fit_attack(
     if train.labels is None or train.label_space is None:
         raise DataError(f"attack '{name}' follows target labels, and {splits.train.name} has none; give labelled data")
     codes = model.encode(train, cache=cache or FeatureCache(), progress=progress)
-    pixels = np.stack([preprocess(train.image(row)) for row in range(len(train))])
+    pixels = pixels_of(preprocess, train.image, len(train))
     labels = multi_hot(train.labels, train.label_space.classes)
     known = Reference.from_codes(codes, train, model.bits)
     made.train(victim, pixels, labels, known, seed=seed, progress=progress)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
 import torch
+from PIL import Image
 
 from kinbits import hamming
+from kinbits._util import processors
 from kinbits.attacks import Victim
 from kinbits.backbones import Preprocessing
 from kinbits.errors import UsageError
@@ -30,6 +36,18 @@ def victim_of(model: HashModel, *, device: str | torch.device = "cpu") -> Victim
         name=f"backbone '{backbone.name}'",
         fingerprint=model.fingerprint,
     )
+
+
+def pixels_of(preprocess: Preprocessing, image_of: Callable[[int], Image.Image], count: int) -> np.ndarray:
+    """Return images as a backbone takes them, uint8 ``(count, 3, s, s)``.
+
+    Args:
+        preprocess: The backbone's preprocessing.
+        image_of: Returns an image, given its row; called in threads.
+        count: Number of images.
+    """
+    with ThreadPoolExecutor(processors()) as pool:
+        return np.stack(list(pool.map(lambda row: preprocess(image_of(row)), range(count))))
 
 
 def require_images_to_bits(model: HashModel) -> Preprocessing:

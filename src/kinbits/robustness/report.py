@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from kinbits._util import check_parent, full_path, write_text
+from kinbits._util import check_parent, full_path, printed, write_text
 from kinbits.robustness.page import page, summary_table
 from kinbits.robustness.row import Group, RobustnessRow
 from kinbits.robustness.table import rows_table
@@ -49,11 +48,7 @@ class RobustnessReport:
         return f"RobustnessReport({self.protocol}: map@all {values}; {len(self.rows)} rows)"
 
     def __str__(self) -> str:
-        from rich.console import Console
-
-        text = StringIO()
-        Console(file=text, width=80).print(self.table())
-        return text.getvalue().rstrip("\n")
+        return printed(self.table())
 
     def _repr_html_(self) -> str:
         return summary_table(self)

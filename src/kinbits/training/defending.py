@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from kinbits import hamming
-from kinbits.attacks import Reference, Victim, multi_hot, signs
+from kinbits.attacks import Reference, Victim, multi_hot
 from kinbits.defences import Defence, DefendedBatch, build_defence, get_defence
 from kinbits.errors import DataError, UsageError
-from kinbits.methods import Batch, Method, Optimizer, parameters
+from kinbits.methods import Batch, Method, Optimizer, evaluating, parameters, signs
 from kinbits.training.settings import TrainingSettings
 from kinbits.training.training_set import TrainingSet
 
@@ -92,17 +92,12 @@ class Defending:
         known = labels.any(dim=1)
         if int(known.sum()) < 2:  # batch statistics need two
             return {}
-        self._victim = self._victim or self._make_victim(batch.images.shape[-1])
+        if self._victim is None:
+            with evaluating(self.network):
+                self._victim = Victim(self.network, bits=codes.shape[1], size=batch.images.shape[-1])
         random = torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         given = DefendedBatch(self._victim, batch.images[known], labels[known], self.reference, random)
         return self.defence.terms(given)
-
-    def _make_victim(self, size: int) -> Victim:
-        mode = self.network.training
-        self.network.eval()
-        made = Victim(self.network, bits=self.method.spec.bits, size=size, name="this backbone")
-        self.network.train(mode)
-        return made
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
@@ -128,10 +123,8 @@ class _Network(nn.Module):
     @torch.no_grad()
     def logits(self, features: Tensor) -> Tensor:
         """Return the logits of features in evaluation mode."""
-        mode = self.head.training
-        self.head.eval()
-        found: Tensor = self.head(features)
-        self.head.train(mode)
+        with evaluating(self.head):
+            found: Tensor = self.head(features)
         return found
 
 

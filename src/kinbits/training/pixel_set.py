@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kinbits.methods import Batch, Method, ema_copy, frozen_copy
+from kinbits.methods import Batch, Method, ema_copy, evaluating, frozen_copy
 from kinbits.training.distributed import gather_rows, my_share
 from kinbits.training.training_set import Known, TrainingSet
 
@@ -122,8 +122,6 @@ class PixelSet(TrainingSet):
     @torch.no_grad()
     def _image_rows(self, rows: np.ndarray) -> Tensor:
         assert self.backbone is not None
-        mode = self.backbone.training
-        self.backbone.eval()
-        parts = [self.backbone(self._tensor(part)) for part in np.array_split(rows, -(-len(rows) // 256))]
-        self.backbone.train(mode)
-        return torch.cat(parts)
+        with evaluating(self.backbone):
+            parts = np.array_split(rows, -(-len(rows) // 256))
+            return torch.cat([self.backbone(self._tensor(part)) for part in parts])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kinbits.attacks.victim import Reference, signs
+from kinbits.attacks.victim import Reference
+from kinbits.methods import signs
 
 
 def mainstay_codes(labels: Tensor, reference: Reference) -> Tensor:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from kinbits.attacks.victim import Reference, signs
+from kinbits.attacks.victim import Reference
+from kinbits.methods import signs
 
 BATCH, LR = 64, 1e-4
 QUANTIZATION = 1e-4

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from kinbits._util import check_parent, full_path, write_text
+from kinbits._util import check_parent, full_path, printed, write_text
 from kinbits.errors import UsageError
 from kinbits.evaluation.report.numbers import Numbers
 from kinbits.evaluation.report.page import page, summary_table
@@ -36,11 +35,7 @@ class Report(Numbers):
         return f"Report({self.name}: {self.rows[0].name}, {values}; {len(self.rows)} rows)"
 
     def __str__(self) -> str:
-        from rich.console import Console
-
-        text = StringIO()
-        Console(file=text, width=80).print(self.table())
-        return text.getvalue().rstrip("\n")
+        return printed(self.table())
 
     def _repr_html_(self) -> str:
         return summary_table(self)

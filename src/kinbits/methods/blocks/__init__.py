@@ -16,6 +16,7 @@ file                      contents
 `labels`                  which rows have a label or a text, which pairs share a label
 `latent`                  base class: bits as latent attributes of a linear classifier
 `merging`                 redundant bits, and matrices that merge them
+`modes`                   networks in evaluation mode for a while
 `pairwise`                losses over the pairs of a batch
 `projection`              base class: a computed linear projection
 `ranking`                 losses over rankings in a batch

@@ -28,6 +28,7 @@ from .merging import (
     merge_matrix,
     redundancy_scores,
 )
+from .modes import evaluating
 from .pairwise import (
     LabelledPairs,
     balanced_weights,
@@ -72,6 +73,7 @@ __all__ = [
     "draw_pairs",
     "draw_partners",
     "ema_copy",
+    "evaluating",
     "flipped_minimum",
     "frozen_copy",
     "given_negatives",
