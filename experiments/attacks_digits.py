@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 import kinbits
 from kinbits import hamming
-from kinbits.attacks import Reference, Victim, build_attack, draw_targets
+from kinbits.attacks import Reference, Victim, build_attack, draw_targets, get_attack, list_attacks
 from kinbits.attacks.blocks import anchor_codes, mainstay_codes
 from kinbits.backbones import ImageBackbone, Offer, Preprocessing, register_backbone
 from kinbits.bench import config_of
@@ -43,6 +43,7 @@ ATTACKS: dict[str, tuple[str, dict[str, Any]]] = {
     "pgd, own code, sharp": ("pgd", {**BUDGET, "form": "sharp"}),
     "pgd, mainstay code": ("pgd", {**BUDGET, "code": "mainstay"}),
     "sdha": ("sdha", BUDGET),
+    "sdha-targeted": ("sdha-targeted", BUDGET),
     "p2p": ("p2p", BUDGET),
     "dhta": ("dhta", BUDGET),
     "tha": ("tha", BUDGET),
@@ -113,7 +114,9 @@ def open_table() -> Table:
 def config(run: Run) -> str:
     """Return the hash of what makes the numbers of a run."""
     name, params = ATTACKS.get(run["images"], (run["images"], {}))
-    return config_of(settings(run["defence"], int(run["seed"])), attack=name, params=params)
+    version = get_attack(name).version if name in list_attacks() else 1
+    raised = {"version": version} if version > 1 else {}
+    return config_of(settings(run["defence"], int(run["seed"])), attack=name, params=params, **raised)
 
 
 def settings(defence: str, seed: int) -> FitSettings:

@@ -6,7 +6,7 @@ import torch
 from kinbits.attacks import Reference, build_attack
 from kinbits.attacks.blocks import SignSteps, away_from, mainstay_codes, sharply_away_from, towards, vote
 from kinbits.attacks.hag import flipping
-from kinbits.attacks.sdha import smooth_distances
+from kinbits.attacks.sdha import smooth_distances, smooth_distances_to_target
 
 
 class LinearVictim:
@@ -84,6 +84,28 @@ def test_smooth_distances_against_a_naive_loop():
                 d += abs(a - b) * s / 2 + 1 - s
                 different += (a >= 0) != (b >= 0)
             assert float(found) == pytest.approx(d / (different + 1e-8) ** 0.5, rel=1e-5)
+
+
+def test_smooth_distances_to_a_target_against_a_naive_loop():
+    torch.manual_seed(0)
+    relaxed, codes = torch.tanh(torch.randn(3, 5)), torch.randn(4, 5).sign()
+    for q, row in zip(relaxed, smooth_distances_to_target(relaxed, codes), strict=True):
+        for r, found in zip(codes, row, strict=True):
+            d, different = 0.0, 0
+            for a, b in zip(q.tolist(), r.tolist(), strict=True):
+                d += abs(a - b) / 2 / (1 + 2.718281828459045 ** (10 * a * b))
+                different += (a >= 0) != (b >= 0)
+            assert float(found) == pytest.approx(d * (different + 1e-8) ** 0.3, rel=1e-5)
+
+
+def test_the_targeted_form_comes_nearer_to_its_label_and_the_other_form_goes_away():
+    victim, known = LinearVictim(), Reference(torch.tensor([[1.0, -1], [-1, 1]]), torch.eye(2))
+    before = victim.logits(X)  # .05, .6: signs + +
+    near = build_attack("sdha-targeted", epsilon=0.2, steps=30)(victim, X, targets=torch.eye(2)[1:], reference=known)
+    assert victim.codes(near).tolist() == [[-1, 1]]
+    assert float(victim.logits(near)[0, 1]) > float(before[0, 1])  # the bit that fits is not given away
+    far = build_attack("sdha", epsilon=0.2, steps=30)(victim, X, labels=torch.eye(2)[:1], reference=known)
+    assert float(victim.logits(far)[0, 0]) < float(before[0, 0])
 
 
 def test_the_anchor_is_the_vote_and_a_tie_takes_the_first():

@@ -12,6 +12,7 @@ FEW = {
     "pgd": {"steps": 3},
     "hag": {"steps": 3},
     "sdha": {"steps": 3},
+    "sdha-targeted": {"steps": 3},
     "p2p": {"steps": 3},
     "dhta": {"steps": 3},
     "tha": {"steps": 3, "prototype_steps": 5},

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kinbits._util import locked_output
 from kinbits.cli import main
 
 KILLED = """
@@ -81,9 +82,87 @@ def test_training_that_cannot_be_is_refused(run, place, arguments, message):
     assert message in ended.err
 
 
-def test_help_of_both_commands_is_there(run):
-    assert "--epsilon" in run("attack", "--help").out
+def test_help_shows_what_is_typed_and_no_more(run):
+    shown = run("attack", "--help").out
+    assert "Usage: kinbits attack [OPTIONS]" in shown
+    for told in ("--epsilon", "kinbits attack fit", "kinbits attack compare"):
+        assert told in shown
+    for hidden in ("attack report", "--vector-column", "--text-column"):
+        assert hidden not in shown
     assert "--images" in run("attack", "fit", "--help").out
+    assert "REPORT_A" in run("attack", "compare", "--help").out
+    assert run("attack").error == "error: Missing argument 'model'; see `kinbits attack --help`"
+    assert run("attack", "fit").error == "error: Missing argument 'model'; see `kinbits attack fit --help`"
+
+
+def test_a_model_may_be_called_report(run, place):
+    (Path.cwd() / "report").symlink_to(place / "model")
+    few = ("--queries", 3, "--no-edits", "--attacks", "none", "-o", "out")
+    assert run("attack", "report", f"folder:{place / 'photos'}", *few).code == 0
+
+
+def test_parameters_of_attacks_are_given_recorded_and_measured_again(attack):
+    few = ("--attacks", "noise,pgd", "--param", "pgd.code=own")
+    ended = attack(*few, "--param", "steps=2", "--param", "pgd.epsilon=16/255")
+    assert ended.code == 0, ended.err
+    told = json.loads(Path("out/report.json").read_text())
+    assert told["attacks"]["pgd (steps=2, code=own, epsilon=0.06275)"]["params"] == {
+        "steps": 2,
+        "code": "own",
+        "epsilon": 16 / 255,
+    }
+    ended = attack(*few, "--param", "steps=3", "--resume")
+    assert "pgd (steps=3, code=own)" in ended.out
+    assert "steps=2" not in ended.out
+
+
+@pytest.mark.parametrize(
+    ("param", "message"),
+    [
+        ("stepz=3", "unknown parameter 'stepz' of noise, pgd; did you mean steps"),
+        ("dhta.steps=3", "unknown attack 'dhta' of parameter 'dhta.steps'; known: noise, pgd"),
+        ("steps=many", "parameter steps is 'many'; give a whole number"),
+        ("steps", "--param is 'steps'; give NAME=VALUE"),
+        ("epsilon=0.1", "epsilon is the budget of all attacks"),
+        ("steps=0", "steps is 0"),
+    ],
+)
+def test_parameters_that_cannot_be_are_refused(attack, param, message):
+    ended = attack("--param", param)
+    assert ended.code == 2
+    assert message in ended.error
+
+
+def test_targeted_attacks_take_parameters(attack):
+    ended = attack("--attacks", "none", "--targeted", "--param", "dhta.images=3", "--param", "steps=1")
+    assert ended.code == 0, ended.err
+    assert "p2p (steps=1)" in ended.out
+    assert "dhta (steps=1, images=3)" in ended.out
+
+
+def test_two_commands_do_not_write_one_report(attack):
+    with locked_output(Path("out/rows.json"), "folder"):
+        ended = attack("--attacks", "none")
+    assert ended.code == 5
+    assert ended.error.endswith("rows.json; wait until it ends, or choose another folder")
+    assert attack("--attacks", "none").code == 0
+
+
+def test_two_reports_are_compared(run, attack):
+    assert attack("--attacks", "noise", "-o", "a").code == 0
+    assert attack("--attacks", "noise,pgd", "--epsilon", "16/255", "-o", "b").code == 0
+    ended = run("attack", "compare", "a", "b")
+    assert ended.code == 0, ended.err
+    assert max(map(len, ended.out.splitlines())) <= 80
+    shown = " ".join(ended.out.split())
+    for told in ("B - A", "opposite code", "only B has 'pgd, own code'", "6 queries", "another budget"):
+        assert told in shown
+    told = json.loads(run("attack", "compare", "a", "b", "--json").out)
+    assert [row["name"] for row in told["rows"]][:2] == ["clean", "noise"]
+    assert told["rows"][0]["difference"] == 0
+    assert told["rows"][0]["paired"] == 6
+    ended = run("attack", "compare", "a", "c")
+    assert (ended.code, "c holds no report of robustness" in ended.error) == (4, True)
 
 
 def test_the_report_is_printed_and_written(attack):
@@ -108,7 +187,7 @@ def test_a_killed_run_goes_on_to_the_same_table(attack, place):
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert len(json.loads(Path("part/rows.json").read_text())["done"]) == 2
     ended = attack(*arguments, "--resume", "-o", "part")
-    assert "2 of 7 rows are done; 5 to measure" in ended.err
+    assert "2 of 8 rows are done; 6 to measure" in ended.err
     assert [timeless(row) for row in json.loads(ended.out)["rows"]] == [timeless(row) for row in whole]
     ended = attack(*arguments, "--resume", "-o", "part", "--seed", "1")
     assert ended.code == 2

@@ -13,7 +13,7 @@ from kinbits.backbones import load_backbone
 from kinbits.errors import ArtefactError, DataError, UsageError
 from kinbits.heads import build_head
 from kinbits.model import HashModel, Tower
-from kinbits.robustness import measure_robustness, victim_of
+from kinbits.robustness import changes, clean_search, knowledge, measure_robustness, victim_of
 
 EDITS = ("jpeg 30", "mirror")
 
@@ -103,7 +103,7 @@ def test_an_interrupted_run_goes_on_to_the_same_table(fitted, splits, report, tm
     lines = []
     found = measured(fitted, splits, **settings, resume=True, tell=lines.append)
     assert numbers(found) == numbers(report)
-    assert lines[0].startswith("3 of 9 rows are done; 6 to measure, ")
+    assert lines[0].startswith("3 of 10 rows are done; 7 to measure, ")
     again = measured(fitted, splits, **settings, resume=True, tell=lines.append)
     assert len(lines) == 1  # nothing is left
     assert again.to_dict() == found.to_dict()
@@ -192,6 +192,48 @@ def forged(done, **values):
     if "difference" in values:
         return done | {"rows": [row | {"example": row["example"] | values}]}
     return done | {"rows": [row | values]}
+
+
+def test_a_prototype_is_a_bound_near_the_middle_of_its_label(report):
+    names = [row.name for row in report.group("bound")]
+    assert names == ["opposite code", "mainstay code", "anchor code", "prototype code"]
+    prototype, mainstay, clean = (report[name] for name in ("prototype code", "mainstay code", "clean"))
+    assert prototype.target_map > clean.target_map + 0.3
+    assert prototype.target_map > mainstay.target_map - 0.05
+    assert prototype.map < clean.map - 0.3
+
+
+def test_a_report_of_edits_trains_no_prototypes(fitted, splits):
+    found = measured(fitted, splits, edits=(), attacks=(), targeted=False)
+    assert [row.name for row in found.group("bound")] == ["opposite code", "mainstay code", "anchor code"]
+
+
+def test_the_first_hits_are_measured_by_the_metric_of_that_name(fitted, splits, monkeypatch):
+    for module in (clean_search, knowledge, changes):
+        monkeypatch.setattr(module, "FIRST", "map@10")
+    found = measured(fitted, splits, edits=(), attacks=())
+    told = kinbits.evaluate(fitted, splits, baselines=False, metric_names=["map@10"])
+    assert found["clean"].map_5000 == pytest.approx(told.rows[0].values["map@10"], abs=1e-12)
+    assert found["clean"].map_5000 != found["clean"].map or found["clean"].map == 1
+    assert found["opposite code"].map_5000 != found["opposite code"].map
+    assert found["opposite code"].target_map_5000 != found["opposite code"].target_map
+
+
+@pytest.mark.parametrize("batch", [1, 32])
+def test_the_size_of_batches_changes_no_row(batch, fitted, splits, monkeypatch):
+    few = {
+        "edits": (),
+        "attacks": ["noise", "p2p", build_attack("dhta", steps=2)],
+        "params": {"p2p.steps": 2},
+        "curve": (),
+    }
+    whole = measured(fitted, splits, **few)
+    monkeypatch.setattr(changes, "BATCH", batch)
+    found = measured(fitted, splits, **few)
+    assert numbers(found)[:2] == numbers(whole)[:2]  # clean and noise
+    for one, other in zip(found.group("attack")[1:], whole.group("attack")[1:], strict=True):
+        assert (one.map, one.target_map) == (other.map, other.target_map)
+        assert one.rmse == pytest.approx(other.rmse, rel=1e-3)  # convolutions round by the size of a batch
 
 
 def test_one_target_label_for_all_queries(fitted, splits):

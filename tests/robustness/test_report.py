@@ -3,10 +3,11 @@
 import json
 import re
 
+import numpy as np
 import pytest
 
 from kinbits.attacks import build_attack
-from kinbits.robustness import measure_robustness
+from kinbits.robustness import measure_robustness, table
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +18,7 @@ def report(fitted, splits):
 
 @pytest.fixture(scope="module")
 def written(report, tmp_path_factory):
-    html, numbers = report.save(tmp_path_factory.mktemp("report") / "new")
+    html, numbers, _ = report.save(tmp_path_factory.mktemp("report") / "new")
     return html.read_text(), json.loads(numbers.read_text())
 
 
@@ -44,6 +45,25 @@ def test_json_holds_every_number_and_no_picture(report, written):
     assert told["rows"][1]["map"] == report.rows[1].map
     assert told["curves"]["noise"][0] == [0.0, report["clean"].map]
     assert "data:image" not in json.dumps(told)
+
+
+def test_the_first_5000_hits_have_columns_where_there_are_more(report, monkeypatch):
+    assert "@5000" not in str(report)  # 27 items: the columns would be the same
+    for row in report.rows:
+        assert (row.map_5000, row.target_map_5000) == (row.map, row.target_map)
+    monkeypatch.setattr(table, "FIRST", 5)
+    heads = str(report).splitlines()[2].split()
+    assert heads == ["mAP", "@5000", "lost", "t-mAP", "max", "RMSE", "SSIM", "ms"]
+    assert "not shown: t@5000" in str(report)  # names need their place
+    assert max(map(len, str(report).splitlines())) <= 80
+    assert "t@5000" in report._repr_html_()
+
+
+def test_the_precisions_of_queries_are_kept_and_their_mean_is_the_map(report):
+    for row in report.rows:
+        assert len(row.precisions) == len(report.queries) == report.facts["queries"]
+        assert np.mean(row.precisions) == pytest.approx(row.map, abs=1e-12)
+    assert "precisions" not in report.to_json()
 
 
 def test_the_page_reaches_for_nothing_outside(written):

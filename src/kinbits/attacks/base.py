@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -10,7 +11,8 @@ import torch
 from torch import Tensor
 
 from kinbits._util import Parameterised
-from kinbits.attacks.victim import Reference, Victim
+from kinbits.attacks.given import Numbers, as_tensor, image_generators
+from kinbits.attacks.victim import Reference, Victim, checked_images
 from kinbits.errors import DataError, UsageError
 
 EPSILON = 8 / 255
@@ -26,7 +28,7 @@ class AttackBatch:
         labels: Their labels, float multi-hot ``(b, C)``, or None.
         targets: The labels whose images are to be found instead, float multi-hot ``(b, C)``, or None.
         reference: Codes and labels that the attacker knows, or None.
-        generator: Draws everything random, on the CPU.
+        generators: Draw everything random, on the CPU: one for each image.
     """
 
     victim: Victim
@@ -34,7 +36,7 @@ class AttackBatch:
     labels: Tensor | None
     targets: Tensor | None
     reference: Reference | None
-    generator: torch.Generator
+    generators: Sequence[torch.Generator]
 
     def require_labels(self) -> Tensor:
         """Return the labels.
@@ -55,7 +57,8 @@ class AttackBatch:
         if self.targets is None:
             raise DataError("a targeted attack needs a target label for each image; give targets")
         if self.reference is not None:
-            unknown = torch.nonzero(self.targets @ self.reference.labels.amax(dim=0) == 0).flatten()
+            known = self.reference.label_rows.present.float()
+            unknown = torch.nonzero(self.targets @ known == 0).flatten()
             if len(unknown):
                 raise DataError(
                     f"the target of image {int(unknown[0])} is of no known image; choose labels of the reference"
@@ -73,8 +76,11 @@ class AttackBatch:
         return self.reference
 
     def random(self, *shape: int) -> Tensor:
-        """Return uniform numbers in [0, 1) on the device of the images."""
-        return torch.rand(shape, generator=self.generator).to(self.images.device)
+        """Return uniform numbers in [0, 1) of a shape for each image, ``(b, *shape)``, on the device of the images.
+
+        They follow from the seed and the row number of an image, and not from the other images of the batch.
+        """
+        return torch.stack([torch.rand(shape, generator=one) for one in self.generators]).to(self.images.device)
 
 
 class Attack(Parameterised, ABC):
@@ -88,6 +94,7 @@ class Attack(Parameterised, ABC):
         aims: ``"away"``: images of the same label are lost; ``"target"``: images of a given label are found instead.
         trained: Whether it learns a network first, see `TrainedAttack`.
         can_be_free: Whether epsilon may be None.
+        version: Raise it when the results of the same settings change: results of experiments are then made anew.
         params: What it was made with.
         epsilon: Largest change of a pixel in [0, 1]; None for an attack that is not limited.
 
@@ -102,6 +109,7 @@ class Attack(Parameterised, ABC):
     aims: ClassVar[Literal["away", "target"]] = "away"
     trained: ClassVar[bool] = False
     can_be_free: ClassVar[bool] = False
+    version: ClassVar[int] = 1
     epsilon: float | None
 
     def __init__(self, *, epsilon: float | None = EPSILON) -> None:
@@ -116,24 +124,28 @@ class Attack(Parameterised, ABC):
     def __call__(
         self,
         victim: Victim,
-        images: Tensor,
+        images: Numbers,
         *,
-        labels: Tensor | None = None,
-        targets: Tensor | None = None,
+        labels: Numbers | None = None,
+        targets: Numbers | None = None,
         reference: Reference | None = None,
         seed: int = 0,
+        rows: Sequence[int] | None = None,
     ) -> Tensor:
         """Return changed images, float ``(b, 3, s, s)`` in [0, 1], at most epsilon from the given ones.
 
         Args:
             victim: The attacked model.
-            images: float ``(b, 3, s, s)`` in [0, 1].
+            images: Tensor or array, float ``(b, 3, s, s)`` in [0, 1].
             labels: Their labels, float multi-hot ``(b, C)``, for attacks that follow them.
             targets: Labels whose images are to be found instead, float multi-hot ``(b, C)``, for targeted attacks.
             reference: Codes and labels that the attacker knows.
             seed: Seed of everything random.
+            rows: Row numbers of the images; None for 0 to b - 1. What is drawn for an image follows from the seed and
+                its row, so images may be attacked in batches of any size.
 
         Raises:
+            UsageError: If the seed is negative.
             DataError: If the images have another size or range, labels or codes do not fit, what the attack needs is
                 missing, or it makes pixels that are no numbers.
         """
@@ -145,7 +157,10 @@ class Attack(Parameterised, ABC):
             raise DataError(f"codes of the reference have {found.codes.shape[1]} bits, and the model has {victim.bits}")
         parts = {"labels": labels, "targets": targets}
         given = {name: _classes(name, part, len(clean), found, victim.device) for name, part in parts.items()}
-        batch = AttackBatch(victim, clean, reference=found, generator=torch.Generator().manual_seed(seed), **given)
+        draws = image_generators(seed, range(len(clean)) if rows is None else rows)
+        if len(draws) != len(clean):
+            raise DataError(f"{len(draws)} rows are given for {len(clean)} images; give one for each")
+        batch = AttackBatch(victim, clean, reference=found, generators=draws, **given)
         with torch.enable_grad():
             made = self.perturb(batch).detach()
         if not bool(made.isfinite().all()):
@@ -160,24 +175,21 @@ def within(images: Tensor, clean: Tensor, epsilon: float | None) -> Tensor:
     return images.clamp(0, 1)
 
 
-def _checked(victim: Victim, images: Tensor) -> Tensor:
-    side = victim.size
-    if images.ndim != 4 or tuple(images.shape[1:]) != (3, side, side) or not images.is_floating_point():
-        raise DataError(
-            f"images are {images.dtype} {tuple(images.shape)}; attacks on this model take floats (b, 3, {side}, {side})"
-        )
+def _checked(victim: Victim, given: Numbers) -> Tensor:
+    images = checked_images(given, victim)
     if not bool(((images >= 0) & (images <= 1)).all()):  # also false for NaN
         raise DataError("images must lie in [0, 1]; divide bytes by 255, and leave mean and deviation to the model")
-    return images.detach().float().to(victim.device)
+    return images.detach()
 
 
 def _classes(
-    name: str, given: Tensor | None, rows: int, reference: Reference | None, device: torch.device
+    name: str, given: Numbers | None, rows: int, reference: Reference | None, device: torch.device
 ) -> Tensor | None:
     if given is None:
         return None
-    if given.ndim != 2 or len(given) != rows:
-        raise DataError(f"{name} are {tuple(given.shape)}; give multi-hot rows ({rows}, classes)")
-    if reference is not None and given.shape[1] != reference.labels.shape[1]:
-        raise DataError(f"{name} have {given.shape[1]} classes, and the reference has {reference.labels.shape[1]}")
-    return given.float().to(device)
+    labels = as_tensor(given, name)
+    if labels.ndim != 2 or len(labels) != rows:
+        raise DataError(f"{name} are {tuple(labels.shape)}; give multi-hot rows ({rows}, classes)")
+    if reference is not None and labels.shape[1] != reference.classes:
+        raise DataError(f"{name} have {labels.shape[1]} classes, and the reference has {reference.classes}")
+    return labels.float().to(device)

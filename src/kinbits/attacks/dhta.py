@@ -35,6 +35,7 @@ class DHTA(SignSteps):
     """
 
     aims = "target"
+    version = 2
 
     def __init__(
         self,
@@ -52,5 +53,5 @@ class DHTA(SignSteps):
 
     def perturb(self, batch: AttackBatch) -> Tensor:
         """Return images whose codes are near the anchor of the target label."""
-        anchors = anchor_codes(batch.require_targets(), batch.require_reference(), batch.generator, self.images)
+        anchors = anchor_codes(batch.require_targets(), batch.require_reference(), batch.generators, self.images)
         return self.descend(batch, towards(anchors))

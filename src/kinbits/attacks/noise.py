@@ -19,7 +19,9 @@ class Noise(Attack):
         epsilon: Largest change of a pixel in [0, 1].
     """
 
+    version = 2
+
     def perturb(self, batch: AttackBatch) -> Tensor:
         """Return images with random signs added."""
         assert self.epsilon is not None
-        return batch.images + self.epsilon * torch.sign(batch.random(*batch.images.shape) - 0.5)
+        return batch.images + self.epsilon * torch.sign(batch.random(*batch.images.shape[1:]) - 0.5)

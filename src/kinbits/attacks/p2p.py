@@ -19,9 +19,10 @@ class P2P(SignSteps):
     """
 
     aims = "target"
+    version = 2
 
     def perturb(self, batch: AttackBatch) -> Tensor:
         """Return images whose codes are near that of one image of the target label."""
         return self.descend(
-            batch, towards(anchor_codes(batch.require_targets(), batch.require_reference(), batch.generator, count=1))
+            batch, towards(anchor_codes(batch.require_targets(), batch.require_reference(), batch.generators, count=1))
         )

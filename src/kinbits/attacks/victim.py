@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from kinbits import hamming
+from kinbits._util import lazy
+from kinbits.attacks.given import Numbers, as_tensor
+from kinbits.attacks.label_rows import LabelRows, handy_labels
 from kinbits.data import Dataset
 from kinbits.errors import DataError, UsageError
 from kinbits.methods import signs
@@ -63,9 +65,27 @@ class Victim:
         return found
 
     @torch.no_grad()
-    def codes(self, images: Tensor) -> Tensor:
-        """Return codes, float +1 or -1 ``(b, K)``, of images ``(b, 3, s, s)`` in [0, 1]."""
-        return signs(self.logits(images.to(self.device)))
+    def codes(self, images: Numbers) -> Tensor:
+        """Return codes, float +1 or -1 ``(b, K)``, of images ``(b, 3, s, s)`` in [0, 1].
+
+        Raises:
+            DataError: If the images have another size, or are no floats.
+        """
+        return signs(self.logits(checked_images(images, self)))
+
+
+def checked_images(images: Numbers, victim: Victim) -> Tensor:
+    """Return images as a model takes them, float32 ``(b, 3, s, s)``, on its device.
+
+    Raises:
+        DataError: If they have another size, or are no floats.
+    """
+    given, side = as_tensor(images, "images"), victim.size
+    if given.ndim != 4 or tuple(given.shape[1:]) != (3, side, side) or not given.is_floating_point():
+        raise DataError(
+            f"images are {given.dtype} {tuple(given.shape)}; attacks on this model take floats (b, 3, {side}, {side})"
+        )
+    return given.float().to(victim.device)
 
 
 @dataclass(frozen=True)
@@ -74,7 +94,7 @@ class Reference:
 
     Attributes:
         codes: float +1 or -1 ``(n, K)``.
-        labels: float multi-hot ``(n, C)``; rows without a label are all 0.
+        labels: float multi-hot ``(n, C)``, or `LabelRows` where that would be large; rows without a label are all 0.
         names: The C class names.
 
     Raises:
@@ -82,11 +102,20 @@ class Reference:
     """
 
     codes: Tensor
-    labels: Tensor
+    labels: Tensor | LabelRows
     names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.codes.ndim != 2 or self.labels.ndim != 2 or len(self.codes) != len(self.labels) or not len(self.codes):
+        for name in ("codes", "labels"):
+            given = getattr(self, name)
+            if not isinstance(given, LabelRows):
+                object.__setattr__(self, name, as_tensor(given, f"{name} of a reference").float())
+        if (
+            self.codes.ndim != 2
+            or len(self.labels.shape) != 2
+            or len(self.codes) != len(self.labels)
+            or not len(self.codes)
+        ):
             raise DataError(
                 f"codes {tuple(self.codes.shape)} and labels {tuple(self.labels.shape)} must be (n, bits) and "
                 f"(n, classes), with n of at least 1"
@@ -105,35 +134,55 @@ class Reference:
             raise DataError(f"{dataset.name} has no labels, and target codes follow them; give labelled data")
         unpacked = torch.from_numpy(hamming.unpack(codes, bits)).float() * 2 - 1
         names = dataset.label_space.names
-        return cls(unpacked, multi_hot(dataset.labels, len(names)), tuple(names))
+        return cls(unpacked, handy_labels(dataset.labels, len(names)), tuple(names))
 
-    def with_label(self, label: Tensor) -> Tensor:
+    @property
+    def classes(self) -> int:
+        """Number C of classes."""
+        return int(self.labels.shape[1])
+
+    @lazy
+    def label_rows(self) -> LabelRows:
+        """The labels without their zeros."""
+        return LabelRows.from_labels(self.labels, self.classes)
+
+    def shared(self, labels: Numbers) -> Tensor:
+        """Return how many classes the known images have in common with labels ``(b, C)``, float ``(b, n)``."""
+        return self.label_rows.shared(multi_hot(labels, self.classes).to(self.codes.device))
+
+    def select(self, rows: Tensor) -> Reference:
+        """Return some of the known images, by their rows or a mask."""
+        return Reference(self.codes[rows], self.labels[rows], self.names)
+
+    def with_label(self, label: Numbers) -> Tensor:
         """Return the rows that have a label, multi-hot ``(C,)``, or else share most classes with it, int64 ``(m,)``."""
-        wanted = label.to(self.labels)
-        exact = (self.labels == wanted).all(dim=1)
-        common = self.labels @ wanted
+        wanted = as_tensor(label, "labels")[None]
+        common, size = self.shared(wanted)[0], float((wanted != 0).sum())
+        exact = (common == size) & (self.label_rows.sizes == size)
         return torch.nonzero(exact if bool(exact.any()) else (common > 0) & (common == common.max())).flatten()
 
-    def distinct_labels(self) -> Tensor:
-        """Return the distinct label rows ``(r, C)``, without the empty one.
+    def distinct_labels(self) -> LabelRows:
+        """Return the distinct labels ``(r, C)``, without the empty one.
 
         Raises:
             DataError: If there is none.
         """
-        rows: Tensor = torch.unique(self.labels, dim=0)
-        rows = rows[rows.any(dim=1)]
-        if not len(rows):
+        if not len(self.label_rows.distinct):
             raise DataError("no known image has a label; give a reference of labelled images")
-        return rows
+        return self.label_rows.distinct
 
     def to(self, device: torch.device) -> Reference:
         """Return a copy on a device."""
         return Reference(self.codes.to(device), self.labels.to(device), self.names)
 
 
-def multi_hot(labels: np.ndarray, classes: int) -> Tensor:
-    """Return labels as float multi-hot ``(n, C)``: of int ``(n,)``, where -1 is no label, or multi-hot ``(n, C)``."""
-    given = torch.from_numpy(np.ascontiguousarray(labels))
-    if given.ndim == 2:
+def multi_hot(labels: Numbers, classes: int) -> Tensor:
+    """Return labels as float multi-hot ``(n, C)``: of int ``(n,)``, where -1 is no label, or multi-hot ``(n, C)``.
+
+    Raises:
+        DataError: If they have another form, or one is of no class.
+    """
+    given = as_tensor(labels, "labels")
+    if given.ndim == 2 and given.shape[1] == classes:
         return given.float()
-    return torch.zeros(len(given), classes + 1).scatter_(1, given.long()[:, None] + 1, 1.0)[:, 1:].contiguous()
+    return LabelRows.from_labels(given, classes).dense()

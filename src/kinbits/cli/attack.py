@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kinbits._util import parse_float
+from kinbits._util import locked_output, parse_float
 from kinbits.cli.app import group
 from kinbits.cli.output import JsonFlag, console, facts, note, print_json
 from kinbits.cli.plain_help import GroupOfOne
-from kinbits.cli.source import COLUMNS, Source, writable_folder
+from kinbits.cli.source import IMAGE_COLUMNS, Source, writable_folder
 from kinbits.cli.values import named_values, parameters_of
 from kinbits.errors import UsageError
 
@@ -23,7 +24,7 @@ attack = group("attack", "Measure how well codes hold when images change.", Grou
 
 
 @attack.command()
-@COLUMNS.add_after("seed")
+@IMAGE_COLUMNS.add_after("seed")
 def report(
     model: Annotated[Path, typer.Argument(help="Folder of a model.", show_default=False)],
     protocol: Annotated[
@@ -46,6 +47,12 @@ def report(
             metavar="NAMES",
             help="Attacks, or folders of trained ones, with commas between; or `none`. Default: noise,pgd.",
             show_default=False,
+        ),
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="K=V", help="Parameter of all attacks that have it, or of one: dhta.steps=9 (repeatable)."
         ),
     ] = None,
     targeted: Annotated[
@@ -81,13 +88,15 @@ def report(
     and attacked by someone who has the model. The changed images are searched
     in the clean database, and the report shows mAP before and after. It says
     nothing about whom an image is from: codes are no proof of identity.
-    `kinbits attack fit` trains an attack that learns, such as pros-gan.
+    `kinbits attack fit` trains an attack that learns, such as pros-gan, and
+    `kinbits attack compare` shows two reports side by side.
     """
     from kinbits.data import EDITS
     from kinbits.model import HashModel
-    from kinbits.robustness import ATTACKS, measure_robustness
+    from kinbits.robustness import ATTACKS, measure_robustness, with_targeted
 
-    budget, names = _share(epsilon), _names(attacks)
+    budget, names = _share(epsilon), ATTACKS if attacks is None else _names(attacks)
+    params = _params(param or [], with_targeted(names, targeted or target is not None))
     writable_folder(output)
     loaded = HashModel.from_pretrained(model)
     second = None if transfer is None else HashModel.from_pretrained(transfer)
@@ -97,7 +106,8 @@ def report(
             loaded,
             splits,
             edits=EDITS if edits else (),
-            attacks=ATTACKS if attacks is None else names,
+            attacks=names,
+            params=params,
             targeted=targeted,
             target=target,
             epsilon=budget,
@@ -117,7 +127,7 @@ def report(
 
 
 @attack.command()
-@COLUMNS.add_after("seed")
+@IMAGE_COLUMNS.add_after("seed")
 def fit(
     model: Annotated[Path, typer.Argument(help="Folder of the attacked model.", show_default=False)],
     protocol: Annotated[
@@ -145,13 +155,34 @@ def fit(
     from kinbits.robustness import fit_attack
 
     params = parameters_of(get_attack(attack), named_values(param or []))
-    check_attack_folder(output)
-    splits = Source(protocol, **columns).splits(seed)
-    made = fit_attack(
-        HashModel.from_pretrained(model), splits, attack, params=params, images=images, seed=seed, progress=True
-    )
-    made.save(output)
+    with locked_output(output, "output folder"):
+        check_attack_folder(output)
+        splits = Source(protocol, **columns).splits(seed)
+        made = fit_attack(
+            HashModel.from_pretrained(model), splits, attack, params=params, images=images, seed=seed, progress=True
+        )
+        made.save(output)
     facts({"attack": attack, "trained on": f"{made.facts['images']:,} images", "written": str(output)})
+
+
+@attack.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="REPORT_A", help="Folder of a report.", show_default=False)],
+    second: Annotated[Path, typer.Argument(metavar="REPORT_B", help="Folder of another.", show_default=False)],
+    as_json: JsonFlag = False,
+) -> None:
+    """Show the rows that two reports have side by side, and their differences.
+
+    For example those of a model and of the same model with a defence. Where
+    both have the same queries, differences are tested in pairs.
+    """
+    from kinbits.robustness import RobustnessReport
+
+    found = RobustnessReport.open(first).compare(RobustnessReport.open(second))
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        console().print(found.table())
 
 
 def _names(text: str | None) -> list[str]:
@@ -160,6 +191,18 @@ def _names(text: str | None) -> list[str]:
     if "" in found or (NONE in found and len(found) > 1):
         raise UsageError(f"--attacks is '{text}'; give names with single commas between, or none")
     return [name for name in found if name != NONE]
+
+
+def _params(texts: list[str], names: Sequence[Any]) -> dict[str, Any]:
+    """Read parameters of the attacks of a report by the types that the attacks declare."""
+    from kinbits.attacks import get_attack, list_attacks
+    from kinbits.robustness import attacks_with
+
+    known, found = [str(name) for name in names if str(name) in list_attacks()], dict[str, Any]()
+    for key, text in named_values(texts).items():
+        name = key.rpartition(".")[2]
+        found[key] = parameters_of(get_attack(attacks_with(key, known)[0]), {name: text})[name]
+    return found
 
 
 def _share(text: str) -> float:

@@ -40,9 +40,11 @@ class Group(_Plain, TyperGroup):
 
 
 class GroupOfOne(Group):
-    """A verb that is a command itself, and has further verbs: what names none of those runs the first one."""
+    """A verb that is a command itself, the first one, and has further verbs. The name of the first is never typed."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the name of the first command before arguments that do not begin with a command."""
-        first = next(iter(self.commands))
-        return list(super().parse_args(ctx, args if args and args[0] in self.commands else [first, *args]))
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Parse a further verb if the arguments begin with one, and otherwise the first command in place of it."""
+        first, *further = self.commands
+        if args and args[0] in further:
+            return super().make_context(info_name, args, parent, **extra)
+        return self.commands[first].make_context(info_name, args, parent, **extra)

@@ -50,6 +50,6 @@ class ATRDH(Defence):
         targets, _ = draw_targets(batch.labels, batch.reference, batch.generator)
         images = self.attacked(batch, blocks.towards(self.prototypes.codes(targets)), targets)
         relaxed, known = batch.victim.logits(images).tanh(), batch.reference
-        similar = torch.where(batch.labels @ known.labels.T > 0, 1.0, -1.0)
+        similar = torch.where(known.shared(batch.labels) > 0, 1.0, -1.0)
         likeness = relaxed @ known.codes.T / relaxed.shape[1]
         return {"adversarial": self.weight * (likeness - similar).square().mean()}

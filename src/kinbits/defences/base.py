@@ -85,7 +85,8 @@ class Defence(Parameterised, nn.Module, ABC):
 
     def attacked(self, batch: DefendedBatch, loss: Any, targets: Tensor | None = None) -> Tensor:
         """Return images after sign steps that lower a loss of relaxed codes ``(b, K)``; made in evaluation mode."""
-        given = AttackBatch(batch.victim, batch.images, batch.labels, targets, batch.reference, batch.generator)
+        draws = [batch.generator] * len(batch.images)
+        given = AttackBatch(batch.victim, batch.images, batch.labels, targets, batch.reference, draws)
         with evaluating(batch.victim.network):
             return self.attack.descend(given, loss)
 

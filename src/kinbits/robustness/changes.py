@@ -16,8 +16,8 @@ from kinbits import hamming
 from kinbits.attacks import Attack, Victim
 from kinbits.data import Dataset, Edit, data_uri, edit_image
 from kinbits.evaluation import example_of
-from kinbits.robustness.clean_search import CleanSearch
-from kinbits.robustness.knowledge import Knowledge
+from kinbits.robustness.clean_search import FIRST, METRIC, CleanSearch
+from kinbits.robustness.knowledge import PROTOTYPE, Knowledge
 from kinbits.robustness.row import ChangedExample, Group, RobustnessRow
 from kinbits.robustness.visibility import to_bytes, visibility
 
@@ -81,8 +81,8 @@ class Changes:
             progress: Called with the share that is done.
         """
         started, made = time.perf_counter(), []
-        for number, rows in enumerate(np.array_split(np.arange(len(self.clean)), -(-len(self.clean) // BATCH))):
-            made.append(to_bytes(self._attacked(attack, rows, self.seed + number)).cpu())
+        for rows in np.array_split(np.arange(len(self.clean)), -(-len(self.clean) // BATCH)):
+            made.append(to_bytes(self._attacked(attack, rows)).cpu())
             progress((rows[-1] + 1) / len(self.clean))
         seconds = (time.perf_counter() - started) / len(self.clean)
         pixels = torch.cat(made).numpy()
@@ -96,14 +96,19 @@ class Changes:
         clean_of, changed_of = (lambda query: _image(self.clean[query])), (lambda query: _image(pixels[query]))
         return replace(row, example=self._example(pixels, codes, precisions, clean_of, changed_of))
 
-    def _attacked(self, attack: Attack, rows: np.ndarray, seed: int) -> Tensor:
+    def _attacked(self, attack: Attack, rows: np.ndarray) -> Tensor:
         assert self.victim is not None
         known: dict[str, Any] = {}
         if self.knowledge is not None:
             part = torch.from_numpy(rows)
             sides = {"labels": self.knowledge.labels[part], "targets": self.knowledge.targets[part]}
             known = {**sides, "reference": self.knowledge.reference}
-        return attack(self.victim, _floats(self.clean[rows]), seed=seed, **known)
+        return attack(self.victim, _floats(self.clean[rows]), seed=self.seed, rows=rows.tolist(), **known)
+
+    def prototypes(self) -> RobustnessRow:
+        """Return the row of codes that a network of labels learns."""
+        assert self.knowledge is not None
+        return self._row("bound", PROTOTYPE, *self.knowledge.prototypes(self.seed))[0]
 
     def bounds(self) -> Iterator[RobustnessRow]:
         """Yield rows of codes that no image need reach."""
@@ -116,11 +121,12 @@ class Changes:
         self, group: Group, name: str, codes: hamming.Codes, at_target: hamming.Codes | None = None
     ) -> tuple[RobustnessRow, np.ndarray]:
         """Measure codes; return the row, and the average precision of each query."""
-        precisions, target_map = self.own.average_precisions(codes), None
-        if self.knowledge is not None:
-            aimed = codes if at_target is None else at_target
-            target_map = self.knowledge.target_map(aimed, self.own)
-        return RobustnessRow(group, name, float(np.nanmean(precisions)), target_map), precisions
+        found, aimed = self.own.measure(codes), codes if at_target is None else at_target
+        by_target = {} if self.knowledge is None else self.knowledge.measure(aimed, self.own)
+        precisions = found.per_query[METRIC]
+        each = tuple(None if np.isnan(one) else one for one in precisions.tolist())
+        numbers = (found[METRIC], by_target.get(METRIC), found[FIRST], by_target.get(FIRST))
+        return RobustnessRow(group, name, *numbers, precisions=each), precisions
 
     def _with_transfer(self, row: RobustnessRow, pixels_of: Callable[[CleanSearch], np.ndarray]) -> RobustnessRow:
         if self.other is None:

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from kinbits._util import check_parent, full_path, parse_json, write_text
+from kinbits._util import full_path, locked_output, parse_json, write_text
 from kinbits.errors import ArtefactError, UsageError
 from kinbits.robustness.row import RobustnessRow, row_from_dict
 
 ROWS = "rows.json"
 Key = tuple[str, str, str]
+
+
+@contextmanager
+def finished_rows(
+    folder: str | Path | None, identity: Mapping[str, Any], *, resume: bool, force: bool
+) -> Iterator[FinishedRows]:
+    """Yield the finished rows of a folder, to which no other process adds meanwhile; arguments as of `FinishedRows`.
+
+    Raises:
+        PlatformError: If another process measures into the folder, or it cannot be written.
+    """
+    with ExitStack() as stack:
+        if folder is not None:
+            stack.enter_context(locked_output(full_path(folder) / ROWS, "folder"))
+        yield FinishedRows(folder, identity, resume=resume, force=force)
 
 
 class FinishedRows:
@@ -29,16 +45,12 @@ class FinishedRows:
         UsageError: If there are rows, and neither ``resume`` nor ``force`` is given; or if another model, other data or
             other settings made them.
         ArtefactError: If the file is damaged.
-        PlatformError: If the folder cannot be written.
     """
 
     def __init__(self, folder: str | Path | None, identity: Mapping[str, Any], *, resume: bool, force: bool) -> None:
         self._identity, self._rows = dict(identity), dict[Key, list[RobustnessRow]]()
         self._path = None if folder is None else full_path(folder) / ROWS
-        if self._path is None:
-            return
-        check_parent(self._path, "folder")
-        if not self._path.exists():
+        if self._path is None or not self._path.exists():
             return
         if resume:
             self._rows = self._read(self._path)

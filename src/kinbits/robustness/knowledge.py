@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,14 +10,16 @@ import torch
 from torch import Tensor
 
 from kinbits import hamming
-from kinbits.attacks import Reference, blocks, draw_targets, multi_hot
+from kinbits.attacks import LabelRows, Reference, blocks, draw_targets, multi_hot
 from kinbits.data import Dataset, FeatureCache, Splits
 from kinbits.errors import UsageError, unknown_name
 from kinbits.metrics import LabelRelevance, evaluate
 from kinbits.model import HashModel
-from kinbits.robustness.clean_search import METRIC, CleanSearch
+from kinbits.robustness.clean_search import FIRST, METRIC, CleanSearch
 
-MAINSTAY, ANCHOR = "mainstay code", "anchor code"  # names of bounds
+MAINSTAY, ANCHOR, PROTOTYPE = "mainstay code", "anchor code", "prototype code"  # names of bounds
+HIDDEN, STEPS, LR = 512, 200, 3e-3  # of the network of prototypes: smaller and faster than that of an attack
+LEARNED_FROM = 5000  # images
 
 
 def known_images(splits: Splits) -> Dataset | None:
@@ -78,7 +81,7 @@ class Knowledge:
         found = model.encode(known, on_error="skip", cache=cache, progress=progress)
         known = known.select(found.rows)
         reference = Reference.from_codes(found.array, known, model.bits)
-        labels = multi_hot(queries.labels, reference.labels.shape[1])
+        labels = multi_hot(queries.labels, reference.classes)
         there = _findable(reference, database)
         if target is not None:
             row = _row(target, there)
@@ -89,8 +92,8 @@ class Knowledge:
             targets, aimed = draw_targets(labels, there, torch.Generator().manual_seed(seed))
         return cls(reference, labels, targets, aimed.numpy())
 
-    def target_map(self, codes: hamming.Codes, searched: CleanSearch) -> float | None:
-        """Return mAP by target labels of the queries that have one; None where none has.
+    def measure(self, codes: hamming.Codes, searched: CleanSearch) -> Mapping[str, float]:
+        """Return mAP by target labels of the queries that have one, by the names of metrics; nothing where none has.
 
         Args:
             codes: Packed codes of all queries, uint8 ``(q, w)``.
@@ -98,10 +101,10 @@ class Knowledge:
         """
         labels = searched.items.labels
         if labels is None or not self.aimed.any():
-            return None
+            return {}
         targets = self.targets[torch.from_numpy(self.aimed)]
         wanted = targets.argmax(dim=1).numpy() if labels.ndim == 1 else targets.numpy().astype(np.uint8)
-        return evaluate(codes[self.aimed], searched.codes, LabelRelevance(wanted, labels), [METRIC])[METRIC]
+        return evaluate(codes[self.aimed], searched.codes, LabelRelevance(wanted, labels), [METRIC, FIRST])
 
     def bounds(self, seed: int) -> dict[str, tuple[hamming.Codes, hamming.Codes]]:
         """Return codes that no image need reach: away from the own label, and at the target, uint8 ``(q, w)`` each.
@@ -115,9 +118,27 @@ class Knowledge:
         own_anchor, target_anchor = (self._anchors(one, random) for one in sides)
         return {MAINSTAY: (_packed(-own), _packed(target)), ANCHOR: (_packed(-own_anchor), _packed(target_anchor))}
 
+    def prototypes(self, seed: int) -> tuple[hamming.Codes, hamming.Codes]:
+        """Return codes that a network of labels learns as that of `pros-gan`: away from the own label, at the target.
+
+        Args:
+            seed: Seed of the network, and of the images that it learns from.
+
+        Returns:
+            Packed codes, uint8 ``(q, w)`` each.
+        """
+        random = torch.Generator().manual_seed(seed)
+        some = torch.randperm(len(self.reference.codes), generator=random)[:LEARNED_FROM]
+        known = self.reference.select(some)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            net = blocks.PrototypeNet(known.classes, known.codes.shape[1], HIDDEN)
+        blocks.train_prototypes(net, known, blocks.likelihood, steps=STEPS, generator=random, lr=LR)
+        return _packed(-net.codes(self.labels)), _packed(net.codes(self.targets))
+
     def _anchors(self, labels: Tensor, random: torch.Generator) -> Tensor:
         """Return anchor codes; those of a label that no known image has are its mainstay code."""
-        known = (labels @ self.reference.labels.T).amax(dim=1) > 0
+        known = labels @ self.reference.label_rows.present.float() > 0
         codes = blocks.mainstay_codes(labels, self.reference)
         if known.any():
             codes[known] = blocks.anchor_codes(labels[known], self.reference, random)
@@ -128,15 +149,15 @@ def _findable(reference: Reference, database: Dataset) -> Reference | None:
     """Return the known images that share a class with an item of the database; None without any."""
     if database.labels is None:
         return None
-    present = multi_hot(database.labels, reference.labels.shape[1]).amax(dim=0)
-    rows = reference.labels @ present > 0
-    return Reference(reference.codes[rows], reference.labels[rows], reference.names) if rows.any() else None
+    present = LabelRows.from_labels(database.labels, reference.classes).present
+    rows = reference.shared(present[None].float())[0] > 0
+    return reference.select(rows) if rows.any() else None
 
 
 def _row(target: str, reference: Reference | None) -> Tensor:
     if reference is None:
         raise UsageError(f"no item of the database has a known label, so none has target label '{target}'")
-    names = [name for name, used in zip(reference.names, reference.labels.any(dim=0).tolist(), strict=True) if used]
+    names = [name for name, used in zip(reference.names, reference.label_rows.present.tolist(), strict=True) if used]
     if target not in names:
         raise unknown_name("target label", target, names)
     return torch.tensor([float(name == target) for name in reference.names])

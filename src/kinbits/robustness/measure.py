@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kinbits._util import Bar, check_at_least, check_seed
-from kinbits.attacks import EPSILON, Attack, TrainedAttack
+from kinbits.attacks import EPSILON, Attack, TrainedAttack, Victim
 from kinbits.data import EDITS, Dataset, Edit, FeatureCache, Splits, readable
 from kinbits.errors import DataError
 from kinbits.evaluation import leakage
 from kinbits.model import HashModel
 from kinbits.robustness.changes import Changes
 from kinbits.robustness.clean_search import CleanSearch
-from kinbits.robustness.finished_rows import FinishedRows
+from kinbits.robustness.finished_rows import FinishedRows, finished_rows
 from kinbits.robustness.knowledge import Knowledge, known_images
 from kinbits.robustness.models import require_images_to_bits, victim_of
-from kinbits.robustness.plan import NamedAttack, attacks_of, seconds_of, trials_of
+from kinbits.robustness.named_attacks import NamedAttack, attacks_of, with_targeted
+from kinbits.robustness.plan import Trial, seconds_of, trials_of
 from kinbits.robustness.report import RobustnessReport
 
 CURVE = (2 / 255, 4 / 255, 16 / 255)
 ATTACKS = ("noise", "pgd")
 FEW_QUERIES = 50
+VERSION = 2  # of rows on disk: raise it when the same settings give other rows
 
 
 def measure_robustness(
@@ -35,6 +37,7 @@ def measure_robustness(
     *,
     edits: Sequence[Edit | str] = EDITS,
     attacks: Sequence[str | Path | Attack] = ATTACKS,
+    params: Mapping[str, Any] | None = None,
     targeted: bool = False,
     target: str | None = None,
     epsilon: float = EPSILON,
@@ -63,14 +66,19 @@ def measure_robustness(
         edits: Edits, or their texts such as ``"jpeg 30"``.
         attacks: Names of `kinbits.attacks.list_attacks`, folders of trained attacks, or attacks. ``"pgd"`` moves codes
             away from the own code and, with labels, from the mainstay code too.
+        params: Parameters of the attacks that are given by name: ``{"steps": 100}`` is of all that have it, and
+            ``{"dhta.images": 15}`` of one.
         targeted: Whether to add attacks towards a target label, `p2p` and `dhta`.
         target: One target label for all queries; None draws for each a label that shares no class with its own.
-        epsilon: Budget of the attacks that are given by name: the largest change of a pixel, as a share of its range.
+        epsilon: Budget of the attacks that are given by name, unless ``params`` gives another: the largest change of a
+            pixel, as a share of its range.
         curve: Further budgets of `noise` and of `pgd` from the own code.
         queries: Maximum number of queries, drawn by seed.
         transfer_to: A second model, which is given the same images; it searches its own codes of the database.
-        folder: Folder where finished rows are kept, for `resume`; None keeps none.
-        resume: Whether to go on from the rows in ``folder``. Attacks and edits may be others than before.
+        folder: Folder where finished rows are kept, for `resume`; None keeps none. One process at a time measures into
+            a folder.
+        resume: Whether to go on from the rows in ``folder``. Attacks, their parameters and edits may be others than
+            before: what is new is measured.
         force: Whether to begin again in a folder that holds rows.
         seed: Seed of everything random.
         device: Where attacks run, e.g. ``"cuda"``; the model is moved there.
@@ -83,11 +91,12 @@ def measure_robustness(
 
     Raises:
         UsageError: If the model reads no images, makes no bits, or, for attacks, has no path of gradients; if an edit,
-            an attack or a target label is unknown, or a number is out of range; if the rows in ``folder`` are of
-            another model, other data or other settings, or are there without ``resume`` or ``force``.
+            an attack, a parameter or a target label is unknown, or a number is out of range; if the rows in ``folder``
+            are of another model, other data or other settings, or are there without ``resume`` or ``force``.
         DataError: If nothing says which images are relevant, or an attack follows labels, and there are none.
         ArtefactError: If the rows in ``folder`` are damaged.
-        PlatformError: If ``folder`` cannot be written, or this machine has no such device.
+        PlatformError: If ``folder`` cannot be written, another process measures into it, or this machine has no such
+            device.
     """
     check_at_least(1, queries=queries)
     check_seed(seed)
@@ -96,12 +105,35 @@ def measure_robustness(
         require_images_to_bits(one)
     victim = victim_of(model, device=device) if attacks or targeted or target is not None else None
     known, aimed = known_images(splits), targeted or target is not None
-    named = attacks_of(attacks, labelled=known is not None, targeted=aimed, epsilon=epsilon)
+    given = with_targeted(attacks, aimed)
+    named = attacks_of(given, labelled=known is not None, epsilon=epsilon, params=params or {})
     chosen = _drawn(splits.query, queries, seed)
-    settings = {"seed": seed, "number of queries": queries, "target label": target}
-    finished = FinishedRows(folder, _identity(model, splits, transfer_to, settings), resume=resume, force=force)
-
+    settings = {"seed": seed, "number of queries": queries, "target label": target, "version of the report": VERSION}
+    identity = _identity(model, splits, transfer_to, settings)
     options: dict[str, Any] = {"cache": cache or FeatureCache(), "progress": progress}
+    with finished_rows(folder, identity, resume=resume, force=force) as finished:
+        changes = _changes(model, splits, chosen, known, named, transfer_to, victim, target, seed, options)
+        trials = trials_of(changes, chosen_edits, named, curve)
+        _run(changes, trials, finished, tell, progress)
+    rows = [row for trial in trials for row in finished[trial.key]]
+    facts = _facts(changes, splits, named, transfer_to, epsilon=epsilon, target=target)
+    names = [str(name) for name in chosen.ids]
+    return RobustnessReport(splits.protocol.name, facts, rows, _notes(changes, model, splits, named), names)
+
+
+def _changes(
+    model: HashModel,
+    splits: Splits,
+    chosen: Dataset,
+    known: Dataset | None,
+    named: Sequence[NamedAttack],
+    transfer_to: HashModel | None,
+    victim: Victim | None,
+    target: str | None,
+    seed: int,
+    options: dict[str, Any],
+) -> Changes:
+    """Encode database, queries and what attacks know, and return what measures changed queries."""
     knowledge = None
     if known is not None:
         knowledge = Knowledge.from_images(model, known, chosen, splits.database, target=target, seed=seed, **options)
@@ -115,20 +147,27 @@ def measure_robustness(
     precisions = own.average_precisions(codes)
     if np.isnan(precisions).all():
         raise DataError(f"no query of {splits.protocol.name} has a relevant item; give other data")
-    changes = Changes(chosen, own, other, victim, knowledge, clean, codes, precisions, seed)
+    return Changes(chosen, own, other, victim, knowledge, clean, codes, precisions, seed)
 
-    trials = trials_of(changes, chosen_edits, named, curve)
+
+def _run(
+    changes: Changes,
+    trials: Sequence[Trial],
+    finished: FinishedRows,
+    tell: Callable[[str], None],
+    progress: bool,
+) -> None:
+    """Measure what is left, and say before how much that is."""
     left = [trial for trial in trials if trial.key not in finished]
     if left:
         done = len(trials) - len(left)
         before = f"{done} of {len(trials)} rows are done; " if done else ""
-        tell(f"{before}{len(left)} to measure, {len(chosen):,} images each: {_about(seconds_of(changes, left))}")
+        tell(
+            f"{before}{len(left)} to measure, {len(changes.queries):,} images each: {_about(seconds_of(changes, left))}"
+        )
     with Bar("measuring", len(left), progress) as bar:
         for number, trial in enumerate(left):
             finished.add(trial.key, trial.run(_reporter(bar, number, " ".join(trial.key[:2]))))
-    rows = [row for trial in trials for row in finished[trial.key]]
-    facts = _facts(changes, splits, named, transfer_to, epsilon=epsilon, target=target)
-    return RobustnessReport(splits.protocol.name, facts, rows, _notes(changes, model, splits, named))
 
 
 def _reporter(bar: Bar, done: int, name: str) -> Callable[[float], None]:

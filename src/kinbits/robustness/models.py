@@ -28,7 +28,9 @@ def victim_of(model: HashModel, *, device: str | torch.device = "cpu") -> Victim
         UsageError: If the model reads no images, makes no bits, or has no gradient from its pixels to its logits.
         PlatformError: If this machine has no such device.
     """
-    size, backbone = require_images_to_bits(model).size, model.tower("image").backbone
+    require_images_to_bits(model)
+    backbone = model.tower("image").backbone
+    size = backbone.require_pixels("an attack").size
     return Victim(
         model.to(device).tower("image"),
         bits=model.bits,

@@ -6,11 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from kinbits._util import check_parent, full_path, printed, write_text
+from kinbits.robustness.comparison import RobustnessComparison, compare_reports
 from kinbits.robustness.page import page, summary_table
 from kinbits.robustness.row import Group, RobustnessRow
+from kinbits.robustness.saved import NUMBERS, QUERIES, queries_table, read_report
 from kinbits.robustness.table import rows_table
 
 
@@ -25,12 +27,14 @@ class RobustnessReport:
         facts: Sizes, checksum, relevance rule, bits, method, backbone, fingerprint, epsilon, seed, attacks.
         rows: The clean queries, edits, attacks, attacks at other budgets, bounds.
         notes: What is missing, or to be known about the numbers, a sentence each.
+        queries: Names of the queries, in the order of the precisions of each row; empty where they are not kept.
     """
 
     protocol: str
     facts: Mapping[str, Any]
     rows: Sequence[RobustnessRow]
     notes: Sequence[str] = ()
+    queries: Sequence[str] = ()
 
     def __getitem__(self, name: str) -> RobustnessRow:
         for row in self.rows:
@@ -92,13 +96,38 @@ class RobustnessReport:
             folder: Created if it does not exist.
 
         Returns:
-            The paths of ``report.html`` and ``report.json``.
+            The paths of ``report.html``, ``report.json`` and, where the queries are known, ``queries.csv``: the average
+            precision of each query under each change.
 
         Raises:
             PlatformError: If a file cannot be written, or jinja2 or matplotlib is missing.
         """
-        html, numbers = (full_path(Path(folder) / name) for name in ("report.html", "report.json"))
+        html, numbers, queries = (full_path(Path(folder) / name) for name in ("report.html", NUMBERS, QUERIES))
         check_parent(numbers, "folder")
+        if self.queries:
+            write_text(queries, queries_table(self.rows, self.queries))
         write_text(numbers, self.to_json() + "\n")
         write_text(html, page(self))
-        return [html, numbers]
+        return [html, numbers, *([queries] if self.queries else [])]
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """Read a saved report, without its pictures.
+
+        Args:
+            folder: Folder that `save` wrote.
+
+        Raises:
+            ArtefactError: If the folder holds no report, or it is damaged.
+        """
+        return cls(*read_report(folder))
+
+    def compare(self, other: RobustnessReport) -> RobustnessComparison:
+        """Put the rows of this report and of another side by side, such as those of a model and its defended twin.
+
+        Differences are tested in pairs where both keep the same queries of the same data.
+
+        Args:
+            other: The other report.
+        """
+        return compare_reports(self, other)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from kinbits.evaluation import Example, Neighbour
 
+TEXTS = ("group", "name")  # fields that are no numbers
 Group = Literal["clean", "edit", "attack", "curve", "bound"]
 
 
@@ -38,12 +39,15 @@ class RobustnessRow:
         name: Name of the edit, attack or bound.
         map: Mean average precision of all queries by their own labels, over the whole clean database.
         target_map: The same by target labels, of the queries that have one; None without labels.
+        map_5000: As ``map``, over the first 5,000 items of each search: `map@5000` of `kinbits.metrics.parse_metric`.
+        target_map_5000: As ``target_map``, over the first 5,000 items.
         transfer_map: As ``map``, of the same images on the second model; None without one.
         linf: Largest change of a pixel, of values in [0, 1] at the model's input size; None where nothing is attacked.
         rmse: Root of the mean squared change.
         ssim: Mean structural similarity; 1 is no change.
         seconds: Time of the attack, an image.
         epsilon: Budget of the attack; None for none.
+        precisions: Average precision of each query, whose mean is ``map``; None for a query without a relevant item.
         example: The query that lost most; None where there are no changed images.
     """
 
@@ -51,17 +55,20 @@ class RobustnessRow:
     name: str
     map: float
     target_map: float | None = None
+    map_5000: float | None = None
+    target_map_5000: float | None = None
     transfer_map: float | None = None
     linf: float | None = None
     rmse: float | None = None
     ssim: float | None = None
     seconds: float | None = None
     epsilon: float | None = None
-    example: ChangedExample | None = None
+    precisions: Sequence[float | None] = field(default=(), repr=False)
+    example: ChangedExample | None = field(default=None, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the numbers as JSON types, without the example."""
-        return {name: value for name, value in vars(self).items() if name != "example"}
+        """Return the numbers as JSON types, without those of each query and without the example."""
+        return {name: value for name, value in vars(self).items() if name not in ("precisions", "example")}
 
 
 def row_from_dict(values: Mapping[str, Any]) -> RobustnessRow:
@@ -71,10 +78,11 @@ def row_from_dict(values: Mapping[str, Any]) -> RobustnessRow:
         KeyError, TypeError, ValueError: If a value is missing, unknown or of another kind.
     """
     row, shown = RobustnessRow(**values), values["example"]
-    numbers = [value for name, value in vars(row).items() if name not in ("group", "name", "example", "map")]
+    numbers = [*values["precisions"], *(value for name, value in row.to_dict().items() if name not in TEXTS)]
     known = row.group in get_args(Group) and isinstance(row.name, str) and isinstance(row.map, float)
     if not known or not all(value is None or isinstance(value, (int, float)) for value in numbers):
         raise ValueError(f"'{row.name}' is no row")
+    row = replace(row, precisions=tuple(row.precisions))
     if shown is None:
         return row
     sides = {side: _example(shown[side]) for side in ("before", "after")}

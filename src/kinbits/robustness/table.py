@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from kinbits.robustness.report import RobustnessReport
 
+FIRST = 5000  # hits; a smaller database has the same two numbers in both columns
+TERMINAL, NAME = 80, 22  # columns of a terminal, and those of them that names need
+SPARED = ("t@5000", "ms", "RMSE")  # left out in this order where a terminal is too narrow
 SECTIONS = (
     ("edit", "everyday edits"),
     ("attack", "attacks"),
@@ -39,11 +42,13 @@ class Column:
 
 def columns_of(report: RobustnessReport) -> list[Column]:
     """Return the columns that have a value."""
-    clean = report.rows[0].map
+    clean, many = report.rows[0].map, report.facts["database"] > FIRST
     found = [
         Column("mAP", lambda row: _number(row.map), "mean average precision by the queries' own labels"),
+        Column("@5000", lambda row: _number(row.map_5000) if many else "", "mAP over the first 5,000 hits"),
         Column("lost", lambda row: "" if row.group == "clean" else _number(clean - row.map), "mAP of clean - mAP"),
         Column("t-mAP", lambda row: _number(row.target_map), "mAP by target labels"),
+        Column("t@5000", lambda row: _number(row.target_map_5000) if many else "", "t-mAP over the first 5,000 hits"),
         Column("2nd", lambda row: _number(row.transfer_map), "mAP of the same images on the second model"),
         Column("max", lambda row: "" if row.linf is None else f"{255 * row.linf:.0f}", "largest change, of 255"),
         Column("RMSE", lambda row: _number(row.rmse), "root of the mean squared change, of 1"),
@@ -89,12 +94,15 @@ def rows_table(report: RobustnessReport) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    columns = columns_of(report)
+    every = columns_of(report)
+    columns = _fitting(every, report)
+    hidden = [column.name for column in every if column not in columns]
+    caption = "; ".join([*([f"not shown: {', '.join(hidden)}"] if hidden else []), caption_of(report, columns)])
     table = Table(
         box=SIMPLE_HEAD,
         title=Text(printable(title_of(report))),
         title_justify="left",
-        caption=caption_of(report),
+        caption=caption,
         caption_justify="left",
         pad_edge=False,
         padding=(0, 1),
@@ -113,9 +121,19 @@ def rows_table(report: RobustnessReport) -> Table:
     return table
 
 
-def caption_of(report: RobustnessReport) -> str:
+def _fitting(columns: list[Column], report: RobustnessReport) -> list[Column]:
+    """Return the columns that leave names their place in a terminal."""
+    widths = {one.name: 2 + max(len(one.name), *(len(one.text(row)) for row in report.rows)) for one in columns}
+    left = [one.name for one in columns]
+    for name in SPARED:
+        if name in left and sum(widths[one] for one in left) > TERMINAL - NAME:
+            left.remove(name)
+    return [one for one in columns if one.name in left]
+
+
+def caption_of(report: RobustnessReport, columns: Sequence[Column] | None = None) -> str:
     """Return what is to be known about the numbers, in a line."""
-    meanings = [f"{column.name}: {column.meaning}" for column in columns_of(report)[1:]]
+    meanings = [f"{column.name}: {column.meaning}" for column in (columns or columns_of(report))[1:]]
     budget = f"attacks by name change a pixel by at most {budget_text(report.facts['epsilon'])}"
     attacked = [budget] if any(row.group == "attack" for row in report.rows) else []
     always = ["bounds are codes that no image need reach", "ties count with their expected value"]
@@ -123,7 +141,7 @@ def caption_of(report: RobustnessReport) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+    return "" if value is None else f"{round(value, 3) + 0.0:.3f}"  # no -0.000
 
 
 def _milliseconds(seconds: float | None) -> str:

@@ -1,4 +1,5 @@
 from .attack import check_attack
+from .defence import check_defence
 from .index import check_index
 from .installation import Finding, check_installation
 from .method import check_method
@@ -9,6 +10,7 @@ __all__ = [
     "ToyDecoder",
     "ToyModel",
     "check_attack",
+    "check_defence",
     "check_index",
     "check_installation",
     "check_method",

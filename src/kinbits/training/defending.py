@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kinbits import hamming
-from kinbits.attacks import Reference, Victim, multi_hot
+from kinbits.attacks import Reference, Victim, handy_labels
 from kinbits.defences import Defence, DefendedBatch, build_defence, get_defence
 from kinbits.errors import DataError, UsageError
 from kinbits.methods import Batch, Method, Optimizer, evaluating, parameters, signs
@@ -60,7 +60,7 @@ class Defending:
                 f"they are in the end; leave the defence out, or take another method"
             )
         self.first = min(round(defence.start * epochs), epochs - 1)
-        labels = multi_hot(train.labels.cpu().numpy(), method.spec.classes).to(train.device)
+        labels = handy_labels(train.labels.cpu().numpy(), method.spec.classes).to(train.device)
         self.reference = Reference(torch.ones(len(train), method.spec.bits, device=train.device), labels)
         defence.setup(bits=method.spec.bits, classes=method.spec.classes)
         defence.to(train.device)
@@ -87,7 +87,7 @@ class Defending:
     def terms(self, batch: Batch, seed: Sequence[int]) -> Mapping[str, Tensor]:
         """Note the latest codes of a batch, attack its images, and return the terms of the defence."""
         assert batch.images is not None
-        codes, labels = self.reference.codes, self.reference.labels[batch.rows]
+        codes, labels = self.reference.codes, self.reference.label_rows[batch.rows].dense()
         codes[batch.rows] = signs(self.network.logits(batch.features.detach()))
         known = labels.any(dim=1)
         if int(known.sum()) < 2:  # batch statistics need two

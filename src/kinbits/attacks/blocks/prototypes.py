@@ -22,11 +22,12 @@ class PrototypeNet(nn.Module):
     Args:
         classes: C.
         bits: K.
+        hidden: Width of the hidden layer.
     """
 
-    def __init__(self, classes: int, bits: int) -> None:
+    def __init__(self, classes: int, bits: int, hidden: int = HIDDEN) -> None:
         super().__init__()
-        self.features = nn.Sequential(nn.Linear(classes, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, WIDTH))
+        self.features = nn.Sequential(nn.Linear(classes, hidden), nn.ReLU(), nn.Linear(hidden, WIDTH))
         self.code, self.label = nn.Linear(WIDTH, bits), nn.Linear(WIDTH, classes)
 
     def forward(self, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -44,9 +45,15 @@ Objective = Callable[[PrototypeNet, Tensor, Reference], Tensor]
 
 
 def train_prototypes(
-    net: PrototypeNet, reference: Reference, objective: Objective, *, steps: int, generator: torch.Generator
+    net: PrototypeNet,
+    reference: Reference,
+    objective: Objective,
+    *,
+    steps: int,
+    generator: torch.Generator,
+    lr: float = LR,
 ) -> None:
-    """Train a network in place: Adam at 1e-4, a tenth of it from half and from three quarters on.
+    """Train a network in place by Adam; its rate falls to a tenth at half and at three quarters.
 
     Args:
         net: The network.
@@ -54,15 +61,16 @@ def train_prototypes(
         objective: The loss of a batch of labels ``(b, C)``.
         steps: Number of steps.
         generator: Draws the labels, on the CPU.
+        lr: Rate of Adam.
 
     Raises:
         DataError: If no image of the reference has a label.
     """
     rows = reference.distinct_labels()
-    adam = torch.optim.Adam(net.parameters(), lr=LR, betas=(0.5, 0.999))
+    adam = torch.optim.Adam(net.parameters(), lr=lr, betas=(0.5, 0.999))
     schedule = torch.optim.lr_scheduler.MultiStepLR(adam, [steps // 2, 3 * steps // 4], gamma=0.1)
     for _ in range(steps):
-        labels = rows[torch.randint(len(rows), (BATCH,), generator=generator).to(rows.device)]
+        labels = rows[torch.randint(len(rows), (BATCH,), generator=generator)].dense()
         loss = objective(net, labels, reference)
         adam.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -78,7 +86,7 @@ def likelihood(net: PrototypeNet, labels: Tensor, reference: Reference) -> Tenso
     """
     _, codes, guesses = net(labels)
     products = codes @ reference.codes.T / 2
-    similar = (labels @ reference.labels.T > 0).float()
+    similar = (reference.shared(labels) > 0).float()
     fit = (softplus(products) - similar * products).mean()
     loss: Tensor = fit + quantization(codes) + (guesses - labels).square().mean()
     return loss
@@ -92,7 +100,7 @@ def circle(net: PrototypeNet, labels: Tensor, reference: Reference) -> Tensor:
     """
     codes = net(labels)[1]
     likeness = codes @ reference.codes.T / reference.codes.shape[1]
-    similar = labels @ reference.labels.T > 0
+    similar = reference.shared(labels) > 0
     held = likeness.detach()
     pulled = torch.where(similar, -(1 - held).clamp(min=0) * (likeness - 1), -torch.inf).logsumexp(dim=1)
     pushed = torch.where(similar, -torch.inf, held.clamp(min=0) * likeness).logsumexp(dim=1)

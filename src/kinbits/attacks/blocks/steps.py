@@ -55,7 +55,7 @@ class SignSteps(Attack):
         clean, size = batch.images, self.epsilon / 10 if self.step_size is None else self.step_size
         images = clean
         if self.random_start:
-            images = within(clean + self.epsilon * (2 * batch.random(*clean.shape) - 1), clean, self.epsilon)
+            images = within(clean + self.epsilon * (2 * batch.random(*clean.shape[1:]) - 1), clean, self.epsilon)
         for step in range(self.steps):
             images = images.detach().requires_grad_()
             relaxed = torch.tanh(self.scale(step) * batch.victim.logits(images))

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from kinbits._util import CONFIG, folder_aside, parse_json
 from kinbits.attacks.base import EPSILON, Attack
+from kinbits.attacks.given import Numbers, as_tensor
+from kinbits.attacks.label_rows import LabelRows
 from kinbits.attacks.victim import Reference, Victim
 from kinbits.errors import ArtefactError, DataError, UsageError, platform_error
 
@@ -55,8 +57,8 @@ class TrainedAttack(Attack):
     def train(
         self,
         victim: Victim,
-        images: np.ndarray,
-        labels: Tensor,
+        images: Numbers,
+        labels: Numbers | LabelRows,
         reference: Reference,
         *,
         seed: int = 0,
@@ -77,15 +79,15 @@ class TrainedAttack(Attack):
                 finite.
         """
         known = reference.to(victim.device)
-        _check_data(victim, images, labels, known)
-        shape = {"bits": victim.bits, "size": victim.size, "classes": known.labels.shape[1]}
+        pixels, classes = _checked_data(victim, images, labels, known)
+        shape = {"bits": victim.bits, "size": victim.size, "classes": known.classes}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.networks = nn.ModuleDict(self.build(**shape)).to(victim.device)
             self.facts = {**shape, "victim": victim.fingerprint, "names": list(known.names)}
-            self.facts["images"] = len(images)
+            self.facts["images"] = len(pixels)
             try:
-                self.learn(victim, images, labels.to(victim.device), known, seed=seed, progress=progress)
+                self.learn(victim, pixels, classes, known, seed=seed, progress=progress)
                 require_finite(self.networks, f"attack '{self.name}' learned numbers that are not finite; lower its lr")
             except BaseException:
                 self.networks = nn.ModuleDict()  # what is half learned is no attack
@@ -181,13 +183,19 @@ def require_finite(networks: nn.Module, fault: str) -> None:
         raise DataError(fault)
 
 
-def _check_data(victim: Victim, images: np.ndarray, labels: Tensor, reference: Reference) -> None:
-    side, classes = victim.size, reference.labels.shape[1]
-    if images.dtype != np.uint8 or images.shape[1:] != (3, side, side) or not len(images):
-        raise DataError(f"images are {images.dtype} {images.shape}; give bytes (n, 3, {side}, {side})")
-    if labels.shape != (len(images), classes):
-        raise DataError(f"labels are {tuple(labels.shape)}; give multi-hot rows ({len(images)}, {classes})")
+def _checked_data(
+    victim: Victim, images: Numbers, labels: Numbers | LabelRows, reference: Reference
+) -> tuple[np.ndarray, Tensor]:
+    """Return images as bytes, uint8 ``(n, 3, s, s)``, and their labels, float multi-hot ``(n, C)``."""
+    side, classes = victim.size, reference.classes
+    pixels = images if isinstance(images, np.ndarray) else as_tensor(images, "images").cpu().numpy()
+    if pixels.dtype != np.uint8 or pixels.shape[1:] != (3, side, side) or not len(pixels):
+        raise DataError(f"images are {pixels.dtype} {pixels.shape}; give bytes (n, 3, {side}, {side})")
+    own = labels.dense() if isinstance(labels, LabelRows) else as_tensor(labels, "labels")
+    if own.shape != (len(pixels), classes):
+        raise DataError(f"labels are {tuple(own.shape)}; give multi-hot rows ({len(pixels)}, {classes})")
     reference.distinct_labels()
+    return pixels, own.float().to(victim.device)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
