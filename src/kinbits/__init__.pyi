@@ -3,6 +3,7 @@ from . import (
     backbones,
     bench,
     data,
+    dedupe,
     defences,
     encoding,
     errors,
@@ -15,6 +16,7 @@ from . import (
     methods,
     metrics,
     model,
+    perceptual,
     robustness,
     sklearn,
     testing,
@@ -22,6 +24,7 @@ from . import (
     tuning,
 )
 from .data import Dataset, LabelSpace, Splits, list_protocols, load_protocol, open_dataset
+from .dedupe import DedupeReport, find_duplicates
 from .errors import ArtefactError, DataError, KinbitsError, PlatformError, UsageError
 from .evaluation import Report, evaluate
 from .fitting import fit
@@ -35,6 +38,7 @@ __all__ = [
     "BatchHits",
     "DataError",
     "Dataset",
+    "DedupeReport",
     "HashModel",
     "Hits",
     "Index",
@@ -49,11 +53,13 @@ __all__ = [
     "backbones",
     "bench",
     "data",
+    "dedupe",
     "defences",
     "encoding",
     "errors",
     "evaluate",
     "evaluation",
+    "find_duplicates",
     "fit",
     "fitting",
     "hamming",
@@ -67,6 +73,7 @@ __all__ = [
     "metrics",
     "model",
     "open_dataset",
+    "perceptual",
     "robustness",
     "sklearn",
     "testing",

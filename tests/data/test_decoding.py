@@ -317,6 +317,22 @@ def test_a_png_that_hides_a_gigabyte_in_its_texts_is_refused():
         decode(plain[:33] + chunk + plain[33:])
 
 
+def test_a_file_is_read_to_its_size_at_opening_and_a_large_one_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(picture()))
+    monkeypatch.setattr(decoding, "MAX_FILE_BYTES", path.stat().st_size)
+    assert decode(path).size == (12, 8)
+    monkeypatch.setattr(decoding, "MAX_FILE_BYTES", path.stat().st_size - 1)
+    with pytest.raises(BadImage, match="larger than the limit"):
+        decode(path)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="Linux only")
+def test_a_file_without_a_size_is_empty():
+    with pytest.raises(BadImage, match="empty"):
+        decode("/proc/self/status")
+
+
 def test_a_pipe_is_no_image(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(BadImage, match="not a regular file"):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from kinbits.data import EDITS, Edit, decode, edit_image
+from kinbits.data import EDITS, Edit, decode, draw_edits, edit_image
 from kinbits.errors import DataError, UsageError
 
 SIZE = (120, 80)
@@ -303,3 +303,21 @@ def test_the_ends_of_each_range_work(extreme, photo):
 def test_torch_is_not_needed():
     code = "import sys; from kinbits.data import EDITS, edit_image; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_drawn_edits_are_few_differ_and_reach_every_kind():
+    drawn = [draw_edits(np.random.default_rng(seed)) for seed in range(400)]
+    assert {len(edits) for edits in drawn} == {1, 2, 3}
+    assert all(len({edit.name for edit in edits}) == len(edits) for edits in drawn)
+    assert {edit.name for edits in drawn for edit in edits} == {edit.name for edit in EDITS} - {"two", "three"}
+    assert draw_edits(np.random.default_rng(7)) == drawn[7]
+
+
+def test_the_range_of_a_drawn_edit_includes_the_standard_recipe():
+    strengths = {}
+    for seed in range(4000):
+        for edit in draw_edits(np.random.default_rng(seed)):
+            strengths.setdefault(edit.name, []).append(edit.strength)
+    for edit in EDITS:
+        if edit.name not in ("two", "three"):
+            assert min(strengths[edit.name]) <= edit.strength <= max(strengths[edit.name])

@@ -137,7 +137,7 @@ def test_what_is_written_is_read_again(tmp_path, ids):
 def test_codes_are_written_where_a_parquet_file_may_be(tmp_path):
     codes = CodesFile(np.zeros((1, 1), np.uint8), np.arange(1), bits=8)
     with pytest.raises(UsageError, match=r"ends in \.parquet"):
-        write_codes(tmp_path / "c.csv", codes)
+        write_codes(tmp_path / "c.json", codes)
     with pytest.raises(UsageError, match="does not say how long"):
         write_codes(tmp_path / "c.parquet", replace(codes, bits=None))
     (tmp_path / "file").touch()

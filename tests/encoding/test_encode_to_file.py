@@ -147,7 +147,7 @@ def test_texts_without_a_tower_or_a_text_are_refused_before_anything_is_written(
     with pytest.raises(UsageError, match="no text tower"):
         encode_to_file(model, data, tmp_path / "c.parquet", modality="text")
     with pytest.raises(UsageError, match=r"ends in \.parquet"):
-        encode_to_file(model, open_dataset(vectors), tmp_path / "c.csv")
+        encode_to_file(model, open_dataset(vectors), tmp_path / "c.json")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "vectors.npz"]
 
 

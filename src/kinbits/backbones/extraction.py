@@ -88,7 +88,7 @@ def extract(
             reused while the backbone exists and its weights do not change.
 
     Raises:
-        UsageError: If ``cache`` is no `FeatureCache`.
+        UsageError: If ``cache`` is no `FeatureCache`, or a view is asked of a backbone that takes no pixels.
         DataError: If the data set has no items of the backbone's modality, or its vectors have another width.
         PlatformError: If the cache cannot be written.
     """
@@ -118,6 +118,8 @@ def _check(dataset: Dataset, backbone: Backbone, view: View | None) -> None:
         raise DataError(f"backbone '{backbone.name}' reads {wanted} data, '{dataset.name}' holds {kind}s; {remedy}")
     if view is not None and wanted != "image":
         raise DataError(f"augmented views exist for images only, not for {wanted} backbone '{backbone.name}'")
+    if view is not None:
+        backbone.require_pixels("an augmented view")
 
 
 def _key(dataset: Dataset, backbone: Backbone, view: View | None) -> dict[str, str | int]:

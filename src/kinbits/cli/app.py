@@ -28,6 +28,8 @@ _CODES = {
     "3": "wrong data",
     "4": "a model, index or code file is missing, damaged or does not fit",
     "5": "a problem of the machine: permissions, disk, missing package",
+    "10": "index sync: the index was changed, or would be",
+    "11": "index sync: another one is running on this index",
     "130": "interrupted",
 }
 EPILOG = "\n".join(
@@ -47,6 +49,7 @@ VERBS = (
     "encode",
     "index",
     "search",
+    "dedupe",
     "evaluate",
     "attack",
     "bench",
@@ -71,13 +74,18 @@ REMEDIES = (
     ("force", "force it to be replaced", "--force"),
     ("upsert", "upsert replaces the items", "--upsert"),
     ("distance", "leave the distance out", "--distance"),
+    ("delete_many", "allow many deletions", "--delete-many"),
     ("at", "leave at out", "--at"),
     ("rerank", "leave rerank out", "--rerank"),
     ("rescore", "rescore a number of candidates, e.g. 10", "--rescore 10"),
     ("rescore", "create one that keeps int8 vectors", "kinbits index create --keep int8"),
+    ("concepts", "leave concepts out", "--no-concepts"),
+    ("text", "Create it with concepts", "kinbits index create --concepts"),
     ("image_column", "images and paths are named by image_column", "--image-column"),
     ("vector_column", "vectors are named by vector_column", "--vector-column"),
     ("targeted", "leave targeted out", "--targeted"),
+    ("link", "give either a folder to move files to, or link", "--move-to or --link"),
+    ("undo_file", "choose another undo file", "--undo-file"),
     ("transfer", "give its images to this one", "--transfer"),
 )
 """For options of a command: the library's words for the remedy of an error, and what to type."""

@@ -1,4 +1,4 @@
-"""kinbits encode: codes of a collection as a Parquet file."""
+"""kinbits encode: codes of a collection as a file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from kinbits.cli.app import app
+from kinbits.cli.models import ModelArgument, low_quality_text
 from kinbits.cli.output import JsonFlag, bytes_text, facts, note, print_json, shell, skipped_json, skipped_text
 from kinbits.cli.source import COLUMNS, DATA_HELP, ModalityOption, Source
 
@@ -15,18 +16,27 @@ from kinbits.cli.source import COLUMNS, DATA_HELP, ModalityOption, Source
 @app.command()
 @COLUMNS.add_after("output")
 def encode(
-    model: Annotated[Path, typer.Argument(help="Folder of a model.", show_default=False)],
+    model: ModelArgument,
     data: Annotated[str, typer.Argument(help=DATA_HELP, show_default=False)],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="CODES.parquet", help="The file to write.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="CODES.parquet", help="The file to write; or a .csv, .hex or .txt of hexadecimal."
+        ),
+    ],
     modality: ModalityOption = "image",
     as_json: JsonFlag = False,
     **columns: Any,
 ) -> None:
-    """Write the codes of a collection to a Parquet file.
+    """Write the codes of a collection to a file.
 
     The file has the columns id, code and metadata. Images that cannot be read
     are left out and listed. An interrupted run continues where it stopped
     when the same command is given again.
+
+    Codes are hexadecimal in a .csv table, and in a .hex file with one a line.
+    A .txt file holds hashes of pdq as ThreatExchange reads them, without those
+    of a quality below 50.
     """
     from kinbits.encoding import check_codes_path, default_cache, encode_to_file
     from kinbits.model import HashModel
@@ -43,14 +53,24 @@ def encode(
     if written.resumed:
         note(f"continued after {written.resumed:,} of {len(dataset):,}")
     if as_json:
-        skipped = skipped_json(written.skipped)
-        print_json({"codes": output, "rows": written.rows, "bits": written.bits, "skipped": skipped})
+        skipped, left_out = skipped_json(written.skipped), dataset.left_out.to_dict()
+        low = {} if written.low_quality is None else {"low_quality": written.low_quality}
+        found = {"codes": output, "rows": written.rows, "bits": written.bits, **low}
+        print_json({**found, "skipped": skipped, "left_out": left_out})
         return
     facts(
         {
             "codes": f"{output} ({bytes_text(output.stat().st_size)})",
             "rows": f"{written.rows:,} of {written.bits} bits",
-            "skipped": skipped_text(written.skipped, dataset.ignored),
-            "next": shell("kinbits", "index", "create", output.with_suffix(".index"), output),
+            "skipped": skipped_text(written.skipped),
+            "low quality": low_quality_text(written.low_quality, len(dataset), left_out=output.suffix == ".txt"),
+            "next": shell(
+                "kinbits", "index", "create", output.with_suffix(".index"), output, *_bits(output, written.bits)
+            ),
         }
     )
+
+
+def _bits(path: Path, bits: int) -> list[str]:
+    """Return the option for the length of codes in a file that does not say it."""
+    return ["--bits", str(bits)] if path.suffix in (".csv", ".hex") else []

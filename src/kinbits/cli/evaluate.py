@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from kinbits.cli.app import app
+from kinbits.cli.models import ModelArgument
 from kinbits.cli.output import JsonFlag, console, facts, note, print_json
 from kinbits.cli.source import COLUMNS, Source, writable_folder
 from kinbits.errors import PlatformError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 @app.command()
 @COLUMNS.add_after("seed")
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="Folder of a model.", show_default=False)],
+    model: ModelArgument,
     protocol: Annotated[
         str,
         typer.Argument(help="A name of `kinbits protocols`, or data, which a seed splits.", show_default=False),
@@ -109,7 +110,7 @@ def evaluate(
         asymmetric=asymmetric,
         progress=True,
     )
-    _record(model, report)
+    _record(loaded.folder, report)
     files = report.save(output) if output is not None else []
     if as_json:
         print_json(report.to_dict())
@@ -118,8 +119,10 @@ def evaluate(
     facts({"written": "\n".join(map(str, files))})
 
 
-def _record(folder: Path, report: Report) -> None:
-    """Store the model's own numbers in its folder, unless it was trained on the queries."""
+def _record(folder: Path | None, report: Report) -> None:
+    """Store the model's own numbers in its folder, if it has one, unless it was trained on the queries."""
+    if folder is None:
+        return
     if report.trained_on_queries:
         note(f"{folder} does not store these numbers")
         return

@@ -36,7 +36,7 @@ def show(model: HashModel, output: Path, dataset: Dataset, source: Source) -> No
             "epochs": epochs_text(made),
             "validation": validation_text(made, f"{dataset.kind}s"),
             "neighbours": kept and str(kept),
-            "skipped": skipped_text(_all_skipped(dataset, model), dataset.ignored),
+            "skipped": skipped_text(_all_skipped(dataset, model)),
             "time": seconds_text(made["seconds"]),
             "next": _next(output, source),
         }
@@ -60,6 +60,7 @@ def record(model: HashModel, output: Path, dataset: Dataset) -> dict[str, Any]:
         **{name: made[name] for name in ("labels", "pairs") if name in made},
         **({} if kept is None else {"neighbours_kept": asdict(kept)}),
         "skipped": skipped_json(_all_skipped(dataset, model)),
+        "left_out": dataset.left_out.to_dict(),
         "fingerprint": model.fingerprint,
     }
 

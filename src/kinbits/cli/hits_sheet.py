@@ -72,10 +72,12 @@ def _query_tile(name: str, queries: Dataset | None, number: int) -> Tile:
 
 def _hit_tile(hit: dict[str, Any], roots: Sequence[Path]) -> Tile:
     from kinbits.data import Tile, placeholder
-    from kinbits.index import find_image
+    from kinbits.index import concepts_text, find_image
 
     near = hit["distance"]
     distance = f"{near:.4g}" if isinstance(near, float) else "1 bit" if near == 1 else f"{near} bits"
-    name = printable(hit.get("label") or Path(str(hit["id"])).name)
+    through = hit.get("concepts")
+    found = concepts_text(through) if isinstance(through, dict) else hit.get("label")
+    name = printable(found or Path(str(hit["id"])).name)
     picture = find_image(hit, roots)
     return Tile(placeholder(printable(hit["id"])) if picture is None else picture, (distance, name))

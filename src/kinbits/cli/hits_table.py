@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kinbits._util import printable, shortened
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kinbits.index import Hits
 
 OWN = ("id", "distance")  # these are always shown
+CONCEPTS = "concepts"  # the classes through which words found an item
 LONGEST = 60  # characters of a text in a table
 _NARROWEST = 20  # characters of a long text's column; more where there is room
 _GAP = 3  # blanks between two columns
@@ -23,7 +24,7 @@ class HitsTable:
     """Prints the hits of one query after another in the same columns.
 
     Args:
-        known: Columns of the index.
+        known: Metadata columns of the index.
         chosen: Columns to show whether they fit or not; empty takes those that fit.
 
     Raises:
@@ -31,7 +32,7 @@ class HitsTable:
     """
 
     def __init__(self, known: Sequence[str], chosen: Sequence[str]) -> None:
-        self._chosen = _split(chosen, [*OWN, *known])
+        self._chosen = _split(chosen, [*OWN, CONCEPTS, *known])
         self._hidden: list[str] = []
 
     def show(self, title: str, hits: Hits) -> None:
@@ -58,7 +59,7 @@ class HitsTable:
         if self._chosen:
             return [*OWN, *(name for name in self._chosen if name not in OWN)]
         left, fitting = console().width, []
-        for name in sorted(present, key=lambda name: (name not in OWN, name != "label")):
+        for name in sorted(present, key=lambda name: (name not in OWN, name != CONCEPTS, name != "label")):
             needed = _least_width(name, [row.get(name) for row in rows]) + _GAP
             if name in OWN or needed <= left:
                 fitting.append(name)
@@ -77,6 +78,9 @@ def _least_width(name: str, cells: Sequence[Any]) -> int:
 
 def _cut(name: str, value: Any) -> Any:
     """Cut a long text, but no id, which a person may want to copy; JSON holds all of both."""
+    from kinbits.index import concepts_text
+
+    value = concepts_text(value) if isinstance(value, Mapping) else value
     return shortened(" ".join(value.split()), LONGEST) if isinstance(value, str) and name != "id" else value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -20,16 +21,17 @@ from kinbits.cli.index_options import (
     query_hint,
     required_model,
 )
-from kinbits.cli.output import JsonFlag, facts, print_json, shell, skipped_json, skipped_text
+from kinbits.cli.models import MODEL_HELP, note_low_quality_of
+from kinbits.cli.output import JsonFlag, facts, note, print_json, shell, skipped_json, skipped_text
 from kinbits.cli.source import COLUMNS, DATA_HELP, ModalityOption, Source
-from kinbits.errors import UsageError
+from kinbits.errors import ArtefactError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from kinbits._util import Modality
-    from kinbits.data import Skipped
+    from kinbits.data import LeftOut, Skipped
     from kinbits.encoding import CodesFile
     from kinbits.index import Index
     from kinbits.model import HashModel
@@ -42,10 +44,14 @@ def create(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL|CODES", help="Folder of a model, or codes from `kinbits encode`.", show_default=False
+            metavar="MODEL|CODES|DATA",
+            help=f"{MODEL_HELP} Or codes from `kinbits encode`. Or DATA, for the model inside the package.",
+            show_default=False,
         ),
     ],
-    data: Annotated[str | None, typer.Argument(help=f"{DATA_HELP} Left out with codes.", show_default=False)] = None,
+    data: Annotated[
+        str | None, typer.Argument(help=f"{DATA_HELP} Left out with codes, and without MODEL.", show_default=False)
+    ] = None,
     bits: Annotated[
         int | None, typer.Option(help="Code length, for codes that kinbits did not write.", show_default=False)
     ] = None,
@@ -58,10 +64,21 @@ def create(
         Literal["cosine", "inner", "euclidean"] | None,
         typer.Option(help="What kept features are compared by. Default: as codes, or cosine.", show_default=False),
     ] = None,
+    concepts: Annotated[
+        bool | None,
+        typer.Option(
+            "--concepts/--no-concepts",
+            help="Keep the likeliest classes of each image, so that words find images. Default: if the backbone is a "
+            "published EfficientNet-Lite.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonFlag = False,
     **columns: Any,
 ) -> None:
-    """Make an index from a model and data, or from a file of codes.
+    """Make an index from data, with your own model or the one inside the package; or from a file of codes.
+
+    kinbits index create INDEX PHOTOS
 
     kinbits index create INDEX MODEL DATA
 
@@ -71,9 +88,13 @@ def create(
     from kinbits.model import HashModel
 
     check_new_folder(folder)
-    vectors = None
+    if data is None and not _holds_codes(source):
+        source, data = _general_model(source), source
+    vectors = left_out = None
     if data is None and keep is not None:
         raise UsageError("--keep takes the features of MODEL and DATA; a file of codes has none")
+    if data is None and concepts:
+        raise UsageError("--concepts takes the images of MODEL and DATA; a file of codes has none")
     if metric is not None and keep is None:
         raise UsageError("--metric is of kept features; give --keep too, or leave it out")
     if data is None:
@@ -83,10 +104,10 @@ def create(
     else:
         model = HashModel.from_pretrained(Path(os.path.expanduser(source)))
         named = Source(data, **columns)
-        codes, vectors = _encode(model, named, modality, featured=keep is not None)
+        codes, vectors, left_out = _encode(model, named, modality, concepts, featured=keep is not None)
         metric = metric or (model.tower().head.features_metric if keep else None)
     made = Index.create(folder, codes, bits=bits, keep=keep, metric=metric, vectors=vectors)
-    _show_change(folder, made, codes.skipped, as_json)
+    _show_change(folder, made, codes.skipped, as_json, left_out)
 
 
 @index.command()
@@ -106,16 +127,17 @@ def add(
 
     path = Path(os.path.expanduser(data))
     opened = opened_index(folder, model, wait)
-    vectors = None
+    vectors = left_out = None
     if is_codes_file(path):
         codes = _read(path)
     else:
         named = Source(data, **columns)
         featured = opened.info().get("keep") is not None
-        codes, vectors = _encode(required_model(opened), named, modality, featured=featured)
+        concepts = None if opened.info().get("concepts") else False
+        codes, vectors, left_out = _encode(required_model(opened), named, modality, concepts, featured=featured)
     more: dict[str, Any] = {} if vectors is None else {"vectors": vectors}  # engines keep none
     opened.add(codes, upsert=upsert, **more)
-    _show_change(folder, opened, codes.skipped, as_json)
+    _show_change(folder, opened, codes.skipped, as_json, left_out)
 
 
 @index.command()
@@ -133,36 +155,63 @@ def merge(
     _show_change(folder, opened, (), as_json)
 
 
+def _holds_codes(source: str) -> bool:
+    from kinbits.encoding import is_codes_file
+
+    return is_codes_file(Path(os.path.expanduser(source)))
+
+
+def _general_model(data: str) -> str:
+    """Return the model for data that are given without one, and say which it is.
+
+    Raises:
+        UsageError: If the data are a model.
+    """
+    from kinbits.model import GENERAL_MODEL, describe_model
+
+    with suppress(ArtefactError):
+        describe_model(os.path.expanduser(data))
+        raise UsageError(f"{data} is a model; name the data too: kinbits index create INDEX {shell(data)} DATA")
+    note(f"model: {GENERAL_MODEL}, for photos of any kind; one fitted on your own collection ranks better")
+    return GENERAL_MODEL
+
+
 def _read(path: Path) -> CodesFile:
     from kinbits.encoding import is_codes_file, read_codes
 
     if not is_codes_file(path):
         raise UsageError(f"{path} is no file of codes; give MODEL and DATA, or a file that `kinbits encode` wrote")
-    return replace(read_codes(path), skipped=())  # what was skipped was shown when they were encoded
+    found = read_codes(path)
+    # what was skipped was shown when they were encoded, but for signals of other kinds
+    return replace(found, skipped=()) if path.suffix == ".parquet" else found
 
 
 def _encode(
-    model: HashModel, source: Source, modality: Modality, *, featured: bool
-) -> tuple[CodesFile, NDArray[np.float32] | None]:
-    """Return the codes of a collection and, if asked for, the features of the same rows."""
+    model: HashModel, source: Source, modality: Modality, concepts: bool | None, *, featured: bool
+) -> tuple[CodesFile, NDArray[np.float32] | None, LeftOut]:
+    """Return the codes of a collection; if asked for, the features of the same rows; and what was left out."""
     from kinbits.encoding import default_cache, encode_collection
 
     if featured and modality == "text":
         raise UsageError("an index keeps features of images or vectors; leave --modality text or --keep out")
     dataset = source.open("database")
     cache = default_cache(dataset) if modality == "image" else None
-    codes = encode_collection(model, dataset, modality=modality, cache=cache, progress=True)
+    codes = encode_collection(model, dataset, modality=modality, cache=cache, progress=True, concepts=concepts)
+    note_low_quality_of(codes)
     if not featured:
-        return codes, None
-    return codes, model.encode(dataset, output="features", on_error="skip", cache=cache).array
+        return codes, None, dataset.left_out
+    return codes, model.encode(dataset, output="features", on_error="skip", cache=cache).array, dataset.left_out
 
 
-def _show_change(folder: Path, opened: Index, skipped: Sequence[Skipped], as_json: bool) -> None:
+def _show_change(
+    folder: Path, opened: Index, skipped: Sequence[Skipped], as_json: bool, left_out: LeftOut | None = None
+) -> None:
     change = opened.last_change
     assert change is not None  # every caller has just changed it
     if as_json:
         counts = {"added": change.added, "replaced": change.replaced, "items": len(opened)}
-        print_json({"index": folder, **counts, "skipped": skipped_json(skipped)})
+        found = {} if left_out is None else {"left_out": left_out.to_dict()}
+        print_json({"index": folder, **counts, "skipped": skipped_json(skipped), **found})
         return
     facts(
         {
@@ -176,4 +225,4 @@ def _show_change(folder: Path, opened: Index, skipped: Sequence[Skipped], as_jso
     )
 
 
-from kinbits.cli import index_changes, index_upkeep  # noqa: E402, F401  importing registers their commands
+from kinbits.cli import index_changes, index_sync, index_upkeep  # noqa: E402, F401  importing registers their commands

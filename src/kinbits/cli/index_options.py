@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kinbits.cli.app import group
+from kinbits.cli.models import MODEL_HELP
 from kinbits.errors import ArtefactError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def duration(text: str | float) -> float:
 IndexFolder = Annotated[Path, typer.Argument(metavar="INDEX", help="Folder of the index.", show_default=False)]
 ModelOption = Annotated[
     Path | None,
-    typer.Option(metavar="MODEL", help="Folder of the model; the index's own if not given.", show_default=False),
+    typer.Option(metavar="MODEL", help=f"{MODEL_HELP} Default: the index's own.", show_default=False),
 ]
 WhereOption = Annotated[
     list[str] | None,
@@ -86,8 +87,11 @@ def query_hint(opened: Index) -> str:
     """Return what a search in an index is given; where its model cannot be read, an image."""
     from kinbits.model import describe_model
 
-    folder = opened.info()["model"]
+    name = opened.info()["model"]
+    words = opened.info().get("concepts") is not None
     modalities: tuple[str, ...] = ()
     with suppress(ArtefactError):
-        modalities = () if folder is None else describe_model(folder).modalities
-    return "VECTORS.npy" if "vector" in modalities else "IMAGE (or --text WORDS)" if "text" in modalities else "IMAGE"
+        modalities = () if name is None else describe_model(name).modalities
+    if "vector" in modalities:
+        return "VECTORS.npy"
+    return "IMAGE (or --text WORDS)" if words or "text" in modalities else "IMAGE"

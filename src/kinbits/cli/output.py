@@ -125,7 +125,7 @@ def facts(pairs: Mapping[str, Any]) -> None:
     console().print(made)
 
 
-def skipped_text(skipped: Sequence[Skipped], ignored: Mapping[str, int] | None = None) -> str | None:
+def skipped_text(skipped: Sequence[Skipped]) -> str | None:
     """List what was left out, with reasons: each of a few, else counts by reason and the first ones."""
     lines = [f"{len(skipped):,}"] if len(skipped) > SHOWN else []
     if len(skipped) > SHOWN:
@@ -133,9 +133,6 @@ def skipped_text(skipped: Sequence[Skipped], ignored: Mapping[str, int] | None =
         lines += [printable(f"{number:,} x {reason}") for reason, number in counts]
         lines.append("among them:")
     lines += [printable(f"{one.id}: {one.reason}") for one in skipped[:SHOWN]]
-    if ignored:
-        extensions = ", ".join(f"{n} {ext or 'without extension'}" for ext, n in ignored.items())
-        lines.append(printable(f"no images: {extensions}"))
     return "\n".join(lines) or None
 
 

@@ -13,6 +13,7 @@ import typer
 from kinbits._util import shortened
 from kinbits.cli.app import app
 from kinbits.cli.index_options import IndexFolder, ModelOption, WhereOption, opened_index, required_model
+from kinbits.cli.models import note_low_quality
 from kinbits.cli.output import JsonFlag, note, print_json
 from kinbits.cli.source import QUERY_COLUMNS, ModalityOption, Source
 from kinbits.errors import DataError, UsageError
@@ -50,7 +51,17 @@ def search(
         ),
     ] = None,
     text: Annotated[
-        list[str] | None, typer.Option(help="Search with a text, if the model reads text.", show_default=False)
+        list[str] | None,
+        typer.Option(
+            help="Search with a text, if the model reads text or the index keeps concepts.",
+            show_default=False,
+        ),
+    ] = None,
+    code: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HEX", help="Search with a code in hexadecimal digits; repeat for more.", show_default=False
+        ),
     ] = None,
     k: Annotated[
         int | None, typer.Option("-k", min=1, help="Maximum number of hits; 10 if not given.", show_default=False)
@@ -108,8 +119,9 @@ def search(
 
     Example: kinbits search photos.index query.jpg -k 5 --where label=cat
 
-    A file of codes needs no model: one that `kinbits encode` wrote, or packed
-    codes in a .npy file. In a table, each row is a query.
+    A code needs no model, nor does a file of codes: one that `kinbits encode`
+    wrote, packed codes in a .npy file, or lines of hexadecimal digits. In a
+    table, each row is a query.
 
     With a model of method rankhash, --rerank 100 puts the 100 nearest codes into
     the order of the features that the model reconstructs from them.
@@ -120,8 +132,8 @@ def search(
     from kinbits.hamming import BITS, kind_name
     from kinbits.index import check_times, distance_of
 
-    if bool(images) == bool(text):
-        raise UsageError("give images to search with, or --text; one of the two")
+    if [bool(images), bool(text), bool(code)].count(True) != 1:
+        raise UsageError("give images to search with, --text or --code; one of the three")
     if at is not None and radius is not None:
         raise UsageError("--at names a radius; leave --radius out")
     if distance == "asymmetric" and (rerank or at):
@@ -136,7 +148,7 @@ def search(
     times = None if rescore is None else check_times(int(rescore) if rescore.isdecimal() else rescore)
     opened = opened_index(folder, model)
     words = getattr(opened, "words", BITS)
-    distance = distance_of(distance, words)
+    asked, distance = distance, distance_of(distance, words)
     if words != BITS and (rerank or at):
         raise UsageError(
             f"--rerank and --at are of Hamming distances, and {kind_name(words)} have none; leave them out"
@@ -146,8 +158,12 @@ def search(
         check_sheet(sheet)
     if at is not None:
         radius = required_model(opened).radius(at)
-    if text:
-        queries = _texts(required_model(opened), text, _OUTPUTS[distance])
+    if code:
+        queries = _hexadecimal(code, opened.bits, features=bool(rerank or rescore))
+    elif text:
+        queries, distance = _texts(text), asked  # which may be compared with concepts, not with codes
+        if opened.info().get("concepts") is None:
+            required_model(opened)
     elif images and len(images) == 1 and is_codes_file(images[0]):
         queries = _codes(images[0], features=bool(rerank or rescore))  # Index.search refuses them for another distance
     else:
@@ -163,6 +179,8 @@ def search(
     if radius is not None and float(radius).is_integer():
         radius = int(radius)  # bits
     options: dict[str, Any] = {"rescore": times} if times else {"rerank": rerank or False, "radius": radius}
+    if text:
+        options = {"text": text, "radius": radius}
     found = opened.search(queries.items, k, where=where or None, distance=distance, **options)
     if sheet is not None:
         draw_sheet(
@@ -195,17 +213,28 @@ def _measure(hits: Hits) -> dict[str, Any]:
     return {"distance": hits.measure, "vectors_read": hits.vectors_read} if hits.measure else {}
 
 
-def _texts(model: HashModel, texts: list[str], output: Output) -> _Queries:
+def _texts(texts: list[str]) -> _Queries:
     if not all(text.strip() for text in texts):
         raise UsageError("a text to search with is empty; write what to look for")
-    return _Queries(texts, model.encode(texts, modality="text", output=output))
+    return _Queries(texts, None)
+
+
+def _hexadecimal(codes: list[str], bits: int, *, features: bool) -> _Queries:
+    from kinbits.hamming import from_hex
+
+    _refuse_features(features)
+    return _Queries(codes, from_hex(codes, bits))
+
+
+def _refuse_features(wanted: bool) -> None:
+    if wanted:
+        raise UsageError("--rerank and --rescore compare features; leave them out with codes")
 
 
 def _codes(path: Path, *, features: bool) -> _Queries:
     from kinbits.encoding import read_codes
 
-    if features:
-        raise UsageError("--rerank and --rescore compare features; leave them out with a file of codes")
+    _refuse_features(features)
     found = read_codes(path)
     return _Queries([str(one) for one in found.ids.tolist()], found)
 
@@ -248,8 +277,13 @@ def _encoded(
         items = kept = readable(dataset)
         unreadable = kept.skipped
     else:
-        found = model.encode(dataset, modality=modality, output=output, on_error="skip")
+        tower = model.tower(modality)
+        rates = tower.backbone.rates
+        found = model.encode(dataset, modality=modality, output="features" if rates else output, on_error="skip")
         items, kept, unreadable = found.array, dataset.select(found.rows), (*dataset.skipped, *found.skipped)
+        if rates:
+            note_low_quality(list(map(str, kept.ids)), tower.compute(items, "quality"))
+            items = tower.compute(items, output)
     names = {f"image {place}": "standard input" for place, path in enumerate(paths) if path == _STDIN}
     skipped = [(names.get(one.id, one.id), one.reason) for one in unreadable]
     if not len(kept):

@@ -42,6 +42,8 @@ class Source:
         text_column: Column of texts. Default: guessed.
         id_column: Column of unique names. Default: guessed.
         no_labels: Read no labels from the data. Default: no.
+        frames: Frames of animations and pages of TIFF files that are read. Default: first.
+        include_hidden: Read hidden and system files of a folder too. Default: no.
         printed: The guesses that were printed already; shared by copies.
     """
 
@@ -52,6 +54,8 @@ class Source:
     text_column: str | None = None
     id_column: str | None = None
     no_labels: bool | None = None
+    frames: Literal["first", "all"] | None = None
+    include_hidden: bool | None = None
     printed: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def open(self, part: Part) -> "Dataset":
@@ -112,8 +116,11 @@ class Source:
             text_column=self.text_column,
             id_column=self.id_column,
             labels=False if self.no_labels else None,
+            frames=self.frames or "first",
+            include_hidden=bool(self.include_hidden),
         )
         self._print_guesses(data)
+        self._print_left_out(data)
         return data
 
     def _print_guesses(self, data: "Dataset") -> None:
@@ -122,6 +129,14 @@ class Source:
         if data.guesses and line not in self.printed:
             self.printed.add(line)
             note(f"{line}; {_OTHERWISE if data.labels is None else _OTHERWISE_LABELS}")
+
+    def _print_left_out(self, data: "Dataset") -> None:
+        """Print once what of a folder was left out, and how many links were followed."""
+        parts = [("skipped", str(data.left_out)), ("followed", data.left_out.followed)]
+        for line in (f"{what} in {data.name}: {text}" for what, text in parts if text):
+            if line not in self.printed:
+                self.printed.add(line)
+                note(line)
 
     def _protocol(self, part: Part) -> tuple[str | None, str]:
         """Return the protocol that is meant and its part; None where the name is a source of its own."""
@@ -146,8 +161,13 @@ class Source:
 COLUMNS = Flags(Source, but=("name", "printed"), panel="Data")
 """The options that name columns, for commands that take data."""
 
-QUERY_COLUMNS = Flags(Source, but=("name", "printed", "label_column", "no_labels"), panel="Data")
+QUERY_COLUMNS = Flags(
+    Source, but=("name", "printed", "label_column", "no_labels", "frames", "include_hidden"), panel="Data"
+)
 """Those of them that matter for queries."""
+
+IMAGE_COLUMNS = Flags(Source, but=("name", "printed", "vector_column", "text_column"), panel="Data")
+"""Those of them that matter for images."""
 
 COLUMN_TYPES = {name: kinds_of(option.type)[0] for name, option in COLUMNS.options.items()}
 

@@ -1,12 +1,18 @@
+from .bad_image import BadImage
 from .cache import CachedFeatures, FeatureCache
 from .caches import CacheUse, cache_use, clear_cache
 from .dataset import RESERVED, Dataset, Skipped, check_size, readable
-from .decoding import BadImage, decode
+from .decoding import decode
 from .doubts import doubtful_classes
-from .edits import EDITS, Edit, edit_image
+from .edits import EDITS, Edit, draw_edits, edit_image
+from .file_kinds import EXTENSIONS
+from .file_names import paths_of_id
+from .frames import FrameItems, by_frames
 from .ground_truth import DIFFICULTIES, Difficulty, GroundTruth
+from .header import ImageHeader, read_header
 from .items import ArrayItems, ArrowItems, CroppedItems, Items, PathItems, VectorItems
 from .labels import LabelSpace
+from .left_out import LeftOut
 from .pairs.pairs import Pairs, as_pairs, open_pairs, pairs_from_labels
 from .protocols.definition import DEFAULT_METRICS, Protocol, Splits
 from .protocols.registry import (
@@ -22,7 +28,6 @@ from .protocols.required_files import RequiredFiles
 from .shown import as_html, data_uri
 from .sources.arrow_table import ArrowTable
 from .sources.columns import find_image_column, find_label_column
-from .sources.files import EXTENSIONS
 from .sources.given import as_dataset, as_texts, is_single, require_finite
 from .sources.metadata import read_metadata
 from .sources.open import open_dataset
@@ -50,9 +55,12 @@ __all__ = [
     "Difficulty",
     "Edit",
     "FeatureCache",
+    "FrameItems",
     "GroundTruth",
+    "ImageHeader",
     "Items",
     "LabelSpace",
+    "LeftOut",
     "Pairs",
     "PathItems",
     "Protocol",
@@ -67,6 +75,7 @@ __all__ = [
     "as_pairs",
     "as_texts",
     "augmentation",
+    "by_frames",
     "cache_use",
     "check_augmentation",
     "check_size",
@@ -75,6 +84,7 @@ __all__ = [
     "data_uri",
     "decode",
     "doubtful_classes",
+    "draw_edits",
     "edit_image",
     "find_image_column",
     "find_label_column",
@@ -85,7 +95,9 @@ __all__ = [
     "open_dataset",
     "open_pairs",
     "pairs_from_labels",
+    "paths_of_id",
     "placeholder",
+    "read_header",
     "read_metadata",
     "read_pickle",
     "readable",

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from kinbits.data.optional_readers import now_readable
 from kinbits.errors import PlatformError, UsageError
 
 Compute = Callable[[int, int], tuple[np.ndarray, np.ndarray, Sequence[str]]]
@@ -225,7 +226,7 @@ class CachedFeatures:
             records = _records(self._log)
             damaged = [number for number, record in records.items() if not self._intact(number, record)]
         for number, record in records.items():
-            if number not in damaged:
+            if number not in damaged and not any(map(now_readable, record["bad"].values())):
                 self._accept(number, {int(row): why for row, why in record["bad"].items()})
         if damaged and warn:
             warnings.warn(

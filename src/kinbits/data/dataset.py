@@ -13,9 +13,10 @@ import numpy as np
 from PIL import Image
 
 from kinbits._util import lazy, processors
-from kinbits.data.decoding import BadImage
+from kinbits.data.bad_image import BadImage
 from kinbits.data.items import Items, digest
 from kinbits.data.labels import LabelSpace
+from kinbits.data.left_out import LeftOut, count_left_out
 from kinbits.data.shown import as_html
 from kinbits.errors import DataError
 
@@ -50,6 +51,8 @@ class Dataset:
         name: Name of the collection in reports.
         skipped: Items that were left out, with the reasons.
         ignored: Files that are not images by their extension: extension -> count.
+        hidden: Hidden and system files and folders that were passed over: name -> count.
+        links: Links that were followed: ``"files"`` or ``"folders"`` -> count.
         label_column: Name of the labels in the source, and in an index.
         text_column: Name of the texts in the source, and in an index.
         from_folders: Whether the labels are folder names; these are not always classes.
@@ -69,6 +72,8 @@ class Dataset:
     name: str = "data"
     skipped: tuple[Skipped, ...] = ()
     ignored: Mapping[str, int] = field(default_factory=dict)
+    hidden: Mapping[str, int] = field(default_factory=dict)
+    links: Mapping[str, int] = field(default_factory=dict)
     label_column: str = "label"
     text_column: str = "text"
     from_folders: bool = False
@@ -123,6 +128,12 @@ class Dataset:
             return np.zeros(len(self), bool)
         return np.asarray(self.labels >= 0 if self.labels.ndim == 1 else self.labels.any(1))
 
+    @property
+    def left_out(self) -> LeftOut:
+        """Counts of what was left out: hidden files, videos, what cannot be read, other files; and of links."""
+        reasons = (skipped.reason for skipped in self.skipped)
+        return count_left_out(reasons, self.ignored, self.hidden, self.links)
+
     def image(self, row: int) -> Image.Image:
         """Return one row as a Pillow RGB image.
 
@@ -169,22 +180,33 @@ class Dataset:
             yield picture, self.label_text(row) or str(self.ids[row])
 
     def select(self, rows: np.ndarray | Sequence[int]) -> Dataset:
-        """Return a collection of some rows, in the given order; ``skipped`` and ``ignored`` are empty.
+        """Return a collection of some rows, in the given order; nothing counts as skipped or left out.
 
         Args:
             rows: int64 ``(m,)`` rows, or a mask bool ``(n,)``.
         """
         rows = np.asarray(rows)
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
+        chosen = self.expand(rows, self.items.select(rows), self.ids[rows])
+        return replace(chosen, skipped=(), ignored={}, hidden={}, links={})
+
+    def expand(self, rows: np.ndarray, items: Items, ids: np.ndarray) -> Dataset:
+        """Return a collection of new items that are parts of the old ones, such as the frames of files.
+
+        Labels, texts and columns are those of the rows; what was left out stays left out.
+
+        Args:
+            rows: int64 ``(m,)`` row of each new item, with repeats.
+            items: Store of the m new items.
+            ids: m unique names.
+        """
         return replace(
             self,
-            items=self.items.select(rows),
-            ids=self.ids[rows],
+            items=items,
+            ids=ids,
             labels=None if self.labels is None else self.labels[rows],
             texts=None if self.texts is None else tuple(self.texts[row] for row in rows),
             columns={name: _take(values, rows) for name, values in self.columns.items()},
-            skipped=(),
-            ignored={},
         )
 
     def without(self, rows: np.ndarray | Sequence[int], reasons: Sequence[str]) -> Dataset:
@@ -198,7 +220,13 @@ class Dataset:
         left_out = (Skipped(str(self.ids[row]), why) for row, why in zip(rows, reasons, strict=True))
         keep = np.ones(len(self), bool)
         keep[rows] = False
-        return replace(self.select(keep), skipped=(*self.skipped, *left_out), ignored=self.ignored)
+        return replace(
+            self.select(keep),
+            skipped=(*self.skipped, *left_out),
+            ignored=self.ignored,
+            hidden=self.hidden,
+            links=self.links,
+        )
 
     def describe(self) -> str:
         """Return a description of the collection in a few lines, with counts of skipped and ignored items."""
@@ -212,9 +240,11 @@ class Dataset:
             lines.append(f"skipped {len(self.skipped)}:")
             reasons = Counter(skipped.reason for skipped in self.skipped).most_common(10)
             lines += [f"  {count} x {reason}" for reason, count in reasons]
-        if self.ignored:
-            counts = ", ".join(f"{ext or 'no extension'} {n}" for ext, n in sorted(self.ignored.items()))
-            lines.append(f"ignored {sum(self.ignored.values())} files that are not images ({counts})")
+        left_out = replace(self.left_out, unreadable={})
+        if left_out:
+            lines.append(f"left out: {left_out}")
+        if left_out.followed:
+            lines.append(f"followed {left_out.followed}")
         return "\n".join(lines)
 
 

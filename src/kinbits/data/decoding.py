@@ -9,12 +9,16 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from kinbits._util import read_regular
-from kinbits.errors import DataError
+from kinbits._util import open_regular
+from kinbits.data.bad_image import BadImage, reason_of
+from kinbits.data.file_kinds import HEAD, is_raw_tiff, is_tiff, other_kind, reader_of
+from kinbits.data.heif import open_heif
+from kinbits.data.raw import NotRaw, has_raw, open_raw
 
 MAX_PIXELS = 2**27
 MAX_FILE_BYTES = 2**30
@@ -33,23 +37,15 @@ _opening = threading.Lock()
 os.register_at_fork(before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_opening.release)
 
 
-class BadImage(DataError):  # noqa: N818 - it names the image's state, not ours
-    """An image cannot be used.
-
-    Attributes:
-        reason: The reason, in a few words for a report.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-def decode(source: bytes | str | os.PathLike[str] | Image.Image | np.ndarray) -> Image.Image:
+def decode(
+    source: bytes | str | os.PathLike[str] | Image.Image | np.ndarray, *, frame: int | None = None
+) -> Image.Image:
     """Decode one image to 8-bit RGB.
 
-    The EXIF orientation is applied. Transparent pixels get a white background. Palettes, CMYK and Lab are converted. Of
-    an animation, the first frame is used. 16-bit, integer and float greys are scaled (not clipped) to 8 bits:
+    The EXIF orientation is applied. Transparent pixels get a white background. Palettes, CMYK and Lab are converted;
+    colour profiles are not applied. Of an animation, the first frame is used. Of a RAW file, the preview that the
+    camera made is used, or else a rendering of half the size. The contents tell the format, not the extension. 16-bit,
+    integer and float greys are scaled (not clipped) to 8 bits:
 
     - uint16: from 0..65535.
     - Other integers: from 0..255 if all values fit, or else from 0..65535 if they fit.
@@ -59,10 +55,12 @@ def decode(source: bytes | str | os.PathLike[str] | Image.Image | np.ndarray) ->
     Args:
         source: The encoded bytes, the path of a file, a Pillow image, or an array ``(h, w)``, ``(h, w, 1)``,
             ``(h, w, 3)`` or ``(h, w, 4)`` of uint8, uint16, bool or float.
+        frame: Number of the frame or page of a file, from 0. None uses the first one, or the main image of a HEIF file.
 
     Raises:
-        BadImage: If the image is missing, empty, truncated, not an image, or larger than 2^27 pixels (2^26 in WebP and
-            JPEG 2000). At these limits decoding takes 0.5 to 1.2 GB of memory, and 1.6 GB in JPEG 2000.
+        BadImage: If the image is missing, empty, truncated, not an image, or larger than 2^27 pixels (2^26 in WebP,
+            JPEG 2000 and RAW files). At these limits decoding takes 0.5 to 1.2 GB of memory, and 1.6 GB in JPEG 2000.
+            HEIC needs ``kinbits[heif]``, RAW files ``kinbits[raw]``.
 
     Example:
         >>> decode(np.zeros((4, 6), np.uint8)).size
@@ -72,19 +70,122 @@ def decode(source: bytes | str | os.PathLike[str] | Image.Image | np.ndarray) ->
         return _from_array(source)
     if isinstance(source, Image.Image):
         return _to_rgb(_loaded(source))
-    return _to_rgb(_loaded(_open(source if isinstance(source, bytes) else _read(Path(source)))))
+    path = None if isinstance(source, bytes) else Path(source)
+    data = source if isinstance(source, bytes) else read_image_file(Path(source))
+    image = open_image(io.BytesIO(data), "" if path is None else path.suffix.lower())
+    return image_of(image, frame)
 
 
-def _read(path: Path) -> bytes:
+def image_of(image: Image.Image, frame: int | None = None) -> Image.Image:
+    """Decode one frame of an opened image to 8-bit RGB; rules and errors as in `decode`."""
+    if frame is not None:
+        go_to_frame(image, frame)
+    return _to_rgb(_loaded(image))
+
+
+def go_to_frame(image: Image.Image, frame: int) -> None:
+    """Go to a frame of an opened image.
+
+    Raises:
+        BadImage: If the file has no such frame, or it is damaged.
+    """
     try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise BadImage(f"file of {size} bytes is larger than the limit of {MAX_FILE_BYTES}")
-        return read_regular(path)
+        image.seek(frame)
+    except EOFError:
+        raise BadImage(f"frame {frame} is missing (counted from 0)") from None
+    except Exception as error:  # Pillow's readers raise many kinds of errors for a damaged frame
+        raise BadImage(reason_of(f"frame {frame} is damaged", error)) from None
+
+
+def read_image_file(path: Path) -> bytes:
+    """Return the bytes of an image file, which is read once.
+
+    Raises:
+        BadImage: If the file is missing, cannot be read, or is larger than the limit.
+    """
+    with open_image_file(path) as file:
+        try:
+            # Not beyond the size at its opening: it may grow without end while it is read.
+            return file.read(os.fstat(file.fileno()).st_size)
+        except OSError as error:
+            raise BadImage(f"file cannot be read: {error.strerror or error}") from None
+
+
+def open_image_file(path: Path) -> BinaryIO:
+    """Open an image file for reading.
+
+    Raises:
+        BadImage: If the file is missing, is no regular file, or is larger than the limit.
+    """
+    try:
+        file = os.fdopen(open_regular(path), "rb")
     except FileNotFoundError:
         raise BadImage("file is missing") from None
-    except OSError as error:
-        raise BadImage(f"file cannot be read: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:
+        raise BadImage(f"file cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    size = os.fstat(file.fileno()).st_size
+    if size > MAX_FILE_BYTES:
+        file.close()
+        raise BadImage(f"file of {size} bytes is larger than the limit of {MAX_FILE_BYTES}")
+    return file
+
+
+def open_image(file: BinaryIO, extension: str = "") -> Image.Image:
+    """Read only the header, and check the number of pixels before any pixel is decoded; of RAW files, read it all.
+
+    Args:
+        file: The image file, at its start.
+        extension: Extension of its name in lower case; it only tells RAW files from other TIFF files.
+
+    Raises:
+        BadImage: If the file is no image, its header is damaged, or it has too many pixels.
+    """
+    head = file.read(HEAD)
+    file.seek(0)
+    if not head:
+        raise BadImage("file is empty (0 bytes)")
+    reader = reader_of(head, extension)
+    if reader == "heif":
+        image = open_heif(file)
+    elif is_tiff(head) or reader == "raw":
+        image = _tiff_or_raw(file, head, reader == "raw")
+    else:
+        image = _pillow(file, head)
+    _check_size(image.size, MAX_PIXELS // 2 if image.format in _MEMORY_HEAVY else MAX_PIXELS)
+    return image
+
+
+def _tiff_or_raw(file: BinaryIO, head: bytes, named_raw: bool) -> Image.Image:
+    """Open a file as RAW, and as TIFF if it is none; a file that is not named as RAW may turn out to be one."""
+    image = _raw(file) if named_raw else None
+    if image is not None:
+        return image
+    try:
+        image = _pillow(file, head)
+    except BadImage:
+        image = _raw(file) if has_raw() and not named_raw else None
+        if image is None:
+            raise
+        return image
+    if not named_raw and image.format == "TIFF" and is_raw_tiff(getattr(image, "tag_v2", None)):
+        return _raw(file) or image
+    return image
+
+
+def _raw(file: BinaryIO) -> Image.Image | None:
+    """Return the picture of a RAW file; None if it is an ordinary TIFF file."""
+    file.seek(0)
+    try:
+        return open_raw(file, _open_preview, MAX_PIXELS // 2)
+    except NotRaw:
+        file.seek(0)
+        return None
+
+
+def _open_preview(data: bytes) -> Image.Image:
+    image = _pillow(io.BytesIO(data), data[:HEAD])
+    _check_size(image.size)
+    return image
 
 
 @functools.cache
@@ -93,24 +194,19 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
-def _open(data: bytes) -> Image.Image:
-    """Read only the header, and check the number of pixels before any pixel is decoded."""
-    if not data:
-        raise BadImage("file is empty (0 bytes)")
+def _pillow(file: BinaryIO, head: bytes) -> Image.Image:
     formats = _formats()
-    # The lock protects the warning filters, which are global. The limit below replaces Pillow's bomb warning.
+    # The lock protects the warning filters, which are global. Our limits replace Pillow's bomb warning.
     with _opening, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            image = Image.open(io.BytesIO(data), formats=formats)
+            return Image.open(file, formats=formats)
         except UnidentifiedImageError:
-            raise BadImage("not an image, or its header is damaged") from None
+            raise BadImage(other_kind(head) or "not an image, or its header is damaged") from None
         except Image.DecompressionBombError:
             raise BadImage(f"more than the limit of {MAX_PIXELS} pixels (decompression bomb?)") from None
         except Exception as error:  # Pillow's readers raise many kinds of errors for a damaged header
-            raise BadImage(_reason("header is damaged", error)) from None
-    _check_size(image.size, MAX_PIXELS // 2 if image.format in _MEMORY_HEAVY else MAX_PIXELS)
-    return image
+            raise BadImage(reason_of("header is damaged", error)) from None
 
 
 def _check_size(size: tuple[int, int], most: int = MAX_PIXELS) -> None:
@@ -127,17 +223,12 @@ def _loaded(image: Image.Image) -> Image.Image:
     try:
         image.load()
     except Exception as error:  # Pillow's decoders raise many kinds of errors for damaged data
-        raise BadImage(_reason("truncated or damaged", error)) from None
+        raise BadImage(reason_of("truncated or damaged", error)) from None
     try:
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
         return ImageOps.exif_transpose(image) if turned else image
     except Exception:  # the EXIF data are damaged, but the pixels are fine
         return image
-
-
-def _reason(what: str, error: Exception) -> str:
-    detail = " ".join(str(error).split()) or type(error).__name__
-    return f"{what}: {detail[:160]}"
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -152,7 +243,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     except BadImage:
         raise
     except Exception as error:
-        raise BadImage(_reason(f"mode {image.mode} cannot be converted to RGB", error)) from None
+        raise BadImage(reason_of(f"mode {image.mode} cannot be converted to RGB", error)) from None
 
 
 def _blocks(width: int, height: int) -> Iterator[tuple[int, int, int, int]]:

@@ -125,6 +125,26 @@ def edit_image(image: Image.Image, edit: Edit | str, *, seed: int = 0) -> Image.
     return edited
 
 
+def draw_edits(rng: np.random.Generator) -> tuple[Edit, ...]:
+    """Draw one to three edits of different names with random strengths, for training and for calibration.
+
+    Half of the draws have one edit, 30 % two and 20 % three. Strengths are log-uniform in a range of each name that
+    includes the strengths of `EDITS`. A quarter of the rotations are by 90 or 180 degrees.
+
+    Args:
+        rng: Source of the random numbers.
+    """
+    names = rng.choice(sorted(_DRAWN), rng.choice((1, 2, 3), p=(0.5, 0.3, 0.2)), replace=False)
+    return tuple(_draw(str(name), rng) for name in names)
+
+
+def _draw(name: str, rng: np.random.Generator) -> Edit:
+    if name == "rotate" and rng.random() < 0.25:
+        return Edit(name, float(rng.choice((90, 180))))
+    low, high = _DRAWN[name] or (0.0, 0.0)
+    return Edit(name, float(np.exp(rng.uniform(np.log(low), np.log(high)))) if high else 0.0)
+
+
 @dataclass(frozen=True)
 class _Kind:
     """The function of an edit, and the range of its strength; without a range it has no strength."""
@@ -259,6 +279,26 @@ _KINDS = {
     "screenshot": _Kind(_screenshot),
     "two": _Kind(lambda image, _, rng: _several(image, 2, rng)),
     "three": _Kind(lambda image, _, rng: _several(image, 3, rng)),
+}
+_DRAWN: dict[str, tuple[float, float] | None] = {
+    "jpeg": (15, 90),
+    "webp": (15, 90),
+    "resize": (0.15, 0.9),
+    "crop": (0.3, 0.95),
+    "mirror": None,
+    "flip": None,
+    "rotate": (1, 45),
+    "brightness": (0.45, 1.9),
+    "contrast": (0.45, 1.9),
+    "gamma": (0.45, 2.1),
+    "saturation": (0.05, 2.5),
+    "grey": None,
+    "blur": (0.003, 0.03),
+    "noise": (4, 25),
+    "caption": (0.06, 0.25),
+    "border": (0.02, 0.15),
+    "emoji": (0.15, 0.5),
+    "screenshot": None,
 }
 # fmt: off
 EDITS = tuple(map(Edit.from_text, (

@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from kinbits._util import lazy, open_regular
-from kinbits.data.decoding import BadImage, decode
+from kinbits.data.bad_image import BadImage
+from kinbits.data.decoding import decode
 from kinbits.errors import UsageError
 
 Kind = Literal["image", "vector"]
@@ -175,6 +176,11 @@ class PathItems(Items):
     def path(self, row: int) -> Path:
         """Return the path of one row."""
         return Path(self._paths[self.rows[row]])
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths of all rows."""
+        return [self._paths[row] for row in self.rows.tolist()]
 
     @lazy
     def fingerprint(self) -> str:

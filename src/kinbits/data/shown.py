@@ -14,17 +14,18 @@ from kinbits._util import shortened
 SIDE, _LONGEST = 96, 200
 
 
-def data_uri(image: Image.Image, side: int = SIDE) -> str:
+def data_uri(image: Image.Image, side: int = SIDE, quality: int = 80) -> str:
     """Return a thumbnail of an image as a data URI.
 
     Args:
         image: An image of any mode and size.
         side: Maximum width and height in pixels.
+        quality: Quality of the WebP file, 0 to 100.
     """
     small = image.convert("RGB")
     small.thumbnail((side, side))
     file = BytesIO()
-    small.save(file, "WEBP", quality=80)
+    small.save(file, "WEBP", quality=quality)
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
 
 

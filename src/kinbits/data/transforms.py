@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
+from kinbits.data.edits import draw_edits, edit_image
 from kinbits.errors import UsageError, unknown_name
 
 Maker = Callable[[int], nn.Module]
@@ -112,6 +115,35 @@ def crops(size: int) -> nn.Module:
     import kornia.augmentation as K
 
     return nn.Sequential(K.RandomResizedCrop((size, size), scale=(0.5, 1.0), ratio=(3 / 4, 4 / 3)))
+
+
+@register_augmentation("edits")
+def edits(size: int) -> nn.Module:
+    """Return one to three everyday edits of each image, as `draw_edits` draws them.
+
+    Two views of an image are then two copies of it, so that codes learned from them find copies.
+    """
+    return _Edits(size)
+
+
+class _Edits(nn.Module):
+    """Edits each image on the CPU; sizes that an edit changes are brought back to the square of the batch."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        seeds = torch.randint(2**31, (len(x),)).tolist()
+        images = (255 * x).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        edited = np.stack([self._edited(image, seed) for image, seed in zip(images, seeds, strict=True)])
+        return torch.from_numpy(edited).to(x).permute(0, 3, 1, 2) / 255
+
+    def _edited(self, pixels: np.ndarray, seed: int) -> np.ndarray:
+        image, rng = Image.fromarray(pixels), np.random.default_rng(seed)
+        for edit in draw_edits(rng):
+            image = edit_image(image, edit, seed=int(rng.integers(2**31)))
+        return np.asarray(image.resize((self.size, self.size), Image.Resampling.BICUBIC))
 
 
 class _Clamped(nn.Module):

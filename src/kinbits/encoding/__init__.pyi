@@ -1,9 +1,13 @@
-from .codes_file import CodesFile, check_codes_path, is_codes_file, read_codes, write_codes
+from .codes_file import CodesFile, is_codes_file, read_codes
 from .collection import EncodedFile, default_cache, encode_collection, encode_to_file
+from .concepts import encode_with_concepts
 from .rows import rows_of_ids
 from .shards import CodeShards
+from .stamps import UNSETTLED, file_stamps
+from .writing import check_codes_path, write_codes
 
 __all__ = [
+    "UNSETTLED",
     "CodeShards",
     "CodesFile",
     "EncodedFile",
@@ -11,6 +15,8 @@ __all__ = [
     "default_cache",
     "encode_collection",
     "encode_to_file",
+    "encode_with_concepts",
+    "file_stamps",
     "is_codes_file",
     "read_codes",
     "rows_of_ids",

@@ -1,4 +1,4 @@
-"""Files of codes: Parquet with the columns id, code and metadata; or a NumPy array of packed codes, to be read."""
+"""Files of codes: Parquet with the columns id, code and metadata; NumPy arrays and hexadecimal text are read too."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ import numpy as np
 from kinbits import hamming
 from kinbits._util import (
     CONFIG,
-    check_parent,
-    file_aside,
     full_path,
     named_extras,
     one_line,
@@ -26,10 +24,12 @@ from kinbits._util import (
     shortened,
 )
 from kinbits.encoding.label_texts import label_numbers
-from kinbits.encoding.places import find_place, is_plain, path_text, relative_places
+from kinbits.encoding.places import find_place, is_plain, path_text
 from kinbits.encoding.rows import CODE, FORMAT, KEY, PRODUCT_FORMAT, code_rows, with_format
-from kinbits.errors import ArtefactError, DataError, UsageError, platform_error
+from kinbits.encoding.text_files import TEXTS, holds_text_codes, read_text_codes
+from kinbits.errors import ArtefactError, DataError, UsageError
 from kinbits.hamming import code_width
+from kinbits.perceptual import HASHES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,6 +67,8 @@ class CodesFile:
         multiple: Names of the columns whose texts hold several labels, joined by a comma and a blank. None if not
             known; then a text with a comma and a blank counts as several labels.
         words: Words of a part of a code: 2 for bits, 16 or 256 for product codes, 0 for scaled codes.
+        stamps: What `file_stamps` returned before the files were encoded; None if not known. No file holds it.
+        concepts: Rows of concepts of the items, uint8 ``(n, c)``; None if not known. No file holds them.
 
     Raises:
         DataError: If the codes are not uint8 ``(n, w)``, the ids are not whole numbers or text, or the lengths of ids
@@ -84,6 +86,8 @@ class CodesFile:
     name: str = "the codes"
     multiple: tuple[str, ...] | None = None
     words: int = hamming.BITS
+    stamps: np.ndarray | None = field(default=None, repr=False, compare=False)
+    concepts: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         hamming.check_codes(self.codes, name=self.name)
@@ -165,52 +169,6 @@ class CodesFile:
         return code_rows(self.ids, self.codes, self.columns, with_format(stated))
 
 
-def check_codes_path(path: str | os.PathLike[str]) -> None:
-    """Refuse the path of a file of codes that cannot be written, before any work is done for it.
-
-    Raises:
-        UsageError: If the name has another extension, or is a folder.
-        PlatformError: If its folder cannot be written.
-    """
-    target = full_path(path)
-    if target.suffix != ".parquet" or target.is_dir():
-        raise UsageError(f"codes go to a Parquet file, not to {path}; give a name that ends in .parquet")
-    check_parent(target, "place")
-
-
-@named_extras()
-def write_codes(path: str | os.PathLike[str], codes: CodesFile) -> None:
-    """Write a file of codes, complete or not at all; a column ``code`` is left out.
-
-    Raises:
-        UsageError: If the length of the codes is not known, or the name does not end in .parquet.
-        DataError: If an id occurs twice, or ids or metadata cannot be stored.
-        PlatformError: If it cannot be written, or pyarrow is not installed; an older file stays.
-    """
-    if not isinstance(codes, CodesFile):
-        raise UsageError(
-            f"write_codes takes a CodesFile, not {type(codes).__name__}; make one: CodesFile(codes, ids, bits)"
-        )
-    check_codes_path(path)
-    target = full_path(path)
-    write_table(target, codes.to_table(**relative_places(target, {"model": codes.model, "root": codes.root})))
-
-
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file, complete or not at all.
-
-    Raises:
-        PlatformError: If it cannot be written.
-    """
-    import pyarrow.parquet as pq
-
-    try:
-        with file_aside(path) as aside:
-            pq.write_table(table, aside)
-    except OSError as error:
-        raise platform_error(f"{path} cannot be written", error) from None
-
-
 @named_extras()
 def read_codes(path: str | os.PathLike[str]) -> CodesFile:
     """Read a file of codes: of kinbits, or of another program.
@@ -219,14 +177,40 @@ def read_codes(path: str | os.PathLike[str]) -> CodesFile:
     text of two hexadecimal digits a byte; the column ``id`` names it. A ``.npy`` file holds packed codes, uint8
     ``(n, w)``, whose ids are the numbers of the rows.
 
+    Text files hold hexadecimal codes: a ``.csv`` table has the columns ``id`` and ``code``, and a ``.hex`` or ``.txt``
+    file one code a line. A ``.txt`` file may hold signals of ThreatExchange, such as ``pdq f8f8...``, and a ``.csv``
+    table too, in the columns ``signal_type`` and ``signal_str``. Their PDQ hashes are read, are their own ids, and are
+    codes of model pdq; other signals are listed as skipped.
+
     Raises:
         ArtefactError: If it is damaged, of a newer format, or its columns do not fit.
-        PlatformError: If it is a Parquet table and pyarrow is not installed.
+        PlatformError: If it is a table and pyarrow is not installed.
     """
     path = full_path(path)
     if path.suffix == ".npy":
         return _read_array(path)
-    return _read_table(path)
+    return _read_text(path) if path.suffix in TEXTS else _read_table(path)
+
+
+def _read_text(path: Path) -> CodesFile:
+    from kinbits.data import Skipped
+
+    try:
+        found = read_text_codes(path)
+    except OSError as error:
+        raise ArtefactError(f"{path} cannot be read ({one_line(error)}); give a file of codes") from None
+    except (DataError, UsageError) as error:
+        raise ArtefactError(f"{path} is no file of codes: {error}") from None
+    known = None if found.hash_name is None else HASHES[found.hash_name]
+    return CodesFile(
+        codes=found.codes,
+        ids=found.ids,
+        bits=None if known is None else known.bits,
+        columns=found.columns,
+        fingerprint=None if known is None else known.fingerprint,
+        skipped=tuple(Skipped(kind, f"another kind than pdq: {count:,}") for kind, count in found.left_out.items()),
+        name=str(path),
+    )
 
 
 def _read_array(path: Path) -> CodesFile:
@@ -344,12 +328,14 @@ def is_codes_file(path: str | os.PathLike[str]) -> bool:
 
     A Parquet table does if kinbits wrote it as such, or if its column ``code`` holds bytes, or lists of them. With text
     or numbers there, which may as well be article codes, it does if no column looks like images. A ``.npy`` file does
-    if it holds uint8 of two dimensions.
+    if it holds uint8 of two dimensions. Text files do as `read_codes` describes them: by their first lines.
 
     Raises:
         PlatformError: If it is a Parquet table and pyarrow is not installed.
     """
     path = full_path(path)
+    if holds_text_codes(path):
+        return True
     if path.suffix == ".npy" and path.is_file():
         with suppress(OSError, ValueError, EOFError):
             return _are_packed(np.lib.format.open_memmap(path, mode="r"))

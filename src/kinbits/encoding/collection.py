@@ -15,11 +15,16 @@ import numpy as np
 from kinbits import hamming
 from kinbits._util import Bar, Modality, full_path
 from kinbits.data import Dataset, FeatureCache, Skipped, as_dataset
-from kinbits.encoding.codes_file import CodesFile, check_codes_path
+from kinbits.encoding.codes_file import CodesFile
+from kinbits.encoding.concepts import encode_with_concepts
 from kinbits.encoding.places import path_text
 from kinbits.encoding.rows import arrow_columns
 from kinbits.encoding.shards import CodeShards
-from kinbits.errors import DataError
+from kinbits.encoding.stamps import file_stamps
+from kinbits.encoding.text_files import SIGNALS
+from kinbits.encoding.writing import check_codes_path, check_text
+from kinbits.errors import DataError, UsageError
+from kinbits.perceptual import LEAST_QUALITY, QUALITY
 
 if TYPE_CHECKING:
     from kinbits.model import HashModel
@@ -38,6 +43,8 @@ class EncodedFile:
         bits: Code length.
         skipped: What could not be read.
         resumed: Number of items that an earlier run had finished.
+        low_quality: Number of codes with a quality below 50; None of a model that knows no quality. A file of signals
+            leaves them out.
     """
 
     path: Path
@@ -45,6 +52,7 @@ class EncodedFile:
     bits: int
     skipped: tuple[Skipped, ...]
     resumed: int
+    low_quality: int | None = None
 
 
 def default_cache(dataset: Dataset) -> FeatureCache | None:
@@ -64,8 +72,11 @@ def encode_collection(
     batch_size: int = BATCH,
     cache: FeatureCache | None = None,
     progress: bool = False,
+    concepts: bool | None = False,
 ) -> CodesFile:
     """Encode a collection, with its ids and metadata.
+
+    Codes of model pdq have the quality of each image in the column ``pdq_quality``.
 
     Args:
         model: Makes the codes.
@@ -75,13 +86,21 @@ def encode_collection(
         batch_size: Maximum number of rows whose features are in memory at once.
         cache: Where features are kept between runs, or None.
         progress: Show progress on standard error.
+        concepts: Also return concepts of the images, for an index that words can search (`CodesFile.concepts`). None
+            does so where the model gives them and reads no texts.
 
     Raises:
         DataError: If nothing can be read, or an item cannot be read with ``on_error="raise"``.
-        UsageError: If the model does not encode this modality.
+        UsageError: If the model does not encode this modality, or gives no concepts.
     """
     dataset = _opened(data, modality)
-    options = {"modality": modality, "batch_size": batch_size, "cache": cache, "progress": progress}
+    if concepts is None:
+        concepts = modality == "image" and "text" not in model.towers and model.tower().gives_concepts
+    if concepts and modality != "image":
+        raise UsageError("concepts are classes of images; leave them out with texts")
+    options: dict[str, Any] = {"batch_size": batch_size, "cache": cache, "progress": progress, "modality": modality}
+    if concepts:
+        options["concepts"] = True
     codes = _encoded(model, dataset, on_error=on_error, **options)
     if codes.skipped and not len(codes):
         one = codes.skipped[0]
@@ -101,7 +120,7 @@ def encode_to_file(
     cache: FeatureCache | None = None,
     progress: bool = False,
 ) -> EncodedFile:
-    """Write the codes of a collection to a Parquet file, with ids and metadata.
+    """Write the codes of a collection to a file: Parquet, with ids and metadata, or text as `write_codes` writes it.
 
     Finished batches are kept in a hidden folder until the file is complete. After a kill, the same call with the same
     model, data, metadata and options continues with the next batch. A damaged batch is encoded again.
@@ -109,7 +128,7 @@ def encode_to_file(
     Args:
         model: Makes the codes.
         data: A Dataset, or whatever `kinbits.open_dataset` takes.
-        path: The file to write; its name ends in .parquet.
+        path: The file to write; its name ends in .parquet, .csv, .hex or .txt.
         modality: ``"image"``, or ``"text"`` for the texts of the collection.
         on_error: ``"skip"`` leaves out what cannot be read and rows without a text; ``"raise"`` refuses them.
         batch_size: Number of rows that are encoded and kept together.
@@ -128,7 +147,8 @@ def encode_to_file(
     check_encode_options("codes", on_error, batch_size)
     check_codes_path(path)
     dataset, target = _opened(data, modality), full_path(path)
-    model.tower(modality)  # refuses a modality that the model does not encode, before a folder is made
+    check_text(target, model.words, model.fingerprint)
+    tower = model.tower(modality)  # refuses a modality that the model does not encode, before a folder is made
     step = int(batch_size) if cache is None else max(len(dataset), 1)
     bar = Bar(f"encoding {modality}s", len(dataset), shown=progress and cache is None)
     with CodeShards(target, _job(model, dataset, modality, on_error, step), resume=resume) as shards, bar:
@@ -138,8 +158,10 @@ def encode_to_file(
             shown = progress and cache is not None
             shards.append(_encoded(model, part, modality=modality, on_error=on_error, cache=cache, progress=shown))
             bar.update(min(start + step, len(dataset)))
+        low = shards.count_below(QUALITY, LEAST_QUALITY) if tower.backbone.rates else None
         rows, skipped = shards.merge(dataset.skipped)
-    return EncodedFile(target, rows, model.bits, skipped, resumed)
+    written = rows - (low or 0) if target.suffix == SIGNALS else rows
+    return EncodedFile(target, written, model.bits, skipped, resumed, low)
 
 
 def _opened(data: Any, modality: Modality) -> Dataset:
@@ -173,14 +195,26 @@ def _multiple(dataset: Dataset, columns: Iterable[str]) -> tuple[str, ...]:
     return tuple(columns)[:1] if space is not None and dataset.labels is not None and space.multi else ()
 
 
-def _encoded(model: HashModel, dataset: Dataset, **options: Any) -> CodesFile:
+def _encoded(model: HashModel, dataset: Dataset, concepts: bool = False, **options: Any) -> CodesFile:
     """Encode a collection, and return the codes with ids and metadata of the rows that could be read."""
-    found: Any = model.encode(dataset, **options)
+    stamps = file_stamps(dataset) if options["modality"] == "image" else None  # before the files are read
+    tower = model.tower(options["modality"])
+    rates = tower.backbone.rates  # then quality and codes come of the same features
+    found: Any
+    classes = None
+    if concepts:
+        found, classes = encode_with_concepts(model, dataset, **{k: v for k, v in options.items() if k != "modality"})
+    else:
+        found = model.encode(dataset, output="features" if rates else "codes", **options)
     if isinstance(found, np.ndarray):  # nothing may be skipped
         codes, kept, skipped = found, dataset, ()
     else:
         codes, kept, skipped = found.array, dataset.select(found.rows), found.skipped
+        stamps = None if stamps is None else stamps[found.rows]
     columns = kept.metadata()
+    if rates:
+        columns = {**columns, QUALITY: tower.compute(codes, "quality").tolist()}
+        codes = tower.compute(codes)
     return CodesFile(
         codes=codes,
         ids=kept.ids,
@@ -193,4 +227,6 @@ def _encoded(model: HashModel, dataset: Dataset, **options: Any) -> CodesFile:
         name=dataset.name,
         multiple=_multiple(dataset, columns),
         words=model.words,
+        stamps=stamps,
+        concepts=classes,
     )

@@ -12,9 +12,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from kinbits._util import file_aside, full_path, locked_folder, open_arrow, parse_json, write_text
-from kinbits.encoding.codes_file import CodesFile, write_table
+from kinbits.encoding.codes_file import CodesFile
 from kinbits.encoding.places import relative_places
 from kinbits.encoding.rows import KEY, with_format
+from kinbits.encoding.writing import PARQUET, rows_of_table, write_table, write_text_file
 from kinbits.errors import ArtefactError, DataError, PlatformError, platform_error
 
 if TYPE_CHECKING:
@@ -128,6 +129,12 @@ class CodeShards:
         places = relative_places(self.target, self.job)
         facts = with_format({**self.job, **places, "skipped": [vars(one) for one in skipped]})
         schema = pa.unify_schemas([schema.remove_metadata() for schema in schemas], promote_options="permissive")
+        if self.target.suffix != PARQUET:
+            write_text_file(
+                self.target, (rows_of_table(self._read(number).cast(schema)) for number in range(len(self)))
+            )
+            self.drop()
+            return rows, skipped
         try:
             described = schema.with_metadata({KEY: json.dumps(facts)})
             with file_aside(self.target) as aside, pq.ParquetWriter(aside, described) as writer:
@@ -137,6 +144,15 @@ class CodeShards:
             raise platform_error(f"{self.target} cannot be written", error) from None
         self.drop()
         return rows, skipped
+
+    def count_below(self, column: str, least: float) -> int:
+        """Return how many items have a value below ``least`` in a column of numbers.
+
+        Raises:
+            ArtefactError: If a batch is damaged, or of another job.
+        """
+        values = (value for number in range(len(self)) for value in self._read(number)[column].to_pylist())
+        return sum(value is not None and value < least for value in values)
 
     def drop(self) -> None:
         """Remove the batches."""

@@ -88,10 +88,8 @@ def _images(
     """Prepare images for a backbone that is trained too."""
     usable, training = _usable(readable(dataset), method, settings), settings.training
     backbone = backbones["image"].requires_grad_(True)
-    assert backbone.preprocessing is not None
-    change, view = (
-        augmentation(name, backbone.preprocessing.size) for name in (training.augmentation, training.view_augmentation)
-    )
+    size = backbone.require_pixels("a backbone that is trained").size
+    change, view = (augmentation(name, size) for name in (training.augmentation, training.view_augmentation))
     texts, key = _texts(usable, settings, backbones), key_of(usable, backbones, settings)
     reader = ImageReader(usable, backbone)
     return usable, PixelSet(reader, backbone, change, view, _labels(usable), texts, key=key)

@@ -1,6 +1,7 @@
 from .checks import Codes, check_codes, check_count, check_number, code_width
 from .codes import distances, histograms, pack, paired_distances, simd, unpack
 from .counts import tally
+from .hexadecimal import from_hex, to_hex
 from .kinds import (
     BITS,
     FACTOR_BYTES,
@@ -42,6 +43,7 @@ __all__ = [
     "describe_kind",
     "distances",
     "factors_of",
+    "from_hex",
     "histograms",
     "join_factors",
     "kind_name",
@@ -61,6 +63,7 @@ __all__ = [
     "table_within",
     "tally",
     "threads",
+    "to_hex",
     "topk",
     "unpack",
     "unpack_words",

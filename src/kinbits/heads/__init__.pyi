@@ -1,5 +1,5 @@
 from .base import METRICS, Head, MapHead, MetricHead, build_head, list_heads, moments, register_head
-from .common import Linear, LinearBatchNorm, Mlp
+from .common import Linear, LinearBatchNorm, Mlp, Signs
 from .composite import CompositeHead
 from .decoder import Decoder
 from .maps import PartAttention, SpatialAttention, SpatialGate
@@ -25,6 +25,7 @@ __all__ = [
     "PartAttention",
     "ProductHead",
     "ScaledHead",
+    "Signs",
     "SoftProductHead",
     "SpatialAttention",
     "SpatialGate",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from torch import nn
+from typing import NoReturn
 
+from torch import Tensor, nn
+
+from kinbits.errors import UsageError
 from kinbits.heads.base import Head, register_head
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "none": nn.Identity}
@@ -66,3 +69,30 @@ class Mlp(Head):
                 nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
                 nn.init.zeros_(layer.bias)
         self.layers = nn.Sequential(first, ACTIVATIONS[activation](), last)
+
+
+@register_head("signs")
+class Signs(Head):
+    """No layers: the bits are the signs of the features, as for perceptual hashes.
+
+    Args:
+        features: Length of one feature vector.
+        bits: Code length, equal to it.
+
+    Raises:
+        UsageError: If the lengths differ.
+    """
+
+    def __init__(self, features: int, bits: int) -> None:
+        if features != bits:
+            raise UsageError(f"{bits} bits are not the signs of {features} features; the two must be equal")
+        super().__init__(features, bits)
+        self.layers = nn.Identity()
+
+    def move_thresholds(self, shift: Tensor) -> NoReturn:
+        """Refuse: the codes are those of a fixed hash.
+
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError("codes of a fixed hash have no thresholds to calibrate; fit a model on the collection")

@@ -12,6 +12,8 @@ from .query.rescore import check_times
 from .search_index import SearchIndex
 from .store.copies import check_new_folder
 from .store.options import IndexOptions
+from .sync.report import MovedFile, SyncReport
+from .tabular import concepts_text
 
 __all__ = [
     "BatchHits",
@@ -23,14 +25,17 @@ __all__ = [
     "Hits",
     "Index",
     "IndexOptions",
+    "MovedFile",
     "Plan",
     "Recall",
     "Reconstructor",
     "SearchIndex",
     "SegmentPlan",
     "Supports",
+    "SyncReport",
     "check_new_folder",
     "check_times",
+    "concepts_text",
     "create_index",
     "distance_of",
     "find_image",

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from kinbits import hamming
+from kinbits.backbones import Concepts
 from kinbits.encoding import CodesFile
 from kinbits.hamming import Codes
 from kinbits.index.filters.column_types import joined
 from kinbits.index.filters.expression import Expression
-from kinbits.index.query.search import codes_at, metadata_at, vectors_at
+from kinbits.index.query.search import codes_at, concepts_at, metadata_at, vectors_at
 from kinbits.index.store.bitmap import Rows
 from kinbits.index.store.checked_array import detect_truncation
 from kinbits.index.store.columns import as_columns
@@ -75,7 +76,8 @@ def updated_batch(state: State, ids: Ids, metadata: Any) -> Batch:
     columns = {name: [row.get(name) for row in known] for name in state.columns}
     codes = codes_at(state.segments, origin, rows, hamming.code_width(state.bits))
     kept = None if state.keep is None else vectors_at(state.segments, origin, rows)
-    return Batch(codes, ids, as_columns({**columns, **as_columns(metadata, len(ids))}, len(ids)), kept)
+    known_classes = None if state.concepts is None else concepts_at(state, origin, rows)
+    return Batch(codes, ids, as_columns({**columns, **as_columns(metadata, len(ids))}, len(ids)), kept, known_classes)
 
 
 def warn_of_mixture(state: State, batch: Batch) -> None:
@@ -128,6 +130,7 @@ class _Items:
     columns: tuple[str, ...]
     values: list[Values]
     vectors: Packed | None = None
+    concepts: Packed | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,7 @@ class Contents:
     items: tuple[_Items, ...]
     words: int = hamming.BITS
     keep: Kept | None = None
+    concepts: Concepts | None = None
 
 
 def contents_of(state: State) -> Contents:
@@ -155,7 +159,9 @@ def contents_of(state: State) -> Contents:
         columns = tuple(segment.columns)
         values = list(segment.column_values(columns)) if columns else []
         vectors = None if state.keep is None else segment.vectors[rows]
-        items = _Items(segment.number, np.array(segment.ids[rows]), segment.codes[rows], columns, values, vectors)
+        known = None if segment.stored_concepts is None else segment.concepts[rows]
+        ids, codes = np.array(segment.ids[rows]), segment.codes[rows]
+        items = _Items(segment.number, ids, codes, columns, values, vectors, known)
         parts.append(items)
     kept = {name: getattr(state, name) for name in Contents.__dataclass_fields__ if name != "items"}
     return Contents(**kept, items=tuple(parts))
@@ -169,7 +175,7 @@ def state_of(contents: Contents) -> State:
 
 def _segment(items: _Items) -> Segment:
     columns = dict(zip(items.columns, zip(*items.values, strict=True), strict=True)) if items.columns else {}
-    return Segment.from_runs(items.number, [Batch(items.codes, items.ids, columns, items.vectors)])
+    return Segment.from_runs(items.number, [Batch(items.codes, items.ids, columns, items.vectors, items.concepts)])
 
 
 def reopen(kind: Any, path: Any, model: Any, options: dict[str, Any]) -> Any:

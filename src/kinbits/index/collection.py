@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,10 +27,14 @@ from kinbits.index.items import (
     require_model,
 )
 from kinbits.index.linked_model import encoder_of
-from kinbits.index.new_items import read_items, roots_of
+from kinbits.index.new_items import NewItems, opened_items, read_items, roots_of
 from kinbits.index.opening import StoredIndex
-from kinbits.index.store.ids import as_ids
+from kinbits.index.store.ids import as_ids, decode_ids
 from kinbits.index.store.state import State
+from kinbits.index.sync.reading import Frames
+from kinbits.index.sync.remember import remember_files
+from kinbits.index.sync.report import SyncReport
+from kinbits.index.sync.run import BATCH, SyncOptions, sync_index
 
 
 class Collection(StoredIndex):
@@ -72,6 +77,7 @@ class Collection(StoredIndex):
         """
         if isinstance(items, CodesFile):
             require_codes(items, self._state)
+        items = opened_items(items)
         read = read_items(items, ids, metadata, self._model, self._state, vectors)  # slow, so not under the lock
         with self._change():
             if len(read.codes):
@@ -79,7 +85,14 @@ class Collection(StoredIndex):
                 warn_of_mixture(known, batch)
                 state = known.with_batch(batch, self._builder, upsert=upsert)
                 self._commit(state, len(batch), roots_of(items))
+        self._remember(read, roots_of(items))
         return self
+
+    def _remember(self, read: NewItems, roots: list[str]) -> None:
+        """Record the files of new items for `sync`."""
+        if self._folder is not None and read.stamps is not None and read.ids is not None and roots:
+            ids = decode_ids(read.ids).tolist()
+            remember_files(self._folder.path, self._state, roots[0], ids, read.stamps, read.codes)
 
     def update(self, ids: Any, metadata: Metadata) -> Self:
         """Change metadata of items, all or none; codes and other columns stay.
@@ -166,8 +179,53 @@ class Collection(StoredIndex):
             added, state = other._state, self._state
             if not len(state):
                 state = replace(state, keep=added.keep)  # with the length of its vectors
+            state = replace(state, concepts=state.concepts or added.concepts)
             self._commit(state.with_items_of(added, self._builder, upsert=upsert), len(added), added.image_roots)
         return self
+
+    def sync(
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        *,
+        labels: bool | None = None,
+        frames: Frames | None = None,
+        include_hidden: bool | None = None,
+        checksum: bool = False,
+        delete_many: bool = False,
+        dry_run: bool = False,
+        batch_size: int = BATCH,
+        progress: bool = False,
+    ) -> SyncReport:
+        """Bring the index up to date with a folder of images: new, changed, moved and gone files.
+
+        A file with the recorded size and time counts as unchanged. Other files are compared by their contents, and
+        only new contents are encoded. An item whose file was moved or renamed keeps its id, vectors and metadata; the
+        column ``path`` holds its present path. No file on disk is changed. A run that was killed is completed by the
+        next one.
+
+        Args:
+            folder: The folder; None takes the one that the index follows, or was created from.
+            labels: Whether the names of class folders are labels, or the column ``folder``; None does as before.
+            frames: As for `kinbits.open_dataset`; None does as before.
+            include_hidden: As for `kinbits.open_dataset`; None does as before.
+            checksum: Compare the contents of all files, also of those with the recorded size and time.
+            delete_many: Also delete if more than half of the items have no file any more.
+            dry_run: Compare, and change nothing.
+            batch_size: Number of files that are encoded and stored together.
+            progress: Show progress on standard error.
+
+        Returns:
+            What was done. Files that cannot be read are listed; their items keep the codes that they have.
+
+        Raises:
+            UsageError: If no folder is known, or the index does not belong to it.
+            DataError: If the folder is missing, or more than half of the items would be deleted.
+            ArtefactError: If the index is damaged, or its model is needed and missing.
+            PlatformError: If the index cannot be written.
+            BusyError: If another process synchronises the index.
+        """
+        options = SyncOptions(labels, frames, include_hidden, checksum, delete_many, dry_run, batch_size, progress)
+        return sync_index(self, folder, options)
 
     def compact(self) -> Self:
         """Rewrite the index as one segment, without deleted items; contents and results stay the same.

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
 Metadata = list[dict[str, Any]]
 Places = NDArray[np.int64]
+Named = list[dict[str, float]]  # names of classes with their probabilities
 
 _SHOWN = 10  # hits in a text
 _SHOWN_HTML = 20  # hits, and thumbnails, in HTML
 _QUERIES, _HITS_EACH = 5, 4  # of several queries
+CONCEPTS = "concepts"  # column of hits that words found; a metadata column of this name is renamed
 _METADATA_QUERY = "metadata.query"  # a metadata column ``query``, beside the number of the query
 
 
@@ -37,6 +39,8 @@ class Hits:
         measure: What distances are, in words, where codes are no bits or kept vectors were read; else empty, for
             Hamming and asymmetric distances of bits.
         vectors_read: Number of kept vectors that were read to find the hits.
+        concepts: Of a search by words in an index that keeps concepts: for each hit, the classes through which it was
+            found, the most important first, with their probabilities. None of other searches; read on first use.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class Hits:
         vectors: Callable[[Places], NDArray[np.uint8]] | None = None,
         measure: str = "",
         vectors_read: int = 0,
+        concepts: Callable[[Places], Named] | None = None,
     ) -> None:
         """Not for users.
 
@@ -63,6 +68,7 @@ class Hits:
             vectors: Fetches the kept vectors of hits, as they are stored.
             measure: See the class.
             vectors_read: See the class.
+            concepts: Fetches the concepts of hits.
         """
         self.measure, self.vectors_read = measure, vectors_read
         self.ids = ids
@@ -72,6 +78,7 @@ class Hits:
         self._image_roots = image_roots
         self._columns = columns
         self._vectors = vectors
+        self._through = concepts
 
     @lazy
     def rows(self) -> Metadata:
@@ -83,13 +90,18 @@ class Hits:
         """Packed codes of the hits, uint8 ``(k, w)``; read on first use."""
         return self._codes(np.arange(len(self)))
 
+    @lazy
+    def concepts(self) -> Named | None:
+        """See the class."""
+        return None if self._through is None else self._through(np.arange(len(self)))
+
     def kept_vectors(self) -> NDArray[np.uint8]:
         """Return the kept vectors as they are stored, uint8 ``(k, v)``; not for users."""
         return np.zeros((len(self), 0), np.uint8) if self._vectors is None else self._vectors(np.arange(len(self)))
 
     def take(self, places: Places) -> Hits:
         """Return some of the hits, in the order given."""
-        fetch = self._vectors
+        fetch, through = self._vectors, self._through
         return Hits(
             self.ids[places],
             self.distances[places],
@@ -100,6 +112,7 @@ class Hits:
             None if fetch is None else lambda some: fetch(places[some]),
             self.measure,
             self.vectors_read,
+            None if through is None else lambda some: through(places[some]),
         )
 
     def measured(self, distances: NDArray[np.float64], measure: str, vectors_read: int) -> Hits:
@@ -111,7 +124,12 @@ class Hits:
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return dicts of plain values with ``id``, ``distance`` and the metadata, ready for JSON."""
         found = zip(self.ids.tolist(), self.distances.tolist(), self.rows, strict=True)
-        return [{"id": id_, "distance": distance, **row} for id_, distance, row in found]
+        if self.concepts is None:
+            return [{"id": id_, "distance": distance, **row} for id_, distance, row in found]
+        return [
+            {"id": id_, "distance": distance, CONCEPTS: known, **_renamed(row)}
+            for (id_, distance, row), known in zip(found, self.concepts, strict=True)
+        ]
 
     def to_numpy(self) -> tuple[NDArray[Any], NDArray[np.int32]]:
         """Return `ids` and `distances`."""
@@ -142,12 +160,15 @@ class Hits:
         return {"id": self.ids, "distance": self.distances}
 
     def _metadata_columns(self) -> dict[str, list[Any]]:
-        return tabular.by_column(self.rows, self._columns)
+        if self.concepts is None:
+            return tabular.by_column(self.rows, self._columns)
+        known = {CONCEPTS: list(map(tabular.concepts_text, self.concepts))}
+        return known | tabular.by_column(list(map(_renamed, self.rows)), _renamed(dict.fromkeys(self._columns)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle with metadata and codes, without the index."""
         own = (self.ids, self.distances, self.rows, self.codes, self._image_roots, self._columns)
-        return _unpickled, (*own, self.measure, self.vectors_read)
+        return _unpickled, (*own, self.measure, self.vectors_read, self.concepts)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -242,8 +263,9 @@ class BatchHits(Sequence[Hits]):
         }
 
     def _metadata_columns(self) -> dict[str, list[Any]]:
-        known = [name for hits in self for name in hits._columns]
-        columns = tabular.by_column([row for hits in self for row in hits.rows], known)
+        parts = [(len(hits), hits._metadata_columns()) for hits in self]
+        names = dict.fromkeys(name for _, own in parts for name in own)
+        columns = {name: [v for rows, own in parts for v in own.get(name, [None] * rows)] for name in names}
         return {_METADATA_QUERY if name == "query" else name: values for name, values in columns.items()}
 
     def __len__(self) -> int:
@@ -270,6 +292,10 @@ class BatchHits(Sequence[Hits]):
         return hits_html.batch_html([hits._first(_HITS_EACH) for hits in shown], roots, len(self) - _QUERIES)
 
 
+def _renamed(row: dict[str, Any]) -> dict[str, Any]:
+    return {f"metadata.{name}" if name == CONCEPTS else name: value for name, value in row.items()}
+
+
 def _one_line(hits: Hits) -> str:
     """Write the first hits as ids with their distances."""
     pairs = zip(hits.ids[:_HITS_EACH].tolist(), hits.distances[:_HITS_EACH].tolist(), strict=True)
@@ -286,10 +312,14 @@ def _unpickled(
     columns: Sequence[str],
     measure: str = "",
     vectors_read: int = 0,
+    concepts: Named | None = None,
 ) -> Hits:
     def metadata(places: Places) -> Metadata:
         return [rows[place] for place in places.tolist()]
 
-    return Hits(
-        ids, distances, metadata, lambda places: codes[places], image_roots, columns, None, measure, vectors_read
-    )
+    def through(places: Places) -> Named:
+        assert concepts is not None
+        return [concepts[place] for place in places.tolist()]
+
+    own = ids, distances, metadata, lambda places: codes[places], image_roots, columns
+    return Hits(*own, None, measure, vectors_read, None if concepts is None else through)

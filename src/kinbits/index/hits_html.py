@@ -78,15 +78,16 @@ def _thumbnail(row: Row, roots: Roots) -> str:
 
 
 def _images(row: Row, roots: Roots) -> Iterator[Image.Image]:
-    from kinbits.data import EXTENSIONS, BadImage, decode
+    from kinbits.data import EXTENSIONS, BadImage, decode, paths_of_id
 
-    for value in row.values():
-        if not isinstance(value, str) or Path(value).suffix.lower() not in EXTENSIONS:
+    values = (row.get("path"), *row.values())  # where the file of an item is now, if it was moved
+    for name, frame in (found for value in values if isinstance(value, str) for found in paths_of_id(value)):
+        if Path(name).suffix.lower() not in EXTENSIONS:
             continue
         for root in map(Path, (*roots, ".")):
             try:
-                if (root / value).is_file():
-                    yield decode(root / value)
+                if (root / name).is_file():
+                    yield decode(root / name, frame=frame)
             except (BadImage, OSError, ValueError):  # damaged, not allowed, or no possible path
                 continue
 

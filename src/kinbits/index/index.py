@@ -24,6 +24,7 @@ from kinbits.index.changes import codes_of
 from kinbits.index.collection import Collection
 from kinbits.index.filters.where import Where, parse_where
 from kinbits.index.hits import BatchHits, Hits
+from kinbits.index.linked_model import reads_text
 from kinbits.index.opening import PathLike
 from kinbits.index.query.measure import measure_of
 from kinbits.index.query.near_duplicates import IdPairs, pairs
@@ -34,6 +35,7 @@ from kinbits.index.query.rerank import reranked
 from kinbits.index.query.rescore import check_times, rescored
 from kinbits.index.query.search import search
 from kinbits.index.store.copies import save_copy
+from kinbits.perceptual import hash_of_fingerprint
 
 _SHOWN = 8  # images in a notebook
 
@@ -99,7 +101,10 @@ class Index(Collection):
                 `kinbits.HashModel.encode`. A folder, a list and an array of items are several queries, even with one
                 item. A grey image ``(h, w)`` counts as codes if w is the width of a code, or a side is under 8 pixels
                 or over four times the other: pass ``[image]`` then.
-            text: A text or a list of texts instead of a query, for a model with a text tower.
+            text: A text or a list of texts instead of a query: for a model with a text tower; or, in an index that
+                keeps concepts (`create`), the name of an everyday object, which is compared with the classes of images.
+                A warning tells where no class is near to a text. Distances, from 0 to 1, order the hits of
+                one text.
             k: Maximum number of hits per query; 10 if neither ``k`` nor ``radius`` is given.
             radius: Maximum distance of a hit: in bits, or in the unit of the logits for the asymmetric distance.
             where: Filter on metadata: a text ``"year >= 2020 and (label = cat or label = dog)"``, texts that must
@@ -129,7 +134,7 @@ class Index(Collection):
             DataError: If the query's codes do not fit.
             ArtefactError: If a file is damaged; the message names it. Or the query's codes are of another model.
         """
-        distance = distance_of(distance, self.words)
+        asked, distance = distance, distance_of(distance, self.words)
         if rescore is not None or vectors is not None:
             if rescore is None:
                 raise UsageError("vectors= are what hits are scored again with; give rescore= too, e.g. rescore=10")
@@ -146,6 +151,11 @@ class Index(Collection):
             k, _ = check_limits(k, radius)
             find = partial(self.search, radius=radius, where=where, strategy=strategy)
             return reranked(query, text, self._model, rerank, k, find)
+        if text is not None and query is None and self._by_words(asked):
+            concepts = self._state.concepts
+            assert concepts is not None
+            words = SearchRequest.from_words(text, self._state, concepts, k=k, radius=radius, where=where)
+            return words.result(search(self._state, words))
         request = SearchRequest.from_query(
             query,
             text,
@@ -256,8 +266,9 @@ class Index(Collection):
             "bits": state.bits,
             "words": state.words,
             "keep": None if state.keep is None else asdict(state.keep),
+            "concepts": None if state.concepts is None else asdict(state.concepts),
             "fingerprint": state.fingerprint,
-            "model": state.model_folder,
+            "model": self._model_name,
             "image_roots": list(state.image_roots),
             "ids": state.id_kind,
             "columns": state.columns,
@@ -306,9 +317,7 @@ class Index(Collection):
         columns = ", ".join(f"{name} ({kind})" for name, kind in self._state.column_kinds.items())
         some = self._some(_SHOWN)
         images = [(image, str(name)) for image, name in zip(some.images(), some.ids, strict=True) if image is not None]
-        text = "\n".join(
-            [repr(self), f"columns: {columns or 'none'}", f"model: {self._state.model_folder or 'not named'}"]
-        )
+        text = "\n".join([repr(self), f"columns: {columns or 'none'}", f"model: {self._model_name or 'not named'}"])
         return as_html(text, {"some images": images} if images else {})
 
     def _some(self, most: int, where: Where | None = None) -> Hits:
@@ -318,6 +327,24 @@ class Index(Collection):
             query = np.zeros((1, *hamming.table_shape(self.bits, self.words)), np.float32)
         found: BatchHits = self.search(query, k=most, where=where)
         return found[0]
+
+    def _by_words(self, distance: Distance | None) -> bool:
+        """Return whether texts are compared with concepts, because the model reads none.
+
+        Raises:
+            UsageError: If a distance of codes is asked for.
+        """
+        if self._state.concepts is None or reads_text(self._model):
+            return False
+        if distance is not None:
+            raise UsageError("a text is compared with the classes of images, not with codes; leave the distance out")
+        return True
+
+    @property
+    def _model_name(self) -> str | None:
+        """The folder of the model, or the name of a perceptual hash."""
+        known = hash_of_fingerprint(self._state.fingerprint)
+        return self._state.model_folder if known is None else known.name
 
     @property
     def _name(self) -> str:

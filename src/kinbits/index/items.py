@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from kinbits import hamming
+from kinbits.backbones import Concepts
 from kinbits.encoding import CodesFile
 from kinbits.errors import ArtefactError, UsageError
 from kinbits.hamming import Codes, Tables
@@ -67,11 +68,18 @@ def words_of(model: Encoder | None) -> int:
     return int(getattr(model, "words", hamming.BITS))
 
 
-def new_state(bits: int | None, words: int | None, model: Encoder | None, keep: Kept | None = None) -> State:
+def new_state(
+    bits: int | None,
+    words: int | None,
+    model: Encoder | None,
+    keep: Kept | None = None,
+    concepts: Concepts | None = None,
+) -> State:
     """Return the contents of an empty index; errors as in `read_bits`, and if ``words`` is wrong."""
     length = read_bits(bits, model)
     kind = hamming.check_words(words_of(model) if words is None else words, length)
-    return State(length, model.fingerprint if model else None, model_folder=folder_of(model), words=kind, keep=keep)
+    fingerprint, folder = model.fingerprint if model else None, folder_of(model)
+    return State(length, fingerprint, model_folder=folder, words=kind, keep=keep, concepts=concepts)
 
 
 def folder_of(model: Encoder | None) -> str | None:
@@ -80,11 +88,14 @@ def folder_of(model: Encoder | None) -> str | None:
     return None if folder is None else os.fspath(folder)
 
 
-def state_of_codes(codes: CodesFile, bits: int | None, keep: Kept | None = None) -> State:
+def state_of_codes(
+    codes: CodesFile, bits: int | None, keep: Kept | None = None, concepts: Concepts | None = None
+) -> State:
     """Return the contents of an empty index for codes of a file; errors as in `CodesFile.with_bits`."""
     known = codes.with_bits(bits)
     folder = None if codes.model is None else str(codes.model)
-    return State(read_bits(known.bits, None), known.fingerprint, model_folder=folder, words=known.words, keep=keep)
+    length = read_bits(known.bits, None)
+    return State(length, known.fingerprint, model_folder=folder, words=known.words, keep=keep, concepts=concepts)
 
 
 def require_alike(state: State, other: Any) -> None:
@@ -104,6 +115,8 @@ def require_alike(state: State, other: Any) -> None:
         raise ArtefactError(
             f"the other index keeps vectors: {theirs}, this one: {ours}; create it again with the same keep and metric"
         )
+    if None not in (state.concepts, other.concepts) and other.concepts != state.concepts:
+        raise ArtefactError(f"the other index keeps concepts: {other.concepts}, this one: {state.concepts}")
     if other.fingerprint != state.fingerprint:
         theirs, ours = (str(one.fingerprint)[:12] for one in (other, state))
         raise ArtefactError(
@@ -142,7 +155,8 @@ def follows(state: State, known: State, model: Encoder | None) -> bool:
         same = state.fingerprint == known.fingerprint
     else:
         same = model is None or state.fingerprint in (None, model.fingerprint)
-    return same and state.kind == known.kind and keeps_alike(state.keep, known.keep)
+    concepts = known.concepts in (None, state.concepts)
+    return same and concepts and state.kind == known.kind and keeps_alike(state.keep, known.keep)
 
 
 def require_codes(codes: CodesFile, state: State) -> None:
@@ -231,7 +245,7 @@ def encode_query(query: Any, text: Any, model: Encoder | None, bits: int) -> tup
     able: Any = model
     if able is None or "modality" not in signature(able.encode).parameters:
         raise UsageError("a text needs a model that encodes texts; pass it as model= when the index is opened")
-    return check_query(able.encode(text, modality="text"), bits, "queries"), isinstance(text, str)
+    return check_query(_encode_text(able, text), bits, "queries"), isinstance(text, str)
 
 
 def query_tables(
@@ -255,7 +269,7 @@ def query_tables(
             f"(queries, {parts}, {entries}); pass model= when the index is created or opened"
         )
     if text is not None:
-        return able.encode(text, modality="text", output="tables"), isinstance(text, str)
+        return _encode_text(able, text, output="tables"), isinstance(text, str)
     _refuse_text_file(query)
     if isinstance(query, CodesFile) or are_codes(query, model, bits):
         if words != hamming.BITS:
@@ -267,6 +281,18 @@ def query_tables(
         )
     tables: Tables = able.encode(query, output="tables")
     return tables, is_single(query, model, len(tables))
+
+
+def _encode_text(model: Any, text: Any, **options: Any) -> Any:
+    try:
+        return model.encode(text, modality="text", **options)
+    except UsageError as error:
+        if "text" in getattr(model, "towers", ("text",)):
+            raise
+        raise UsageError(
+            f"{error}, and the index keeps no concepts. Create it with concepts, if the backbone is an "
+            "EfficientNet-Lite, or with a model that learned texts"
+        ) from None
 
 
 def _refuse_text_file(query: Any) -> None:

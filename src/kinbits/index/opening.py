@@ -9,11 +9,12 @@ from typing import Any, Self, TypeVar
 
 from kinbits import hamming
 from kinbits._util import full_path
+from kinbits.backbones import Concepts
 from kinbits.encoding import CodesFile
 from kinbits.errors import UsageError
 from kinbits.index.changes import Change, Contents, contents_of, reopen, state_of
 from kinbits.index.items import Encoder, Metadata, new_state, require_model, state_of_codes, words_of
-from kinbits.index.linked_model import LinkedModel, encoder_of
+from kinbits.index.linked_model import LinkedModel, encoder_of, gives_concepts, reads_text
 from kinbits.index.store.copies import new_folder
 from kinbits.index.store.folder import Folder
 from kinbits.index.store.kept_vectors import Kept, Metric, Precision, keeps_alike
@@ -56,6 +57,7 @@ class StoredIndex(ABC):
         keep: Precision | None = None,
         metric: Metric | None = None,
         vectors: Any = None,
+        concepts: bool | None = None,
         exist_ok: bool = False,
         wait: float = 0.0,
         options: IndexOptions = DEFAULT,
@@ -77,12 +79,17 @@ class StoredIndex(ABC):
             metric: What kept vectors are scored by: ``"cosine"``, ``"inner"`` (the inner product) or ``"euclidean"``;
                 None for what codes of the model stand for (pq, opq, rabitq), else the cosine.
             vectors: As for `add`.
+            concepts: Keep the likeliest classes of each image, in 39 bytes, so that words find images (``text=`` of
+                `search`) although the model reads none. None keeps them where the items bring them (`CodesFile`), or
+                where a model that is loaded gives them and reads no texts: one whose backbone is an EfficientNet-Lite
+                as it was published.
             exist_ok: Without items, open an index that exists at ``path``, if it has the same length and model.
             wait: Seconds that a change waits for another writer; 0 refuses at once.
             options: Sizes of segments and blocks.
 
         Raises:
-            UsageError: If the length is missing or invalid, a name is unknown, or the folder is not empty.
+            UsageError: If the length is missing or invalid, a name is unknown, the folder is not empty, or the model
+                gives no concepts.
             ArtefactError: If the model does not fit ``bits`` or the existing index.
             PlatformError: If the folder cannot be written.
         """
@@ -90,10 +97,11 @@ class StoredIndex(ABC):
         if metric is not None and keep is None:
             raise UsageError(f"metric={metric!r} is of kept vectors; give keep= too, or leave it out")
         kept = None if keep is None else Kept.checked(keep, metric or _metric_of(encoder))
+        known = Concepts() if _keeps_concepts(concepts, items, encoder) else None
         state = (
-            state_of_codes(items, bits, kept)
+            state_of_codes(items, bits, kept, known)
             if encoder is None and isinstance(items, CodesFile)
-            else new_state(bits, words, encoder, kept)
+            else new_state(bits, words, encoder, kept, known)
         )
         require_model(encoder, state)
         if path is None:
@@ -107,7 +115,7 @@ class StoredIndex(ABC):
             with folder.writing(least_wait=_CREATION):
                 if not folder.exists():  # no other process was first
                     return cls(folder.commit(state), folder, encoder)
-        return _existing(cls.open(path, model=encoder, wait=wait, options=options), state, exist_ok)
+        return _existing(cls.open(path, model=encoder, wait=wait, options=options), state, exist_ok, bool(concepts))
 
     @classmethod
     def _built(
@@ -226,7 +234,7 @@ def _in_memory(
     return kind(state_of(contents), None, model, options)
 
 
-def _existing(index: S, wanted: State, exist_ok: bool) -> S:
+def _existing(index: S, wanted: State, exist_ok: bool, chosen: bool) -> S:
     place = index._folder.path if index._folder is not None else None
     if not exist_ok:
         raise UsageError(f"there is an index at {place} already; open it with Index.open, or pass exist_ok=True")
@@ -235,7 +243,27 @@ def _existing(index: S, wanted: State, exist_ok: bool) -> S:
     have, asked = index._state.keep, wanted.keep
     if not keeps_alike(have, asked):
         raise UsageError(f"the index at {place} keeps vectors: {have or 'none'}, not {asked or 'none'}")
+    if wanted.concepts is not None and index._state.concepts is None and chosen:
+        raise UsageError(f"the index at {place} keeps no concepts; leave concepts out, or create another index")
     return index
+
+
+def _keeps_concepts(concepts: bool | None, items: Any, model: Any) -> bool:
+    """Return whether a new index keeps concepts.
+
+    Raises:
+        UsageError: If they are asked for, and the model gives none.
+    """
+    brought = getattr(items, "concepts", None) is not None
+    if concepts is None:
+        loaded = model is not None and not isinstance(model, LinkedModel)
+        return brought or (loaded and gives_concepts(model) and not reads_text(model))
+    if concepts and not brought and model is not None and not gives_concepts(model):
+        raise UsageError(
+            "this model gives no concepts: those are classes of an EfficientNet-Lite as it was published, not "
+            "fine-tuned; leave concepts out"
+        )
+    return concepts
 
 
 def _metric_of(model: Any) -> Metric:

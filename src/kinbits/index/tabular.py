@@ -95,7 +95,14 @@ def to_text(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(map(line, zip(*cells, strict=True)))
 
 
+def concepts_text(named: Mapping[str, float]) -> str:
+    """Write classes with their probabilities, such as ``tabby cat 0.6, lynx 0.2``."""
+    return ", ".join(f"{name} {probability:.2g}" for name, probability in named.items())
+
+
 def cell_text(value: Any) -> str:
     """Write a value in one short line of printable characters."""
+    if isinstance(value, Mapping):
+        value = concepts_text(value)
     text = "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
     return shortened(printable(" ".join(text.split())), _LONGEST)

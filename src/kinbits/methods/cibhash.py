@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from kinbits.errors import UsageError
-from kinbits.heads import Mlp
+from kinbits.heads import Linear, Mlp
 from kinbits.methods.base import Batch, Recipe, Spec
 from kinbits.methods.blocks.binary import signs, straight_through
 from kinbits.methods.blocks.views import TwoViews, contrast
 from kinbits.methods.registry import register
+
+Sampling = Literal["deterministic", "bernoulli", "none"]
 
 
 @register("cibhash")
@@ -33,14 +35,16 @@ class CibHash(TwoViews):
     Differences: ``sampling="deterministic"`` is the authors' code, and ``"bernoulli"`` the paper's c = sign(p - u)
     with uniform u, which was far worse in our trials. The authors keep the dropout of the frozen VGG on in training,
     which makes views differ more. ``dropout`` does this for any features, and is off by default. KL is computed from
-    log-sigmoids instead of logarithms with a small constant. The authors choose the epoch by labels; here the number of
+    log-sigmoids instead of logarithms with a small constant. ``sampling="none"`` is ours: c = 2 p - 1 without signs in
+    training, which learned better codes for copies. The authors choose the epoch by labels; here the number of
     epochs is fixed. Two copies of one image in a batch count as different images.
 
     Args:
         spec: The task.
-        temperature: tau > 0.
+        temperature: tau > 0. The paper's 0.3 groups similar images; 0.05 keeps each image apart from all others but its
+            copies.
         beta: Weight of the bottleneck. The paper's 0.001 has little effect on small heads; try 0.01 to 0.1.
-        hidden: Width of the head's hidden layer.
+        hidden: Width of the head's hidden layer; 0 means one linear layer.
         sampling: How codes are drawn in training.
         dropout: Share of features that is set to 0 in each view. For vectors, which have no views, it makes them.
 
@@ -57,19 +61,19 @@ class CibHash(TwoViews):
         temperature: float = 0.3,
         beta: float = 0.001,
         hidden: int = 1024,
-        sampling: Literal["deterministic", "bernoulli"] = "deterministic",
+        sampling: Sampling = "deterministic",
         dropout: float = 0.0,
     ) -> None:
         super().__init__(spec, dropout=dropout)
-        if temperature <= 0 or beta < 0 or hidden < 1:
+        if temperature <= 0 or beta < 0 or hidden < 0:
             raise UsageError(
                 f"temperature {temperature}, beta {beta}, hidden {hidden}: need temperature > 0, beta >= 0 and "
-                f"hidden >= 1"
+                f"hidden >= 0"
             )
-        if sampling not in ("deterministic", "bernoulli"):
-            raise UsageError(f"sampling is '{sampling}'; use deterministic or bernoulli")
+        if sampling not in get_args(Sampling):
+            raise UsageError(f"sampling is '{sampling}'; use {', '.join(get_args(Sampling))}")
         self.temperature, self.beta, self.sampling = temperature, beta, sampling
-        self.head = Mlp(spec.feature_dim, spec.bits, hidden=hidden)
+        self.head = Mlp(spec.feature_dim, spec.bits, hidden=hidden) if hidden else Linear(spec.feature_dim, spec.bits)
 
     def loss(self, batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
         """Return the contrastive term and the bottleneck.
@@ -85,8 +89,13 @@ class CibHash(TwoViews):
         return {"contrast": contrast(scores), "bottleneck": self.beta * bottleneck.mean()}
 
     def codes(self, logits: Tensor) -> Tensor:
-        """Return codes of -1 and +1, float ``(n, bits)``, with the gradient of the probabilities."""
+        """Return codes of -1 and +1, float ``(n, bits)``, with the gradient of the probabilities.
+
+        Without signs, they are numbers between -1 and +1.
+        """
         p = torch.sigmoid(logits)
+        if self.sampling == "none":
+            return 2 * p - 1
         soft = p - (torch.rand_like(p) if self.sampling == "bernoulli" else 0.5)
         return straight_through(soft, signs(soft))
 

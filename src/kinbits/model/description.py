@@ -11,6 +11,8 @@ from typing import Any
 from kinbits._util import CONFIG, full_path, one_line, read_regular, shortened
 from kinbits.errors import ArtefactError
 from kinbits.hamming import BITS
+from kinbits.model.shipped import model_folder
+from kinbits.perceptual import HASHES, PerceptualHash
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,22 @@ class ModelDescription:
     metric: str | None = None
 
 
+def named_hash(name: str | os.PathLike[str]) -> PerceptualHash | None:
+    """Return the perceptual hash that a name means; None for a folder, also if a model was saved under this name."""
+    found = HASHES.get(os.fspath(name)) if isinstance(name, (str, os.PathLike)) else None  # else full_path refuses it
+    return None if found is None or os.path.exists(full_path(name) / CONFIG) else found
+
+
 def describe_model(folder: str | os.PathLike[str]) -> ModelDescription:
-    """Read what a model folder says about itself; nothing of it is checked against the weights.
+    """Read what a model folder, or a perceptual hash by its name, says about itself, without its weights.
 
     Raises:
         ArtefactError: If there is no model, or its description is damaged.
     """
-    folder = full_path(folder)
+    ready = named_hash(folder)
+    if ready is not None:
+        return ModelDescription(ready.bits, ready.fingerprint, ("image",))
+    folder = model_folder(folder)
     config = read_config(folder)
     bits, fingerprint, towers = (config.get(name) for name in ("bits", "fingerprint", "towers"))
     words = config.get("words", BITS)

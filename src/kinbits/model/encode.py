@@ -14,7 +14,7 @@ from kinbits.errors import DataError, UsageError
 from kinbits.model.tower import Output, Tower
 
 Progress = Callable[[int, int], None]
-OUTPUTS = ("codes", "bits", "logits", "tables", "features")
+OUTPUTS = ("codes", "bits", "logits", "tables", "features", "quality", "concepts")
 ON_ERROR = ("raise", "skip")
 _NAMED = 3  # items that a message names
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Mapping
@@ -13,7 +11,6 @@ from typing import Any, Literal, overload
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from kinbits import hamming
 from kinbits._util import Modality, full_path, one_line, reporter
@@ -21,21 +18,25 @@ from kinbits.data import Dataset, FeatureCache, as_dataset, as_texts, is_single
 from kinbits.errors import ArtefactError, DataError, KinbitsError, PlatformError, UsageError
 from kinbits.heads import Decoder
 from kinbits.model.card import model_card
+from kinbits.model.description import named_hash
 from kinbits.model.encode import Encoded, check_encode_options, encode_dataset
 from kinbits.model.folder import METRICS, TRAINING, read_folder, read_labels, read_train_codes, write_folder
 from kinbits.model.hub import find_model, upload
 from kinbits.model.operating_points import stored_radius
-from kinbits.model.restore import add_weights, described, named, require_conventions, restore
+from kinbits.model.package_weights import tower_config, with_package_weights
+from kinbits.model.restore import (
+    conventions,
+    described,
+    fingerprint_of,
+    hash_towers,
+    require_conventions,
+    restore,
+    tensors_of,
+)
 from kinbits.model.shown import as_html, as_text
 from kinbits.model.tower import Output, Tower, check_device
 
 FORMAT = 1
-CONVENTIONS = {
-    "bit": "1 where the logit is not negative",
-    "packing": "numpy.packbits: most significant bit first, pad bits 0",
-    "features": "rounded to float16 before the head, so that cached and fresh features give the same codes",
-}
-VECTORS_AS_GIVEN = "vectors reach the head as float32, not rounded"
 BATCH = 8192
 CHUNK = 4096
 
@@ -100,13 +101,7 @@ class HashModel:
 
         A decoder changes no code, so an index fits the model with or without it.
         """
-        digest = hashlib.sha256()
-        for modality, tower in sorted(self.towers.items()):
-            digest.update(f"{modality} {tower.backbone.fingerprint} {json.dumps(tower.head.config())}".encode())
-            if tower.backbone.modality == "vector":
-                digest.update(VECTORS_AS_GIVEN.encode())
-            add_weights(digest, tower.head)
-        return digest.hexdigest()
+        return fingerprint_of({modality: (tower.backbone, tower.head) for modality, tower in self.towers.items()})
 
     def to(self, device: str | torch.device) -> HashModel:
         """Move all weights to a device, e.g. ``"cuda"``, and return self.
@@ -177,8 +172,9 @@ class HashModel:
             modality: Which tower encodes: ``"image"``, which vectors belong to as well, or ``"text"``.
             output: ``"codes"`` uint8 ``(n, ceil(bits / 8))``, ``"bits"`` bool ``(n, bits)``, ``"logits"`` float32
                 ``(n, bits)``, ``"tables"`` float32 ``(n, 2 ceil(bits / 8), 16)``, which are the logits for an
-                asymmetric search (`kinbits.hamming.sign_tables`), or ``"features"`` float32 ``(n, d)``, as the head
-                reads them.
+                asymmetric search (`kinbits.hamming.sign_tables`), ``"features"`` float32 ``(n, d)``, as the head reads
+                them, ``"quality"`` int64 ``(n,)`` from 0 to 100, which `pdq` knows, or ``"concepts"`` uint8 ``(n, 39)``
+                (`kinbits.backbones.Concepts`), which a published EfficientNet-Lite knows.
             on_error: ``"raise"``, or ``"skip"`` to leave out what cannot be read.
             batch_size: Maximum number of rows whose features are in memory at once.
             cache: Where features are kept between runs, or None.
@@ -283,8 +279,13 @@ class HashModel:
         """
         return stored_radius(self.metrics, target, protocol)
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
+    def save_pretrained(self, folder: str | os.PathLike[str], *, package_weights: bool = True) -> Path:
         """Write the model folder: tensors, configuration, training record, metrics, model card; no pickle.
+
+        Args:
+            folder: Where to.
+            package_weights: Write also the weights of backbones that an installed package holds. Without them the
+                folder is small, and loads where the package is installed, such as that of ``"efficientnet_lite0"``.
 
         Returns:
             The folder, which is also kept as ``folder``: an index that is made with the model remembers it.
@@ -293,21 +294,17 @@ class HashModel:
             ArtefactError: If the folder exists and is no model.
             PlatformError: If it cannot be written; nothing is left half-written.
         """
-        self.folder = self._write(full_path(folder))
+        self.folder = self._write(full_path(folder), package_weights)
         return self.folder
 
-    def _write(self, folder: Path) -> Path:
-        tensors: dict[str, Tensor] = {}
-        for modality, tower in self.towers.items():
-            for part, module in (("backbone", tower.backbone), ("head", tower.head)):
-                tensors |= named(f"{modality}.{part}.", module)
-        if self.decoder is not None:
-            tensors |= named("decoder.", self.decoder)
+    def _write(self, folder: Path, package_weights: bool = True) -> Path:
+        config = self._config(package_weights)
+        tensors = tensors_of(self.towers, self.decoder, {m for m, t in config["towers"].items() if "weights" in t})
         records = {TRAINING: dict(self.training), METRICS: self.metrics}
         backbones = {modality: tower.backbone for modality, tower in self.towers.items()}
         about = self.method, self.training, self.metrics, self.fingerprint
         card = model_card(self.bits, backbones, *about, self.decoder is not None, self.words)
-        return write_folder(folder, tensors, self._config(), records, card, self.labels, self.train_codes)
+        return write_folder(folder, tensors, config, records, card, self.labels, self.train_codes)
 
     def push_to_hub(
         self,
@@ -340,17 +337,23 @@ class HashModel:
         """Read a model folder, or a model on the Hugging Face hub; nothing in it is run as code.
 
         Args:
-            name: A folder. A str ``"owner/model"`` that is no folder here is fetched from the hub.
+            name: A folder; a model inside the package, such as ``"kinbits/general-128"`` (`shipped_models`); ``"pdq"``
+                or ``"phash"``, the hashes of `kinbits.perceptual`, which need no training; or a str ``"owner/model"``
+                that is no folder here, which is fetched from the hub.
             revision: Branch, tag or commit on the hub.
 
         Raises:
             ArtefactError: If it is missing, damaged, or of a newer format.
         """
+        ready = named_hash(name)
+        if ready is not None:
+            towers = {m: Tower(*both) for m, both in hash_towers(ready).items()}
+            return cls(towers, {"name": ready.name}, {"data": "nothing", "rows": 0})
         folder = find_model(name, revision)
         config, tensors, records = read_folder(folder, FORMAT)
         tables = read_labels(folder), read_train_codes(folder)
         try:
-            parts, decoder = restore(config, tensors)
+            parts, decoder = restore(config, with_package_weights(config, tensors))
             towers = {m: Tower(*both) for m, both in parts.items()}
             model = cls(towers, config["method"], records[TRAINING], records[METRICS], decoder, *tables, folder)
         except PlatformError:
@@ -360,7 +363,7 @@ class HashModel:
         except Exception as error:  # of nearly any kind: a damaged description reaches every builder there is
             reason = one_line(error)
             raise ArtefactError(f"the model {folder} is damaged ({reason}); copy or train it again") from None
-        require_conventions(config, model._conventions, folder)
+        require_conventions(config, conventions(tower.backbone for tower in towers.values()), folder)
         if model.fingerprint != config.get("fingerprint"):
             raise ArtefactError(f"the model {folder} is damaged: its fingerprint differs; copy or train it again")
         return model
@@ -382,19 +385,15 @@ class HashModel:
 
         return export_onnx(self.tower(), full_path(path))
 
-    @property
-    def _conventions(self) -> dict[str, str]:
-        vectors = any(tower.backbone.modality == "vector" for tower in self.towers.values())
-        return {**CONVENTIONS, "vectors": VECTORS_AS_GIVEN} if vectors else CONVENTIONS
-
-    def _config(self) -> dict[str, Any]:
+    def _config(self, package_weights: bool) -> dict[str, Any]:
+        towers = {modality: tower_config(tower, package_weights) for modality, tower in self.towers.items()}
         return {
             "format": FORMAT,
             "bits": self.bits,
             **hamming.stated_kind(self.words),
-            "towers": {m: {"backbone": t.backbone.config(), "head": t.head.config()} for m, t in self.towers.items()},
+            "towers": towers,
             "method": dict(self.method),
-            "conventions": self._conventions,
+            "conventions": conventions(tower.backbone for tower in self.towers.values()),
             "fingerprint": self.fingerprint,
             **({} if self.decoder is None else {"decoder": described(self.decoder)}),
         }

@@ -6,9 +6,10 @@ import os
 import re
 from pathlib import Path
 
-from kinbits._util import full_path, named_extras, one_line
+from kinbits._util import named_extras, one_line
 from kinbits.errors import ArtefactError, PlatformError
 from kinbits.model.folder import FILES
+from kinbits.model.shipped import model_folder
 
 _NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 
@@ -20,14 +21,15 @@ def find_model(name: str | os.PathLike[str], revision: str | None) -> Path:
     Only the files of a model folder are fetched, and none of them is code.
 
     Args:
-        name: A folder; or, as a str, the name ``"owner/model"`` where no such folder is here.
+        name: A folder; the name of a model inside the package; or, as a str, the name ``"owner/model"`` on the hub
+            where no such folder is here.
         revision: Branch, tag or commit on the hub.
 
     Raises:
         ArtefactError: If neither is there.
         PlatformError: If a model on the hub is named, and huggingface_hub is not installed.
     """
-    folder = full_path(name)
+    folder = model_folder(name)
     if os.path.exists(folder) or not isinstance(name, str) or not _NAME.fullmatch(name):
         return folder
     from huggingface_hub import snapshot_download

@@ -21,15 +21,13 @@ def export_onnx(tower: Tower, path: Path) -> float:
     """Write the graph, complete or not at all, and return the share of bits that agree with PyTorch on random images.
 
     Raises:
-        UsageError: If the backbone takes no images, or the codes are no bits.
+        UsageError: If the backbone takes no pixels, or the codes are no bits.
         PlatformError: If the extra ``kinbits[onnx]`` is not installed, or the file cannot be written.
         ArtefactError: If the graph does not agree with the model; it is not kept.
     """
     if tower.head.words != BITS:
         raise UsageError(f"an exported graph gives logits of bits; {kind_name(tower.head.words)} cannot be exported")
-    preprocessing = tower.backbone.preprocessing
-    if preprocessing is None:
-        raise UsageError(f"backbone '{tower.backbone.name}' takes no images; only image models are exported")
+    preprocessing = tower.backbone.require_pixels("an exported graph")
     for needed in ("onnxruntime", "onnxscript"):  # torch.onnx imports the second
         require(needed)
     try:

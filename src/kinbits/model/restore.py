@@ -8,9 +8,10 @@ than the file of tensors holds. Only what fits that file exactly is built for go
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -19,12 +20,21 @@ from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 
 from kinbits._util import Modality
-from kinbits.backbones import Backbone, build_backbone
+from kinbits.backbones import Backbone, build_backbone, load_backbone
 from kinbits.errors import ArtefactError
-from kinbits.heads import Decoder, Head, MapHead, build_head
+from kinbits.heads import Decoder, Head, MapHead, Signs, build_head
+from kinbits.perceptual import PerceptualHash
+
+CONVENTIONS = {
+    "bit": "1 where the logit is not negative",
+    "packing": "numpy.packbits: most significant bit first, pad bits 0",
+    "features": "rounded to float16 before the head, so that cached and fresh features give the same codes",
+}
+VECTORS_AS_GIVEN = "vectors reach the head as float32, not rounded"
 
 Towers = dict[Modality, tuple[Backbone, Head]]
 Shapes = Mapping[str, tuple[int, ...]]
+Tensors = dict[str, Tensor]
 _READS = {"image": ("image", "vector"), "text": ("text", "vector")}
 # Architectures have a few parts that are not saved, e.g. an unused pooler, and layers without weights.
 _PER_TENSOR, _FREE_PARTS, _FREE_NUMBERS = 16, 1000, 2**24
@@ -55,6 +65,15 @@ def restore(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[T
     if decoder is not None and described(decoder) != config["decoder"]:
         raise ArtefactError("its decoder differs from its checksum")
     return towers, decoder
+
+
+def hash_towers(found: PerceptualHash) -> Towers:
+    """Build the backbone and head that make the codes of a perceptual hash.
+
+    Raises:
+        PlatformError: If a package that computes it is not installed.
+    """
+    return {"image": (load_backbone(found.name), Signs(found.bits, found.bits))}
 
 
 def _built(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[Towers, Decoder | None]:
@@ -146,7 +165,7 @@ class _Budget:
 def described(decoder: Decoder) -> dict[str, Any]:
     """Describe a decoder for the configuration; its checksum is its own, since the fingerprint is that of the codes."""
     digest = hashlib.sha256()
-    add_weights(digest, decoder)
+    _add_weights(digest, decoder)
     return {"layers": decoder.config(), "sha256": digest.hexdigest()}
 
 
@@ -155,10 +174,37 @@ def named(prefix: str, module: nn.Module) -> dict[str, Tensor]:
     return {prefix + name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
 
 
-def add_weights(digest: Any, module: nn.Module) -> None:
+def tensors_of(towers: Mapping[Modality, nn.Module], decoder: Decoder | None, without: Container[str]) -> Tensors:
+    """Return all weights of a model by name, but for the backbones of some modalities."""
+    found: Tensors = {} if decoder is None else named("decoder.", decoder)
+    for modality, tower in towers.items():
+        parts = ("head",) if modality in without else ("backbone", "head")
+        for part in parts:
+            found |= named(f"{modality}.{part}.", getattr(tower, part))
+    return found
+
+
+def fingerprint_of(towers: Towers) -> str:
+    """Return the SHA-256 over everything that decides the codes of these backbones and heads."""
+    digest = hashlib.sha256()
+    for modality, (backbone, head) in sorted(towers.items()):
+        digest.update(f"{modality} {backbone.fingerprint} {json.dumps(head.config())}".encode())
+        if backbone.modality == "vector":
+            digest.update(VECTORS_AS_GIVEN.encode())
+        _add_weights(digest, head)
+    return digest.hexdigest()
+
+
+def _add_weights(digest: Any, module: nn.Module) -> None:
     """Add all weights of a module to a checksum."""
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+
+
+def conventions(backbones: Iterable[Backbone]) -> dict[str, str]:
+    """Return the rules by which codes are made of the features of these backbones."""
+    vectors = any(backbone.modality == "vector" for backbone in backbones)
+    return {**CONVENTIONS, "vectors": VECTORS_AS_GIVEN} if vectors else CONVENTIONS
 
 
 def require_conventions(config: Mapping[str, Any], wanted: Mapping[str, str], folder: Any) -> None:

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from kinbits._util import one_line
-from kinbits.backbones import Backbone
+from kinbits.backbones import Backbone, Concepts, classifier_of
 from kinbits.data import require_finite
 from kinbits.errors import PlatformError, UsageError
 from kinbits.hamming import kind_name
 from kinbits.heads import Head, ScaledHead
 
-Output = Literal["codes", "bits", "logits", "tables", "features"]
+Output = Literal["codes", "bits", "logits", "tables", "features", "quality", "concepts"]
 _ROWS = 4096  # that pass the head together
 
 
@@ -78,14 +78,21 @@ class Tower(nn.Module):
             features: As the backbone returns them.
             output: ``"codes"`` uint8 ``(n, ceil(bits / 8))``, ``"bits"`` bool ``(n, bits)``, ``"logits"`` float32
                 ``(n, bits)``, ``"tables"`` float32 ``(n, 2 ceil(bits / 8), 16)``, the logits as look-up tables
-                (`kinbits.hamming.sign_tables`), or ``"features"``, which are returned as the head reads them. A head of
-                product or scaled codes gives its vectors as logits, tables of its own, and no bits.
+                (`kinbits.hamming.sign_tables`), ``"features"``, which are returned as the head reads them,
+                ``"quality"`` int64 ``(n,)`` from 0 to 100, or ``"concepts"``, the likeliest classes of ImageNet, uint8
+                ``(n, 39)`` (`kinbits.backbones.Concepts`). A head of product or scaled codes gives its vectors as
+                logits, tables of its own, and no bits.
 
         Raises:
+            UsageError: If the backbone knows no quality, or no concepts.
             DataError: If a row is not finite in float32, or, for features of images and texts, in float16.
         """
         if output == "features":
             return self.as_read(features)
+        if output == "concepts":
+            return self._concepts(features)
+        if output == "quality":
+            return self.backbone.quality(self.as_read(features))
         networks: dict[str, Callable[[Tensor], np.ndarray]] = {
             "codes": self.head.codes,
             "bits": lambda rows: self.head.encode(rows).cpu().numpy(),
@@ -94,6 +101,23 @@ class Tower(nn.Module):
         }
         with torch.no_grad():
             return np.concatenate([networks[output](rows) for rows in self._rows(features)])
+
+    @property
+    def gives_concepts(self) -> bool:
+        """Whether the backbone is a published classifier of ImageNet, so that `compute` returns concepts."""
+        return classifier_of(self.backbone) is not None
+
+    def _concepts(self, features: np.ndarray) -> np.ndarray:
+        classifier, made = classifier_of(self.backbone), Concepts()
+        if classifier is None:
+            raise UsageError(
+                f"backbone '{self.backbone.name}' gives no concepts: those are classes of an EfficientNet-Lite as it "
+                "was published, not fine-tuned"
+            )
+        parts = [np.zeros((0, made.width), np.uint8)]
+        for rows in self._rows(features):
+            parts.append(made.pack(classifier.probabilities(rows.cpu().numpy())))
+        return np.concatenate(parts)
 
     @torch.no_grad()
     def bound_tables(self, features: np.ndarray) -> np.ndarray:

@@ -36,7 +36,7 @@ class TrainingSettings:
         defence: Trains on attacks too: saat, cgat or atrdh. Default: none.
         defence_params: Parameters of the defence. Default: its own.
         augmentation: Changes to images: weak, crops or none.
-        view_augmentation: Changes that make views: two_view or crops.
+        view_augmentation: Changes that make views: two_view, crops or edits.
         precision: Arithmetic.
         devices: GPUs, or processes.
         accelerator: Hardware.

@@ -56,8 +56,9 @@ def test_hidden_files_are_passed_over_and_others_are_counted(tmp_path):
     data = open_dataset(tmp_path)
     assert data.ids.tolist() == ["cat/0.png"]
     assert data.ignored == {".txt": 1, "": 1, ".json": 1}
+    assert data.hidden == {".*": 1, "._*": 1}
     assert data.skipped == ()
-    assert "ignored 3 files" in data.describe()
+    assert "3 other files (.json 1, .txt 1, no extension 1)" in data.describe()
 
 
 def test_links_cannot_trap_the_walk(tmp_path):
@@ -106,7 +107,7 @@ def test_empty_folder_says_what_to_do(tmp_path):
         open_dataset(tmp_path)
     (tmp_path / "a.pdf").write_text("x")
     (tmp_path / "b.png").touch()
-    with pytest.raises(DataError, match=r"\.pdf 1; 1 skipped: file is empty"):
+    with pytest.raises(DataError, match=r"1 other file \(\.pdf\); 1 skipped: file is empty"):
         open_dataset(tmp_path)
 
 

@@ -5,7 +5,20 @@ import pytest
 from kinbits.index import Index, SearchIndex, list_engines
 
 ALL = {"add", "bits", "delete", "fingerprint", "info", "save", "search"}
-EXACT = {"ids", "count", "update", "merge", "pairs", "explain", "optimize", "refresh", "to_codes", "model", "words"}
+EXACT = {
+    "ids",
+    "count",
+    "update",
+    "merge",
+    "pairs",
+    "explain",
+    "optimize",
+    "refresh",
+    "sync",
+    "to_codes",
+    "model",
+    "words",
+}
 FAISS = {"compact", "verify", "rebuild", "recall"}
 OWN = {"create", "open", "missing", "name", "packages", "remedy", "supports", "stamp"}  # not what users call
 

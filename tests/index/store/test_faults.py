@@ -188,8 +188,8 @@ def test_an_open_index_finds_damage_that_comes_later(tmp_path):
 def test_a_newer_format_asks_for_an_upgrade(tmp_path):
     filled(tmp_path / "x")
     path = tmp_path / "x" / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "version": 4}))
-    with pytest.raises(ArtefactError, match=r"version 4.*upgrade"):
+    path.write_text(json.dumps({**json.loads(path.read_text()), "version": 5}))
+    with pytest.raises(ArtefactError, match=r"version 5.*upgrade"):
         Index.open(tmp_path / "x")
 
 

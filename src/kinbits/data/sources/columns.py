@@ -49,6 +49,7 @@ class Options:
         split: Name of the split to read; None reads all.
         labels: Labels for a source without labels (arrays); False ignores all labels.
         texts: Texts for a source without texts.
+        include_hidden: Whether a folder is read with its hidden and system files.
 
     Raises:
         UsageError: If ``labels=False`` is combined with ``label_column``, or both images and vectors are named.
@@ -65,6 +66,7 @@ class Options:
     split: str | None = None
     labels: Any = None
     texts: Sequence[Any] | None = None
+    include_hidden: bool = False
 
     def __post_init__(self) -> None:
         if self.labels is False and self.label_column is not None:

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from kinbits._util import lazy
+from kinbits.data.bad_image import BadImage
 from kinbits.data.dataset import Dataset
-from kinbits.data.decoding import BadImage
 from kinbits.data.items import Items, VectorItems
 from kinbits.data.sources.arrays import refuse_masked
 from kinbits.data.sources.open import open_dataset

@@ -6,15 +6,19 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from kinbits._util import full_path, named_extras
 from kinbits.data.dataset import Dataset
+from kinbits.data.file_kinds import EXTENSIONS
+from kinbits.data.frames import by_frames
 from kinbits.data.sources.arrays import open_array, open_numpy
 from kinbits.data.sources.columns import Options
-from kinbits.data.sources.files import EXTENSIONS, open_folder, open_list, open_paths, require_file
+from kinbits.data.sources.files import open_list, open_paths, require_file
+from kinbits.data.sources.folder import open_folder
+from kinbits.data.sources.hidden import hidden_kind
 from kinbits.data.sources.tabular import from_datasets, open_csv, open_hub, open_parquet
 from kinbits.errors import UsageError
 
@@ -36,6 +40,8 @@ def open_dataset(
     split: str | None = None,
     labels: Any = None,
     texts: Sequence[Any] | None = None,
+    frames: Literal["first", "all"] = "first",
+    include_hidden: bool = False,
 ) -> Dataset:
     """Open a collection of images or vectors; no image is decoded yet.
 
@@ -63,6 +69,9 @@ def open_dataset(
         labels: Labels for arrays and lists of paths: int or str ``(n,)``, or multi-hot ``(n, C)``. False ignores the
             labels of any source: folder names and guessed label columns become metadata.
         texts: One text per item, or a list of texts, for arrays and lists of paths; None for an item without text.
+        frames: ``"first"`` reads the first frame of an animation or page of a TIFF file. ``"all"`` makes each an item
+            with the id ``path#frame``, from 0; the source must name image files.
+        include_hidden: Whether a folder is read with its hidden and system files, such as ``.thumbnails``.
 
     Raises:
         DataError: If the source is missing, damaged, or holds no usable image.
@@ -85,7 +94,15 @@ def open_dataset(
         split,
         labels,
         texts,
+        include_hidden,
     )
+    if frames not in ("first", "all"):
+        raise UsageError(f"frames is {frames!r}; give 'first' or 'all'")
+    data = _open(source, options)
+    return by_frames(data) if frames == "all" else data
+
+
+def _open(source: Any, options: Options) -> Dataset:
     if isinstance(source, Dataset):
         return source
     if isinstance(source, np.ndarray):
@@ -93,7 +110,7 @@ def open_dataset(
     if isinstance(source, (list, tuple)):
         return open_paths(source, options)
     if isinstance(source, (str, os.PathLike)):
-        return replace(_open_path(os.fspath(source), options), root=_root(os.fspath(source), root))
+        return replace(_open_path(os.fspath(source), options), root=_root(os.fspath(source), options.root))
     if type(source).__module__.split(".")[0] == "datasets":
         _refuse_given(options)
         return from_datasets(source, options)
@@ -130,7 +147,7 @@ def _root(source: str, given: str | os.PathLike[str] | None) -> Path | None:
 
 def _shards(folder: Path) -> list[Path]:
     """Return the Parquet shards of a folder; none if the folder has other visible files."""
-    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    entries = sorted(entry for entry in folder.iterdir() if hidden_kind(entry.name) is None)
     return entries if entries and all(entry.suffix == ".parquet" for entry in entries) else []
 
 

@@ -7,6 +7,8 @@ from typing import Any, Literal, NamedTuple, TypedDict, get_args
 import numpy as np
 
 from kinbits import hamming
+from kinbits.backbones import Concepts
+from kinbits.data import as_texts
 from kinbits.encoding import CodesFile
 from kinbits.errors import UsageError, unknown_name
 from kinbits.hamming import Codes, Tables
@@ -14,6 +16,7 @@ from kinbits.index.filters.expression import Expression
 from kinbits.index.filters.where import Where, parse_where
 from kinbits.index.hits import BatchHits, Hits
 from kinbits.index.items import Encoder, encode_query, query_tables, require_codes
+from kinbits.index.query.words import MEASURE, WordQueries, word_queries
 from kinbits.index.store.state import State
 
 DEFAULT_K = 10  # hits of a search without limits
@@ -45,6 +48,7 @@ class SearchRequest(NamedTuple):
         where: Filter on the metadata; None for all items.
         strategy: How segments with search tables are searched.
         measure: What the distances are, in words; see `Hits`.
+        words: Texts as weights of classes, which ``queries`` then hold; None for codes and tables.
     """
 
     queries: Codes | Tables
@@ -54,6 +58,7 @@ class SearchRequest(NamedTuple):
     where: Expression | None
     strategy: str = "auto"
     measure: str = ""
+    words: WordQueries | None = None
 
     @classmethod
     def from_query(
@@ -87,6 +92,33 @@ class SearchRequest(NamedTuple):
         else:
             queries, single = query_tables(query, text, model, bits, words)
         return cls(queries, single, k, radius, parse_where(where), strategy)
+
+    @classmethod
+    def from_words(
+        cls,
+        text: Any,
+        state: State,
+        concepts: Concepts,
+        *,
+        k: int | None = None,
+        radius: float | None = None,
+        where: Where | None = None,
+    ) -> SearchRequest:
+        """Check the arguments of a search by words in an index that keeps concepts.
+
+        Raises:
+            UsageError: If ``k``, ``radius`` or ``where`` cannot be used.
+            DataError: If there is no text, or one is empty.
+            PlatformError: If the sentence encoder or the names of the classes are not installed.
+        """
+        k, radius = check_limits(k, radius, "asymmetric")  # which takes any number, too
+        if radius is not None and not 0 <= radius <= 1:
+            raise UsageError(f"radius={radius}: distances of a text and classes are from 0 to 1; give such a number")
+        texts = as_texts(text).texts or ()
+        condition = parse_where(where)
+        words = word_queries(texts, state, concepts)
+        single = isinstance(text, str)
+        return cls(words.weights, single, k, radius, condition, measure=MEASURE, words=words)
 
     @property
     def codes(self) -> Codes:

@@ -35,7 +35,7 @@ def search(state: State, request: SearchRequest) -> list[Hits]:
     with detect_truncation():
         found = [_search_segment(segment, request) for segment in state.segments]
         by_query = ([rows[number] for rows in found] for number in range(len(request.queries)))
-        return [_merge(state, rows, request) for rows in by_query]
+        return [_merge(state, rows, request, number) for number, rows in enumerate(by_query)]
 
 
 def _require_strategy(state: State, request: SearchRequest) -> None:
@@ -56,6 +56,8 @@ def _require_strategy(state: State, request: SearchRequest) -> None:
 def _search_segment(segment: Segment, request: SearchRequest) -> Sequence[Found]:
     allow = segment.allowed(request.where)
     k = None if request.k is None else min(request.k, segment.rows)
+    if request.words is not None:
+        return request.words.nearest(segment, k, request.radius, allow)
     if request.tables is not None:
         return _scan_tables(request.tables, segment.codes, request.radius, k, allow)
     codes = request.codes
@@ -81,7 +83,7 @@ def _scan_tables(
     return list(zip(near, rows, strict=True))
 
 
-def _merge(state: State, found: Sequence[Found], request: SearchRequest) -> Hits:
+def _merge(state: State, found: Sequence[Found], request: SearchRequest, number: int) -> Hits:
     """Merge the hits of one query in all segments."""
     segments = state.segments
     none = np.zeros(0, np.int32 if request.tables is None else np.float32)
@@ -101,8 +103,13 @@ def _merge(state: State, found: Sequence[Found], request: SearchRequest) -> Hits
     def vectors(places: Places) -> Packed:
         return vectors_at(segments, origin[order[places]], rows[order[places]])
 
+    def through(places: Places) -> list[dict[str, float]]:
+        assert request.words is not None
+        return request.words.through(number, concepts_at(state, origin[order[places]], rows[order[places]]))
+
     found_ids, roots, names = decode_ids(ids[order]), state.image_roots, state.columns
-    return Hits(found_ids, near[order], metadata, codes, roots, names, vectors, request.measure)
+    by_words = None if request.words is None else through
+    return Hits(found_ids, near[order], metadata, codes, roots, names, vectors, request.measure, concepts=by_words)
 
 
 def codes_at(segments: Sequence[Segment], origin: Rows, rows: Rows, width: int) -> Codes:
@@ -113,6 +120,16 @@ def codes_at(segments: Sequence[Segment], origin: Rows, rows: Rows, width: int) 
 def vectors_at(segments: Sequence[Segment], origin: Rows, rows: Rows) -> Packed:
     """Return the kept vectors at rows of segments, uint8 ``(n, v)``; of width 0 if none are kept."""
     return _bytes_at("vectors", segments, origin, rows, segments[0].vectors.shape[1] if segments else 0)
+
+
+def concepts_at(state: State, origin: Rows, rows: Rows) -> Packed:
+    """Return the rows of concepts at rows of segments, uint8 ``(n, c)``; zeros where no classes are known."""
+    found = np.zeros((len(rows), 0 if state.concepts is None else state.concepts.width), np.uint8)
+    known = np.array([segment.stored_concepts is not None for segment in state.segments], bool)
+    if known.any() and len(rows):
+        places = np.flatnonzero(known[origin])
+        found[places] = _bytes_at("concepts", state.segments, origin[places], rows[places], found.shape[1])
+    return found
 
 
 def _bytes_at(role: str, segments: Sequence[Segment], origin: Rows, rows: Rows, width: int) -> NDArray[np.uint8]:

@@ -36,9 +36,9 @@ from kinbits.index.store.writer import Writer, file_checksum
 
 _LOCK = "lock"
 # Of a state and its manifest.
-_COMMON = ("bits", "words", "keep", "fingerprint", "id_kind", "next_id", "next_segment", "generation")
+_COMMON = ("bits", "words", "keep", "concepts", "fingerprint", "id_kind", "next_id", "next_segment", "generation")
 _NEW = f"{manifest_module.NAME}.new"
-_OURS = re.compile(rf"\d{{6,}}\.(codes|ids|rows|vectors|(alive|tables)\.\d+)|{re.escape(_NEW)}")
+_OURS = re.compile(rf"\d{{6,}}\.(codes|ids|rows|vectors|concepts|(alive|tables)\.\d+)|{re.escape(_NEW)}")
 
 
 class Folder:
@@ -285,6 +285,10 @@ class Folder:
             file = entry.files[role]
             return old if old is not None and old.entry == file else self._array(file, folder_fd, dtype, columns)
 
+        def wide(role: str) -> CheckedArray | None:
+            file = entry.files.get(role)
+            return None if file is None else part(role, columns=file.bytes // entry.rows)
+
         table = earlier.table if earlier is not None else None
         if "rows" in entry.files and (table is None or part("rows") is not table.file):
             table = MetadataTable.open(self.path / entry.files["rows"].name, entry.columns, part("rows"))
@@ -296,9 +300,8 @@ class Folder:
             stored_codes=part("codes", columns=entry.files["codes"].bytes // entry.rows),
             stored_ids=part("ids", entry.id_dtype),
             stored_alive=part("alive") if "alive" in entry.files else None,
-            stored_vectors=part("vectors", columns=entry.files["vectors"].bytes // entry.rows)
-            if "vectors" in entry.files
-            else None,
+            stored_vectors=wide("vectors"),
+            stored_concepts=wide("concepts"),
             table=table,
             tables=self._open_tables(entry, folder_fd, earlier),
         )

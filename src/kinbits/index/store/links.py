@@ -31,15 +31,19 @@ class Link:
     def find(self, index: Path, fingerprint: str | None = None) -> str | None:
         """Return the present absolute path of the folder; None if it is missing.
 
-        It is searched at the relative path, at the absolute path, and beside the index.
+        It is searched at the relative path, at the absolute path, and beside the index; a model also in the package.
 
         Args:
             index: Folder of the index.
             fingerprint: Of a model, which the folder must hold; None takes the first folder that is there.
         """
+        from kinbits.model import shipped_folders
+
         here = os.path.realpath(index)
         beside = os.path.join(os.path.dirname(here), os.path.basename(self.absolute))
-        places = os.path.normpath(os.path.join(here, self.relative)), self.absolute, beside
+        places = [os.path.normpath(os.path.join(here, self.relative)), self.absolute, beside]
+        if fingerprint is not None:  # the package can be installed elsewhere than when the link was made
+            places += map(str, shipped_folders())
         return next((place for place in places if _holds(place, fingerprint)), None)
 
 

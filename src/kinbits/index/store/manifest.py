@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from kinbits import hamming
+from kinbits.backbones import Concepts
 from kinbits.data import RESERVED
 from kinbits.errors import ArtefactError
 from kinbits.index.store import bitmap
@@ -23,7 +24,9 @@ from kinbits.index.store.links import Link
 from kinbits.index.store.search_tables import ArrayEntry, TablesEntry, behind
 
 FORMAT = "kinbits-index"
-VERSION, NEWER_VERSION = 2, 3  # an older kinbits would take product codes and kept vectors for damage
+VERSION = 2
+KEEPING_VERSION = 3  # an older kinbits would take product codes and kept vectors for damage
+NEWEST_VERSION = 4  # and concepts
 NAME = "manifest.json"
 
 _INT_IDS = "<i8"
@@ -36,7 +39,8 @@ _TABLE_DTYPES = ("|u1", "<u4", "<u8", "<i8")
 class SegmentEntry:
     """A segment and its files by role.
 
-    Always ``codes`` and ``ids``; ``alive`` if any row is dead, ``rows`` if there are columns, ``vectors`` if kept.
+    Always ``codes`` and ``ids``; ``alive`` if any row is dead, ``rows`` if there are columns, ``vectors`` if kept,
+    ``concepts`` if those of any item are known.
 
     Attributes:
         number: Number of the segment, part of the names of its files.
@@ -81,6 +85,7 @@ class Manifest:
     image_roots: tuple[Link, ...] = ()
     words: int = hamming.BITS
     keep: Kept | None = None
+    concepts: Concepts | None = None
 
     def files(self) -> list[FileEntry]:
         """Return all files of the index."""
@@ -92,10 +97,13 @@ class Manifest:
 
     def to_json(self) -> bytes:
         """Return the manifest as JSON, with a checksum over its contents."""
-        body = {"format": FORMAT, "version": NEWER_VERSION, **asdict(self)}
-        if self.words == hamming.BITS and self.keep is None:  # as before there was either
-            body["version"] = VERSION
-            del body["words"], body["keep"]
+        body = {"format": FORMAT, "version": NEWEST_VERSION, **asdict(self)}
+        if self.concepts is None:  # as before there were any
+            body["version"] = KEEPING_VERSION
+            del body["concepts"]
+            if self.words == hamming.BITS and self.keep is None:  # as before there was either
+                body["version"] = VERSION
+                del body["words"], body["keep"]
         return json.dumps({**body, "checksum": checksum_of(body)}, indent=1).encode()
 
     @classmethod
@@ -109,6 +117,7 @@ class Manifest:
         try:
             segments = tuple(_segment(entry) for entry in body.pop("segments"))
             model, roots, keep = body.pop("model", None), body.pop("image_roots", ()), body.pop("keep", None)
+            concepts = body.pop("concepts", None)
             links = tuple(Link(**root) for root in roots)
             manifest = cls(
                 **body,
@@ -116,6 +125,7 @@ class Manifest:
                 model=model and Link(**model),
                 image_roots=links,
                 keep=keep and Kept(**keep),
+                concepts=concepts and Concepts(**concepts),
             )
             manifest._require_sense()
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -130,9 +140,11 @@ class Manifest:
         _require(_is_whole(self.next_id, 0, _LARGEST + 1) and _is_whole(self.generation, 0, _LARGEST))
         _require(_is_whole(self.next_segment, 1, _LARGEST))
         _require(self.keep is None or (self.keep.sensible and bool(self.keep.dims or not self.segments)))
+        _require(self.concepts is None or self.concepts.sensible)
         kept = 0 if self.keep is None else self.keep.width
+        known = 0 if self.concepts is None else self.concepts.width
         for segment in self.segments:
-            _require_segment(segment, width, kept, str(self.id_kind))
+            _require_segment(segment, width, kept, known, str(self.id_kind))
             _require(self.id_kind == "str" or segment.last < self.next_id)  # type: ignore[operator]
         links = [*self.image_roots, *([] if self.model is None else [self.model])]
         _require(all(isinstance(path, str) for link in links for path in (link.relative, link.absolute)))
@@ -140,7 +152,7 @@ class Manifest:
         _require(all(first < second for first, second in pairwise(numbers)))
 
 
-def _require_segment(entry: SegmentEntry, width: int, kept: int, id_kind: str) -> None:
+def _require_segment(entry: SegmentEntry, width: int, kept: int, known: int, id_kind: str) -> None:
     """Check that the fields of a segment fit each other, so that its files can be mapped."""
     _require(_is_whole(entry.number, 1, _LARGEST) and _is_whole(entry.rows, 1, _MOST_ROWS))
     _require(_is_whole(entry.dead, 0, entry.rows - 1))
@@ -158,6 +170,8 @@ def _require_segment(entry: SegmentEntry, width: int, kept: int, id_kind: str) -
         sizes["alive"] = bitmap.width(entry.rows)
     if kept:
         sizes["vectors"] = entry.rows * kept
+    if known and "concepts" in entry.files:
+        sizes["concepts"] = entry.rows * known
     if entry.columns:
         sizes["rows"] = entry.files["rows"].bytes
     _require(entry.files.keys() == sizes.keys())
@@ -209,7 +223,7 @@ def _parse(raw: bytes, origin: str) -> dict[str, Any]:
         raise _damaged(origin) from None
     if found != FORMAT:
         raise ArtefactError(f"{origin} belongs to '{found}', not to a kinbits index")
-    if version not in (VERSION, NEWER_VERSION):  # before the checksum, which may differ in another format
+    if version not in (VERSION, KEEPING_VERSION, NEWEST_VERSION):  # before the checksum
         _refuse_version(origin, version)
     if body.pop("checksum", None) != checksum_of({"format": found, "version": version, **body}):
         raise ArtefactError(f"{origin} does not match its checksum; restore it from a backup")
@@ -220,7 +234,7 @@ def _refuse_version(origin: str, version: Any) -> None:
     if version == 1:
         remedy = "which kinbits wrote before its first release; create the index again from its codes or data"
     else:
-        remedy = f"but this kinbits reads version {NEWER_VERSION}; upgrade it with pip install -U kinbits"
+        remedy = f"but this kinbits reads version {NEWEST_VERSION}; upgrade it with pip install -U kinbits"
     raise ArtefactError(f"{origin} has format version {version}, {remedy}")
 
 

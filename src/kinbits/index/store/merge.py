@@ -39,6 +39,10 @@ class SortedRun(Protocol):
         """Kept vectors, uint8 ``(n, v)``; of width 0 if none are kept."""
 
     @property
+    def concepts(self) -> Packed:
+        """Rows of concepts, uint8 ``(n, c)``; of width 0 if none are known."""
+
+    @property
     def columns(self) -> Sequence[str]:
         """Names of the metadata columns."""
 
@@ -72,12 +76,14 @@ class Batch:
         ids: int64 or S-bytes ``(n,)``.
         metadata: Columns of n plain values each.
         kept: Vectors as they are stored, uint8 ``(n, v)``; None if none are kept.
+        classes: Rows of concepts, uint8 ``(n, c)``; None if none are known.
     """
 
     codes: Codes
     ids: Ids
     metadata: Mapping[str, Sequence[Any]]
     kept: Packed | None = None
+    classes: Packed | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -85,7 +91,12 @@ class Batch:
     @property
     def vectors(self) -> Packed:
         """Kept vectors, uint8 ``(n, v)``; of width 0 if none are kept."""
-        return no_vectors(len(self)) if self.kept is None else self.kept
+        return no_bytes(len(self)) if self.kept is None else self.kept
+
+    @property
+    def concepts(self) -> Packed:
+        """Rows of concepts, uint8 ``(n, c)``; of width 0 if none are known."""
+        return no_bytes(len(self)) if self.classes is None else self.classes
 
     @property
     def columns(self) -> Sequence[str]:
@@ -123,11 +134,12 @@ class Batch:
         twice = np.flatnonzero(ids[1:] == ids[:-1])
         if twice.size:
             raise DataError(f"id {decode_ids(ids[twice[:1]]).tolist()[0]!r} is given twice; ids must be unique")
-        kept = None if self.kept is None else self.kept[order]
+        kept, classes = (None if rows is None else rows[order] for rows in (self.kept, self.classes))
         if not self.metadata:
-            return Batch(self.codes[order], ids, {}, kept)
+            return Batch(self.codes[order], ids, {}, kept, classes)
         pick = itemgetter(*order.tolist())  # of two rows or more, since one row is sorted
-        return Batch(self.codes[order], ids, {name: pick(values) for name, values in self.metadata.items()}, kept)
+        metadata = {name: pick(values) for name, values in self.metadata.items()}
+        return Batch(self.codes[order], ids, metadata, kept, classes)
 
 
 @dataclass(frozen=True)
@@ -161,11 +173,10 @@ class Merge:
         """The dtype that holds the ids of all runs."""
         return np.result_type(*(run.ids.dtype for run in self.runs))
 
-    @property
+    @lazy
     def roles(self) -> dict[str, int]:
-        """Bytes of a row of what is stored beside the ids: codes, and vectors if they are kept."""
-        run = self.runs[0]
-        widths = {"codes": run.codes.shape[1], "vectors": run.vectors.shape[1]}
+        """Bytes of a row of what is stored beside the ids: codes, and vectors and concepts if any run has them."""
+        widths = {role: max(_width(run, role) for run in self.runs) for role in ("codes", "vectors", "concepts")}
         return {role: width for role, width in widths.items() if width}
 
     def blocks(self, *roles: str) -> Iterator[tuple[Ids, dict[str, NDArray[np.uint8]]]]:
@@ -182,7 +193,14 @@ class Merge:
         self._require_untouched()
 
     def _rows(self, role: str, parts: Sequence[Rows], order: NDArray[np.int64] | None) -> NDArray[np.uint8]:
-        found = np.concatenate([getattr(run, role)[rows] for run, rows in zip(self.runs, parts, strict=True)])
+        width = self.roles[role]
+        found = np.zeros((sum(map(len, parts)), width), np.uint8)  # a run without concepts gives zeros
+        start = 0
+        for run, rows in zip(self.runs, parts, strict=True):
+            stop = start + len(rows)
+            if _width(run, role):
+                found[start:stop] = getattr(run, role)[rows]
+            start = stop
         return found if order is None else found[order]
 
     def values(self) -> Iterator[Values]:
@@ -227,9 +245,14 @@ class Merge:
                 yield parts
 
 
-def no_vectors(rows: int) -> Packed:
-    """Return the vectors of items whose vectors are not kept: rows of no bytes."""
+def no_bytes(rows: int) -> Packed:
+    """Return what is stored of items whose vectors or concepts are not kept: rows of no bytes."""
     return np.zeros((rows, 0), np.uint8)
+
+
+def _width(run: SortedRun, role: str) -> int:
+    width: int = getattr(run, role).shape[1]
+    return width
 
 
 def _order(ids: Ids, parts: Sequence[Rows]) -> NDArray[np.int64] | None:

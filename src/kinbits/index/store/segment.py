@@ -20,7 +20,7 @@ from kinbits.index.store.bitmap import Bitmap, Rows
 from kinbits.index.store.checked_array import CheckedArray, aligned
 from kinbits.index.store.ids import Id, Ids
 from kinbits.index.store.kept_vectors import Packed
-from kinbits.index.store.merge import BLOCK, Merge, SortedRun, no_vectors
+from kinbits.index.store.merge import BLOCK, Merge, SortedRun, no_bytes
 from kinbits.index.store.metadata import MetadataTable, Values
 from kinbits.index.store.search_tables import SearchTables
 
@@ -38,6 +38,7 @@ class Segment:
         stored_ids: Ids ``(n,)``, ascending.
         stored_alive: Bitmap of the rows that are not deleted; None if none is deleted.
         stored_vectors: Vectors beside the codes, uint8 ``(n, v)``; None if none are kept.
+        stored_concepts: Rows of concepts, uint8 ``(n, c)``; None if those of no item are known.
         table: Metadata; None without columns.
         tables: Search tables for sublinear search; None if they were never built.
     """
@@ -52,6 +53,7 @@ class Segment:
     table: MetadataTable | None = None
     tables: SearchTables | None = None
     stored_vectors: CheckedArray | None = None
+    stored_concepts: CheckedArray | None = None
 
     @classmethod
     def from_runs(cls, number: int, runs: Sequence[SortedRun], block_rows: int = BLOCK) -> Segment:
@@ -75,6 +77,7 @@ class Segment:
             CheckedArray(ids),
             table=MetadataTable.from_rows(merge.kinds, merge.values()) if merge.columns else None,
             stored_vectors=CheckedArray(parts["vectors"]) if "vectors" in parts else None,
+            stored_concepts=CheckedArray(parts["concepts"]) if "concepts" in parts else None,
         )
 
     def __len__(self) -> int:
@@ -93,7 +96,12 @@ class Segment:
     @property
     def vectors(self) -> Packed:
         """The kept vectors, uint8 ``(n, v)``, with a verified checksum; of width 0 if none are kept."""
-        return no_vectors(self.rows) if self.stored_vectors is None else self.stored_vectors.array
+        return no_bytes(self.rows) if self.stored_vectors is None else self.stored_vectors.array
+
+    @property
+    def concepts(self) -> Packed:
+        """The rows of concepts, uint8 ``(n, c)``, with a verified checksum; of width 0 if none are known."""
+        return no_bytes(self.rows) if self.stored_concepts is None else self.stored_concepts.array
 
     @property
     def alive(self) -> Bitmap | None:
@@ -114,18 +122,18 @@ class Segment:
         """Return the arrays and files of the segment by role."""
         table = self.table.file if self.table is not None else None
         parts = {"codes": self.stored_codes, "ids": self.stored_ids, "alive": self.stored_alive, "rows": table}
-        parts["vectors"] = self.stored_vectors
+        parts |= {"vectors": self.stored_vectors, "concepts": self.stored_concepts}
         return {role: part for role, part in parts.items() if part is not None}
 
     def require_whole(self, bits: int) -> None:
         """Verify all files before the first search, so that damage never changes a result; later calls are fast.
 
-        Vectors, which most searches do not read, are verified when they are first read.
+        Vectors and concepts, which most searches do not read, are verified when they are first read.
 
         Raises:
             ArtefactError: If a file differs from its checksum; the message names it.
         """
-        searched = [part for role, part in self.files().items() if role != "vectors"]
+        searched = [part for role, part in self.files().items() if role not in ("vectors", "concepts")]
         if all(part.checked for part in searched):
             return
         for part in searched:
@@ -217,8 +225,9 @@ class Segment:
             ArtefactError: If ids are out of order, pad bits are set, or metadata are damaged.
         """
         self.require_whole(bits)
-        if self.stored_vectors is not None:
-            self.stored_vectors.check()
+        for part in (self.stored_vectors, self.stored_concepts):
+            if part is not None:
+                part.check()
         self.multi_index()
         if self.table is not None:
             self.table.check(self.rows)

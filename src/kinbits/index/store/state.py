@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from kinbits.backbones import Concepts
 from kinbits.errors import ArtefactError
 from kinbits.hamming import BITS, describe_kind
 from kinbits.index.filters.binding import bind
@@ -18,7 +19,7 @@ from kinbits.index.store.bitmap import Rows
 from kinbits.index.store.columns import require_few
 from kinbits.index.store.ids import IdKind, Ids, duplicate_ids_error, kind_of, missing_ids_error, require_kind
 from kinbits.index.store.kept_vectors import Kept
-from kinbits.index.store.merge import Batch, Merge, SortedRun
+from kinbits.index.store.merge import BLOCK, Batch, Merge, SortedRun
 from kinbits.index.store.options import IndexOptions
 from kinbits.index.store.search_tables import MOST_ROWS, SearchTables
 from kinbits.index.store.segment import Segment
@@ -56,6 +57,7 @@ class State:
         image_roots: Absolute paths of folders that paths of images start from, in the order of their items.
         words: Words of a part of a code: 2 for bits, 16 or 256 for product codes, 0 for scaled codes.
         keep: Vectors that are kept beside the codes; None for none.
+        concepts: How rows of concepts are made; None if none are kept.
     """
 
     bits: int
@@ -69,6 +71,7 @@ class State:
     image_roots: tuple[str, ...] = ()
     words: int = BITS
     keep: Kept | None = None
+    concepts: Concepts | None = None
 
     def __len__(self) -> int:
         return sum(map(len, self.segments))
@@ -179,6 +182,8 @@ class State:
         """
         for segment in self.segments:
             segment.check(self.bits)
+            if self.concepts is not None and segment.stored_concepts is not None:
+                _require_classes(segment, self.concepts)
         if any(np.any(ids[1:] == ids[:-1]) for ids, _ in Merge(self.segments).blocks()):
             raise ArtefactError("an id occurs in two segments; rebuild the index from its codes")
 
@@ -208,6 +213,12 @@ class State:
         if not upsert:
             raise duplicate_ids_error(ids[present])
         return self.without_ids(ids[present])
+
+
+def _require_classes(segment: Segment, concepts: Concepts) -> None:
+    for start in range(0, segment.rows, BLOCK):
+        if not concepts.fits(segment.concepts[start : start + BLOCK]):
+            raise ArtefactError(f"segment {segment.number}: numbers of classes are damaged; rebuild the index")
 
 
 def _with_tables(segment: Segment, builder: SegmentBuilder, generation: int) -> Segment:

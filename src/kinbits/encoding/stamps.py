@@ -1,0 +1,41 @@
+"""Sizes and times of image files when their encoding begins, by which a later run sees what has changed."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinbits.data import Dataset, PathItems
+
+UNSETTLED = 2_000_000_000
+"""ns: a file that was changed as shortly ago may change again without getting another time."""
+
+
+def file_stamps(dataset: Dataset) -> NDArray[np.int64] | None:
+    """Return sizes in bytes and times of change in ns, int64 ``(n, 2)``, of files whose paths are the ids of items.
+
+    A row is -1 where the file has another path, is missing, or was changed in the last two seconds.
+
+    Returns:
+        None if the items are no files of one folder.
+    """
+    if type(dataset.items) is not PathItems or dataset.root is None:
+        return None
+    now, root = time.time_ns(), os.fspath(dataset.root)
+    found = np.full((len(dataset), 2), -1, np.int64)
+    for row, (id_, path) in enumerate(zip(dataset.ids.tolist(), dataset.items.paths, strict=True)):
+        if os.path.join(root, str(id_)) == os.path.abspath(path):
+            found[row] = _stamp(path, now)
+    return found
+
+
+def _stamp(path: str | os.PathLike[str], now: int) -> tuple[int, int]:
+    try:
+        info = os.stat(path)
+    except OSError:
+        return -1, -1
+    settled = info.st_mtime_ns < now - UNSETTLED
+    return (info.st_size, info.st_mtime_ns) if settled else (-1, -1)

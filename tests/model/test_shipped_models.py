@@ -1,0 +1,83 @@
+"""The models inside the package work offline, by name, and wherever the package is installed."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import kinbits
+from kinbits import ArtefactError, HashModel, hamming
+from kinbits.data import EDITS, edit_image
+from kinbits.model import GENERAL_MODEL, describe_model, model_folder, shipped, shipped_models, shipped_name
+
+BITS = {"kinbits/copy-256": 256, "kinbits/general-128": 128}
+
+
+def photo(seed, side=160):
+    """A picture with a few coloured fields and stripes, another one for each seed."""
+    rng = np.random.default_rng(seed)
+    image = Image.new("RGB", (side, side), tuple(rng.integers(256, size=3)))
+    for _ in range(8):
+        box = np.sort(rng.integers(side, size=(2, 2)), axis=0).ravel().tolist()
+        image.paste(tuple(rng.integers(256, size=3)), box)
+    return image
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("a model inside the package must not be fetched")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
+
+
+def test_each_is_described_and_loaded_by_its_name(offline):
+    assert shipped_models() == sorted(BITS)
+    for name, bits in BITS.items():
+        model, told = HashModel.from_pretrained(name), describe_model(name)
+        assert (model.bits, told.bits, told.modalities) == (bits, bits, ("image",))
+        assert model.fingerprint == told.fingerprint
+        assert shipped_name(model.folder) == name
+        card = (model.folder / "README.md").read_text()
+        assert all(licence in card for licence in ("MIT", "CC0", "CC BY 4.0", "Apache-2.0"))
+
+
+def test_the_weights_stay_small():
+    sizes = {name: (model_folder(name) / "model.safetensors").stat().st_size for name in shipped_models()}
+    assert max(sizes.values()) < 700_000
+
+
+def test_copies_are_nearer_than_other_pictures():
+    model = HashModel.from_pretrained("kinbits/copy-256")
+    photos = [photo(seed) for seed in range(12)]
+    codes = model.encode(photos)
+    for edit in ("jpeg 30", "resize 0.5", "crop 0.7", "mirror", "brightness 0.6", "rotate 5", "caption 0.15"):
+        assert edit in map(str, EDITS)
+        distances = hamming.distances(model.encode([edit_image(one, edit) for one in photos]), codes)
+        assert np.mean(distances.argmin(1) == np.arange(12)) >= 10 / 12, edit
+
+
+def test_an_unknown_name_is_told_the_known_ones():
+    with pytest.raises(ArtefactError, match=r"unknown model 'kinbits/general'.*kinbits/general-128"):
+        HashModel.from_pretrained("kinbits/general")
+
+
+def test_a_folder_of_that_name_comes_first(tmp_path, monkeypatch):
+    shutil.copytree(model_folder("kinbits/copy-256"), tmp_path / "kinbits" / "general-128")
+    monkeypatch.chdir(tmp_path)
+    assert describe_model(GENERAL_MODEL).bits == 256
+    assert HashModel.from_pretrained(GENERAL_MODEL).bits == 256
+
+
+def test_an_index_finds_its_model_where_the_package_is_installed_now(tmp_path, monkeypatch):
+    photos = [photo(seed) for seed in range(3)]
+    known = model_folder(GENERAL_MODEL)
+    elsewhere = tmp_path / "old" / "shipped"
+    shutil.copytree(known, elsewhere / known.name)
+    with monkeypatch.context() as patched:
+        patched.setattr(shipped, "_FOLDERS", elsewhere)
+        kinbits.Index.create(tmp_path / "photos.index", model=GENERAL_MODEL).add(photos)
+    shutil.rmtree(tmp_path / "old")
+    hits = kinbits.Index.open(tmp_path / "photos.index").search(photos[1], k=1)
+    assert hits.distances.tolist() == [0]
