@@ -26,7 +26,7 @@ def test_a_folder_alone_is_indexed_and_searched(run, photos):
     assert GENERAL_MODEL in made.err
     found = run("search", "photos.index", photos / "3.png", "-k", 1, "--json")
     assert found.code == 0
-    (hit,) = json.loads(found.out)["hits"]
+    (hit,) = json.loads(found.out)[0]["hits"]
     assert hit["distance"] == 0
     info = json.loads(run("index", "info", "photos.index", "--json").out)
     assert info["bits"] == describe_model(GENERAL_MODEL).bits

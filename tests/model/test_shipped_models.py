@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.datasets import load_sample_images
 
 import kinbits
 from kinbits import ArtefactError, HashModel, hamming
@@ -14,14 +15,12 @@ from kinbits.model import GENERAL_MODEL, describe_model, model_folder, shipped, 
 BITS = {"kinbits/copy-256": 256, "kinbits/general-128": 128}
 
 
-def photo(seed, side=160):
-    """A picture with a few coloured fields and stripes, another one for each seed."""
-    rng = np.random.default_rng(seed)
-    image = Image.new("RGB", (side, side), tuple(rng.integers(256, size=3)))
-    for _ in range(8):
-        box = np.sort(rng.integers(side, size=(2, 2)), axis=0).ravel().tolist()
-        image.paste(tuple(rng.integers(256, size=3)), box)
-    return image
+@pytest.fixture(scope="module")
+def photos():
+    """Nine tiles of the two photos that scikit-learn has; three more show the sky alone."""
+    china, flower = map(Image.fromarray, load_sample_images().images)
+    corners = [(china, 213), (flower, 0), (flower, 213)]
+    return [one.crop((x, y, x + 213, y + 213)) for one, y in corners for x in (0, 213, 426)]
 
 
 @pytest.fixture
@@ -48,14 +47,13 @@ def test_the_weights_stay_small():
     assert max(sizes.values()) < 700_000
 
 
-def test_copies_are_nearer_than_other_pictures():
+def test_copies_are_nearer_than_other_photos(photos):
     model = HashModel.from_pretrained("kinbits/copy-256")
-    photos = [photo(seed) for seed in range(12)]
     codes = model.encode(photos)
     for edit in ("jpeg 30", "resize 0.5", "crop 0.7", "mirror", "brightness 0.6", "rotate 5", "caption 0.15"):
         assert edit in map(str, EDITS)
         distances = hamming.distances(model.encode([edit_image(one, edit) for one in photos]), codes)
-        assert np.mean(distances.argmin(1) == np.arange(12)) >= 10 / 12, edit
+        assert np.mean(distances.argmin(1) == np.arange(9)) >= 7 / 9, edit
 
 
 def test_an_unknown_name_is_told_the_known_ones():
@@ -70,14 +68,13 @@ def test_a_folder_of_that_name_comes_first(tmp_path, monkeypatch):
     assert HashModel.from_pretrained(GENERAL_MODEL).bits == 256
 
 
-def test_an_index_finds_its_model_where_the_package_is_installed_now(tmp_path, monkeypatch):
-    photos = [photo(seed) for seed in range(3)]
+def test_an_index_finds_its_model_where_the_package_is_installed_now(tmp_path, monkeypatch, photos):
     known = model_folder(GENERAL_MODEL)
     elsewhere = tmp_path / "old" / "shipped"
     shutil.copytree(known, elsewhere / known.name)
     with monkeypatch.context() as patched:
         patched.setattr(shipped, "_FOLDERS", elsewhere)
-        kinbits.Index.create(tmp_path / "photos.index", model=GENERAL_MODEL).add(photos)
+        kinbits.Index.create(tmp_path / "photos.index", model=GENERAL_MODEL).add(photos[:3])
     shutil.rmtree(tmp_path / "old")
     hits = kinbits.Index.open(tmp_path / "photos.index").search(photos[1], k=1)
     assert hits.distances.tolist() == [0]

@@ -1,0 +1,136 @@
+"""How a terminal shows a report of duplicates, in 80 columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kinbits._util import printable
+from kinbits.dedupe.groups import KINDS, DuplicateGroup, DuplicateItem, Kind
+
+if TYPE_CHECKING:
+    from kinbits.dedupe.report import DedupeReport
+
+HEADINGS: dict[Kind, str] = {
+    "bytes": "same file",
+    "pixels": "same pixels",
+    "copies": "copies",
+    "bursts": "bursts",
+    "similar": "similar",
+}
+_SHOWN = 6  # items of a group
+
+
+def summary(report: DedupeReport) -> str:
+    """Return what was found, in a line."""
+    counts = [(kind, len(report.of_kind(kind))) for kind in KINDS]
+    found = ", ".join(f"{count:,} {HEADINGS[kind]}" for kind, count in counts if count) or "no duplicates"
+    return f"{report.root}: {report.items:,} images; groups: {found}"
+
+
+def groups_table(report: DedupeReport, most: int | None) -> Any:
+    """Return the tables of the groups and of the calibration, for `rich`."""
+    from rich.console import Group
+    from rich.text import Text
+
+    parts: list[Any] = [Text(printable(summary(report)), "bold")]
+    parts += [_kind_table(report, kind, most) for kind in KINDS if report.of_kind(kind)]
+    parts += [_known_table(report, most)] if report.known else []
+    parts += [Text(printable(line)) for line in closing_lines(report)]
+    return Group(*parts)
+
+
+def closing_lines(report: DedupeReport) -> list[str]:
+    """Return what is to be known about the result, a line each."""
+    lines = []
+    if report.spare_bytes:
+        lines.append(f"{size_text(report.spare_bytes)} are in copies beside the best of each group")
+    found = report.calibration
+    if found is not None:
+        how = "given" if found.given else "calibrated"
+        if found.radius < 0:
+            lines.append(
+                f"no radius: among equal codes, {found.false_pairs[0]:.2g} false pairs are expected; "
+                "allow more of them, give a radius, or use a model that tells copies from other images"
+            )
+        else:
+            lines.append(
+                f"radius {found.radius} of {found.bits} bits, {how}: {found.expected_false_pairs:.2g} false pairs "
+                "expected" + ("" if found.found_pairs is None else f" among {found.found_pairs:,} found")
+            )
+        if found.recall and found.radius >= 0:
+            worst = sorted(found.recall.items(), key=lambda pair: (pair[1], pair[0]))[:4]
+            low = ", ".join(f"{name} {share:.0%}" for name, share in worst)
+            lines.append(f"copies found: {found.mean_recall:.1%} over {len(found.recall)} edits; fewest: {low}")
+    if report.skipped:
+        one = report.skipped[0]
+        lines.append(f"{len(report.skipped):,} skipped, e.g. {one.id}: {one.reason}")
+    if report.ignored:
+        count = sum(report.ignored.values())
+        lines.append(f"{count:,} other file{'s' * (count != 1)} without an extension of images")
+    return [*lines, *report.notes]
+
+
+def size_text(count: int) -> str:
+    """Return a number of bytes in a unit that keeps it short.
+
+    Example:
+        >>> size_text(999), size_text(12_345_678)
+        ('999 B', '12.3 MB')
+    """
+    value, units = float(count), ["B", "kB", "MB", "GB", "TB", "PB"]
+    while value >= 1000 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    return f"{value:.0f} {units[0]}" if units[0] == "B" else f"{value:.3g} {units[0]}"
+
+
+def _kind_table(report: DedupeReport, kind: Kind, most: int | None) -> Any:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    groups = report.of_kind(kind)
+    shown = groups if most is None else groups[:most]
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True, expand=False)
+    table.add_column(HEADINGS[kind], overflow="fold", ratio=1)
+    columns = ["pixels", "size", *(["bits"] if kind not in ("bytes", "pixels") else [])]
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    for group in shown:
+        _add_group(table, group, len(columns))
+    rest = len(groups) - len(shown)
+    if rest:
+        table.add_row(f"... and {rest:,} more groups")
+    return table
+
+
+def _add_group(table: Any, group: DuplicateGroup, columns: int) -> None:
+    from rich.text import Text
+
+    for place, item in enumerate(group.items[:_SHOWN]):
+        name = Text(printable(item.path if place == 0 else f"  {item.path}"), "bold" if place == 0 else "")
+        table.add_row(name, *_cells(item)[:columns])
+    rest = len(group) - _SHOWN
+    if rest > 0:
+        table.add_row(f"  ... and {rest:,} more")
+    table.add_section()
+
+
+def _cells(item: DuplicateItem) -> list[str]:
+    pixels = f"{item.width}x{item.height}" if item.width else ""
+    return [pixels, size_text(item.bytes) if item.bytes else "", "" if item.distance is None else str(item.distance)]
+
+
+def _known_table(report: DedupeReport, most: int | None) -> Any:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    for name in ("known", "bank", "is"):
+        table.add_column(name, overflow="fold")
+    table.add_column("bits", justify="right", no_wrap=True)
+    shown = report.known if most is None else report.known[:most]
+    for match in shown:
+        table.add_row(*(Text(printable(text)) for text in (match.path, match.bank, match.known)), str(match.distance))
+    if len(report.known) > len(shown):
+        table.add_row(f"... and {len(report.known) - len(shown):,} more")
+    return table
