@@ -1,60 +1,69 @@
 """Compare expected with found false pairs of the calibrated radius, on made collections whose copies are known.
 
-python experiments/duplicates_radius.py [--rows 1000 10000] [--share 0.1 0.5] [--tolerance 0.1] [--out FILE]
-
 Codes of 256 bits are signs of a random projection of 64 numbers: of one kind of image, or of classes. Copies are codes
 with 2 bits and more flipped (an exponential number, 10 on average). A pair is false if its images have another origin.
+The tolerance is loose, so that false pairs can be counted. Writes ``results/duplicates-radius.csv`` and
+``results/duplicates-radius.md``.
+
+    python experiments/duplicates_radius.py [--images 1000 10000]
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
+import hashlib
+import itertools
 
 import numpy as np
+from _runs import RESULTS, Clock, Run, Table
 
 from kinbits.dedupe import calibrate_radius
 
-BITS = 256
+BITS, TOLERANCE = 256, 0.1
+IMAGES, COPIES, SEEDS = (100, 300, 1000, 3000, 10_000), (0.1, 0.5), (0, 1, 2)
 KINDS = {"one kind": 0, "100 classes": 100, "1,000 classes": 1000}
 NO_BURSTS = np.zeros(0, np.int64), np.zeros(0, np.int64)
+FIELDS, METRICS = ["images", "content", "copies", "seed"], ["radius", "expected", "found", "recall"]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, nargs="+", default=[100, 300, 1000, 3000, 10_000])
-    parser.add_argument("--share", type=float, nargs="+", default=[0.1, 0.5], help="copies for each image")
-    parser.add_argument("--tolerance", type=float, default=0.1, help="loose, so that false pairs can be counted")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, help="also write the table to this file")
-    given = parser.parse_args()
-    lines = ["images,content,copies,radius,expected false pairs,found false pairs,found / expected,recall"]
-    for n in given.rows:
-        for kind in KINDS:
-            for share in given.share:
-                lines.append(measure(kind, n, share, given.tolerance, given.seeds))
-                print(lines[-1], file=sys.stderr, flush=True)
-    print("\n".join(lines))
-    if given.out:
-        given.out.write_text("\n".join(lines) + "\n")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--images", type=int, nargs="+", default=list(IMAGES))
+    options = parser.parse_args()
+    table = open_table()
+    for images, content, copies, seed in itertools.product(options.images, KINDS, COPIES, SEEDS):
+        run = {"images": images, "content": content, "copies": copies, "seed": seed}
+        if not table.has(**run):
+            with Clock() as clock:
+                values = measure(KINDS[content], images, copies, seed)
+            table.add(run, values, clock.seconds, "made")
+            write_markdown(table)
 
 
-def measure(kind: str, n: int, share: float, tolerance: float, seeds: int) -> str:
-    radius, expected, found, recall = [], [], [], []
-    for seed in range(seeds):
-        codes, origin, flips = make_collection(KINDS[kind], n, share, seed)
-        calibrated = calibrate_radius(codes, np.arange(len(codes)), edits={}, bursts=NO_BURSTS, tolerance=tolerance)
-        pairs = calibrated.pairs
-        radius.append(calibrated.result.radius)
-        expected.append(calibrated.result.expected_false_pairs)
-        found.append(int((origin[pairs.first] != origin[pairs.second]).sum()))
-        recall.append(float((flips <= radius[-1]).mean()))
-    ratio = sum(found) / max(sum(expected), 1e-9)
-    return (
-        f'{n},"{kind}",{share:g},{np.median(radius):.0f},{np.mean(expected):.2f},{np.mean(found):.2f},{ratio:.2f},'
-        f"{np.mean(recall):.3f}"
-    )
+def open_table() -> Table:
+    """Return the table of this script."""
+    return Table("duplicates-radius.csv", FIELDS, METRICS, config)
+
+
+def config(run: Run) -> str:
+    """Return the hash of what makes the numbers of a run; raise VERSION when the calibration changes."""
+    return hashlib.sha256(repr((VERSION, BITS, TOLERANCE)).encode()).hexdigest()[:12]
+
+
+VERSION = 1
+
+
+def measure(classes: int, n: int, share: float, seed: int) -> dict[str, float]:
+    """Calibrate one made collection, and count the false pairs within the radius."""
+    codes, origin, flips = make_collection(classes, n, share, seed)
+    calibrated = calibrate_radius(codes, np.arange(len(codes)), edits={}, bursts=NO_BURSTS, tolerance=TOLERANCE)
+    result, pairs = calibrated.result, calibrated.pairs
+    return {
+        "radius": result.radius,
+        "expected": result.expected_false_pairs,
+        "found": int((origin[pairs.first] != origin[pairs.second]).sum()),
+        "recall": float((flips <= result.radius).mean()),
+    }
 
 
 def make_collection(classes: int, n: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -70,6 +79,23 @@ def make_collection(classes: int, n: int, share: float, seed: int) -> tuple[np.n
     for row, count in enumerate(flips):
         copies[row, rng.choice(BITS, count, replace=False)] ^= True
     return np.packbits(np.concatenate([bits, copies]), axis=1), np.concatenate([np.arange(n), source]), flips
+
+
+def write_markdown(table: Table) -> None:
+    """Write the means over the seeds."""
+    lines = [
+        f"Made codes of {BITS} bits, tolerance {TOLERANCE}: false pairs expected by the calibration within its radius, "
+        "and those found; means over the seeds.\n",
+        "| images | content | copies an image | radius | expected | found | recall |",
+        "| ---: | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    groups: dict[tuple[str, ...], list[Run]] = {}
+    for row in table.rows:
+        groups.setdefault((row["images"], row["content"], row["copies"]), []).append(row)
+    for key, rows in groups.items():
+        radius, expected, found, recall = (np.mean([float(row[metric]) for row in rows]) for metric in METRICS)
+        lines.append(f"| {' | '.join(key)} | {radius:.0f} | {expected:.2f} | {found:.2f} | {recall:.3f} |")
+    (RESULTS / "duplicates-radius.md").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

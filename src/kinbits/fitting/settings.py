@@ -60,7 +60,7 @@ class SupervisionSettings:
         label_expansion: How missing labels are guessed: prl or pseudo. Default: not at all.
         expansion_params: Its options. Default: its own.
         pairs: Table, or COLMAP folder, of pairs. Default: from labels.
-        min_shared: Minimum number of 3D points that a similar pair shares. Default: 20.
+        min_shared: Minimum of shared 3D points. Default: 20.
         min_overlap: Minimum share in an image. Default: 0.1.
     """
 

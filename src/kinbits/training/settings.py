@@ -39,7 +39,7 @@ class TrainingSettings:
         view_augmentation: Changes that make views: two_view, crops or edits.
         precision: Arithmetic.
         devices: GPUs, or processes.
-        accelerator: Hardware.
+        accelerator: Device.
         checkpoints: Folder that keeps the last finished epoch. Default: none.
         resume: Continue from the last finished epoch in ``checkpoints``. Only devices and accelerator may differ.
         progress: Show progress on standard error.
