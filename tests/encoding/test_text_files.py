@@ -197,3 +197,10 @@ def test_nothing_is_written_where_an_image_may_not_be_skipped(tmp_path):
     with pytest.raises(ValueError, match="1 of 3 images cannot be read"):
         encode_to_file(HashModel.from_pretrained("pdq"), folder, tmp_path / "c.csv", on_error="raise")
     assert not (tmp_path / "c.csv").exists()
+
+
+def test_a_line_that_is_no_signal_is_named(tmp_path):
+    file = tmp_path / "signals.txt"
+    file.write_text(f"pdq {'0f' * 32}\nPDQ {'1e' * 32}\n")
+    with pytest.raises(ArtefactError, match="line 2 is no signal"):
+        read_codes(file)

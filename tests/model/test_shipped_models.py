@@ -1,5 +1,6 @@
 """The models inside the package work offline, by name, and wherever the package is installed."""
 
+import json
 import shutil
 
 import numpy as np
@@ -78,3 +79,35 @@ def test_an_index_finds_its_model_where_the_package_is_installed_now(tmp_path, m
     shutil.rmtree(tmp_path / "old")
     hits = kinbits.Index.open(tmp_path / "photos.index").search(photos[1], k=1)
     assert hits.distances.tolist() == [0]
+
+
+def test_weights_are_left_to_a_package_for_known_towers_alone(tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(model_folder(GENERAL_MODEL), folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["towers"] |= {f"e{number}": config["towers"]["image"] for number in range(200)}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ArtefactError, match="tower 'e0' is of no known kind"):
+        HashModel.from_pretrained(folder)
+
+
+def test_a_backbone_without_a_package_cannot_leave_its_weights_to_one(tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(model_folder(GENERAL_MODEL), folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["towers"]["image"]["backbone"] |= {"backbone": "convnet-small", "name": "convnet-small"}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ArtefactError, match="'convnet-small' has none"):
+        HashModel.from_pretrained(folder)
+
+
+def test_only_the_published_weights_are_left_out(tmp_path):
+    model = HashModel.from_pretrained(GENERAL_MODEL)
+    again = HashModel.from_pretrained(model.save_pretrained(tmp_path / "small", package_weights=False))
+    assert again.fingerprint == model.fingerprint
+    assert (tmp_path / "small" / "model.safetensors").stat().st_size < 1_000_000
+    weights = model.tower().backbone.state_dict()
+    weights[next(iter(weights))].add_(1)
+    model.save_pretrained(tmp_path / "changed", package_weights=False)
+    assert (tmp_path / "changed" / "model.safetensors").stat().st_size > 10_000_000
+    assert HashModel.from_pretrained(tmp_path / "changed").fingerprint == model.fingerprint

@@ -20,10 +20,11 @@ from kinbits._util import require
 from kinbits.backbones.concepts import CLASSES, VOCABULARY
 from kinbits.backbones.sentences import DIM, IDENTITY, SentenceEncoder, sentence_encoder
 from kinbits.data import FeatureCache
-from kinbits.errors import ArtefactError, PlatformError
+from kinbits.errors import ArtefactError, PlatformError, UsageError
 
 TEMPERATURE = 0.04  # experiments/text_search.py chose it on rows that its tables do not use
 NEAR_CLASS = 0.48  # cosine to the nearest class, below which a text names no everyday object; the same script
+_CHARACTERS, _WORDS = 1000, 32
 _ARTICLE = re.compile(r"(an?|the|some|many|two|three|several|[0-9]+)\s", re.IGNORECASE)
 
 
@@ -60,9 +61,14 @@ class ClassSpace:
         """Return the share of each class in texts: the softmax over classes of ``cosine / temperature``.
 
         Args:
-            texts: q texts.
+            texts: q texts of up to 1,000 characters. The nearness of their first 32 words is measured too.
             temperature: The smaller, the more the nearest class decides.
+
+        Raises:
+            UsageError: If a text is longer, or holds characters that are none.
         """
+        for text in texts:
+            _check_text(text)
         parts = [[text, *_words(text)] for text in texts]
         embedded = self.embed([one for part in parts for one in part])
         starts = np.cumsum([0, *map(len, parts)])
@@ -116,8 +122,17 @@ def class_names() -> list[str]:
 
 def _words(text: str) -> list[str]:
     """Return the words of a text of several, if they are long enough to name something."""
-    words = re.findall(r"\w{3,}", text)
+    words = list(dict.fromkeys(re.findall(r"\w{3,}", text)))[:_WORDS]
     return words if len(text.split()) > 1 else []
+
+
+def _check_text(text: str) -> None:
+    if len(text) > _CHARACTERS:
+        raise UsageError(f"a text of {len(text):,} characters; give the words for a photo, up to {_CHARACTERS:,}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"the text {text!r} holds bytes that are no UTF-8; write it again") from None
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -42,7 +42,7 @@ class Source:
         text_column: Column of texts. Default: guessed.
         id_column: Column of unique names. Default: guessed.
         no_labels: Read no labels from the data. Default: no.
-        frames: Frames or pages that are read. Default: first.
+        frames: Frames read. Default: first.
         include_hidden: Read hidden files too. Default: no.
         printed: The guesses that were printed already; shared by copies.
     """

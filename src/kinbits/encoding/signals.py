@@ -10,6 +10,7 @@ from typing import NamedTuple
 from kinbits.errors import DataError
 
 SIGNAL_LINE = re.compile(r"[a-z][a-z0-9_]* +[0-9a-fA-F]{32,}", re.ASCII)
+ANY_SIGNAL = re.compile(r"[a-z][a-z0-9_]* +\S.*", re.ASCII | re.DOTALL)
 TYPE, VALUE = "signal_type", "signal_str"  # columns of its tables
 _PDQ = re.compile("[0-9a-f]{64}", re.ASCII)
 _NAMES = ("pdq", "HASH_PDQ")  # of the type: python-threatexchange's, and that of the API

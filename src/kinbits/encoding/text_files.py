@@ -12,7 +12,7 @@ import numpy as np
 
 from kinbits._util import open_regular, read_regular
 from kinbits.encoding.rows import CODE
-from kinbits.encoding.signals import SIGNAL_LINE, TYPE, VALUE, signals_of
+from kinbits.encoding.signals import ANY_SIGNAL, SIGNAL_LINE, TYPE, VALUE, signals_of
 from kinbits.errors import DataError
 from kinbits.hamming import from_hex, to_hex
 
@@ -100,6 +100,11 @@ def read_text_codes(path: Path) -> TextCodes:
         raise DataError(f"it is no UTF-8 text (byte {error.start}); write one code a line") from None
     lines = [line for line in lines if line]
     if lines and SIGNAL_LINE.fullmatch(lines[0]):
+        for number, line in enumerate(lines, 1):
+            if not ANY_SIGNAL.fullmatch(line):
+                raise DataError(
+                    f"line {number} is no signal; write a type in small letters and a value, as in 'pdq 0f1e…'"
+                )
         return _of_signals([line.partition(" ")[::2] for line in lines], {})
     return TextCodes(np.arange(len(lines)), from_hex(lines))
 

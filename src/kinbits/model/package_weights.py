@@ -7,9 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
+from kinbits._util import shortened
 from kinbits.backbones import Backbone, backbone_class, load_backbone
 from kinbits.errors import ArtefactError
-from kinbits.model.restore import named
+from kinbits.model.restore import READS, named
 
 _MARK = {"weights": "package"}
 
@@ -34,6 +35,8 @@ def with_package_weights(config: Mapping[str, Any], tensors: Mapping[str, Tensor
     """
     found = dict(tensors)
     for modality, tower in config["towers"].items():
+        if modality not in READS:  # before anything is loaded for it
+            raise ArtefactError(f"its tower '{shortened(str(modality), 40)}' is of no known kind")
         if "weights" in tower:
             found |= named(f"{modality}.backbone.", _published(tower))
     return found

@@ -35,7 +35,7 @@ VECTORS_AS_GIVEN = "vectors reach the head as float32, not rounded"
 Towers = dict[Modality, tuple[Backbone, Head]]
 Shapes = Mapping[str, tuple[int, ...]]
 Tensors = dict[str, Tensor]
-_READS = {"image": ("image", "vector"), "text": ("text", "vector")}
+READS = {"image": ("image", "vector"), "text": ("text", "vector")}
 # Architectures have a few parts that are not saved, e.g. an unused pooler, and layers without weights.
 _PER_TENSOR, _FREE_PARTS, _FREE_NUMBERS = 16, 1000, 2**24
 
@@ -80,7 +80,7 @@ def _built(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[To
     towers: Towers = {}
     for modality, parts in config["towers"].items():
         backbone, head = build_backbone(parts["backbone"]), build_head(parts["head"])
-        if backbone.modality not in _READS[modality]:
+        if backbone.modality not in READS[modality]:
             raise ArtefactError(f"its {modality} tower has a backbone that reads {backbone.modality}s")
         _fill(backbone, f"{modality}.backbone.", tensors)
         _fill(head, f"{modality}.head.", tensors)
