@@ -8,7 +8,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from kinbits.data import Dataset, PathItems
+from kinbits.data import CroppedItems, Dataset, FrameItems, PathItems
 
 UNSETTLED = 2_000_000_000
 """ns: a file that was changed as shortly ago may change again without getting another time."""
@@ -17,17 +17,20 @@ UNSETTLED = 2_000_000_000
 def file_stamps(dataset: Dataset) -> NDArray[np.int64] | None:
     """Return sizes in bytes and times of change in ns, int64 ``(n, 2)``, of files whose paths are the ids of items.
 
-    A row is -1 where the file has another path, is missing, or was changed in the last two seconds.
+    The id of a frame is the path of its file with ``#`` and its number. A row is -1 where the file has another path, is
+    missing, or was changed in the last two seconds.
 
     Returns:
         None if the items are no files of one folder.
     """
-    if type(dataset.items) is not PathItems or dataset.root is None:
+    if not isinstance(dataset.items, PathItems) or isinstance(dataset.items, CroppedItems) or dataset.root is None:
         return None
     now, root = time.time_ns(), os.fspath(dataset.root)
+    framed = isinstance(dataset.items, FrameItems)
     found = np.full((len(dataset), 2), -1, np.int64)
     for row, (id_, path) in enumerate(zip(dataset.ids.tolist(), dataset.items.paths, strict=True)):
-        if os.path.join(root, str(id_)) == os.path.abspath(path):
+        place, file = os.path.join(root, str(id_)), os.path.abspath(path)
+        if file == place or (framed and file == place.rpartition("#")[0]):
             found[row] = _stamp(path, now)
     return found
 

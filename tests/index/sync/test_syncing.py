@@ -324,7 +324,11 @@ def test_an_index_that_was_made_from_a_file_of_codes_is_compared_once(tmp_path, 
     index = Index.open(tmp_path / "i", model=model)
     (photos / "cat" / "1.png").unlink()
     report = synced(index)
-    assert (report.compared, report.deleted, report.changed) == (7, ("cat/1.png",), ())
+    assert (report.compared, report.deleted, report.changed) == (7, (), ())
+    assert [one.id for one in report.kept] == ["cat/1.png"]  # nobody knows whether it was a file of this folder
+    (photos / "cat" / "3.png").unlink()  # which has a record by now
+    assert synced(index).deleted == ("cat/3.png",)
+    assert "cat/1.png" in index.ids()
 
 
 def test_items_of_other_folders_are_left_alone(tmp_path, index, photos):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from kinbits import hamming
 from kinbits._util import Bar
 from kinbits.data import Dataset
+from kinbits.index.changes import updated_batch
 from kinbits.index.items import adopted
 from kinbits.index.new_items import EncodedItems, NewItems, encode_items
 from kinbits.index.query.search import codes_at, metadata_at, vectors_at
@@ -69,24 +71,32 @@ class Steps:
 
     def move(self, plan: Plan) -> None:
         """Note the present paths of moved files in the index; all else of their items stays."""
-        moved = {item.id: (item, path) for item, path, _ in plan.moved if item.id in self._held(plan.moved)}
-        if moved:
-            paths = [path for _, path in moved.values()]
-            columns = self._columns(self._part(paths), [item for item, _ in moved.values()], paths)
-            self.index.update(list(moved), columns)
-        self._record({item.id: record for item, _, record in plan.moved}, self.tracked.digests)
+        if not plan.moved:
+            return
+        index = self.index
+        with index._change():
+            held = self._held([item.id for item, _, _ in plan.moved])  # others were deleted meanwhile
+            moved = [(item, path) for item, path, _ in plan.moved if item.id in held]
+            if moved:
+                items, paths = [item for item, _ in moved], [path for _, path in moved]
+                columns = self._columns(self._part(paths), items, paths)
+                batch = updated_batch(index._state, as_ids([item.id for item in items]), columns)
+                index._commit(index._state.with_batch(batch, index._builder, upsert=True), len(batch))
+        self._record({item.id: record for item, _, record in plan.moved if item.id in held}, self.tracked.digests)
 
-    def _held(self, moved: Sequence[tuple[Item, str, FileRecord]]) -> set[str]:
-        ids = [item.id for item, _, _ in moved]
+    def _held(self, ids: list[str]) -> set[str]:
+        """Return those ids that the index holds now."""
         return {id_ for id_, held in zip(ids, self.index._state.holds(as_ids(ids)), strict=True) if held}
 
     def delete(self, plan: Plan) -> None:
         """Delete the items whose files are gone."""
         ids = [item.id for item in plan.gone]
         if ids:
-            self.index.refresh()
-            held = self.index._state.holds(as_ids(ids))
-            self.index.delete([id_ for id_, there in zip(ids, held, strict=True) if there])
+            index = self.index
+            with index._change():
+                held = self._held(ids)  # others were deleted meanwhile
+                if held:
+                    index._commit(index._state.without_ids(as_ids(sorted(held))))
             self.records.forget(ids, [item.path for item in plan.gone])
 
     def encode(self, plan: Plan, batch_size: int, progress: bool) -> Done:
@@ -117,7 +127,7 @@ class Steps:
         done.faults |= reasons
         readable = [items[paths[row]] for row in np.flatnonzero(found.rows)]
         fresh = np.array([not self._is_stored(item, at, found) for at, item in enumerate(readable)], bool)
-        self._store(readable, fresh, found)
+        readable = self._store(readable, fresh, found, known)
         self._record_batch(readable, contents, found.codes, reasons)
         unknown = {item.id for item in plan.unknown}
         for item, new in zip(readable, fresh.tolist(), strict=True):
@@ -142,22 +152,39 @@ class Steps:
         stored, vector = state.keep.unpack(vectors_at(state.segments, origin, rows))[0], found.vectors[at]
         return bool(np.abs(stored - vector).max(initial=0) <= _TOLERANCE * np.abs(vector).max(initial=0))
 
-    def _store(self, items: Sequence[Item], fresh: NDArray[np.bool_], found: EncodedItems) -> None:
-        """Store those codes that are new, after it is noted that they come."""
-        chosen = [item for item, new in zip(items, fresh.tolist(), strict=True) if new]
-        if not chosen:
-            return
-        part = self._part([item.path for item in chosen])
-        ids, index = as_ids([item.id for item in chosen]), self.index
-        vectors = None if found.vectors is None else found.vectors[fresh]
-        self.records.expect([item.id for item in chosen])
+    def _store(
+        self, items: list[Item], fresh: NDArray[np.bool_], found: EncodedItems, known: Mapping[str, Item]
+    ) -> list[Item]:
+        """Store those codes that are new, after it is noted that they come; return the items with their final ids."""
+        if not fresh.any():
+            return items
+        index, vectors = self.index, None if found.vectors is None else found.vectors[fresh]
         with index._change():
+            items = self._with_free_ids(items, found, known)
+            chosen = [items[row] for row in np.flatnonzero(fresh)]
+            part, ids = self._part([item.path for item in chosen]), as_ids([item.id for item in chosen])
+            self.records.expect([item.id for item in chosen])
             columns = as_columns(self._columns(part, chosen, [item.path for item in chosen]), len(chosen))
             concepts = None if found.concepts is None else found.concepts[fresh]
             new = NewItems(found.codes[fresh], ids, columns, vectors, concepts=concepts)
-            known, batch = new.batch(adopted(index._state, part, index._model))
-            state = known.with_batch(batch, index._builder, upsert=True)
+            before, batch = new.batch(adopted(index._state, part, index._model))
+            state = before.with_batch(batch, index._builder, upsert=True)
             index._commit(state, len(batch), [os.fspath(self.listing.folder)])
+        return items
+
+    def _with_free_ids(self, items: list[Item], found: EncodedItems, known: Mapping[str, Item]) -> list[Item]:
+        """Return the items, and those of new files with other ids where somebody has added an item meanwhile."""
+        codes = {item.path: code.tobytes() for item, code in zip(items, found.codes, strict=True)}
+        state, chosen = self.index._state, {item.path: item for item in items}
+        new = [item for item in items if item.path not in known]
+        while new:
+            origin, rows = state.locate(as_ids([item.id for item in new]))
+            held = np.flatnonzero(origin >= 0)
+            there = codes_at(state.segments, origin[held], rows[held], hamming.code_width(state.bits))
+            others = [new[at] for at, code in zip(held, there, strict=True) if codes[new[at].path] != code.tobytes()]
+            new = [replace(item, id=self.tracked.new_id(item.path) or uuid.uuid4().hex) for item in others]
+            chosen |= {item.path: item for item in new}
+        return list(chosen.values())
 
     def _part(self, paths: Sequence[str]) -> Dataset:
         assert self.listing.dataset is not None  # it has these paths

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kinbits.index.sync.listing import FileStamp
+from kinbits.index.sync.reading import file_of
 
 Hashes = Callable[[Iterable[str]], dict[str, bytes]]
 
@@ -152,17 +153,29 @@ def _find_moved(plan: Plan, stamps: Mapping[str, FileStamp], hashes: Hashes) -> 
 
 
 def _pairs(items: Sequence[Item], paths: Sequence[str]) -> list[tuple[Item, str]]:
-    """Pair items with paths of equal contents: those with the same file name first, the others in order."""
-    left, chosen = list(items), []
-    others = []
-    for path in paths:
-        same = next((item for item in left if _name(item.path) == _name(path)), None)
+    """Pair items with paths of equal contents: all frames of a file move with it, and keep their numbers."""
+    files = _paired_files(dict.fromkeys(file_of(item.path) for item in items), dict.fromkeys(map(file_of, paths)))
+    chosen = []
+    for item in items:
+        file = file_of(item.path)
+        if file in files:
+            chosen.append((item, files[file] + item.path[len(file) :]))
+    there = set(paths)
+    return [(item, path) for item, path in chosen if path in there]
+
+
+def _paired_files(old: Iterable[str], new: Iterable[str]) -> dict[str, str]:
+    """Pair files of equal contents: those with the same name first, the others in order."""
+    left, others = list(old), []
+    chosen: dict[str, str] = {}
+    for path in new:
+        same = next((file for file in left if _name(file) == _name(path)), None)
         if same is None:
             others.append(path)
         else:
             left.remove(same)
-            chosen.append((same, path))
-    return chosen + list(zip(left, others, strict=False))
+            chosen[same] = path
+    return chosen | dict(zip(left, others, strict=False))
 
 
 def _name(path: str) -> str:

@@ -1,8 +1,9 @@
 """What an index remembers of the files that it follows: a small SQLite file beside its other files.
 
-The records only save work. What they say counts only for the code that they were written for, so they may be lost,
-damaged, or older than the index: files without a valid record are encoded again and compared. An entry without a code
-is written before the code of its item is stored, and completed afterwards; so a kill in between is seen.
+An entry tells that its item belongs to the folder: only such items may be deleted. All else that the records say only
+saves work, and counts only for the code that it was written for, so they may be lost, damaged, or older than the index:
+files without a valid record are encoded again and compared. An entry without a code is written before the code of its
+item is stored, and completed afterwards; so a kill in between is seen.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE files (id TEXT PRIMARY KEY, size INT, mtime INT, content BLOB, code BLOB) WITHOUT ROWID;
 CREATE TABLE faults (path TEXT PRIMARY KEY, size INT, mtime INT, reason TEXT) WITHOUT ROWID;
 """
+_FOLLOW = "INSERT OR IGNORE INTO files (id) VALUES (?)"
 
 
 @dataclass(frozen=True)
@@ -82,14 +84,16 @@ class RecordFile:
                 raise platform_error(f"{self.path} cannot be read", error) from None
             return Records()
 
-    def begin(self, root: Link, reading: Reading) -> None:
-        """Make the file if it is missing or damaged, and note the folder that the index follows."""
+    def begin(self, root: Link, reading: Reading, ids: Iterable[str] = ()) -> None:
+        """Make the file if it is missing or damaged, and note the folder that the index follows, and its items."""
+        followed = [(id_,) for id_ in ids]
         link = [root.relative, root.absolute]
         about = {"format": _FORMAT, "root": json.dumps(link), "reading": json.dumps(vars(reading))}
         try:
             with self._connected() as connection:
                 _read(connection)
                 connection.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", about.items())
+                connection.executemany(_FOLLOW, followed)
                 return
         except sqlite3.DatabaseError as error:
             if not _is_damage(error):
@@ -99,6 +103,7 @@ class RecordFile:
         with self._writing() as connection:
             connection.executescript(f"BEGIN; {_TABLES}")
             connection.executemany("INSERT INTO about VALUES (?, ?)", about.items())
+            connection.executemany(_FOLLOW, followed)
 
     def expect(self, ids: Iterable[str]) -> None:
         """Note that the codes of items are about to be stored."""

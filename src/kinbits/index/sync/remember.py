@@ -16,7 +16,7 @@ from kinbits.hamming import Codes
 from kinbits.index.store.state import State
 from kinbits.index.sync.listing import THREADS, FileStamp, content_of
 from kinbits.index.sync.plan import FileRecord
-from kinbits.index.sync.reading import Reading
+from kinbits.index.sync.reading import Reading, file_of
 from kinbits.index.sync.records import RecordFile, code_digest
 from kinbits.index.sync.tracked import link_to
 
@@ -26,8 +26,8 @@ def remember_files(
 ) -> None:
     """Record the files of new items that an index holds now, if it follows their folder, or holds no other items.
 
-    A file is recorded only if it is as it was before it was encoded. Records only save work, so what the system
-    refuses to write is left out.
+    Of a file that is not as it was before it was encoded, only the id is noted. What the system refuses to write is
+    left out: the first synchronisation finds these files again.
 
     Args:
         index: Folder of the index.
@@ -46,7 +46,9 @@ def remember_files(
             return
         if records.root is None:
             memory.begin(link, Reading.from_items(state.columns, ids))
-        memory.put(_recorded(root, ids, stamps, codes))
+        recorded = _recorded(root, ids, stamps, codes)
+        memory.expect(id_ for id_ in ids if id_ not in recorded and _file(root, id_).exists())
+        memory.put(recorded)
 
 
 def _recorded(
@@ -54,13 +56,21 @@ def _recorded(
 ) -> Mapping[str, tuple[FileRecord, bytes]]:
     rows = np.flatnonzero(stamps[:, 1] >= 0).tolist()
     found: dict[str, tuple[FileRecord, bytes]] = {}
+    places = {row: _file(root, ids[row]) for row in rows}
+    files = list(dict.fromkeys(places.values()))  # a file with many frames is read once
     with ThreadPoolExecutor(THREADS) as pool:
-        contents = pool.map(lambda row: content_of(Path(root, ids[row])), rows)
-        for row, content in zip(rows, contents, strict=True):
-            stamp = FileStamp(*stamps[row].tolist())
-            if content is not None and _is_still(Path(root, ids[row]), stamp):
-                found[ids[row]] = FileRecord(stamp, content), code_digest(codes[row])
+        contents = dict(zip(files, pool.map(content_of, files), strict=True))
+    for row, place in places.items():
+        stamp, content = FileStamp(*stamps[row].tolist()), contents[place]
+        if content is not None and _is_still(place, stamp):
+            found[ids[row]] = FileRecord(stamp, content), code_digest(codes[row])
     return found
+
+
+def _file(root: str, id_: str) -> Path:
+    """Return the file of an item; that of a frame has no number."""
+    place = Path(root, id_)
+    return place if os.path.lexists(place) else Path(root, file_of(id_))
 
 
 def _is_still(path: Path, stamp: FileStamp) -> bool:

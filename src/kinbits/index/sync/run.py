@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _LOCK = "sync.lock"
 BATCH = 512
+_STRANGER = "no such file; the item may come from elsewhere, so delete it yourself if it is not wanted"
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def _synced(index: Collection, place: Path, folder: str | os.PathLike[str] | Non
     reading = known.changed({name: getattr(options, name) for name in vars(known)})
     listing = Listing.of_folder(root, reading)
     tracked = tracked_items(state, stored, records, listing)
-    if len(state) and not tracked.items:
+    if len(state) and not tracked.items and records.root is None:
         raise UsageError(f"none of the {len(state):,} items of the index is a file of {root}; name its folder")
     plan = make_plan(
         tracked.items,
@@ -100,6 +101,7 @@ def _synced(index: Collection, place: Path, folder: str | os.PathLike[str] | Non
     )
     _require_few_deletions(plan, len(tracked.items), root, options.delete_many)
     faults = {} if options.checksum else _without_known_faults(plan, listing, records)
+    plan.kept |= dict.fromkeys(tracked.strangers, _STRANGER)
     report = _planned(root, plan, faults, listing)
     if options.dry_run:
         return replace(report, items=len(state) + len(plan.new) - len(plan.gone), dry_run=True)
@@ -118,7 +120,7 @@ def _applied(
     folder = steps.listing.folder
     link = link_to(folder, steps.records.path.parent)
     if (records.root, records.reading) != (link, reading):
-        steps.records.begin(link, reading)
+        steps.records.begin(link, reading, [item.id for item in steps.tracked.items])
     _forget_lost(steps.records, records, steps.tracked, steps.listing)
     steps.touch(plan)
     steps.move(plan)
