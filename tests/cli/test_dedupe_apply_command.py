@@ -77,3 +77,30 @@ def test_wrong_usage_is_one_line_that_names_the_flag(run, report):
     assert "unknown kind 'twins'" in run("dedupe", "decide", report, "--kinds", "twins").error
     run("dedupe", "apply", "d.json", "--move-to", "removed", "--undo-file", "u.jsonl")
     assert "(--undo-file)" in run("dedupe", "apply", "d.json", "--link", "--undo-file", "u.jsonl").error
+
+
+def test_files_that_are_refused_end_with_the_code_of_wrong_data(run, report, tmp_path):
+    run("dedupe", "decide", report, "-o", "d.json")
+    place = tmp_path / "photos/again/best.jpg"
+    data = place.read_bytes()
+    place.write_bytes(b"other")
+    for more in (["--dry-run"], ["--dry-run", "--json"], []):
+        ended = run("dedupe", "apply", "d.json", "--move-to", "removed", "--undo-file", "u.jsonl", *more)
+        assert ended.code == 3
+        assert "its size changed" in ended.out
+    assert "kinbits dedupe undo" in ended.err
+    place.write_bytes(data)
+    moved = tmp_path / "removed" / os.fsdecode(b"again/\xff.jpg")
+    moved.write_bytes(b"edited")
+    for more in (["--dry-run"], ["--json"], []):
+        ended = run("dedupe", "undo", "u.jsonl", *more)
+        assert ended.code == 3
+        assert "other contents" in " ".join(ended.out.split())
+
+
+def test_decide_warns_of_files_that_changed(run, report, tmp_path):
+    assert "warning" not in run("dedupe", "decide", report).err
+    (tmp_path / "photos/best.jpg").write_bytes(b"other")
+    ended = run("dedupe", "decide", report)
+    assert ended.code == 0
+    assert "warning: 1 file changed since the search, or cannot be read: left undecided" in " ".join(ended.err.split())

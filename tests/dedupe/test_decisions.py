@@ -9,7 +9,15 @@ from album import ODD, group, make_album, write_picture
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinbits.dedupe import DecisionGroup, Decisions, DedupeReport, FileDecision, decide
+from kinbits.dedupe import (
+    DecisionGroup,
+    Decisions,
+    DedupeReport,
+    FileDecision,
+    apply_decisions,
+    decide,
+    find_duplicates,
+)
 from kinbits.errors import DataError, UsageError
 
 
@@ -75,6 +83,11 @@ def changed(album, change):
         (lambda v: v["files"][0].update(bytes="7"), "'7' is not a number of bytes"),
         (lambda v: v["files"][0].update(bytes=True), "True is not a number of bytes"),
         (lambda v: v["files"][0].update(modified=float("nan")), "nan is not a number of seconds"),
+        (lambda v: v["files"][0].update(modified=10**400), "is not a number of seconds"),
+        (lambda v: v["files"][0].update(bytes=10**400), "is not a number of bytes"),
+        (lambda v: v["groups"][0].update(paths=[["a"]]), r"the path \['a'\] in a group is no path"),
+        (lambda v: v.update(root="/\ud800"), "is not an absolute path"),
+        (lambda v: v.update(root="/a\0b"), "is not an absolute path"),
         (lambda v: v["files"][0].update(sha256="0g"), "does not have 64 hexadecimal digits"),
         (lambda v: v["files"][0].update(other=1), "no decisions on duplicates"),
         (lambda v: v["files"].pop(0), "its size and sha256 are not listed"),
@@ -127,6 +140,21 @@ def test_what_changed_since_the_search_is_left_undecided(album):
     made = decide(album.report, ("copies",))
     assert chosen(made) == {"big.png": None, ODD: "keep", "sub/small.jpg": None}
     assert [made.files[path].sha256 for path in ("big.png", "sub/small.jpg")] == ["", ""]
+    assert {file.path for file in made.unusable} == {"big.png", "sub/small.jpg"}
+
+
+def test_a_file_is_unchanged_whatever_its_nanoseconds_are(tmp_path):
+    """1795981449.6876647 or ...645: a division of the nanoseconds rounds otherwise than the system."""
+    moment = 1795981449687664597
+    for name in ("a.jpg", "b.jpg"):
+        write_picture(tmp_path / "photos" / name, 1)
+        os.utime(tmp_path / "photos" / name, ns=(moment, moment))
+    report = find_duplicates(tmp_path / "photos", model=None, folder=tmp_path / "report")
+    made = decide(DedupeReport.from_json(report.to_json()))
+    assert chosen(made) == {"a.jpg": "keep", "b.jpg": "remove"}
+    assert made.unusable == []
+    done = apply_decisions(Decisions.from_json(made.to_json()), move_to=tmp_path / "aside")
+    assert [file.path for file in done.done] == ["b.jpg"]
 
 
 def test_a_moved_album_is_found_at_its_new_place(album, tmp_path):

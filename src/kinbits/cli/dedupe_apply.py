@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kinbits.cli.dedupe_group import dedupe
+from kinbits.cli.messages import warn
 from kinbits.cli.output import JsonFlag, bytes_text, note, print_json, shell, show
+from kinbits.errors import DataError
+
+if TYPE_CHECKING:
+    from kinbits.dedupe import RefusedFile
 
 PAGE, DECISIONS = "review.html", "decisions.json"
 
@@ -77,6 +83,10 @@ def decide(
     made = decide_groups(DedupeReport.open(folder), chosen, root=root, progress=True)
     target = made.save(output or folder / DECISIONS)
     show(made)
+    if made.unusable:
+        count = len(made.unusable)
+        what = f"{count:,} file{'' if count == 1 else 's'} changed since the search, or cannot be read"
+        warn(f"{what}: left undecided; search again to decide on {'it' if count == 1 else 'them'}")
     note(shell("kinbits", "dedupe", "apply", target, "--move-to", "removed"))
 
 
@@ -114,10 +124,11 @@ def apply(
     done = apply_decisions(decisions, move_to=move_to, link=link, undo=undo_file, dry_run=dry_run, progress=True)
     if as_json:
         print_json(done.to_dict())
-        return
-    show(done)
-    if not dry_run and (done.done or done.earlier):
-        note(shell("kinbits", "dedupe", "undo", done.undo))
+    else:
+        show(done)
+        if not dry_run and (done.done or done.earlier):
+            note(shell("kinbits", "dedupe", "undo", done.undo))
+    _end(done.refused)
 
 
 @dedupe.command()
@@ -139,3 +150,10 @@ def undo(
         print_json(done.to_dict())
     else:
         show(done)
+    _end(done.refused)
+
+
+def _end(refused: Sequence[RefusedFile]) -> None:
+    """End with the code of wrong data if a file was refused, so that a script notices."""
+    if refused:
+        raise typer.Exit(DataError.exit_code)

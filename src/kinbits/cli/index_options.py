@@ -92,6 +92,8 @@ def query_hint(opened: Index) -> str:
     modalities: tuple[str, ...] = ()
     with suppress(ArtefactError):
         modalities = () if name is None else describe_model(name).modalities
+    if name is None and opened.fingerprint is None:  # codes of an unknown model
+        return "--model MODEL IMAGE (or --code HEX)"
     if "vector" in modalities:
         return "VECTORS.npy"
     return "IMAGE (or --text WORDS)" if words or "text" in modalities else "IMAGE"

@@ -109,6 +109,8 @@ class _Run:
                     continue
                 state = self.checks.removable(file)
                 step = Step(file.path, file.bytes, state.st_mtime_ns, state.st_mode & 0o7777, file.sha256)
+                if not step.possible:
+                    raise Refusal("its time is too far from now to be kept in the undo file")
                 yield self.work.prepare(step, state, self.checks), state
             except (Refusal, OSError) as error:
                 self._refuse(file.path, error)

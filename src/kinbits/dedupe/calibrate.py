@@ -18,7 +18,7 @@ from kinbits.hamming import Codes
 
 Rows = NDArray[np.int64]
 ROUNDS = 4
-LEAST = 10  # pairs that count as reported where fewer are: a hundredth of a false pair is always allowed
+LEAST = 1000  # pairs that count as reported where fewer are: the usual tolerance always allows one false pair
 _COPIES = 0.1  # share of the items that have a copy, before any is found
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 from kinbits.dedupe.decisions import DecisionGroup, Decisions, FileDecision
+from kinbits.dedupe.groups import seconds
 from kinbits.dedupe.tree import Refusal, Tree, read_place, same_state
 
 
@@ -46,7 +47,7 @@ class Checks:
             raise Refusal(f"its size changed from {file.bytes:,} to {found.stat.st_size:,} bytes")
         if found.sha256 != file.sha256:
             raise Refusal("its contents changed")
-        if found.stat.st_mtime != file.modified:
+        if seconds(found.stat.st_mtime_ns) != file.modified:
             raise Refusal("it was written again, with the same contents")
         return found.stat
 

@@ -16,7 +16,7 @@ from kinbits._util import full_path
 from kinbits.data import BadImage, Dataset, Skipped, decode, read_header
 from kinbits.dedupe.encoded import Model, encode_contents
 from kinbits.dedupe.files import FolderFiles, read_folder
-from kinbits.dedupe.groups import DuplicateItem
+from kinbits.dedupe.groups import DuplicateItem, seconds
 from kinbits.dedupe.state import State
 from kinbits.errors import DataError, UsageError
 from kinbits.hamming import Codes
@@ -81,7 +81,7 @@ def collect_folder(folder: Path, model: Model | None, state: State, *, progress:
     by_content: dict[bytes, list[DuplicateItem]] = {}
     for path, facts in zip(read.paths, read.facts, strict=True):
         content = read.contents[facts.sha256]
-        item = DuplicateItem(path, facts.size, content.width, content.height, facts.modified / 1e9)
+        item = DuplicateItem(path, facts.size, content.width, content.height, seconds(facts.modified))
         by_content.setdefault(facts.sha256, []).append(item)
     for items in by_content.values():
         items.sort(key=lambda item: item.order)
@@ -193,7 +193,7 @@ def with_facts(item: DuplicateItem, root: str) -> DuplicateItem:
     if item.bytes or not path.is_file():
         return item
     info = path.stat()
-    item = replace(item, bytes=info.st_size, modified=info.st_mtime)
+    item = replace(item, bytes=info.st_size, modified=seconds(info.st_mtime_ns))
     try:
         header = read_header(path.read_bytes(), path.suffix.lower())
     except (BadImage, OSError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -19,6 +19,7 @@ from kinbits.errors import DataError
 
 FORMAT, VERSION = "kinbits decisions", 1
 Choice = Literal["keep", "remove"]
+_MOST = 2**63
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -48,9 +49,9 @@ class FileDecision:
             raise DataError(f"the path {_quoted(self.path)} is no path")
         if self.decision not in (*get_args(Choice), None):
             raise DataError(f"the decision {_quoted(self.decision)} is not keep, remove or null")
-        if type(self.bytes) is not int or self.bytes < 0:
+        if type(self.bytes) is not int or not 0 <= self.bytes < _MOST:
             raise DataError(f"the size {_quoted(self.bytes)} is not a number of bytes")
-        if type(self.modified) not in (int, float) or not math.isfinite(self.modified):
+        if type(self.modified) not in (int, float) or not abs(self.modified) < _MOST:
             raise DataError(f"the time {_quoted(self.modified)} is not a number of seconds")
         if not isinstance(self.sha256, str) or (self.sha256 and not _SHA256.fullmatch(self.sha256)):
             raise DataError(f"the sha256 {_quoted(self.sha256)} does not have 64 hexadecimal digits")
@@ -66,7 +67,7 @@ class DecisionGroup:
         remove_all: Whether all of them may go: a person confirmed it, or another group keeps a better copy.
 
     Raises:
-        DataError: If the kind is unknown, or there are no paths.
+        DataError: If the kind is unknown, or there are no paths, or other values than text among them.
     """
 
     kind: Kind
@@ -76,6 +77,9 @@ class DecisionGroup:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise DataError(f"'{self.kind}' is no kind of duplicates; it is one of {', '.join(KINDS)}")
+        for path in self.paths:
+            if not isinstance(path, str):
+                raise DataError(f"the path {_quoted(path)} in a group is no path")
         if not self.paths or type(self.remove_all) is not bool:
             raise DataError("a group has paths, and remove_all is true or false")
 
@@ -120,6 +124,11 @@ class Decisions:
         """The files to remove, in the order of the groups."""
         return [file for file in self.files.values() if file.decision == "remove"]
 
+    @property
+    def unusable(self) -> list[FileDecision]:
+        """The files that had changed since the search, or could not be read; they cannot be removed."""
+        return [file for file in self.files.values() if not file.sha256]
+
     @lazy
     def groups_by_path(self) -> dict[str, list[DecisionGroup]]:
         """The groups that each file is in."""
@@ -163,7 +172,7 @@ class Decisions:
             raise
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"these are no decisions on duplicates ({type(error).__name__}: {error})") from None
-        if not isinstance(root, str) or not isinstance(report, str) or not root.startswith("/"):
+        if not isinstance(root, str) or not isinstance(report, str) or not _is_absolute(root):
             raise DataError(f"the root {_quoted(root)} is not an absolute path")
         by_path = {file.path: file for file in files}
         if len(by_path) < len(files):
@@ -206,6 +215,14 @@ def _check_format(values: Any) -> None:
         raise DataError(f"the format is {_quoted(values['format'])}, not '{FORMAT}'")
     if values["version"] != VERSION:
         raise DataError(f"the version is {_quoted(values['version'])}; this kinbits reads version {VERSION}")
+
+
+def _is_absolute(root: str) -> bool:
+    """Return whether a text is an absolute path that the system can have."""
+    try:
+        return root.startswith("/") and b"\0" not in os.fsencode(root)
+    except UnicodeEncodeError:
+        return False
 
 
 def _quoted(value: object) -> str:

@@ -13,6 +13,12 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 """From certain to loose: the same file, the same pixels, an edited copy, the same moment, the same kind of thing."""
 
 
+def seconds(nanoseconds: int) -> float:
+    """Return a time of a file in seconds, as ``st_mtime`` has it: a division rounds one in four otherwise."""
+    whole, rest = divmod(nanoseconds, 10**9)
+    return whole + 1e-9 * rest
+
+
 @dataclass(frozen=True)
 class DuplicateItem:
     """An image of a group.

@@ -10,7 +10,7 @@ from dataclasses import replace
 from kinbits.dedupe.checks import Checks
 from kinbits.dedupe.moves import clear_parts, sync_folders
 from kinbits.dedupe.transfer import clear_part, part_name, write_part
-from kinbits.dedupe.tree import Place, Refusal, Tree, read_place, same_state
+from kinbits.dedupe.tree import Place, ReadFile, Refusal, Tree, read_place, same_state
 from kinbits.dedupe.undo_file import Step
 
 _IMPOSSIBLE = {
@@ -101,22 +101,25 @@ class Unlinks:
     def __init__(self, home: Tree, dry_run: bool) -> None:
         self.home, self._dry_run = home, dry_run
         self._folders: set[str] = set()
+        self._shared: set[tuple[int, int]] = set()  # files that had several of the names
 
     def undo(self, step: Step) -> bool:
         """Give a file its own bytes, time and permissions back; return False if it has them.
 
         Raises:
-            Refusal: If its contents are no longer what they were.
+            Refusal: If its contents are no longer what they were, or the link may be one to another file.
             OSError: If the system refuses.
         """
         with self.home.place(step.path) as place:
             if not self._dry_run:
                 clear_part(place, step)
             found = read_place(place)
-            if not are_linked(self.home, step):
+            file = (found.stat.st_dev, found.stat.st_ino)
+            if not (are_linked(self.home, step) or file in self._shared) and _is_own(found, step):
                 return False
             if found.sha256 != step.sha256:
                 raise Refusal(f"it was written after it was linked to {step.kept}; look at it yourself")
+            self._shared.add(file)
             if not self._dry_run:
                 part = write_part(place, place, step)
                 os.rename(part.name, place.name, src_dir_fd=part.folder, dst_dir_fd=place.folder)
@@ -135,6 +138,19 @@ def are_linked(home: Tree, step: Step) -> bool:
             return os.path.samestat(place.stat(), kept.stat())
     except (OSError, Refusal):
         return False
+
+
+def _is_own(found: ReadFile, step: Step) -> bool:
+    """Return whether a file that is no link to the kept one has its own bytes; the kept one may have been renamed.
+
+    Raises:
+        Refusal: If it has further names, and nothing tells whether they are those of the link.
+    """
+    if found.stat.st_nlink == 1:
+        return True
+    if (found.stat.st_mtime_ns, found.stat.st_mode & 0o7777) == (step.modified_ns, step.mode):
+        raise Refusal(f"it is a hard link, but not to {step.kept}, which was moved or replaced; look at it yourself")
+    return False
 
 
 def _link(kept: Place, part: Place) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kinbits._util import Bar, processors
 from kinbits.dedupe.decisions import Choice, DecisionGroup, Decisions, FileDecision, report_fingerprint
-from kinbits.dedupe.groups import KINDS, DuplicateItem, Kind
+from kinbits.dedupe.groups import KINDS, DuplicateItem, Kind, seconds
 from kinbits.dedupe.report import DedupeReport
 from kinbits.dedupe.tree import ReadFile, Refusal, Tree, read_place, root_of
 from kinbits.errors import UsageError
@@ -80,7 +80,7 @@ def _see(tree: Tree, item: DuplicateItem, work: Work | None) -> SeenFile:
             read = read_place(place, keep=work is not None)
     except Refusal as refusal:
         return SeenFile(item.path, item.bytes, item.modified, "", str(refusal))
-    seen = SeenFile(item.path, read.stat.st_size, read.stat.st_mtime, read.sha256)
+    seen = SeenFile(item.path, read.stat.st_size, seconds(read.stat.st_mtime_ns), read.sha256)
     if (item.bytes, item.modified) != (seen.bytes, seen.modified):
         seen = replace(seen, sha256="", note="it has changed since the search")
     return seen if work is None else replace(seen, thumbnail=work(read))
@@ -103,6 +103,9 @@ def decide(
         kinds: Kinds of groups to decide; the others are left alone.
         root: The folder of the images, if it was moved.
         progress: Whether to show progress.
+
+    Returns:
+        The decisions; files that changed since the search are left undecided, and are in its ``unusable``.
 
     Raises:
         UsageError: If a kind is unknown.

@@ -8,6 +8,7 @@ from kinbits._util import printable
 from kinbits.dedupe.groups import KINDS, DuplicateGroup, DuplicateItem, Kind
 
 if TYPE_CHECKING:
+    from kinbits.dedupe.calibration_result import Calibration
     from kinbits.dedupe.report import DedupeReport
 
 HEADINGS: dict[Kind, str] = {
@@ -18,6 +19,7 @@ HEADINGS: dict[Kind, str] = {
     "similar": "similar",
 }
 _SHOWN = 6  # items of a group
+_LITTLE, _TO_REVIEW = 0.3, 20.0  # share of copies found that is little; false pairs that a person can look through
 
 
 def summary(report: DedupeReport) -> str:
@@ -46,17 +48,10 @@ def closing_lines(report: DedupeReport) -> list[str]:
         lines.append(f"{size_text(report.spare_bytes)} are in copies beside the best of each group")
     found = report.calibration
     if found is not None:
-        how = "given" if found.given else "calibrated"
-        if found.radius < 0:
-            lines.append(
-                f"no radius: among equal codes, {found.false_pairs[0]:.2g} false pairs are expected; "
-                "allow more of them, give a radius, or use a model that tells copies from other images"
-            )
-        else:
-            lines.append(
-                f"radius {found.radius} of {found.bits} bits, {how}: {found.expected_false_pairs:.2g} false pairs "
-                "expected" + ("" if found.found_pairs is None else f" among {found.found_pairs:,} found")
-            )
+        lines.append(_radius_line(found))
+        share = found.mean_recall
+        if not found.given and (found.radius < 0 or (share is not None and share < _LITTLE)):
+            lines.append(_wider_line(found))
         if found.recall and found.radius >= 0:
             worst = sorted(found.recall.items(), key=lambda pair: (pair[1], pair[0]))[:4]
             low = ", ".join(f"{name} {share:.0%}" for name, share in worst)
@@ -134,3 +129,27 @@ def _known_table(report: DedupeReport, most: int | None) -> Any:
     if len(report.known) > len(shown):
         table.add_row(f"... and {len(report.known) - len(shown):,} more")
     return table
+
+
+def _radius_line(found: Calibration) -> str:
+    """Say which radius was taken, and how many of the pairs found are false."""
+    expected = f"{found.expected_false_pairs:.2g} false pairs expected"
+    if found.radius < 0:
+        return f"no radius keeps false pairs rare: among equal codes, {found.false_pairs[0]:.2g} are expected"
+    start = f"radius {found.radius} of {found.bits} bits, {'given' if found.given else 'calibrated'}: "
+    if found.found_pairs is None:
+        return start + expected
+    if found.expected_false_pairs >= max(found.found_pairs, 1):
+        return f"{start}all {found.found_pairs:,} pairs found may be false"
+    return f"{start}{expected} among {found.found_pairs:,} found"
+
+
+def _wider_line(found: Calibration) -> str:
+    """Name a radius whose false pairs a person can look through."""
+    wider = max((r for r, expected in enumerate(found.false_pairs) if expected <= _TO_REVIEW), default=0)
+    if wider <= found.radius:
+        return "the model does not tell copies from other images here; try another one, such as pdq"
+    return (
+        f"to find more copies, give a radius of {wider} and review the groups: about "
+        f"{found.false_pairs[wider]:.0f} of the pairs will be false; or try another model, such as pdq"
+    )

@@ -128,11 +128,15 @@ def parts_of(path: str) -> list[str]:
     """Split a relative path.
 
     Raises:
-        Refusal: If it is absolute, or has parts such as ``..``.
+        Refusal: If it is absolute, has parts such as ``..``, or is no name of a file.
     """
     parts = path.split("/")
     if "\0" in path or any(part in ("", ".", "..") for part in parts):
         raise Refusal("the path does not stay below the folder")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise Refusal("the path holds characters that no file name has") from None
     return parts
 
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from kinbits._util import full_path, open_regular, parse_json, read_regular, write_text
 from kinbits.errors import ArtefactError, UsageError, platform_error
 
 FORMAT, VERSION = "kinbits undo", 1
 Mode = Literal["move", "link"]
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MOST = 2**63  # nanoseconds to the year 2262, and bytes
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ class Step:
     mode: int
     sha256: str
     kept: str = ""
+
+    @property
+    def possible(self) -> bool:
+        """Return whether the numbers are those of a file, so that a line with them is read again."""
+        return 0 <= self.bytes < _MOST and abs(self.modified_ns) < _MOST and 0 <= self.mode <= 0o7777
 
 
 class UndoFile:
@@ -155,7 +163,12 @@ def _read_header(path: Path, line: bytes) -> Header:
         values = parse_json(line)
         if values.pop("format") != FORMAT or values.pop("version") != VERSION:
             raise ValueError("another format or version")
-        return Header(**values)
+        header = Header(**values)
+        if not all(isinstance(value, str) for value in values.values()) or header.mode not in get_args(Mode):
+            raise ValueError("values of wrong types")
+        if not all(_is_folder(path) for path in (header.root, header.target)[: 2 if header.mode == "move" else 1]):
+            raise ValueError("no folder")
+        return header
     except (AttributeError, KeyError, TypeError, ValueError):
         raise ArtefactError(f"{path} is no undo file of version {VERSION}; give one that was written here") from None
 
@@ -165,4 +178,12 @@ def _read_step(line: bytes) -> Step:
     texts, numbers = (step.path, step.sha256, step.kept), (step.bytes, step.modified_ns, step.mode)
     if not all(isinstance(text, str) for text in texts) or not all(type(number) is int for number in numbers):
         raise ValueError("values of wrong types")
+    os.fsencode(step.path + step.kept)  # a UnicodeEncodeError is a ValueError
+    if not step.possible or not _SHA256.fullmatch(step.sha256):
+        raise ValueError("values of no file")
     return step
+
+
+def _is_folder(path: str) -> bool:
+    """Return whether a text is an absolute path that the system can have; raise a `ValueError` if it has no bytes."""
+    return os.path.isabs(path) and b"\0" not in os.fsencode(path)
