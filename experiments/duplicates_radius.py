@@ -50,7 +50,7 @@ def config(run: Run) -> str:
     return hashlib.sha256(repr((VERSION, BITS, TOLERANCE)).encode()).hexdigest()[:12]
 
 
-VERSION = 1
+VERSION = 2
 
 
 def measure(classes: int, n: int, share: float, seed: int) -> dict[str, float]:

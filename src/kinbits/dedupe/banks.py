@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kinbits._util import full_path
 from kinbits.dedupe.background import count_distances, fit_background
-from kinbits.dedupe.calibrate import LEAST, Calibrated
+from kinbits.dedupe.calibrate import Calibrated, allowed_pairs
 from kinbits.dedupe.collected import Collected
 from kinbits.dedupe.report import KnownMatch
 from kinbits.errors import ArtefactError, UsageError
@@ -99,5 +99,5 @@ def _expected(found: Collected, index: Index, calibrated: Calibrated | None) -> 
 
 def _radius(nearest: NDArray[np.int64], expected: NDArray[np.float64], tolerance: float) -> int:
     matched = np.searchsorted(np.sort(nearest), np.arange(len(expected)), side="right")
-    fits = np.flatnonzero(expected <= tolerance * np.maximum(matched, LEAST))
+    fits = np.flatnonzero(expected <= allowed_pairs(tolerance, matched))
     return int(fits[-1]) if len(fits) else -1

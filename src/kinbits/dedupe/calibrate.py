@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from kinbits.hamming import Codes
 
 Rows = NDArray[np.int64]
 ROUNDS = 4
-LEAST = 1000  # pairs that count as reported where fewer are: the usual tolerance always allows one false pair
+_LEAST = 1000  # pairs that count as reported where fewer are, as long as one false pair is allowed at most
 _COPIES = 0.1  # share of the items that have a copy, before any is found
 
 
@@ -122,14 +123,19 @@ def _largest(expected: NDArray[np.float64], search: PairSearch, n: int, toleranc
     The search begins at the radius for so many that one item in ten is one, and goes on while more are found that allow
     a larger radius.
     """
-    reach = _within(expected, np.full(len(expected), tolerance * max(LEAST, _COPIES * n / 2)))
+    reach = _within(expected, allowed_pairs(tolerance, np.full(len(expected), _COPIES * n / 2)))
     while True:
         found = search(max(reach, 0)).items_with_partner(n, len(expected) - 1) / 2
         found[reach + 1 :] = found[max(reach, 0)]
-        allowed = _within(expected, tolerance * np.maximum(found, LEAST))
+        allowed = _within(expected, allowed_pairs(tolerance, found))
         if allowed <= reach:
             return allowed
         reach = allowed
+
+
+def allowed_pairs(tolerance: float, found: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the number of false pairs that are allowed where so many pairs are found."""
+    return np.maximum(tolerance * found, min(1.0, tolerance * _LEAST))
 
 
 def _within(expected: NDArray[np.float64], allowed: NDArray[np.float64]) -> int:
