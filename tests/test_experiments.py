@@ -16,7 +16,7 @@ from kinbits.methods import get_method
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 RESULTS = EXPERIMENTS.parent / "results"
 # Scripts whose results are not made yet. Their results take them out.
-UNMEASURED = {"robustness", "duplicates_radius"}
+UNMEASURED = {"robustness"}
 WRITERS = {path.stem for path in EXPERIMENTS.glob("*.py") if "def write_markdown(" in path.read_text()}
 SCRIPTS = sorted(WRITERS - UNMEASURED)
 
