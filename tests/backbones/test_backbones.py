@@ -27,6 +27,7 @@ from kinbits.errors import ArtefactError, PlatformError, UsageError
 EXAMPLES = {
     "convnet-small": ("convnet-small", {}),
     "efficientnet_lite0": ("efficientnet_lite0", {"size": 64}),
+    "efficientnet_lite2": ("efficientnet_lite2", {"size": 64}),
     "features": ("features", {"dim": 5}),
     "hf:": ("hf:{vit}", {}),
     "hf-text:": ("hf-text:{bert}", {}),

@@ -272,6 +272,7 @@ def test_kept_vectors_order_the_hits_again(run, model, index, vectors):
     assert "distance: squared Euclidean distance to int8 vectors, of the 2 nearest by Hamming distance" in ended.err
     assert "int8" in run("index", "info", "kept.index").out
     assert run("index", "add", "kept.index", vectors, "--upsert").code == 0
+    assert run("encode", model, vectors, "-o", "codes.parquet").code == 0
     for wrong, told in (
         (("search", "kept.index", vectors, "--rescore", "2", "--radius", "3"), "--rescore takes"),
         (("search", index, vectors, "--rescore", "2"), "keeps none"),

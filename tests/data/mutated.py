@@ -7,6 +7,7 @@ As a script, it decodes the files of some seeds and prints a line before and aft
 
 import faulthandler
 import io
+import re
 import resource
 import struct
 import sys
@@ -24,6 +25,15 @@ from kinbits.data.frames import frame_numbers
 _EXTREMES = (0, 1, 0x7F, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 _HEADER = 96
 _TIFFS = (None, "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "tiff_deflate", "zstd", "lzma", "webp")
+
+
+def peak_bytes():
+    """Return the largest resident memory of this program; the one of getrusage may be that of its parent."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:  # not Linux
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
 
 
 def _photo(mode="RGB", size=(40, 28), seed=0):
@@ -197,7 +207,7 @@ def main(first, stop, step, seconds, most):
             began = time.process_time()
             ended = outcome(data, Path(folder, "file"))
             faulthandler.cancel_dump_traceback_later()
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            peak = peak_bytes()
             print("end", seed, ended, f"{time.process_time() - began:.3f}", peak, flush=True)
 
 

@@ -64,7 +64,11 @@ def test_a_process_that_is_killed_at_random_moments_loses_nothing(way, tmp_path)
         if turn % 2:
             place.require_finished()
         place.require_undone()
-    assert kills
+    while not kills:  # a quiet machine finishes sooner than the first run told
+        longest *= 0.7
+        kills = run_once(place, decisions, "apply", rng.uniform(0, longest))
+        place.require_nothing_lost()
+        place.require_undone()
 
 
 def run_once(place, decisions, work, delay=None):
