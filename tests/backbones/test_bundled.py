@@ -44,8 +44,8 @@ def test_a_file_is_read_once_until_it_changes(tmp_path, monkeypatch):
     (tmp_path / "w").write_bytes(b"weights")
     digest = {"w": hashlib.sha256(b"weights").hexdigest()}
     reads = []
-    opened = bundled.open_regular
-    monkeypatch.setattr(bundled, "open_regular", lambda path: reads.append(path) or opened(path))
+    read = bundled.file_digest
+    monkeypatch.setattr(bundled, "file_digest", lambda path: reads.append(path) or read(path))
     for _ in range(3):
         bundled.check_bundled(tmp_path, digest, "package")
     assert len(reads) == 1

@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "dedupe"))
 from album import contents, make_album
+from dying import killer
 
 from kinbits._util import moves
 from kinbits.dedupe import Decisions, apply_decisions, undo_decisions
@@ -97,23 +98,7 @@ class Place:
 
 def die_at(fatal: int) -> None:
     """Make this process kill itself at the n-th step: there is one before and one after each call."""
-    steps = 0
-
-    def step() -> None:
-        nonlocal steps
-        steps += 1
-        if steps == fatal:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def dying(function: Callable) -> Callable:
-        def call(*arguments, **options):
-            step()
-            result = function(*arguments, **options)
-            step()
-            return result
-
-        return call
-
+    dying = killer(fatal)
     for name in CALLS:
         setattr(os, name, dying(getattr(os, name)))
     moves._rename_exclusively = dying(moves._rename_exclusively)

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from dying import killer
 
 import kinbits
 from kinbits import HashModel
@@ -34,23 +35,7 @@ def small_model(bits: int) -> HashModel:
 
 def die_at(fatal: int) -> None:
     """Make this process kill itself at the n-th step: there is one before and one after each call."""
-    steps = 0
-
-    def step() -> None:
-        nonlocal steps
-        steps += 1
-        if steps == fatal:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def dying(function: Callable) -> Callable:
-        def call(*arguments, **options):
-            step()
-            result = function(*arguments, **options)
-            step()
-            return result
-
-        return call
-
+    dying = killer(fatal)
     for name in CALLS:
         setattr(os, name, dying(getattr(os, name)))
     files._exchange = dying(files._exchange)

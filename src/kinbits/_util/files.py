@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
+import hashlib
 import os
 import secrets
 import shutil
 import stat
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kinbits._util.moves import UNKNOWN_FLAG, flagged_rename
 from kinbits._util.text import shortened
 from kinbits.errors import PlatformError, UsageError, platform_error
 
@@ -25,8 +25,17 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 """Name of the configuration file in a model folder."""
 
-_AT_FDCWD = -100  # relative paths start from the working folder
 _SWAP = 2  # RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS
+
+
+def file_digest(path: str | os.PathLike[str]) -> bytes:
+    """Return the SHA-256 of the contents of a file, 32 bytes.
+
+    Raises:
+        OSError: If it cannot be read, or is no regular file.
+    """
+    with open(open_regular(path), "rb", buffering=0) as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def full_path(path: str | os.PathLike[str]) -> Path:
@@ -333,18 +342,11 @@ def _put(aside: Path, target: Path, *, replace: bool) -> None:
 
 def _exchange(aside: Path, target: Path) -> None:
     """Swap two folders in one step, or in two renames if the system has no atomic swap."""
-    library = ctypes.CDLL(None, use_errno=True)
-    one, two = os.fsencode(aside), os.fsencode(target)
-    if sys.platform == "darwin":
-        failed = library.renamex_np(one, two, _SWAP)
-    elif hasattr(library, "renameat2"):
-        failed = library.renameat2(_AT_FDCWD, one, _AT_FDCWD, two, _SWAP)
-    else:
-        failed, _ = -1, ctypes.set_errno(errno.ENOSYS)
-    if not failed:
+    code = flagged_rename(aside, target, _SWAP)
+    if not code:
         return
-    if ctypes.get_errno() not in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(target))
+    if code not in UNKNOWN_FLAG:
+        raise OSError(code, os.strerror(code), str(target))
     old = aside.with_name(aside.name + "-old")
     target.rename(old)
     try:

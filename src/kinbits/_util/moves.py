@@ -1,4 +1,4 @@
-"""Renames that never replace a file."""
+"""Renames with a flag of the system, such as those that never replace a file."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import errno
 import os
 import sys
 
+_HERE = -2 if sys.platform == "darwin" else -100  # AT_FDCWD: paths are taken as they are
 _EXCLUSIVE = 4 if sys.platform == "darwin" else 1  # RENAME_EXCL of macOS, RENAME_NOREPLACE of Linux
-_UNKNOWN = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)  # the system or file system does not know the flag
+UNKNOWN_FLAG = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)  # the system or file system does not know the flag
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EMLINK)
 
 
@@ -28,7 +29,7 @@ def rename_new(source: str, target: str, source_folder: int, target_folder: int)
         OSError: If the system refuses; `errno.EXDEV` if the folders are on two file systems.
     """
     code = _rename_exclusively(source, target, source_folder, target_folder)
-    if code in _UNKNOWN:
+    if code in UNKNOWN_FLAG:
         _link_then_unlink(source, target, source_folder, target_folder)
     elif code:
         raise OSError(code, os.strerror(code), source, None, target)
@@ -36,12 +37,23 @@ def rename_new(source: str, target: str, source_folder: int, target_folder: int)
 
 def _rename_exclusively(source: str, target: str, source_folder: int, target_folder: int) -> int:
     """Return 0, or the number of the error."""
+    return flagged_rename(source, target, _EXCLUSIVE, source_folder, target_folder)
+
+
+def flagged_rename(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    flag: int,
+    source_folder: int = _HERE,
+    target_folder: int = _HERE,
+) -> int:
+    """Rename with a flag of the system; return 0, or the number of the error, `errno.ENOSYS` where it has no flags."""
     library = ctypes.CDLL(None, use_errno=True)
     name = "renameatx_np" if sys.platform == "darwin" else "renameat2"
     if not hasattr(library, name):
         return errno.ENOSYS
     function = getattr(library, name)
-    failed = function(source_folder, os.fsencode(source), target_folder, os.fsencode(target), _EXCLUSIVE)
+    failed = function(source_folder, os.fsencode(source), target_folder, os.fsencode(target), flag)
     return ctypes.get_errno() if failed else 0
 
 

@@ -172,6 +172,10 @@ class Backbone(nn.Module, ABC):
         self.name, self.feature_dim, self.licence, self.pretrained = name, feature_dim, licence, pretrained
         self.map_shape, self.preprocessing = map_shape, preprocessing
 
+    def is_published(self) -> bool:
+        """Return whether all weights are those of an installed package: it holds them, and training changed none."""
+        return False
+
     @abstractmethod
     def forward(self, *args: Tensor, **kwargs: Tensor) -> Tensor:
         """Return pooled features ``(n, feature_dim)`` of a batch."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from kinbits._util import open_regular
+from kinbits._util import file_digest
 from kinbits.errors import ArtefactError, PlatformError
 
 
@@ -40,5 +38,4 @@ def check_bundled(folder: Path, digests: Mapping[str, str], package: str) -> Non
 
 @functools.lru_cache(maxsize=32)
 def _digest(path: Path, size: int, modified: int) -> str:
-    with os.fdopen(open_regular(path), "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_digest(path).hex()

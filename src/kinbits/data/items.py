@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from PIL import Image
 
-from kinbits._util import lazy, open_regular
+from kinbits._util import file_digest, lazy, open_regular
 from kinbits.data.bad_image import BadImage
 from kinbits.data.decoding import decode
 from kinbits.errors import UsageError
@@ -129,8 +129,7 @@ class Items(ABC):
         try:
             found = self._encoded(row)
             if isinstance(found, (str, os.PathLike)):
-                with open(open_regular(found), "rb") as file:
-                    return hashlib.file_digest(file, "sha256").digest()
+                return file_digest(found)
         except (OSError, ValueError, BadImage):
             return "unreadable"
         return _array_identity(found) if isinstance(found, np.ndarray) else hashlib.sha256(found).digest()

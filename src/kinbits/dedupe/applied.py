@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from kinbits._util import printable
 from kinbits.dedupe.table import size_text
@@ -44,8 +45,36 @@ class RefusedFile:
     reason: str
 
 
+class _Outcome(ABC):
+    """What a run did with files: what both outcomes, which are data classes, tell in the same way."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    undo: Path
+    done: tuple[DoneFile, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the files that this run moved, linked or put back."""
+        return sum(file.bytes for file in self.done)
+
+    @abstractmethod
+    def _summary(self) -> str:
+        """Return the result in a line."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._summary()})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON types."""
+        return {**asdict(self), "undo": str(self.undo), "bytes": self.bytes}
+
+    def to_json(self) -> str:
+        """Return everything as JSON text."""
+        return json.dumps(self.to_dict(), indent=1)
+
+
 @dataclass(frozen=True, repr=False)
-class AppliedDecisions:
+class AppliedDecisions(_Outcome):
     """What `apply_decisions` did. Prints as a few lines.
 
     Attributes:
@@ -68,14 +97,6 @@ class AppliedDecisions:
     refused: tuple[RefusedFile, ...]
     dry_run: bool = False
 
-    @property
-    def bytes(self) -> int:
-        """Bytes of the files that this run moved or linked."""
-        return sum(file.bytes for file in self.done)
-
-    def __repr__(self) -> str:
-        return f"AppliedDecisions({self._summary()})"
-
     def __str__(self) -> str:
         lines = [self._summary()]
         if self.earlier:
@@ -94,17 +115,9 @@ class AppliedDecisions:
         place = f" to {printable(self.target)}" if self.mode == "move" else ""
         return f"{_files(len(self.done))}, {size_text(self.bytes)}, {start}{self._word}{place}"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON types."""
-        return {**asdict(self), "undo": str(self.undo), "bytes": self.bytes}
-
-    def to_json(self) -> str:
-        """Return everything as JSON text."""
-        return json.dumps(self.to_dict(), indent=1)
-
 
 @dataclass(frozen=True, repr=False)
-class UndoneDecisions:
+class UndoneDecisions(_Outcome):
     """What `undo_decisions` put back. Prints as a few lines.
 
     Attributes:
@@ -125,14 +138,6 @@ class UndoneDecisions:
     refused: tuple[RefusedFile, ...]
     dry_run: bool = False
 
-    @property
-    def bytes(self) -> int:
-        """Bytes of the files that this run put back."""
-        return sum(file.bytes for file in self.done)
-
-    def __repr__(self) -> str:
-        return f"UndoneDecisions({self._summary()})"
-
     def __str__(self) -> str:
         lines = [self._summary()]
         if self.in_place:
@@ -142,14 +147,6 @@ class UndoneDecisions:
     def _summary(self) -> str:
         start = "would be " if self.dry_run else ""
         return f"{_files(len(self.done))}, {size_text(self.bytes)}, {start}put back in {printable(self.root)}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON types."""
-        return {**asdict(self), "undo": str(self.undo), "bytes": self.bytes}
-
-    def to_json(self) -> str:
-        """Return everything as JSON text."""
-        return json.dumps(self.to_dict(), indent=1)
 
 
 def _files(count: int) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kinbits.dedupe.checks import Checks
 from kinbits.dedupe.transfer import clear_part, give_up_source, transfer
-from kinbits.dedupe.tree import Refusal, Tree, read_place
+from kinbits.dedupe.tree import Place, Refusal, Tree, read_place
 from kinbits.dedupe.undo_file import Step, UndoFile
 from kinbits.errors import platform_error
 
@@ -70,11 +70,7 @@ class Moves:
             self.home.place(step.path) as source,
             away.place(step.path, make=True) as target,
         ):
-            if target.exists() and self._is_copy(away, step):  # an earlier run died between copy and removal
-                target.sync_folder()
-                give_up_source(source, state)
-            else:
-                transfer(source, target, step, state)
+            _move(source, target, step, state, copied=target.exists() and self._is_copy(away, step))
         self._folders.add(step.path.rpartition("/")[0])
 
     def sync(self) -> None:
@@ -125,12 +121,7 @@ class BackMoves:
 
     def _put_back(self, step: Step) -> None:
         with self.away.place(step.path) as source, self.home.place(step.path, make=True) as target:
-            state = source.stat()
-            if target.exists():  # a run died between copy and removal; the file at its place is whole
-                target.sync_folder()
-                give_up_source(source, state)
-            else:
-                transfer(source, target, step, state)
+            _move(source, target, step, source.stat(), copied=target.exists())
         self._folders.add(step.path.rpartition("/")[0])
 
     def sync(self) -> None:
@@ -139,6 +130,15 @@ class BackMoves:
         for folder in sorted(self._folders, reverse=True):
             if folder:
                 self.away.remove_empty(f"{folder}/x")
+
+
+def _move(source: Place, target: Place, step: Step, state: os.stat_result, *, copied: bool) -> None:
+    """Move a file; one whose whole copy an earlier run left, which died before the removal, is only removed."""
+    if copied:
+        target.sync_folder()
+        give_up_source(source, state)
+    else:
+        transfer(source, target, step, state)
 
 
 def clear_parts(step: Step, *trees: Tree) -> None:

@@ -3,11 +3,10 @@ from .collection import EncodedFile, default_cache, encode_collection, encode_to
 from .concepts import encode_with_concepts
 from .rows import rows_of_ids
 from .shards import CodeShards
-from .stamps import UNSETTLED, file_stamps
+from .stamps import file_stamps, settled_time
 from .writing import check_codes_path, write_codes
 
 __all__ = [
-    "UNSETTLED",
     "CodeShards",
     "CodesFile",
     "EncodedFile",
@@ -20,5 +19,6 @@ __all__ = [
     "is_codes_file",
     "read_codes",
     "rows_of_ids",
+    "settled_time",
     "write_codes",
 ]

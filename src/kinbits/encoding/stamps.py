@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 
 from kinbits.data import CroppedItems, Dataset, FrameItems, PathItems
 
-UNSETTLED = 2_000_000_000
-"""ns: a file that was changed as shortly ago may change again without getting another time."""
+_UNSETTLED = 2_000_000_000  # ns: a file that was changed as shortly ago may change again without getting another time
 
 
 def file_stamps(dataset: Dataset) -> NDArray[np.int64] | None:
     """Return sizes in bytes and times of change in ns, int64 ``(n, 2)``, of files whose paths are the ids of items.
 
-    The id of a frame is the path of its file with ``#`` and its number. A row is -1 where the file has another path, is
-    missing, or was changed in the last two seconds.
+    The id of a frame is the path of its file with ``#`` and its number. A time is -1 where the file has another path,
+    is missing, or was changed in the last two seconds.
 
     Returns:
         None if the items are no files of one folder.
@@ -40,5 +39,9 @@ def _stamp(path: str | os.PathLike[str], now: int) -> tuple[int, int]:
         info = os.stat(path)
     except OSError:
         return -1, -1
-    settled = info.st_mtime_ns < now - UNSETTLED
-    return (info.st_size, info.st_mtime_ns) if settled else (-1, -1)
+    return info.st_size, settled_time(info, now)
+
+
+def settled_time(info: os.stat_result, now: int) -> int:
+    """Return the time of change of a file in ns; -1 if it was changed in the two seconds before ``now``, in ns."""
+    return info.st_mtime_ns if info.st_mtime_ns < now - _UNSETTLED else -1

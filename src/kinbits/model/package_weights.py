@@ -22,7 +22,7 @@ def tower_config(tower: Any, package_weights: bool) -> dict[str, Any]:
         tower: With its backbone and head.
         package_weights: Whether the folder holds also the weights of a backbone that are those of a package.
     """
-    left_out = not package_weights and _of_package(tower.backbone)
+    left_out = not package_weights and tower.backbone.is_published()
     return {"backbone": tower.backbone.config(), "head": tower.head.config(), **(_MARK if left_out else {})}
 
 
@@ -47,10 +47,3 @@ def _published(tower: Mapping[str, Any]) -> Backbone:
     if tower["weights"] != _MARK["weights"] or not backbone_class(config["backbone"]).bundled:
         raise ArtefactError(f"its weights are left to '{tower['weights']}', where '{config['backbone']}' has none")
     return load_backbone(config["backbone"], size=config["preprocessing"]["size"])
-
-
-def _of_package(backbone: Backbone) -> bool:
-    if not (backbone.bundled and backbone.pretrained):
-        return False
-    size = None if backbone.preprocessing is None else backbone.preprocessing.size
-    return backbone.fingerprint == load_backbone(backbone.name, size=size).fingerprint

@@ -35,12 +35,6 @@ def model_folder(name: str | os.PathLike[str]) -> Path:
     return _FOLDERS / rest
 
 
-def shipped_name(folder: str | os.PathLike[str]) -> str | None:
-    """Return the name of a model inside the package, given its folder; None for another folder."""
-    path = Path(folder)
-    return f"{_OWNER}/{path.name}" if path.parent == _FOLDERS else None
-
-
 def shipped_folders() -> list[Path]:
     """Return the folders of all models inside the package."""
     return [model_folder(name) for name in shipped_models()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kinbits._util import file_aside, lazy, read_regular
+from kinbits._util import file_aside, file_digest, lazy, read_regular
 from kinbits.errors import ArtefactError
 from kinbits.hamming import Codes
 from kinbits.index.engines.registry import SIDECAR
@@ -225,7 +224,7 @@ class Sidecar:
         for part in ("ids", "nodes", "alive"):
             names[part] = f"{stem}.{part}.npy"
             np.save(self.path / names[part], getattr(graph, part))
-        files = {part: [name, _digest(self.path / name)] for part, name in names.items()}
+        files = {part: [name, file_digest(self.path / name).hex()] for part, name in names.items()}
         record = {"generation": generation, "items": stamp, "built": graph.built, "recall": graph.recall}
         return {**record, "files": files}
 
@@ -233,11 +232,6 @@ class Sidecar:
         path = self.path / Path(name).name
         if not path.is_file():
             raise ValueError(f"{name} is missing")
-        if _digest(path) != digest:
+        if file_digest(path).hex() != digest:
             raise ValueError(f"{name} differs from its checksum")
         return path
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

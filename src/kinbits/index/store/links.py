@@ -37,14 +37,11 @@ class Link:
             index: Folder of the index.
             fingerprint: Of a model, which the folder must hold; None takes the first folder that is there.
         """
-        from kinbits.model import shipped_folders
-
         here = os.path.realpath(index)
         beside = os.path.join(os.path.dirname(here), os.path.basename(self.absolute))
-        places = [os.path.normpath(os.path.join(here, self.relative)), self.absolute, beside]
-        if fingerprint is not None:  # the package can be installed elsewhere than when the link was made
-            places += map(str, shipped_folders())
-        return next((place for place in places if _holds(place, fingerprint)), None)
+        places = os.path.normpath(os.path.join(here, self.relative)), self.absolute, beside
+        found = next((place for place in places if _holds(place, fingerprint)), None)
+        return _in_package(fingerprint) if found is None and fingerprint is not None else found
 
 
 class Links:
@@ -69,6 +66,13 @@ class Links:
     def make(self, path: str) -> Link:
         """Return the link to an absolute path."""
         return self._missing.get(path) or Link.from_path(path, self._index)
+
+
+def _in_package(fingerprint: str) -> str | None:
+    """Return the folder of a model inside the package, which can be installed elsewhere than when the link was made."""
+    from kinbits.model import shipped_folders
+
+    return next((str(folder) for folder in shipped_folders() if _holds(str(folder), fingerprint)), None)
 
 
 def _holds(folder: str, fingerprint: str | None) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -10,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kinbits._util import Bar, open_regular
+from kinbits._util import Bar, file_digest
 from kinbits.data import EXTENSIONS, Dataset, PathItems, Skipped, open_dataset
-from kinbits.encoding import UNSETTLED
+from kinbits.encoding import settled_time
 from kinbits.errors import DataError
 from kinbits.index.sync.reading import Reading, file_of
 
@@ -139,14 +138,13 @@ def stamp_of(path: str | os.PathLike[str], now: int) -> FileStamp:
         OSError: If it cannot be read.
     """
     info = os.stat(path)
-    return FileStamp(info.st_size, info.st_mtime_ns if info.st_mtime_ns < now - UNSETTLED else -1)
+    return FileStamp(info.st_size, settled_time(info, now))
 
 
 def content_of(path: Path) -> bytes | None:
     """Return the SHA-256 of the contents of a file; None if it cannot be read."""
     try:
-        with open(open_regular(path), "rb", buffering=0) as file:
-            return hashlib.file_digest(file, "sha256").digest()
+        return file_digest(path)
     except (OSError, ValueError):
         return None
 
