@@ -57,7 +57,7 @@ def code_of(seed):
 
 
 def write(path, seed, age=60):
-    """Write a picture that was last changed so many seconds ago; less than two never counts as settled."""
+    """Write a picture that was last changed so many seconds ago; less than a tenth never counts as settled."""
     path.parent.mkdir(parents=True, exist_ok=True)
     picture(seed).save(path, "BMP" if path.suffix == ".bmp" else "PNG")
     make_old(path, age)

@@ -55,9 +55,10 @@ def test_a_column_path_of_an_added_item_names_no_file(index, photos, records):
     assert "sku1" in index.ids()
 
 
-def test_files_that_were_just_written_belong_to_the_folder(tmp_path):
+@pytest.mark.parametrize("age", [0, -60], ids=["just written", "of a clock that goes ahead"])
+def test_files_without_a_settled_time_belong_to_the_folder(tmp_path, age):
     for seed in range(4):
-        write(tmp_path / "photos" / f"{seed}.png", seed, age=0)
+        write(tmp_path / "photos" / f"{seed}.png", seed, age)
     index = folder_index(Index.create, tmp_path / "i", tmp_path / "photos")
     (tmp_path / "photos" / "1.png").unlink()
     assert index.sync().deleted == ("1.png",)
