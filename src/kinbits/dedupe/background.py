@@ -97,7 +97,11 @@ def ceiling_of(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def fit_background(
-    counts: NDArray[np.int64], excluded: NDArray[np.float64], ceiling: NDArray[np.float64] | None = None
+    counts: NDArray[np.int64],
+    excluded: NDArray[np.float64],
+    ceiling: NDArray[np.float64] | None = None,
+    *,
+    last: int | None = None,
 ) -> Background:
     """Return the expected share of pairs within each radius.
 
@@ -110,14 +114,18 @@ def fit_background(
         counts: Number of sampled pairs at each distance, int64 ``(bits + 1,)``.
         excluded: Those of bursts, which do not count, float64 ``(bits + 1,)``.
         ceiling: Upper bound of the shares, see `ceiling_of`; None takes that of the counts.
+        last: Largest distance that is a measurement; the fit reads none beyond. Default: all are.
     """
     kept = np.maximum(counts - excluded, 0.0)
     total, sums = float(kept.sum()), np.cumsum(kept)
     if total == 0:
         return Background(counts, np.zeros(len(counts)))
-    start = _start(kept)
+    peak = int(kept[: None if last is None else last + 1].argmax())
+    if kept[peak] == 0:
+        return Background(counts, np.minimum((sums + 3.0) / total, 1.0))
+    start = _start(kept, peak)
     most = np.minimum(ceiling_of(counts) if ceiling is None else ceiling, 1.0)
-    fitted = _widest_fit(kept, start, _stops(sums, start, int(kept.argmax())), most * total)
+    fitted = _widest_fit(kept, start, _stops(sums, start, peak), most * total)
     if fitted is None:
         return Background(counts, np.minimum((sums + 3.0) / total, 1.0))  # 3: at most so many, with probability 0.95
     stop, curve = fitted
@@ -131,9 +139,8 @@ def _tail(curve: NDArray[np.float64], start: int, stop: int) -> NDArray[np.float
     return np.cumsum(np.exp(np.minimum(np.polyval(curve, (np.arange(start) - stop) / 10.0), 700.0)))
 
 
-def _start(kept: NDArray[np.float64]) -> int:
-    """Return the first distance whose count is that of different images."""
-    peak = int(kept.argmax())
+def _start(kept: NDArray[np.float64], peak: int) -> int:
+    """Return the first distance whose count is that of different images, which are most frequent at the peak."""
     smooth = np.convolve(kept, np.full(_SMOOTH, 1 / _SMOOTH), "same")[: peak + 1]
     valley = peak - int(smooth[::-1].argmin())  # the last of equal ones
     beyond = np.cumsum(kept[valley : peak + 1])
@@ -143,7 +150,7 @@ def _start(kept: NDArray[np.float64]) -> int:
 
 def _stops(sums: NDArray[np.float64], start: int, peak: int) -> list[int]:
     """Return ends of ranges that begin at ``start``, each with twice the pairs of the one before."""
-    ends, wanted = [], 4 * sums[min(start, len(sums) - 1)]
+    ends, wanted = [], max(4 * sums[min(start, len(sums) - 1)], 1.0)
     most = max(TAIL * sums[-1], min(_FEW_TAIL * sums[-1], _FEW))
     while wanted <= most:
         ends.append(int(np.searchsorted(sums, wanted)))

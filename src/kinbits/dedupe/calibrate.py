@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,24 +65,12 @@ def calibrate_radius(
         seed: Seed of the sample of pairs.
     """
     n, bits = len(codes), 8 * codes.shape[1]
-    total = n * (n - 1) / 2
-    search = PairSearch(codes, rank)
+    near = _CodePairs(codes, PairSearch(codes, rank), bursts, seed)
     limit = bits if radius is None else min(radius, bits)
-    ceiling = ceiling_of(count_distances(codes, seed))
-    kept, best, seen = np.ones(n, np.bool_), -1, set[int]()
-    background = Background(np.zeros(bits + 1, np.int64), np.zeros(bits + 1))
-    for _ in range(ROUNDS):
-        background = _background(codes, kept, bursts, ceiling, seed)
-        expected = background.expected(total)
-        best = _largest(expected[: limit + 1], search, n, tolerance)
-        if best in seen:
-            break
-        seen.add(best)
-        center, _ = star_groups(*_arrays(search(best)), rank) if best >= 0 else (np.arange(n), None)
-        kept = center == np.arange(n)
+    best, background = choose_radius(near, rank, bits, tolerance=tolerance, limit=limit)
     best = best if radius is None else limit  # items near a better one were left out only within the calibrated one
-    pairs = search(best) if best >= 0 else search(0).only(np.zeros(len(search(0)), np.bool_))
-    expected = background.expected(total)
+    pairs = near.search(best) if best >= 0 else near.search(0).only(np.zeros(len(near.search(0)), np.bool_))
+    expected = background.expected(n * (n - 1) / 2)
     result = Calibration(
         radius=best,
         bits=bits,
@@ -97,26 +85,87 @@ def calibrate_radius(
         pairs_sampled=background.pairs,
         given=radius is not None,
     )
-    return Calibrated(result, background, pairs, search)
+    return Calibrated(result, background, pairs, near.search)
+
+
+class Pairs(Protocol):
+    """Pairs of rows with a distance, as a whole number."""
+
+    def __call__(self, radius: int) -> NearPairs:
+        """Return the pairs within a radius."""
+
+    def count(self, kept: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Count the distances between kept rows, and which of them are no different images, by distance."""
+
+
+Fit = Callable[[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]], Background]
+
+
+def choose_radius(
+    near: Pairs, rank: Rows, most: int, *, tolerance: float, limit: int, fit: Fit = fit_background
+) -> tuple[int, Background]:
+    """Choose the largest radius at which false pairs are as rare as wanted.
+
+    Args:
+        near: All pairs.
+        rank: Rank of each row, ``(n,)``; the smallest is the best.
+        most: Largest distance.
+        tolerance: Expected false pairs, as a share of the pairs found.
+        limit: Largest radius.
+        fit: Makes the background of counts, those that do not count, and an upper bound of its shares.
+
+    Returns:
+        The radius, -1 if there is none, and the distances between different images.
+    """
+    n = len(rank)
+    kept, best, seen = np.ones(n, np.bool_), -1, set[int]()
+    ceiling = ceiling_of(near.count(kept)[0])
+    background = Background(np.zeros(most + 1, np.int64), np.zeros(most + 1))
+    for _ in range(ROUNDS):
+        background = fit(*near.count(kept), ceiling)
+        best = _largest(background.expected(n * (n - 1) / 2)[: limit + 1], near, n, tolerance)
+        if best in seen:
+            break
+        seen.add(best)
+        center, _ = star_groups(*_arrays(near(best)), rank) if best >= 0 else (np.arange(n), None)
+        kept = center == np.arange(n)
+    return best, background
+
+
+@dataclass(frozen=True)
+class _CodePairs:
+    """Pairs of codes.
+
+    Attributes:
+        codes: uint8 ``(n, w)``.
+        search: Finds the near ones.
+        bursts: Pairs of rows that may be bursts.
+        seed: Seed of the sample of pairs that are counted.
+    """
+
+    codes: Codes
+    search: PairSearch
+    bursts: tuple[Rows, Rows]
+    seed: int
+
+    def __call__(self, radius: int) -> NearPairs:
+        return self.search(radius)
+
+    def count(self, kept: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Count the distances between kept rows, and those of bursts among them."""
+        counts = count_distances(self.codes[kept], self.seed)
+        n = int(kept.sum())
+        share = counts.sum() / max(1, n * (n - 1) // 2)
+        first, second = (side[kept[self.bursts[0]] & kept[self.bursts[1]]] for side in self.bursts)
+        apart = hamming.paired_distances(self.codes[first], self.codes[second])
+        return counts, np.bincount(apart, minlength=len(counts)) * share
 
 
 def _arrays(pairs: NearPairs) -> tuple[Rows, Rows, NDArray[np.int32]]:
     return pairs.first, pairs.second, pairs.distances
 
 
-def _background(
-    codes: Codes, kept: NDArray[np.bool_], bursts: tuple[Rows, Rows], ceiling: NDArray[np.float64], seed: int
-) -> Background:
-    """Count and fit the distances between the kept items, without bursts."""
-    counts = count_distances(codes[kept], seed)
-    n, bits = int(kept.sum()), len(counts) - 1
-    share = counts.sum() / max(1, n * (n - 1) // 2)
-    both = kept[bursts[0]] & kept[bursts[1]]
-    apart = hamming.paired_distances(codes[bursts[0][both]], codes[bursts[1][both]])
-    return fit_background(counts, np.bincount(apart, minlength=bits + 1) * share, ceiling)
-
-
-def _largest(expected: NDArray[np.float64], search: PairSearch, n: int, tolerance: float) -> int:
+def _largest(expected: NDArray[np.float64], search: Pairs, n: int, tolerance: float) -> int:
     """Return the largest radius with few enough expected false pairs for the pairs found within it.
 
     A pair reported is an item with its representative. There are at least half as many as items that have a partner.

@@ -9,21 +9,26 @@ from typing import Any
 
 @dataclass(frozen=True, repr=False)
 class Calibration:
-    """A radius for a collection, with what to expect from it.
+    """A radius or a similarity for a collection, with what to expect from it.
 
     Attributes:
-        radius: The largest radius in bits at which false pairs are as rare as wanted; -1 if there is none.
+        radius: The largest radius in bits at which false pairs are as rare as wanted; -1 if there is none. Where pairs
+            were looked at, the radius within which all were.
         bits: Length of the codes.
         items: Number of items of the collection.
-        expected_false_pairs: Pairs of different images within the radius that are expected in the whole collection.
-        found_pairs: Pairs within the radius that were found; None before the search.
+        expected_false_pairs: Pairs of different images among the pairs found, as expected in the whole collection.
+        found_pairs: Pairs that count as copies; None before the search.
         tolerance: False pairs that are allowed, as a share of the pairs found.
-        recall: For each edit, the share of copies within the radius.
-        false_pairs: Expected false pairs of the whole collection by radius, from 0 on.
+        recall: For each edit, the share of copies that are found.
+        false_pairs: Expected false pairs of the whole collection by radius, from 0 on; by 100 (1 - similarity), where
+            pairs were looked at.
         background: How the distances of different images were counted or fitted, in words.
         sample: Number of images that were edited.
         pairs_sampled: Number of pairs of different images whose distance was counted.
-        given: Whether the radius was given, and not chosen.
+        given: Whether the radius or the similarity was given, and not chosen.
+        similarity: The least similarity of a copy; None where codes alone decide. Above 1, no similarity keeps false
+            pairs rare.
+        looked_at: Number of pairs that were looked at.
     """
 
     radius: int
@@ -38,12 +43,18 @@ class Calibration:
     sample: int = 0
     pairs_sampled: int = 0
     given: bool = False
+    similarity: float | None = None
+    looked_at: int = 0
 
     def __repr__(self) -> str:
         recall = f", recall {self.mean_recall:.3f} over {len(self.recall)} edits" if self.recall else ""
+        least = (
+            f"similarity {self.similarity:.2f}"
+            if self.similarity is not None
+            else f"radius {self.radius} of {self.bits} bits"
+        )
         return (
-            f"Calibration(radius {self.radius} of {self.bits} bits, {self.items:,} items: "
-            f"{self.expected_false_pairs:.3g} false pairs expected{recall})"
+            f"Calibration({least}, {self.items:,} items: {self.expected_false_pairs:.3g} false pairs expected{recall})"
         )
 
     @property

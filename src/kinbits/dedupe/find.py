@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,18 +20,23 @@ from kinbits.dedupe.banks import match_banks
 from kinbits.dedupe.bursts import burst_pairs
 from kinbits.dedupe.calibrate import Calibrated, calibrate_radius
 from kinbits.dedupe.collected import Collected, collect_dataset, collect_folder, collect_index, given, with_facts
-from kinbits.dedupe.encoded import Model, edit_distances
+from kinbits.dedupe.edited import EditedCopies, edit_sample
+from kinbits.dedupe.encoded import Model
 from kinbits.dedupe.groups import KINDS, DuplicateGroup, DuplicateItem, Kind
 from kinbits.dedupe.near import NearPairs
 from kinbits.dedupe.report import DedupeReport
 from kinbits.dedupe.settings import COPY_MODEL, DedupeSettings
 from kinbits.dedupe.stars import components, members, star_groups
 from kinbits.dedupe.state import STATE, State
+from kinbits.dedupe.verified import LEVELS, calibrate_similarity, can_verify, look_at_pairs
 from kinbits.errors import UsageError
 from kinbits.index import Index
 
 Rows = NDArray[np.int64]
 BURST_TOLERANCE = 0.01  # expected pairs of unlike shots, as a share of the bursts found
+_NO_PACKAGES = "codes alone told copies from other images; to look at these too, run: pip install 'kinbits[dedupe]'"
+_NO_IMAGES = "codes alone told copies from other images: the images were not found"
+_TRIED = 20  # images, of which one must be there
 _SAME_PIXELS = 2  # bits between codes of equal pixels that were encoded in different batches
 
 
@@ -113,6 +118,7 @@ class _Search:
         self.found, self.model, self.state, self.settings, self.progress = found, model, state, settings, progress
         self.rank = found.rank
         self.groups: list[DuplicateGroup] = []
+        self.notes = found.notes
 
     def report(self, banks: Sequence[Any]) -> DedupeReport:
         """Search, and return everything that was found."""
@@ -137,60 +143,114 @@ class _Search:
             fingerprint=None if self.model is None else self.model.fingerprint,
             settings=asdict(self.settings),
             known=tuple(known),
-            notes=found.notes,
+            notes=self.notes,
         )
 
     def _near(self, codes: NDArray[np.uint8]) -> Calibrated:
         found, settings = self.found, self.settings
-        edits = {}
-        if found.load is not None and self.model is not None and settings.sample:
-            edits = edit_distances(
-                self.model,
-                found.load,
-                codes,
-                self.state,
-                sample=settings.sample,
-                seed=settings.seed,
-                progress=self.progress,
-            )
         sizes = np.array([(item.width, item.height) for item in found.items], np.int64).reshape(-1, 2)
         bursts = burst_pairs([item.path for item in found.items], found.taken, sizes, settings.seconds)
         if not found.sized:
             bursts = bursts[0][:0], bursts[1][:0]
+        looked = self._can_look()
+        edits = self._edited(codes, looked)
         calibrated = calibrate_radius(
             codes,
             self.rank,
-            edits=edits,
+            edits={name: copies.bits for name, copies in edits.items()},
             bursts=bursts,
             tolerance=settings.tolerance,
             radius=settings.radius,
             seed=settings.seed,
         )
-        alone = self._pixels(calibrated.pairs)
+        if looked:
+            calibrated = self._looked(codes, calibrated, bursts, edits)
+        alone = self._pixels(calibrated.search(_SAME_PIXELS))
         pairs = _without(calibrated.pairs, bursts, len(codes))
         pairs = pairs.only(alone[pairs.first] & alone[pairs.second])
-        center = self._stars("copies", pairs)
+        center = self._stars("copies", codes, pairs, LEVELS if looked else None)
         self._bursts(codes, bursts, calibrated, alone)
         if settings.similar is not None:
             best = center == np.arange(len(codes))
             wide = _without(calibrated.search(settings.similar), bursts, len(codes))
             self._stars(
-                "similar", wide.only(best[wide.first] & best[wide.second] & alone[wide.first] & alone[wide.second])
+                "similar",
+                codes,
+                wide.only(best[wide.first] & best[wide.second] & alone[wide.first] & alone[wide.second]),
             )
         return calibrated
 
-    def _stars(self, kind: Kind, pairs: NearPairs) -> Rows:
-        center, near = star_groups(pairs.first, pairs.second, pairs.distances, self.rank)
-        self._add(
-            kind,
-            (
-                [
-                    replace(self.found.items[row], distance=int(near[row]))
-                    for row in sorted(rows, key=self.rank.__getitem__)
-                ]
-                for rows in members(center)
-            ),
+    def _can_look(self) -> bool:
+        """Return whether pairs are looked at; if they should be and cannot, note why."""
+        found, settings = self.found, self.settings
+        if settings.codes_only or settings.radius is not None or found.load is None:
+            return False
+        why = "" if can_verify() else _NO_PACKAGES
+        why = why or ("" if any(map(self._loads, range(min(len(found), _TRIED)))) else _NO_IMAGES)
+        self.notes += (why,) if why else ()
+        return not why
+
+    def _loads(self, row: int) -> bool:
+        assert self.found.load is not None
+        try:
+            self.found.load(row)
+        except BadImage:
+            return False
+        return True
+
+    def _edited(self, codes: NDArray[np.uint8], looked: bool) -> dict[str, EditedCopies]:
+        found, settings = self.found, self.settings
+        if found.load is None or self.model is None or not settings.sample:
+            return {}
+        return edit_sample(
+            self.model,
+            found.load,
+            codes,
+            self.state,
+            looked=looked,
+            sample=settings.sample,
+            seed=settings.seed,
+            progress=self.progress,
         )
+
+    def _looked(
+        self,
+        codes: NDArray[np.uint8],
+        calibrated: Calibrated,
+        bursts: tuple[Rows, Rows],
+        edits: Mapping[str, EditedCopies],
+    ) -> Calibrated:
+        """Look at the images of pairs, and let their similarity decide."""
+        from kinbits.dedupe.looking import Looking
+
+        found, settings = self.found, self.settings
+        assert found.load is not None
+        looking = Looking(found.load, found.names, self.state, progress=self.progress)
+        pairs = look_at_pairs(codes, calibrated.search, looking, self.rank, bursts, settings.seed)
+        result, copies = calibrate_similarity(
+            pairs,
+            self.rank,
+            edits=edits,
+            bits=calibrated.result.bits,
+            tolerance=settings.tolerance,
+            similarity=settings.similarity,
+        )
+        return replace(calibrated, result=result, pairs=copies)
+
+    def _stars(self, kind: Kind, codes: NDArray[np.uint8], pairs: NearPairs, levels: int | None = None) -> Rows:
+        """Group rows around representatives; ``levels`` is the distance of pairs that are not similar at all."""
+        center, near = star_groups(pairs.first, pairs.second, pairs.distances, self.rank)
+        bits = hamming.paired_distances(codes, codes[center])
+        for rows in members(center):
+            items = [
+                replace(
+                    self.found.items[row],
+                    distance=int(bits[row]),
+                    similarity=None if levels is None else 1 - int(near[row]) / levels,
+                )
+                for row in sorted(rows.tolist(), key=self.rank.__getitem__)
+            ]
+            self._add(kind, [items])
         return center
 
     def _bursts(

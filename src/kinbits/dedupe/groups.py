@@ -30,7 +30,7 @@ class DuplicateItem:
         height: In pixels, upright; 0 where unknown.
         modified: Time of the last change of the file, in seconds since 1970; 0 where unknown.
         distance: Bits between its code and that of the representative; None in groups of exact duplicates.
-        similarity: Cosine between its features and those of the representative; None where it was not measured.
+        similarity: How well its image lies on that of the representative, 0 to 1; None where codes alone decide.
     """
 
     path: str

@@ -26,6 +26,8 @@ CREATE TABLE IF NOT EXISTS contents (
     sha256 BLOB PRIMARY KEY, width INTEGER, height INTEGER, taken REAL, fault TEXT, pixels BLOB);
 CREATE TABLE IF NOT EXISTS codes (model TEXT, sha256 BLOB, code BLOB, fault TEXT, PRIMARY KEY (model, sha256));
 CREATE TABLE IF NOT EXISTS edits (job TEXT PRIMARY KEY, items INTEGER, distances BLOB);
+CREATE TABLE IF NOT EXISTS similarities (
+    version TEXT, first BLOB, second BLOB, similarity REAL, PRIMARY KEY (version, first, second)) WITHOUT ROWID;
 """
 
 
@@ -72,7 +74,7 @@ class KnownFile:
 
 
 class State:
-    """Facts of files and contents, codes, and distances of edited images.
+    """Facts of files and contents, codes, similarities of pairs, and distances of edited images.
 
     Args:
         folder: Folder of the database, which is created if it is missing; None keeps everything in memory.
@@ -175,6 +177,17 @@ class State:
         with self._transaction():
             values = job, items, np.ascontiguousarray(distances, np.int16).tobytes()
             self._base.execute("INSERT OR REPLACE INTO edits VALUES (?, ?, ?)", values)
+
+    def similarities(self, version: str, names: Sequence[bytes]) -> Iterator[tuple[tuple[bytes, bytes], float]]:
+        """Yield known pairs of contents and their similarities, of those whose first content is named."""
+        query = "SELECT first, second, similarity FROM similarities WHERE version = ? AND first IN ({})"
+        yield from (((first, second), value) for first, second, value in self._select(query, names, version))
+
+    def keep_similarities(self, version: str, rows: Iterable[tuple[bytes, bytes, float]]) -> None:
+        """Keep similarities of pairs of contents, all or none."""
+        with self._transaction():
+            values = [(version, *row) for row in rows]
+            self._base.executemany("INSERT OR REPLACE INTO similarities VALUES (?, ?, ?, ?)", values)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

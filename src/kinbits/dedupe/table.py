@@ -50,9 +50,10 @@ def closing_lines(report: DedupeReport) -> list[str]:
     if found is not None:
         lines.append(_radius_line(found))
         share = found.mean_recall
-        if not found.given and (found.radius < 0 or (share is not None and share < _LITTLE)):
+        nothing = found.radius < 0 or (found.similarity or 0.0) > 1
+        if not found.given and (nothing or (share is not None and share < _LITTLE)):
             lines.append(_wider_line(found))
-        if found.recall and found.radius >= 0:
+        if found.recall and not nothing:
             worst = sorted(found.recall.items(), key=lambda pair: (pair[1], pair[0]))[:4]
             low = ", ".join(f"{name} {share:.0%}" for name, share in worst)
             lines.append(f"copies found: {found.mean_recall:.1%} over {len(found.recall)} edits; fewest: {low}")
@@ -87,6 +88,7 @@ def _kind_table(report: DedupeReport, kind: Kind, most: int | None) -> Any:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True, expand=False)
     table.add_column(HEADINGS[kind], overflow="fold", ratio=1)
     columns = ["pixels", "size", *(["bits"] if kind not in ("bytes", "pixels") else [])]
+    columns += ["alike"] if any(item.similarity is not None for group in shown for item in group) else []
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     for group in shown:
@@ -111,7 +113,9 @@ def _add_group(table: Any, group: DuplicateGroup, columns: int) -> None:
 
 def _cells(item: DuplicateItem) -> list[str]:
     pixels = f"{item.width}x{item.height}" if item.width else ""
-    return [pixels, size_text(item.bytes) if item.bytes else "", "" if item.distance is None else str(item.distance)]
+    bits = "" if item.distance is None else str(item.distance)
+    alike = "" if item.similarity is None else f"{item.similarity:.0%}"
+    return [pixels, size_text(item.bytes) if item.bytes else "", bits, alike]
 
 
 def _known_table(report: DedupeReport, most: int | None) -> Any:
@@ -132,24 +136,44 @@ def _known_table(report: DedupeReport, most: int | None) -> Any:
 
 
 def _radius_line(found: Calibration) -> str:
-    """Say which radius was taken, and how many of the pairs found are false."""
-    expected = f"{found.expected_false_pairs:.2g} false pairs expected"
+    """Say what counts as a copy, and how many of the pairs found are false."""
+    if found.similarity is not None:
+        return _similarity_line(found, found.similarity)
     if found.radius < 0:
         return f"no radius keeps false pairs rare: among equal codes, {found.false_pairs[0]:.2g} are expected"
     start = f"radius {found.radius} of {found.bits} bits, {'given' if found.given else 'calibrated'}: "
+    return start + _expected(found)
+
+
+def _similarity_line(found: Calibration, similarity: float) -> str:
+    looked = f"looked at {found.looked_at:,} pairs of near codes; "
+    if similarity > 1:
+        return f"{looked}no similarity keeps false pairs rare: {found.false_pairs[0]:.2g} are expected at 1"
+    chosen = f"copies are those of similarity {similarity:.2f} or more, {'given' if found.given else 'calibrated'}: "
+    return looked + chosen + _expected(found)
+
+
+def _expected(found: Calibration) -> str:
+    expected = f"{found.expected_false_pairs:.2g} false pairs expected"
     if found.found_pairs is None:
-        return start + expected
+        return expected
     if found.expected_false_pairs >= max(found.found_pairs, 1):
-        return f"{start}all {found.found_pairs:,} pairs found may be false"
-    return f"{start}{expected} among {found.found_pairs:,} found"
+        return f"all {found.found_pairs:,} pairs found may be false"
+    return f"{expected} among {found.found_pairs:,} found"
 
 
 def _wider_line(found: Calibration) -> str:
-    """Name a radius whose false pairs a person can look through."""
+    """Name a radius or a similarity whose false pairs a person can look through."""
     wider = max((r for r, expected in enumerate(found.false_pairs) if expected <= _TO_REVIEW), default=0)
-    if wider <= found.radius:
+    taken = found.radius if found.similarity is None else round((len(found.false_pairs) - 1) * (1 - found.similarity))
+    if wider <= taken:
         return "the model does not tell copies from other images here; try another one, such as pdq"
+    name = (
+        f"radius of {wider}"
+        if found.similarity is None
+        else f"similarity of {1 - wider / (len(found.false_pairs) - 1):.2f}"
+    )
     return (
-        f"to find more copies, give a radius of {wider} and review the groups: about "
+        f"to find more copies, give a {name} and review the groups: about "
         f"{found.false_pairs[wider]:.0f} of the pairs will be false; or try another model, such as pdq"
     )

@@ -1,0 +1,188 @@
+"""Copies that were looked at: pairs that codes or PDQ name, each judged by its pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinbits import hamming
+from kinbits.dedupe.background import Background, count_distances, fit_background
+from kinbits.dedupe.calibrate import choose_radius
+from kinbits.dedupe.calibration_result import Calibration
+from kinbits.dedupe.edited import EditedCopies
+from kinbits.dedupe.near import NearPairs, PairSearch
+from kinbits.hamming import Codes
+
+if TYPE_CHECKING:
+    from kinbits.dedupe.looking import Looking
+
+Rows = NDArray[np.int64]
+LEVELS = 100
+"""A pair of similarity s has distance 100 (1 - s), rounded."""
+LEAST = 0.5
+"""Similarity that a copy must have, even where a smaller one would tell it from other images."""
+_LAST = 95  # distance of pairs with next to nothing in common; there are more of these than were looked at
+CODE_PAIRS, HASH_PAIRS = 5, 1  # pairs that are looked at for each image: of near codes, of near PDQ
+HASH_REACH = 48  # bits between PDQ hashes at which they stop to count as similar; 31 are taken for one image
+# Share of pairs of different images of similarity s or more, where a collection is too small to tell: the larger of
+# two sets of 1,000 photos, 2.8e-5 at 0.5 and 8 times less for each further quarter (experiments/copies.py draws them).
+_USUAL, _FALL = 2.8e-5, 0.12
+PACKAGES = "cv2", "pdqhash"
+
+
+def can_verify() -> bool:
+    """Return whether the packages are installed that pairs are looked at with."""
+    return all(find_spec(name) is not None for name in PACKAGES)
+
+
+@dataclass(frozen=True)
+class LookedAt:
+    """Pairs that were looked at.
+
+    Attributes:
+        radius: Bits between codes within which all pairs were.
+        hash_radius: Bits between PDQ hashes within which all were.
+        pairs: The pairs, with 100 (1 - similarity) as their distances.
+        rows: Number of rows of the collection.
+    """
+
+    radius: int
+    hash_radius: int
+    pairs: NearPairs
+    rows: int
+
+    def __call__(self, radius: int) -> NearPairs:
+        """Return the pairs within a distance."""
+        return self.pairs.within(radius)
+
+    def count(self, kept: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Count the distances between kept rows, and those that are no different images: none."""
+        both = kept[self.pairs.first] & kept[self.pairs.second]
+        counts = np.bincount(self.pairs.distances[both], minlength=LEVELS + 1).astype(np.int64)
+        n = int(kept.sum())
+        counts[LEVELS] += n * (n - 1) // 2 - int(both.sum())  # no code names them: they are not alike
+        return counts, np.zeros(LEVELS + 1)
+
+
+def look_at_pairs(
+    codes: Codes, search: PairSearch, looking: Looking, rank: Rows, bursts: tuple[Rows, Rows], seed: int
+) -> LookedAt:
+    """Look at the pairs of near codes and near hashes, about six for each image, but not at bursts.
+
+    Args:
+        codes: uint8 ``(n, w)``.
+        search: Finds pairs of near codes.
+        looking: Looks at images.
+        rank: Rank of each row, ``(n,)``.
+        bursts: Pairs of rows that may be bursts.
+        seed: Seed of the sample of pairs.
+    """
+    n = len(codes)
+    radius = _reach(codes, CODE_PAIRS, seed)
+    named = [search(radius)]
+    hashes, trusted = looking.hashes(n)
+    rows = np.flatnonzero(trusted)
+    hash_radius = min(_reach(hashes[rows], HASH_PAIRS, seed), HASH_REACH) if len(rows) else 0
+    if len(rows):
+        near = PairSearch(hashes[rows], rank[rows])(hash_radius)
+        named.append(NearPairs(rows[near.first], rows[near.second], near.distances))
+    keys = np.unique(np.concatenate([_keys(pairs.first, pairs.second, n) for pairs in named]))
+    keys = keys[~np.isin(keys, _keys(*bursts, n))]
+    first, second = keys // n, keys % n
+    alike = looking.similarities(first, second)
+    alike = np.maximum(
+        alike, _by_hash(hamming.paired_distances(hashes[first], hashes[second])) * trusted[first] * trusted[second]
+    )
+    return LookedAt(radius, hash_radius, NearPairs(first, second, _levels(alike)), n)
+
+
+def _reach(codes: Codes, each: int, seed: int) -> int:
+    """Return the largest radius within which there are at most so many pairs for each row."""
+    counts = count_distances(codes, seed)
+    n, sums = len(codes), np.cumsum(counts)
+    share = each * n / max(1, n * (n - 1) // 2)
+    return max(int(np.searchsorted(sums, share * sums[-1], side="right")) - 1, 0)
+
+
+def _keys(first: Rows, second: Rows, n: int) -> Rows:
+    return np.minimum(first, second) * n + np.maximum(first, second)
+
+
+def _by_hash(bits: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+    return np.maximum(0.0, 1.0 - bits / HASH_REACH)
+
+
+def _levels(alike: NDArray[np.float64]) -> NDArray[np.int32]:
+    return np.rint(LEVELS * (1 - alike)).astype(np.int32)
+
+
+def calibrate_similarity(
+    looked: LookedAt,
+    rank: Rows,
+    *,
+    edits: Mapping[str, EditedCopies],
+    bits: int,
+    tolerance: float,
+    similarity: float | None,
+) -> tuple[Calibration, NearPairs]:
+    """Choose the least similarity of a copy: one half, or more where false pairs would not be rare enough.
+
+    The similarities of different images are counted and continued as distances of codes are, see `calibrate_radius`.
+
+    Args:
+        looked: The pairs.
+        rank: Rank of each item, ``(n,)``; the smallest is the best.
+        edits: For each edit, sampled images and their copies.
+        bits: Length of the codes.
+        tolerance: Expected false pairs, as a share of the pairs found.
+        similarity: A given one instead.
+
+    Returns:
+        The calibration, and the pairs that are copies.
+    """
+    n = looked.rows
+    total = n * (n - 1) / 2
+    limit = round(LEVELS * (1 - (LEAST if similarity is None else similarity)))
+    best, background = choose_radius(looked, rank, LEVELS, tolerance=tolerance, limit=limit, fit=_fit)
+    best = best if similarity is None else limit
+    pairs, expected = looked(best), background.expected(total)
+    return Calibration(
+        radius=looked.radius,
+        bits=bits,
+        items=n,
+        expected_false_pairs=float(expected[best]) if best >= 0 else 0.0,
+        found_pairs=len(pairs),
+        tolerance=tolerance,
+        recall={name: _recall(copies, looked, best) for name, copies in edits.items()},
+        false_pairs=tuple(float(f"{value:.6g}") for value in expected),
+        background=background.describe(),
+        sample=max((len(copies.bits) for copies in edits.values()), default=0),
+        pairs_sampled=background.pairs,
+        given=similarity is not None,
+        similarity=1 - best / LEVELS,
+        looked_at=len(looked.pairs),
+    ), pairs
+
+
+def _fit(counts: NDArray[np.int64], excluded: NDArray[np.float64], ceiling: NDArray[np.float64]) -> Background:
+    """Fit the background; of a small collection, take the usual one."""
+    found = fit_background(counts, excluded, ceiling, last=_LAST)
+    if found.start >= 0:
+        return found
+    at = np.arange(LEVELS + 1) / LEVELS
+    usual = np.minimum(_USUAL * np.exp((at - LEAST) / _FALL), 1.0)
+    return Background(counts, np.minimum(usual, found.below))
+
+
+def _recall(copies: EditedCopies, looked: LookedAt, best: int) -> float:
+    """Return the share of copies that a code or a hash names, and that are similar enough."""
+    assert copies.hash_bits is not None
+    assert copies.similarity is not None
+    named = (copies.bits <= looked.radius) | (copies.hash_bits <= looked.hash_radius)
+    alike = _levels(np.maximum(copies.similarity, _by_hash(copies.hash_bits))) <= best
+    return float((named & alike).mean())

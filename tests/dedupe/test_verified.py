@@ -1,0 +1,130 @@
+"""Pairs that are looked at: which, how similar a copy must be, and what is kept for the next search."""
+
+import numpy as np
+import pytest
+from gradients import Colours, scene
+
+import kinbits
+from kinbits.data import edit_image
+from kinbits.dedupe import find_duplicates
+from kinbits.dedupe.edited import EditedCopies
+from kinbits.dedupe.near import NearPairs
+from kinbits.dedupe.verified import LEVELS, LookedAt, calibrate_similarity
+
+
+def looked_at(n, copies, similarities, seed=0):
+    """Return pairs of 2n rows: copies of similarity .9, and pairs of different images of given similarities."""
+    rng = np.random.default_rng(seed)
+    first = np.concatenate([np.arange(copies), rng.integers(2 * copies, n, len(similarities))])
+    second = np.concatenate([np.arange(copies) + copies, rng.integers(n, 2 * n, len(similarities))])
+    alike = np.concatenate([np.full(copies, 0.9), similarities])
+    return LookedAt(60, 40, NearPairs(first, second, np.rint(LEVELS * (1 - alike)).astype(np.int32)), 2 * n)
+
+
+def calibrated(looked, **options):
+    arguments = {"edits": {}, "bits": 256, "tolerance": 0.001, "similarity": None} | options
+    return calibrate_similarity(looked, np.arange(looked.rows), **arguments)
+
+
+def test_one_half_is_enough_where_other_images_are_far():
+    others = np.random.default_rng(1).exponential(0.05, 4000)
+    found, pairs = calibrated(looked_at(1000, 50, np.minimum(others, 0.4)))
+    assert found.similarity == 0.5
+    assert (len(pairs), found.looked_at) == (50, 4050)
+    assert found.expected_false_pairs < 1
+
+
+def test_more_is_asked_for_where_other_images_are_similar():
+    others = np.abs(np.random.default_rng(1).normal(0, 0.18, 40_000)).clip(max=1)
+    looked = looked_at(4000, 50, others)
+    false = int((others >= 0.5).sum())
+    assert false > 100
+    found, pairs = calibrated(looked)
+    assert 0.7 < found.similarity < 0.9
+    assert 50 <= len(pairs) <= 60
+    given, _ = calibrated(looked, similarity=0.5)
+    assert given.given
+    assert false / 2 <= given.expected_false_pairs <= 2 * false  # though copies are among the pairs
+
+
+def test_a_small_collection_takes_what_is_usual():
+    found, pairs = calibrated(looked_at(20, 3, np.array([0.1, 0.2])))
+    assert (found.similarity, len(pairs)) == (0.5, 3)
+    assert 0 < found.expected_false_pairs < 0.1
+
+
+def test_recall_counts_copies_that_are_named_and_similar():
+    copies = EditedCopies(
+        np.array([10, 61, 61, 60, 61], np.int16),
+        np.array([1000, 24, 41, 1000, 20], np.int16),
+        np.array([0.9, 0.2, 0.9, 0.4, 0.0]),
+    )
+    found, _ = calibrated(looked_at(20, 3, np.zeros(0)), edits={"crop 0.4": copies})
+    assert found.recall["crop 0.4"] == pytest.approx(3 / 5)  # PDQ at 24 bits and 20 bits counts as .5 and .58
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Sixty pictures, and copies of three, which are turned or cropped."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(60):
+        scene(number).save(folder / f"{chr(97 + number % 26)}{number * 7}x.png")
+    for number, edit in enumerate(["mirror", "crop 0.7", "rotate 25"]):
+        edit_image(scene(number), edit, seed=1).save(folder / f"copy{number * 9}x.png")
+    return folder
+
+
+def groups(report):
+    return sorted(sorted(item.path for item in group) for group in report.of_kind("copies"))
+
+
+FOUND = [["a0x.png", "copy0x.png"], ["b7x.png", "copy9x.png"], ["c14x.png", "copy18x.png"]]
+
+
+def test_copies_are_found_by_their_pixels(photos):
+    report = find_duplicates(photos, model=Colours(), sample=3)
+    assert groups(report) == FOUND
+    assert all(item.similarity >= 0.5 for group in report.of_kind("copies") for item in group)
+    assert report.calibration.recall["mirror"] == 1.0
+    assert find_duplicates(photos, model=Colours(), sample=0, codes_only=True).calibration.similarity is None
+    text = str(report)
+    assert "alike" in text
+    assert "copies are those of similarity 0.50 or more" in text.replace("\n", " ")
+    assert max(map(len, text.splitlines())) <= 80
+    assert kinbits.dedupe.DedupeReport.from_json(report.to_json()) == report
+
+
+def test_a_second_search_looks_at_new_images_only(photos, tmp_path, monkeypatch):
+    state, seen = tmp_path / "state", []
+    first = find_duplicates(photos, model=Colours(), sample=2, folder=state)
+    real = kinbits.dedupe.looking.look
+    monkeypatch.setattr("kinbits.dedupe.looking.look", lambda image: (seen.append(1), real(image))[1])
+    again = find_duplicates(photos, model=Colours(), sample=2, folder=state)
+    assert (again.groups, seen) == (first.groups, [])
+    edit_image(scene(5), "flip").save(photos / "new.png")
+    third = find_duplicates(photos, model=Colours(), sample=2, folder=state)
+    assert ["f35x.png", "new.png"] in groups(third)
+    assert 1 <= len(seen) <= 40  # the new one, and those that it was compared with
+
+
+def test_an_index_without_its_images_is_judged_by_codes(photos, tmp_path):
+    data = kinbits.open_dataset(photos, labels=False)
+    model = Colours()
+    index = kinbits.Index.create(tmp_path / "i", bits=256).add(model.encode(data), ids=data.ids)
+    report = find_duplicates(index, sample=0)
+    assert report.calibration.similarity is None
+
+
+def test_without_the_packages_codes_decide_and_the_report_says_so(photos, monkeypatch):
+    monkeypatch.setattr("kinbits.dedupe.verified.PACKAGES", ("no_such_package",))
+    report = find_duplicates(photos, model=Colours(), sample=2)
+    assert report.calibration.similarity is None
+    assert "kinbits[dedupe]" in report.notes[-1]
+
+
+def test_a_similarity_goes_with_images_only():
+    with pytest.raises(kinbits.UsageError, match="looked at"):
+        find_duplicates(".", similarity=0.5, radius=3)
+    with pytest.raises(kinbits.UsageError, match="looked at"):
+        find_duplicates(".", similarity=0.5, codes_only=True)
