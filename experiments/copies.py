@@ -3,8 +3,8 @@
 Of two sets, photos of the database are drawn, and some of them are edited: by the standard recipe (`EDITS`, with seeds
 that no training drew), and by edits that no training knew (below). A pair of an edited photo and another photo is
 false. The threshold is the largest distance within which at most a share of 10^-3 or 10^-4 of the false pairs of all
-edits lies; ``recall`` is the share of edited photos whose original is within it. Writes ``results/copies.csv`` and
-``results/copies.md``.
+edits lies; ``recall`` is the share of edited photos whose original is within it. ``dedupe`` looks at the pairs that
+copy-256 and PDQ name, as `kinbits dedupe` does. Writes ``results/copies.csv`` and ``results/copies.md``.
 
     KINBITS_DATA=path/to/data python experiments/copies.py [--sets grocery]
 """
@@ -15,6 +15,7 @@ import argparse
 import hashlib
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 from _runs import RESULTS, Clock, Run, Table
@@ -24,8 +25,12 @@ import kinbits
 from kinbits import hamming
 from kinbits.backbones import load_backbone
 from kinbits.data import EDITS, Dataset, edit_image, find_protocol
+from kinbits.dedupe.looking import look
+from kinbits.dedupe.similarity import VERSION, Details, similarity
+from kinbits.dedupe.verified import CODE_PAIRS, HASH_PAIRS, HASH_REACH, hash_similarity, reach_of
 from kinbits.heads import build_head
 from kinbits.model import HashModel, Tower
+from kinbits.perceptual import LEAST_QUALITY
 
 SETS = {"grocery": "grocery-store", "fashion products": "fashion-products"}
 PHOTOS, EDITED, SEED = 1000, 150, 20_000
@@ -39,10 +44,11 @@ MODELS = (
     "lite0 pca-rotation, 256 bits",
     "general-128",
     "copy-256",
+    "dedupe",
 )
 
-Codes = np.ndarray
-Distances = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Encode = Callable[[list[Image.Image]], Any]
+Distances = Callable[[Any, Any], np.ndarray]
 
 
 def main() -> None:
@@ -64,7 +70,9 @@ def open_table() -> Table:
 
 def config(run: Run) -> str:
     """Return the hash of what makes the numbers of a run."""
-    kind = HashModel.from_pretrained("kinbits/" + run["model"]).fingerprint if run["model"] in SHIPPED else "fixed"
+    model = "copy-256" if run["model"] == "dedupe" else run["model"]
+    kind = HashModel.from_pretrained("kinbits/" + model).fingerprint if model in SHIPPED else "fixed"
+    kind += VERSION if run["model"] == "dedupe" else ""
     parts = kind, find_protocol(SETS[run["set"]]).checksum, PHOTOS, EDITED, SEED
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
@@ -164,8 +172,10 @@ def edited(name: str, edit: str) -> list[Image.Image]:
     return [change(image, SEED + number) for number, image in enumerate(drawn(name)[:EDITED])]
 
 
-def coder(model: str, name: str) -> tuple[Callable[[list[Image.Image]], np.ndarray], Distances]:
+def coder(model: str, name: str) -> tuple[Encode, Distances]:
     """Return what encodes images, and the distances of its codes."""
+    if model == "dedupe":
+        return seen, unlikeness
     if model == "lite0 features, cosine":
         return lambda images: lite0().encode(images, output="features"), cosine
     if model.startswith("lite0 pca-rotation"):
@@ -176,6 +186,31 @@ def coder(model: str, name: str) -> tuple[Callable[[list[Image.Image]], np.ndarr
         return lambda images: fitted.encode(lite0().encode(images, output="features")), hamming.distances
     ready = HashModel.from_pretrained("kinbits/" + model if model in SHIPPED else model.partition(",")[0])
     return ready.encode, hamming.distances
+
+
+Seen = tuple[np.ndarray, np.ndarray, np.ndarray, list[Details | None]]
+
+
+def seen(images: list[Image.Image]) -> Seen:
+    """Return the codes, the PDQ hashes, whether these can be trusted, and the local features of images."""
+    looks = [look(image) for image in images]
+    hashes = np.frombuffer(b"".join(one.hash for one in looks), np.uint8).reshape(len(images), -1)
+    trusted = np.array([one.quality >= LEAST_QUALITY for one in looks])
+    codes = HashModel.from_pretrained("kinbits/copy-256").encode(images)
+    return codes, hashes, trusted, [one.details for one in looks]
+
+
+def unlikeness(queries: Seen, database: Seen) -> np.ndarray:
+    """Return 1 - similarity; 1 for pairs that are not looked at."""
+    code_reach, hash_reach = reach_of(database[0], CODE_PAIRS, 0), reach_of(database[1], HASH_PAIRS, 0)
+    both = queries[2][:, None] & database[2]
+    hash_bits = np.where(both, hamming.distances(queries[1], database[1]), 1000)
+    named = (hamming.distances(queries[0], database[0]) <= code_reach) | (hash_bits <= min(hash_reach, HASH_REACH))
+    found = np.ones(named.shape)
+    for row, column in np.argwhere(named).tolist():
+        alike = similarity(database[3][column], queries[3][row])
+        found[row, column] = 1 - max(alike, float(hash_similarity(hash_bits[row, column])))
+    return found
 
 
 @cache

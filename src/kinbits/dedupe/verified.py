@@ -83,25 +83,25 @@ def look_at_pairs(
         seed: Seed of the sample of pairs.
     """
     n = len(codes)
-    radius = _reach(codes, CODE_PAIRS, seed)
+    radius = reach_of(codes, CODE_PAIRS, seed)
     named = [search(radius)]
     hashes, trusted = looking.hashes(n)
     rows = np.flatnonzero(trusted)
-    hash_radius = min(_reach(hashes[rows], HASH_PAIRS, seed), HASH_REACH) if len(rows) else 0
+    hash_radius = min(reach_of(hashes[rows], HASH_PAIRS, seed), HASH_REACH) if len(rows) else 0
     if len(rows):
         near = PairSearch(hashes[rows], rank[rows])(hash_radius)
         named.append(NearPairs(rows[near.first], rows[near.second], near.distances))
     keys = np.unique(np.concatenate([_keys(pairs.first, pairs.second, n) for pairs in named]))
     keys = keys[~np.isin(keys, _keys(*bursts, n))]
     first, second = keys // n, keys % n
-    alike = looking.similarities(first, second)
-    alike = np.maximum(
-        alike, _by_hash(hamming.paired_distances(hashes[first], hashes[second])) * trusted[first] * trusted[second]
+    by_hash = hash_similarity(hamming.paired_distances(hashes[first], hashes[second])) * (
+        trusted[first] & trusted[second]
     )
+    alike = np.maximum(looking.similarities(first, second), by_hash)
     return LookedAt(radius, hash_radius, NearPairs(first, second, _levels(alike)), n)
 
 
-def _reach(codes: Codes, each: int, seed: int) -> int:
+def reach_of(codes: Codes, each: int, seed: int) -> int:
     """Return the largest radius within which there are at most so many pairs for each row."""
     counts = count_distances(codes, seed)
     n, sums = len(codes), np.cumsum(counts)
@@ -113,7 +113,8 @@ def _keys(first: Rows, second: Rows, n: int) -> Rows:
     return np.minimum(first, second) * n + np.maximum(first, second)
 
 
-def _by_hash(bits: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+def hash_similarity(bits: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+    """Return what so many bits between two PDQ hashes are as a similarity."""
     return np.maximum(0.0, 1.0 - bits / HASH_REACH)
 
 
@@ -184,5 +185,5 @@ def _recall(copies: EditedCopies, looked: LookedAt, best: int) -> float:
     assert copies.hash_bits is not None
     assert copies.similarity is not None
     named = (copies.bits <= looked.radius) | (copies.hash_bits <= looked.hash_radius)
-    alike = _levels(np.maximum(copies.similarity, _by_hash(copies.hash_bits))) <= best
+    alike = _levels(np.maximum(copies.similarity, hash_similarity(copies.hash_bits))) <= best
     return float((named & alike).mean())
