@@ -39,7 +39,7 @@ tests:
 
 results: $(VENV)/.installed
 	for experiment in experiments/*.yaml; do $(BIN)/kinbits bench $$experiment || exit 1; done
-	for script in medical_classes label_expansion rankhash ties embeddings real_queries attacks_digits robustness text_search general copies duplicates duplicates_radius; do $(BIN)/python experiments/$$script.py || exit 1; done
+	for script in medical_classes label_expansion rankhash ties embeddings real_queries attacks_digits robustness text_search general copies duplicates duplicates_radius tuned; do $(BIN)/python experiments/$$script.py || exit 1; done
 	$(BIN)/python experiments/fill_numbers.py
 
 BENCHMARKS := bench_scan bench_multi_index bench_index bench_pairs bench_metrics bench_neighbours bench_startup bench_tables bench_kinds
