@@ -80,7 +80,12 @@ def measure(table: Table, name: str, budget: float) -> None:
     report = kinbits.evaluate(result.model, parts, metric_names=["map@all"], baselines=False)
     found = float(report.rows[0].values["map@all"])
     best_method, best = best_row(file, protocol, labels=name != "photos, no labels")
-    values = {"map@all": found, "best": best, "took": clock.seconds, "trials": sum(row.rank is not None for row in result.rows)}
+    values = {
+        "map@all": found,
+        "best": best,
+        "took": clock.seconds,
+        "trials": sum(row.rank is not None for row in result.rows),
+    }
     run = {"data": name, "budget": f"{budget:g}", "chosen": result.best.method, "best_method": best_method}
     table.add(run, values, clock.seconds, find_protocol(protocol).checksum)
 
