@@ -29,7 +29,7 @@ BACKBONE = "efficientnet_lite0"
 
 
 def without_labels(data: Dataset) -> Dataset:
-    return replace(data, labels=None)
+    return replace(data, labels=None, label_space=None)
 
 
 DATA: dict[str, tuple[str, str, Callable[[Dataset], Dataset]]] = {
