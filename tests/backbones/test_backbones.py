@@ -31,6 +31,7 @@ EXAMPLES = {
     "features": ("features", {"dim": 5}),
     "hf:": ("hf:{vit}", {}),
     "hf-text:": ("hf-text:{bert}", {}),
+    "hf-joint-text:": ("hf-joint-text:{clip}", {}),
     "map:": ("map:convnet-small", {}),
     "minilm": ("minilm", {}),
     "pdq": ("pdq", {}),
@@ -41,13 +42,14 @@ EXAMPLES = {
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("models")
-    return {name: save_random(name, root / name) for name in ("vit", "resnet", "bert")}
+    return {name: save_random(name, root / name) for name in ("vit", "resnet", "bert", "clip", "siglip")}
 
 
-@pytest.fixture(scope="module", params=[*EXAMPLES, "resnet"])
+@pytest.fixture(scope="module", params=[*EXAMPLES, "resnet", "siglip"])
 def backbone(request, folders) -> Backbone:
     torch.manual_seed(0)
-    name, options = EXAMPLES.get(request.param, ("hf:{resnet}", {}))
+    more = {"resnet": ("hf:{resnet}", {}), "siglip": ("hf-joint-text:{siglip}", {})}
+    name, options = (EXAMPLES | more)[request.param]
     return load_backbone(name.format(**folders), **options)
 
 

@@ -46,9 +46,11 @@ def test_texts_go_through_the_text_tower(kind, shop, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("kind", ["clip", "siglip"])
-def test_an_image_tower_alone_reads_no_texts(kind, shop, tmp_path):
+def test_a_folder_without_a_tokenizer_gives_an_image_tower_alone(kind, shop, tmp_path):
     folder = save_random(kind, tmp_path / kind)
-    model = kinbits.fit(shop, method="itq", bits=8, backbone=f"hf:{folder}", finetune=False, cache=None, progress=False)
+    (folder / "tokenizer.json").unlink()
+    with pytest.warns(UserWarning, match=r"words will not find images of this model: .* has no tokenizer.json"):
+        model = kinbits.fit(shop, method="itq", bits=8, backbone=f"hf:{folder}", cache=None, progress=False)
     index = kinbits.Index.create(model=model).add(kinbits.open_dataset(shop))
     with pytest.raises(UsageError, match="no text tower, and the index keeps no concepts"):
         index.search(text="a red dress")

@@ -1,6 +1,6 @@
 from .base import Backbone, ImageBackbone, Preprocessing
 from .catalogue import BackboneInfo, Offer
-from .class_spaces import NEAR_CLASS, ClassSpace, TextClasses, class_space
+from .class_spaces import NEAR_CLASS, ClassSpace, TextClasses, class_captions, class_space
 from .classifier import Classifier, classifier_of
 from .compiled import cached_forward, fast_forward
 from .concepts import Concepts
@@ -35,6 +35,7 @@ __all__ = [
     "backbone_class",
     "build_backbone",
     "cached_forward",
+    "class_captions",
     "class_space",
     "classifier_of",
     "describe_backbone",

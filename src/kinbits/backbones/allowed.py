@@ -26,6 +26,10 @@ TEXT_FAMILIES = frozenset((
     "rembert", "roberta", "roberta-prelayernorm", "roformer", "squeezebert", "xlm-roberta", "xlm-roberta-xl",
 ))
 """Transformers families with a single plain encoder: their code builds no other model and downloads nothing."""
+JOINT_FAMILIES = frozenset(("clip", "siglip"))
+"""Families with an image and a text encoder, which embed into one space."""
+JOINT_TEXT_FAMILIES = frozenset(("clip_text_model", "siglip_text_model"))
+"""The text encoders of these families."""
 
 # the encoders inside a two-tower model
 _PARTS = frozenset(("clip_text_model", "clip_vision_model", "siglip_text_model", "siglip_vision_model"))

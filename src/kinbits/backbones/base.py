@@ -8,7 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from torch.func import functional_call
 from kinbits._util import Modality
 from kinbits.backbones.catalogue import Offer
 from kinbits.errors import ArtefactError, UsageError
+
+if TYPE_CHECKING:
+    from kinbits.backbones.joint_text import HFJointText
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
@@ -138,6 +141,7 @@ class Backbone(nn.Module, ABC):
         name: Name that the user gave, e.g. ``"hf:facebook/dinov2-small"``.
         modality: ``"image"``, ``"text"`` or ``"vector"``.
         offer: Defaults that a listing shows.
+        aligned: Whether a text backbone was moved into the space of an image backbone, and shares its head.
         rates: Whether it knows the `quality` of items.
         bundled: Whether an installed package holds its weights.
         preprocessing: Preprocessing of images; None for text and vectors.
@@ -150,6 +154,7 @@ class Backbone(nn.Module, ABC):
     key: ClassVar[str] = ""
     modality: ClassVar[Modality] = "image"
     offer: ClassVar[Offer] = Offer()
+    aligned: bool = False
     rates: ClassVar[bool] = False
     bundled: ClassVar[bool] = False
     name: str
@@ -222,6 +227,15 @@ class Backbone(nn.Module, ABC):
     def pooled(self) -> Backbone:
         """The backbone with pooled features: this one, or the inner backbone of a `FeatureMap`."""
         return self
+
+    def text_half(self) -> HFJointText | None:
+        """Load the text backbone whose embeddings are compared with these features; None where there is none.
+
+        Raises:
+            ArtefactError: If there is one, and it cannot be loaded.
+            PlatformError: If it cannot be downloaded.
+        """
+        return None
 
     def quality(self, features: np.ndarray) -> np.ndarray:
         """Return how much each item can be trusted, int64 ``(n,)`` from 0 to 100, given its features ``(n, d)``.

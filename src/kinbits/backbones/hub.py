@@ -211,6 +211,19 @@ def config_object(fields: dict[str, Any], families: frozenset[str]) -> Any:
         raise ArtefactError(message) from error
 
 
+def tower_config(config: Any, part: str) -> Any:
+    """Return the configuration of one tower of a two-tower model.
+
+    Args:
+        config: Configuration of the model.
+        part: ``"vision_config"`` or ``"text_config"``.
+    """
+    tower = getattr(config, part)
+    if hasattr(config, "projection_dim"):
+        tower.projection_dim = config.projection_dim  # the value in the tower can be wrong
+    return tower
+
+
 def build(model_class: Any, config: Any) -> Any:
     """Build the float32 network of a checked configuration, with untrained weights."""
     with quiet(), sealed():

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from kinbits.backbones import hub
-from kinbits.backbones.allowed import IMAGE_FAMILIES
+from kinbits.backbones.allowed import IMAGE_FAMILIES, JOINT_FAMILIES
 from kinbits.backbones.base import ImageBackbone, Preprocessing, shapes_of
+from kinbits.backbones.joint_text import HFJointText
 from kinbits.backbones.registry import register_backbone
 
 # two-tower families -> class of the image tower
@@ -59,6 +60,8 @@ class HFImage(ImageBackbone):
     downloaded.
     """
 
+    _text_half: str | None = None
+
     def __init__(self, model: Any, name: str, preprocessing: Preprocessing, licence: str, *, pretrained: bool) -> None:
         super().__init__()
         self.network = model.eval()
@@ -89,6 +92,7 @@ class HFImage(ImageBackbone):
         absent = [key for key in missing if backbone._layout.pool == "pooler" or "pooler." not in key]
         if absent:
             raise hub.incomplete(source, absent)
+        backbone._text_half = argument if config.model_type in JOINT_FAMILIES else None
         return backbone
 
     @classmethod
@@ -98,6 +102,10 @@ class HFImage(ImageBackbone):
         model = hub.build(_model_class(fields.model_type), fields)
         preprocessing = Preprocessing.from_dict(config["preprocessing"])
         return cls(model, config["name"], preprocessing, config["licence"], pretrained=config["pretrained"])
+
+    def text_half(self) -> HFJointText | None:
+        """Load the text half of the CLIP or SigLIP folder that this one was loaded from; None for other models."""
+        return None if self._text_half is None else HFJointText.from_pretrained(self._text_half, None)
 
     def architecture(self) -> dict[str, Any]:
         """Return the transformers configuration as JSON types."""
@@ -183,12 +191,7 @@ def _model_class(family: str) -> Any:
 
 def _tower_config(config: Any) -> Any:
     """Return the configuration of the image tower; for a model with one tower, the configuration itself."""
-    tower = getattr(config, "vision_config", None) if config.model_type in _TOWERS else None
-    if tower is None:
-        return config
-    if hasattr(config, "projection_dim"):
-        tower.projection_dim = config.projection_dim  # the value in the tower can be wrong
-    return tower
+    return hub.tower_config(config, "vision_config") if config.model_type in JOINT_FAMILIES else config
 
 
 def _side(config: Any) -> int | None:

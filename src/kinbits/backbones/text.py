@@ -21,51 +21,31 @@ from kinbits.errors import ArtefactError
 _LONGEST = 512
 
 
-@register_backbone("hf-text:")
-class HFText(Backbone):
-    """A transformers text encoder: ``hf-text:NAME`` or ``hf-text:./folder``.
+class TextBackbone(Backbone):
+    """Base class of text encoders of transformers.
 
-    The token vectors of the last layer are averaged over the real tokens and scaled to unit length (Reimers and
-    Gurevych, "Sentence-BERT", EMNLP 2019). The tokenizer is a buffer among the weights (the bytes of
-    ``tokenizer.json``), so a saved model needs no other file.
+    The tokenizer is a buffer among the weights (the bytes of ``tokenizer.json``), so a saved model needs no other file.
+
+    Args:
+        model: The network.
+        name: As in `Backbone`.
+        tokenizer: From `read_tokenizer`, or zeros of the same length.
+        licence: As in `Backbone`.
+        feature_dim: As in `Backbone`.
+        pretrained: As in `Backbone`.
     """
 
     modality = "text"
     tokenizer_json: Tensor
 
-    def __init__(self, model: Any, name: str, tokenizer: Tensor, licence: str, *, pretrained: bool) -> None:
+    def __init__(
+        self, model: Any, name: str, tokenizer: Tensor, licence: str, *, feature_dim: int, pretrained: bool
+    ) -> None:
         super().__init__()
         self.network = model.eval()
-        if getattr(model, "pooler", None) is not None:
-            model.pooler = None  # not used, and often untrained
         self.register_buffer("tokenizer_json", tokenizer)
         self._tokenizer: Any = None
-        self._describe(name, feature_dim=model.config.hidden_size, licence=licence, pretrained=pretrained)
-
-    @classmethod
-    def from_pretrained(cls, argument: str, size: int | None) -> Self:
-        """Load the model from the hub or a folder."""
-        return cls._load(os.path.expanduser(argument), cls.key + argument)
-
-    @classmethod
-    def _load(cls, source: str, name: str) -> Self:
-        AutoModel = require("transformers").AutoModel
-        config = hub.read_config(source, TEXT_FAMILIES)
-        model, missing = hub.pretrained(AutoModel, source, config)
-        absent = [key for key in missing if "pooler." not in key]
-        if absent:
-            raise hub.incomplete(source, absent)
-        tokenizer = torch.frombuffer(bytearray(_tokenizer(source, model.config)), dtype=torch.uint8)
-        return cls(model, name, tokenizer, hub.licence(source), pretrained=True)
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """Build the architecture; the weights include the tokenizer."""
-        from transformers import AutoModel
-
-        model = hub.build(AutoModel, hub.config_object(config["config"], TEXT_FAMILIES))
-        tokenizer = torch.zeros(int(config["tokenizer_bytes"]), dtype=torch.uint8)
-        return cls(model, config["name"], tokenizer, config["licence"], pretrained=config["pretrained"])
+        self._describe(name, feature_dim=feature_dim, licence=licence, pretrained=pretrained)
 
     def architecture(self) -> dict[str, Any]:
         """Return the transformers configuration, and the size of the tokenizer buffer in bytes."""
@@ -88,6 +68,48 @@ class HFText(Backbone):
             "attention_mask": torch.tensor([code.attention_mask for code in coded], dtype=torch.int64),
         }
 
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._tokenizer = None  # it belongs to the old contents of the buffer
+
+
+@register_backbone("hf-text:")
+class HFText(TextBackbone):
+    """A transformers text encoder: ``hf-text:NAME`` or ``hf-text:./folder``.
+
+    The token vectors of the last layer are averaged over the real tokens and scaled to unit length (Reimers and
+    Gurevych, "Sentence-BERT", EMNLP 2019).
+    """
+
+    def __init__(self, model: Any, name: str, tokenizer: Tensor, licence: str, *, pretrained: bool) -> None:
+        if getattr(model, "pooler", None) is not None:
+            model.pooler = None  # not used, and often untrained
+        super().__init__(model, name, tokenizer, licence, feature_dim=model.config.hidden_size, pretrained=pretrained)
+
+    @classmethod
+    def from_pretrained(cls, argument: str, size: int | None) -> Self:
+        """Load the model from the hub or a folder."""
+        return cls._load(os.path.expanduser(argument), cls.key + argument)
+
+    @classmethod
+    def _load(cls, source: str, name: str) -> Self:
+        AutoModel = require("transformers").AutoModel
+        config = hub.read_config(source, TEXT_FAMILIES)
+        model, missing = hub.pretrained(AutoModel, source, config)
+        absent = [key for key in missing if "pooler." not in key]
+        if absent:
+            raise hub.incomplete(source, absent)
+        return cls(model, name, read_tokenizer(source, model.config), hub.licence(source), pretrained=True)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Build the architecture; the weights include the tokenizer."""
+        from transformers import AutoModel
+
+        model = hub.build(AutoModel, hub.config_object(config["config"], TEXT_FAMILIES))
+        tokenizer = torch.zeros(int(config["tokenizer_bytes"]), dtype=torch.uint8)
+        return cls(model, config["name"], tokenizer, config["licence"], pretrained=config["pretrained"])
+
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:  # type: ignore[override]
         """Return unit vectors ``(n, d)``.
 
@@ -99,10 +121,6 @@ class HFText(Backbone):
         mask = attention_mask.unsqueeze(-1).to(output.last_hidden_state.dtype)
         mean = (output.last_hidden_state * mask).sum(1) / mask.sum(1).clamp(min=1)
         return torch.nn.functional.normalize(mean, dim=1)
-
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        super()._load_from_state_dict(*args, **kwargs)
-        self._tokenizer = None  # it belongs to the old contents of the buffer
 
 
 @register_backbone("minilm")
@@ -117,26 +135,41 @@ class MiniLM(HFText):
         return cls._load(str(minilm_folder()), cls.key)
 
 
-def _tokenizer(source: str, config: Any) -> bytes:
-    """Return the tokenizer as JSON bytes, with its padding and maximum length set."""
-    from transformers import AutoTokenizer
+def read_tokenizer(
+    source: str, config: Any, kind: str = "AutoTokenizer", *, pad_id: int | None = None, fixed: bool = False
+) -> Tensor:
+    """Return the bytes of a tokenizer's JSON, uint8 ``(b,)``, with its padding and maximum length set.
 
+    Args:
+        source: Hub name or folder.
+        config: Configuration of the text encoder.
+        kind: The class of transformers that reads it.
+        pad_id: What fills short texts; None for the tokenizer's own token.
+        fixed: Fill all texts to the maximum length, instead of the length of the longest one.
+
+    Raises:
+        ArtefactError: If it cannot be read, or has no ``tokenizer.json``.
+        PlatformError: If it cannot be downloaded.
+    """
+    transformers = require("transformers")
     local = os.path.isdir(source)
     with hub.explained(source), hub.quiet():
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, local_files_only=local)
+        reader = getattr(transformers, kind)
+        tokenizer = reader.from_pretrained(source, trust_remote_code=False, local_files_only=local)
     if not getattr(tokenizer, "is_fast", False):
         raise ArtefactError(f"the tokenizer of '{source}' has no tokenizer.json; choose a model with a fast tokenizer")
     sentence_limit = hub.read_json(source, "sentence_bert_config.json").get("max_seq_length")
     limits = (sentence_limit, tokenizer.model_max_length, getattr(config, "max_position_embeddings", None), _LONGEST)
+    longest = min(int(limit) for limit in limits if limit)
     backend = tokenizer.backend_tokenizer
-    backend.enable_truncation(min(int(limit) for limit in limits if limit))
+    backend.enable_truncation(longest)
     backend.enable_padding(
         direction="right",  # the mean uses the mask, so the side of the padding does not matter
-        pad_id=tokenizer.pad_token_id or 0,
+        pad_id=(tokenizer.pad_token_id or 0) if pad_id is None else pad_id,
         pad_token=tokenizer.pad_token or "[PAD]",
+        length=longest if fixed else None,
     )
-    text: str = backend.to_str()
-    return text.encode()
+    return torch.frombuffer(bytearray(backend.to_str().encode()), dtype=torch.uint8)
 
 
 def _from_bytes(text: bytes) -> Any:

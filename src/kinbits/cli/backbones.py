@@ -15,6 +15,7 @@ _FAMILIES = {
     "hf:": "hf:NAME takes an image model of the Hugging Face hub or a local folder",
     "timm:": "timm:NAME takes a model of timm (pip install 'kinbits[timm]')",
     "hf-text:": "hf-text:NAME takes a text model of the hub or a local folder",
+    "hf-joint-text:": "hf-joint-text:NAME takes the text half of a CLIP or SigLIP model",
 }
 
 

@@ -13,6 +13,7 @@ from kinbits.encoding import CodesFile
 from kinbits.fitting.job import Job, choose_method, without_unused_validation
 from kinbits.fitting.settings import FitSettings
 from kinbits.fitting.sources import as_training_data
+from kinbits.fitting.text_tower import text_tower
 from kinbits.methods import Method
 from kinbits.model import HashModel, Tower
 from kinbits.training import History, defence_record, pretrain, train
@@ -53,6 +54,8 @@ def fit(data: Any, settings: FitSettings | None = None, **options: Unpack[FitOpt
     method, training = job.build_method(), settings.training
     pretraining = None if training.pretrain is None else pretrain(method, job.pretraining_set, training)
     history = train(method, job.train, training, job.validation_set)
+    towers = {m: Tower(job.backbones[m], head.cpu()) for m, head in method.towers().items()}
+    towers |= text_tower(job, towers["image"])
     record = {
         "data": dataset.name,
         "data_fingerprint": dataset.fingerprint,
@@ -61,7 +64,6 @@ def fit(data: Any, settings: FitSettings | None = None, **options: Unpack[FitOpt
         "seconds": round(time.perf_counter() - started, 2),
         "torch": torch.__version__,
     }
-    towers = {m: Tower(job.backbones[m], head.cpu()) for m, head in method.towers().items()}
     named = {"name": method.name, "params": dict(method.params)}
     decoder = None if method.decoder is None else method.decoder.cpu()
     model = HashModel(towers, named, record, decoder=decoder, labels=job.rows.table(job.dataset))

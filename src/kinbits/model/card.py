@@ -127,8 +127,11 @@ def model_card(
 
 
 def trained_on(training: Mapping[str, Any], backbones: Mapping[Modality, Backbone]) -> str:
-    """Return the name of the training data, with the number and the kind of the items."""
-    kinds = " with ".join(f"{backbone.modality}s" for backbone in backbones.values())
+    """Return the name of the training data, with the number and the kind of the items.
+
+    An aligned text backbone follows from the images, and no texts were learned from.
+    """
+    kinds = " with ".join(f"{backbone.modality}s" for backbone in backbones.values() if not backbone.aligned)
     return f"{training.get('data', 'unknown')}, {training.get('rows', '?')} {kinds}"
 
 
