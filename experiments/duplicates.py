@@ -75,7 +75,7 @@ def config(run: Run) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
-CALIBRATED = 1
+CALIBRATED = 2
 
 
 def checksum(name: str) -> str:
@@ -96,12 +96,12 @@ def write_folder(name: str, folder: Path) -> tuple[int, set[str]]:
 
 
 def photos_of(name: str) -> Iterator[Image.Image]:
-    """Yield random photos: of the groceries, only those of the test part, since the model has seen the others."""
+    """Yield random photos: of the groceries only the test part, since the model has seen the others."""
     protocols, most = SETS[name]
     parts: list[Dataset] = []
     for protocol in protocols:
         loaded = kinbits.load_protocol(protocol)
-        parts += [loaded.query] if protocol == "grocery-store" else [loaded.query, loaded.database]
+        parts += [loaded.query, loaded.database] if protocol == "fashion-products" else [loaded.query]
     rows = [(part, row) for part in parts for row in range(len(part))]
     for number in np.random.default_rng(SEED).permutation(len(rows))[:most].tolist():
         part, row = rows[number]

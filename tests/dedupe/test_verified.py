@@ -1,5 +1,7 @@
 """Pairs that are looked at: which, how similar a copy must be, and what is kept for the next search."""
 
+import sqlite3
+
 import numpy as np
 import pytest
 from gradients import Colours, scene
@@ -47,10 +49,21 @@ def test_more_is_asked_for_where_other_images_are_similar():
     assert false / 2 <= given.expected_false_pairs <= 2 * false  # though copies are among the pairs
 
 
-def test_a_small_collection_takes_what_is_usual():
-    found, pairs = calibrated(looked_at(20, 3, np.array([0.1, 0.2])))
+@pytest.mark.parametrize("n", [20, 1000, 30_000])
+def test_where_no_others_are_similar_one_half_is_enough_in_collections_of_any_size(n):
+    found, pairs = calibrated(looked_at(n, 3, np.array([0.1, 0.2])))
     assert (found.similarity, len(pairs)) == (0.5, 3)
-    assert 0 < found.expected_false_pairs < 0.1
+    assert 0.1 < found.expected_false_pairs < 1
+    assert "too few" in found.background
+
+
+def test_copies_are_not_taken_for_the_tail_of_other_images():
+    rng = np.random.default_rng(2)
+    looked = looked_at(30_000, 1000, np.where(rng.random(150_000) < 0.9, 0, rng.exponential(0.06, 150_000)).clip(max=1))
+    looked.pairs.distances[:1000] = rng.integers(3, 30, 1000)
+    found, pairs = calibrated(looked)
+    assert found.similarity < 0.75
+    assert len(pairs) >= 990
 
 
 def test_recall_counts_copies_that_are_named_and_similar():
@@ -108,6 +121,47 @@ def test_a_second_search_looks_at_new_images_only(photos, tmp_path, monkeypatch)
     assert 1 <= len(seen) <= 40  # the new one, and those that it was compared with
 
 
+def test_what_vanished_while_it_was_looked_at_is_said_and_not_kept(photos, tmp_path, monkeypatch):
+    state, real = tmp_path / "state", kinbits.dedupe.looking.Looking.hashes
+
+    def hashes(self, n):
+        (photos / "copy0x.png").rename(tmp_path / "aside.png")
+        return real(self, n)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kinbits.dedupe.looking.Looking.hashes", hashes)
+        torn = find_duplicates(photos, model=Colours(), sample=0, folder=state)
+    assert groups(torn) == FOUND[1:]
+    assert torn.notes[-1] == "1 could not be read again and were not compared, e.g. copy0x.png"
+    (tmp_path / "aside.png").rename(photos / "copy0x.png")
+    assert groups(find_duplicates(photos, model=Colours(), sample=0, folder=state)) == FOUND
+
+
+def test_a_file_that_changed_while_it_was_looked_at_is_not_taken_for_the_old_one(photos, tmp_path, monkeypatch):
+    state, real = tmp_path / "state", kinbits.dedupe.looking.Looking.hashes
+    old = (photos / "copy0x.png").read_bytes()
+
+    def hashes(self, n):
+        scene(77).save(photos / "copy0x.png")
+        return real(self, n)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kinbits.dedupe.looking.Looking.hashes", hashes)
+        assert groups(find_duplicates(photos, model=Colours(), sample=0, folder=state)) == FOUND[1:]
+    (photos / "copy0x.png").write_bytes(old)
+    assert groups(find_duplicates(photos, model=Colours(), sample=0, folder=state)) == FOUND
+
+
+@pytest.mark.parametrize("value", ["'abc'", "NULL", "7.5", "-3"])
+def test_a_damaged_similarity_is_named(photos, tmp_path, value):
+    find_duplicates(photos, model=Colours(), sample=0, folder=tmp_path / "state")
+    with sqlite3.connect(tmp_path / "state" / "state.sqlite") as base:
+        base.execute(f"UPDATE similarities SET similarity = {value}")
+    base.close()
+    with pytest.raises(kinbits.ArtefactError, match="is damaged"):
+        find_duplicates(photos, model=Colours(), sample=0, folder=tmp_path / "state")
+
+
 def test_an_index_without_its_images_is_judged_by_codes(photos, tmp_path):
     data = kinbits.open_dataset(photos, labels=False)
     model = Colours()
@@ -128,3 +182,5 @@ def test_a_similarity_goes_with_images_only():
         find_duplicates(".", similarity=0.5, radius=3)
     with pytest.raises(kinbits.UsageError, match="looked at"):
         find_duplicates(".", similarity=0.5, codes_only=True)
+    with pytest.raises(kinbits.UsageError, match="give a model"):
+        find_duplicates(".", similarity=0.5, model=None)

@@ -50,13 +50,13 @@ class Background:
         """Return the number of pairs within each radius that are expected among so many, float64 ``(bits + 1,)``."""
         return self.below * pairs
 
-    def describe(self) -> str:
+    def describe(self, unit: str = "bits") -> str:
         """Return how the shares were found, in words."""
         if self.start < 0:
             return f"counted over {self.pairs:,} pairs, too few to fit a tail"
         shape = ("constant", "exponential", "Gaussian")[len(self.curve) - 1]
         return (
-            f"counted over {self.pairs:,} pairs; below {self.start} bits a {shape} tail, "
+            f"counted over {self.pairs:,} pairs; below {self.start} {unit} a {shape} tail, "
             f"fitted to distances from {self.start} to {self.stop}"
         )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kinbits import hamming
-from kinbits._util import full_path
+from kinbits._util import full_path, read_regular
 from kinbits.data import BadImage, Dataset, Skipped, decode, read_header
 from kinbits.dedupe.encoded import Model, encode_contents
 from kinbits.dedupe.files import FolderFiles, read_folder
@@ -115,7 +117,7 @@ def _of_folder(
         items=items,
         files={row: tuple(by_content[name]) for row, name in enumerate(names) if len(by_content[name]) > 1},
         taken=np.array([np.nan if time is None else time for time in taken], np.float64),
-        load=lambda row: decode(folder / items[row].path),
+        load=lambda row: _decoded(folder, names[row], by_content[names[row]]),
         sized=True,
         codes=np.frombuffer(b"".join(codes[name] for name in names), np.uint8).reshape(len(names), -1)
         if codes
@@ -126,6 +128,20 @@ def _of_folder(
         ignored=read.ignored,
         notes=read.notes,
     )
+
+
+def _decoded(folder: Path, name: bytes, items: Sequence[DuplicateItem]) -> Image.Image:
+    """Return the image of a content, from the first file that still has it.
+
+    Raises:
+        BadImage: If none has.
+    """
+    for item in items:
+        with suppress(OSError):
+            data = read_regular(folder / item.path)
+            if hashlib.sha256(data).digest() == name:
+                return decode(data)
+    raise BadImage("its files were changed or removed meanwhile")
 
 
 def collect_dataset(data: Dataset, model: Model | None, *, progress: bool) -> Collected:

@@ -35,8 +35,8 @@ from kinbits.index import Index
 Rows = NDArray[np.int64]
 BURST_TOLERANCE = 0.01  # expected pairs of unlike shots, as a share of the bursts found
 _NO_PACKAGES = "codes alone told copies from other images; to look at these too, run: pip install 'kinbits[dedupe]'"
-_NO_IMAGES = "codes alone told copies from other images: the images were not found"
-_TRIED = 20  # images, of which one must be there
+_NO_IMAGES = "codes alone told copies from other images, since most or all of these were not found"
+_TRIED = 40  # images, of which nine in ten must be there
 _SAME_PIXELS = 2  # bits between codes of equal pixels that were encoded in different batches
 
 
@@ -73,6 +73,8 @@ def find_duplicates(
     """
     settings = _settings(options)
     opened = given(source)
+    if settings.similarity is not None and model is None and not isinstance(opened, Index):
+        raise UsageError("a similarity needs codes that name pairs; give a model")
     if banks and model is None and not isinstance(opened, Index):
         raise UsageError("a bank needs codes to compare with; give the model that made the bank")
     with ExitStack() as held:
@@ -181,14 +183,27 @@ class _Search:
         return calibrated
 
     def _can_look(self) -> bool:
-        """Return whether pairs are looked at; if they should be and cannot, note why."""
+        """Return whether pairs are looked at; if they should be and cannot, note why.
+
+        Raises:
+            UsageError: If they cannot, and a similarity was asked for.
+        """
         found, settings = self.found, self.settings
-        if settings.codes_only or settings.radius is not None or found.load is None:
+        if settings.codes_only or settings.radius is not None:
             return False
-        why = "" if can_verify() else _NO_PACKAGES
-        why = why or ("" if any(map(self._loads, range(min(len(found), _TRIED)))) else _NO_IMAGES)
-        self.notes += (why,) if why else ()
+        why = _NO_PACKAGES if not can_verify() else "" if self._has_images() else _NO_IMAGES
+        if why and settings.similarity is not None:
+            raise UsageError(f"{why}; a similarity cannot be asked for")
+        self.notes += (why,) if why and found.load is not None else ()
         return not why
+
+    def _has_images(self) -> bool:
+        """Return whether the images can be read: of an index or a data set, most of a sample of them."""
+        n = len(self.found)
+        if self.found.load is None or self.found.names:
+            return self.found.load is not None
+        rows = np.random.default_rng(self.settings.seed).permutation(n)[:_TRIED].tolist()
+        return 10 * sum(map(self._loads, rows)) >= 9 * len(rows)
 
     def _loads(self, row: int) -> bool:
         assert self.found.load is not None
@@ -227,6 +242,9 @@ class _Search:
         assert found.load is not None
         looking = Looking(found.load, found.names, self.state, progress=self.progress)
         pairs = look_at_pairs(codes, calibrated.search, looking, self.rank, bursts, settings.seed)
+        if looking.unread:
+            count, one = len(looking.unread), found.items[min(looking.unread)].path
+            self.notes += (f"{count:,} could not be read again and were not compared, e.g. {one}",)
         result, copies = calibrate_similarity(
             pairs,
             self.rank,

@@ -59,11 +59,15 @@ class Looking:
         names: SHA-256 of each row's content; empty where there are no files.
         state: Hashes and similarities of earlier searches; new ones are kept after each batch.
         progress: Show progress on standard error.
+
+    Attributes:
+        unread: Rows whose images could not be read; they are like no other.
     """
 
     def __init__(self, load: Load, names: Sequence[bytes], state: State, *, progress: bool = False) -> None:
         self._load, self._names, self._state, self._progress = load, names, state, progress
         self._kept: dict[int, Details | None] = {}
+        self.unread: set[int] = set()
 
     def hashes(self, n: int) -> tuple[Codes, NDArray[np.bool_]]:
         """Return PDQ of all rows, uint8 ``(n, 32)``, and whether each can be trusted, ``(n,)``."""
@@ -76,7 +80,8 @@ class Looking:
                 found = {row: self._keep(row, one) for row, one in zip(some, each(self._look, some), strict=True)}
                 rows |= found
                 if self._names:
-                    self._state.keep_codes(_HASHED, [(self._names[row], code, None) for row, code in found.items()])
+                    kept = [(self._names[row], code, None) for row, code in found.items() if row not in self.unread]
+                    self._state.keep_codes(_HASHED, kept)
                 bar.update(start + len(some))
         table = np.frombuffer(b"".join(rows[row] for row in range(n)), np.uint8).reshape(n, HASH_BYTES + 1)
         return np.ascontiguousarray(table[:, :HASH_BYTES]), table[:, HASH_BYTES] >= LEAST_QUALITY
@@ -89,6 +94,8 @@ class Looking:
 
     def _keep(self, row: int, seen: Look) -> bytes:
         self._kept[row] = seen.details
+        if seen.details is None:
+            self.unread.add(row)
         while len(self._kept) > _KEPT:
             del self._kept[next(iter(self._kept))]
         return seen.hash + bytes([seen.quality])
@@ -106,9 +113,9 @@ class Looking:
                 found = dict(zip(some, values, strict=True))
                 known |= found
                 if self._names:
-                    self._state.keep_similarities(
-                        VERSION, [(self._names[a], self._names[b], value) for (a, b), value in found.items()]
-                    )
+                    seen = {pair: value for pair, value in found.items() if self.unread.isdisjoint(pair)}
+                    rows = [(self._names[one], self._names[two], value) for (one, two), value in seen.items()]
+                    self._state.keep_similarities(VERSION, rows)
                 bar.update(start + len(some))
         return np.array([known[pair] for pair in pairs], np.float64)
 

@@ -132,7 +132,8 @@ class State:
         """Return the codes of some contents by a model, or why there is none; those of another width are left out."""
         query = "SELECT sha256, code, fault FROM codes WHERE model = ? AND sha256 IN ({})"
         rows = self._select(query, names, model)
-        return {name: (code, fault) for name, code, fault in rows if code is None or len(code) == width}
+        whole = ((name, code, fault) for name, code, fault in rows if code is None or isinstance(code, bytes))
+        return {name: (code, fault) for name, code, fault in whole if code is None or len(code) == width}
 
     def _select(self, query: str, names: Sequence[bytes], *first: Any) -> Iterator[tuple[Any, ...]]:
         for start in range(0, len(names), _AT_ONCE):
@@ -168,7 +169,9 @@ class State:
         """Return the number of items that a sample was drawn from, and the distances of its edits; None if unknown."""
         with self._readable():
             row = self._base.execute("SELECT items, distances FROM edits WHERE job = ?", (job,)).fetchone()
-        if row is None or not row[1] or len(row[1]) % (2 * count):
+        if row is None or not isinstance(row[0], int) or not isinstance(row[1], bytes) or not row[1]:
+            return None
+        if len(row[1]) % (2 * count):
             return None
         return row[0], np.frombuffer(row[1], np.int16).reshape(count, -1)
 
@@ -181,7 +184,10 @@ class State:
     def similarities(self, version: str, names: Sequence[bytes]) -> Iterator[tuple[tuple[bytes, bytes], float]]:
         """Yield known pairs of contents and their similarities, of those whose first content is named."""
         query = "SELECT first, second, similarity FROM similarities WHERE version = ? AND first IN ({})"
-        yield from (((first, second), value) for first, second, value in self._select(query, names, version))
+        for first, second, value in self._select(query, names, version):
+            if not isinstance(value, float) or not 0 <= value <= 1:
+                raise ArtefactError(f"{self.path} is damaged (a similarity of {value!r:.40}); remove it")
+            yield (first, second), value
 
     def keep_similarities(self, version: str, rows: Iterable[tuple[bytes, bytes, float]]) -> None:
         """Keep similarities of pairs of contents, all or none."""

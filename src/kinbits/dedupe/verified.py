@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,18 +26,25 @@ LEVELS = 100
 """A pair of similarity s has distance 100 (1 - s), rounded."""
 LEAST = 0.5
 """Similarity that a copy must have, even where a smaller one would tell it from other images."""
-_LAST = 95  # distance of pairs with next to nothing in common; there are more of these than were looked at
+# Distances that the fit may read: most nearer pairs are copies; of farther ones, with next to nothing in common, there
+# are more than were looked at.
+_FIRST, _LAST = 40, 95
 CODE_PAIRS, HASH_PAIRS = 5, 1  # pairs that are looked at for each image: of near codes, of near PDQ
 HASH_REACH = 48  # bits between PDQ hashes at which they stop to count as similar; 31 are taken for one image
-# Share of pairs of different images of similarity s or more, where a collection is too small to tell: the larger of
-# two sets of 1,000 photos, 2.8e-5 at 0.5 and 8 times less for each further quarter (experiments/copies.py draws them).
-_USUAL, _FALL = 2.8e-5, 0.12
+# Where similar pairs are too few to fit: how their number falls with the similarity, to 1/e; and the similarities at
+# which pairs are counted to start from, below that of copies. Two sets of 1,000 photos fell within 0.06 and 0.15.
+_FALL, _COUNTED = 0.15, (0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
 PACKAGES = "cv2", "pdqhash"
 
 
 def can_verify() -> bool:
-    """Return whether the packages are installed that pairs are looked at with."""
-    return all(find_spec(name) is not None for name in PACKAGES)
+    """Return whether the packages work that pairs are looked at with."""
+    try:
+        for name in PACKAGES:
+            import_module(name)
+    except ImportError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -148,7 +155,7 @@ def calibrate_similarity(
     """
     n = looked.rows
     total = n * (n - 1) / 2
-    limit = round(LEVELS * (1 - (LEAST if similarity is None else similarity)))
+    limit = int(LEVELS * (1 - (LEAST if similarity is None else similarity)) + 1e-9)
     best, background = choose_radius(looked, rank, LEVELS, tolerance=tolerance, limit=limit, fit=_fit)
     best = best if similarity is None else limit
     pairs, expected = looked(best), background.expected(total)
@@ -161,23 +168,30 @@ def calibrate_similarity(
         tolerance=tolerance,
         recall={name: _recall(copies, looked, best) for name, copies in edits.items()},
         false_pairs=tuple(float(f"{value:.6g}") for value in expected),
-        background=background.describe(),
+        background=background.describe("hundredths"),
         sample=max((len(copies.bits) for copies in edits.values()), default=0),
         pairs_sampled=background.pairs,
         given=similarity is not None,
-        similarity=1 - best / LEVELS,
+        similarity=(LEVELS - best) / LEVELS,
         looked_at=len(looked.pairs),
     ), pairs
 
 
 def _fit(counts: NDArray[np.int64], excluded: NDArray[np.float64], ceiling: NDArray[np.float64]) -> Background:
-    """Fit the background; of a small collection, take the usual one."""
-    found = fit_background(counts, excluded, ceiling, last=_LAST)
-    if found.start >= 0:
-        return found
-    at = np.arange(LEVELS + 1) / LEVELS
-    usual = np.minimum(_USUAL * np.exp((at - LEAST) / _FALL), 1.0)
-    return Background(counts, np.minimum(usual, found.below))
+    """Fit the background; where pairs are too few for that, continue their number as it usually falls.
+
+    At most N + 3 pairs are expected where N are seen (with probability .95 if none is), and fewer by the factor e for
+    each further 0.15 of similarity. The least bound over the similarities that counts start from is taken.
+    """
+    unlike = np.where(np.arange(LEVELS + 1) < _FIRST, 0, counts)
+    if unlike[: _LAST + 1].argmax() >= LEVELS * LEAST:  # or else copies are the most frequent pairs
+        found = fit_background(unlike, excluded, ceiling, last=_LAST)
+        if found.start >= 0:
+            return found
+    seen, alike = np.cumsum(counts), 1 - np.arange(LEVELS + 1) / LEVELS
+    starts = [(one, seen[round(LEVELS * (1 - one))] - seen[round(LEVELS * (1 - LEAST)) - 1]) for one in _COUNTED]
+    bounds = [(count + 3) * np.exp((one - alike) / _FALL) for one, count in starts]
+    return Background(counts, np.minimum(np.min(bounds, axis=0) / max(1, int(seen[-1])), 1.0))
 
 
 def _recall(copies: EditedCopies, looked: LookedAt, best: int) -> float:
