@@ -2,9 +2,9 @@
 
 A folder holds photos that no model has seen, and of one photo in ten a copy by one of the 29 edits of the recipe. A
 pair found is true if its files have the same origin; photos of equal pixels have one. Photos that are twice in a set
-otherwise count as false pairs, though some are copies. pHash within 10 bits is what the tool imagededup does by default, PDQ within 31 bits is what its authors
-advise; their pairs are grouped as those of kinbits are. Writes ``results/duplicates.csv`` and
-``results/duplicates.md``.
+otherwise count as false pairs, though some are copies. pHash within 10 bits is what the tool imagededup does by
+default, PDQ within 31 bits is what its authors advise; their pairs are grouped as those of kinbits are. Writes
+``results/duplicates.csv`` and ``results/duplicates.md``.
 
     KINBITS_DATA=path/to/data python experiments/duplicates.py [--sets "products, 1,000"]
 """

@@ -90,20 +90,11 @@ def test_the_scripts_are_found():
     assert {"label_expansion", "rankhash"} <= set(SCRIPTS)
 
 
-# Results that are not yet made anew from a clean commit. Names are only taken out here, never put in.
-STALE = {
-    "ablations-cross-modal",
-}
-
-
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.csv")), ids=lambda path: path.stem)
 def test_results_are_of_the_present_settings_and_of_a_clean_commit(path, monkeypatch):
     monkeypatch.syspath_prepend(EXPERIMENTS)
     faults = sorted(faults_of(path))
-    if path.stem in STALE:
-        assert faults, f"{path.name} is in order: take it out of STALE"
-    else:
-        assert not faults, f"{path.name} has {', '.join(faults)}: make it anew from a clean commit"
+    assert not faults, f"{path.name} has {', '.join(faults)}: make it anew from a clean commit"
 
 
 def faults_of(path):
@@ -128,7 +119,3 @@ def stale_rows_of_script(path):
     if name == "choices":
         return importlib.import_module("recipes").choices_table().stale()
     return importlib.import_module(name).open_table().stale() if name in SCRIPTS else []
-
-
-def test_only_files_that_are_there_are_excused():
-    assert {path.stem for path in RESULTS.glob("*.csv")} >= STALE
