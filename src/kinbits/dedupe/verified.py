@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Rows = NDArray[np.int64]
 LEVELS = 100
 """A pair of similarity s has distance 100 (1 - s), rounded."""
-LEAST = 0.5
+LEAST = 0.4
 """Similarity that a copy must have, even where a smaller one would tell it from other images."""
 # Distances that the fit may read: most nearer pairs are copies; of farther ones, with next to nothing in common, there
 # are more than were looked at.
@@ -33,7 +33,7 @@ CODE_PAIRS, HASH_PAIRS = 5, 1  # pairs that are looked at for each image: of nea
 HASH_REACH = 48  # bits between PDQ hashes at which they stop to count as similar; 31 are taken for one image
 # Where similar pairs are too few to fit: how their number falls with the similarity, to 1/e; and the similarities at
 # which pairs are counted to start from, below that of copies. Two sets of 1,000 photos fell within 0.06 and 0.15.
-_FALL, _COUNTED = 0.15, (0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
+_FALL, _COUNTED = 0.15, (0.1, 0.15, 0.2, 0.25, 0.3)
 PACKAGES = "cv2", "pdqhash"
 
 
@@ -138,7 +138,7 @@ def calibrate_similarity(
     tolerance: float,
     similarity: float | None,
 ) -> tuple[Calibration, NearPairs]:
-    """Choose the least similarity of a copy: one half, or more where false pairs would not be rare enough.
+    """Choose the least similarity of a copy: 0.4, or more where false pairs would not be rare enough.
 
     The similarities of different images are counted and continued as distances of codes are, see `calibrate_radius`.
 
@@ -184,7 +184,7 @@ def _fit(counts: NDArray[np.int64], excluded: NDArray[np.float64], ceiling: NDAr
     each further 0.15 of similarity. The least bound over the similarities that counts start from is taken.
     """
     unlike = np.where(np.arange(LEVELS + 1) < _FIRST, 0, counts)
-    if unlike[: _LAST + 1].argmax() >= LEVELS * LEAST:  # or else copies are the most frequent pairs
+    if unlike[: _LAST + 1].argmax() >= LEVELS / 2:  # or else copies are the most frequent pairs
         found = fit_background(unlike, excluded, ceiling, last=_LAST)
         if found.start >= 0:
             return found
