@@ -101,9 +101,7 @@ def _one_way(one: Details, other: Details) -> float:
     if found is None:
         return 0.0
     plane, count = found
-    scale = float(np.linalg.svd(plane[:, :2], compute_uv=False)[0])
-    apart = np.linalg.norm(source @ plane[:, :2].T + plane[:, 2] - target, axis=1)
-    exact = float((apart < _EXACT * max(1.0, scale)).mean())
+    exact = float((_errors(source, target, plane) < _EXACT).mean())
     return exact * count / (count + 4) * max(0.0, _correlation(one.grey, other.grey, plane))
 
 
@@ -154,17 +152,22 @@ def _fit(source: Floats, target: Floats, stretch: float = 1.0) -> tuple[NDArray[
     return _sheared(source[kept], target[kept], plane * np.array([stretch, 1, 1])), count
 
 
-def _sheared(source: Floats, target: Floats, plane: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Fit two scales and shear as well, if enough matches support them: a resize may change the proportions."""
-    import cv2
+def _errors(source: Floats, target: Floats, plane: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far matches are from where a map puts them, in pixels, or in those of the second image if larger."""
+    scale = float(np.linalg.svd(plane[:, :2], compute_uv=False)[0])
+    apart = np.linalg.norm(source @ plane[:, :2].T + plane[:, 2] - target, axis=1)
+    return np.asarray(apart / max(1.0, scale))
 
+
+def _sheared(source: Floats, target: Floats, plane: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Fit two scales and shear as well, if more matches are exact then: a resize may change the proportions."""
     if len(source) < _AFFINE:
         return plane
-    affine, _ = cv2.estimateAffine2D(source, target, method=cv2.LMEDS)
-    if affine is None:
-        return plane
+    homogeneous = np.column_stack([source, np.ones(len(source))])
+    affine = np.linalg.lstsq(homogeneous, target, rcond=None)[0].T
     most, least = np.linalg.svd(affine[:, :2], compute_uv=False)
-    return np.asarray(affine if most < _SHEAR * least else plane, np.float64)
+    exact, sheared = ((_errors(source, target, one) < _EXACT).sum() for one in (plane, affine))
+    return affine if sheared > exact and most < _SHEAR * least else plane
 
 
 def _correlation(one: NDArray[np.uint8], other: NDArray[np.uint8], plane: NDArray[np.float64]) -> float:
