@@ -26,8 +26,7 @@ class Calibration:
         sample: Number of images that were edited.
         pairs_sampled: Number of pairs of different images whose distance was counted.
         given: Whether the radius or the similarity was given, and not chosen.
-        similarity: The least similarity of a copy; None where codes alone decide. Above 1, no similarity keeps false
-            pairs rare.
+        similarity: The least similarity of a copy; None where codes alone decide.
         looked_at: Number of pairs that were looked at.
     """
 

@@ -20,7 +20,7 @@ class DedupeSettings:
         tolerance: Expected false pairs of copies, as a share of the pairs reported.
         radius: Radius of copies in bits, within which codes alone decide. Default: pairs of near codes are looked at.
         codes_only: Let the codes alone decide, and look at no images.
-        similarity: Least similarity of the images of two copies. Default: 0.4, or more by calibration.
+        similarity: Least similarity of the images of two copies. Default: 0.4 to 0.6, by calibration.
         similar: Radius in bits of a further search for similar images. Default: none.
         seconds: Largest time between two shots of a burst.
         sample: Number of images that are edited to measure how many copies are found; 0 for none.

@@ -50,7 +50,7 @@ def closing_lines(report: DedupeReport) -> list[str]:
     if found is not None:
         lines.append(_radius_line(found))
         share = found.mean_recall
-        nothing = found.radius < 0 or (found.similarity or 0.0) > 1
+        nothing = found.radius < 0
         if not found.given and (nothing or (share is not None and share < _LITTLE)):
             lines.append(_wider_line(found))
         if found.recall and not nothing:
@@ -146,11 +146,11 @@ def _radius_line(found: Calibration) -> str:
 
 
 def _similarity_line(found: Calibration, similarity: float) -> str:
-    looked = f"looked at {found.looked_at:,} pairs of near codes; "
-    if similarity > 1:
-        return f"{looked}no similarity keeps false pairs rare: {found.false_pairs[0]:.2g} are expected at 1"
-    chosen = f"copies are those of similarity {similarity:.2f} or more, {'given' if found.given else 'calibrated'}: "
-    return looked + chosen + _expected(found)
+    how = "given" if found.given else "calibrated"
+    return (
+        f"looked at {found.looked_at:,} pairs of near codes; copies are those of similarity {similarity:.2f} or more, "
+        f"{how}: {_expected(found)}"
+    )
 
 
 def _expected(found: Calibration) -> str:

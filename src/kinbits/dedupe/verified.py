@@ -26,6 +26,8 @@ LEVELS = 100
 """A pair of similarity s has distance 100 (1 - s), rounded."""
 LEAST = 0.4
 """Similarity that a copy must have, even where a smaller one would tell it from other images."""
+ENOUGH = 0.6
+"""Similarity that is always enough: such images show one scene at least, and a person can tell which to keep."""
 # Distances that the fit may read: most nearer pairs are copies; of farther ones, with next to nothing in common, there
 # are more than were looked at.
 _FIRST, _LAST = 40, 95
@@ -138,7 +140,7 @@ def calibrate_similarity(
     tolerance: float,
     similarity: float | None,
 ) -> tuple[Calibration, NearPairs]:
-    """Choose the least similarity of a copy: 0.4, or more where false pairs would not be rare enough.
+    """Choose the least similarity of a copy: 0.4, or up to 0.6 where false pairs would not be rare enough.
 
     The similarities of different images are counted and continued as distances of codes are, see `calibrate_radius`.
 
@@ -157,7 +159,7 @@ def calibrate_similarity(
     total = n * (n - 1) / 2
     limit = int(LEVELS * (1 - (LEAST if similarity is None else similarity)) + 1e-9)
     best, background = choose_radius(looked, rank, LEVELS, tolerance=tolerance, limit=limit, fit=_fit)
-    best = best if similarity is None else limit
+    best = max(best, round(LEVELS * (1 - ENOUGH))) if similarity is None else limit
     pairs, expected = looked(best), background.expected(total)
     return Calibration(
         radius=looked.radius,
