@@ -67,25 +67,63 @@ def calibrate_radius(
     n, bits = len(codes), 8 * codes.shape[1]
     near = _CodePairs(codes, PairSearch(codes, rank), bursts, seed)
     limit = bits if radius is None else min(radius, bits)
-    best, background = choose_radius(near, rank, bits, tolerance=tolerance, limit=limit)
+    best, background = choose_radius(near, rank, tolerance=tolerance, limit=limit)
     best = best if radius is None else limit  # items near a better one were left out only within the calibrated one
     pairs = near.search(best) if best >= 0 else near.search(0).only(np.zeros(len(near.search(0)), np.bool_))
-    expected = background.expected(n * (n - 1) / 2)
-    result = Calibration(
-        radius=best,
+    result = describe_radius(
+        best,
+        background,
+        pairs,
         bits=bits,
         items=n,
-        expected_false_pairs=float(expected[best]) if best >= 0 else 0.0,
-        found_pairs=len(pairs),
         tolerance=tolerance,
         recall={name: float((apart <= best).mean()) for name, apart in edits.items()},
-        false_pairs=tuple(float(f"{value:.6g}") for value in expected),
-        background=background.describe(),
         sample=max((len(apart) for apart in edits.values()), default=0),
-        pairs_sampled=background.pairs,
         given=radius is not None,
     )
     return Calibrated(result, background, pairs, near.search)
+
+
+def describe_radius(
+    radius: int,
+    background: Background,
+    pairs: NearPairs,
+    *,
+    bits: int,
+    items: int,
+    tolerance: float,
+    recall: Mapping[str, float],
+    sample: int,
+    given: bool,
+) -> Calibration:
+    """Return a radius with the false pairs to expect; all else is as in `Calibration`.
+
+    Args:
+        radius: The radius; -1 for none.
+        background: Distances between different images.
+        pairs: Pairs within the radius.
+        bits: Length of the codes.
+        items: Number of items.
+        tolerance: Expected false pairs, as a share of the pairs found.
+        recall: For each edit, the share of copies that are found.
+        sample: Number of images that were edited.
+        given: Whether the radius was given.
+    """
+    expected = background.expected(items * (items - 1) / 2)
+    return Calibration(
+        radius=radius,
+        bits=bits,
+        items=items,
+        expected_false_pairs=float(expected[radius]) if radius >= 0 else 0.0,
+        found_pairs=len(pairs),
+        tolerance=tolerance,
+        recall=recall,
+        false_pairs=tuple(float(f"{value:.6g}") for value in expected),
+        background=background.describe(),
+        sample=sample,
+        pairs_sampled=background.pairs,
+        given=given,
+    )
 
 
 class Pairs(Protocol):
@@ -102,14 +140,13 @@ Fit = Callable[[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]], Ba
 
 
 def choose_radius(
-    near: Pairs, rank: Rows, most: int, *, tolerance: float, limit: int, fit: Fit = fit_background
+    near: Pairs, rank: Rows, *, tolerance: float, limit: int, fit: Fit = fit_background
 ) -> tuple[int, Background]:
     """Choose the largest radius at which false pairs are as rare as wanted.
 
     Args:
         near: All pairs.
         rank: Rank of each row, ``(n,)``; the smallest is the best.
-        most: Largest distance.
         tolerance: Expected false pairs, as a share of the pairs found.
         limit: Largest radius.
         fit: Makes the background of counts, those that do not count, and an upper bound of its shares.
@@ -118,18 +155,16 @@ def choose_radius(
         The radius, -1 if there is none, and the distances between different images.
     """
     n = len(rank)
-    kept, best, seen = np.ones(n, np.bool_), -1, set[int]()
-    ceiling = ceiling_of(near.count(kept)[0])
-    background = Background(np.zeros(most + 1, np.int64), np.zeros(most + 1))
-    for _ in range(ROUNDS):
-        background = fit(*near.count(kept), ceiling)
+    counted = near.count(np.ones(n, np.bool_))
+    ceiling, seen = ceiling_of(counted[0]), set[int]()
+    while True:
+        background = fit(*counted, ceiling)
         best = _largest(background.expected(n * (n - 1) / 2)[: limit + 1], near, n, tolerance)
-        if best in seen:
-            break
+        if best in seen or len(seen) == ROUNDS - 1:
+            return best, background
         seen.add(best)
         center, _ = star_groups(*_arrays(near(best)), rank) if best >= 0 else (np.arange(n), None)
-        kept = center == np.arange(n)
-    return best, background
+        counted = near.count(center == np.arange(n))
 
 
 @dataclass(frozen=True)

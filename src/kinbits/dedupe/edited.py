@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +16,11 @@ from kinbits import hamming
 from kinbits._util import Bar, processors
 from kinbits.data import EDITS, BadImage, Edit, edit_image
 from kinbits.dedupe.encoded import Model
+from kinbits.dedupe.looking import Look, look
+from kinbits.dedupe.similarity import VERSION, similarity
 from kinbits.dedupe.state import State
 from kinbits.hamming import Codes
-
-if TYPE_CHECKING:
-    from kinbits.dedupe.looking import Look
+from kinbits.perceptual import LEAST_QUALITY
 
 SIDE = 768  # pixels of the longer side of an image before it is edited
 GROWTH = 2.0  # times a collection grows before another sample is edited
@@ -103,10 +102,6 @@ def _comparison(
     images: Sequence[Image.Image], pool: ThreadPoolExecutor
 ) -> Callable[[Sequence[Image.Image]], list[NDArray[np.int16]]]:
     """Return what measures the distances of PDQ and the similarities by pixels between images and their copies."""
-    from kinbits.dedupe.looking import look
-    from kinbits.dedupe.similarity import similarity
-    from kinbits.perceptual import LEAST_QUALITY
-
     originals = list(pool.map(look, images))
 
     def compare(copies: Sequence[Image.Image]) -> list[NDArray[np.int16]]:
@@ -140,10 +135,7 @@ def _sampled(load: Callable[[int], Image.Image], n: int, sample: int, seed: int)
 
 def _job(model: Model, edits: Sequence[Edit], sample: int, seed: int, looked: bool) -> str:
     facts = [model.fingerprint, list(map(str, edits)), sample, seed, SIDE]
-    if looked:
-        from kinbits.dedupe.similarity import VERSION
-
-        facts.append(VERSION)
+    facts += [VERSION] if looked else []
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 

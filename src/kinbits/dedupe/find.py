@@ -23,6 +23,7 @@ from kinbits.dedupe.collected import Collected, collect_dataset, collect_folder,
 from kinbits.dedupe.edited import EditedCopies, edit_sample
 from kinbits.dedupe.encoded import Model
 from kinbits.dedupe.groups import KINDS, DuplicateGroup, DuplicateItem, Kind
+from kinbits.dedupe.looking import Looking
 from kinbits.dedupe.near import NearPairs
 from kinbits.dedupe.report import DedupeReport
 from kinbits.dedupe.settings import COPY_MODEL, DedupeSettings
@@ -168,13 +169,13 @@ class _Search:
         if looked:
             calibrated = self._looked(codes, calibrated, bursts, edits)
         alone = self._pixels(calibrated.search(_SAME_PIXELS))
-        pairs = _without(calibrated.pairs, bursts, len(codes))
+        pairs = calibrated.pairs.without(*bursts, len(codes))
         pairs = pairs.only(alone[pairs.first] & alone[pairs.second])
         center = self._stars("copies", codes, pairs, LEVELS if looked else None)
         self._bursts(codes, bursts, calibrated, alone)
         if settings.similar is not None:
             best = center == np.arange(len(codes))
-            wide = _without(calibrated.search(settings.similar), bursts, len(codes))
+            wide = calibrated.search(settings.similar).without(*bursts, len(codes))
             self._stars(
                 "similar",
                 codes,
@@ -236,8 +237,6 @@ class _Search:
         edits: Mapping[str, EditedCopies],
     ) -> Calibrated:
         """Look at the images of pairs, and let their similarity decide."""
-        from kinbits.dedupe.looking import Looking
-
         found, settings = self.found, self.settings
         assert found.load is not None
         looking = Looking(found.load, found.names, self.state, progress=self.progress)
@@ -352,9 +351,3 @@ class _Search:
 
 def _order(group: DuplicateGroup) -> tuple[int, int, str]:
     return KINDS.index(group.kind), -len(group), group.representative.path
-
-
-def _without(pairs: NearPairs, others: tuple[Rows, Rows], n: int) -> NearPairs:
-    """Return the pairs that are not among others."""
-    low, high = np.minimum(pairs.first, pairs.second), np.maximum(pairs.first, pairs.second)
-    return pairs.only(~np.isin(low * n + high, others[0] * n + others[1]))

@@ -41,6 +41,10 @@ class NearPairs:
         """Return some of the pairs."""
         return NearPairs(self.first[kept], self.second[kept], self.distances[kept])
 
+    def without(self, first: Rows, second: Rows, n: int) -> NearPairs:
+        """Return the pairs that are not among others; rows are below n."""
+        return self.only(~np.isin(pair_keys(self.first, self.second, n), pair_keys(first, second, n)))
+
     def within(self, radius: int) -> NearPairs:
         """Return the pairs within a radius."""
         return self.only(self.distances <= radius)
@@ -51,6 +55,11 @@ class NearPairs:
         np.minimum.at(nearest, self.first, self.distances)
         np.minimum.at(nearest, self.second, self.distances)
         return np.cumsum(np.bincount(nearest, minlength=bits + 2)[: bits + 1])
+
+
+def pair_keys(first: Rows, second: Rows, n: int) -> Rows:
+    """Return a number for each pair of rows below n, the same in either order, int64 ``(p,)``."""
+    return np.minimum(first, second) * n + np.maximum(first, second)
 
 
 class PairSearch:

@@ -165,14 +165,11 @@ def _expected(found: Calibration) -> str:
 def _wider_line(found: Calibration) -> str:
     """Name a radius or a similarity whose false pairs a person can look through."""
     wider = max((r for r, expected in enumerate(found.false_pairs) if expected <= _TO_REVIEW), default=0)
-    taken = found.radius if found.similarity is None else round((len(found.false_pairs) - 1) * (1 - found.similarity))
+    levels = len(found.false_pairs) - 1
+    taken = found.radius if found.similarity is None else round(levels * (1 - found.similarity))
     if wider <= taken:
         return "the model does not tell copies from other images here; try another one, such as pdq"
-    name = (
-        f"radius of {wider}"
-        if found.similarity is None
-        else f"similarity of {1 - wider / (len(found.false_pairs) - 1):.2f}"
-    )
+    name = f"radius of {wider}" if found.similarity is None else f"similarity of {1 - wider / levels:.2f}"
     return (
         f"to find more copies, give a {name} and review the groups: about "
         f"{found.false_pairs[wider]:.0f} of the pairs will be false; or try another model, such as pdq"

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinbits import hamming
 from kinbits.dedupe.background import Background, count_distances, fit_background
-from kinbits.dedupe.calibrate import choose_radius
+from kinbits.dedupe.calibrate import choose_radius, describe_radius
 from kinbits.dedupe.calibration_result import Calibration
 from kinbits.dedupe.edited import EditedCopies
-from kinbits.dedupe.near import NearPairs, PairSearch
+from kinbits.dedupe.looking import Looking
+from kinbits.dedupe.near import NearPairs, PairSearch, pair_keys
 from kinbits.hamming import Codes
-
-if TYPE_CHECKING:
-    from kinbits.dedupe.looking import Looking
 
 Rows = NDArray[np.int64]
 LEVELS = 100
@@ -100,8 +98,8 @@ def look_at_pairs(
     if len(rows):
         near = PairSearch(hashes[rows], rank[rows])(hash_radius)
         named.append(NearPairs(rows[near.first], rows[near.second], near.distances))
-    keys = np.unique(np.concatenate([_keys(pairs.first, pairs.second, n) for pairs in named]))
-    keys = keys[~np.isin(keys, _keys(*bursts, n))]
+    keys = np.unique(np.concatenate([pair_keys(pairs.first, pairs.second, n) for pairs in named]))
+    keys = keys[~np.isin(keys, pair_keys(*bursts, n))]
     first, second = keys // n, keys % n
     by_hash = hash_similarity(hamming.paired_distances(hashes[first], hashes[second])) * (
         trusted[first] & trusted[second]
@@ -116,10 +114,6 @@ def reach_of(codes: Codes, each: int, seed: int) -> int:
     n, sums = len(codes), np.cumsum(counts)
     share = each * n / max(1, n * (n - 1) // 2)
     return max(int(np.searchsorted(sums, share * sums[-1], side="right")) - 1, 0)
-
-
-def _keys(first: Rows, second: Rows, n: int) -> Rows:
-    return np.minimum(first, second) * n + np.maximum(first, second)
 
 
 def hash_similarity(bits: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
@@ -155,25 +149,25 @@ def calibrate_similarity(
     Returns:
         The calibration, and the pairs that are copies.
     """
-    n = looked.rows
-    total = n * (n - 1) / 2
     limit = int(LEVELS * (1 - (LEAST if similarity is None else similarity)) + 1e-9)
-    best, background = choose_radius(looked, rank, LEVELS, tolerance=tolerance, limit=limit, fit=_fit)
+    best, background = choose_radius(looked, rank, tolerance=tolerance, limit=limit, fit=_fit)
     best = max(best, round(LEVELS * (1 - ENOUGH))) if similarity is None else limit
-    pairs, expected = looked(best), background.expected(total)
-    return Calibration(
-        radius=looked.radius,
+    pairs = looked(best)
+    result = describe_radius(
+        best,
+        background,
+        pairs,
         bits=bits,
-        items=n,
-        expected_false_pairs=float(expected[best]) if best >= 0 else 0.0,
-        found_pairs=len(pairs),
+        items=looked.rows,
         tolerance=tolerance,
         recall={name: _recall(copies, looked, best) for name, copies in edits.items()},
-        false_pairs=tuple(float(f"{value:.6g}") for value in expected),
-        background=background.describe("hundredths"),
         sample=max((len(copies.bits) for copies in edits.values()), default=0),
-        pairs_sampled=background.pairs,
         given=similarity is not None,
+    )
+    return replace(
+        result,
+        radius=looked.radius,
+        background=background.describe("hundredths"),
         similarity=(LEVELS - best) / LEVELS,
         looked_at=len(looked.pairs),
     ), pairs
