@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from kinbits.backbones import View, compiled, extract, load_backbone
-from kinbits.data import ArrayItems, BadImage, Dataset, FeatureCache, VectorItems
+from kinbits.data import ArrayItems, BadImage, Dataset, FeatureCache, VectorItems, transforms
 from kinbits.errors import DataError
 
 N = 75
@@ -129,6 +129,23 @@ def test_changed_weights_or_rows_are_another_entry(backbone, tmp_path):
 
 
 class TestViews:
+    def test_edits_see_whole_images_and_each_row_has_its_seed(self, backbone, tmp_path, monkeypatch):
+        shapes = []
+        real = transforms.edit_image
+
+        def noted(image, *given, **options):
+            shapes.append(image.size)
+            return real(image, *given, **options)
+
+        monkeypatch.setattr(transforms, "edit_image", noted)
+        wide = np.random.default_rng(0).integers(0, 256, (3, 90, 1600, 3)).astype(np.uint8)
+        large = Dataset(ArrayItems(wide), np.array(["a", "b", "c"]), name="large")
+        first = extracted(large, backbone, view=View("edits")).array
+        assert (768, 43) in shapes  # an image of 1600 x 90, scaled down first
+        alone = extracted(large.select(np.arange(1)), backbone, cache=FeatureCache(tmp_path), view=View("edits"))
+        np.testing.assert_allclose(alone.array, first[:1], atol=2e-3 * np.abs(first).max())
+        assert not np.array_equal(extracted(large, backbone, view=View("edits", number=1)).array, first)
+
     def test_same_view_again_and_other_views_differ(self, backbone):
         views = [
             View("two_view", 0, 0),

@@ -15,7 +15,7 @@ import torch
 from kinbits._util import checked, processors
 from kinbits.backbones.base import Backbone
 from kinbits.backbones.compiled import BATCH, Engine, Forward, cached_forward
-from kinbits.data import NOT_FINITE, BadImage, Dataset, FeatureCache, Skipped
+from kinbits.data import NOT_FINITE, BadImage, Dataset, FeatureCache, Skipped, image_change
 from kinbits.errors import DataError
 
 Progress = Callable[[int, int], None]
@@ -124,11 +124,12 @@ def _check(dataset: Dataset, backbone: Backbone, view: View | None) -> None:
 
 def _key(dataset: Dataset, backbone: Backbone, view: View | None) -> dict[str, str | int]:
     preprocessing = backbone.preprocessing
+    shown = asdict(view) | ({"of": "whole images"} if image_change(view.augmentation) else {}) if view else None
     return {
         "dataset": dataset.fingerprint,
         "backbone": backbone.fingerprint,
         "preprocessing": json.dumps(preprocessing.to_dict() if preprocessing else None, sort_keys=True),
-        "view": json.dumps(asdict(view) if view else None, sort_keys=True),
+        "view": json.dumps(shown, sort_keys=True),
     }
 
 
@@ -173,7 +174,8 @@ class _Extractor:
     ) -> None:
         self._dataset, self._backbone, self._view = dataset, backbone, view
         self._forward: Forward = cached_forward(backbone, len(dataset), threads=threads, engine=engine)
-        self._augment = _augmenter(backbone, view) if view else None
+        self._change = image_change(view.augmentation) if view else None
+        self._augment = _augmenter(backbone, view) if view and not self._change else None
         self._pool = ThreadPoolExecutor(threads or processors(), thread_name_prefix="kinbits-decode")
 
     def __enter__(self) -> _Extractor:
@@ -218,7 +220,10 @@ class _Extractor:
         preprocessing = self._backbone.preprocessing
         assert preprocessing is not None
         try:
-            return preprocessing(self._dataset.items.image(row))
+            image = self._dataset.items.image(row)
+            if self._change and self._view:
+                image = self._change(image, np.random.default_rng(_seed(self._view, row)))
+            return preprocessing(image)
         except BadImage as error:
             return str(error)
 
@@ -250,11 +255,16 @@ def _augmenter(backbone: Backbone, view: View) -> Callable[[np.ndarray, int], np
     steps = augmentation(view.augmentation, backbone.preprocessing.size)
 
     def augment(pixels: np.ndarray, row: int) -> np.ndarray:
-        text = f"{view.augmentation} {view.seed} {view.number} {row // BATCH}"
-        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "little")
+        seed = _seed(view, row // BATCH)
         with torch.random.fork_rng(devices=[]):  # restores the state of the global generator
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the GPU generators
             views: torch.Tensor = steps(torch.from_numpy(pixels).float() / 255)
         return np.asarray((views * 255).round().to(torch.uint8))
 
     return augment
+
+
+def _seed(view: View, number: int) -> int:
+    """Return the seed of a row or of a block of rows."""
+    text = f"{view.augmentation} {view.seed} {view.number} {number}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "little")

@@ -35,7 +35,7 @@ from .sources.safe_pickle import read_pickle
 from .sources.vectors import NOT_FINITE
 from .splits import SplitRows
 from .thumbnails import Tile, contact_sheet, placeholder, tile_box
-from .transforms import augmentation, check_augmentation
+from .transforms import augmentation, check_augmentation, image_change
 
 __all__ = [
     "DEFAULT_METRICS",
@@ -89,6 +89,7 @@ __all__ = [
     "find_image_column",
     "find_label_column",
     "find_protocol",
+    "image_change",
     "is_single",
     "list_protocols",
     "load_protocol",

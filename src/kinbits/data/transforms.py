@@ -1,4 +1,7 @@
-"""Augmentations of image batches on any device; random numbers come from torch's global generator."""
+"""Augmentations of image batches on any device; random numbers come from torch's global generator.
+
+Everyday edits are made before an image is scaled to the size of a network wherever whole images are at hand.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from kinbits.data.edits import draw_edits, edit_image
 from kinbits.errors import UsageError, unknown_name
 
 Maker = Callable[[int], nn.Module]
+Change = Callable[[Image.Image, np.random.Generator], Image.Image]
 _MAKERS: dict[str, Maker] = {}
+_SIDE = 768  # pixels of the longer side of an image before it is edited
 
 
 def register_augmentation(name: str) -> Callable[[Maker], Maker]:
@@ -71,6 +76,18 @@ def check_augmentation(name: str) -> None:
         raise unknown_name("augmentation", name, _MAKERS)
 
 
+def image_change(name: str) -> Change | None:
+    """Return how an augmentation changes a whole image before it is scaled for a network.
+
+    Args:
+        name: One of :func:`augmentations`.
+
+    Returns:
+        A function of a Pillow RGB image and a random generator, or None for an augmentation of scaled pixels.
+    """
+    return _edited if name == "edits" else None
+
+
 @register_augmentation("none")
 def none(size: int) -> nn.Module:
     """Return no change: for images whose sides and borders mean something, such as digits or scans."""
@@ -121,7 +138,8 @@ def crops(size: int) -> nn.Module:
 def edits(size: int) -> nn.Module:
     """Return one to three everyday edits of each image, as `draw_edits` draws them.
 
-    Two views of an image are then two copies of it, so that codes learned from them find copies.
+    Two views of an image are then two copies of it, so that codes learned from them find copies. A batch of pixels is
+    edited as it is; features of a data set are those of edited whole images, see :func:`image_change`.
     """
     return _Edits(size)
 
@@ -140,10 +158,17 @@ class _Edits(nn.Module):
         return torch.from_numpy(edited).to(x).permute(0, 3, 1, 2) / 255
 
     def _edited(self, pixels: np.ndarray, seed: int) -> np.ndarray:
-        image, rng = Image.fromarray(pixels), np.random.default_rng(seed)
-        for edit in draw_edits(rng):
-            image = edit_image(image, edit, seed=int(rng.integers(2**31)))
+        image = _edited(Image.fromarray(pixels), np.random.default_rng(seed))
         return np.asarray(image.resize((self.size, self.size), Image.Resampling.BICUBIC))
+
+
+def _edited(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Return an image after drawn edits; a large one is scaled down first, for time."""
+    image = image.copy()
+    image.thumbnail((_SIDE, _SIDE))
+    for edit in draw_edits(rng):
+        image = edit_image(image, edit, seed=int(rng.integers(2**31)))
+    return image
 
 
 class _Clamped(nn.Module):
