@@ -9,12 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from gradients import Gradients, picture
 from PIL import Image
 
 import kinbits
+from kinbits.backbones import load_backbone
 from kinbits.data import edit_image
 from kinbits.dedupe import DedupeReport, find_duplicates
+from kinbits.heads import build_head
+from kinbits.model import HashModel, Tower
 
 
 @pytest.fixture
@@ -148,6 +152,35 @@ def test_a_bank_of_known_items_is_matched(photos, tmp_path):
     assert [match.known for match in calibrated.known] == ["bad"]
     with pytest.raises(kinbits.ArtefactError, match="64-bit codes"):
         find_duplicates(photos, model=model, banks=[kinbits.Index.create(bits=64)], sample=0)
+
+
+def test_a_bank_whose_images_are_there_is_looked_at(photos, tmp_path):
+    pytest.importorskip("cv2")
+    torch.manual_seed(0)
+    head = build_head({"name": "linear", "features": 384, "bits": 256})
+    model = HashModel({"image": Tower(load_backbone("convnet-small"), head)})
+    known = tmp_path / "known"
+    known.mkdir()
+    edit_image(picture(5), "jpeg 30").save(known / "small.jpg")
+    for number in range(700, 712):
+        picture(number).save(known / f"{number}.png")
+    bank = kinbits.Index.create(tmp_path / "known.index", model=model).add(kinbits.open_dataset(known, labels=False))
+    report = find_duplicates(photos, model=model, banks=[bank], sample=0)
+    assert [(match.path, match.known) for match in report.known] == [("f35x.png", "small.jpg")]
+    assert report.known[0].similarity >= report.calibration.similarity
+    assert "alike" in str(report)
+    for one in known.iterdir():
+        one.unlink()
+    assert all(match.similarity is None for match in find_duplicates(photos, model=model, banks=[bank], sample=0).known)
+
+
+def test_a_bank_without_images_names_a_radius_where_none_is_safe(photos, tmp_path):
+    model = Gradients()
+    index = kinbits.Index.create(tmp_path / "gone.index", bits=256)
+    index.add(np.random.default_rng(0).integers(0, 256, (300, 32)).astype(np.uint8))
+    report = find_duplicates(photos, model=model, banks=[index], sample=0, tolerance=1e-12)
+    assert report.known == ()
+    assert "bank gone: its images are not at hand" in report.notes[-1]
 
 
 def test_bad_input_is_one_line(tmp_path):

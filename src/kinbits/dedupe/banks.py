@@ -9,42 +9,64 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from kinbits._util import full_path
 from kinbits.dedupe.background import count_distances, fit_background
 from kinbits.dedupe.calibrate import Calibrated, allowed_pairs
-from kinbits.dedupe.collected import Collected
+from kinbits.dedupe.collected import Collected, collect_index
+from kinbits.dedupe.looking import Looking
 from kinbits.dedupe.report import KnownMatch
+from kinbits.dedupe.state import State
+from kinbits.dedupe.table import TO_REVIEW
+from kinbits.dedupe.verified import CODE_PAIRS, compare_pairs
 from kinbits.errors import ArtefactError, UsageError
 from kinbits.hamming import Codes
 from kinbits.index import Index
 
 
 def match_banks(
-    found: Collected, banks: Sequence[Any], calibrated: Calibrated | None, model: Any, tolerance: float
-) -> list[KnownMatch]:
-    """Return the nearest known item of each image that is within the radius of a bank.
+    found: Collected,
+    banks: Sequence[Any],
+    calibrated: Calibrated,
+    model: Any,
+    tolerance: float,
+    *,
+    progress: bool = False,
+) -> tuple[list[KnownMatch], list[str]]:
+    """Return the nearest known item of each image that is a copy of one, and what is to be known about that.
 
-    A bank without a radius gets the largest at which the false matches to expect are few enough: by the background of
-    the collection, times the number of images, times the number of known items.
+    A bank with a radius is matched by codes. Without one, pairs of near codes are looked at, as those of the collection
+    were. Where they cannot be, such as where the images of the bank were removed, the radius is the largest at which
+    the false matches to expect are few enough: by the background of the collection, times the number of images, times
+    the number of known items.
 
     Args:
         found: The collection, with codes.
         banks: Indexes, their folders, or ``(index, radius)``.
-        calibrated: Background of the collection.
+        calibrated: What was found in the collection.
         model: What made the codes, or None if not known.
         tolerance: Expected false matches, as a share of the matches.
+        progress: Show progress on standard error.
 
     Raises:
         UsageError: If a bank is no index, or its radius no number of bits.
         ArtefactError: If a bank has codes of another length or model.
     """
-    matches = []
+    matches, notes = [], []
     for bank in banks:
         index, radius, name = _opened(bank)
         _require_fit(index, found.codes, model, name)
-        matches += _matches(found, index, name, radius, calibrated, tolerance)
-    return sorted(matches, key=lambda match: (match.path, match.bank))
+        if not len(index):
+            continue
+        known = collect_index(index, name)
+        if radius is None and calibrated.result.similarity is not None and known.has_images():
+            matches += _looked_at(found, index, known, name, calibrated, progress)
+        else:
+            some, told = _within(found, index, name, radius, calibrated, tolerance)
+            matches += some
+            notes += told
+    return sorted(matches, key=lambda match: (match.path, match.bank)), notes
 
 
 def _opened(bank: Any) -> tuple[Index, int | None, str]:
@@ -70,28 +92,77 @@ def _require_fit(index: Index, codes: Codes | None, model: Any, name: str) -> No
         )
 
 
-def _matches(
-    found: Collected, index: Index, name: str, radius: int | None, calibrated: Calibrated | None, tolerance: float
+def _looked_at(
+    found: Collected, index: Index, known: Collected, name: str, calibrated: Calibrated, progress: bool
 ) -> list[KnownMatch]:
+    """Return the most similar known item of each image, among those of near codes that were looked at."""
     assert found.codes is not None
-    if not len(index):
-        return []
+    n, rows = len(found), {item.path: row for row, item in enumerate(known.items)}
+    hits = index.search(found.codes, k=min(CODE_PAIRS, len(index)))
+    pairs = ((row, hit.ids.tolist(), hit.distances.tolist()) for row, hit in enumerate(hits))
+    near = [(row, rows[str(one)], bits) for row, ids, apart in pairs for one, bits in zip(ids, apart, strict=True)]
+    first, second, apart = np.array(near, np.int64).T
+    kept = apart <= calibrated.result.radius
+    first, second, apart = first[kept], second[kept], apart[kept]
+    places = np.unique(np.concatenate([first, n + second]))
+    looking = Looking(lambda place: _loaded(found, known, int(places[place])), (), State(None), progress=progress)
+    hashes, trusted = looking.hashes(len(places))
+    one, other = np.searchsorted(places, first), np.searchsorted(places, n + second)
+    alike = compare_pairs(looking, hashes, trusted, one, other)
+    best: dict[int, int] = {}
+    for pair in np.lexsort((apart, -alike)).tolist():
+        best.setdefault(int(first[pair]), pair)
+    similarity = calibrated.result.similarity
+    return [
+        KnownMatch(item.path, name, known.items[second[pair]].path, int(apart[pair]), round(float(alike[pair]), 2))
+        for row, pair in best.items()
+        if alike[pair] >= similarity
+        for item in found.files.get(row, (found.items[row],))
+    ]
+
+
+def _loaded(found: Collected, known: Collected, place: int) -> Image.Image:
+    """Return an image of the collection, or of the bank, whose rows follow."""
+    assert found.load is not None
+    assert known.load is not None
+    return found.load(place) if place < len(found) else known.load(place - len(found))
+
+
+def _within(
+    found: Collected, index: Index, name: str, radius: int | None, calibrated: Calibrated, tolerance: float
+) -> tuple[list[KnownMatch], list[str]]:
+    """Return the nearest known item of each image that is within the radius, and a note if no radius can be had."""
+    assert found.codes is not None
     hits = index.search(found.codes, k=1)
-    nearest = np.array([hit.distances[0] for hit in hits], np.int64)
+    nearest, notes = np.array([hit.distances[0] for hit in hits], np.int64), []
     if radius is None:
-        radius = _radius(nearest, _expected(found, index, calibrated), tolerance)
+        expected = _expected(found, index, calibrated)
+        radius = _radius(nearest, expected, tolerance)
+        notes = [_wider(name, expected)] if radius < 0 else []
     known = [str(hit.ids[0]) for hit in hits]
     return [
         KnownMatch(item.path, name, known[row], int(nearest[row]))
         for row in np.flatnonzero(nearest <= radius).tolist()
         for item in found.files.get(row, (found.items[row],))
-    ]
+    ], notes
 
 
-def _expected(found: Collected, index: Index, calibrated: Calibrated | None) -> NDArray[np.float64]:
+def _wider(name: str, expected: NDArray[np.float64]) -> str:
+    """Name a radius whose false matches a person can look through."""
+    start = f"bank {name}: its images are not at hand, and no radius of codes alone keeps false matches rare"
+    wider = np.flatnonzero(expected <= TO_REVIEW)
+    if not len(wider):
+        return f"{start}; try another model, such as pdq"
+    return (
+        f"{start}; give one, such as {name}.index={wider[-1]}, and review: about {expected[wider[-1]]:.2g} matches "
+        "will be false"
+    )
+
+
+def _expected(found: Collected, index: Index, calibrated: Calibrated) -> NDArray[np.float64]:
     """Return the false matches to expect within each radius; a few images say nothing about different ones."""
-    background = None if calibrated is None else calibrated.background
-    if background is None or background.start < 0:
+    background = calibrated.background
+    if background.start < 0:
         counts = count_distances(index.to_codes().codes, 0)
         background = fit_background(counts, np.zeros(len(counts)))
     return background.expected(float(len(found)) * len(index))

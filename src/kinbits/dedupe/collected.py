@@ -24,6 +24,9 @@ from kinbits.errors import DataError, UsageError
 from kinbits.hamming import Codes
 from kinbits.index import Index, find_image
 
+Load = Callable[[int], Image.Image]
+_TRIED = 40  # images, of which nine in ten must be there
+
 
 @dataclass(frozen=True)
 class Collected:
@@ -48,7 +51,7 @@ class Collected:
     items: tuple[DuplicateItem, ...]
     files: Mapping[int, tuple[DuplicateItem, ...]]
     taken: NDArray[np.float64]
-    load: Callable[[int], Image.Image] | None
+    load: Load | None
     sized: bool
     codes: Codes | None = None
     names: tuple[bytes, ...] = ()
@@ -71,6 +74,21 @@ class Collected:
         rank = np.empty(len(self), np.int64)
         rank[sorted(range(len(self)), key=lambda row: self.items[row].order)] = np.arange(len(self))
         return rank
+
+    def has_images(self, seed: int = 0) -> bool:
+        """Return whether the images can be read: of an index or a data set, most of a sample of them."""
+        if self.load is None or self.names:
+            return self.load is not None
+        rows = np.random.default_rng(seed).permutation(len(self))[:_TRIED].tolist()
+        return 10 * sum(_loads(self.load, row) for row in rows) >= 9 * len(rows)
+
+
+def _loads(load: Load, row: int) -> bool:
+    try:
+        load(row)
+    except BadImage:
+        return False
+    return True
 
 
 def collect_folder(folder: Path, model: Model | None, state: State, *, progress: bool) -> Collected:

@@ -25,7 +25,7 @@ from kinbits.dedupe.encoded import Model
 from kinbits.dedupe.groups import KINDS, DuplicateGroup, DuplicateItem, Kind
 from kinbits.dedupe.looking import Looking
 from kinbits.dedupe.near import NearPairs
-from kinbits.dedupe.report import DedupeReport
+from kinbits.dedupe.report import DedupeReport, KnownMatch
 from kinbits.dedupe.settings import COPY_MODEL, DedupeSettings
 from kinbits.dedupe.stars import components, members, star_groups
 from kinbits.dedupe.state import STATE, State
@@ -37,7 +37,6 @@ Rows = NDArray[np.int64]
 BURST_TOLERANCE = 0.01  # expected pairs of unlike shots, as a share of the bursts found
 _NO_PACKAGES = "codes alone told copies from other images; to look at these too, run: pip install 'kinbits[dedupe]'"
 _NO_IMAGES = "codes alone told copies from other images, since most or all of these were not found"
-_TRIED = 40  # images, of which nine in ten must be there
 _SAME_PIXELS = 2  # bits between codes of equal pixels that were encoded in different batches
 
 
@@ -59,7 +58,8 @@ def find_duplicates(
         folder: Where what was read is kept, in ``state.sqlite``: a second search then reads new and changed files
             only, also after the first was killed. None keeps nothing.
         banks: Known items that the collection is compared with: indexes of the same model, their folders, or
-            ``(index, radius)``. Each has a radius of its own, calibrated if it is not given.
+            ``(index, radius)``. Without a radius, pairs are looked at as those of the collection are, if the images
+            of the bank are there; or else its radius is calibrated.
         progress: Show progress on standard error.
         options: Fields of `kinbits.dedupe.DedupeSettings`.
 
@@ -131,9 +131,7 @@ class _Search:
             calibrated = self._near(found.codes)
         else:
             self._pixels(None)
-        known = (
-            [] if found.codes is None else match_banks(found, banks, calibrated, self.model, self.settings.tolerance)
-        )
+        known = self._known(banks, calibrated)
         return DedupeReport(
             root=found.root,
             groups=tuple(sorted(self.groups, key=_order)),
@@ -145,9 +143,18 @@ class _Search:
             model="" if self.model is None else repr(self.model).split("(fingerprint")[0],
             fingerprint=None if self.model is None else self.model.fingerprint,
             settings=asdict(self.settings),
-            known=tuple(known),
+            known=known,
             notes=self.notes,
         )
+
+    def _known(self, banks: Sequence[Any], calibrated: Calibrated | None) -> tuple[KnownMatch, ...]:
+        if calibrated is None:
+            return ()
+        matches, notes = match_banks(
+            self.found, banks, calibrated, self.model, self.settings.tolerance, progress=self.progress
+        )
+        self.notes += tuple(notes)
+        return tuple(matches)
 
     def _near(self, codes: NDArray[np.uint8]) -> Calibrated:
         found, settings = self.found, self.settings
@@ -192,27 +199,11 @@ class _Search:
         found, settings = self.found, self.settings
         if settings.codes_only or settings.radius is not None:
             return False
-        why = _NO_PACKAGES if not can_verify() else "" if self._has_images() else _NO_IMAGES
+        why = _NO_PACKAGES if not can_verify() else "" if found.has_images(settings.seed) else _NO_IMAGES
         if why and settings.similarity is not None:
             raise UsageError(f"{why}; a similarity cannot be asked for")
         self.notes += (why,) if why and found.load is not None else ()
         return not why
-
-    def _has_images(self) -> bool:
-        """Return whether the images can be read: of an index or a data set, most of a sample of them."""
-        n = len(self.found)
-        if self.found.load is None or self.found.names:
-            return self.found.load is not None
-        rows = np.random.default_rng(self.settings.seed).permutation(n)[:_TRIED].tolist()
-        return 10 * sum(map(self._loads, rows)) >= 9 * len(rows)
-
-    def _loads(self, row: int) -> bool:
-        assert self.found.load is not None
-        try:
-            self.found.load(row)
-        except BadImage:
-            return False
-        return True
 
     def _edited(self, codes: NDArray[np.uint8], looked: bool) -> dict[str, EditedCopies]:
         found, settings = self.found, self.settings

@@ -35,19 +35,21 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class KnownMatch:
-    """A new item that is within the radius of a known item of a bank.
+    """A new item that is a copy of a known item of a bank.
 
     Attributes:
         path: The item, as in `DuplicateItem`.
         bank: Name of the bank.
         known: Id of the nearest item of the bank.
         distance: Bits between the two codes.
+        similarity: Similarity by pixels, 0 to 1; None where only codes were compared.
     """
 
     path: str
     bank: str
     known: str
     distance: int
+    similarity: float | None = None
 
 
 @dataclass(frozen=True, repr=False)

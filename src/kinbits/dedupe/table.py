@@ -19,7 +19,9 @@ HEADINGS: dict[Kind, str] = {
     "similar": "similar",
 }
 _SHOWN = 6  # items of a group
-_LITTLE, _TO_REVIEW = 0.3, 20.0  # share of copies found that is little; false pairs that a person can look through
+_LITTLE = 0.3  # share of copies found that is little
+TO_REVIEW = 20.0
+"""False pairs that a person can look through."""
 
 
 def summary(report: DedupeReport) -> str:
@@ -126,10 +128,14 @@ def _known_table(report: DedupeReport, most: int | None) -> Any:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
     for name in ("known", "bank", "is"):
         table.add_column(name, overflow="fold")
-    table.add_column("bits", justify="right", no_wrap=True)
     shown = report.known if most is None else report.known[:most]
+    looked = any(match.similarity is not None for match in shown)
+    for name in ("bits", "alike")[: 1 + looked]:
+        table.add_column(name, justify="right", no_wrap=True)
     for match in shown:
-        table.add_row(*(Text(printable(text)) for text in (match.path, match.bank, match.known)), str(match.distance))
+        alike = "" if match.similarity is None else f"{match.similarity:.0%}"
+        names = (Text(printable(text)) for text in (match.path, match.bank, match.known))
+        table.add_row(*names, *(str(match.distance), alike)[: 1 + looked])
     if len(report.known) > len(shown):
         table.add_row(f"... and {len(report.known) - len(shown):,} more")
     return table
@@ -164,7 +170,7 @@ def _expected(found: Calibration) -> str:
 
 def _wider_line(found: Calibration) -> str:
     """Name a radius or a similarity whose false pairs a person can look through."""
-    wider = max((r for r, expected in enumerate(found.false_pairs) if expected <= _TO_REVIEW), default=0)
+    wider = max((r for r, expected in enumerate(found.false_pairs) if expected <= TO_REVIEW), default=0)
     levels = len(found.false_pairs) - 1
     taken = found.radius if found.similarity is None else round(levels * (1 - found.similarity))
     if wider <= taken:

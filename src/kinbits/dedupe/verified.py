@@ -101,11 +101,16 @@ def look_at_pairs(
     keys = np.unique(np.concatenate([pair_keys(pairs.first, pairs.second, n) for pairs in named]))
     keys = keys[~np.isin(keys, pair_keys(*bursts, n))]
     first, second = keys // n, keys % n
-    by_hash = hash_similarity(hamming.paired_distances(hashes[first], hashes[second])) * (
-        trusted[first] & trusted[second]
-    )
-    alike = np.maximum(looking.similarities(first, second), by_hash)
+    alike = compare_pairs(looking, hashes, trusted, first, second)
     return LookedAt(radius, hash_radius, NearPairs(first, second, _levels(alike)), n)
+
+
+def compare_pairs(
+    looking: Looking, hashes: Codes, trusted: NDArray[np.bool_], first: Rows, second: Rows
+) -> NDArray[np.float64]:
+    """Return the similarity of each pair of rows, by pixels or by PDQ where that says more, ``(p,)``."""
+    by_hash = hash_similarity(hamming.paired_distances(hashes[first], hashes[second]))
+    return np.maximum(looking.similarities(first, second), by_hash * (trusted[first] & trusted[second]))
 
 
 def reach_of(codes: Codes, each: int, seed: int) -> int:
