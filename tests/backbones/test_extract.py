@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from kinbits.backbones import View, compiled, extract, load_backbone
-from kinbits.data import ArrayItems, BadImage, Dataset, FeatureCache, VectorItems, transforms
+from kinbits.data import ArrayItems, BadImage, Dataset, FeatureCache, VectorItems, edit_image
 from kinbits.errors import DataError
 
 N = 75
@@ -131,13 +131,12 @@ def test_changed_weights_or_rows_are_another_entry(backbone, tmp_path):
 class TestViews:
     def test_edits_see_whole_images_and_each_row_has_its_seed(self, backbone, tmp_path, monkeypatch):
         shapes = []
-        real = transforms.edit_image
 
         def noted(image, *given, **options):
             shapes.append(image.size)
-            return real(image, *given, **options)
+            return edit_image(image, *given, **options)
 
-        monkeypatch.setattr(transforms, "edit_image", noted)
+        monkeypatch.setattr("kinbits.data.transforms.edit_image", noted)
         wide = np.random.default_rng(0).integers(0, 256, (3, 90, 1600, 3)).astype(np.uint8)
         large = Dataset(ArrayItems(wide), np.array(["a", "b", "c"]), name="large")
         first = extracted(large, backbone, view=View("edits")).array

@@ -42,8 +42,8 @@ def encode(
     from kinbits.model import HashModel
 
     check_codes_path(output)
+    dataset = Source(data, **columns).open("database")  # first, so that a misspelt name is told at once
     loaded = HashModel.from_pretrained(model)
-    dataset = Source(data, **columns).open("database")
     cache = default_cache(dataset) if modality == "image" else None
     try:
         written = encode_to_file(loaded, dataset, output, modality=modality, cache=cache, progress=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from kinbits.encoding import CodesFile
 
-MODEL_HELP = "Folder of a model; or pdq or phash, fixed hashes for copies."
+MODEL_HELP = "Folder of a model; or one inside the package: kinbits/general-128, kinbits/copy-256, pdq, phash."
 ModelArgument = Annotated[Path, typer.Argument(help=MODEL_HELP, show_default=False)]
 
 

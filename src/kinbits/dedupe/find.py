@@ -74,6 +74,8 @@ def find_duplicates(
     """
     settings = _settings(options)
     opened = given(source)
+    if not isinstance(opened, (Index, Path, Dataset)):
+        opened = open_dataset(opened)  # before the model, so that a misspelt name is told at once
     if settings.similarity is not None and model is None and not isinstance(opened, Index):
         raise UsageError("a similarity needs codes that name pairs; give a model")
     if banks and model is None and not isinstance(opened, Index):
@@ -110,8 +112,7 @@ def _collected(opened: Any, source: Any, model: Any, state: State, *, progress: 
         return collect_index(opened, str(source) if isinstance(source, (str, Path)) else repr(opened))
     if isinstance(opened, Path):
         return collect_folder(opened, model, state, progress=progress)
-    data = opened if isinstance(opened, Dataset) else open_dataset(opened)
-    return collect_dataset(data, model, progress=progress)
+    return collect_dataset(opened, model, progress=progress)
 
 
 class _Search:

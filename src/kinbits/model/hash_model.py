@@ -80,7 +80,7 @@ class HashModel:
             self.decoder.eval().requires_grad_(False)
 
     def __repr__(self) -> str:
-        return as_text(self.method, self.towers, self.fingerprint)
+        return as_text(self.method, self.towers, self.fingerprint, self.folder)
 
     def _repr_html_(self) -> str:
         return as_html(self.method, self.towers, self.training, self.fingerprint, self.folder)

@@ -35,6 +35,11 @@ def model_folder(name: str | os.PathLike[str]) -> Path:
     return _FOLDERS / rest
 
 
+def shipped_name(folder: Path) -> str | None:
+    """Return the name of a model inside the package by its folder; None for another folder."""
+    return f"{_OWNER}/{folder.name}" if folder.parent == _FOLDERS else None
+
+
 def shipped_folders() -> list[Path]:
     """Return the folders of all models inside the package."""
     return [model_folder(name) for name in shipped_models()]

@@ -9,15 +9,18 @@ from typing import Any
 
 from kinbits._util import shortened
 from kinbits.model.card import trained_on
+from kinbits.model.shipped import shipped_name
 from kinbits.model.tower import Tower
 
 _LONGEST = 200  # characters of a value
 
 
-def as_text(method: Mapping[str, Any], towers: Mapping[Any, Tower], fingerprint: str) -> str:
-    """Return method, length, backbones and the start of the fingerprint in one line."""
+def as_text(method: Mapping[str, Any], towers: Mapping[Any, Tower], fingerprint: str, folder: Path | None) -> str:
+    """Return method, length, backbones and the start of the fingerprint in one line; of a shipped model, its name."""
     backbones = " + ".join(tower.backbone.name for tower in towers.values())
-    return f"HashModel({_name(method)}, {_bits(towers)} bits, {backbones}, {fingerprint[:12]})"
+    shipped = None if folder is None else shipped_name(folder)
+    name = _name(method) if shipped is None else f"{shipped}: {_name(method)}"
+    return f"HashModel({name}, {_bits(towers)} bits, {backbones}, {fingerprint[:12]})"
 
 
 def as_html(

@@ -91,10 +91,14 @@ class SyncReport:
         ):
             lines += [f"  {len(names):,} {would}{what}: {_first(names)}"] if names else []
         for what, files in ("cannot be read, kept as they were", self.kept), ("cannot be read", self.skipped):
-            lines += [f"  {len(files):,} {what}: {_first([one.id for one in files])}"] if files else []
+            lines += [f"  {len(files):,} {what}: {_first([_reason(one) for one in files])}"] if files else []
         return "\n".join(lines)
 
     __repr__ = __str__
+
+
+def _reason(file: Skipped) -> str:
+    return f"{file.id} ({file.reason})"
 
 
 def _first(names: list[str] | tuple[str, ...]) -> str:
