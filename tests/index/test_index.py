@@ -356,3 +356,20 @@ def test_a_folder_brings_names_and_labels_as_the_data_set_of_it_does(tmp_path):
     assert folder.ids().tolist() == ["cat/1.png", "dog/1.png"]
     with pytest.raises(UsageError, match=r"cat/1\.png"):
         folder.add(str(tmp_path))
+
+
+def test_some_items_are_returned_in_the_order_of_their_ids(tmp_path):
+    codes = np.arange(12, dtype=np.uint8)[:, None]
+    index = Index.create(tmp_path / "i", bits=8)
+    for part in np.array_split(np.arange(12), 3):
+        index.add(codes[part], ids=[f"id{row}" for row in part], metadata={"row": part.tolist()})
+    index.delete("id4")
+    some = index.to_codes(ids=["id9", "id0", "id5"])
+    assert (some.ids.tolist(), some.codes[:, 0].tolist()) == (["id9", "id0", "id5"], [9, 0, 5])
+    assert some.columns == {"row": [9, 0, 5]}
+    assert index.to_codes([], ids="id2").columns == {}
+    assert len(index.to_codes(ids=[])) == 0
+    with pytest.raises(DataError, match="'id4' is not in the index"):
+        index.to_codes(ids=["id1", "id4"])
+    with pytest.raises(UsageError, match="int ids were given"):
+        index.to_codes(ids=4)

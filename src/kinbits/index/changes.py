@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kinbits import hamming
 from kinbits.backbones import Concepts
@@ -68,10 +69,7 @@ def updated_batch(state: State, ids: Ids, metadata: Any) -> Batch:
     Raises:
         DataError: If an id is not in the index, or the columns do not fit.
     """
-    require_kind(ids, state.id_kind)
-    origin, rows = state.locate(ids)
-    if (origin < 0).any():
-        raise missing_ids_error(ids[origin < 0])
+    origin, rows = _located(state, ids)
     known = metadata_at(state.segments, origin, rows)
     columns = {name: [row.get(name) for row in known] for name in state.columns}
     codes = codes_at(state.segments, origin, rows, hamming.code_width(state.bits))
@@ -93,12 +91,22 @@ def warn_of_mixture(state: State, batch: Batch) -> None:
             )
 
 
-def codes_of(state: State, columns: Sequence[str], name: str) -> CodesFile:
+def codes_of(state: State, columns: Sequence[str], name: str, wanted: Ids | None = None) -> CodesFile:
     """Return the items of all segments without deleted ones, with some columns; kept vectors are left out.
 
+    Args:
+        state: The contents.
+        columns: Names of metadata columns.
+        name: Name of the index.
+        wanted: Ids of the items, in the order of which they are returned; None for all, by segment.
+
     Raises:
+        DataError: If an id is not in the index.
+        UsageError: If ids are not of the kind that the index holds.
         ArtefactError: If a file is damaged; the message names it.
     """
+    if wanted is not None:
+        return _codes_of_ids(state, columns, name, wanted if wanted.size else no_ids(state.id_kind))
     codes: list[Codes] = [np.zeros((0, hamming.code_width(state.bits)), np.uint8)]
     ids = [decode_ids(no_ids(state.id_kind))]
     rows: list[Values] = []
@@ -108,11 +116,38 @@ def codes_of(state: State, columns: Sequence[str], name: str) -> CodesFile:
         codes.append(segment.codes[living])
         ids.append(decode_ids(segment.ids[living]))
         rows += segment.column_values(columns)
+    values = {column: [row[place] for row in rows] for place, column in enumerate(columns)}
+    return _codes_file(state, np.concatenate(codes), concatenate(ids), values, name)
+
+
+def _codes_of_ids(state: State, columns: Sequence[str], name: str, wanted: Ids) -> CodesFile:
+    origin, rows = _located(state, wanted)
+    codes = codes_at(state.segments, origin, rows, hamming.code_width(state.bits))
+    known = metadata_at(state.segments, origin, rows)
+    values = {column: [row.get(column) for row in known] for column in columns}
+    return _codes_file(state, codes, decode_ids(wanted), values, name)
+
+
+def _located(state: State, ids: Ids) -> tuple[Rows, Rows]:
+    """Return the segment of each id and its row there.
+
+    Raises:
+        DataError: If an id is not in the index.
+        UsageError: If the ids are not of its kind.
+    """
+    require_kind(ids, state.id_kind)
+    origin, rows = state.locate(ids)
+    if (origin < 0).any():
+        raise missing_ids_error(ids[origin < 0])
+    return origin, rows
+
+
+def _codes_file(state: State, codes: Codes, ids: NDArray[Any], columns: dict[str, list[Any]], name: str) -> CodesFile:
     return CodesFile(
-        codes=np.concatenate(codes),
-        ids=concatenate(ids),
+        codes=codes,
+        ids=ids,
         bits=state.bits,
-        columns={column: [row[place] for row in rows] for place, column in enumerate(columns)},
+        columns=columns,
         fingerprint=state.fingerprint,
         model=None if state.model_folder is None else Path(state.model_folder),
         name=name,

@@ -35,6 +35,7 @@ from kinbits.index.query.rerank import reranked
 from kinbits.index.query.rescore import check_times, rescored
 from kinbits.index.query.search import search
 from kinbits.index.store.copies import save_copy
+from kinbits.index.store.ids import as_ids
 from kinbits.perceptual import hash_of_fingerprint
 
 _SHOWN = 8  # images in a notebook
@@ -289,16 +290,20 @@ class Index(Collection):
             self._folder.check()
         self._state.check()
 
-    def to_codes(self, columns: Sequence[str] | None = None) -> CodesFile:
-        """Return all items, as `create` and `kinbits.encoding.write_codes` take them.
+    def to_codes(self, columns: Sequence[str] | None = None, *, ids: Any = None) -> CodesFile:
+        """Return all items or some, as `create` and `kinbits.encoding.write_codes` take them.
 
         Args:
             columns: Names of the metadata columns to return; None returns all.
+            ids: One id or several, in the order of which their items are returned; None returns all items.
 
         Raises:
+            DataError: If an id is not in the index.
+            UsageError: If ids are not of the kind that the index holds.
             ArtefactError: If a file is damaged; the message names it.
         """
-        return codes_of(self._state, self._state.columns if columns is None else columns, self._name)
+        wanted = None if ids is None else as_ids(ids)
+        return codes_of(self._state, self._state.columns if columns is None else columns, self._name, wanted)
 
     def save(self, path: PathLike) -> None:
         """Write the contents into a new folder; this index stays open where it is.
