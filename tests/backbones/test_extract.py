@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
-from kinbits.backbones import View, compiled, extract, load_backbone
+from kinbits.backbones import View, compiled, extract, features_of_pixels, load_backbone
 from kinbits.data import ArrayItems, BadImage, Dataset, FeatureCache, VectorItems, edit_image
-from kinbits.errors import DataError
+from kinbits.errors import DataError, UsageError
 
 N = 75
 
@@ -111,6 +113,24 @@ def test_a_graph_is_compiled_once_for_a_backbone_and_its_weights_and_not_for_a_f
     del own
     gc.collect()
     assert len(compiled._compiled) == gone - 1
+
+
+def test_pixels_that_are_ready_give_the_same_features(backbone, plain, monkeypatch):
+    data = pictures(n=3)
+    pixels = np.stack([backbone.preprocessing(data.items.image(row)) for row in range(3)])
+    got = features_of_pixels(pixels, backbone)
+    assert (got.array.dtype, got.valid.tolist(), got.skipped) == (np.float16, [True] * 3, ())
+    np.testing.assert_allclose(got.array, plain[:3], atol=2e-3 * np.abs(plain).max())
+    assert len(features_of_pixels(pixels[:0], backbone)) == 0
+    with pytest.raises(UsageError, match=r"float32 \(3, 3, 32, 32\); backbone 'convnet-small' reads uint8"):
+        features_of_pixels(pixels.astype(np.float32), backbone)
+    with pytest.raises(UsageError, match="reads no images"):
+        features_of_pixels(pixels, load_backbone("features", dim=3))
+
+
+def test_preprocessing_needs_no_torch():
+    code = "import sys, kinbits.backbones.preprocessing; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_changed_weights_or_rows_are_another_entry(backbone, tmp_path):

@@ -10,6 +10,8 @@ from PIL import Image
 
 import kinbits
 from kinbits import ArtefactError, DataError, PlatformError, UsageError, hamming
+from kinbits.backbones import extract
+from kinbits.data import as_dataset
 
 CLASSES, ROWS = 3, 60
 
@@ -244,3 +246,17 @@ def test_an_index_takes_a_dataset_and_refuses_another_models_query(model, folder
     saved = index.save(folder.parent / "an.index")
     with pytest.raises(ArtefactError, match="model"):
         kinbits.Index.open(saved if saved is not None else folder.parent / "an.index", model=other)
+
+
+def test_features_are_encoded_as_their_images_are(model, tmp_path):
+    images, _ = pictures()
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    backbone = model.tower().backbone
+    found = extract(as_dataset([images[0], str(tmp_path / "bad.png"), images[1]]), backbone)
+    encoded = model.encode(found, on_error="skip")
+    assert (encoded.rows.tolist(), len(encoded.skipped)) == ([0, 2], 1)
+    np.testing.assert_array_equal(encoded.array, model.encode(list(images[:2])))
+    index = kinbits.Index.create(bits=19, model=model).add(list(images[:3]))
+    assert [hits.distances[0] for hits in index.search(extract(as_dataset(images[:3]), backbone), k=1)] == [0, 0, 0]
+    with pytest.raises(DataError, match="1 of 3 images cannot be read"):
+        model.encode(found)

@@ -1,13 +1,14 @@
-from .base import Backbone, ImageBackbone, Preprocessing
+from .base import Backbone, ImageBackbone
 from .catalogue import BackboneInfo, Offer
 from .class_spaces import NEAR_CLASS, ClassSpace, TextClasses, class_captions, class_space
 from .classifier import Classifier, classifier_of
 from .compiled import cached_forward, fast_forward
 from .concepts import Concepts
 from .convert import vit_from_timm
-from .extraction import Features, View, extract
+from .extraction import Features, View, extract, features_of_pixels
 from .feature_map import FeatureMap
 from .identity import unit_length
+from .preprocessing import Preprocessing
 from .registry import (
     backbone_class,
     build_backbone,
@@ -41,6 +42,7 @@ __all__ = [
     "describe_backbone",
     "extract",
     "fast_forward",
+    "features_of_pixels",
     "list_backbones",
     "load_backbone",
     "register_backbone",

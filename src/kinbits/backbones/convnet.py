@@ -7,8 +7,9 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
-from kinbits.backbones.base import ImageBackbone, Preprocessing
+from kinbits.backbones.base import ImageBackbone
 from kinbits.backbones.catalogue import Offer
+from kinbits.backbones.preprocessing import Preprocessing
 from kinbits.backbones.registry import register_backbone
 
 _WIDTHS = (48, 96, 192, 384)

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from kinbits._util import require
-from kinbits.backbones.base import ImageBackbone, Preprocessing
+from kinbits.backbones.base import ImageBackbone
 from kinbits.backbones.bundled import check_bundled
 from kinbits.backbones.catalogue import Offer
+from kinbits.backbones.preprocessing import Preprocessing
 from kinbits.backbones.registry import register_backbone
 
 _MEAN, _STD = 127 / 255, 128 / 255  # the training code computed (pixel - 127) / 128

@@ -14,9 +14,9 @@ import torch
 
 from kinbits._util import checked, processors
 from kinbits.backbones.base import Backbone
-from kinbits.backbones.compiled import BATCH, Engine, Forward, cached_forward
+from kinbits.backbones.compiled import BATCH, COMPILE_ROWS, Engine, Forward, cached_forward
 from kinbits.data import NOT_FINITE, BadImage, Dataset, FeatureCache, Skipped, image_change
-from kinbits.errors import DataError
+from kinbits.errors import DataError, UsageError
 
 Progress = Callable[[int, int], None]
 Chunk = tuple[np.ndarray, np.ndarray, list[str]]
@@ -107,6 +107,31 @@ def extract(
     elif progress:
         progress(len(dataset), len(dataset))
     return Features(cached.array, cached.valid, _skipped(dataset, cached.reasons))
+
+
+def features_of_pixels(pixels: np.ndarray, backbone: Backbone) -> Features:
+    """Compute the features of images that are preprocessed already, by the compiled graph.
+
+    `kinbits.HashModel.encode` takes the result. A service decodes images in other processes and encodes them together.
+
+    Args:
+        pixels: uint8 ``(n, 3, s, s)``, as ``backbone.preprocessing`` returns them.
+        backbone: A backbone of images.
+
+    Raises:
+        UsageError: If the backbone reads no images, or pixels of another shape.
+    """
+    preprocessing = backbone.preprocessing
+    shape = None if preprocessing is None else (3, preprocessing.size, preprocessing.size)
+    if shape is None or pixels.dtype != np.uint8 or pixels.shape[1:] != shape:
+        raise UsageError(
+            f"pixels are {pixels.dtype} {pixels.shape}; backbone '{backbone.name}' reads "
+            f"{f'uint8 (n, {shape[0]}, {shape[1]}, {shape[2]})' if shape else 'no images'}"
+        )
+    forward = cached_forward(backbone, max(len(pixels), COMPILE_ROWS), threads=None, engine="auto")
+    with np.errstate(over="ignore"):  # infinite values are refused by the head
+        array = forward(pixels).astype(np.float16)
+    return Features(array, np.ones(len(array), bool), ())
 
 
 def _check(dataset: Dataset, backbone: Backbone, view: View | None) -> None:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 
 from kinbits._util import one_line, require
 from kinbits.backbones.allowed import allowed_config
-from kinbits.backbones.base import Interpolation, Preprocessing
+from kinbits.backbones.preprocessing import Interpolation, Preprocessing
 from kinbits.backbones.sealed import sealed
 from kinbits.errors import ArtefactError, KinbitsError, PlatformError
 

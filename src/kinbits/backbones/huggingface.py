@@ -13,8 +13,9 @@ from torch import Tensor
 
 from kinbits.backbones import hub
 from kinbits.backbones.allowed import IMAGE_FAMILIES, JOINT_FAMILIES
-from kinbits.backbones.base import ImageBackbone, Preprocessing, shapes_of
+from kinbits.backbones.base import ImageBackbone, shapes_of
 from kinbits.backbones.joint_text import HFJointText
+from kinbits.backbones.preprocessing import Preprocessing
 from kinbits.backbones.registry import register_backbone
 
 # two-tower families -> class of the image tower

@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from kinbits.backbones.base import Backbone, Preprocessing
+from kinbits.backbones.base import Backbone
 from kinbits.backbones.catalogue import Offer
+from kinbits.backbones.preprocessing import HashPlanes
 from kinbits.backbones.registry import register_backbone
 from kinbits.errors import UsageError
 from kinbits.perceptual import HASHES
-
-
-@dataclass(frozen=True)
-class HashPlanes(Preprocessing):
-    """Hashes an image at its own size; the result has the shape of an image, so that batches hold it.
-
-    Attributes:
-        hash: Name of the hash, see `kinbits.perceptual.HASHES`.
-    """
-
-    pixels: ClassVar[bool] = False
-    hash: str = ""
-
-    def __call__(self, image: Image.Image) -> np.ndarray:
-        """Return uint8 ``(3, size, size)``: 255 times the bits, the quality or 0, and zeros."""
-        bits, quality = HASHES[self.hash].read(image if image.mode == "RGB" else image.convert("RGB"))
-        planes = np.zeros((3, self.size, self.size), np.uint8)
-        planes[0] = 255 * bits.reshape(self.size, self.size)
-        planes[1] = quality or 0
-        return planes
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the name of the hash."""
-        return {"hash": self.hash}
 
 
 class HashBackbone(Backbone):

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from kinbits._util import one_line, require
 from kinbits.backbones.allowed import allowed_timm
-from kinbits.backbones.base import ImageBackbone, Preprocessing, shapes_of
+from kinbits.backbones.base import ImageBackbone, shapes_of
+from kinbits.backbones.preprocessing import Preprocessing
 from kinbits.backbones.registry import register_backbone
 from kinbits.backbones.sealed import sealed
 from kinbits.errors import ArtefactError, PlatformError

@@ -16,6 +16,7 @@ from kinbits.model.tower import Output, Tower
 Progress = Callable[[int, int], None]
 OUTPUTS = ("codes", "bits", "logits", "tables", "features", "quality", "concepts")
 ON_ERROR = ("raise", "skip")
+READY = Dataset, Features  # inputs of `HashModel.encode` that are taken as they are
 _NAMED = 3  # items that a message names
 
 
@@ -39,7 +40,7 @@ class Encoded:
 
 def encode_dataset(
     tower: Tower,
-    dataset: Dataset,
+    dataset: Dataset | Features,
     output: Output = "codes",
     *,
     batch_size: int,
@@ -51,7 +52,8 @@ def encode_dataset(
 
     Args:
         tower: The path of one modality.
-        dataset: n images, vectors or texts; rows without a text are skipped where the tower reads texts.
+        dataset: n images, vectors or texts, or their features; rows without a text are skipped where the tower reads
+            texts.
         output: What to return of each row; see `Tower.compute`.
         batch_size: Rows whose features are in memory at once.
         cache: Where features are kept between runs, or None.
@@ -61,19 +63,30 @@ def encode_dataset(
     Raises:
         DataError: If something cannot be read, and ``strict``.
     """
+    if isinstance(dataset, Features):
+        return _encode_features(tower, dataset, output, strict)
     rows = _rows_to_read(tower, dataset)
     lost = np.setdiff1d(np.arange(len(dataset)), rows)
     skipped = [Skipped(str(dataset.ids[row]), "no text") for row in lost]
-    part = dataset.select(rows) if len(lost) else dataset
+    kept = dataset.select(rows) if len(lost) else dataset
     arrays, places = [], []
-    for start, found in _features(tower, part, batch_size, cache, progress):
+    for start, found in _features(tower, kept, batch_size, cache, progress):
         skipped += found.skipped
         if strict and skipped:
             raise _unreadable(tower, len(dataset), skipped)
-        valid = np.flatnonzero(found.valid)
-        arrays.append(tower.compute(found.array if len(valid) == len(found) else found.array[valid], output))
-        places.append(rows[start + valid])
+        part = _encode_features(tower, found, output)
+        arrays.append(part.array)
+        places.append(rows[start + part.rows])
     return Encoded(np.concatenate(arrays), np.concatenate(places), tuple(skipped))
+
+
+def _encode_features(tower: Tower, found: Features, output: Output, strict: bool = False) -> Encoded:
+    """Encode the valid rows of features."""
+    if strict and found.skipped:
+        raise _unreadable(tower, len(found), list(found.skipped))
+    valid = np.flatnonzero(found.valid)
+    array = tower.compute(found.array if len(valid) == len(found) else found.array[valid], output)
+    return Encoded(array, valid, found.skipped)
 
 
 def _rows_to_read(tower: Tower, dataset: Dataset) -> np.ndarray:

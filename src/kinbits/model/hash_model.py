@@ -19,7 +19,7 @@ from kinbits.errors import ArtefactError, DataError, KinbitsError, PlatformError
 from kinbits.heads import Decoder
 from kinbits.model.card import model_card
 from kinbits.model.description import named_hash
-from kinbits.model.encode import Encoded, check_encode_options, encode_dataset
+from kinbits.model.encode import READY, Encoded, check_encode_options, encode_dataset
 from kinbits.model.folder import METRICS, TRAINING, read_folder, read_labels, read_train_codes, write_folder
 from kinbits.model.hub import find_model, upload
 from kinbits.model.operating_points import stored_radius
@@ -166,9 +166,9 @@ class HashModel:
 
         Args:
             inputs: A path, encoded bytes, a binary file, a PIL image, an array uint8 ``(h, w)``, ``(h, w, 3)``,
-                ``(n, h, w)`` or ``(n, h, w, 3)``, a list of these, a folder, or a Dataset. Float vectors ``(d,)``
-                or ``(n, d)``, or a list of vectors, where the backbone is ``features``. With ``modality="text"`` a
-                text, a list of texts, or a Dataset with texts.
+                ``(n, h, w)`` or ``(n, h, w, 3)``, a list of these, a folder, a Dataset, or `kinbits.backbones.Features`
+                of its backbone. Float vectors ``(d,)`` or ``(n, d)``, or a list of vectors, where the backbone is
+                ``features``. With ``modality="text"`` a text, a list of texts, or a Dataset with texts.
             modality: Which tower encodes: ``"image"``, which vectors belong to as well, or ``"text"``.
             output: ``"codes"`` uint8 ``(n, ceil(bits / 8))``, ``"bits"`` bool ``(n, bits)``, ``"logits"`` float32
                 ``(n, bits)``, ``"tables"`` float32 ``(n, 2 ceil(bits / 8), 16)``, which are the logits for an
@@ -191,7 +191,7 @@ class HashModel:
         """
         check_encode_options(output, on_error, batch_size)
         tower = self.tower(modality)
-        dataset = inputs if isinstance(inputs, Dataset) else self._dataset(inputs, modality)
+        dataset = inputs if isinstance(inputs, READY) else self._dataset(inputs, modality)
         strict = on_error == "raise"
         with reporter(f"encoding {modality}s", progress) as report:
             found = encode_dataset(
