@@ -84,15 +84,33 @@ def both_ways(method, queries, database):
 
 
 def learn(
-    name, bits, images, labels=None, *, seed=0, views=(), texts=None, epochs=None, batch_size=None, lr=None, **params
+    name,
+    bits,
+    images,
+    labels=None,
+    *,
+    seed=0,
+    views=(),
+    texts=None,
+    epochs=None,
+    batch_size=None,
+    lr=None,
+    plain=False,
+    **params,
 ):
-    """Train a method on pixels as features."""
+    """Train a method on pixels as features; ``plain`` takes Adam without weight decay, whatever the recipe says."""
     torch.manual_seed(seed)
     width = None if texts is None else texts.shape[1]
     spec = Spec(bits, images.shape[1], len(images), None if labels is None else SPACE, width, seed)
     method = build_method(name, spec, **params)
     settings = TrainingSettings(
-        epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, progress=False, accelerator="cpu"
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        seed=seed,
+        progress=False,
+        accelerator="cpu",
+        **({"optimizer": "adam", "weight_decay": 0.0} if plain else {}),
     )
     train(method, FeatureSet(images, labels, texts, views), settings)
     return method

@@ -147,8 +147,9 @@ def words_in_use(method, images):
 
 def test_digits_beat_pq_on_pixels_and_all_terms_use_no_fewer_words():
     queries, train, database = split()
-    full = learn("dpq", 16, *train, epochs=20, words=16, width=8)
-    bare = learn("dpq", 16, *train, epochs=20, words=16, width=8, centre=0.0, balance=0.0, certainty=0.0)
+    full = learn("dpq", 16, *train, epochs=20, lr=3e-3, plain=True, words=16, width=8)
+    no_terms = {"centre": 0.0, "balance": 0.0, "certainty": 0.0}
+    bare = learn("dpq", 16, *train, epochs=20, lr=3e-3, plain=True, words=16, width=8, **no_terms)
     reached = score(full, queries, database)
     assert reached > 0.93  # 0.692 is that of pq on pixels
     assert reached > score(bare, queries, database)
@@ -158,5 +159,5 @@ def test_digits_beat_pq_on_pixels_and_all_terms_use_no_fewer_words():
 @pytest.mark.slow
 def test_digits_with_a_hidden_layer_reach_the_sheet():
     queries, train, database = split()
-    method = learn("dpq", 16, *train, epochs=20, lr=1e-3, words=16, width=8, hidden=128)
+    method = learn("dpq", 16, *train, epochs=20, lr=1e-3, plain=True, words=16, width=8, hidden=128)
     assert score(method, queries, database) == pytest.approx(0.965, abs=0.015)

@@ -51,7 +51,7 @@ class Dpq(Method):
     """
 
     multi_label = False
-    recipe = Recipe(epochs=30, batch_size=64, lr=3e-3, min_steps=1500)
+    recipe = Recipe(epochs=16, batch_size=64, lr=1e-3, optimizer="adamw", weight_decay=1.0, min_steps=1250)
     head: LogitProductHead
 
     def __init__(

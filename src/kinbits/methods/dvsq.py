@@ -52,7 +52,7 @@ class Dvsq(CompositeMethod):
     2017.
     """
 
-    recipe = Recipe(epochs=30, batch_size=128, lr=1e-3, min_steps=1500)
+    recipe = Recipe(epochs=16, batch_size=128, lr=1e-3, min_steps=625)
     vectors: Tensor
 
     def __init__(

@@ -49,7 +49,7 @@ class Spq(TwoViews):
     2021.
     """
 
-    recipe = Recipe(epochs=30, batch_size=128, lr=1e-3, min_steps=2000)
+    recipe = Recipe(epochs=30, batch_size=128, lr=3e-4, min_steps=1600)
     head: SoftProductHead
 
     def __init__(
