@@ -1,6 +1,6 @@
-"""Write what follows from the settings of `fit`: keyword arguments that a type checker sees, and tables in the docs.
+"""Write what follows from settings: keyword arguments of `fit` that a type checker sees, and tables in the docs.
 
-Run it after a change of `FitSettings` or of its parts:  python experiments/fill_options.py
+Run it after a change of `FitSettings`, its parts, or `ServeSettings`:  python experiments/fill_options.py
 """
 
 import inspect
@@ -11,10 +11,13 @@ from typing import Any, Literal, get_args, get_origin
 
 from kinbits._util import Option, options_of
 from kinbits.cli.fit import fit as fit_command
+from kinbits.cli.serve import serve as serve_command
 from kinbits.fitting import FitSettings
+from kinbits.serving import ServeSettings
 
 HERE = Path(__file__).resolve().parent.parent
-STUB, PAGE = HERE / "src/kinbits/fitting/options.py", HERE / "docs/fit.md"
+STUB = HERE / "src/kinbits/fitting/options.py"
+PAGES = {HERE / "docs/fit.md": (FitSettings, fit_command), HERE / "docs/serving.md": (ServeSettings, serve_command)}
 BEGIN, END = "<!-- options: written by experiments/fill_options.py -->\n", "<!-- end of options -->\n"
 TITLES = {"": "General", "features": "Features", "supervision": "Supervision", "training": "Training"}
 
@@ -39,27 +42,29 @@ def stub() -> str:
     return HEAD + "".join(f"    {option.name}: {_annotation(option.type)}\n" for option in options_of(FitSettings))
 
 
-def page(text: str) -> str:
+def page(path: Path) -> str:
     """Return a page with the table of options between its marks."""
-    before, rest = text.split(BEGIN)
-    return before + BEGIN + "".join(_tables()) + END + rest.split(END)[1]
+    before, rest = path.read_text().split(BEGIN)
+    return before + BEGIN + "".join(_tables(*PAGES[path])) + END + rest.split(END)[1]
 
 
-def _tables() -> Iterator[str]:
+def _tables(settings: type, command: Any) -> Iterator[str]:
     part = None
-    for option in options_of(FitSettings):
+    parts = {option.part for option in options_of(settings)}
+    for option in options_of(settings):
         if option.part != part:
             part = option.part
-            yield f"\n### {TITLES[part]}\n\n| option | value | default | what it does |\n| --- | --- | --- | --- |\n"
+            yield f"\n### {TITLES[part]}\n" if len(parts) > 1 else ""
+            yield "\n| option | value | default | what it does |\n| --- | --- | --- | --- |\n"
         text, _, default = option.help.partition(" Default: ")
         shown = default.rstrip(".") if default else _value(option.default)
-        yield f"| `{option.name}` | {_given_as(option)} | {shown} | {text.replace('``', '`')} |\n"
+        yield f"| `{option.name}` | {_given_as(option, command)} | {shown} | {text.replace('``', '`')} |\n"
     yield "\n"
 
 
-def _given_as(option: Option) -> str:
+def _given_as(option: Option, command: Any) -> str:
     """Say what values an option takes, and whether only Python takes it."""
-    on_command_line = option.name in inspect.signature(fit_command).parameters
+    on_command_line = option.name in inspect.signature(command).parameters
     return ", ".join([*filter(None, [_values(option)]), *([] if on_command_line else ["only in Python"])])
 
 
@@ -97,4 +102,5 @@ def _kinds(kind: Any) -> tuple[Any, ...]:
 
 if __name__ == "__main__":
     STUB.write_text(stub())
-    PAGE.write_text(page(PAGE.read_text()))
+    for path in PAGES:
+        path.write_text(page(path))

@@ -38,6 +38,7 @@ FLOORS = [
     "tuning",
     "bench",
     "testing",
+    "serving",
     "cli",
     "__main__",
 ]

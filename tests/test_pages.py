@@ -28,6 +28,7 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 PRINTED = re.compile(r"\s*```text\n(.*?)```", re.DOTALL)  # a block of text right after one of Python
 SHELL = {"|", ">", "<", "&&", ";"}
 NEEDED = {"text-and-images": EMOJI, "bcdh": SCENE}  # files of KINBITS_DATA, by page
+SERVICES: list[subprocess.Popen[str]] = []  # which run until the page is done
 QUICK = ("--epochs", "4")  # pages of methods and defences show how one is called, not what it reaches
 
 
@@ -51,6 +52,10 @@ def folder(files, monkeypatch, tmp_path_factory):
     monkeypatch.setenv("KINBITS_CACHE", str(tmp_path_factory.getbasetemp() / "examples-cache"))
     before = set(files.iterdir())
     yield files
+    while SERVICES:
+        service = SERVICES.pop()
+        service.terminate()
+        service.communicate()
     for path in set(files.iterdir()) - before:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
@@ -124,6 +129,8 @@ def run(command, page):
     lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     words = list(lexer)
+    if words[:2] == ["kinbits", "serve"]:
+        return start_service(words[1:])
     if words[0] == "kinbits" and not SHELL & set(words):
         if page.parent.name in ("methods", "defences") and words[1] == "fit":
             words += [*QUICK, *(["--pretrain-epochs", "2"] if "--pretrain" in words else [])]
@@ -144,6 +151,18 @@ def run(command, page):
         check=False,
     )
     return done.returncode, done.stdout, done.stderr
+
+
+def start_service(arguments):
+    """Start a service, wait until its models are loaded, and return what it said."""
+    service = subprocess.Popen([sys.executable, "-m", "kinbits", *arguments], stderr=subprocess.PIPE, text=True)
+    SERVICES.append(service)
+    said = ""
+    for line in service.stderr:
+        said += line
+        if "model loaded" in line:
+            return 0, "", said
+    return service.wait(), "", said
 
 
 def run_kinbits(arguments):

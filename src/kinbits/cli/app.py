@@ -49,6 +49,7 @@ VERBS = (
     "encode",
     "index",
     "search",
+    "serve",
     "dedupe",
     "evaluate",
     "attack",

@@ -6,7 +6,7 @@ from .index import Index
 from .items import Encoder
 from .query.plan import Plan, SegmentPlan
 from .query.recall import Recall
-from .query.request import Distance, distance_of
+from .query.request import DEFAULT_K, Distance, distance_of
 from .query.rerank import Reconstructor
 from .query.rescore import check_times
 from .search_index import SearchIndex
@@ -16,6 +16,7 @@ from .sync.report import MovedFile, SyncReport
 from .tabular import concepts_text
 
 __all__ = [
+    "DEFAULT_K",
     "BatchHits",
     "Change",
     "Distance",

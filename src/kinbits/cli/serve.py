@@ -1,0 +1,94 @@
+"""kinbits serve: indexes over HTTP."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kinbits.cli.app import app
+from kinbits.cli.flags import Flags
+from kinbits.cli.output import note
+from kinbits.errors import UsageError
+from kinbits.serving import ServeSettings
+
+FLAGS = Flags(ServeSettings, but=("host", "port"))
+SETTINGS = Flags(ServeSettings, but=())
+PREFIX = "KINBITS_SERVE_"
+
+
+@app.command()
+@FLAGS.add_after("config")
+def serve(
+    indexes: Annotated[
+        list[str],
+        typer.Argument(metavar="INDEX...", help="Folders of indexes; NAME=FOLDER names one.", show_default=False),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Model of the indexes. Default: the indexes' own.", show_default=False),
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(help="Address to listen at; another one needs --token-file. Default: 127.0.0.1."),
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen at; 0 takes a free one. Default: 8000.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE.yaml", help="File with these options.", show_default=False),
+    ] = None,
+    **options: Any,
+) -> None:
+    """Serve indexes over HTTP, for programs and other machines.
+
+    Example: kinbits serve photos.index
+
+    Only this machine can ask, unless --host names another address. Indexes are
+    read-only, unless --write-token-file is given. Changes of their folders
+    are followed. GET /v1/openapi.json describes the interface.
+
+    Each option is also a key of --config FILE.yaml and a variable of the
+    environment, such as KINBITS_SERVE_MAX_K=100. Flags count first, then
+    variables, then the file.
+    """
+    from kinbits.serving import serve as run
+
+    given = {} if config is None else SETTINGS.read_file(config, {})
+    given |= _of_environment(os.environ)
+    given |= FLAGS.read(options)
+    given |= {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    settings = ServeSettings(**given)
+    if settings.open_to_strangers:
+        note(f"warning: everybody who reaches {settings.host} can search, and see the images: no token is needed")
+    run(_named(indexes), settings, model=model, told=lambda address: note(f"serving at {address}"))
+
+
+def _named(indexes: list[str]) -> dict[str, str] | list[str]:
+    """Return folders by the names that are given; a list where no names are."""
+    if not any("=" in one and not Path(one).expanduser().exists() for one in indexes):
+        return [os.path.expanduser(one) for one in indexes]
+    found: dict[str, str] = {}
+    for one in indexes:
+        name, equals, folder = one.partition("=")
+        if not equals or not name or name in found:
+            raise UsageError(f"{one}: give every index a name of its own: NAME=FOLDER")
+        found[name] = os.path.expanduser(folder)
+    return found
+
+
+def _of_environment(variables: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings that variables of the environment give; several values are separated by commas."""
+    given: dict[str, Any] = {}
+    for name, option in SETTINGS.options.items():
+        text = variables.get(PREFIX + name.upper())
+        if text:
+            given[name] = text.split(",") if option.repeated else SETTINGS.read({name: text})[name]
+    unknown = [
+        key for key in variables if key.startswith(PREFIX) and key[len(PREFIX) :].lower() not in SETTINGS.options
+    ]
+    if unknown:
+        raise UsageError(f"{unknown[0]} is no option of serve; see kinbits serve --help")
+    return given

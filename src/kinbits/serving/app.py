@@ -1,0 +1,277 @@
+"""The application: addresses, and what stands before them."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kinbits._util import read_regular
+from kinbits.errors import ArtefactError, KinbitsError, UsageError
+from kinbits.serving.logs import log
+from kinbits.serving.problems import MEDIA_TYPE, Refused, refusal_of, too_large, too_many, too_slow, unauthorised
+from kinbits.serving.routes import add_routes
+from kinbits.serving.served_index import ServedIndex
+from kinbits.serving.service import Service
+from kinbits.serving.settings import ServeSettings
+
+PUBLIC = ("/healthz", "/readyz")
+API = "/v1/"
+_LEAST_TOKEN = 16  # characters
+_SAFE = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+    "Cache-Control": "no-store",
+}
+
+
+def create_app(indexes: Sequence[ServedIndex], settings: ServeSettings | None = None) -> FastAPI:
+    """Return the application of a service, for any ASGI server; `serve` runs it.
+
+    Args:
+        indexes: What is served.
+        settings: Limits and tokens; None takes the usual ones.
+
+    Raises:
+        UsageError: If two indexes have one name, or there is none.
+        ArtefactError: If a file of a token cannot be used.
+    """
+    settings = settings or ServeSettings()
+    service, guard_of = Service(indexes, settings), Tokens(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await service.start()
+        yield
+        await service.stop()
+
+    app = FastAPI(
+        title="kinbits",
+        version=version("kinbits"),
+        summary="Search by binary codes.",
+        lifespan=lifespan,
+        docs_url=None,  # those pages load scripts of other hosts
+        redoc_url=None,
+        openapi_url="/v1/openapi.json",
+    )
+    app.state.service = service
+    add_routes(app, service)
+    _add_error_answers(app)
+    if settings.cors_origins:
+        from starlette.middleware.cors import CORSMiddleware
+
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type"],
+        )
+    app.add_middleware(Guard, service=service, tokens=guard_of)
+    return app
+
+
+def _add_error_answers(app: FastAPI) -> None:
+    from fastapi.exceptions import RequestValidationError
+    from starlette.exceptions import HTTPException
+
+    async def refused(request: Request, error: Exception) -> Response:
+        return _problem(error if isinstance(error, Refused) else refusal_of(_known(error)))
+
+    def _known(error: Exception) -> KinbitsError:
+        if isinstance(error, RequestValidationError):
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"][1:])
+            return UsageError(f"{place}: {first['msg']}" if place else first["msg"])
+        assert isinstance(error, KinbitsError)
+        return error
+
+    async def of_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        name = {404: "not-found", 405: "method"}.get(error.status_code, "usage")
+        return _problem(Refused(error.status_code, name, str(error.detail), f"{request.method} {request.url.path}"))
+
+    for kind in (KinbitsError, Refused, RequestValidationError):
+        app.add_exception_handler(kind, refused)
+    app.add_exception_handler(HTTPException, of_http)
+
+
+def _problem(refused: Refused) -> Response:
+    body = json.dumps(refused.to_dict(), ensure_ascii=False)
+    return Response(body, refused.status, refused.headers, media_type=MEDIA_TYPE)
+
+
+class Tokens:
+    """The tokens of a service, and what each allows.
+
+    Args:
+        settings: Names the files.
+
+    Raises:
+        ArtefactError: If a file cannot be read, or holds no token of 16 characters or more.
+    """
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self._read = None if settings.token_file is None else _token(settings.token_file)
+        self._write = None if settings.write_token_file is None else _token(settings.write_token_file)
+
+    def check(self, header: str, *, write: bool) -> None:
+        """Refuse a request without the right token.
+
+        Args:
+            header: The ``Authorization`` header.
+            write: Whether the request changes an index.
+        """
+        given = header.removeprefix("Bearer ").strip().encode() if header.startswith("Bearer ") else b""
+        may_write = self._write is not None and hmac.compare_digest(given, self._write)
+        if write:
+            if self._write is None:
+                raise unauthorised("this service is read-only: it was started without a token to write", 403)
+            if not may_write:
+                raise unauthorised("send the token to write: Authorization: Bearer TOKEN")
+        elif self._read is not None and not (may_write or hmac.compare_digest(given, self._read)):
+            raise unauthorised("send a token: Authorization: Bearer TOKEN")
+
+
+def _token(path: Path) -> bytes:
+    try:
+        token = read_regular(path).strip()
+    except OSError as error:
+        raise ArtefactError(f"{path}: the token cannot be read ({error.strerror}); give a file with one") from None
+    if len(token) < _LEAST_TOKEN or len(token.split()) != 1:
+        raise ArtefactError(f"{path}: a token is one word of {_LEAST_TOKEN} characters or more; write another one")
+    return token
+
+
+class Guard:
+    """Stands before all addresses: host, token, queue, size and time; counts, logs, and sets headers.
+
+    Args:
+        app: What stands behind.
+        service: Its limits and numbers.
+        tokens: Who may do what.
+    """
+
+    def __init__(self, app: ASGIApp, service: Service, tokens: Tokens) -> None:
+        self._app, self._service, self._tokens = app, service, tokens
+        self._running, self._usual = 0, 0.05  # requests now; seconds that one takes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, receive, send, self._service.settings.max_upload_mb)
+        path, public = scope["path"], scope["path"] in PUBLIC
+        try:
+            if not public:
+                self._check(exchange)
+            await self._timed(exchange, counted=path.startswith(API))
+        except Refused as refused:
+            self._service.metrics.refused.labels(refused.name).inc()
+            await exchange.answer(_problem(refused))
+        except Exception as error:  # a fault of ours: told in the log, and not to strangers
+            log("fault", 40, error=error, request=exchange.id)
+            detail = f"the log of the service tells more, at request {exchange.id}"
+            await exchange.answer(_problem(Refused(500, "fault", "A fault in kinbits", detail)))
+        finally:
+            self._note(exchange)
+
+    def _check(self, exchange: _Exchange) -> None:
+        settings, host = self._service.settings, exchange.header("host")
+        if settings.needs_host and not settings.knows_host(host):
+            detail = f"this service is not known as '{host}'; name it by allowed_hosts, or give it a token file"
+            raise Refused(421, "host", "Another host is meant", detail)
+        if exchange.scope["method"] != "OPTIONS":  # which browsers send without a token
+            write = exchange.scope["path"].startswith(f"{API}items") and exchange.scope["method"] != "GET"
+            self._tokens.check(exchange.header("authorization"), write=write)
+        exchange.check_length()
+
+    async def _timed(self, exchange: _Exchange, *, counted: bool) -> None:
+        limits, busy = self._service.settings, self._service.metrics.busy
+        if not counted:
+            await self._app(exchange.scope, exchange.receive, exchange.send)
+            return
+        if self._running >= limits.max_queue:
+            raise too_many(self._running, max(1.0, self._running * self._usual / 2))
+        self._running += 1
+        busy.set(self._running)
+        try:
+            async with asyncio.timeout(limits.timeout):
+                await self._app(exchange.scope, exchange.receive, exchange.send)
+        except TimeoutError:
+            raise too_slow(limits.timeout) from None
+        finally:
+            self._running -= 1
+            busy.set(self._running)
+            self._usual = 0.9 * self._usual + 0.1 * exchange.seconds
+
+    def _note(self, exchange: _Exchange) -> None:
+        route = getattr(exchange.scope.get("route"), "path", "other")
+        self._service.metrics.seconds.labels(route, str(exchange.status)).observe(exchange.seconds)
+        if exchange.scope["path"] not in PUBLIC:
+            milliseconds = round(1000 * exchange.seconds, 2)
+            shown = {"method": exchange.scope["method"], "path": exchange.scope["path"], "status": exchange.status}
+            client = (exchange.scope.get("client") or ("",))[0]
+            log("request", **shown, ms=milliseconds, request=exchange.id, client=client)
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, most_mb: float) -> None:
+        self.scope, self._receive, self._send = scope, receive, send
+        self.id, self.status, self._began = uuid.uuid4().hex[:16], 0, time.monotonic()
+        self._most, self._taken = int(most_mb * 1e6), 0
+        self._headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the request came."""
+        return time.monotonic() - self._began
+
+    def header(self, name: str) -> str:
+        """Return a header of the request; empty without it."""
+        return str(self._headers.get(name, ""))
+
+    def check_length(self) -> None:
+        """Refuse a body that says itself that it is too large."""
+        length = self.header("content-length")
+        if length.isdecimal() and int(length) > self._most:
+            raise self._too_large()
+
+    def _too_large(self) -> Refused:
+        return too_large(f"the body is above {self._most / 1e6:g} MB; send a smaller one")
+
+    async def receive(self) -> Message:
+        """Return the next part of the body."""
+        message = await self._receive()
+        self._taken += len(message.get("body", b""))
+        if self._taken > self._most:
+            raise self._too_large()
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer; the first one with our headers."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            own = {name.lower() for name, _ in message["headers"]}
+            extra = {**_SAFE, "X-Request-Id": self.id}
+            more = [(n.lower().encode(), v.encode()) for n, v in extra.items() if n.lower().encode() not in own]
+            message = {**message, "headers": [*message["headers"], *more]}
+        await self._send(message)
+
+    async def answer(self, response: Response) -> None:
+        """Send a whole answer, unless another one was begun."""
+        if not self.status:
+            await response(self.scope, self._receive, self.send)

@@ -1,0 +1,185 @@
+"""The addresses of the REST interface."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Annotated, Any, TypeVar
+
+from fastapi import FastAPI, Query, Request, Response
+from pydantic import BaseModel, ValidationError
+
+from kinbits import hamming
+from kinbits.errors import UsageError
+from kinbits.index import Hits
+from kinbits.serving.problems import MEDIA_TYPE, Refused, not_found
+from kinbits.serving.schemas import Add, Delete, Encode, Search
+from kinbits.serving.service import Service
+from kinbits.serving.wire import tables_json
+
+Body = TypeVar("Body", bound=BaseModel)
+
+LARGEST_THUMBNAIL = 1024  # pixels
+JSON = "application/json"
+_PROBLEM = {"description": "A problem document (RFC 9457)", "content": {MEDIA_TYPE: {}}}
+_ANSWERS: dict[int | str, dict[str, Any]] = {status: _PROBLEM for status in (400, 401, 404, 413, 422, 429, 503, 504)}
+_EXAMPLES = {
+    "a text": {"value": {"query": {"text": "a dog on grass"}, "k": 5}},
+    "an item of the index": {"value": {"query": {"id": "cats/7.jpg"}, "k": 5, "where": "label = cat"}},
+    "a code": {"value": {"query": {"code": "f00f" * 8}, "radius": 10}},
+    "several vectors": {"value": {"queries": [{"vector": [0.1, 0.2]}, {"vector": [0.3, 0.4]}], "k": 5}},
+}
+IndexName = Annotated[str | None, Query(description="Name of the index; it may be left out where there is only one.")]
+
+
+def add_routes(app: FastAPI, service: Service) -> None:
+    """Add all addresses to an application."""
+    _add_search(app, service)
+    _add_items(app, service)
+    _add_state(app, service)
+
+
+def _add_search(app: FastAPI, service: Service) -> None:
+    @app.post("/v1/search", responses=_ANSWERS, openapi_extra=_body(Search, image=True, examples=_EXAMPLES))
+    async def search(request: Request) -> Response:
+        """Find the nearest items of one query or of several.
+
+        The body is JSON; or an image itself (``curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg'``), with
+        index, k, radius, where, distance and rescore in the address.
+        """
+        asked = await _read(request, Search)
+        served, found = await service.search(asked)
+        answers = [_hits(hits, codes=asked.codes) for hits in found]
+        about = {"index": served.name, "generation": served.index.info()["generation"]}
+        return _json({**about, **answers[0]} if asked.query is not None else {**about, "results": answers})
+
+    @app.post("/v1/encode", responses=_ANSWERS, openapi_extra=_body(Encode, image=True))
+    async def encode(request: Request) -> Response:
+        """Encode images, texts or vectors with the model of an index; codes are hexadecimal."""
+        asked = await _read(request, Encode)
+        served, found = await service.encode(asked)
+        made: Any = hamming.to_hex(found) if asked.output == "codes" else [tables_json(one) for one in found]
+        about = {"index": served.name, "bits": served.index.bits, "fingerprint": served.index.fingerprint}
+        return _json({**about, asked.output: made})
+
+
+def _add_items(app: FastAPI, service: Service) -> None:
+    @app.get("/v1/items/{item:path}", responses=_ANSWERS)
+    async def item(item: str, index: IndexName = None) -> Response:
+        """Return an item: its id, its code and its columns."""
+        return _json(await service.item(index, item))
+
+    @app.get("/v1/thumbnails/{item:path}", responses=_ANSWERS, response_class=Response)
+    async def thumbnail(
+        item: str, index: IndexName = None, size: Annotated[int, Query(ge=16, le=LARGEST_THUMBNAIL)] = 256
+    ) -> Response:
+        """Return a small JPEG of an item's image, made anew from its pixels."""
+        made = await service.thumbnail(index, item, size)
+        return Response(made, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+    @app.post("/v1/items", responses=_ANSWERS, openapi_extra=_body(Add))
+    async def add(request: Request) -> Response:
+        """Add items, all or none; they are on disk when the answer comes. Needs the token to write."""
+        served = await service.add(await _read(request, Add))
+        return _json(_change(served))
+
+    @app.delete("/v1/items", responses=_ANSWERS, openapi_extra=_body(Delete))
+    async def delete(request: Request) -> Response:
+        """Remove items by id or by a filter, all or none. Needs the token to write."""
+        served = await service.delete(await _read(request, Delete))
+        return _json(_change(served))
+
+
+def _add_state(app: FastAPI, service: Service) -> None:
+    @app.get("/v1/indexes")
+    async def indexes() -> Response:
+        """Return what is served."""
+        return _json({"indexes": [served.describe() for served in service.indexes.values()]})
+
+    @app.get("/v1/indexes/{name}", responses=_ANSWERS)
+    async def index(name: str) -> Response:
+        """Return what is known of one index."""
+        if name not in service.indexes:
+            raise not_found(f"no index '{name}' is served here")
+        return _json(service.indexes[name].describe())
+
+    @app.get("/healthz")
+    async def healthy() -> Response:
+        """Tell that the service runs."""
+        return _json({"status": "ok"})
+
+    @app.get("/readyz")
+    async def ready() -> Response:
+        """Tell whether models are loaded."""
+        if not service.loaded:
+            raise Refused(503, "loading", "Models are being loaded", "try again in a moment", retry_after=1)
+        return _json({"status": "ready"})
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        """Return the numbers of the service, for Prometheus."""
+        text, kind = service.metrics.page({name: one.describe() for name, one in service.indexes.items()})
+        return Response(text, media_type=kind)
+
+
+def _body(kind: type[BaseModel], *, image: bool = False, examples: dict[str, Any] | None = None) -> dict[str, Any]:
+    schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    content: dict[str, Any] = {JSON: {"schema": schema, **({"examples": examples} if examples else {})}}
+    content |= {"image/*": {"schema": {"type": "string", "format": "binary"}}} if image else {}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+async def _read(request: Request, kind: type[Body]) -> Body:
+    """Read the body of a request: JSON, or an image with the rest in the address.
+
+    Raises:
+        UsageError: If it does not fit; the message names the place.
+    """
+    media, body = request.headers.get("content-type", JSON).partition(";")[0].strip().lower(), await request.body()
+    try:
+        if media == JSON or not body:
+            return kind.model_validate_json(body)
+        if media.startswith("image/") or media == "application/octet-stream":
+            return _of_image(request, kind, body)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        message = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{place}: {message}" if place else message) from None
+    raise UsageError(f"the body is {media}; send {JSON}, or an image as image/jpeg or another kind of image")
+
+
+def _of_image(request: Request, kind: type[Body], body: bytes) -> Body:
+    given = {"image": base64.b64encode(body).decode()}
+    named: dict[str, Any] = dict(request.query_params)
+    if kind is Encode:
+        return kind.model_validate({**named, "items": [given]})
+    if kind is not Search:
+        raise UsageError(f"send {JSON}")
+    return kind.model_validate({**named, "query": given})
+
+
+def _hits(hits: Hits, *, codes: bool) -> dict[str, Any]:
+    """Return the hits of one query as JSON types."""
+    found: list[dict[str, Any]] = [
+        {"id": one, "distance": distance, "columns": columns}
+        for one, distance, columns in zip(hits.ids.tolist(), hits.distances.tolist(), hits.rows, strict=True)
+    ]
+    if codes:
+        for hit, code in zip(found, hamming.to_hex(hits.codes), strict=True):
+            hit["code"] = code
+    for hit, concepts in zip(found, hits.concepts or [], strict=False):
+        hit["concepts"] = concepts
+    return {"hits": found, **({"measure": hits.measure} if hits.measure else {})}
+
+
+def _change(served: Any) -> dict[str, Any]:
+    """Return what the last change of an index did."""
+    change, now = served.index.last_change, {"items": len(served.index)}
+    numbers = {} if change is None else {"added": change.added, "replaced": change.replaced, "deleted": change.deleted}
+    return {"index": served.name, **numbers, **now, "generation": served.index.info()["generation"]}
+
+
+def _json(value: Any) -> Response:
+    return Response(json.dumps(value, ensure_ascii=False, default=str), media_type=JSON)

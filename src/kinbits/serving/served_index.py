@@ -1,0 +1,140 @@
+"""One index of a service: its contents, which follow the folder, its model, and the images of its items."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinbits._util import full_path
+from kinbits.data import EXTENSIONS, paths_of_id
+from kinbits.errors import ArtefactError, UsageError
+from kinbits.hamming import kind_name
+from kinbits.index import Index
+
+WAIT = 5.0  # seconds for another writer
+
+
+class ServedIndex:
+    """An index with a name.
+
+    Args:
+        name: Name in requests.
+        folder: Folder of the index; or an open `kinbits.Index`.
+        model: Its model, or the folder of that; None takes the one that the index knows.
+        roots: Folders that images may be read from; nothing takes those of the index at the start.
+
+    Attributes:
+        index: The open index; another object after it was made again.
+        queries: What may be asked for: id, code, image, vector, text; None until `load` has told.
+    """
+
+    def __init__(self, name: str, folder: Any, model: Any = None, roots: Sequence[str | os.PathLike[str]] = ()) -> None:
+        self.name, self._given, self._changing = name, model, threading.Lock()
+        self.index: Index = folder if isinstance(folder, Index) else Index.open(folder, model, wait=WAIT)
+        self.queries: list[str] | None = None
+        self._roots = [full_path(root).resolve() for root in roots or self.index.info()["image_roots"]]
+
+    def load(self) -> None:
+        """Load the model, compile its network, and find out what may be asked for.
+
+        Raises:
+            ArtefactError: If the model is missing, or another one.
+        """
+        index = self.index
+        found = ["id", "code"]
+        model = index.model
+        if hasattr(model, "tower"):
+            found += _encoded_by(model)
+        if index.info()["concepts"] is not None and "text" not in found:
+            found += ["text"]
+        self.queries = found
+
+    def refresh(self) -> bool:
+        """Follow changes of the folder; an index that was made again is opened again. Return whether it changed."""
+        before = self.index.stamp
+        try:
+            self.index.refresh()
+        except ArtefactError:
+            with self._changing:
+                self.index = Index.open(self.index.info()["path"], self._given, wait=WAIT)
+        return self.index.stamp != before
+
+    def id_of(self, text: str) -> int | str:
+        """Return the id that a part of an address stands for: a number in an index of such ids.
+
+        Raises:
+            UsageError: If the index has numbers as ids, and this is none.
+        """
+        if self.index.info()["ids"] != "int":
+            return text
+        try:
+            return int(text)
+        except ValueError:
+            raise UsageError(f"ids of index '{self.name}' are numbers, not '{text}'") from None
+
+    def file_of(self, item: str | int, columns: dict[str, Any]) -> tuple[Path, int | None] | None:
+        """Return the file of an item's image and the frame there; None if it is not below the folders of images.
+
+        Args:
+            item: The id.
+            columns: Metadata of the item; ``path`` counts first.
+        """
+        for value in (columns.get("path"), item):
+            for name, frame in paths_of_id(value) if isinstance(value, str) else ():
+                found = self._below_roots(name)
+                if found is not None:
+                    return found, frame
+        return None
+
+    def _below_roots(self, name: str) -> Path | None:
+        if Path(name).suffix.lower() not in EXTENSIONS:
+            return None
+        for root in self._roots:
+            try:
+                found = (root / name).resolve()
+                if found.is_relative_to(root) and found.is_file():
+                    return found
+            except (OSError, ValueError, RuntimeError):  # no possible path, or a circle of links
+                continue
+        return None
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a client has to know, in plain values; no paths of this machine."""
+        info = self.index.info()
+        return {
+            "name": self.name,
+            "items": info["items"],
+            "bits": info["bits"],
+            "kind": kind_name(info["words"]),
+            "words": info["words"],
+            "fingerprint": info["fingerprint"],
+            "ids": info["ids"],
+            "columns": info["column_types"],
+            "keep": None if info["keep"] is None else info["keep"]["precision"],
+            "concepts": info["concepts"] is not None,
+            "images": bool(self._roots),
+            "queries": self.queries,
+            "generation": info["generation"],
+        }
+
+
+def _encoded_by(model: Any) -> list[str]:
+    """Return what a model encodes, after its network for images was compiled."""
+    from kinbits.backbones import features_of_pixels  # here, because an index of codes needs no torch
+
+    found: list[str] = []
+    towers = getattr(model, "towers", None)
+    if towers is None:  # no model of ours: what it takes is sent as numbers
+        return ["vector"]
+    if "image" in towers:
+        backbone = towers["image"].backbone
+        found.append(backbone.modality)
+        if backbone.modality == "image":
+            side = backbone.preprocessing.size
+            features_of_pixels(np.zeros((1, 3, side, side), np.uint8), backbone)
+    return [*found, *(["text"] if "text" in towers else [])]

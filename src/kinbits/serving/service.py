@@ -1,0 +1,297 @@
+"""What a service does for its requests, without HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from kinbits import hamming
+from kinbits._util import processors
+from kinbits.errors import DataError, KinbitsError, UsageError
+from kinbits.index import DEFAULT_K, BatchHits
+from kinbits.serving.decoding import MEGA, Decoders, Preprocess, Thumbnail
+from kinbits.serving.encoding import BatchEncoder
+from kinbits.serving.logs import log
+from kinbits.serving.metrics import Metrics
+from kinbits.serving.problems import not_found, too_large
+from kinbits.serving.schemas import Add, Delete, Encode, Item, NewItem, Query, Search
+from kinbits.serving.served_index import ServedIndex
+from kinbits.serving.settings import ServeSettings
+
+if TYPE_CHECKING:
+    from kinbits.backbones import Features
+
+T = TypeVar("T")
+
+
+class Service:
+    """Searches, encodes and changes the indexes that it serves.
+
+    Decoding is the work of other processes; searches run in threads, changes of an index one after another.
+
+    Args:
+        indexes: The indexes.
+        settings: Limits.
+
+    Attributes:
+        settings: As given.
+        metrics: Its numbers.
+        indexes: The indexes by name.
+
+    Raises:
+        UsageError: If there is no index, or two have one name.
+    """
+
+    def __init__(self, indexes: Sequence[ServedIndex], settings: ServeSettings) -> None:
+        self.settings, self.metrics = settings, Metrics()
+        self.indexes = {served.name: served for served in indexes}
+        if not indexes or len(self.indexes) < len(indexes):
+            raise UsageError("give indexes of different names to serve, at least one")
+        self._decoders = Decoders(settings.workers, settings.worker_memory_mb, settings.timeout)
+        self._threads = ThreadPoolExecutor(processors(), thread_name_prefix="kinbits-search")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="kinbits-write")
+        self._encoders: dict[int, tuple[Any, BatchEncoder]] = {}
+        self._background: list[asyncio.Task[None]] = []
+        self.loaded = False
+
+    async def start(self) -> None:
+        """Start the processes, load the models in the background, and follow the folders."""
+        self._decoders.start()
+        self._background = [asyncio.create_task(self._load()), asyncio.create_task(self._follow())]
+
+    async def stop(self) -> None:
+        """End all work."""
+        for task in self._background:
+            task.cancel()
+        for _, encoder in self._encoders.values():
+            await encoder.stop()
+        self._decoders.stop()
+        for pool in (self._threads, self._writer):
+            pool.shutdown(wait=True, cancel_futures=True)  # a change that was begun is finished
+
+    async def _load(self) -> None:
+        for served in self.indexes.values():
+            started = time.monotonic()
+            try:
+                await self._in_thread(served.load)
+            except KinbitsError as error:
+                log("model missing", index=served.name, reason=str(error))
+            else:
+                log("model loaded", index=served.name, seconds=round(time.monotonic() - started, 3))
+        self.loaded = True
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.refresh)
+            for served in list(self.indexes.values()):
+                try:
+                    if await self._in_thread(served.refresh):
+                        log("index changed", index=served.name, items=len(served.index))
+                except KinbitsError as error:
+                    log("index cannot be read", index=served.name, reason=str(error))
+
+    def _in_thread(self, call: Callable[[], T]) -> Awaitable[T]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+    def find(self, name: str | None) -> ServedIndex:
+        """Return an index by name; without one, the only index."""
+        if name is None and len(self.indexes) == 1:
+            return next(iter(self.indexes.values()))
+        if name is None:
+            raise UsageError(f"name the index; there are {', '.join(self.indexes)}")
+        if name not in self.indexes:
+            raise not_found(f"no index '{name}' is served here; there are {', '.join(self.indexes)}")
+        return self.indexes[name]
+
+    async def search(self, asked: Search) -> tuple[ServedIndex, BatchHits]:
+        """Search for all queries of a request."""
+        served, limits = self.find(asked.index), self.settings
+        queries = asked.asked
+        self._check_count(len(queries), "queries")
+        k = asked.k if asked.k is not None else DEFAULT_K if asked.radius is None else limits.max_k
+        if k > limits.max_k:
+            raise UsageError(f"k is {k}; this service returns up to {limits.max_k} hits of a query")
+        if not queries:
+            return served, BatchHits([])
+        options: dict[str, Any] = {"where": asked.where, "distance": asked.distance}
+        if queries[0].kind == "text":
+            options["text"] = [query.text for query in queries]
+            items = None
+        else:
+            items = await self._items(served, queries)
+        if asked.radius is not None:
+            options["radius"] = int(asked.radius) if float(asked.radius).is_integer() else asked.radius
+        options |= {"rerank": asked.rerank} if asked.rerank else {}
+        options |= {"rescore": asked.rescore} if asked.rescore is not None else {}
+        with self.metrics.searched.labels(served.name).time():
+            return served, await self._in_thread(
+                lambda: _fetched(served.index.search(items, k, **options), asked.codes)
+            )
+
+    def _check_count(self, count: int, what: str) -> None:
+        if count > self.settings.max_batch:
+            raise too_large(f"{count} {what} in one request; up to {self.settings.max_batch} are answered")
+
+    async def _items(self, served: ServedIndex, items: Sequence[Item]) -> Any:
+        """Return what an index takes for items of one kind."""
+        kind, index = items[0].kind, served.index
+        if kind in ("image", "vector") and served.queries is not None and kind not in served.queries:
+            can = ", ".join(served.queries)
+            raise UsageError(f"index '{served.name}' has no model that encodes a {kind}; it can be asked by {can}")
+        if kind == "code":
+            return await self._in_thread(lambda: np.concatenate([_code(served, item)[None] for item in items]))
+        if kind == "vector":
+            return _vectors(items)
+        if kind == "tables":
+            return np.stack([query.tables.array() for query in items if isinstance(query, Query) and query.tables])
+        model = await self._in_thread(lambda: index.model)
+        if not hasattr(model, "towers"):
+            raise UsageError(f"index '{served.name}' has no model that encodes images; send codes")
+        return await self._features(model, [item.image_bytes() for item in items])
+
+    async def _features(self, model: Any, images: Sequence[bytes]) -> Features:
+        """Decode images in other processes, and compute their features together with those of other requests."""
+        backbone = model.tower("image").backbone
+        if backbone.modality != "image":  # before `load` has told
+            raise UsageError("the model of this index encodes vectors, not images; send vectors")
+        most = self.settings.max_megapixels * MEGA
+        encoder = self._encoder_of(model)
+
+        async def one(data: bytes) -> Features:
+            return await encoder.features(await self._decoders.run(Preprocess(data, backbone.preprocessing, most)))
+
+        from kinbits.backbones import Features
+
+        found = await asyncio.gather(*map(one, images))
+        array = np.concatenate([part.array for part in found])
+        return Features(array, np.ones(len(array), bool), ())
+
+    def _encoder_of(self, model: Any) -> BatchEncoder:
+        if id(model) not in self._encoders:
+            compute = partial(_features_of, model.tower("image").backbone)
+            limits = self.settings
+            made = BatchEncoder(
+                compute, limits.encode_batch, limits.encode_wait_ms / 1000, self.metrics.encoded.observe
+            )
+            self._encoders[id(model)] = model, made  # with the model, so that no other one gets its number
+        return self._encoders[id(model)][1]
+
+    async def encode(self, asked: Encode) -> tuple[ServedIndex, np.ndarray]:
+        """Encode items with the model of an index."""
+        served = self.find(asked.index)
+        self._check_count(len(asked.items), "items")
+        kinds = {item.kind for item in asked.items}
+        if len(kinds) != 1 or kinds == {"code"}:
+            raise UsageError("give items of one kind to encode: images, texts or vectors")
+        model = await self._in_thread(lambda: served.index.model)
+        if model is None:
+            raise UsageError(f"index '{served.name}' has no model to encode with")
+        items: Any = [item.text for item in asked.items]
+        how: dict[str, Any] = {"modality": "text"} if kinds == {"text"} else {}
+        if not how:
+            items = await self._items(served, asked.items)
+        how |= {} if asked.output == "codes" else {"output": asked.output}
+        return served, await self._in_thread(lambda: model.encode(items, **how))
+
+    async def add(self, asked: Add) -> ServedIndex:
+        """Add items, all or none; they are stored when this returns."""
+        served = self.find(asked.index)
+        self._check_count(len(asked.items), "items")
+        if not asked.items:
+            return served
+        kinds = {item.kind for item in asked.items}
+        if len(kinds) > 1:
+            raise UsageError(f"items of several kinds ({', '.join(sorted(kinds))}); add each kind by itself")
+        ids = [item.id for item in asked.items]
+        if None in ids and any(one is not None for one in ids):
+            raise UsageError("some items have an id and some have none; give all of them one, or none")
+        if kinds == {"text"}:
+            raise UsageError("items are codes, vectors or images; encode texts first")
+        items = await self._items(served, asked.items)
+        call = partial(
+            served.index.add, items, None if None in ids else ids, _columns(asked.items), upsert=asked.upsert
+        )
+        await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._writer, call))
+        return served
+
+    async def delete(self, asked: Delete) -> ServedIndex:
+        """Remove items, all or none."""
+        served = self.find(asked.index)
+        call = partial(served.index.delete, asked.ids, where=asked.where)
+        await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._writer, call))
+        return served
+
+    async def item(self, name: str | None, text: str) -> dict[str, Any]:
+        """Return an item by the text of its id: id, code and columns."""
+        served = self.find(name)
+        found = await self._in_thread(lambda: _item(served, text))
+        return {**found, "index": served.name}
+
+    async def thumbnail(self, name: str | None, text: str, side: int) -> bytes:
+        """Return a JPEG of an item's image."""
+        served = self.find(name)
+        found = await self._in_thread(lambda: _item(served, text))
+        place = await self._in_thread(lambda: served.file_of(found["id"], found["columns"]))
+        if place is None:
+            raise not_found(f"item {text} has no image here")
+        path, frame = place
+        made: bytes = await self._decoders.run(Thumbnail(path, frame, side, self.settings.max_megapixels * MEGA))
+        return made
+
+
+def _features_of(backbone: Any, pixels: np.ndarray) -> Features:
+    from kinbits.backbones import features_of_pixels
+
+    return features_of_pixels(pixels, backbone)
+
+
+def _fetched(found: BatchHits, codes: bool) -> BatchHits:
+    """Read metadata and codes of hits here, in a thread."""
+    for hits in found:
+        _ = hits.rows, hits.concepts, hits.codes if codes else None
+    return found
+
+
+def _code(served: ServedIndex, item: Item) -> np.ndarray:
+    bits = served.index.bits
+    if isinstance(item, Query) and item.id is not None:
+        stored: np.ndarray = _stored(served, item.id).codes[0]
+        return stored
+    if item.code is not None:
+        code: np.ndarray = hamming.from_hex([item.code], bits)[0]
+        return code
+    return np.frombuffer(item.code_bytes(), np.uint8)
+
+
+def _stored(served: ServedIndex, one: int | str) -> Any:
+    try:
+        return served.index.to_codes(ids=[one])
+    except DataError as error:
+        raise not_found(str(error)) from None
+
+
+def _item(served: ServedIndex, text: str) -> dict[str, Any]:
+    found = _stored(served, served.id_of(text))
+    columns = {name: values[0] for name, values in found.columns.items()}
+    return {"id": found.ids.tolist()[0], "code": hamming.to_hex(found.codes)[0], "columns": columns}
+
+
+def _vectors(items: Sequence[Item]) -> np.ndarray:
+    rows = [item.vector or [] for item in items]
+    if len(set(map(len, rows))) > 1:
+        raise DataError("vectors of one request have different lengths")
+    with suppress(OverflowError):
+        return np.array(rows, np.float32)
+    raise DataError("a vector holds a number beyond float32")
+
+
+def _columns(items: Sequence[NewItem]) -> dict[str, list[Any]]:
+    names = dict.fromkeys(name for item in items for name in item.columns)
+    return {name: [item.columns.get(name) for item in items] for name in names}
