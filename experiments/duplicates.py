@@ -14,9 +14,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import shutil
+import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 from _runs import RESULTS, Clock, Run, Table
@@ -144,11 +147,30 @@ def fixed(name: str, radius: int) -> Callable[[Path], tuple[list[Pair], float]]:
         data = kinbits.open_dataset(folder, labels=False)
         codes = HashModel.from_pretrained(name).encode(data)
         first, second, near = (np.concatenate(part) for part in zip(*pairs_within(codes, radius), strict=True))
-        center, _ = star_groups(first, second, near, np.arange(len(codes)))
-        rows = np.flatnonzero(center != np.arange(len(codes))).tolist()
-        return [(str(data.ids[center[row]]), str(data.ids[row])) for row in rows], float("nan")
+        return grouped(list(map(str, data.ids)), first, second, near), float("nan")
 
     return find
+
+
+def grouped(names: Sequence[str], first: np.ndarray, second: np.ndarray, near: np.ndarray) -> list[Pair]:
+    """Return each file that is in a group with the best one of the group."""
+    center, _ = star_groups(first, second, near, np.arange(len(names)))
+    return [(names[center[row]], names[row]) for row in np.flatnonzero(center != np.arange(len(names))).tolist()]
+
+
+def imagededup(folder: Path) -> tuple[list[Pair], float]:
+    """Run PHash of imagededup with its defaults, in one process."""
+    for name in ("", ".models", ".models.vision_transformer", ".transforms"):
+        sys.modules.setdefault(f"torchvision{name}", MagicMock())  # which its package imports for another method
+    from imagededup.methods import PHash
+
+    finder = PHash(verbose=False)
+    codes = finder.encode_images(str(folder), recursive=True, num_enc_workers=0)
+    found = finder.find_duplicates(encoding_map=codes, scores=True, num_dist_workers=0)
+    rows = {name: row for row, name in enumerate(sorted(codes))}
+    pairs = [(rows[one], rows[other], near) for one, others in found.items() for other, near in others]
+    first, second, near = np.array([pair for pair in pairs if pair[0] < pair[1]], int).reshape(-1, 3).T
+    return grouped(list(rows), first, second, near.astype(np.int32)), float("nan")
 
 
 def pairs_within(codes: np.ndarray, radius: int) -> Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -165,6 +187,8 @@ FINDERS: dict[str, Callable[[Path], tuple[list[Pair], float]]] = {
     "pHash within 10 bits (imagededup's default)": fixed("phash", 10),
     "PDQ within 31 bits": fixed("pdq", 31),
 }
+if find_spec("imagededup") is not None:
+    FINDERS["imagededup, PHash"] = imagededup
 
 
 def write_markdown(table: Table) -> None:
