@@ -169,6 +169,10 @@ def test_a_bank_whose_images_are_there_is_looked_at(photos, tmp_path):
     assert [(match.path, match.known) for match in report.known] == [("f35x.png", "small.jpg")]
     assert report.known[0].similarity >= report.calibration.similarity
     assert "alike" in str(report)
+    (known / "small.jpg").unlink()  # one of thirteen: codes decide for it alone
+    report = find_duplicates(photos, model=model, banks=[bank], sample=0)
+    assert "bank known: 1 known item has no image at hand" in report.notes[-1]
+    assert {match.known for match in report.known} <= {"small.jpg"}
     for one in known.iterdir():
         one.unlink()
     assert all(match.similarity is None for match in find_duplicates(photos, model=model, banks=[bank], sample=0).known)
@@ -180,7 +184,9 @@ def test_a_bank_without_images_names_a_radius_where_none_is_safe(photos, tmp_pat
     index.add(np.random.default_rng(0).integers(0, 256, (300, 32)).astype(np.uint8))
     report = find_duplicates(photos, model=model, banks=[index], sample=0, tolerance=1e-12)
     assert report.known == ()
-    assert "bank gone: its images are not at hand" in report.notes[-1]
+    assert "bank gone: 300 known items have no image at hand, so codes alone decide, and no" in report.notes[-1]
+    with pytest.raises(kinbits.UsageError, match="radius of bank gone is 300, and its codes have 256 bits"):
+        find_duplicates(photos, model=model, banks=[(index, 300)], sample=0)
 
 
 def test_bad_input_is_one_line(tmp_path):

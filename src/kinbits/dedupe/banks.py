@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from kinbits.dedupe.verified import CODE_PAIRS, compare_pairs
 from kinbits.errors import ArtefactError, UsageError
 from kinbits.hamming import Codes
 from kinbits.index import Index
+from kinbits.model import shipped_name
 
 
 def match_banks(
@@ -57,16 +58,37 @@ def match_banks(
     for bank in banks:
         index, radius, name = _opened(bank)
         _require_fit(index, found.codes, model, name)
+        if radius is not None and radius > index.bits:
+            raise UsageError(f"the radius of bank {name} is {radius}, and its codes have {index.bits} bits; give less")
         if not len(index):
             continue
         known = collect_index(index, name)
         if radius is None and calibrated.result.similarity is not None and known.has_images():
-            matches += _looked_at(found, index, known, name, calibrated, progress)
-        else:
-            some, told = _within(found, index, name, radius, calibrated, tolerance)
+            some, unread = _looked_at(found, index, known, name, calibrated, progress)
             matches += some
-            notes += told
-    return sorted(matches, key=lambda match: (match.path, match.bank)), notes
+            if not unread:
+                continue
+            index = _part(known, unread)
+        some, told = _within(found, index, name, radius, calibrated, tolerance)
+        matches += some
+        notes += told
+    return _nearest(matches), notes
+
+
+def _part(known: Collected, rows: list[int]) -> Index:
+    """Return an index of some known items."""
+    assert known.codes is not None
+    return Index.create(bits=8 * known.codes.shape[1]).add(
+        known.codes[rows], ids=[known.items[row].path for row in rows]
+    )
+
+
+def _nearest(matches: Iterable[KnownMatch]) -> list[KnownMatch]:
+    """Return one match of each image and bank: the most similar one, or else the nearest."""
+    best: dict[tuple[str, str], KnownMatch] = {}
+    for match in sorted(matches, key=lambda one: (-(one.similarity or 0), one.distance, one.known)):
+        best.setdefault((match.path, match.bank), match)
+    return [best[key] for key in sorted(best)]
 
 
 def _opened(bank: Any) -> tuple[Index, int | None, str]:
@@ -84,7 +106,10 @@ def _opened(bank: Any) -> tuple[Index, int | None, str]:
 
 def _require_fit(index: Index, codes: Codes | None, model: Any, name: str) -> None:
     if codes is None or index.bits != 8 * codes.shape[1]:
-        raise ArtefactError(f"bank {name} holds {index.bits}-bit codes, which do not fit; make it with the same model")
+        raise ArtefactError(
+            f"bank {name} holds {index.bits}-bit codes, which do not fit; make it with the model of this search: "
+            f"kinbits index create {name}.index {_model_name(model)} FOLDER"
+        )
     if model is not None and index.fingerprint not in (None, model.fingerprint):
         raise ArtefactError(
             f"bank {name} was made with another model ({str(index.fingerprint)[:12]}) than this search "
@@ -92,10 +117,18 @@ def _require_fit(index: Index, codes: Codes | None, model: Any, name: str) -> No
         )
 
 
+def _model_name(model: Any) -> str:
+    folder = getattr(model, "folder", None)
+    return "MODEL" if folder is None else shipped_name(folder) or str(folder)
+
+
 def _looked_at(
     found: Collected, index: Index, known: Collected, name: str, calibrated: Calibrated, progress: bool
-) -> list[KnownMatch]:
-    """Return the most similar known item of each image, among those of near codes that were looked at."""
+) -> tuple[list[KnownMatch], list[int]]:
+    """Return the most similar known item of each image, among those of near codes that were looked at.
+
+    Also return the rows of near known items whose images are not there.
+    """
     assert found.codes is not None
     n, rows = len(found), {item.path: row for row, item in enumerate(known.items)}
     hits = index.search(found.codes, k=min(CODE_PAIRS, len(index)))
@@ -113,12 +146,13 @@ def _looked_at(
     for pair in np.lexsort((apart, -alike)).tolist():
         best.setdefault(int(first[pair]), pair)
     similarity = calibrated.result.similarity
-    return [
+    matches = [
         KnownMatch(item.path, name, known.items[second[pair]].path, int(apart[pair]), round(float(alike[pair]), 2))
         for row, pair in best.items()
         if alike[pair] >= similarity
         for item in found.files.get(row, (found.items[row],))
     ]
+    return matches, sorted(int(places[place]) - n for place in looking.unread if places[place] >= n)
 
 
 def _loaded(found: Collected, known: Collected, place: int) -> Image.Image:
@@ -138,7 +172,7 @@ def _within(
     if radius is None:
         expected = _expected(found, index, calibrated)
         radius = _radius(nearest, expected, tolerance)
-        notes = [_wider(name, expected)] if radius < 0 else []
+        notes = [_radius_note(name, len(index), radius, expected)]
     known = [str(hit.ids[0]) for hit in hits]
     return [
         KnownMatch(item.path, name, known[row], int(nearest[row]))
@@ -147,9 +181,13 @@ def _within(
     ], notes
 
 
-def _wider(name: str, expected: NDArray[np.float64]) -> str:
-    """Name a radius whose false matches a person can look through."""
-    start = f"bank {name}: its images are not at hand, and no radius of codes alone keeps false matches rare"
+def _radius_note(name: str, count: int, radius: int, expected: NDArray[np.float64]) -> str:
+    """Say that codes alone decided, and by which radius; without one, name one whose matches a person can look at."""
+    known = f"{count:,} known items have no image" if count != 1 else "1 known item has no image"
+    start = f"bank {name}: {known} at hand, so codes alone decide"
+    if radius >= 0:
+        return f"{start}: within {radius} bits, {expected[radius]:.2g} false matches expected"
+    start += ", and no radius keeps false matches rare"
     wider = np.flatnonzero(expected <= TO_REVIEW)
     if not len(wider):
         return f"{start}; try another model, such as pdq"

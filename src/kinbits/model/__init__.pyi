@@ -3,7 +3,7 @@ from .encode import Encoded, check_encode_options
 from .folder import TRAIN_CODES, append_metrics, check_target
 from .hash_model import HashModel
 from .operating_points import OPERATING_POINTS, with_measured
-from .shipped import GENERAL_MODEL, model_folder, shipped_folders, shipped_models
+from .shipped import GENERAL_MODEL, model_folder, shipped_folders, shipped_models, shipped_name
 from .tower import Output, Tower
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "model_folder",
     "shipped_folders",
     "shipped_models",
+    "shipped_name",
     "with_measured",
 ]
