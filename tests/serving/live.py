@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+import numpy as np
 import uvicorn
+from PIL import Image
 
 from kinbits.index import Index
 from kinbits.serving import Client, ServedIndex, ServeSettings, create_app
@@ -67,3 +70,24 @@ def live(folder: Path, indexes=None, **options):
     finally:
         server.should_exit = True
         thread.join(20)
+
+
+def picture(number, size=(48, 40)):
+    rng = np.random.default_rng(number)
+    small = Image.fromarray(rng.integers(0, 256, (4, 5, 3)).astype(np.uint8))
+    return small.resize(size, Image.Resampling.BICUBIC)
+
+
+def encoded(image, kind="PNG", **how):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **how)
+    return buffer.getvalue()
+
+
+def problem(answer, status):
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    found = answer.json()
+    assert found["status"] == status
+    assert found["type"].startswith("urn:kinbits:")
+    return found["detail"]

@@ -7,89 +7,25 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import httpx2
 import numpy as np
 import pytest
-import torch
-from live import WRITE, live
+from live import WRITE, encoded, picture, problem
 from PIL import Image
 
 from kinbits import hamming
-from kinbits.backbones import load_backbone
-from kinbits.data import open_dataset
-from kinbits.heads import build_head
 from kinbits.index import Index
-from kinbits.model import HashModel, Tower
-from kinbits.serving import Client, ServeSettings
+from kinbits.model import HashModel
 
 BITS = 32
-
-
-def picture(number, size=(48, 40)):
-    rng = np.random.default_rng(number)
-    small = Image.fromarray(rng.integers(0, 256, (4, 5, 3)).astype(np.uint8))
-    return small.resize(size, Image.Resampling.BICUBIC)
-
-
-def encoded(image, kind="PNG", **how):
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **how)
-    return buffer.getvalue()
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder of photos, a model, and an index of them with a column."""
-    folder = tmp_path_factory.mktemp("served")
-    (folder / "photos").mkdir()
-    for number in range(12):
-        exif = Image.Exif()
-        exif[0x010E] = "a secret of the camera"
-        picture(number).save(folder / "photos" / f"p{number}.png", exif=exif)
-    picture(50).save(folder / "private.png")
-    os.symlink(folder / "private.png", folder / "photos" / "link.png")
-    torch.manual_seed(0)
-    head = build_head({"name": "linear", "features": 384, "bits": BITS})
-    HashModel({"image": Tower(load_backbone("convnet-small"), head)}).save_pretrained(folder / "model")
-    photos = open_dataset(folder / "photos", labels=False)
-    index = Index.create(folder / "photos.index", model=folder / "model")
-    index.add(photos, metadata={"year": [2000 + row for row in range(len(photos))]})
-    return folder
-
-
-@pytest.fixture(scope="module")
-def service(place):
-    with live(
-        place, {"photos": place / "photos.index"}, max_batch=8, max_upload_mb=0.2, max_megapixels=0.01
-    ) as running:
-        end = time.monotonic() + 30
-        while not running.service.loaded and time.monotonic() < end:
-            time.sleep(0.02)
-        yield running
-
-
-@pytest.fixture(scope="module")
-def http(service):
-    with httpx2.Client(base_url=service.url, timeout=30) as client:
-        yield client
 
 
 def asked(http, **body):
     answer = http.post("/v1/search", json=body)
     assert answer.status_code == 200, answer.text
     return answer.json()
-
-
-def problem(answer, status):
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    found = answer.json()
-    assert found["status"] == status
-    assert found["type"].startswith("urn:kinbits:")
-    return found["detail"]
 
 
 class TestSearch:
@@ -212,116 +148,6 @@ class TestItems:
         assert found["codes"] == hamming.to_hex(model.encode([data]))
         assert (found["bits"], found["fingerprint"]) == (BITS, model.fingerprint)
         problem(http.post("/v1/encode", json={"items": [{"code": "00"}]}), 400)
-
-
-class TestLimits:
-    def test_a_large_body_is_refused_before_it_is_read(self, http):
-        body = b"x" * 300_000
-        assert "0.2 MB" in problem(http.post("/v1/search", content=body, headers={"Content-Type": "image/png"}), 413)
-
-        def parts():
-            for _ in range(30):
-                yield body[:10_000]
-
-        assert "0.2 MB" in problem(http.post("/v1/search", content=parts(), headers={"Content-Type": "image/png"}), 413)
-
-    def test_a_large_image_is_refused_by_its_header(self, http):
-        data = encoded(Image.new("RGB", (4000, 4000)), compress_level=9)
-        assert len(data) < 200_000
-        told = problem(http.post("/v1/search", content=data, headers={"Content-Type": "image/png"}), 422)
-        assert "4000 x 4000 pixels, and 0.01 megapixels are allowed" in told
-
-    def test_a_decoder_that_dies_is_replaced(self, service, http):
-        data = encoded(picture(1))
-        for worker in service.service._decoders._workers:
-            worker._process.kill()
-        statuses = {
-            http.post("/v1/encode", content=data, headers={"Content-Type": "image/png"}).status_code for _ in "12"
-        }
-        assert statuses <= {200, 422}
-        assert http.post("/v1/encode", content=data, headers={"Content-Type": "image/png"}).status_code == 200
-
-    def test_a_full_queue_says_when_to_come_again(self, place):
-        with live(place, {"photos": Index.open(place / "photos.index")}, max_queue=1, timeout=0.5) as running:
-            index, slow = running.service.indexes["photos"].index, threading.Event()
-
-            def waits(*given, **how):
-                slow.wait(3)
-                return Index.search(index, *given, **how)
-
-            index.search = waits
-            body = {"query": {"id": "p1.png"}}
-            answers = []
-            first = threading.Thread(
-                target=lambda: answers.append(httpx2.post(f"{running.url}/v1/search", json=body, timeout=20))
-            )
-            first.start()
-            time.sleep(0.2)
-            refused = httpx2.post(f"{running.url}/v1/search", json=body)
-            assert "which is the limit" in problem(refused, 429)
-            assert int(refused.headers["retry-after"]) >= 1
-            assert httpx2.get(f"{running.url}/healthz").status_code == 200
-            first.join()
-            slow.set()
-            assert "more than 0.5 s" in problem(answers[0], 504)
-
-    def test_images_of_several_requests_are_encoded_together(self, service, http):
-        data = encoded(picture(8))
-
-        def send():
-            answer = httpx2.post(
-                f"{service.url}/v1/encode", content=data, headers={"Content-Type": "image/png"}, timeout=30
-            )
-            assert answer.status_code == 200
-
-        before = service.service.metrics.encoded._sum.get()
-        threads = [threading.Thread(target=send) for _ in range(12)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert service.service.metrics.encoded._sum.get() - before == 12
-
-
-class TestSafety:
-    def test_headers_of_every_answer(self, http):
-        for answer in (http.get("/v1/indexes"), http.get("/nowhere"), http.get("/v1/thumbnails/p1.png")):
-            assert answer.headers["x-content-type-options"] == "nosniff"
-            assert answer.headers["content-security-policy"].startswith("default-src 'none'")
-            assert "access-control-allow-origin" not in answer.headers
-            assert "set-cookie" not in answer.headers
-            assert "server" not in answer.headers or "uvicorn" not in answer.headers["server"]
-
-    def test_another_host_is_refused(self, http):
-        problem(http.get("/v1/indexes", headers={"Host": "evil.example"}), 421)
-        assert http.get("/v1/indexes", headers={"Host": "localhost:1"}).status_code == 200
-        assert http.get("/healthz", headers={"Host": "evil.example"}).status_code == 200
-
-    def test_tokens(self, place):
-        (place / "read.token").write_text("a-token-that-may-read\n")
-        index = {"photos": Index.open(place / "photos.index")}
-        with live(place, index, token_file=place / "read.token", cors_origins=["https://a.example"]) as running:
-            problem(httpx2.get(f"{running.url}/v1/indexes"), 401)
-            problem(httpx2.get(f"{running.url}/metrics"), 401)
-            assert httpx2.get(f"{running.url}/healthz").status_code == 200
-            for token in ("a-token-that-may-read", WRITE):
-                header = {"Authorization": f"Bearer {token}"}
-                assert httpx2.get(f"{running.url}/v1/indexes", headers=header).status_code == 200
-            header = {"Authorization": "Bearer a-token-that-may-read"}
-            problem(httpx2.post(f"{running.url}/v1/items", json={"items": []}, headers=header), 401)
-            asks = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
-            allowed = httpx2.options(f"{running.url}/v1/search", headers=asks)
-            assert allowed.headers["access-control-allow-origin"] == "https://a.example"
-            with Client(running.url, token="a-token-that-may-read") as client:
-                assert len(client.search([place / "photos" / "p1.png"], k=3)[0]) == 3
-
-    def test_settings_that_open_a_service_are_asked_for(self, tmp_path):
-        with pytest.raises(ValueError, match="other machines could search without a token"):
-            ServeSettings(host="0.0.0.0")
-        assert ServeSettings(host="0.0.0.0", no_auth=True).open_to_strangers
-        (tmp_path / "short").write_text("abc")
-        with pytest.raises(ValueError, match="16 characters"), live(tmp_path, token_file=tmp_path / "short"):
-            pass
 
 
 def test_changes_of_the_folder_are_followed(service, http, place):

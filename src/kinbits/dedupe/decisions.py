@@ -212,7 +212,9 @@ def report_fingerprint(report: DedupeReport) -> str:
 
 def _check_format(values: Any) -> None:
     if values["format"] != FORMAT:
-        raise DataError(f"the format is {_quoted(values['format'])}, not '{FORMAT}'")
+        raise DataError(
+            f"the format is {_quoted(values['format'])}, not '{FORMAT}'; `kinbits dedupe decide` makes them"
+        )
     if values["version"] != VERSION:
         raise DataError(f"the version is {_quoted(values['version'])}; this kinbits reads version {VERSION}")
 

@@ -189,7 +189,9 @@ class DedupeReport:
         except ArtefactError as error:
             raise ArtefactError(f"{path}: {error}") from None
         except OSError as error:
-            raise ArtefactError(f"{path} cannot be read: {error.strerror or error}; search for duplicates") from None
+            raise ArtefactError(
+                f"{path} cannot be read: {error.strerror or error}; search first: kinbits dedupe FOLDER -o REPORT"
+            ) from None
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a dict for each item of each group, with the columns of `to_csv`."""

@@ -19,6 +19,7 @@ HEADINGS: dict[Kind, str] = {
     "similar": "similar",
 }
 _SHOWN = 6  # items of a group
+_SEVERAL = {"two": "two edits together", "three": "three edits together"}
 _LITTLE = 0.3  # share of copies found that is little
 TO_REVIEW = 20.0
 """False pairs that a person can look through."""
@@ -28,7 +29,7 @@ def summary(report: DedupeReport) -> str:
     """Return what was found, in a line."""
     counts = [(kind, len(report.of_kind(kind))) for kind in KINDS]
     found = ", ".join(f"{count:,} {HEADINGS[kind]}" for kind, count in counts if count) or "no duplicates"
-    return f"{report.root}: {report.items:,} images; groups: {found}"
+    return f"{report.root}: {report.items:,} image{'s' * (report.items != 1)}; groups: {found}"
 
 
 def groups_table(report: DedupeReport, most: int | None) -> Any:
@@ -57,11 +58,12 @@ def closing_lines(report: DedupeReport) -> list[str]:
             lines.append(_wider_line(found))
         if found.recall and not nothing:
             worst = sorted(found.recall.items(), key=lambda pair: (pair[1], pair[0]))[:4]
-            low = ", ".join(f"{name} {share:.0%}" for name, share in worst)
+            low = ", ".join(f"{_SEVERAL.get(name, name)} {share:.0%}" for name, share in worst)
             lines.append(f"copies found: {found.mean_recall:.1%} over {len(found.recall)} edits; fewest: {low}")
     if report.skipped:
         one = report.skipped[0]
-        lines.append(f"{len(report.skipped):,} skipped, e.g. {one.id}: {one.reason}")
+        rest = "; the report lists all" * (len(report.skipped) > 1)
+        lines.append(f"{len(report.skipped):,} skipped, e.g. {one.id}: {one.reason}{rest}")
     if report.ignored:
         count = sum(report.ignored.values())
         lines.append(f"{count:,} other file{'s' * (count != 1)} without an extension of images")

@@ -13,20 +13,23 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kinbits._util import read_regular
 from kinbits.errors import ArtefactError, KinbitsError, UsageError
 from kinbits.serving.logs import log
+from kinbits.serving.pages import PATHS, add_page
 from kinbits.serving.problems import MEDIA_TYPE, Refused, refusal_of, too_large, too_many, too_slow, unauthorised
 from kinbits.serving.routes import add_routes
 from kinbits.serving.served_index import ServedIndex
 from kinbits.serving.service import Service
 from kinbits.serving.settings import ServeSettings
 
-PUBLIC = ("/healthz", "/readyz")
+PUBLIC = ("/healthz", "/readyz", *PATHS)
 API = "/v1/"
 _LEAST_TOKEN = 16  # characters
+_GONE = 499  # the status of a request whose client has gone, in logs and numbers
 _SAFE = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -48,7 +51,7 @@ def create_app(indexes: Sequence[ServedIndex], settings: ServeSettings | None = 
         ArtefactError: If a file of a token cannot be used.
     """
     settings = settings or ServeSettings()
-    service, guard_of = Service(indexes, settings), Tokens(settings)
+    service = Service(indexes, settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -67,8 +70,10 @@ def create_app(indexes: Sequence[ServedIndex], settings: ServeSettings | None = 
     )
     app.state.service = service
     add_routes(app, service)
+    add_page(app, service)
     _add_error_answers(app)
-    if settings.cors_origins:
+    app.add_middleware(Guard, service=service, tokens=Tokens(settings))
+    if settings.cors_origins:  # before the guard, whose refusals other pages may read too
         from starlette.middleware.cors import CORSMiddleware
 
         app.add_middleware(
@@ -77,7 +82,6 @@ def create_app(indexes: Sequence[ServedIndex], settings: ServeSettings | None = 
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type"],
         )
-    app.add_middleware(Guard, service=service, tokens=guard_of)
     return app
 
 
@@ -99,7 +103,8 @@ def _add_error_answers(app: FastAPI) -> None:
     async def of_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         name = {404: "not-found", 405: "method"}.get(error.status_code, "usage")
-        return _problem(Refused(error.status_code, name, str(error.detail), f"{request.method} {request.url.path}"))
+        what = f"{request.method} {request.url.path} is no address of this service; see /v1/openapi.json"
+        return _problem(Refused(error.status_code, name, str(error.detail), what))
 
     for kind in (KinbitsError, Refused, RequestValidationError):
         app.add_exception_handler(kind, refused)
@@ -132,11 +137,12 @@ class Tokens:
             header: The ``Authorization`` header.
             write: Whether the request changes an index.
         """
-        given = header.removeprefix("Bearer ").strip().encode() if header.startswith("Bearer ") else b""
+        scheme, _, token = header.partition(" ")
+        given = token.strip().encode() if scheme.lower() == "bearer" else b""
         may_write = self._write is not None and hmac.compare_digest(given, self._write)
         if write:
             if self._write is None:
-                raise unauthorised("this service is read-only: it was started without a token to write", 403)
+                raise unauthorised("this service is read-only; start it with --write-token-file to change items", 403)
             if not may_write:
                 raise unauthorised("send the token to write: Authorization: Bearer TOKEN")
         elif self._read is not None and not (may_write or hmac.compare_digest(given, self._read)):
@@ -176,10 +182,13 @@ class Guard:
         try:
             if not public:
                 self._check(exchange)
-            await self._timed(exchange, counted=path.startswith(API))
+            asks = path == "/" and bool(scope["query_string"])  # the page without JavaScript
+            await self._timed(exchange, counted=asks or path.startswith(API))
         except Refused as refused:
             self._service.metrics.refused.labels(refused.name).inc()
             await exchange.answer(_problem(refused))
+        except ClientDisconnect:
+            exchange.status = _GONE
         except Exception as error:  # a fault of ours: told in the log, and not to strangers
             log("fault", 40, error=error, request=exchange.id)
             detail = f"the log of the service tells more, at request {exchange.id}"
@@ -219,7 +228,7 @@ class Guard:
     def _note(self, exchange: _Exchange) -> None:
         route = getattr(exchange.scope.get("route"), "path", "other")
         self._service.metrics.seconds.labels(route, str(exchange.status)).observe(exchange.seconds)
-        if exchange.scope["path"] not in PUBLIC:
+        if exchange.scope["path"] not in PUBLIC or exchange.scope["path"] == "/":
             milliseconds = round(1000 * exchange.seconds, 2)
             shown = {"method": exchange.scope["method"], "path": exchange.scope["path"], "status": exchange.status}
             client = (exchange.scope.get("client") or ("",))[0]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
+import re
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,13 +17,14 @@ import numpy as np
 
 from kinbits import hamming
 from kinbits._util import named_extras, read_regular
-from kinbits.data import is_single
+from kinbits.data import Dataset, is_single
 from kinbits.errors import ArtefactError, DataError, KinbitsError, PlatformError, UsageError
 from kinbits.index import BatchHits, Distance, Hits, Supports
 from kinbits.serving.problems import ERRORS, MEDIA_TYPE
 from kinbits.serving.wire import tables_json
 
 TIMEOUT = 60.0
+_TOKEN = re.compile("[!-~]+")
 
 
 class Client:
@@ -58,11 +61,15 @@ class Client:
         model: Any = None,
         timeout: float = TIMEOUT,
     ) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise UsageError(f"'{url}' is no address of a service; give one such as http://127.0.0.1:8000")
+        if token is not None and not _TOKEN.fullmatch(token):
+            raise UsageError("a token is one word of ASCII characters; give that of the token file")
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._url, self._model, self._token, self._timeout = url.rstrip("/"), model, token, timeout
         self._http = httpx2.Client(base_url=self._url, headers=headers, timeout=timeout)
         weakref.finalize(self, self._http.close)
-        known = {one["name"]: one for one in self._get("/v1/indexes")["indexes"]}
+        known = {one["name"]: one for one in self._get("/v1/indexes").get("indexes", ())}
         if index is None and len(known) != 1:
             raise UsageError(f"name the index: {self._url} serves {', '.join(known)}")
         self.name = next(iter(known)) if index is None else index
@@ -128,7 +135,7 @@ class Client:
         """
         if (query is None) == (text is None):
             raise UsageError("give a query or text=, one of the two")
-        asked = {"k": _count(k, "k"), "radius": _plain(radius), "where": where, "distance": distance}
+        asked = {"k": _count(k, "k"), "radius": radius, "where": where, "distance": distance}
         asked |= {"rerank": rerank, "rescore": rescore, "codes": True, "index": self.name}
         if text is not None:
             queries, single = (
@@ -140,7 +147,8 @@ class Client:
         if not queries:
             return BatchHits([])
         answer = self._send("POST", "/v1/search", {**asked, "queries": queries})
-        found = [self._hits(one) for one in answer["results"]]
+        exact = self.words == hamming.BITS and distance != "asymmetric" and text is None
+        found = [self._hits(one, np.int32 if exact else np.float32) for one in answer["results"]]
         return found[0] if single else BatchHits(found)
 
     def add(
@@ -153,9 +161,15 @@ class Client:
             DataError: If items, ids and metadata do not fit each other or the index.
             PlatformError: If the service cannot be reached.
         """
+        if isinstance(items, (str, os.PathLike, Dataset)):
+            raise UsageError(
+                "a service takes images, vectors or codes with their ids; add a folder by kinbits index add"
+            )
         sent, _ = self._items(items, "codes")
-        names = [None] * len(sent) if ids is None else [_plain(one) for one in np.asarray(ids, object).ravel().tolist()]
-        columns = {name: [_plain(value) for value in values] for name, values in (metadata or {}).items()}
+        names = [None] * len(sent) if ids is None else np.asarray(ids, object).ravel().tolist()
+        if any(isinstance(values, str) for values in (metadata or {}).values()):
+            raise DataError("a column is a list of values, one per item, not a text")
+        columns = {name: [_or_none(value) for value in values] for name, values in (metadata or {}).items()}
         for what, length in (("ids", len(names)), *((f"values of '{name}'", len(v)) for name, v in columns.items())):
             if length != len(sent):
                 raise DataError(f"{len(sent)} items, but {length} {what}; give one per item")
@@ -173,7 +187,7 @@ class Client:
             UsageError: If neither or both are given, or the service is read-only.
             DataError: If an id is not in the index.
         """
-        names = None if ids is None else [_plain(one) for one in np.atleast_1d(np.asarray(ids, object)).tolist()]
+        names = None if ids is None else np.atleast_1d(np.asarray(ids, object)).tolist()
         self._send("DELETE", "/v1/items", {"index": self.name, "ids": names, "where": where})
         return self
 
@@ -183,7 +197,7 @@ class Client:
         Raises:
             DataError: If there is none.
         """
-        return self._get(f"/v1/items/{quote(str(one), safe='')}", index=self.name)
+        return self._get("/v1/items", id=str(one), index=self.name)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Refuse: an index is saved where it is.
@@ -235,13 +249,14 @@ class Client:
             raise UsageError(f"the service has no model of index '{self.name}' that encodes items; send codes")
         return _sent(items)
 
-    def _hits(self, answer: Mapping[str, Any]) -> Hits:
+    def _hits(self, answer: Mapping[str, Any], kind: type) -> Hits:
         hits = answer["hits"]
-        ids = np.array([hit["id"] for hit in hits], *([] if hits else [np.int64]))
-        exact = all(isinstance(hit["distance"], int) for hit in hits)
-        distances: Any = np.array([hit["distance"] for hit in hits], np.int32 if exact else np.float64)
+        texts = self._known["ids"] == "str" if not hits else isinstance(hits[0]["id"], str)
+        ids = np.array([hit["id"] for hit in hits], np.str_ if texts else np.int64)
+        measured = np.float64 if answer.get("measure") and kind is np.int32 else kind  # by kept vectors
+        distances: Any = np.array([hit["distance"] for hit in hits], measured)
         rows, known = [hit["columns"] for hit in hits], [hit.get("concepts") for hit in hits]
-        codes = hamming.from_hex([hit["code"] for hit in hits])
+        codes = hamming.from_hex([hit["code"] for hit in hits], None if hits else self.bits)
         return Hits(
             ids,
             distances,
@@ -256,14 +271,21 @@ class Client:
         return self._send("GET", path, None, params)
 
     def _send(self, method: str, path: str, body: Any, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        content = None if body is None else _json(body)
+        kind = None if body is None else {"Content-Type": "application/json"}
         try:
-            answer = self._http.request(method, path, json=body, params=params)
-        except httpx2.HTTPError as error:
+            answer = self._http.request(method, path, params=params, content=content, headers=kind)
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise PlatformError(f"{self._url} does not answer ({error}); start it: kinbits serve INDEX") from None
-        if answer.is_success:
-            found: dict[str, Any] = answer.json()
-            return found
-        raise _error_of(answer)
+        if not answer.is_success:
+            raise _error_of(answer)
+        try:
+            found = answer.json()
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise _no_service(answer)
+        return found
 
 
 def _error_of(answer: httpx2.Response) -> KinbitsError:
@@ -271,9 +293,25 @@ def _error_of(answer: httpx2.Response) -> KinbitsError:
     if answer.headers.get("content-type", "").startswith(MEDIA_TYPE):
         problem = answer.json()
         kinds = {404: DataError, 413: UsageError, 401: UsageError, 403: UsageError}
-        kind = ERRORS.get(problem["type"]) or kinds.get(answer.status_code, PlatformError)
-        return kind(problem["detail"])
-    return PlatformError(f"{answer.url} answers with status {answer.status_code}; is it a kinbits service?")
+        kind = ERRORS.get(problem.get("type")) or kinds.get(answer.status_code, PlatformError)
+        return kind(problem.get("detail", f"status {answer.status_code}"))
+    return _no_service(answer)
+
+
+def _no_service(answer: httpx2.Response) -> PlatformError:
+    return PlatformError(f"{answer.url} answers with status {answer.status_code}, but is no kinbits service")
+
+
+def _json(body: Any) -> str:
+    """Return a body as JSON; values of NumPy become Python's own.
+
+    Raises:
+        UsageError: If a value has no form in JSON.
+    """
+    try:
+        return json.dumps(body, default=_plain, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"a value cannot be sent ({error}); give numbers, texts, true or false, or None") from None
 
 
 def _are_codes(items: Any) -> bool:
@@ -319,7 +357,14 @@ def _count(value: Any, name: str) -> int | None:
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} {value!r}")
+
+
+def _or_none(value: Any) -> Any:
+    """Return a value of a column; not-a-number means that there is none."""
+    return None if isinstance(value, (float, np.floating)) and np.isnan(value) else value
 
 
 def _connected(url: str, name: str, token: str | None, model: Any, timeout: float) -> Client:

@@ -166,12 +166,14 @@ class _Worker:
         try:
             self._ours.send(task)
             if not self._ours.poll(timeout):
-                self.stop()
                 raise DataError(f"the image was not decoded within {timeout:g} s; give a smaller or simpler one")
             fault, result = self._ours.recv()
         except (EOFError, OSError):
             self.stop()
-            raise DataError("the image takes more memory than a decoder has; give a smaller one") from None
+            raise DataError("the image ended its decoder, perhaps for want of memory; give a smaller one") from None
+        except BaseException:
+            self.stop()  # or else its next task would get the answer of this one
+            raise
         if fault is not None:
             raise DataError(f"the image cannot be read: {fault}")
         return result

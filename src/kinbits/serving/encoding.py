@@ -38,7 +38,7 @@ class BatchEncoder:
         self._queue.put_nowait((pixels, answer))
         return await answer
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """End the work."""
         self._task.cancel()
         self._thread.shutdown(wait=False, cancel_futures=True)

@@ -78,7 +78,10 @@ def too_many(waiting: int, seconds: float) -> Refused:
 
 def too_slow(seconds: float) -> Refused:
     """Return the answer to a request that took too long."""
-    detail = f"the request took more than {seconds:g} s; ask for less, or again when the service is less busy"
+    detail = (
+        f"the request took more than {seconds:g} s; ask for less, or again when the service is less busy. A change of "
+        "an index that was begun is still carried out"
+    )
     return Refused(504, "too-slow", "The time is over", detail, retry_after=1)
 
 

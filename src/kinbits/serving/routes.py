@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from kinbits import hamming
-from kinbits.errors import UsageError
-from kinbits.index import Hits
+from kinbits.index import BatchHits, Hits
+from kinbits.serving.bodies import JSON, read_body
 from kinbits.serving.problems import MEDIA_TYPE, Refused, not_found
 from kinbits.serving.schemas import Add, Delete, Encode, Search
+from kinbits.serving.served_index import ServedIndex
 from kinbits.serving.service import Service
 from kinbits.serving.wire import tables_json
 
-Body = TypeVar("Body", bound=BaseModel)
-
 LARGEST_THUMBNAIL = 1024  # pixels
-JSON = "application/json"
 _PROBLEM = {"description": "A problem document (RFC 9457)", "content": {MEDIA_TYPE: {}}}
 _ANSWERS: dict[int | str, dict[str, Any]] = {status: _PROBLEM for status in (400, 401, 404, 413, 422, 429, 503, 504)}
 _EXAMPLES = {
@@ -47,16 +44,14 @@ def _add_search(app: FastAPI, service: Service) -> None:
         The body is JSON; or an image itself (``curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg'``), with
         index, k, radius, where, distance and rescore in the address.
         """
-        asked = await _read(request, Search)
+        asked = await read_body(request, Search, service)
         served, found = await service.search(asked)
-        answers = [_hits(hits, codes=asked.codes) for hits in found]
-        about = {"index": served.name, "generation": served.index.info()["generation"]}
-        return _json({**about, **answers[0]} if asked.query is not None else {**about, "results": answers})
+        return await service.in_thread(lambda: _answer(served, asked, found))
 
     @app.post("/v1/encode", responses=_ANSWERS, openapi_extra=_body(Encode, image=True))
     async def encode(request: Request) -> Response:
         """Encode images, texts or vectors with the model of an index; codes are hexadecimal."""
-        asked = await _read(request, Encode)
+        asked = await read_body(request, Encode, service)
         served, found = await service.encode(asked)
         made: Any = hamming.to_hex(found) if asked.output == "codes" else [tables_json(one) for one in found]
         about = {"index": served.name, "bits": served.index.bits, "fingerprint": served.index.fingerprint}
@@ -64,6 +59,11 @@ def _add_search(app: FastAPI, service: Service) -> None:
 
 
 def _add_items(app: FastAPI, service: Service) -> None:
+    @app.get("/v1/items", responses=_ANSWERS)
+    async def item_by_id(id: str, index: IndexName = None) -> Response:
+        """Return an item by any id, also one that an address cannot hold, such as ``..``."""
+        return _json(await service.item(index, id))
+
     @app.get("/v1/items/{item:path}", responses=_ANSWERS)
     async def item(item: str, index: IndexName = None) -> Response:
         """Return an item: its id, its code and its columns."""
@@ -80,14 +80,12 @@ def _add_items(app: FastAPI, service: Service) -> None:
     @app.post("/v1/items", responses=_ANSWERS, openapi_extra=_body(Add))
     async def add(request: Request) -> Response:
         """Add items, all or none; they are on disk when the answer comes. Needs the token to write."""
-        served = await service.add(await _read(request, Add))
-        return _json(_change(served))
+        return _json(await service.add(await read_body(request, Add, service)))
 
     @app.delete("/v1/items", responses=_ANSWERS, openapi_extra=_body(Delete))
     async def delete(request: Request) -> Response:
         """Remove items by id or by a filter, all or none. Needs the token to write."""
-        served = await service.delete(await _read(request, Delete))
-        return _json(_change(served))
+        return _json(await service.delete(await read_body(request, Delete, service)))
 
 
 def _add_state(app: FastAPI, service: Service) -> None:
@@ -130,34 +128,11 @@ def _body(kind: type[BaseModel], *, image: bool = False, examples: dict[str, Any
     return {"requestBody": {"required": True, "content": content}}
 
 
-async def _read(request: Request, kind: type[Body]) -> Body:
-    """Read the body of a request: JSON, or an image with the rest in the address.
-
-    Raises:
-        UsageError: If it does not fit; the message names the place.
-    """
-    media, body = request.headers.get("content-type", JSON).partition(";")[0].strip().lower(), await request.body()
-    try:
-        if media == JSON or not body:
-            return kind.model_validate_json(body)
-        if media.startswith("image/") or media == "application/octet-stream":
-            return _of_image(request, kind, body)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        message = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{place}: {message}" if place else message) from None
-    raise UsageError(f"the body is {media}; send {JSON}, or an image as image/jpeg or another kind of image")
-
-
-def _of_image(request: Request, kind: type[Body], body: bytes) -> Body:
-    given = {"image": base64.b64encode(body).decode()}
-    named: dict[str, Any] = dict(request.query_params)
-    if kind is Encode:
-        return kind.model_validate({**named, "items": [given]})
-    if kind is not Search:
-        raise UsageError(f"send {JSON}")
-    return kind.model_validate({**named, "query": given})
+def _answer(served: ServedIndex, asked: Search, found: BatchHits) -> Response:
+    """Return the answer to a search; a large one is written in a thread."""
+    answers = [_hits(hits, codes=asked.codes) for hits in found]
+    about = {"index": served.name, "generation": served.index.info()["generation"]}
+    return _json({**about, **answers[0]} if asked.query is not None else {**about, "results": answers})
 
 
 def _hits(hits: Hits, *, codes: bool) -> dict[str, Any]:
@@ -172,13 +147,6 @@ def _hits(hits: Hits, *, codes: bool) -> dict[str, Any]:
     for hit, concepts in zip(found, hits.concepts or [], strict=False):
         hit["concepts"] = concepts
     return {"hits": found, **({"measure": hits.measure} if hits.measure else {})}
-
-
-def _change(served: Any) -> dict[str, Any]:
-    """Return what the last change of an index did."""
-    change, now = served.index.last_change, {"items": len(served.index)}
-    numbers = {} if change is None else {"added": change.added, "replaced": change.replaced, "deleted": change.deleted}
-    return {"index": served.name, **numbers, **now, "generation": served.index.info()["generation"]}
 
 
 def _json(value: Any) -> Response:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from kinbits._util import full_path, named_extras
-from kinbits.errors import UsageError
+from kinbits.errors import PlatformError, UsageError
 from kinbits.serving.settings import ServeSettings
 
 GRACE = 10  # seconds for requests to finish after a signal
@@ -43,18 +45,17 @@ def serve(
     served = [ServedIndex(name, folder, model, settings.image_roots) for name, folder in named(indexes).items()]
     app = create_app(served, settings)
     write_logs()
+    listening = _listening(settings)
     config = uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE,
     )
-    server = _announcing(uvicorn.Server(config), settings, told)
-    with _ended_by_signals():
-        server.run()
+    server = _announcing(uvicorn.Server(config), _address(settings, listening.getsockname()[1]), told)
+    with _ended_by_signals(), listening:
+        server.run([listening])
 
 
 @contextmanager
@@ -69,15 +70,33 @@ def _ended_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _announcing(server: Any, settings: ServeSettings, told: Any) -> Any:
+def _listening(settings: ServeSettings) -> socket.socket:
+    """Return a socket at the address.
+
+    Raises:
+        PlatformError: If the address cannot be taken.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    made = socket.socket(family)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((settings.host, settings.port))
+    except OSError as error:
+        made.close()
+        why = os.strerror(error.errno) if error.errno else str(error)
+        place = f"{settings.host}:{settings.port}"
+        raise PlatformError(f"{place} cannot be listened at ({why}); give another port or host") from None
+    return made
+
+
+def _announcing(server: Any, address: str, told: Any) -> Any:
     """Make a server tell its address when it answers."""
     startup = server.startup
 
     async def announced(*given: Any, **how: Any) -> None:
         await startup(*given, **how)
         if told is not None and server.started:
-            port = server.servers[0].sockets[0].getsockname()[1]
-            told(_address(settings, port))
+            told(address)
 
     server.startup = announced
     return server

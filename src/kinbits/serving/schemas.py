@@ -93,7 +93,9 @@ class Search(Strict):
 
     index: str | None = Field(None, description="Name of the index; it may be left out where there is only one.")
     query: Query | None = None
-    queries: list[Query] | None = Field(None, description="Several queries of one kind, instead of one.")
+    queries: list[Query] | None = Field(
+        None, fail_fast=True, description="Several queries of one kind, instead of one."
+    )
     k: int | None = Field(None, ge=0, description="Maximum number of hits; 10 without a radius.")
     radius: float | None = Field(None, ge=0, description="Maximum distance of a hit, in bits.")
     where: str | list[str] | dict[str, Any] | None = Field(None, description="Filter on metadata.")
@@ -111,6 +113,13 @@ class Search(Strict):
             raise ValueError(f"queries of several kinds ({', '.join(sorted(kinds))}); ask for each kind by itself")
         return self
 
+    @field_validator("rescore", mode="before")
+    @classmethod
+    def _is_count(cls, times: Any) -> Any:
+        if isinstance(times, bool):
+            raise ValueError("give a number of candidates for each hit, or bound")
+        return times
+
     @property
     def asked(self) -> list[Query]:
         """All queries."""
@@ -121,7 +130,7 @@ class Encode(Strict):
     """Items to encode."""
 
     index: str | None = Field(None, description="Name of the index whose model encodes.")
-    items: list[Item]
+    items: list[Item] = Field(fail_fast=True)
     output: Literal["codes", "tables"] = "codes"
 
 
@@ -143,7 +152,7 @@ class Add(Strict):
     """Items to add, all or none."""
 
     index: str | None = None
-    items: list[NewItem]
+    items: list[NewItem] = Field(fail_fast=True)
     upsert: bool = Field(False, description="Replace items whose ids exist.")
 
 
@@ -151,7 +160,7 @@ class Delete(Strict):
     """Items to remove: ids, or a filter."""
 
     index: str | None = None
-    ids: list[Id] | None = None
+    ids: list[Id] | None = Field(None, fail_fast=True)
     where: str | list[str] | dict[str, Any] | None = None
 
 

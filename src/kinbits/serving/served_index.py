@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from kinbits.errors import ArtefactError, UsageError
 from kinbits.hamming import kind_name
 from kinbits.index import Index
 
+_NUMBER = re.compile("-?[0-9]{1,19}")
 WAIT = 5.0  # seconds for another writer
 
 
@@ -26,7 +28,7 @@ class ServedIndex:
         name: Name in requests.
         folder: Folder of the index; or an open `kinbits.Index`.
         model: Its model, or the folder of that; None takes the one that the index knows.
-        roots: Folders that images may be read from; nothing takes those of the index at the start.
+        roots: Folders that images may be read from; nothing takes those of the index when it is opened.
 
     Attributes:
         index: The open index; another object after it was made again.
@@ -35,9 +37,13 @@ class ServedIndex:
 
     def __init__(self, name: str, folder: Any, model: Any = None, roots: Sequence[str | os.PathLike[str]] = ()) -> None:
         self.name, self._given, self._changing = name, model, threading.Lock()
-        self.index: Index = folder if isinstance(folder, Index) else Index.open(folder, model, wait=WAIT)
         self.queries: list[str] | None = None
-        self._roots = [full_path(root).resolve() for root in roots or self.index.info()["image_roots"]]
+        self._given_roots = roots
+        self._open(folder)
+
+    def _open(self, folder: Any) -> None:
+        self.index: Index = folder if isinstance(folder, Index) else Index.open(folder, self._given, wait=WAIT)
+        self._roots = [full_path(root).resolve() for root in self._given_roots or self.index.info()["image_roots"]]
 
     def load(self) -> None:
         """Load the model, compile its network, and find out what may be asked for.
@@ -61,7 +67,8 @@ class ServedIndex:
             self.index.refresh()
         except ArtefactError:
             with self._changing:
-                self.index = Index.open(self.index.info()["path"], self._given, wait=WAIT)
+                self._open(self.index.info()["path"])
+            self.load()
         return self.index.stamp != before
 
     def id_of(self, text: str) -> int | str:
@@ -72,10 +79,9 @@ class ServedIndex:
         """
         if self.index.info()["ids"] != "int":
             return text
-        try:
-            return int(text)
-        except ValueError:
-            raise UsageError(f"ids of index '{self.name}' are numbers, not '{text}'") from None
+        if not _NUMBER.fullmatch(text):
+            raise UsageError(f"ids of index '{self.name}' are numbers, not '{text}'")
+        return int(text)
 
     def file_of(self, item: str | int, columns: dict[str, Any]) -> tuple[Path, int | None] | None:
         """Return the file of an item's image and the frame there; None if it is not below the folders of images.

@@ -59,7 +59,12 @@ class Service:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="kinbits-write")
         self._encoders: dict[int, tuple[Any, BatchEncoder]] = {}
         self._background: list[asyncio.Task[None]] = []
-        self.loaded = False
+        self._loaded = asyncio.Event()
+
+    @property
+    def loaded(self) -> bool:
+        """Whether all models are loaded, or known to be missing."""
+        return self._loaded.is_set()
 
     async def start(self) -> None:
         """Start the processes, load the models in the background, and follow the folders."""
@@ -71,7 +76,7 @@ class Service:
         for task in self._background:
             task.cancel()
         for _, encoder in self._encoders.values():
-            await encoder.stop()
+            encoder.stop()
         self._decoders.stop()
         for pool in (self._threads, self._writer):
             pool.shutdown(wait=True, cancel_futures=True)  # a change that was begun is finished
@@ -80,24 +85,25 @@ class Service:
         for served in self.indexes.values():
             started = time.monotonic()
             try:
-                await self._in_thread(served.load)
+                await self.in_thread(served.load)
             except KinbitsError as error:
                 log("model missing", index=served.name, reason=str(error))
             else:
                 log("model loaded", index=served.name, seconds=round(time.monotonic() - started, 3))
-        self.loaded = True
+        self._loaded.set()
 
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(self.settings.refresh)
             for served in list(self.indexes.values()):
                 try:
-                    if await self._in_thread(served.refresh):
+                    if await self.in_thread(served.refresh):
                         log("index changed", index=served.name, items=len(served.index))
                 except KinbitsError as error:
                     log("index cannot be read", index=served.name, reason=str(error))
 
-    def _in_thread(self, call: Callable[[], T]) -> Awaitable[T]:
+    def in_thread(self, call: Callable[[], T]) -> Awaitable[T]:
+        """Return what a call returns, made in a thread for searches."""
         return asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     def find(self, name: str | None) -> ServedIndex:
@@ -120,8 +126,11 @@ class Service:
             raise UsageError(f"k is {k}; this service returns up to {limits.max_k} hits of a query")
         if not queries:
             return served, BatchHits([])
+        if len(queries) * min(k, len(served.index)) > limits.max_hits:
+            raise too_large(f"{len(queries)} queries of {k} hits; a request returns up to {limits.max_hits:,} hits")
         options: dict[str, Any] = {"where": asked.where, "distance": asked.distance}
         if queries[0].kind == "text":
+            await self._loaded.wait()  # a model that is being compiled must not be used
             options["text"] = [query.text for query in queries]
             items = None
         else:
@@ -131,9 +140,7 @@ class Service:
         options |= {"rerank": asked.rerank} if asked.rerank else {}
         options |= {"rescore": asked.rescore} if asked.rescore is not None else {}
         with self.metrics.searched.labels(served.name).time():
-            return served, await self._in_thread(
-                lambda: _fetched(served.index.search(items, k, **options), asked.codes)
-            )
+            return served, await self.in_thread(lambda: _fetched(served.index.search(items, k, **options), asked.codes))
 
     def _check_count(self, count: int, what: str) -> None:
         if count > self.settings.max_batch:
@@ -142,16 +149,18 @@ class Service:
     async def _items(self, served: ServedIndex, items: Sequence[Item]) -> Any:
         """Return what an index takes for items of one kind."""
         kind, index = items[0].kind, served.index
+        if kind in ("image", "vector"):
+            await self._loaded.wait()
         if kind in ("image", "vector") and served.queries is not None and kind not in served.queries:
             can = ", ".join(served.queries)
             raise UsageError(f"index '{served.name}' has no model that encodes a {kind}; it can be asked by {can}")
         if kind == "code":
-            return await self._in_thread(lambda: np.concatenate([_code(served, item)[None] for item in items]))
+            return await self.in_thread(lambda: np.concatenate([_code(served, item)[None] for item in items]))
         if kind == "vector":
             return _vectors(items)
         if kind == "tables":
-            return np.stack([query.tables.array() for query in items if isinstance(query, Query) and query.tables])
-        model = await self._in_thread(lambda: index.model)
+            return _tables(served, items)
+        model = await self.in_thread(lambda: index.model)
         if not hasattr(model, "towers"):
             raise UsageError(f"index '{served.name}' has no model that encodes images; send codes")
         return await self._features(model, [item.image_bytes() for item in items])
@@ -169,7 +178,12 @@ class Service:
 
         from kinbits.backbones import Features
 
-        found = await asyncio.gather(*map(one, images))
+        tasks = [asyncio.create_task(one(data)) for data in images]
+        try:
+            found = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:  # what is not begun is not done for a request that has failed
+                task.cancel()
         array = np.concatenate([part.array for part in found])
         return Features(array, np.ones(len(array), bool), ())
 
@@ -181,7 +195,14 @@ class Service:
                 compute, limits.encode_batch, limits.encode_wait_ms / 1000, self.metrics.encoded.observe
             )
             self._encoders[id(model)] = model, made  # with the model, so that no other one gets its number
+            self._forget_encoders()
         return self._encoders[id(model)][1]
+
+    def _forget_encoders(self) -> None:
+        """Stop the encoders of models that no index has any more."""
+        used = {id(served.index.model) for served in self.indexes.values()}
+        for key in set(self._encoders) - used:
+            self._encoders.pop(key)[1].stop()
 
     async def encode(self, asked: Encode) -> tuple[ServedIndex, np.ndarray]:
         """Encode items with the model of an index."""
@@ -190,22 +211,23 @@ class Service:
         kinds = {item.kind for item in asked.items}
         if len(kinds) != 1 or kinds == {"code"}:
             raise UsageError("give items of one kind to encode: images, texts or vectors")
-        model = await self._in_thread(lambda: served.index.model)
+        model = await self.in_thread(lambda: served.index.model)
         if model is None:
             raise UsageError(f"index '{served.name}' has no model to encode with")
         items: Any = [item.text for item in asked.items]
+        await self._loaded.wait()
         how: dict[str, Any] = {"modality": "text"} if kinds == {"text"} else {}
         if not how:
             items = await self._items(served, asked.items)
         how |= {} if asked.output == "codes" else {"output": asked.output}
-        return served, await self._in_thread(lambda: model.encode(items, **how))
+        return served, await self.in_thread(lambda: model.encode(items, **how))
 
-    async def add(self, asked: Add) -> ServedIndex:
-        """Add items, all or none; they are stored when this returns."""
+    async def add(self, asked: Add) -> dict[str, Any]:
+        """Add items, all or none; they are stored when this returns. Return what changed."""
         served = self.find(asked.index)
         self._check_count(len(asked.items), "items")
         if not asked.items:
-            return served
+            return _changed(served)
         kinds = {item.kind for item in asked.items}
         if len(kinds) > 1:
             raise UsageError(f"items of several kinds ({', '.join(sorted(kinds))}); add each kind by itself")
@@ -218,27 +240,34 @@ class Service:
         call = partial(
             served.index.add, items, None if None in ids else ids, _columns(asked.items), upsert=asked.upsert
         )
-        await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._writer, call))
-        return served
+        return await self._write(served, call)
 
-    async def delete(self, asked: Delete) -> ServedIndex:
-        """Remove items, all or none."""
+    async def delete(self, asked: Delete) -> dict[str, Any]:
+        """Remove items, all or none. Return what changed."""
         served = self.find(asked.index)
         call = partial(served.index.delete, asked.ids, where=asked.where)
-        await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._writer, call))
-        return served
+        return await self._write(served, call)
+
+    async def _write(self, served: ServedIndex, call: Callable[[], Any]) -> dict[str, Any]:
+        """Change an index after all earlier changes; one that is not begun in time is not made."""
+
+        def change() -> dict[str, Any]:
+            call()
+            return _changed(served)  # here, before the next change
+
+        return await asyncio.get_running_loop().run_in_executor(self._writer, change)
 
     async def item(self, name: str | None, text: str) -> dict[str, Any]:
         """Return an item by the text of its id: id, code and columns."""
         served = self.find(name)
-        found = await self._in_thread(lambda: _item(served, text))
+        found = await self.in_thread(lambda: _item(served, text))
         return {**found, "index": served.name}
 
     async def thumbnail(self, name: str | None, text: str, side: int) -> bytes:
         """Return a JPEG of an item's image."""
         served = self.find(name)
-        found = await self._in_thread(lambda: _item(served, text))
-        place = await self._in_thread(lambda: served.file_of(found["id"], found["columns"]))
+        found = await self.in_thread(lambda: _item(served, text))
+        place = await self.in_thread(lambda: served.file_of(found["id"], found["columns"]))
         if place is None:
             raise not_found(f"item {text} has no image here")
         path, frame = place
@@ -267,7 +296,26 @@ def _code(served: ServedIndex, item: Item) -> np.ndarray:
     if item.code is not None:
         code: np.ndarray = hamming.from_hex([item.code], bits)[0]
         return code
-    return np.frombuffer(item.code_bytes(), np.uint8)
+    code, width = np.frombuffer(item.code_bytes(), np.uint8), hamming.code_width(bits)
+    if len(code) != width:
+        raise DataError(f"a code has {len(code)} bytes; {bits}-bit codes have {width}")
+    return code
+
+
+def _tables(served: ServedIndex, queries: Sequence[Item]) -> np.ndarray:
+    shape = hamming.table_shape(served.index.bits, served.index.words)
+    found = [query.tables.array() for query in queries if isinstance(query, Query) and query.tables]
+    for one in found:
+        if one.shape != shape:
+            raise DataError(f"tables of shape {one.shape}; those of index '{served.name}' have {shape}")
+    return np.stack(found)
+
+
+def _changed(served: ServedIndex) -> dict[str, Any]:
+    """Return what the last change of an index did."""
+    change, info = served.index.last_change, served.index.info()
+    numbers = {} if change is None else {"added": change.added, "replaced": change.replaced, "deleted": change.deleted}
+    return {"index": served.name, **numbers, "items": info["items"], "generation": info["generation"]}
 
 
 def _stored(served: ServedIndex, one: int | str) -> Any:

@@ -27,6 +27,7 @@ class ServeSettings:
         max_upload_mb: Largest body of a request, in megabytes.
         max_megapixels: Largest image, in megapixels.
         max_k: Largest number of hits of a query.
+        max_hits: Largest number of hits of a request, over all its queries.
         max_batch: Largest number of queries, or of items, of a request.
         max_queue: Number of requests at a time, those that wait included; more are refused with status 429.
         timeout: Seconds that a request may take.
@@ -51,16 +52,20 @@ class ServeSettings:
     max_upload_mb: Annotated[float, Range(0, without_least=True)] = 20.0
     max_megapixels: Annotated[float, Range(0, 128, without_least=True)] = 64.0
     max_k: Annotated[int, Range(1)] = 1000
+    max_hits: Annotated[int, Range(1)] = 100_000
     max_batch: Annotated[int, Range(1)] = 1000
     max_queue: Annotated[int, Range(1)] = 64
-    timeout: Annotated[float, Range(0, without_least=True)] = 30.0
+    timeout: Annotated[float, Range(0, 3600, without_least=True)] = 30.0
     workers: Annotated[int, Range(1)] = 2
     worker_memory_mb: Annotated[int, Range(512)] = 2048
     encode_batch: Annotated[int, Range(1)] = 16
     encode_wait_ms: Annotated[float, Range(0)] = 2.0
-    refresh: Annotated[float, Range(0, without_least=True)] = 1.0
+    refresh: Annotated[float, Range(0, 3600, without_least=True)] = 1.0
 
     def __post_init__(self) -> None:
+        for name in ("allowed_hosts", "cors_origins", "image_roots"):
+            if isinstance(getattr(self, name), str):  # one name, not the letters of several
+                object.__setattr__(self, name, (getattr(self, name),))
         check_options(self)
         if self.open_to_strangers and not self.no_auth:
             raise UsageError(
