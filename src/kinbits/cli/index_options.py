@@ -66,9 +66,18 @@ def opened_index(folder: Path, model: Path | None = None, wait: float = 0.0) -> 
     """
     from kinbits.index import Index
 
+    require_index(folder)
+    return Index.open(folder, model, wait=wait)
+
+
+def require_index(folder: Path) -> None:
+    """Report a missing index with the command that makes it.
+
+    Raises:
+        ArtefactError: If there is none.
+    """
     if not (folder / "manifest.json").exists():
         raise ArtefactError(f"there is no index at {folder}; `kinbits index create` makes one")
-    return Index.open(folder, model, wait=wait)
 
 
 def required_model(opened: Index) -> HashModel:

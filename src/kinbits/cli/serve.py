@@ -11,9 +11,10 @@ import typer
 
 from kinbits.cli.app import app
 from kinbits.cli.flags import Flags
+from kinbits.cli.index_options import require_index
 from kinbits.cli.output import note
 from kinbits.errors import UsageError
-from kinbits.serving import ServeSettings
+from kinbits.serving import ServeSettings, named
 
 FLAGS = Flags(ServeSettings, but=("host", "port"))
 SETTINGS = Flags(ServeSettings, but=())
@@ -54,7 +55,7 @@ def serve(
     environment, such as KINBITS_SERVE_MAX_K=100. Flags count first, then
     variables, then the file.
     """
-    from kinbits.serving import serve as run
+    from kinbits.serving import serve as run  # loads the server, which help does not need
 
     given = {} if config is None else SETTINGS.read_file(config, {})
     given |= _of_environment(os.environ)
@@ -63,19 +64,22 @@ def serve(
     settings = ServeSettings(**given)
     if settings.open_to_strangers:
         note(f"warning: everybody who reaches {settings.host} can search, and see the images: no token is needed")
-    run(_named(indexes), settings, model=model, told=lambda address: note(f"serving at {address}"))
+    folders = _named(indexes)
+    for folder in folders.values():
+        require_index(folder)
+    run(folders, settings, model=model, told=lambda address: note(f"serving at {address}"))
 
 
-def _named(indexes: list[str]) -> dict[str, str] | list[str]:
-    """Return folders by the names that are given; a list where no names are."""
+def _named(indexes: list[str]) -> Mapping[str, Path]:
+    """Return folders by the names that are given, or by their own."""
     if not any("=" in one and not Path(one).expanduser().exists() for one in indexes):
-        return [os.path.expanduser(one) for one in indexes]
-    found: dict[str, str] = {}
+        return named([Path(one).expanduser() for one in indexes])
+    found: dict[str, Path] = {}
     for one in indexes:
         name, equals, folder = one.partition("=")
         if not equals or not name or name in found:
             raise UsageError(f"{one}: give every index a name of its own: NAME=FOLDER")
-        found[name] = os.path.expanduser(folder)
+        found[name] = Path(folder).expanduser()
     return found
 
 

@@ -1,7 +1,7 @@
 from .app import create_app
 from .client import Client
-from .run import serve
+from .run import named, serve
 from .served_index import ServedIndex
 from .settings import ServeSettings
 
-__all__ = ["Client", "ServeSettings", "ServedIndex", "create_app", "serve"]
+__all__ = ["Client", "ServeSettings", "ServedIndex", "create_app", "named", "serve"]
