@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -190,7 +191,7 @@ class Guard:
         except ClientDisconnect:
             exchange.status = _GONE
         except Exception as error:  # a fault of ours: told in the log, and not to strangers
-            log("fault", 40, error=error, request=exchange.id)
+            log("fault", logging.ERROR, error=error, request=exchange.id)
             detail = f"the log of the service tells more, at request {exchange.id}"
             await exchange.answer(_problem(Refused(500, "fault", "A fault in kinbits", detail)))
         finally:

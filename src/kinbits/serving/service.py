@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -88,6 +89,8 @@ class Service:
                 await self.in_thread(served.load)
             except KinbitsError as error:
                 log("model missing", index=served.name, reason=str(error))
+            except Exception as error:  # searches by codes go on without the model
+                log("model cannot be used", logging.ERROR, error=error, index=served.name)
             else:
                 log("model loaded", index=served.name, seconds=round(time.monotonic() - started, 3))
         self._loaded.set()
@@ -99,7 +102,7 @@ class Service:
                 try:
                     if await self.in_thread(served.refresh):
                         log("index changed", index=served.name, items=len(served.index))
-                except KinbitsError as error:
+                except (KinbitsError, OSError) as error:
                     log("index cannot be read", index=served.name, reason=str(error))
 
     def in_thread(self, call: Callable[[], T]) -> Awaitable[T]:
