@@ -181,5 +181,5 @@ def test_a_shell_completes_verbs_and_options():
         assert done.returncode == 0, done.stderr
         return done.stdout.split()
 
-    assert completed("kinbits", "se") == ["search"]
+    assert completed("kinbits", "sea") == ["search"]
     assert "--upsert" in completed("kinbits", "index", "add", "--")
