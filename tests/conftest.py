@@ -13,6 +13,15 @@ os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """A browser for all tests of a file, which `browser_helpers.IN_BROWSER` marks."""
+    from browser_helpers import running_browser
+
+    with running_browser() as opened:
+        yield opened
+
+
 @pytest.fixture
 def full_disk():
     """A context in which no file may grow beyond some bytes."""

@@ -1,27 +1,12 @@
 """A person reviews duplicates in a browser, with the keyboard alone; what they chose is carried out and undone."""
 
-import re
-import shutil
-
 import pytest
 from album import ODD, contents, group, make_album, write_picture
+from browser_helpers import COLOURS, IN_BROWSER, contrast
 
 from kinbits.dedupe import Decisions, DedupeReport, apply_decisions, undo_decisions, write_review
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
+pytestmark = IN_BROWSER
 
 
 @pytest.fixture
@@ -239,34 +224,8 @@ def test_texts_have_contrast_and_nothing_is_cut(page, scheme, width):
     page.set_viewport_size({"width": width, "height": 800})
     press(page, "j", "b")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    pairs = page.evaluate(CONTRAST)
+    pairs = page.evaluate(COLOURS)
     assert len(pairs) > 20
     low = [pair for pair in pairs if contrast(*pair[1:]) < 4.5]
     assert not low
     assert page.evaluate("[...document.querySelectorAll('button')].every((b) => b.textContent || b.ariaLabel)")
-
-
-CONTRAST = """() => {
-  const back = (one) => {
-    for (; one; one = one.parentElement) {
-      const colour = getComputedStyle(one).backgroundColor;
-      if (!/rgba\\(.*, 0\\)/.test(colour)) return colour;
-    }
-    return "rgb(255, 255, 255)";
-  };
-  const texts = [...document.querySelectorAll("body *")].filter((one) =>
-    one.checkVisibility() && !one.disabled && [...one.childNodes].some((n) => n.nodeType === 3 && n.data.trim()));
-  return texts.map((one) => [one.textContent.trim(), getComputedStyle(one).color, back(one)]);
-}"""
-
-
-def luminance(colour):
-    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-
-
-def contrast(one, other):
-    """Return the contrast of two colours by WCAG 2."""
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)

@@ -1,12 +1,11 @@
 """A person searches in a browser: images, ids, filters, a radius, keys, the address, a token, and no JavaScript."""
 
-import re
-import shutil
 from urllib.parse import parse_qs, urlparse
 
 import numpy as np
 import pytest
 import torch
+from browser_helpers import COLOURS, IN_BROWSER, contrast
 from live import live
 from PIL import Image
 
@@ -16,12 +15,7 @@ from kinbits.heads import build_head
 from kinbits.index import Index
 from kinbits.model import HashModel, Tower
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
-]
+pytestmark = IN_BROWSER
 BITS = 64
 ROWS = 16
 BAD = "<img src=x onerror=alert(1)>"
@@ -54,14 +48,6 @@ def place(tmp_path_factory):
 def service(place):
     with live(place, {"photos": place / "photos.index"}, max_k=12) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
@@ -362,29 +348,3 @@ def test_nothing_is_cut_and_texts_have_contrast(page, scheme, width):
         "[...document.querySelectorAll('main input, main select')].every((one) => "
         "one.ariaLabel || one.labels[0]?.textContent.trim())"
     )
-
-
-COLOURS = """() => {
-  const back = (one) => {
-    for (; one; one = one.parentElement) {
-      const colour = getComputedStyle(one).backgroundColor;
-      if (!/, 0\\)$/.test(colour)) return colour;
-    }
-    return "rgb(255, 255, 255)";
-  };
-  const texts = [...document.querySelectorAll("body *")].filter((one) =>
-    one.checkVisibility() && !one.disabled && [...one.childNodes].some((n) => n.nodeType === 3 && n.data.trim()));
-  return texts.map((one) => [one.textContent.trim(), getComputedStyle(one).color, back(one)]);
-}"""
-
-
-def luminance(colour):
-    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-
-
-def contrast(one, other):
-    """Return the contrast of two colours by WCAG 2."""
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)

@@ -16,8 +16,7 @@ from kinbits.cli.output import note
 from kinbits.errors import UsageError
 from kinbits.serving import ServeSettings, named
 
-FLAGS = Flags(ServeSettings, but=("host", "port"))
-SETTINGS = Flags(ServeSettings, but=())
+FLAGS = Flags(ServeSettings, but=())
 PREFIX = "KINBITS_SERVE_"
 
 
@@ -32,11 +31,6 @@ def serve(
         str | None,
         typer.Option(metavar="MODEL", help="Model of the indexes. Default: the indexes' own.", show_default=False),
     ] = None,
-    host: Annotated[
-        str | None,
-        typer.Option(help="Address to listen at; another one needs --token-file. Default: 127.0.0.1."),
-    ] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen at; 0 takes a free one. Default: 8000.")] = None,
     config: Annotated[
         Path | None,
         typer.Option("--config", metavar="FILE.yaml", help="File with these options.", show_default=False),
@@ -57,10 +51,9 @@ def serve(
     """
     from kinbits.serving import serve as run  # loads the server, which help does not need
 
-    given = {} if config is None else SETTINGS.read_file(config, {})
+    given = {} if config is None else FLAGS.read_file(config, {})
     given |= _of_environment(os.environ)
     given |= FLAGS.read(options)
-    given |= {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = ServeSettings(**given)
     if settings.open_to_strangers:
         note(f"warning: everybody who reaches {settings.host} can search, and see the images: no token is needed")
@@ -86,13 +79,11 @@ def _named(indexes: list[str]) -> Mapping[str, Path]:
 def _of_environment(variables: Mapping[str, str]) -> dict[str, Any]:
     """Return the settings that variables of the environment give; several values are separated by commas."""
     given: dict[str, Any] = {}
-    for name, option in SETTINGS.options.items():
+    for name, option in FLAGS.options.items():
         text = variables.get(PREFIX + name.upper())
         if text:
-            given[name] = text.split(",") if option.repeated else SETTINGS.read({name: text})[name]
-    unknown = [
-        key for key in variables if key.startswith(PREFIX) and key[len(PREFIX) :].lower() not in SETTINGS.options
-    ]
-    if unknown:
-        raise UsageError(f"{unknown[0]} is no option of serve; see kinbits serve --help")
+            given[name] = text.split(",") if option.repeated else FLAGS.read({name: text})[name]
+    for name in variables:
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() not in FLAGS.options:
+            raise UsageError(f"{name} is no option of serve; see kinbits serve --help")
     return given

@@ -20,14 +20,24 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from kinbits._util import read_regular
 from kinbits.errors import ArtefactError, KinbitsError, UsageError
 from kinbits.serving.logs import log
-from kinbits.serving.pages import PATHS, add_page
-from kinbits.serving.problems import MEDIA_TYPE, Refused, refusal_of, too_large, too_many, too_slow, unauthorised
+from kinbits.serving.pages import PATHS, STATIC, add_page
+from kinbits.serving.problems import (
+    MEDIA_TYPE,
+    Refused,
+    first_fault,
+    refusal_of,
+    too_large,
+    too_many,
+    too_slow,
+    unauthorised,
+)
 from kinbits.serving.routes import add_routes
 from kinbits.serving.served_index import ServedIndex
 from kinbits.serving.service import Service
 from kinbits.serving.settings import ServeSettings
 
-PUBLIC = ("/healthz", "/readyz", *PATHS)
+PROBES = ("/healthz", "/readyz")
+"""Addresses that whoever watches the service may ask, by any name and without a token."""
 API = "/v1/"
 _LEAST_TOKEN = 16  # characters
 _GONE = 499  # the status of a request whose client has gone, in logs and numbers
@@ -95,9 +105,7 @@ def _add_error_answers(app: FastAPI) -> None:
 
     def _known(error: Exception) -> KinbitsError:
         if isinstance(error, RequestValidationError):
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"][1:])
-            return UsageError(f"{place}: {first['msg']}" if place else first["msg"])
+            return UsageError(first_fault(error.errors(), skip=1))
         assert isinstance(error, KinbitsError)
         return error
 
@@ -179,9 +187,9 @@ class Guard:
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(scope, receive, send, self._service.settings.max_upload_mb)
-        path, public = scope["path"], scope["path"] in PUBLIC
+        path = scope["path"]
         try:
-            if not public:
+            if path not in PROBES:
                 self._check(exchange)
             asks = path == "/" and bool(scope["query_string"])  # the page without JavaScript
             await self._timed(exchange, counted=asks or path.startswith(API))
@@ -202,7 +210,7 @@ class Guard:
         if settings.needs_host and not settings.knows_host(host):
             detail = f"this service is not known as '{host}'; name it by allowed_hosts, or give it a token file"
             raise Refused(421, "host", "Another host is meant", detail)
-        if exchange.scope["method"] != "OPTIONS":  # which browsers send without a token
+        if exchange.scope["path"] not in PATHS and exchange.scope["method"] != "OPTIONS":  # sent without a token
             write = exchange.scope["path"].startswith(f"{API}items") and exchange.scope["method"] != "GET"
             self._tokens.check(exchange.header("authorization"), write=write)
         exchange.check_length()
@@ -229,7 +237,7 @@ class Guard:
     def _note(self, exchange: _Exchange) -> None:
         route = getattr(exchange.scope.get("route"), "path", "other")
         self._service.metrics.seconds.labels(route, str(exchange.status)).observe(exchange.seconds)
-        if exchange.scope["path"] not in PUBLIC or exchange.scope["path"] == "/":
+        if exchange.scope["path"] not in (*PROBES, *STATIC):
             milliseconds = round(1000 * exchange.seconds, 2)
             shown = {"method": exchange.scope["method"], "path": exchange.scope["path"], "status": exchange.status}
             client = (exchange.scope.get("client") or ("",))[0]

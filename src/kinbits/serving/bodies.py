@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from kinbits.errors import UsageError
-from kinbits.serving.problems import too_large
+from kinbits.serving.problems import first_fault, too_large
 from kinbits.serving.schemas import Encode, Search
 from kinbits.serving.service import Service
 
@@ -73,8 +73,7 @@ def _of_image(request: Request, kind: type[Body], body: bytes) -> Body:
 
 
 def _first_of(error: ValidationError, kind: type[BaseModel]) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    place, told = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
-        return f"unknown field '{place}'; known: {', '.join(kind.model_fields)}"
-    return f"{place}: {told}" if place else told
+    errors = error.errors(include_url=False, include_input=False)
+    if errors[0]["type"] == "extra_forbidden" and len(errors[0]["loc"]) == 1:
+        return f"unknown field '{errors[0]['loc'][0]}'; known: {', '.join(kind.model_fields)}"
+    return first_fault(errors)

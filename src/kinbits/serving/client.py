@@ -138,10 +138,8 @@ class Client:
         asked = {"k": _count(k, "k"), "radius": radius, "where": where, "distance": distance}
         asked |= {"rerank": rerank, "rescore": rescore, "codes": True, "index": self.name}
         if text is not None:
-            queries, single = (
-                [{"text": one} for one in ([text] if isinstance(text, str) else text)],
-                isinstance(text, str),
-            )
+            single = isinstance(text, str)
+            queries = [{"text": one} for one in ([text] if single else text)]
         else:
             queries, single = self._queries(query, distance, featured=bool(rerank or rescore))
         if not queries:

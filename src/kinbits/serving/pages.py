@@ -14,14 +14,15 @@ from pydantic import ValidationError
 from kinbits._util import render
 from kinbits.errors import KinbitsError, UsageError
 from kinbits.index import Hits
-from kinbits.serving.problems import Refused, not_found, refusal_of, unauthorised
+from kinbits.serving.problems import Refused, first_fault, not_found, refusal_of, unauthorised
 from kinbits.serving.schemas import Search
 from kinbits.serving.service import Service
 
 _FOLDER = Path(__file__).with_name("page")
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _FILES = ("api.js", "filters.js", "grid.js", "icon.svg", "page.js", "style.css")
-PATHS = ("/", *(f"/static/{name}" for name in _FILES))
+STATIC = tuple(f"/static/{name}" for name in _FILES)
+PATHS = ("/", *STATIC)
 """Addresses of the page, which need no token: what they answer is no secret, unless `_search` says so."""
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -46,8 +47,6 @@ def add_page(app: FastAPI, service: Service) -> None:
     @app.get("/", include_in_schema=False)
     async def page(request: Request) -> Response:
         """Return the page, with hits if the address asks for some."""
-        if service.settings.needs_host and not service.settings.knows_host(request.headers.get("host", "")):
-            raise Refused(421, "host", "Another host is meant", "this service is not known by that name")
         given = _given(request.query_params)
         way = next((name for name in _WAYS if name in given), None)
         found, refused = None, None
@@ -109,8 +108,7 @@ async def _search(service: Service, given: Mapping[str, str], way: str) -> dict[
     try:
         asked = Search.model_validate({"k": _default_k(service), **wishes, "index": served.name, "query": {way: value}})
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise UsageError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise UsageError(first_fault(error.errors(include_url=False))) from None
     _, found = await service.search(asked)
     kept = {"index": served.name} | {name: value for name, value in wishes.items() if name != "radius"}
     pictures = served.describe()["images"]

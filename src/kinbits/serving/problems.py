@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from kinbits.errors import ArtefactError, BusyError, DataError, KinbitsError, PlatformError, UsageError
@@ -58,6 +59,18 @@ def refusal_of(error: KinbitsError) -> Refused:
         if isinstance(error, kind):
             return Refused(status, name, title, str(error), retry_after=1 if status == 503 else 0)
     return Refused(500, "fault", "A fault in kinbits", str(error))
+
+
+def first_fault(errors: Sequence[Any], skip: int = 0) -> str:
+    """Return the first error that pydantic found in a request: its place, and what is wrong there.
+
+    Args:
+        errors: All errors.
+        skip: Number of first parts of a place that are not told, such as ``query``.
+    """
+    first = errors[0]
+    place, told = ".".join(map(str, first["loc"][skip:])), str(first["msg"]).removeprefix("Value error, ")
+    return f"{place}: {told}" if place else told
 
 
 def not_found(what: str) -> Refused:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from kinbits._util import full_path, named_extras
+from kinbits._util import full_path, named_extras, with_options
 from kinbits.errors import PlatformError, UsageError
 from kinbits.serving.settings import ServeSettings
 
@@ -41,7 +41,9 @@ def serve(
     from kinbits.serving.logs import write_logs
     from kinbits.serving.served_index import ServedIndex
 
-    settings = _settings(settings, options)
+    if settings is not None and options:
+        raise UsageError("give settings or their fields, not both")
+    settings = with_options(settings or ServeSettings(), options)
     served = [ServedIndex(name, folder, model, settings.image_roots) for name, folder in named(indexes).items()]
     app = create_app(served, settings)
     write_logs()
@@ -100,16 +102,6 @@ def _announcing(server: Any, address: str, told: Any) -> Any:
 
     server.startup = announced
     return server
-
-
-def _settings(settings: ServeSettings | None, options: dict[str, Any]) -> ServeSettings:
-    if settings is not None and options:
-        raise UsageError("give settings or their fields, not both")
-    try:
-        return settings or ServeSettings(**options)
-    except TypeError:
-        known = ", ".join(ServeSettings.__dataclass_fields__)
-        raise UsageError(f"unknown option among {', '.join(options)}; known: {known}") from None
 
 
 def named(indexes: Any) -> Mapping[str, Any]:

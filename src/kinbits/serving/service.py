@@ -123,7 +123,6 @@ class Service:
         """Search for all queries of a request."""
         served, limits = self.find(asked.index), self.settings
         queries = asked.asked
-        self._check_count(len(queries), "queries")
         k = asked.k if asked.k is not None else DEFAULT_K if asked.radius is None else limits.max_k
         if k > limits.max_k:
             raise UsageError(f"k is {k}; this service returns up to {limits.max_k} hits of a query")
@@ -145,18 +144,14 @@ class Service:
         with self.metrics.searched.labels(served.name).time():
             return served, await self.in_thread(lambda: _fetched(served.index.search(items, k, **options), asked.codes))
 
-    def _check_count(self, count: int, what: str) -> None:
-        if count > self.settings.max_batch:
-            raise too_large(f"{count} {what} in one request; up to {self.settings.max_batch} are answered")
-
     async def _items(self, served: ServedIndex, items: Sequence[Item]) -> Any:
         """Return what an index takes for items of one kind."""
         kind, index = items[0].kind, served.index
         if kind in ("image", "vector"):
             await self._loaded.wait()
-        if kind in ("image", "vector") and served.queries is not None and kind not in served.queries:
-            can = ", ".join(served.queries)
-            raise UsageError(f"index '{served.name}' has no model that encodes a {kind}; it can be asked by {can}")
+            if served.queries is not None and kind not in served.queries:
+                can = ", ".join(served.queries)
+                raise UsageError(f"index '{served.name}' has no model that encodes a {kind}; it can be asked by {can}")
         if kind == "code":
             return await self.in_thread(lambda: np.concatenate([_code(served, item)[None] for item in items]))
         if kind == "vector":
@@ -210,7 +205,6 @@ class Service:
     async def encode(self, asked: Encode) -> tuple[ServedIndex, np.ndarray]:
         """Encode items with the model of an index."""
         served = self.find(asked.index)
-        self._check_count(len(asked.items), "items")
         kinds = {item.kind for item in asked.items}
         if len(kinds) != 1 or kinds == {"code"}:
             raise UsageError("give items of one kind to encode: images, texts or vectors")
@@ -228,7 +222,6 @@ class Service:
     async def add(self, asked: Add) -> dict[str, Any]:
         """Add items, all or none; they are stored when this returns. Return what changed."""
         served = self.find(asked.index)
-        self._check_count(len(asked.items), "items")
         if not asked.items:
             return _changed(served)
         kinds = {item.kind for item in asked.items}
