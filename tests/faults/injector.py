@@ -24,7 +24,8 @@ from pathlib import Path
 import numpy as np
 
 from kinbits import KinbitsError
-from kinbits.index import Index, IndexOptions
+from kinbits.hamming import code_width
+from kinbits.index import Index, IndexOptions, migrate
 from kinbits.model import HashModel
 
 FAULTS = {
@@ -38,6 +39,7 @@ FAULTS = {
 MODELS = []  # the one that lies beside the index, and the one that replaces it
 OUTCOMES = ("right", "refused", "changed, and said so", "other error", "wrong answer", "destroyed")
 ROWS, LARGE = 40, 10_000
+VECTORS = np.random.default_rng(1).normal(size=(LARGE + ROWS, 8)).astype(np.float32)  # of the items
 OPTIONS = IndexOptions(merge_rows=10_000, table_rows=20)
 
 
@@ -100,6 +102,11 @@ def save_model(index):
     MODELS[1].save_pretrained(index._folder.path.with_name("model"))
 
 
+def migrated(index):
+    """The last part of a migration, whose items are encoded already."""
+    migrate(index._folder.path, MODELS[0], VECTORS, batch_size=LARGE)
+
+
 OPERATIONS = {
     "add": added,
     "upsert": lambda index: added(index, upsert=True),
@@ -113,14 +120,18 @@ OPERATIONS = {
     "create": lambda index: Index.create(index._folder.path.with_name("fresh"), bits=8),
     "create by command": made_from_codes,
     "model save": save_model,
+    "migrate": migrated,
     "search": lambda index: index.search(np.zeros(8, np.uint8), k=5, where="n<100").rows,
     "open": lambda index: Index.open(index._folder.path),
 }
 
 
+SLOW = {"migrate": 6}  # of a sample of its calls, so many times fewer
+
+
 def contents(index):
     """What an index holds, comparable: all ids and codes, and metadata of whatever may have changed, and of some."""
-    hits = index.search(np.zeros(8, np.uint8), k=10**6)
+    hits = index.search(np.zeros(code_width(index.bits), np.uint8), k=10**6)
     looked_at = np.flatnonzero((hits.ids < 50) | (hits.ids >= LARGE) | (hits.ids % 100 == 0))
     told = [{name: value for name, value in row.items() if value is not None} for row in hits.take(looked_at).rows]
     return hits.ids.tobytes(), hits.codes.tobytes(), json.dumps(told)
@@ -217,6 +228,8 @@ class Injector:
         """What `save` and `create` made is whole, or is not there; a later one clears what was left of it."""
         if name == "model save":
             self.model_beside(said)
+        if name == "migrate":
+            self.migrated_beside()
         target = {"save": "copy", "create": "fresh", "create by command": "fresh"}.get(name)
         if target is None:
             return
@@ -235,6 +248,16 @@ class Injector:
         assert held in (allowed[1:] if said == "done" else allowed)
         assert not (held == allowed[1] and said.startswith("refused") and "is changed, but" not in said), said
         MODELS[0].save_pretrained(self.work / "model")
+        self.require_nothing_but()
+
+    def migrated_beside(self):
+        """Both indexes of the migration are whole, and a later run completes it."""
+        place = self.work / "x"
+        for side in ("before", "after"):
+            Index.open(self.work / "x.migration" / side).verify()
+        if Index.open(place).fingerprint is None:
+            migrate(place, MODELS[0], VECTORS)
+        Index.open(place).verify()
         self.require_nothing_but()
 
     def require_nothing_but(self, *names):
@@ -269,10 +292,12 @@ def main():
         injector = Injector(shim, folder)
         base_index(injector.base / "x")
         base_model(injector.base)
+        migrate(injector.base / "x", MODELS[0], VECTORS, swap=False)
         for place, name in enumerate(chosen.operations or OPERATIONS):
             seen = Counter()
             for turn, fault in enumerate(chosen.faults):
-                calls, found = injector.run(name, fault, chosen.every, start=3 * place + turn)
+                every = chosen.every * SLOW.get(name, 1) if chosen.every > 1 else 1
+                calls, found = injector.run(name, fault, every, start=3 * place + turn)
                 seen.update(found)
             print(row(name, calls, seen), flush=True)
             total.update(seen)

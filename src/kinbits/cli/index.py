@@ -223,4 +223,4 @@ def _show_change(
     )
 
 
-from kinbits.cli import index_changes, index_sync, index_upkeep  # noqa: E402, F401  importing registers their commands
+from kinbits.cli import index_changes, index_migrate, index_sync, index_upkeep  # noqa: E402, F401  importing registers their commands

@@ -4,6 +4,8 @@ from .hits import BatchHits, Hits
 from .hits_html import find_image
 from .index import Index
 from .items import Encoder
+from .migration.comparison import Comparison
+from .migration.run import MigrationReport, discard_migration, migrate, roll_back
 from .query.plan import Plan, SegmentPlan
 from .query.recall import Recall
 from .query.request import DEFAULT_K, Distance, distance_of
@@ -19,6 +21,7 @@ __all__ = [
     "DEFAULT_K",
     "BatchHits",
     "Change",
+    "Comparison",
     "Distance",
     "Encoder",
     "Engine",
@@ -26,6 +29,7 @@ __all__ = [
     "Hits",
     "Index",
     "IndexOptions",
+    "MigrationReport",
     "MovedFile",
     "Plan",
     "Recall",
@@ -38,9 +42,12 @@ __all__ = [
     "check_times",
     "concepts_text",
     "create_index",
+    "discard_migration",
     "distance_of",
     "find_image",
     "list_engines",
+    "migrate",
     "open_index",
     "register_engine",
+    "roll_back",
 ]

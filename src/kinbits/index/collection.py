@@ -273,8 +273,12 @@ class Collection(StoredIndex):
                 known, state = self._state, self._folder.read(self._state)
                 if not follows(state, known, self._model):
                     self._folder.forget()  # so that the next call asks again
-                    require_model(self._model, state)
-                    raise ArtefactError(f"the index at {self._folder.path} was created again; open it with Index.open")
+                    if known.fingerprint is None:
+                        require_model(self._model, state)
+                    raise ArtefactError(
+                        f"the index at {self._folder.path} was migrated to another model, or created again; open it "
+                        "with Index.open"
+                    )
                 self._take(state)
         return self
 

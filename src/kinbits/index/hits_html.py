@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kinbits.index.image_places import Roots, Row, image_places
 from kinbits.index.tabular import by_column, cell_text
 
 if TYPE_CHECKING:
     from PIL import Image
-
-Row = Mapping[str, Any]
-Roots = Sequence[str | Path]
 
 _SIDE = 96  # pixels of a thumbnail
 
@@ -78,18 +76,11 @@ def _thumbnail(row: Row, roots: Roots) -> str:
 
 
 def _images(row: Row, roots: Roots) -> Iterator[Image.Image]:
-    from kinbits.data import EXTENSIONS, BadImage, decode, paths_of_id
+    from kinbits.data import BadImage, decode
 
-    values = (row.get("path"), *row.values())  # where the file of an item is now, if it was moved
-    for name, frame in (found for value in values if isinstance(value, str) for found in paths_of_id(value)):
-        if Path(name).suffix.lower() not in EXTENSIONS:
-            continue
-        for root in map(Path, (*roots, ".")):
-            try:
-                if (root / name).is_file():
-                    yield decode(root / name, frame=frame)
-            except (BadImage, OSError, ValueError):  # damaged, not allowed, or no possible path
-                continue
+    for path, frame in image_places(row, roots):
+        with suppress(BadImage, OSError):  # damaged, or not allowed
+            yield decode(path, frame=frame)
 
 
 def _escaped(value: Any) -> str:

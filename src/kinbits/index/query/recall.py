@@ -62,7 +62,7 @@ def recall(state: State, model: Any, search: Search, *, k: int, sample: int, res
         raise UsageError("recall compares with kept vectors, and this index keeps none; create it with keep='int8'")
     if len(state) <= k:
         raise DataError(f"recall@{k} needs more than {k} items, and there are {len(state)}")
-    origin, rows = _drawn(state, sample, seed)
+    origin, rows = drawn(state, sample, seed)
     codes = codes_at(state.segments, origin, rows, hamming.code_width(state.bits))
     vectors = keep.unpack(vectors_at(state.segments, origin, rows))
     own = decode_ids(concatenate([state.segments[s].ids[r : r + 1] for s, r in zip(origin, rows, strict=True)]))
@@ -91,7 +91,7 @@ def _metric(model: Any) -> str | None:
     return getattr(model.tower().head, "metric", None)
 
 
-def _drawn(state: State, sample: int, seed: int) -> tuple[Rows, Rows]:
+def drawn(state: State, sample: int, seed: int) -> tuple[Rows, Rows]:
     """Return the segments and rows of some items."""
     living = [segment.living(0, segment.rows) for segment in state.segments]
     origin, rows = np.repeat(np.arange(len(living)), list(map(len, living))), np.concatenate(living)

@@ -22,7 +22,7 @@ from kinbits.errors import ArtefactError, PlatformError, UsageError, platform_er
 from kinbits.hamming import MultiIndex
 from kinbits.index.store import manifest as manifest_module
 from kinbits.index.store.checked_array import CheckedArray, FileEntry, detect_truncation
-from kinbits.index.store.ids import Id, decode_ids
+from kinbits.index.store.ids import readable_id, stored_id
 from kinbits.index.store.links import Links
 from kinbits.index.store.lock import locked
 from kinbits.index.store.manifest import Manifest, SegmentEntry, file_name
@@ -167,7 +167,7 @@ class Folder:
         with platform_errors(self.path), detect_truncation(), ExitStack() as opened:
             writers = {role: opened.enter_context(self._file(number, role)) for role in (*merge.roles, "ids")}
             for block_ids, block in merge.blocks(*merge.roles):
-                bounds += [_readable(block_ids[0].item()), _readable(block_ids[-1].item())]
+                bounds += [readable_id(block_ids[0].item()), readable_id(block_ids[-1].item())]
                 for role, rows in {**block, "ids": block_ids}.items():
                     writers[role].append(rows)
         files = {role: writer.entry for role, writer in writers.items()}
@@ -179,6 +179,10 @@ class Folder:
             files["rows"] = self._synced(empty.name)
         columns, id_dtype = tuple(merge.columns), merge.id_dtype.str
         entry = SegmentEntry(number, len(merge), 0, id_dtype, bounds[0], bounds[-1], columns, files)
+        return self._open(entry, self._folder_fd)
+
+    def open_segment(self, entry: SegmentEntry) -> Segment:
+        """Map the files of a segment that is to be committed; call inside `writing`."""
         return self._open(entry, self._folder_fd)
 
     def build_tables(self, segment: Segment, generation: int) -> SearchTables:
@@ -224,7 +228,12 @@ class Folder:
     def _manifest(self, state: State) -> Manifest:
         model = None if state.model_folder is None else self._links.make(state.model_folder)
         roots = tuple(map(self._links.make, state.image_roots))
-        return Manifest(**_common(state), segments=tuple(map(_entry, state.segments)), model=model, image_roots=roots)
+        return Manifest(
+            **_common(state),
+            segments=tuple(map(SegmentEntry.from_segment, state.segments)),
+            model=model,
+            image_roots=roots,
+        )
 
     def check(self) -> None:
         """Compare every file with its checksum.
@@ -296,7 +305,7 @@ class Folder:
             number=entry.number,
             rows=entry.rows,
             dead=entry.dead,
-            bounds=(_stored_id(entry.first), _stored_id(entry.last)),
+            bounds=(stored_id(entry.first), stored_id(entry.last)),
             stored_codes=part("codes", columns=entry.files["codes"].bytes // entry.rows),
             stored_ids=part("ids", entry.id_dtype),
             stored_alive=part("alive") if "alive" in entry.files else None,
@@ -351,36 +360,12 @@ def _differs(entry: FileEntry, folder_fd: int) -> bool:
         return True
 
 
-def _entry(segment: Segment) -> SegmentEntry:
-    first, last = map(_readable, segment.bounds)
-    return SegmentEntry(
-        number=segment.number,
-        rows=segment.rows,
-        dead=segment.dead,
-        id_dtype=segment.stored_ids.dtype.str,
-        first=first,
-        last=last,
-        columns=tuple(segment.columns),
-        files={role: part.entry for role, part in segment.files().items() if part.entry is not None},
-        tables=segment.tables.entry if segment.tables is not None else None,
-    )
-
-
 def _has_its_tables(segment: Segment) -> bool:
     return segment.tables is None or not segment.tables.missing
 
 
 def _common(source: State | Manifest) -> dict[str, Any]:
     return {name: getattr(source, name) for name in _COMMON}
-
-
-def _readable(id_: Id) -> int | str:
-    first: int | str = decode_ids(np.array([id_])).tolist()[0]
-    return first
-
-
-def _stored_id(id_: int | str) -> Id:
-    return id_.encode() if isinstance(id_, str) else id_
 
 
 @contextmanager

@@ -110,3 +110,14 @@ def _as_bytes(values: list[str]) -> Ids:
         if not 0 < len(raw) <= MOST_BYTES or b"\0" in raw:
             raise DataError(f"id {text[:40]!r} must be 1 to {MOST_BYTES} bytes long, without a zero byte")
     return np.array(encoded, dtype=np.bytes_)
+
+
+def readable_id(id_: Id) -> int | str:
+    """Return an id as users give it."""
+    first: int | str = decode_ids(np.array([id_])).tolist()[0]
+    return first
+
+
+def stored_id(id_: int | str) -> Id:
+    """Return an id as segments store it."""
+    return id_.encode() if isinstance(id_, str) else id_

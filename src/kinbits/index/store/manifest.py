@@ -18,10 +18,11 @@ from kinbits.data import RESERVED
 from kinbits.errors import ArtefactError
 from kinbits.index.store import bitmap
 from kinbits.index.store.checked_array import FileEntry
-from kinbits.index.store.ids import MOST_BYTES
+from kinbits.index.store.ids import MOST_BYTES, readable_id
 from kinbits.index.store.kept_vectors import Kept
 from kinbits.index.store.links import Link
 from kinbits.index.store.search_tables import ArrayEntry, TablesEntry, behind
+from kinbits.index.store.segment import Segment
 
 FORMAT = "kinbits-index"
 VERSION = 2
@@ -63,6 +64,22 @@ class SegmentEntry:
     columns: tuple[str, ...]
     files: Mapping[str, FileEntry]
     tables: TablesEntry | None = None
+
+    @classmethod
+    def from_segment(cls, segment: Segment) -> SegmentEntry:
+        """Describe a segment whose files are on disk."""
+        first, last = map(readable_id, segment.bounds)
+        return cls(
+            number=segment.number,
+            rows=segment.rows,
+            dead=segment.dead,
+            id_dtype=segment.stored_ids.dtype.str,
+            first=first,
+            last=last,
+            columns=tuple(segment.columns),
+            files={role: part.entry for role, part in segment.files().items() if part.entry is not None},
+            tables=segment.tables.entry if segment.tables is not None else None,
+        )
 
 
 @dataclass(frozen=True)

@@ -204,7 +204,7 @@ class Segment:
 
     def values(self, kinds: Mapping[str, Kind]) -> Iterator[Values]:
         """Yield the metadata of rows that are not deleted, as columns of these types store it; else None."""
-        if self.table is None:
+        if self.table is None or not kinds:
             return repeat((None,) * len(kinds), len(self))
         everything = self.table.values(kinds)
         return everything if self.alive is None else compress(everything, self._flags(self.alive))

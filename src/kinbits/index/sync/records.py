@@ -117,6 +117,12 @@ class RecordFile:
             connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", rows)
             connection.executemany("DELETE FROM faults WHERE path = ?", ((path,) for path in readable))
 
+    def recode(self, codes: Iterable[tuple[str, bytes, bytes]]) -> None:
+        """Note other codes of the same files: ids, and digests of the codes before and after."""
+        rows = ((after, id_, before) for id_, before, after in codes)
+        with self._writing() as connection:
+            connection.executemany("UPDATE files SET code = ? WHERE id = ? AND code = ?", rows)
+
     def put_faults(self, faults: Mapping[str, tuple[FileStamp, str]]) -> None:
         """Record files that could not be decoded."""
         rows = ((path, stamp.size, stamp.mtime, reason) for path, (stamp, reason) in faults.items())

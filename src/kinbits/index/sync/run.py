@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kinbits.errors import BusyError, DataError, PlatformError, UsageError
+from kinbits.errors import DataError, UsageError
 from kinbits.hamming import check_count
-from kinbits.index.store.folder import platform_errors
-from kinbits.index.store.lock import locked
+from kinbits.index.store.alone import alone
 from kinbits.index.sync.apply import Done, Steps
 from kinbits.index.sync.listing import Listing, skipped_of
 from kinbits.index.sync.plan import Plan, make_plan
@@ -54,30 +51,8 @@ def sync_index(index: Collection, folder: str | os.PathLike[str] | None, options
     place = index._folder.path
     if options.dry_run:
         return _synced(index, place, folder, options)
-    with _alone(place, index._folder.wait):
+    with alone(place, _LOCK, index._folder.wait, "synchronised"):
         return _synced(index, place, folder, options)
-
-
-@contextmanager
-def _alone(place: Path, wait: float) -> Iterator[None]:
-    """Hold the lock of the only synchronisation; the system frees it even if this process is killed."""
-    with platform_errors(place):
-        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with _only(place), locked(_LOCK, descriptor, wait):
-            yield
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _only(place: Path) -> Iterator[None]:
-    try:
-        yield
-    except BlockingIOError:
-        raise BusyError(f"{place} is being synchronised already; wait until that has ended") from None
-    except PlatformError:
-        raise
 
 
 def _synced(index: Collection, place: Path, folder: str | os.PathLike[str] | None, options: SyncOptions) -> SyncReport:
