@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +40,18 @@ COLOURS = """() => {
   return texts.map((one) => [one.textContent.trim(), getComputedStyle(one).color, back(one)]);
 }"""
 """Script that returns each text of a page with its colour and that behind it."""
+
+
+WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
+
+
+def violations(page):
+    """Return what axe finds on a page against the rules of WCAG 2.2 AA: the rule and the elements."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    script = (Path(axe.__file__).parent / "axe.min.js").read_text()
+    page.evaluate(f"(() => {{ {script} }})()")  # as a policy of a page refuses scripts of others
+    found = page.evaluate("options => axe.run(document, options)", WCAG)["violations"]
+    return [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
 
 
 def luminance(colour):

@@ -59,7 +59,7 @@ def saved(page, tmp_path):
 
 def test_keys_decide_a_file_is_saved_carried_out_and_undone(page, album, tmp_path):
     press(page, "ArrowRight")
-    assert focused(page).startswith("trip 0/best.jpg, best, 32 × 24")
+    assert focused(page).startswith("trip 0/best.jpg, best: oldest file, 32 × 24")
     press(page, "Shift+K", "ArrowRight", "r", "ArrowRight", "r")
     assert focused(page).endswith("to remove")
     press(page, "j", "b", "ArrowDown", "b")

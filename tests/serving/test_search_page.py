@@ -5,25 +5,14 @@ import re
 import httpx2
 import numpy as np
 import pytest
+from classed import Space, classed_index
 from live import live
 
-from kinbits.backbones import Concepts, TextClasses
 from kinbits.encoding import CodesFile
 from kinbits.index import Index
 
 BAD = "<script>alert('1')</script>\"&"
 TOKEN = "a-token-that-may-read"
-
-
-class Space:
-    """Stands for the class space: a text is the number of a class."""
-
-    names = tuple(f"class {number}" for number in range(1000))
-
-    def weigh(self, texts):
-        weights = np.zeros((len(texts), 1000), np.float32)
-        weights[range(len(texts)), [int(text) for text in texts]] = 1
-        return TextClasses(weights, weights.argmax(1), np.full(len(texts), 0.9, np.float32))
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +27,9 @@ def service(place):
     ids = [BAD, *(f"folder/{number}.png" for number in range(1, 8))]
     columns = {"label": ["it's", "<b>"] * 4, "year": [2000 + number for number in range(8)]}
     named = Index.create(None, CodesFile(codes, np.array(ids), 32, columns))
-    shares = np.zeros((8, 1000), np.float32)
-    shares[range(8), range(8)] = 0.75
-    shares[range(8), range(1, 9)] = 0.25
-    classed = CodesFile(codes, np.arange(8) + 2**60, 32, {}, concepts=Concepts().pack(shares))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("kinbits.backbones.class_space", lambda vocabulary: Space())
-        with live(place, {"named": named, "classed": Index.create(None, classed)}, max_k=50) as running:
+        with live(place, {"named": named, "classed": classed_index()}, max_k=50) as running:
             yield running
 
 

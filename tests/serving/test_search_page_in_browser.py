@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from browser_helpers import COLOURS, IN_BROWSER, contrast
+from classed import Space, classed_index
 from live import live
 from PIL import Image
 
@@ -236,6 +237,32 @@ def test_a_radius_counts_its_hits(page, service):
     page.go_back()  # all changes of the slider are one step
     wait_for(page, "2 hits")
     assert not page.is_checked("#radius-on")
+
+
+def test_a_radius_of_words_is_a_part_of_one(browser, place, monkeypatch):
+    monkeypatch.setattr("kinbits.backbones.class_space", lambda vocabulary: Space())
+    with live(place, {"classed": classed_index()}) as running:
+        context = browser.new_context()
+        page = open_page(context, running.url, ready="#radius-part:not([hidden])")
+        page.select_option("#by", "text")
+        page.fill("#q", "5")
+        page.press("#q", "Enter")
+        wait_for(page, "8 hits")
+        page.check("#radius-on")
+        assert page.inner_text("#radius-text") == "0.50"
+        wait_for(page, "1 hit within 0.50")
+        slide = "(one) => { one.value = 0.9; one.dispatchEvent(new Event('input')); }"
+        page.locator("#radius").evaluate(slide)
+        wait_for(page, "2 hits within 0.90")
+        assert asked(page) == {"text": "5", "radius": "0.9"}
+        page.reload()
+        wait_for(page, "2 hits within 0.90")
+        page.click(".hit .more >> nth=1")  # whose distances are bits
+        page.wait_for_selector("#asked .name:text-is('1152921504606846980')")
+        wait_for(page, "8 hits")
+        assert page.inner_text("#radius-text") == "4 bits"
+        assert page.faults == []
+        context.close()
 
 
 def test_keys_alone(page, service):

@@ -6,8 +6,10 @@ from .decisions import DecisionGroup, Decisions, FileDecision
 from .find import find_duplicates
 from .groups import KINDS, DuplicateGroup, DuplicateItem, Kind
 from .near import NearPairs
-from .page import write_review
+from .page import KIND_TEXTS, PAGE_FOLDER, write_review
 from .report import DedupeReport, KnownMatch
+from .review import Review
+from .reviewed import ChangedDecisionError, NothingLeftError, ReviewedFile, ReviewedGroup, ReviewedReport, ReviewTotals
 from .seen import decide
 from .settings import COPY_MODEL, DedupeSettings
 from .stars import star_groups
@@ -16,9 +18,12 @@ from .undo import undo_decisions
 __all__ = [
     "COPY_MODEL",
     "KINDS",
+    "KIND_TEXTS",
+    "PAGE_FOLDER",
     "AppliedDecisions",
     "Calibrated",
     "Calibration",
+    "ChangedDecisionError",
     "DecisionGroup",
     "Decisions",
     "DedupeReport",
@@ -30,7 +35,13 @@ __all__ = [
     "Kind",
     "KnownMatch",
     "NearPairs",
+    "NothingLeftError",
     "RefusedFile",
+    "Review",
+    "ReviewTotals",
+    "ReviewedFile",
+    "ReviewedGroup",
+    "ReviewedReport",
     "UndoneDecisions",
     "apply_decisions",
     "calibrate_radius",

@@ -6,13 +6,13 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from kinbits._util import full_path, lazy, parse_json, read_regular, shortened, write_text
-from kinbits.dedupe.groups import KINDS, Kind
+from kinbits.dedupe.groups import KINDS, DuplicateGroup, Kind
 from kinbits.dedupe.report import DedupeReport
 from kinbits.dedupe.table import size_text
 from kinbits.errors import DataError
@@ -150,8 +150,8 @@ class Decisions:
             "version": VERSION,
             "root": self.root,
             "report": self.report,
-            "files": [asdict(file) for file in self.files.values()],
-            "groups": [asdict(group) for group in self.groups],
+            "files": [vars(file) for file in self.files.values()],  # much faster than asdict
+            "groups": [vars(group) for group in self.groups],
         }
         return json.dumps(values, indent=1)
 
@@ -204,9 +204,21 @@ class Decisions:
         return target
 
 
+def decided_group(group: DuplicateGroup, chosen: Mapping[str, Choice], usable: Collection[str]) -> DecisionGroup:
+    """Return a group as decisions list it.
+
+    Args:
+        group: The group of the report.
+        chosen: Decisions by path.
+        usable: Paths of its files that can be decided on; all of them may go if all of these are removed.
+    """
+    removes_all = bool(usable) and all(chosen.get(path) == "remove" for path in usable)
+    return DecisionGroup(group.kind, tuple(item.path for item in group), removes_all)
+
+
 def report_fingerprint(report: DedupeReport) -> str:
     """Return a SHA-256 that identifies the groups of a report, hexadecimal."""
-    groups = [[group.kind, *(asdict(item) for item in group)] for group in report]
+    groups = [[group.kind, *(vars(item) for item in group)] for group in report]
     return hashlib.sha256(json.dumps([report.root, groups]).encode()).hexdigest()
 
 

@@ -11,6 +11,9 @@ from kinbits.errors import DataError
 Kind = Literal["bytes", "pixels", "copies", "bursts", "similar"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """From certain to loose: the same file, the same pixels, an edited copy, the same moment, the same kind of thing."""
+SAME_PICTURE: tuple[Kind, ...] = ("bytes", "pixels", "copies")
+"""Kinds of groups whose files show one picture."""
+_REASONS = ("most pixels", "largest file", "oldest file", "first name")  # in the order of `DuplicateItem.order`
 
 
 def seconds(nanoseconds: int) -> float:
@@ -82,6 +85,18 @@ class DuplicateGroup:
     def representative(self) -> DuplicateItem:
         """The item to keep: most pixels, then the largest file, then the oldest."""
         return self.items[0]
+
+    @property
+    def reason(self) -> str:
+        """Why the representative is the best: what sets it apart from the next best item.
+
+        Example:
+            >>> DuplicateGroup("copies", (DuplicateItem("a.jpg", 9, 40, 30), DuplicateItem("b.jpg", 9, 20, 15))).reason
+            'most pixels'
+        """
+        best, second = sorted(item.order for item in self)[:2]
+        apart = (reason for reason, one, other in zip(_REASONS, best, second, strict=True) if one != other)
+        return next(apart, _REASONS[-1])
 
     @property
     def others(self) -> tuple[DuplicateItem, ...]:

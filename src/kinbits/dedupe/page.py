@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +13,7 @@ from kinbits._util import check_at_least, check_parent, full_path, printable, re
 from kinbits.data import BadImage, data_uri, decode
 from kinbits.dedupe.decisions import FORMAT, VERSION, report_fingerprint
 from kinbits.dedupe.groups import KINDS, DuplicateGroup, DuplicateItem, Kind
+from kinbits.dedupe.pictures import picture_classes
 from kinbits.dedupe.report import DedupeReport
 from kinbits.dedupe.seen import SeenFile, root_folder, see_files
 from kinbits.dedupe.tree import ReadFile
@@ -19,16 +21,22 @@ from kinbits.dedupe.tree import ReadFile
 FILES_PER_PAGE = 10_000
 THUMBNAIL_BYTES = 6000
 """Upper bound of a thumbnail; in the page it takes a third more."""
-_TEMPLATE = Path(__file__).with_name("review.html.j2")
+PAGE_FOLDER = Path(__file__).parent
+"""Folder of the style sheet, modules and templates of the review, which another page can use too."""
+_TEMPLATE = PAGE_FOLDER / "review.html.j2"
+_MODULES = ("elements.js", "review_board.js", "review_choices.js", "review_view.js")  # each after those it imports
+_IMPORT = re.compile(r"^import [^;]+;\n", re.MULTILINE)
+_EXPORT = re.compile(r"^export ", re.MULTILINE)
 _SIZES = ((192, 60), (176, 50), (160, 45), (128, 40), (96, 35), (64, 30), (32, 20))  # pixels, quality
 _THUMBS_EACH = 64  # thumbnails that the page reads at once
-_KINDS: dict[Kind, tuple[str, str]] = {
+KIND_TEXTS: dict[Kind, tuple[str, str]] = {
     "bytes": ("Same file", "The files are equal, byte by byte. Nothing is lost but a name and a place."),
     "pixels": ("Same pixels", "The pictures are equal; the files differ, for example in their EXIF data."),
     "copies": ("Copies", "Resized, recompressed, cropped or edited versions of one picture."),
     "bursts": ("Bursts", "Other shots of the same moment. They are not copies: look before you remove one."),
     "similar": ("Similar", "Other pictures of the same kind of thing. They are not copies."),
 }
+"""Title of each kind of group, and what its files are."""
 
 
 def write_review(
@@ -78,9 +86,21 @@ def write_review(
             others=[one.name for one in paths] if len(paths) > 1 else [],
             thumbnails=[thumbnails[start : start + _THUMBS_EACH] for start in range(0, len(seen), _THUMBS_EACH)],
             data=data,
+            script=joined_modules([PAGE_FOLDER / name for name in _MODULES]),
         )
         write_text(paths[part - 1], html)
     return paths
+
+
+def joined_modules(paths: Sequence[Path]) -> Any:
+    """Return modules of JavaScript as one script, marked as safe for a template.
+
+    Args:
+        paths: The modules, each after those that it imports; no two have a name in common.
+    """
+    from markupsafe import Markup  # comes with jinja2
+
+    return Markup("".join(_EXPORT.sub("", _IMPORT.sub("", path.read_text("utf-8"))) for path in paths))
 
 
 def _parts(report: DedupeReport, most: int) -> Iterator[list[DuplicateGroup]]:
@@ -116,11 +136,13 @@ def _data(
         "root": str(folder),
         "report": report_fingerprint(report),
         "thumbs_each": _THUMBS_EACH,
-        "kinds": {kind: {"title": title, "text": text} for kind, (title, text) in _KINDS.items()},
+        "kinds": {kind: {"title": title, "text": text} for kind, (title, text) in KIND_TEXTS.items()},
+        "classes": picture_classes(groups, places),
         "files": [_file(items[path], file, folder) for path, file in seen.items()],
         "groups": [
             {
                 "kind": group.kind,
+                "why": group.reason,
                 "files": [places[item.path] for item in group],
                 "distances": [item.distance for item in group],
                 "similarities": [item.similarity for item in group],

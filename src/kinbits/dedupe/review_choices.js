@@ -1,32 +1,18 @@
-"use strict";
 // The choices of a review: what is kept and removed, undone, stored, and written. Knows nothing of the page.
-const data = JSON.parse(document.getElementById("data").textContent);
-const { files, groups } = data;
-const EQUAL = new Set(["bytes", "pixels", "copies"]); // kinds whose files show the same picture
-const groupsOf = files.map(() => []);
+export const data = JSON.parse(document.getElementById("data").textContent);
+export const { files, groups } = data;
+export const groupsOf = files.map(() => []);
 groups.forEach((group, number) => group.files.forEach((file) => groupsOf[file].push(number)));
-const classOf = joinedClasses();
+const classOf = data.classes; // files of one class show the same picture
 const classes = new Map();
 classOf.forEach((one, file) => classes.set(one, [...(classes.get(one) ?? []), file]));
 
 // file -> "K" or "R" by hand, "k" or "r" by a button for many groups, which respects what was chosen by hand
-const choices = new Map();
-const past = [];
-
-function joinedClasses() {
-  const parent = files.map((_, file) => file);
-  const find = (file) => {
-    while (parent[file] !== file) file = parent[file] = parent[parent[file]];
-    return file;
-  };
-  for (const group of groups) {
-    if (EQUAL.has(group.kind)) group.files.forEach((file) => (parent[find(file)] = find(group.files[0])));
-  }
-  return files.map((_, file) => find(file));
-}
+export const choices = new Map();
+export const past = [];
 
 const usable = (file) => !files[file].note;
-const decisionOf = (file, look = (one) => choices.get(one)) =>
+export const decisionOf = (file, look = (one) => choices.get(one)) =>
   ({ k: "keep", r: "remove" })[look(file)?.toLowerCase()] ?? null;
 
 // Whether all usable files of a group are removed, and none that shows the same picture is kept in another group.
@@ -37,7 +23,7 @@ function emptied(group, look) {
 }
 
 // Return the changes that [file, choice] pairs make, and the groups of which nothing would be left.
-function plan(pairs) {
+export function plan(pairs) {
   const next = new Map(pairs.filter(([file, choice]) => usable(file) && (choices.get(file) ?? null) !== choice));
   const look = (file) => (next.has(file) ? next.get(file) : choices.get(file));
   const touched = new Set([...next.keys()].flatMap((file) => groupsOf[file]));
@@ -45,12 +31,12 @@ function plan(pairs) {
   return { next, empty };
 }
 
-function commit(next) {
+export function commit(next) {
   past.push([...next.keys()].map((file) => [file, choices.get(file) ?? null]));
   next.forEach((choice, file) => put(file, choice));
 }
 
-function undoLast() {
+export function undoLast() {
   const changes = past.pop() ?? [];
   changes.forEach(([file, choice]) => put(file, choice));
   return changes.map(([file]) => file);
@@ -62,14 +48,14 @@ function put(file, choice) {
 }
 
 // Keep the first usable file of a group.
-function bestOfGroup(group) {
+export function bestOfGroup(group) {
   const [best, ...others] = groups[group].files.filter(usable);
   return best === undefined ? [] : [[best, "K"], ...others.map((file) => [file, "R"])];
 }
 
 // The same for all groups of a kind in which nothing was chosen by hand. A group loses all its files
 // if a group of another kind has removed one of them and keeps a better copy.
-function bestOfKind(kind) {
+export function bestOfKind(kind) {
   const next = new Map();
   const look = (file) => next.get(file) ?? choices.get(file);
   for (const group of groups) {
@@ -90,7 +76,7 @@ function bestOfKind(kind) {
   return [...next];
 }
 
-function totals() {
+export function totals() {
   let removed = 0, kept = 0, bytes = 0;
   for (const file of choices.keys()) {
     if (decisionOf(file) === "keep") kept += 1;
@@ -99,10 +85,10 @@ function totals() {
   return { removed, kept, bytes, open: groups.filter((group) => !decided(group)).length };
 }
 
-const decided = (group) => group.files.some((file) => choices.has(file));
+export const decided = (group) => group.files.some((file) => choices.has(file));
 
 // The text of the decision file; JSON.stringify escapes what is no Unicode in a name.
-function decisionText() {
+export function decisionText() {
   const chosen = groups.filter(decided);
   const listed = [...new Set(chosen.flatMap((group) => group.files))];
   const value = {
@@ -126,7 +112,7 @@ function decisionText() {
 const KEY = `kinbits-review:${data.report}:${data.part}`;
 
 // Store the choices in the browser; return whether it allows that.
-function store() {
+export function store() {
   try {
     localStorage.setItem(KEY, JSON.stringify([...choices]));
     return true;
@@ -135,7 +121,7 @@ function store() {
   }
 }
 
-function restore() {
+export function restore() {
   try {
     for (const [file, choice] of JSON.parse(localStorage.getItem(KEY) ?? "[]")) {
       if (files[file] && usable(file) && ["K", "R", "k", "r"].includes(choice)) choices.set(file, choice);

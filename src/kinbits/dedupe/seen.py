@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kinbits._util import Bar, processors
-from kinbits.dedupe.decisions import Choice, DecisionGroup, Decisions, FileDecision, report_fingerprint
+from kinbits.dedupe.decisions import Choice, Decisions, FileDecision, decided_group, report_fingerprint
 from kinbits.dedupe.groups import KINDS, DuplicateItem, Kind, seconds
 from kinbits.dedupe.report import DedupeReport
-from kinbits.dedupe.tree import ReadFile, Refusal, Tree, read_place, root_of
+from kinbits.dedupe.tree import ReadFile, Refusal, Tree, read_place, root_of, stat_place
 from kinbits.errors import UsageError
 
 Work = Callable[[ReadFile], str]
+CHANGED = "it has changed since the search"
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,24 @@ def _see(tree: Tree, item: DuplicateItem, work: Work | None) -> SeenFile:
         return SeenFile(item.path, item.bytes, item.modified, "", str(refusal))
     seen = SeenFile(item.path, read.stat.st_size, seconds(read.stat.st_mtime_ns), read.sha256)
     if (item.bytes, item.modified) != (seen.bytes, seen.modified):
-        seen = replace(seen, sha256="", note="it has changed since the search")
+        seen = replace(seen, sha256="", note=CHANGED)
     return seen if work is None else replace(seen, thumbnail=work(read))
+
+
+def fault_of(tree: Tree, item: DuplicateItem) -> str:
+    """Return why a file cannot be decided on, by its size and times; empty if nothing is known against it.
+
+    Args:
+        tree: The folder of the images.
+        item: The file as the search found it.
+    """
+    try:
+        with tree.place(item.path) as place:
+            state = stat_place(place)
+    except Refusal as refusal:
+        return str(refusal)
+    same = (item.bytes, item.modified) == (state.st_size, seconds(state.st_mtime_ns))
+    return "" if same else CHANGED
 
 
 def decide(
@@ -122,8 +139,7 @@ def decide(
     for group in ordered:
         paths = tuple(item.path for item in group if seen[item.path].sha256)
         _choose(paths, chosen)
-        removes_all = all(chosen.get(path) == "remove" for path in paths)
-        groups.append(DecisionGroup(group.kind, tuple(item.path for item in group), bool(paths) and removes_all))
+        groups.append(decided_group(group, chosen, paths))
     files = {
         path: FileDecision(path, chosen.get(path), file.bytes, file.modified, file.sha256)
         for path, file in seen.items()

@@ -16,6 +16,11 @@ from kinbits._util import full_path, open_regular
 from kinbits.errors import DataError
 
 _MOST = 2**30  # bytes
+_REASONS = {
+    errno.ENOENT: "it is missing",
+    errno.ELOOP: "it is a symbolic link",
+    errno.EINVAL: "it is no regular file",
+}
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -164,6 +169,21 @@ def read_place(place: Place, *, keep: bool = False) -> ReadFile:
     return ReadFile(after, digest.hexdigest(), data)
 
 
+def stat_place(place: Place) -> os.stat_result:
+    """Return the state of a file, without reading it.
+
+    Raises:
+        Refusal: If it is missing, a link, or no regular file.
+    """
+    try:
+        state = place.stat()
+    except OSError as error:
+        raise Refusal(_reason(error)) from None
+    if not stat.S_ISREG(state.st_mode):
+        raise Refusal(_REASONS[errno.ELOOP if stat.S_ISLNK(state.st_mode) else errno.EINVAL])
+    return state
+
+
 def same_state(one: os.stat_result, other: os.stat_result) -> bool:
     """Return whether two states are those of one unchanged file."""
     return os.path.samestat(one, other) and (one.st_size, one.st_mtime_ns) == (other.st_size, other.st_mtime_ns)
@@ -196,12 +216,7 @@ def _folder_reason(current: int, folder: str, error: OSError) -> str:
 
 
 def _reason(error: OSError) -> str:
-    reasons = {
-        errno.ENOENT: "it is missing",
-        errno.ELOOP: "it is a symbolic link",
-        errno.EINVAL: "it is no regular file",
-    }
-    return reasons.get(error.errno or 0, f"it cannot be read: {error.strerror or error}")
+    return _REASONS.get(error.errno or 0, f"it cannot be read: {error.strerror or error}")
 
 
 def root_of(path: str | os.PathLike[str]) -> Path:

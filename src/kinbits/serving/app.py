@@ -8,24 +8,28 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kinbits._util import read_regular
 from kinbits.errors import ArtefactError, KinbitsError, UsageError
+from kinbits.serving.duplicate_page import add_duplicates_page
+from kinbits.serving.duplicate_routes import add_duplicates
 from kinbits.serving.logs import log
-from kinbits.serving.pages import PATHS, STATIC, add_page
+from kinbits.serving.pages import DUPLICATES, PATHS, STATIC, add_page
 from kinbits.serving.problems import (
     MEDIA_TYPE,
     Refused,
     first_fault,
     refusal_of,
+    too_full,
     too_large,
     too_many,
     too_slow,
@@ -39,6 +43,9 @@ from kinbits.serving.settings import ServeSettings
 PROBES = ("/healthz", "/readyz")
 """Addresses that whoever watches the service may ask, by any name and without a token."""
 API = "/v1/"
+CHANGED = (f"{API}items", f"{API}duplicates")
+"""Beginnings of the addresses that need the token to write, but for reading."""
+_BODIES = 16  # of the largest size, that may be on their way or in work at one time
 _LEAST_TOKEN = 16  # characters
 _GONE = 499  # the status of a request whose client has gone, in logs and numbers
 _SAFE = {
@@ -59,7 +66,7 @@ def create_app(indexes: Sequence[ServedIndex], settings: ServeSettings | None = 
 
     Raises:
         UsageError: If two indexes have one name, or there is none.
-        ArtefactError: If a file of a token cannot be used.
+        ArtefactError: If a file of a token, or a report of duplicates, cannot be used.
     """
     settings = settings or ServeSettings()
     service = Service(indexes, settings)
@@ -81,7 +88,9 @@ def create_app(indexes: Sequence[ServedIndex], settings: ServeSettings | None = 
     )
     app.state.service = service
     add_routes(app, service)
+    add_duplicates(app, service)
     add_page(app, service)
+    add_duplicates_page(app, service)
     _add_error_answers(app)
     app.add_middleware(Guard, service=service, tokens=Tokens(settings))
     if settings.cors_origins:  # before the guard, whose refusals other pages may read too
@@ -113,11 +122,18 @@ def _add_error_answers(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         name = {404: "not-found", 405: "method"}.get(error.status_code, "usage")
         what = f"{request.method} {request.url.path} is no address of this service; see /v1/openapi.json"
-        return _problem(Refused(error.status_code, name, str(error.detail), what))
+        headers = {"Allow": ", ".join(_methods(request))} if error.status_code == 405 else None
+        return _problem(Refused(error.status_code, name, str(error.detail), what, headers=headers))
 
     for kind in (KinbitsError, Refused, RequestValidationError):
         app.add_exception_handler(kind, refused)
     app.add_exception_handler(HTTPException, of_http)
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods of an address, which several routes may share."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE]
+    return sorted({method for route in routes for method in getattr(route, "methods", None) or ()})
 
 
 def _problem(refused: Refused) -> Response:
@@ -144,14 +160,14 @@ class Tokens:
 
         Args:
             header: The ``Authorization`` header.
-            write: Whether the request changes an index.
+            write: Whether the request changes an index, or decides on duplicates.
         """
         scheme, _, token = header.partition(" ")
         given = token.strip().encode() if scheme.lower() == "bearer" else b""
         may_write = self._write is not None and hmac.compare_digest(given, self._write)
         if write:
             if self._write is None:
-                raise unauthorised("this service is read-only; start it with --write-token-file to change items", 403)
+                raise unauthorised("this service is read-only; start it with --write-token-file to change it", 403)
             if not may_write:
                 raise unauthorised("send the token to write: Authorization: Bearer TOKEN")
         elif self._read is not None and not (may_write or hmac.compare_digest(given, self._read)):
@@ -180,18 +196,20 @@ class Guard:
     def __init__(self, app: ASGIApp, service: Service, tokens: Tokens) -> None:
         self._app, self._service, self._tokens = app, service, tokens
         self._running, self._usual = 0, 0.05  # requests now; seconds that one takes
+        self._held = 0  # bytes of bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send, self._service.settings.max_upload_mb)
+        exchange = _Exchange(scope, receive, send, self._service.settings.max_upload_mb, self._take)
         path = scope["path"]
         try:
             if path not in PROBES:
                 self._check(exchange)
-            asks = path == "/" and bool(scope["query_string"])  # the page without JavaScript
+            # the pages without JavaScript
+            asks = path == DUPLICATES or (path == "/" and bool(scope["query_string"]))
             await self._timed(exchange, counted=asks or path.startswith(API))
         except Refused as refused:
             self._service.metrics.refused.labels(refused.name).inc()
@@ -203,6 +221,7 @@ class Guard:
             detail = f"the log of the service tells more, at request {exchange.id}"
             await exchange.answer(_problem(Refused(500, "fault", "A fault in kinbits", detail)))
         finally:
+            self._held -= exchange.taken
             self._note(exchange)
 
     def _check(self, exchange: _Exchange) -> None:
@@ -211,7 +230,7 @@ class Guard:
             detail = f"this service is not known as '{host}'; name it by allowed_hosts, or give it a token file"
             raise Refused(421, "host", "Another host is meant", detail)
         if exchange.scope["path"] not in PATHS and exchange.scope["method"] != "OPTIONS":  # sent without a token
-            write = exchange.scope["path"].startswith(f"{API}items") and exchange.scope["method"] != "GET"
+            write = exchange.scope["path"].startswith(CHANGED) and exchange.scope["method"] != "GET"
             self._tokens.check(exchange.header("authorization"), write=write)
         exchange.check_length()
 
@@ -220,8 +239,14 @@ class Guard:
         if not counted:
             await self._app(exchange.scope, exchange.receive, exchange.send)
             return
+        try:
+            async with asyncio.timeout(limits.timeout):
+                await exchange.read()  # before the request counts: who sends slowly holds nobody else
+        except TimeoutError:
+            raise too_slow(limits.timeout) from None
         if self._running >= limits.max_queue:
             raise too_many(self._running, max(1.0, self._running * self._usual / 2))
+        began = time.monotonic()
         self._running += 1
         busy.set(self._running)
         try:
@@ -232,7 +257,18 @@ class Guard:
         finally:
             self._running -= 1
             busy.set(self._running)
-            self._usual = 0.9 * self._usual + 0.1 * exchange.seconds
+            self._usual = 0.9 * self._usual + 0.1 * (time.monotonic() - began)
+
+    def _take(self, size: int) -> None:
+        """Count the bytes of a body on its way.
+
+        Raises:
+            Refused: If all of them take the memory that they may take.
+        """
+        self._held += size
+        most = _BODIES * self._service.settings.max_upload_mb
+        if self._held > 1e6 * most:
+            raise too_full(most)
 
     def _note(self, exchange: _Exchange) -> None:
         route = getattr(exchange.scope.get("route"), "path", "other")
@@ -247,10 +283,11 @@ class Guard:
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, most_mb: float) -> None:
-        self.scope, self._receive, self._send = scope, receive, send
+    def __init__(self, scope: Scope, receive: Receive, send: Send, most_mb: float, take: Callable[[int], None]) -> None:
+        self.scope, self._receive, self._send, self._take = scope, receive, send, take
+        self._whole: bytes | None = None
         self.id, self.status, self._began = uuid.uuid4().hex[:16], 0, time.monotonic()
-        self._most, self._taken = int(most_mb * 1e6), 0
+        self._most, self.taken = int(most_mb * 1e6), 0
         self._headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
 
     @property
@@ -271,11 +308,31 @@ class _Exchange:
     def _too_large(self) -> Refused:
         return too_large(f"the body is above {self._most / 1e6:g} MB; send a smaller one")
 
+    async def read(self) -> None:
+        """Read the whole body, which `receive` then returns.
+
+        Raises:
+            ClientDisconnect: If the client has gone.
+        """
+        parts, more = [], True
+        while more:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            parts.append(message.get("body", b""))
+            more = message.get("more_body", False)
+        self._whole = b"".join(parts)
+
     async def receive(self) -> Message:
-        """Return the next part of the body."""
+        """Return the body that was read, or its next part."""
+        if self._whole is not None:
+            whole, self._whole = self._whole, None
+            return {"type": "http.request", "body": whole, "more_body": False}
         message = await self._receive()
-        self._taken += len(message.get("body", b""))
-        if self._taken > self._most:
+        size = len(message.get("body", b""))
+        self.taken += size
+        self._take(size)
+        if self.taken > self._most:
             raise self._too_large()
         return message
 

@@ -17,11 +17,12 @@ from kinbits.serving.service import Service
 Body = TypeVar("Body", bound=BaseModel)
 
 JSON = "application/json"
+_SMALL = 1 << 15  # bytes; to change the thread would take longer
 _LISTS = ("queries", "items", "ids")
 
 
 async def read_body(request: Request, kind: type[Body], service: Service) -> Body:
-    """Read the body of a request, in a thread.
+    """Read the body of a request; a large one in a thread.
 
     Args:
         request: The request.
@@ -36,7 +37,10 @@ async def read_body(request: Request, kind: type[Body], service: Service) -> Bod
     media = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
     if not body:
         raise UsageError(f"the body is empty; send {JSON}{'' if media == JSON else ', or an image'}")
-    return await service.in_thread(lambda: _parsed(request, kind, body, media, service.settings.max_batch))
+    most = service.settings.max_batch
+    if len(body) <= _SMALL:
+        return _parsed(request, kind, body, media, most)
+    return await service.in_thread(lambda: _parsed(request, kind, body, media, most))
 
 
 def _parsed(request: Request, kind: type[Body], body: bytes, media: str, most: int) -> Body:

@@ -12,23 +12,28 @@ from fastapi.responses import HTMLResponse
 from pydantic import ValidationError
 
 from kinbits._util import render
+from kinbits.dedupe import PAGE_FOLDER
 from kinbits.errors import KinbitsError, UsageError
-from kinbits.index import Hits
+from kinbits.index import BatchHits, Hits
 from kinbits.serving.problems import Refused, first_fault, not_found, refusal_of, unauthorised
 from kinbits.serving.schemas import Search
+from kinbits.serving.served_index import ServedIndex
 from kinbits.serving.service import Service
 
-_FOLDER = Path(__file__).with_name("page")
+PAGES = Path(__file__).with_name("page")
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-_FILES = ("api.js", "filters.js", "grid.js", "icon.svg", "page.js", "style.css")
+_OWN = ("api.js", "duplicates.css", "duplicates.js", "filters.js", "grid.js", "icon.svg", "page.js", "pictures.js")
+_FILES = {name: PAGES / name for name in (*_OWN, "style.css")}
+_FILES |= {name: PAGE_FOLDER / name for name in ("elements.js", "review.css", "review_board.js")}  # shared with dedupe
 STATIC = tuple(f"/static/{name}" for name in _FILES)
-PATHS = ("/", *STATIC)
-"""Addresses of the page, which need no token: what they answer is no secret, unless `_search` says so."""
+DUPLICATES = "/duplicates"
+PATHS = ("/", DUPLICATES, *STATIC)
+"""Addresses of pages, which need no token: what they answer is no secret, unless the page itself asks for one."""
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-_HEADERS = {"Content-Security-Policy": _POLICY}
+PAGE_HEADERS = {"Content-Security-Policy": _POLICY}
 _WAYS = ("id", "code", "text")
 _K = 24  # hits without another wish
 
@@ -42,7 +47,7 @@ def add_page(app: FastAPI, service: Service) -> None:
         app: The application.
         service: What is searched.
     """
-    files = {name: (_FOLDER / name).read_bytes() for name in _FILES}
+    files = {name: path.read_bytes() for name, path in _FILES.items()}
 
     @app.get("/", include_in_schema=False)
     async def page(request: Request) -> Response:
@@ -57,15 +62,15 @@ def add_page(app: FastAPI, service: Service) -> None:
             refused = error
         except KinbitsError as error:
             refused = refusal_of(error)
-        html = render(_FOLDER / "index.html.j2", **_values(service, given, way), found=found, refused=refused)
-        return HTMLResponse(html, 200 if refused is None else refused.status, _HEADERS)
+        html = render(PAGES / "index.html.j2", **_values(service, given, way), found=found, refused=refused)
+        return HTMLResponse(html, 200 if refused is None else refused.status, PAGE_HEADERS)
 
     @app.get("/static/{name}", include_in_schema=False)
     async def static(name: str) -> Response:
         """Return a file of the page."""
         if name not in files:
             raise not_found(f"the page has no file '{name}'")
-        return Response(files[name], media_type=_TYPES[Path(name).suffix], headers=_HEADERS)
+        return Response(files[name], media_type=_TYPES[Path(name).suffix], headers=PAGE_HEADERS)
 
 
 def _given(parameters: Mapping[str, str]) -> dict[str, str]:
@@ -82,6 +87,7 @@ def _values(service: Service, given: Mapping[str, str], way: str | None) -> dict
         "given": given,
         "way": way,
         "indexes": shown,
+        "duplicates": any(one["duplicates"] for one in shown),
         "ways": {"id", "code", *(kind for one in shown for kind in one["queries"] or ())},
         "k": given.get("k", str(_default_k(service))),
         "default_k": _default_k(service),
@@ -109,10 +115,13 @@ async def _search(service: Service, given: Mapping[str, str], way: str) -> dict[
         asked = Search.model_validate({"k": _default_k(service), **wishes, "index": served.name, "query": {way: value}})
     except ValidationError as error:
         raise UsageError(first_fault(error.errors(include_url=False))) from None
-    _, found = await service.search(asked)
     kept = {"index": served.name} | {name: value for name, value in wishes.items() if name != "radius"}
     pictures = served.describe()["images"]
-    return {"hits": [_card(found[0], row, kept, pictures) for row in range(len(found[0]))]}
+
+    def cards(_: ServedIndex, found: BatchHits) -> dict[str, Any]:
+        return {"hits": [_card(found[0], row, kept, pictures) for row in range(len(found[0]))]}
+
+    return await service.search(asked, cards)
 
 
 def _card(hits: Hits, row: int, kept: Mapping[str, str], pictures: bool) -> dict[str, Any]:

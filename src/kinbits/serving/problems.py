@@ -78,6 +78,15 @@ def not_found(what: str) -> Refused:
     return Refused(404, "not-found", "There is no such thing", what)
 
 
+def replaced(name: str) -> Refused:
+    """Return the answer to a change of an index that was migrated to another model meanwhile."""
+    detail = (
+        f"index '{name}' was made again or migrated to another model just now, so nothing was changed; send items, or "
+        "codes of the new model, again"
+    )
+    return Refused(503, "replaced", "The index was replaced", detail, retry_after=1)
+
+
 def too_large(detail: str) -> Refused:
     """Return the answer to a request above a limit of size."""
     return Refused(413, "too-large", "The request is above a limit", detail)
@@ -87,6 +96,12 @@ def too_many(waiting: int, seconds: float) -> Refused:
     """Return the answer where the queue is full."""
     detail = f"{waiting} requests are being answered or wait, which is the limit; try again in {math.ceil(seconds)} s"
     return Refused(429, "too-many", "Too many requests", detail, retry_after=seconds)
+
+
+def too_full(megabytes: float) -> Refused:
+    """Return the answer where bodies of requests take all the memory that they may take."""
+    detail = f"the bodies of all requests now are above {megabytes:g} MB, which is the limit; try again in 1 s"
+    return Refused(429, "too-many", "Too many requests", detail, retry_after=1)
 
 
 def too_slow(seconds: float) -> Refused:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
+from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 
 from kinbits import hamming
@@ -19,7 +21,7 @@ from kinbits.serving.wire import tables_json
 
 LARGEST_THUMBNAIL = 1024  # pixels
 _PROBLEM = {"description": "A problem document (RFC 9457)", "content": {MEDIA_TYPE: {}}}
-_ANSWERS: dict[int | str, dict[str, Any]] = {status: _PROBLEM for status in (400, 401, 404, 413, 422, 429, 503, 504)}
+ANSWERS: dict[int | str, dict[str, Any]] = {status: _PROBLEM for status in (400, 401, 404, 413, 422, 429, 503, 504)}
 _EXAMPLES = {
     "a text": {"value": {"query": {"text": "a dog on grass"}, "k": 5}},
     "an item of the index": {"value": {"query": {"id": "cats/7.jpg"}, "k": 5, "where": "label = cat"}},
@@ -37,7 +39,7 @@ def add_routes(app: FastAPI, service: Service) -> None:
 
 
 def _add_search(app: FastAPI, service: Service) -> None:
-    @app.post("/v1/search", responses=_ANSWERS, openapi_extra=_body(Search, image=True, examples=_EXAMPLES))
+    @app.post("/v1/search", responses=ANSWERS, openapi_extra=body_of(Search, image=True, examples=_EXAMPLES))
     async def search(request: Request) -> Response:
         """Find the nearest items of one query or of several.
 
@@ -45,10 +47,9 @@ def _add_search(app: FastAPI, service: Service) -> None:
         index, k, radius, where, distance and rescore in the address.
         """
         asked = await read_body(request, Search, service)
-        served, found = await service.search(asked)
-        return await service.in_thread(lambda: _answer(served, asked, found))
+        return await service.search(asked, partial(_answer, asked))
 
-    @app.post("/v1/encode", responses=_ANSWERS, openapi_extra=_body(Encode, image=True))
+    @app.post("/v1/encode", responses=ANSWERS, openapi_extra=body_of(Encode, image=True))
     async def encode(request: Request) -> Response:
         """Encode images, texts or vectors with the model of an index; codes are hexadecimal."""
         asked = await read_body(request, Encode, service)
@@ -59,17 +60,17 @@ def _add_search(app: FastAPI, service: Service) -> None:
 
 
 def _add_items(app: FastAPI, service: Service) -> None:
-    @app.get("/v1/items", responses=_ANSWERS)
+    @app.get("/v1/items", responses=ANSWERS)
     async def item_by_id(id: str, index: IndexName = None) -> Response:
         """Return an item by any id, also one that an address cannot hold, such as ``..``."""
         return _json(await service.item(index, id))
 
-    @app.get("/v1/items/{item:path}", responses=_ANSWERS)
+    @app.get("/v1/items/{item:path}", responses=ANSWERS)
     async def item(item: str, index: IndexName = None) -> Response:
         """Return an item: its id, its code and its columns."""
         return _json(await service.item(index, item))
 
-    @app.get("/v1/thumbnails/{item:path}", responses=_ANSWERS, response_class=Response)
+    @app.get("/v1/thumbnails/{item:path}", responses=ANSWERS, response_class=Response)
     async def thumbnail(
         item: str, index: IndexName = None, size: Annotated[int, Query(ge=16, le=LARGEST_THUMBNAIL)] = 256
     ) -> Response:
@@ -77,12 +78,12 @@ def _add_items(app: FastAPI, service: Service) -> None:
         made = await service.thumbnail(index, item, size)
         return Response(made, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
-    @app.post("/v1/items", responses=_ANSWERS, openapi_extra=_body(Add))
+    @app.post("/v1/items", responses=ANSWERS, openapi_extra=body_of(Add))
     async def add(request: Request) -> Response:
         """Add items, all or none; they are on disk when the answer comes. Needs the token to write."""
         return _json(await service.add(await read_body(request, Add, service)))
 
-    @app.delete("/v1/items", responses=_ANSWERS, openapi_extra=_body(Delete))
+    @app.delete("/v1/items", responses=ANSWERS, openapi_extra=body_of(Delete))
     async def delete(request: Request) -> Response:
         """Remove items by id or by a filter, all or none. Needs the token to write."""
         return _json(await service.delete(await read_body(request, Delete, service)))
@@ -94,7 +95,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
         """Return what is served."""
         return _json({"indexes": [served.describe() for served in service.indexes.values()]})
 
-    @app.get("/v1/indexes/{name}", responses=_ANSWERS)
+    @app.get("/v1/indexes/{name}", responses=ANSWERS)
     async def index(name: str) -> Response:
         """Return what is known of one index."""
         if name not in service.indexes:
@@ -113,23 +114,34 @@ def _add_state(app: FastAPI, service: Service) -> None:
             raise Refused(503, "loading", "Models are being loaded", "try again in a moment", retry_after=1)
         return _json({"status": "ready"})
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Return the numbers of the service, for Prometheus."""
         text, kind = service.metrics.page({name: one.describe() for name, one in service.indexes.items()})
         return Response(text, media_type=kind)
 
 
-def _body(kind: type[BaseModel], *, image: bool = False, examples: dict[str, Any] | None = None) -> dict[str, Any]:
-    schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
+def body_of(kind: type[BaseModel], *, image: bool = False, examples: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the description of a request's body."""
+    schema = kind.model_json_schema()
+    schema = _resolved(schema, schema.pop("$defs", {}))
     content: dict[str, Any] = {JSON: {"schema": schema, **({"examples": examples} if examples else {})}}
     content |= {"image/*": {"schema": {"type": "string", "format": "binary"}}} if image else {}
     return {"requestBody": {"required": True, "content": content}}
 
 
-def _answer(served: ServedIndex, asked: Search, found: BatchHits) -> Response:
-    """Return the answer to a search; a large one is written in a thread."""
+def _resolved(schema: Any, parts: dict[str, Any]) -> Any:
+    """Return a schema with its parts in the place of references: FastAPI describes no parts of these bodies."""
+    if isinstance(schema, list):
+        return [_resolved(one, parts) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    part = parts[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else {}
+    return {name: _resolved(value, parts) for name, value in {**part, **schema}.items() if name != "$ref"}
+
+
+def _answer(asked: Search, served: ServedIndex, found: BatchHits) -> Response:
+    """Return the answer to a search."""
     answers = [_hits(hits, codes=asked.codes) for hits in found]
     about = {"index": served.name, "generation": served.index.info()["generation"]}
     return _json({**about, **answers[0]} if asked.query is not None else {**about, "results": answers})

@@ -53,6 +53,7 @@ def serve(
         log_config=None,
         access_log=False,
         server_header=False,
+        http="h11",  # refuses headers above 64 KiB; httptools, which uvicorn prefers, does not
         timeout_graceful_shutdown=GRACE,
     )
     server = _announcing(uvicorn.Server(config), _address(settings, listening.getsockname()[1]), told)
@@ -79,7 +80,8 @@ def _listening(settings: ServeSettings) -> socket.socket:
         PlatformError: If the address cannot be taken.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    made = socket.socket(family)
+    # TCP by its number: asyncio sends answers at once (TCP_NODELAY) only on sockets that name it
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((settings.host, settings.port))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
 
 Id = int | str
 Value = bool | int | float | str | None
@@ -153,7 +153,7 @@ class Add(Strict):
 
     index: str | None = None
     items: list[NewItem] = Field(fail_fast=True)
-    upsert: bool = Field(False, description="Replace items whose ids exist.")
+    upsert: StrictBool = Field(False, description="Replace items whose ids exist.")
 
 
 class Delete(Strict):
@@ -162,6 +162,23 @@ class Delete(Strict):
     index: str | None = None
     ids: list[Id] | None = Field(None, fail_fast=True)
     where: str | list[str] | dict[str, Any] | None = None
+
+
+class Decide(Strict):
+    """Decisions on a group of duplicates: on some of its files, or to keep the best one."""
+
+    version: str = Field(description="Version of the group that was read, so that no later decision is lost.")
+    decisions: dict[int, Literal["keep", "remove"] | None] | None = Field(
+        None, description="By the number of a file in the group; null takes a decision back, others stay."
+    )
+    best: bool = Field(False, description="Keep the best file that is as the search found it, and remove the others.")
+    remove_all: bool = Field(False, description="Confirms that no file of a group is left.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.decisions is None) != self.best:
+            raise ValueError("give decisions, or best: true, one of them")
+        return self
 
 
 def from_base64(text: str, name: str) -> bytes:

@@ -13,11 +13,13 @@ import numpy as np
 
 from kinbits._util import full_path
 from kinbits.data import EXTENSIONS, paths_of_id
+from kinbits.dedupe import Review
 from kinbits.errors import ArtefactError, UsageError
 from kinbits.hamming import kind_name
 from kinbits.index import Index
 
 _NUMBER = re.compile("-?[0-9]{1,19}")
+_CODES = ["id", "code"]  # what needs no model
 WAIT = 5.0  # seconds for another writer
 
 
@@ -33,17 +35,28 @@ class ServedIndex:
     Attributes:
         index: The open index; another object after it was made again.
         queries: What may be asked for: id, code, image, vector, text; None until `load` has told.
+        review: Duplicates among its images, and what was decided on them; None without a report.
     """
 
     def __init__(self, name: str, folder: Any, model: Any = None, roots: Sequence[str | os.PathLike[str]] = ()) -> None:
         self.name, self._given, self._changing = name, model, threading.Lock()
         self.queries: list[str] | None = None
+        self.review: Review | None = None
         self._given_roots = roots
-        self._open(folder)
+        self._take(folder if isinstance(folder, Index) else self._opened(folder))
 
-    def _open(self, folder: Any) -> None:
-        self.index: Index = folder if isinstance(folder, Index) else Index.open(folder, self._given, wait=WAIT)
+    def _take(self, index: Index) -> None:
+        self.index = index
         self._roots = [full_path(root).resolve() for root in self._given_roots or self.index.info()["image_roots"]]
+
+    def _opened(self, folder: Any) -> Index:
+        """Open an index; one that was migrated to another model than the given one has its own."""
+        try:
+            return Index.open(folder, self._given, wait=WAIT)
+        except ArtefactError:
+            if self._given is None or not hasattr(self, "index"):  # when the service starts, that is a mistake
+                raise
+            return Index.open(folder, wait=WAIT)
 
     def load(self) -> None:
         """Load the model, compile its network, and find out what may be asked for.
@@ -51,14 +64,7 @@ class ServedIndex:
         Raises:
             ArtefactError: If the model is missing, or another one.
         """
-        index = self.index
-        found = ["id", "code"]
-        model = index.model
-        if hasattr(model, "tower"):
-            found += _encoded_by(model)
-        if index.info()["concepts"] is not None and "text" not in found:
-            found += ["text"]
-        self.queries = found
+        self.queries = _queries_of(self.index)
 
     def refresh(self) -> bool:
         """Follow changes of the folder; an index that was made again is opened again. Return whether it changed."""
@@ -67,8 +73,13 @@ class ServedIndex:
             self.index.refresh()
         except ArtefactError:
             with self._changing:
-                self._open(self.index.info()["path"])
-            self.load()
+                index = self._opened(self.index.info()["path"])
+                queries = _CODES
+                try:
+                    queries = _queries_of(index)  # before anybody uses the model
+                finally:
+                    self._take(index)
+                    self.queries = queries
         return self.index.stamp != before
 
     def id_of(self, text: str) -> int | str:
@@ -92,12 +103,13 @@ class ServedIndex:
         """
         for value in (columns.get("path"), item):
             for name, frame in paths_of_id(value) if isinstance(value, str) else ():
-                found = self._below_roots(name)
+                found = self.below_roots(name)
                 if found is not None:
                     return found, frame
         return None
 
-    def _below_roots(self, name: str) -> Path | None:
+    def below_roots(self, name: str | Path) -> Path | None:
+        """Return the real path of an image, given in full or from a folder of images; None if it is in none of them."""
         if Path(name).suffix.lower() not in EXTENSIONS:
             return None
         for root in self._roots:
@@ -108,6 +120,10 @@ class ServedIndex:
             except (OSError, ValueError, RuntimeError):  # no possible path, or a circle of links
                 continue
         return None
+
+    def may_show(self, folder: Path) -> bool:
+        """Return whether a folder is below one of the folders of images."""
+        return any(folder.is_relative_to(root) for root in self._roots)
 
     def describe(self) -> dict[str, Any]:
         """Return what a client has to know, in plain values; no paths of this machine."""
@@ -125,8 +141,19 @@ class ServedIndex:
             "concepts": info["concepts"] is not None,
             "images": bool(self._roots),
             "queries": self.queries,
+            "duplicates": self.review is not None,
             "generation": info["generation"],
         }
+
+
+def _queries_of(index: Index) -> list[str]:
+    """Return what may be asked for, after the model was loaded and its network compiled."""
+    found = list(_CODES)
+    if hasattr(index.model, "tower"):
+        found += _encoded_by(index.model)
+    if index.info()["concepts"] is not None and "text" not in found:
+        found += ["text"]
+    return found
 
 
 def _encoded_by(model: Any) -> list[str]:

@@ -9,19 +9,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from kinbits import hamming
 from kinbits._util import processors
-from kinbits.errors import DataError, KinbitsError, UsageError
-from kinbits.index import DEFAULT_K, BatchHits
+from kinbits.errors import ArtefactError, DataError, KinbitsError, UsageError
+from kinbits.index import DEFAULT_K, BatchHits, Index
 from kinbits.serving.decoding import MEGA, Decoders, Preprocess, Thumbnail
+from kinbits.serving.duplicates import open_reviews
 from kinbits.serving.encoding import BatchEncoder
 from kinbits.serving.logs import log
 from kinbits.serving.metrics import Metrics
-from kinbits.serving.problems import not_found, too_large
+from kinbits.serving.problems import not_found, replaced, too_large
 from kinbits.serving.schemas import Add, Delete, Encode, Item, NewItem, Query, Search
 from kinbits.serving.served_index import ServedIndex
 from kinbits.serving.settings import ServeSettings
@@ -47,7 +49,9 @@ class Service:
         indexes: The indexes by name.
 
     Raises:
-        UsageError: If there is no index, or two have one name.
+        UsageError: If there is no index, two have one name, or a report of duplicates belongs to none.
+        ArtefactError: If a report of duplicates is missing or damaged.
+        DataError: If the folder of its images cannot be opened.
     """
 
     def __init__(self, indexes: Sequence[ServedIndex], settings: ServeSettings) -> None:
@@ -55,6 +59,8 @@ class Service:
         self.indexes = {served.name: served for served in indexes}
         if not indexes or len(self.indexes) < len(indexes):
             raise UsageError("give indexes of different names to serve, at least one")
+        for name, review in open_reviews(settings.duplicates, list(self.indexes)).items():
+            self.indexes[name].review = review
         self._decoders = Decoders(settings.workers, settings.worker_memory_mb, settings.timeout)
         self._threads = ThreadPoolExecutor(processors(), thread_name_prefix="kinbits-search")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="kinbits-write")
@@ -119,49 +125,60 @@ class Service:
             raise not_found(f"no index '{name}' is served here; there are {', '.join(self.indexes)}")
         return self.indexes[name]
 
-    async def search(self, asked: Search) -> tuple[ServedIndex, BatchHits]:
-        """Search for all queries of a request."""
+    async def search(self, asked: Search, answer: Callable[[ServedIndex, BatchHits], T]) -> T:
+        """Search for all queries of a request.
+
+        Args:
+            asked: The request.
+            answer: Makes the answer of the hits, in the thread of the search.
+        """
         served, limits = self.find(asked.index), self.settings
+        index = served.index  # the same for all steps, although it may be replaced meanwhile
         queries = asked.asked
         k = asked.k if asked.k is not None else DEFAULT_K if asked.radius is None else limits.max_k
         if k > limits.max_k:
             raise UsageError(f"k is {k}; this service returns up to {limits.max_k} hits of a query")
         if not queries:
-            return served, BatchHits([])
-        if len(queries) * min(k, len(served.index)) > limits.max_hits:
+            return answer(served, BatchHits([]))
+        if len(queries) * min(k, len(index)) > limits.max_hits:
             raise too_large(f"{len(queries)} queries of {k} hits; a request returns up to {limits.max_hits:,} hits")
         options: dict[str, Any] = {"where": asked.where, "distance": asked.distance}
         if queries[0].kind == "text":
             await self._loaded.wait()  # a model that is being compiled must not be used
             options["text"] = [query.text for query in queries]
-            items = None
+            items = _nothing
         else:
-            items = await self._items(served, queries)
+            items = await self._items(served, index, queries)
         if asked.radius is not None:
             options["radius"] = int(asked.radius) if float(asked.radius).is_integer() else asked.radius
         options |= {"rerank": asked.rerank} if asked.rerank else {}
         options |= {"rescore": asked.rescore} if asked.rescore is not None else {}
-        with self.metrics.searched.labels(served.name).time():
-            return served, await self.in_thread(lambda: _fetched(served.index.search(items, k, **options), asked.codes))
 
-    async def _items(self, served: ServedIndex, items: Sequence[Item]) -> Any:
-        """Return what an index takes for items of one kind."""
-        kind, index = items[0].kind, served.index
+        def found() -> T:
+            return answer(served, index.search(items(), k, **options))
+
+        with self.metrics.searched.labels(served.name).time():
+            return await self.in_thread(found)
+
+    async def _items(self, served: ServedIndex, index: Index, items: Sequence[Item]) -> Callable[[], Any]:
+        """Return a function for a thread, which returns what an index takes for items of one kind."""
+        kind = items[0].kind
         if kind in ("image", "vector"):
             await self._loaded.wait()
             if served.queries is not None and kind not in served.queries:
                 can = ", ".join(served.queries)
                 raise UsageError(f"index '{served.name}' has no model that encodes a {kind}; it can be asked by {can}")
         if kind == "code":
-            return await self.in_thread(lambda: np.concatenate([_code(served, item)[None] for item in items]))
+            return lambda: np.concatenate([_code(served, item)[None] for item in items])
         if kind == "vector":
-            return _vectors(items)
+            return lambda: _vectors(items)
         if kind == "tables":
-            return _tables(served, items)
+            return lambda: _tables(served, items)
         model = await self.in_thread(lambda: index.model)
         if not hasattr(model, "towers"):
             raise UsageError(f"index '{served.name}' has no model that encodes images; send codes")
-        return await self._features(model, [item.image_bytes() for item in items])
+        features = await self._features(model, [item.image_bytes() for item in items])
+        return lambda: features
 
     async def _features(self, model: Any, images: Sequence[bytes]) -> Features:
         """Decode images in other processes, and compute their features together with those of other requests."""
@@ -208,16 +225,17 @@ class Service:
         kinds = {item.kind for item in asked.items}
         if len(kinds) != 1 or kinds == {"code"}:
             raise UsageError("give items of one kind to encode: images, texts or vectors")
-        model = await self.in_thread(lambda: served.index.model)
+        index = served.index
+        model = await self.in_thread(lambda: index.model)
         if model is None:
             raise UsageError(f"index '{served.name}' has no model to encode with")
-        items: Any = [item.text for item in asked.items]
         await self._loaded.wait()
-        how: dict[str, Any] = {"modality": "text"} if kinds == {"text"} else {}
-        if not how:
-            items = await self._items(served, asked.items)
-        how |= {} if asked.output == "codes" else {"output": asked.output}
-        return served, await self.in_thread(lambda: model.encode(items, **how))
+        how: dict[str, Any] = {} if asked.output == "codes" else {"output": asked.output}
+        if kinds == {"text"}:
+            texts = [item.text for item in asked.items]
+            return served, await self.in_thread(lambda: model.encode(texts, modality="text", **how))
+        items = await self._items(served, index, asked.items)
+        return served, await self.in_thread(lambda: model.encode(items(), **how))
 
     async def add(self, asked: Add) -> dict[str, Any]:
         """Add items, all or none; they are stored when this returns. Return what changed."""
@@ -232,11 +250,10 @@ class Service:
             raise UsageError("some items have an id and some have none; give all of them one, or none")
         if kinds == {"text"}:
             raise UsageError("items are codes, vectors or images; encode texts first")
-        items = await self._items(served, asked.items)
-        call = partial(
-            served.index.add, items, None if None in ids else ids, _columns(asked.items), upsert=asked.upsert
-        )
-        return await self._write(served, call)
+        index = served.index
+        items = await self._items(served, index, asked.items)
+        given, columns = None if None in ids else ids, _columns(asked.items)
+        return await self._write(served, lambda: index.add(items(), given, columns, upsert=asked.upsert))
 
     async def delete(self, asked: Delete) -> dict[str, Any]:
         """Remove items, all or none. Return what changed."""
@@ -248,10 +265,19 @@ class Service:
         """Change an index after all earlier changes; one that is not begun in time is not made."""
 
         def change() -> dict[str, Any]:
-            call()
+            try:
+                call()
+            except ArtefactError:
+                if served.refresh():
+                    raise replaced(served.name) from None
+                raise
             return _changed(served)  # here, before the next change
 
-        return await asyncio.get_running_loop().run_in_executor(self._writer, change)
+        return await self.in_writer(change)
+
+    def in_writer(self, call: Callable[[], T]) -> Awaitable[T]:
+        """Return what a change returns, made after all earlier ones."""
+        return asyncio.get_running_loop().run_in_executor(self._writer, call)
 
     async def item(self, name: str | None, text: str) -> dict[str, Any]:
         """Return an item by the text of its id: id, code and columns."""
@@ -266,7 +292,10 @@ class Service:
         place = await self.in_thread(lambda: served.file_of(found["id"], found["columns"]))
         if place is None:
             raise not_found(f"item {text} has no image here")
-        path, frame = place
+        return await self.thumbnail_of(*place, side)
+
+    async def thumbnail_of(self, path: Path, frame: int | None, side: int) -> bytes:
+        """Return a JPEG of a frame of a file, or of its only image."""
         made: bytes = await self._decoders.run(Thumbnail(path, frame, side, self.settings.max_megapixels * MEGA))
         return made
 
@@ -277,11 +306,8 @@ def _features_of(backbone: Any, pixels: np.ndarray) -> Features:
     return features_of_pixels(pixels, backbone)
 
 
-def _fetched(found: BatchHits, codes: bool) -> BatchHits:
-    """Read metadata and codes of hits here, in a thread."""
-    for hits in found:
-        _ = hits.rows, hits.concepts, hits.codes if codes else None
-    return found
+def _nothing() -> None:
+    """Return no items, where texts are given."""
 
 
 def _code(served: ServedIndex, item: Item) -> np.ndarray:

@@ -19,11 +19,13 @@ class ServeSettings:
         host: Address to listen at. Another one than this machine's own needs a token file.
         port: Port to listen at; 0 takes a free one.
         token_file: File with the token that every request needs. Default: none is needed.
-        write_token_file: File with the token that requests which add or delete items need. Default: none may.
+        write_token_file: File with the token to add and delete items and to decide on duplicates. Default: none may.
         no_auth: Let everybody search who reaches the address.
         allowed_hosts: Names under which the service may be asked without a token. Default: those of this machine.
         cors_origins: Origins of other pages that may ask, such as https://photos.example. Default: none.
         image_roots: Folders that images may be read from. Default: those of the indexes.
+        duplicates: Report of duplicates to review at /duplicates; INDEX=REPORT if there are several indexes.
+            Default: none.
         max_upload_mb: Largest body of a request, in megabytes.
         max_megapixels: Largest image, in megapixels.
         max_k: Largest number of hits of a query.
@@ -49,6 +51,7 @@ class ServeSettings:
     allowed_hosts: Annotated[Sequence[str], Repeated("NAME")] = ()
     cors_origins: Annotated[Sequence[str], Repeated("ORIGIN")] = ()
     image_roots: Annotated[Sequence[str], Repeated("FOLDER")] = ()
+    duplicates: Annotated[Sequence[str], Repeated("REPORT")] = ()
     max_upload_mb: Annotated[float, Range(0, without_least=True)] = 20.0
     max_megapixels: Annotated[float, Range(0, 128, without_least=True)] = 64.0
     max_k: Annotated[int, Range(1)] = 1000
@@ -63,7 +66,7 @@ class ServeSettings:
     refresh: Annotated[float, Range(0, 3600, without_least=True)] = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("allowed_hosts", "cors_origins", "image_roots"):
+        for name in ("allowed_hosts", "cors_origins", "image_roots", "duplicates"):
             if isinstance(getattr(self, name), str):  # one name, not the letters of several
                 object.__setattr__(self, name, (getattr(self, name),))
         check_options(self)

@@ -1,14 +1,17 @@
 // Requests to the service, with a token if it needs one. Addresses are relative, so a proxy may add a folder.
 const KEY = "kinbits-token";
+let kept = ""; // a token in memory only
 export const token = {
-  get: () => sessionStorage.getItem(KEY) ?? "",
+  get: () => kept || (sessionStorage.getItem(KEY) ?? ""),
   set: (text) => sessionStorage.setItem(KEY, text),
+  use: (text) => { kept = text; },
 };
 
 export class Problem extends Error {
-  constructor(status, detail) {
+  constructor(status, detail, kind = "") {
     super(detail);
     this.status = status;
+    this.kind = kind;
   }
 }
 
@@ -23,7 +26,8 @@ async function send(path, { headers = {}, ...rest } = {}) {
   }
   if (answer.ok) return answer;
   const told = await answer.json().catch(() => ({}));
-  throw new Problem(answer.status, told.detail ?? `The service answered with status ${answer.status}.`);
+  const detail = told.detail ?? `The service answered with status ${answer.status}.`;
+  throw new Problem(answer.status, detail, (told.type ?? "").replace("urn:kinbits:", ""));
 }
 
 // Ids above 2^53 stay exact: they become text.
@@ -65,9 +69,14 @@ export async function codeOf(asked, index, signal) {
   return (await answer).codes[0];
 }
 
-// Show a thumbnail. An element cannot send a token, so with one the picture is fetched here.
-export async function showThumbnail(img, index, id) {
-  const address = `v1/thumbnails/${place(id, index, { size: 320 })}`;
+export const thumbnailOf = (index, id) => `v1/thumbnails/${place(id, index, { size: 320 })}`;
+
+export const duplicates = (wishes, signal) => read(send(`v1/duplicates?${query(wishes)}`, { signal }));
+export const duplicateGroup = (index, group) => read(send(`v1/duplicates/${group}?${query({ index })}`));
+export const decide = (index, group, body) => json(`v1/duplicates/${group}?${query({ index })}`, body);
+
+// Show an image. An element cannot send a token, so with one the image is fetched here.
+export async function showImage(img, address) {
   if (!token.get()) {
     img.src = address;
     return;

@@ -1,5 +1,5 @@
 // Fields for the columns of an index, and the filter text that they stand for (docs/filters.md).
-import { element } from "./grid.js";
+import { element } from "./elements.js";
 
 const quoted = (text, mark) => mark + text.replaceAll(mark, mark + mark) + mark;
 const PART = /"((?:[^"]|"")+)" (contains|=|>=|<=) (?:'((?:[^']|'')*)'|([\w.+-]+))(?: and |$)/y;

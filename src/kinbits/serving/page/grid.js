@@ -1,33 +1,12 @@
 // The hits: cards in a grid, and strips of bits. All text is set as text, never as markup.
-import { showThumbnail } from "./api.js";
-
-export const number = (value) => value.toLocaleString("en");
-export const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
-
-export function element(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name.includes("-") || name === "role") made.setAttribute(name, value);
-    else made[name] = value;
-  }
-  made.append(...children.filter((child) => child !== null));
-  return made;
-}
-
-// Thumbnails are fetched when their place is near the screen.
-const watcher = new IntersectionObserver((entries) => {
-  for (const { target, isIntersecting } of entries) {
-    if (!isIntersecting) continue;
-    watcher.unobserve(target);
-    showThumbnail(target, target.dataset.index, target.dataset.id);
-  }
-}, { rootMargin: "400px" });
+import { thumbnailOf } from "./api.js";
+import { element, plural } from "./elements.js";
+import { lazyImage } from "./pictures.js";
 
 export function picture(index, id) {
-  const img = element("img", { alt: id, "data-index": index, "data-id": id });
-  const frame = element("div", { className: "picture" }, img);
-  img.addEventListener("error", () => frame.replaceChildren(element("span", {}, "no image")));
-  watcher.observe(img);
+  const frame = element("div", { className: "picture" });
+  const lost = () => frame.replaceChildren(element("span", {}, "no image"));
+  frame.append(lazyImage(thumbnailOf(index, id), id, lost));
   return frame;
 }
 

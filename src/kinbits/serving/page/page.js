@@ -1,9 +1,9 @@
 // The search page. What is asked is in the address, so that back, forward and reload work; an image is kept in memory.
 import * as api from "./api.js";
 import { Fields } from "./filters.js";
-import { bitsOf, card, drawStrips, element, focus, move, number, picture, plural, strip } from "./grid.js";
+import { at, element, number, plural, tell } from "./elements.js";
+import { bitsOf, card, drawStrips, focus, move, picture, strip } from "./grid.js";
 
-const at = (id) => document.getElementById(id);
 const START_K = Number(document.documentElement.dataset.k);
 const MOST = Number(document.documentElement.dataset.maxK);
 const WAYS = ["id", "code", "text"];
@@ -22,7 +22,17 @@ let changing = null; // the wish that was changed last: its changes are one step
 let timer = 0;
 
 const current = () => indexes.find((one) => one.name === state.index) ?? indexes[0];
-const inBits = (index) => index.kind === "bits" && !(state.way === "text" && index.concepts);
+const byClasses = (index) => (state.way ?? at("by").value) === "text" && index.concepts;
+const inBits = (index) => index.kind === "bits" && !byClasses(index);
+
+// The distances that a radius is chosen from: bits, or 0 to 1 for words and classes; null where there is no radius.
+const CLASSES = { most: 1, step: 0.01, start: 0.5, label: "Radius from 0 to 1", text: (value) => value.toFixed(2) };
+const BITS = { step: 1, label: "Radius in bits", text: (value) => plural(value, "bit") };
+function scaleOf(index) {
+  if (byClasses(index)) return CLASSES;
+  const half = Math.floor(index.bits / 2);
+  return inBits(index) ? { ...BITS, most: half, start: Math.floor(index.bits / 8) } : null;
+}
 
 function readAddress() {
   const given = new URLSearchParams(location.search);
@@ -33,8 +43,8 @@ function readAddress() {
   if (!way && given.get("q") && WAYS.includes(given.get("by"))) [way, value] = [given.get("by"), given.get("q")];
   if (number !== undefined && !lost) [way, value] = ["image", number];
   const whole = (name) => (/^\d+$/.test(given.get(name) ?? "") ? Number(given.get(name)) : null);
-  state = { index: given.get("index"), way, value, where: given.get("where") ?? "", k: whole("k") ?? START_K,
-    radius: whole("radius") };
+  const radius = /^\d+(\.\d+)?$/.test(given.get("radius") ?? "") ? Number(given.get("radius")) : null;
+  state = { index: given.get("index"), way, value, where: given.get("where") ?? "", k: whole("k") ?? START_K, radius };
   return lost;
 }
 
@@ -48,13 +58,15 @@ function addressOf({ index, way, value, where, k, radius }) {
   return given.size ? `?${given}` : "./";
 }
 
-const likeThis = (id) => ({ ...state, way: "id", value: id });
+const likeThis = (id) => ({ ...state, way: "id", value: id, radius: inBits(current()) ? state.radius : null });
 
 // Ask for something else. Changes of one wish after another, such as those of a slider, are one step of the history.
 function go(next, wish = null) {
   clearTimeout(timer);
   const before = JSON.stringify(state);
+  const label = scaleOf(current())?.label;
   state = { ...state, ...next };
+  if (scaleOf(current())?.label !== label) state.radius = null; // it was one of other distances
   const same = JSON.stringify(state) === before || (wish !== null && wish === changing);
   const how = same ? "replaceState" : "pushState";
   changing = wish;
@@ -82,12 +94,16 @@ function show() {
 
 function showRadius(index) {
   const on = state.radius !== null;
-  at("radius-part").hidden = !inBits(index);
-  at("radius").max = Math.floor(index.bits / 2);
-  at("radius-on").checked = on;
+  const scale = scaleOf(index);
+  at("radius-part").hidden = scale === null;
+  at("radius-on").checked = on && scale !== null;
   at("radius").disabled = !on;
-  at("radius").value = on ? state.radius : Math.floor(index.bits / 8);
-  at("radius-text").textContent = plural(Number(at("radius").value), "bit");
+  if (scale === null) return;
+  at("radius").max = scale.most;
+  at("radius").step = scale.step;
+  at("radius").value = on ? state.radius : scale.start;
+  at("radius-label").textContent = scale.label;
+  at("radius-text").textContent = scale.text(Number(at("radius").value));
 }
 
 let columnsShown = "";
@@ -105,7 +121,7 @@ function showFilter(index) {
 async function find(signal) {
   const index = current();
   const { way, value } = state;
-  const radius = inBits(index) ? state.radius : null;
+  const radius = scaleOf(index) ? state.radius : null;
   const wishes = { index: index.name, k: radius === null ? state.k : null, radius, where: state.where || null,
     codes: index.kind === "bits" };
   if (way === "id") {
@@ -131,7 +147,7 @@ async function codeOf(asked, index, signal) {
 async function run() {
   asking?.abort();
   const mine = asking = new AbortController();
-  tell("");
+  tell("trouble", "");
   if (!state.way) return draw(null);
   at("results").setAttribute("aria-busy", "true");
   try {
@@ -161,9 +177,10 @@ function draw(found) {
 
 function countText(count, shown, index) {
   if (!count) return "No hits";
-  if (state.radius === null || !inBits(index)) return plural(count, "hit");
+  const scale = scaleOf(index);
+  if (state.radius === null || scale === null) return plural(count, "hit");
   const said = count >= MOST ? `${number(count)} or more hits` : plural(count, "hit");
-  return `${said} within ${plural(state.radius, "bit")}${shown < count ? `, the nearest ${number(shown)} shown` : ""}`;
+  return `${said} within ${scale.text(state.radius)}${shown < count ? `, the nearest ${number(shown)} shown` : ""}`;
 }
 
 // Show what was asked for: its picture, and its code.
@@ -184,11 +201,6 @@ function showAsked(index, code) {
   at("asked").replaceChildren(...parts);
 }
 
-function tell(text) {
-  at("trouble").textContent = text;
-  at("trouble").hidden = !text;
-}
-
 // Tell what went wrong; ask for a token if that is all that is missing.
 function fail(error) {
   const needsToken = error.status === 401;
@@ -197,7 +209,7 @@ function fail(error) {
   at("asked").hidden = at("legend").hidden = true;
   at("token").hidden = !needsToken;
   at("search").hidden = needsToken;
-  tell(needsToken && !api.token.get() ? "" : error.message);
+  tell("trouble", needsToken && !api.token.get() ? "" : error.message);
   if (needsToken) at("token-text").focus();
 }
 
@@ -236,7 +248,7 @@ function onForm() {
   at("where").addEventListener("change", () => go(wishes(), "where"));
   at("radius-on").addEventListener("change", () => go(wishes(), "radius"));
   at("radius").addEventListener("input", () => {
-    at("radius-text").textContent = plural(Number(at("radius").value), "bit");
+    at("radius-text").textContent = scaleOf(current()).text(Number(at("radius").value));
     later("radius");
   });
   at("file").addEventListener("change", () => {
@@ -304,6 +316,7 @@ async function start() {
   at("token").hidden = true;
   at("search").hidden = false;
   at("index").replaceChildren(...indexes.map((one) => element("option", { value: one.name }, one.name)));
+  at("duplicates").hidden = !indexes.some((one) => one.duplicates);
   at("index").disabled = at("index-label").hidden = indexes.length < 2;
   returned();
   if (indexes.some((one) => one.queries === null)) setTimeout(refresh, 2000);
@@ -321,7 +334,7 @@ function returned() {
   const lost = readAddress();
   changing = null;
   show();
-  if (lost) tell("The image is no longer here. Choose it again.");
+  if (lost) tell("trouble", "The image is no longer here. Choose it again.");
 }
 
 onForm();
