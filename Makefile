@@ -42,7 +42,7 @@ results: $(VENV)/.installed
 	for script in medical_classes label_expansion rankhash ties embeddings real_queries attacks_digits robustness text_search general copies duplicates duplicates_radius tuned; do $(BIN)/python experiments/$$script.py || exit 1; done
 	$(BIN)/python experiments/fill_numbers.py
 
-BENCHMARKS := bench_scan bench_multi_index bench_index bench_pairs bench_metrics bench_neighbours bench_startup bench_tables bench_kinds
+BENCHMARKS := bench_scan bench_multi_index bench_index bench_pairs bench_metrics bench_neighbours bench_startup bench_tables bench_kinds bench_serve
 
 # Minutes, and hours: each script prints markdown tables of ratios measured in one run.
 bench bench-full: $(VENV)/.installed
