@@ -287,3 +287,13 @@ def test_an_index_of_vectors_tells_to_search_with_vectors(run, model, vectors):
     ended = run("index", "create", "of-vectors.index", model, vectors)
     assert ended.code == 0, ended.err
     assert "kinbits search of-vectors.index VECTORS.npy" in " ".join(ended.out.split())
+
+
+def test_several_indexes_are_searched_as_one(run, photos, made):
+    assert run("index", "create", "other.index", made / "model", made / "photos" / "red").code == 0
+    query = made / "photos" / "red" / "0.png"
+    found = json.loads(run("search", photos, "other.index", query, "-k", "12", "--json").out)[0]["hits"]
+    assert {hit["index"] for hit in found if hit["distance"] == 0} == {"photos.index", "other.index"}
+    twice = run("search", photos, photos, query)
+    assert twice.code == 2
+    assert "given twice" in twice.err

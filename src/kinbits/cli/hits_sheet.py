@@ -12,7 +12,7 @@ from kinbits.errors import UsageError
 
 if TYPE_CHECKING:
     from kinbits.data import Dataset, Tile
-    from kinbits.index import BatchHits
+    from kinbits.index import BatchHits, Roots
 
 MOST_QUERIES, MOST_HITS = 50, 20  # that a sheet shows
 
@@ -30,7 +30,7 @@ def check_sheet(path: Path) -> None:
 
 
 def draw_sheet(
-    path: Path, index: Path, names: Sequence[str], queries: Dataset | None, found: BatchHits, roots: Sequence[Path]
+    path: Path, index: Path, names: Sequence[str], queries: Dataset | None, found: BatchHits, roots: Roots
 ) -> None:
     """Draw a sheet of hits.
 
@@ -70,7 +70,7 @@ def _query_tile(name: str, queries: Dataset | None, number: int) -> Tile:
         return Tile(placeholder(printable(name)), ("query",))
 
 
-def _hit_tile(hit: dict[str, Any], roots: Sequence[Path]) -> Tile:
+def _hit_tile(hit: dict[str, Any], roots: Roots) -> Tile:
     from kinbits.data import Tile, placeholder
     from kinbits.index import concepts_text, find_image
 

@@ -21,7 +21,7 @@ from kinbits.errors import DataError, UsageError
 if TYPE_CHECKING:
     from kinbits._util import Modality
     from kinbits.data import Dataset
-    from kinbits.index import Hits
+    from kinbits.index import Hits, Index, Roots
     from kinbits.model import HashModel, Output
 
 _STDIN = Path("-")
@@ -46,7 +46,8 @@ def search(
         list[Path] | None,
         typer.Argument(
             metavar="IMAGE",
-            help="Images, or one folder, table, .npy or file of codes; - reads an image from standard input.",
+            help="Images, or one folder, table, .npy or file of codes; - reads an image from standard input. Further "
+            "indexes come before them, and are searched as one.",
             show_default=False,
         ),
     ] = None,
@@ -130,8 +131,9 @@ def search(
     from kinbits.cli.hits_table import HitsTable
     from kinbits.encoding import is_codes_file
     from kinbits.hamming import BITS, kind_name
-    from kinbits.index import check_times, distance_of
+    from kinbits.index import check_times, distance_of, open_many
 
+    further, images = _further_indexes(images or [])
     if [bool(images), bool(text), bool(code)].count(True) != 1:
         raise UsageError("give images to search with, --text or --code; one of the three")
     if at is not None and radius is not None:
@@ -146,7 +148,7 @@ def search(
         raise UsageError("--rerank and --rescore compare features of images; leave them out with --modality text")
     _check_of_table(images or [], [*Source("", **named).column_flags, *["--modality"] * (modality == "text")])
     times = None if rescore is None else check_times(int(rescore) if rescore.isdecimal() else rescore)
-    opened = opened_index(folder, model)
+    opened = opened_index(folder, model) if not further else open_many([folder, *further], model)
     words = getattr(opened, "words", BITS)
     asked, distance = distance, distance_of(distance, words)
     if words != BITS and (rerank or at):
@@ -183,9 +185,7 @@ def search(
         options = {"text": text, "radius": radius}
     found = opened.search(queries.items, k, where=where or None, distance=distance, **options)
     if sheet is not None:
-        draw_sheet(
-            sheet, folder, queries.names, queries.images, found, [Path(root) for root in opened.info()["image_roots"]]
-        )
+        draw_sheet(sheet, folder, queries.names, queries.images, found, _roots_of(opened))
     if as_json:
         print_json(
             [
@@ -217,6 +217,22 @@ def _texts(texts: list[str]) -> _Queries:
     if not all(text.strip() for text in texts):
         raise UsageError("a text to search with is empty; write what to look for")
     return _Queries(texts, None)
+
+
+def _further_indexes(given: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Split arguments into the indexes before the queries, and the queries."""
+    for place, path in enumerate(given):
+        if not (path / "manifest.json").exists():
+            return given[:place], given[place:]
+    return given, []
+
+
+def _roots_of(opened: Index) -> Roots:
+    """Return the folders that images of hits are in."""
+    info = opened.info()
+    if "indexes" in info:
+        return {name: list(map(Path, one["image_roots"])) for name, one in info["indexes"].items()}
+    return list(map(Path, info["image_roots"]))
 
 
 def _hexadecimal(codes: list[str], bits: int, *, features: bool) -> _Queries:

@@ -2,6 +2,7 @@ from .changes import Change
 from .engines import Engine, EngineIndex, Supports, create_index, list_engines, open_index, register_engine
 from .hits import BatchHits, Hits
 from .hits_html import find_image
+from .image_places import Roots
 from .index import Index
 from .items import Encoder
 from .migration.comparison import Comparison
@@ -12,6 +13,7 @@ from .query.request import DEFAULT_K, Distance, distance_of
 from .query.rerank import Reconstructor
 from .query.rescore import check_times
 from .search_index import SearchIndex
+from .several import SeveralIndexes, open_many
 from .store.copies import check_new_folder
 from .store.options import IndexOptions
 from .sync.report import MovedFile, SyncReport
@@ -34,8 +36,10 @@ __all__ = [
     "Plan",
     "Recall",
     "Reconstructor",
+    "Roots",
     "SearchIndex",
     "SegmentPlan",
+    "SeveralIndexes",
     "Supports",
     "SyncReport",
     "check_new_folder",
@@ -48,6 +52,7 @@ __all__ = [
     "list_engines",
     "migrate",
     "open_index",
+    "open_many",
     "register_engine",
     "roll_back",
 ]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from kinbits._util import lazy
 from kinbits.hamming import Codes
 from kinbits.index import hits_html, tabular
+from kinbits.index.image_places import Roots
 from kinbits.index.store.ids import concatenate
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Hits:
         distances: NDArray[np.int32],
         metadata: Callable[[Places], Metadata],
         codes: Callable[[Places], Codes],
-        image_roots: Sequence[str] = (),
+        image_roots: Roots = (),
         columns: Sequence[str] = (),
         vectors: Callable[[Places], NDArray[np.uint8]] | None = None,
         measure: str = "",
@@ -288,7 +289,7 @@ class BatchHits(Sequence[Hits]):
 
     def _repr_html_(self) -> str:
         shown = self._hits[:_QUERIES]
-        roots = shown[0]._image_roots if shown else ()
+        roots: Roots = shown[0]._image_roots if shown else ()
         return hits_html.batch_html([hits._first(_HITS_EACH) for hits in shown], roots, len(self) - _QUERIES)
 
 
@@ -308,7 +309,7 @@ def _unpickled(
     distances: NDArray[np.int32],
     rows: Metadata,
     codes: Codes,
-    image_roots: Sequence[str],
+    image_roots: Roots,
     columns: Sequence[str],
     measure: str = "",
     vectors_read: int = 0,

@@ -156,7 +156,7 @@ class Index(Collection):
             concepts = self._state.concepts
             assert concepts is not None
             words = SearchRequest.from_words(text, self._state, concepts, k=k, radius=radius, where=where)
-            return words.result(search(self._state, words))
+            return words.result(self._found(words))
         request = SearchRequest.from_query(
             query,
             text,
@@ -171,7 +171,11 @@ class Index(Collection):
             words=self.words,
         )
         request = request._replace(measure=measure_of(self.words, self._model))
-        return request.result(search(self._state, request))
+        return request.result(self._found(request))
+
+    def _found(self, request: SearchRequest) -> list[Hits]:
+        """Return the hits of each query."""
+        return search(self._state, request)
 
     def ids(self, where: Where | None = None, *, limit: int | None = None) -> NDArray[Any]:
         """Return the ids of the items that meet a filter; of all items without one.

@@ -25,13 +25,19 @@ _STRATEGIES = ("auto", "scan", "grouped", "multi-index")
 Found = tuple[NDArray[np.int32] | NDArray[np.float32], Rows]
 
 
-def search(state: State, request: SearchRequest) -> list[Hits]:
-    """Return the hits of each query, ordered by distance, then by id."""
+def search(state: State, request: SearchRequest, whole: State | None = None) -> list[Hits]:
+    """Return the hits of each query, ordered by distance, then by id.
+
+    Args:
+        state: What is searched.
+        request: The queries.
+        whole: Contents whose columns a filter may name; None for ``state``.
+    """
     _require_strategy(state, request)
     for segment in state.segments:  # all of them first: report damage before any work
         segment.require_whole(state.bits)
     if request.where is not None:
-        request = request._replace(where=state.bound(request.where))
+        request = request._replace(where=(whole or state).bound(request.where))
     with detect_truncation():
         found = [_search_segment(segment, request) for segment in state.segments]
         by_query = ([rows[number] for rows in found] for number in range(len(request.queries)))
