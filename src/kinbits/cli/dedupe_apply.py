@@ -93,7 +93,12 @@ def decide(
 @dedupe.command()
 def apply(
     decisions: Annotated[
-        Path, typer.Argument(metavar="DECISIONS", help="File that the review page wrote.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="DECISIONS",
+            help="File that the review page wrote, or its folder.",
+            show_default=False,
+        ),
     ],
     move_to: Annotated[
         Path | None,
@@ -121,6 +126,7 @@ def apply(
     """
     from kinbits.dedupe import apply_decisions
 
+    decisions = decisions / DECISIONS if decisions.is_dir() else decisions
     done = apply_decisions(decisions, move_to=move_to, link=link, undo=undo_file, dry_run=dry_run, progress=True)
     if as_json:
         print_json(done.to_dict())

@@ -9,7 +9,7 @@ import typer
 
 from kinbits.cli.index_options import IndexFolder, WaitOption, index, require_index
 from kinbits.cli.models import MODEL_HELP
-from kinbits.cli.output import JsonFlag, facts, print_json, shell, show, skipped_text
+from kinbits.cli.output import JsonFlag, facts, note, print_json, shell, show, skipped_text
 from kinbits.cli.source import COLUMNS, DATA_HELP, ModalityOption, Source
 from kinbits.errors import UsageError
 
@@ -63,7 +63,7 @@ def migrate(
     from kinbits.index import discard_migration, migrate, roll_back
 
     require_index(folder)
-    if sum((model is not None, rollback, discard)) != 1:
+    if rollback + discard > 1 or (discard and model is not None) or not (rollback or discard or model):
         raise UsageError("give the new model, --model NEW; or --rollback; or --discard")
     if discard:
         gone = discard_migration(folder)
@@ -76,7 +76,7 @@ def migrate(
     how: dict[str, Any] = {"modality": modality, "drop_unreadable": drop_unreadable, "wait": wait, "progress": True}
     named = None if source is None else source.open("database")
     if rollback:
-        report = roll_back(folder, named, **how)
+        report = roll_back(folder, named, model=model, **how)
     else:
         label = columns["label_column"]
         report = migrate(folder, model, named, label=label, swap=not no_swap, **how)
@@ -93,15 +93,18 @@ def _show(folder: Path, report: MigrationReport, rolled_back: bool) -> None:
     facts(
         {
             "index": folder,
+            "model": f"{report.model or 'not saved'}, {report.bits} bits",
             "items": f"{report.items:,}",
             "encoded": f"{report.encoded:,} in {report.seconds:.1f} s",
             "left out": skipped_text(report.left_out),
             **({} if compared is None else _compared(compared)),
-            "in its place": "yes" if report.swapped else "not yet",
+            "in its place": ("yes, as before" if rolled_back else "yes") if report.swapped else "not yet",
             "undo": back if report.swapped and not rolled_back else None,
             "next": None if report.swapped else again,
         }
     )
+    if compared is not None and compared.label is not None:
+        note("precision and mAP are of items of the index, which a model may have been trained on")
 
 
 def _compared(found: Comparison) -> dict[str, str | None]:

@@ -167,6 +167,12 @@ class StoredIndex(ABC):
         state = folder.read()
         return cls(state, folder, encoder_of(model, state))
 
+    def view(self) -> Self:
+        """Return the index as it is now, to read from: later changes and `refresh` of this one do not change it."""
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        return made
+
     @property
     def model(self) -> Any:
         """The model of the index, loaded on first use; None if the index has none.

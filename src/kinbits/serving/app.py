@@ -46,6 +46,7 @@ API = "/v1/"
 CHANGED = (f"{API}items", f"{API}duplicates")
 """Beginnings of the addresses that need the token to write, but for reading."""
 _BODIES = 16  # of the largest size, that may be on their way or in work at one time
+_PIECE = 1 << 18  # bytes of an answer
 _LEAST_TOKEN = 16  # characters
 _GONE = 499  # the status of a request whose client has gone, in logs and numbers
 _SAFE = {
@@ -137,7 +138,7 @@ def _methods(request: Request) -> list[str]:
 
 
 def _problem(refused: Refused) -> Response:
-    body = json.dumps(refused.to_dict(), ensure_ascii=False)
+    body = json.dumps(refused.to_dict())  # escapes names of files that are no Unicode
     return Response(body, refused.status, refused.headers, media_type=MEDIA_TYPE)
 
 
@@ -169,9 +170,14 @@ class Tokens:
             if self._write is None:
                 raise unauthorised("this service is read-only; start it with --write-token-file to change it", 403)
             if not may_write:
-                raise unauthorised("send the token to write: Authorization: Bearer TOKEN")
+                raise _no_token(given, "the token to write")
         elif self._read is not None and not (may_write or hmac.compare_digest(given, self._read)):
-            raise unauthorised("send a token: Authorization: Bearer TOKEN")
+            raise _no_token(given, "a token")
+
+
+def _no_token(given: bytes, what: str) -> Refused:
+    wrong = "this is not the right token; " if given else ""
+    return unauthorised(f"{wrong}send {what}: Authorization: Bearer TOKEN")
 
 
 def _token(path: Path) -> bytes:
@@ -344,7 +350,11 @@ class _Exchange:
             extra = {**_SAFE, "X-Request-Id": self.id}
             more = [(n.lower().encode(), v.encode()) for n, v in extra.items() if n.lower().encode() not in own]
             message = {**message, "headers": [*message["headers"], *more]}
-        await self._send(message)
+        body = message.get("body", b"")
+        while len(body) > _PIECE:  # each waits until the client has taken most of what was sent before
+            await self._send({**message, "body": body[:_PIECE], "more_body": True})
+            body = body[_PIECE:]
+        await self._send({**message, "body": body} if message["type"] == "http.response.body" else message)
 
     async def answer(self, response: Response) -> None:
         """Send a whole answer, unless another one was begun."""

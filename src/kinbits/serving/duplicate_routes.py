@@ -140,11 +140,13 @@ def add_duplicates(app: FastAPI, service: Service) -> None:
         file: int,
         index: IndexName = None,
         size: Annotated[int, Query(ge=16, le=LARGEST_THUMBNAIL)] = 256,
-        report: Annotated[str, Query(description="Not read; another report has another address.")] = "",
+        report: Annotated[str, Query(description="Beginning of the digest of the report that the group is of.")] = "",
     ) -> Response:
         """Return a small JPEG of a file of a group, made anew from its pixels."""
         served, review = review_of(service, index)
         state = await service.in_thread(lambda: _state(review, group, file))
+        if not state.decisions.report.startswith(report):
+            raise not_found("the report was made again; read its groups again")
         path = await service.in_thread(lambda: served.below_roots(state.path_of(group, file)))
         if path is None:
             raise not_found(

@@ -14,10 +14,9 @@ from pydantic import ValidationError
 from kinbits._util import render
 from kinbits.dedupe import PAGE_FOLDER
 from kinbits.errors import KinbitsError, UsageError
-from kinbits.index import BatchHits, Hits
+from kinbits.index import BatchHits, Hits, Index
 from kinbits.serving.problems import Refused, first_fault, not_found, refusal_of, unauthorised
 from kinbits.serving.schemas import Search
-from kinbits.serving.served_index import ServedIndex
 from kinbits.serving.service import Service
 
 PAGES = Path(__file__).with_name("page")
@@ -118,7 +117,7 @@ async def _search(service: Service, given: Mapping[str, str], way: str) -> dict[
     kept = {"index": served.name} | {name: value for name, value in wishes.items() if name != "radius"}
     pictures = served.describe()["images"]
 
-    def cards(_: ServedIndex, found: BatchHits) -> dict[str, Any]:
+    def cards(name: str, index: Index, found: BatchHits) -> dict[str, Any]:
         return {"hits": [_card(found[0], row, kept, pictures) for row in range(len(found[0]))]}
 
     return await service.search(asked, cards)

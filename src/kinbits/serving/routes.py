@@ -11,11 +11,10 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 
 from kinbits import hamming
-from kinbits.index import BatchHits, Hits
+from kinbits.index import BatchHits, Hits, Index
 from kinbits.serving.bodies import JSON, read_body
 from kinbits.serving.problems import MEDIA_TYPE, Refused, not_found
 from kinbits.serving.schemas import Add, Delete, Encode, Search
-from kinbits.serving.served_index import ServedIndex
 from kinbits.serving.service import Service
 from kinbits.serving.wire import tables_json
 
@@ -53,9 +52,9 @@ def _add_search(app: FastAPI, service: Service) -> None:
     async def encode(request: Request) -> Response:
         """Encode images, texts or vectors with the model of an index; codes are hexadecimal."""
         asked = await read_body(request, Encode, service)
-        served, found = await service.encode(asked)
+        name, index, found = await service.encode(asked)
         made: Any = hamming.to_hex(found) if asked.output == "codes" else [tables_json(one) for one in found]
-        about = {"index": served.name, "bits": served.index.bits, "fingerprint": served.index.fingerprint}
+        about = {"index": name, "bits": index.bits, "fingerprint": index.fingerprint}
         return _json({**about, asked.output: made})
 
 
@@ -140,10 +139,10 @@ def _resolved(schema: Any, parts: dict[str, Any]) -> Any:
     return {name: _resolved(value, parts) for name, value in {**part, **schema}.items() if name != "$ref"}
 
 
-def _answer(asked: Search, served: ServedIndex, found: BatchHits) -> Response:
+def _answer(asked: Search, name: str, index: Index, found: BatchHits) -> Response:
     """Return the answer to a search."""
     answers = [_hits(hits, codes=asked.codes) for hits in found]
-    about = {"index": served.name, "generation": served.index.info()["generation"]}
+    about = {"index": name, "generation": index.info()["generation"]}
     return _json({**about, **answers[0]} if asked.query is not None else {**about, "results": answers})
 
 
@@ -162,4 +161,4 @@ def _hits(hits: Hits, *, codes: bool) -> dict[str, Any]:
 
 
 def _json(value: Any) -> Response:
-    return Response(json.dumps(value, ensure_ascii=False, default=str), media_type=JSON)
+    return Response(json.dumps(value, default=str), media_type=JSON)

@@ -61,6 +61,9 @@ class Service:
             raise UsageError("give indexes of different names to serve, at least one")
         for name, review in open_reviews(settings.duplicates, list(self.indexes)).items():
             self.indexes[name].review = review
+            folder = review.read().root
+            if not self.indexes[name].may_show(folder):
+                log("images of duplicates are not shown", logging.WARNING, index=name, remedy=f"--image-roots {folder}")
         self._decoders = Decoders(settings.workers, settings.worker_memory_mb, settings.timeout)
         self._threads = ThreadPoolExecutor(processors(), thread_name_prefix="kinbits-search")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="kinbits-write")
@@ -125,21 +128,22 @@ class Service:
             raise not_found(f"no index '{name}' is served here; there are {', '.join(self.indexes)}")
         return self.indexes[name]
 
-    async def search(self, asked: Search, answer: Callable[[ServedIndex, BatchHits], T]) -> T:
+    async def search(self, asked: Search, answer: Callable[[str, Index, BatchHits], T]) -> T:
         """Search for all queries of a request.
 
         Args:
             asked: The request.
-            answer: Makes the answer of the hits, in the thread of the search.
+            answer: Makes the answer of the name of the index, the index as it was searched, and the hits, in the thread
+                of the search.
         """
         served, limits = self.find(asked.index), self.settings
-        index = served.index  # the same for all steps, although it may be replaced meanwhile
+        index = served.index.view()  # the same for all steps, although it may change or be replaced meanwhile
         queries = asked.asked
         k = asked.k if asked.k is not None else DEFAULT_K if asked.radius is None else limits.max_k
         if k > limits.max_k:
             raise UsageError(f"k is {k}; this service returns up to {limits.max_k} hits of a query")
         if not queries:
-            return answer(served, BatchHits([]))
+            return answer(served.name, index, BatchHits([]))
         if len(queries) * min(k, len(index)) > limits.max_hits:
             raise too_large(f"{len(queries)} queries of {k} hits; a request returns up to {limits.max_hits:,} hits")
         options: dict[str, Any] = {"where": asked.where, "distance": asked.distance}
@@ -155,7 +159,7 @@ class Service:
         options |= {"rescore": asked.rescore} if asked.rescore is not None else {}
 
         def found() -> T:
-            return answer(served, index.search(items(), k, **options))
+            return answer(served.name, index, index.search(items(), k, **options))
 
         with self.metrics.searched.labels(served.name).time():
             return await self.in_thread(found)
@@ -169,11 +173,11 @@ class Service:
                 can = ", ".join(served.queries)
                 raise UsageError(f"index '{served.name}' has no model that encodes a {kind}; it can be asked by {can}")
         if kind == "code":
-            return lambda: np.concatenate([_code(served, item)[None] for item in items])
+            return lambda: np.concatenate([_code(index, item)[None] for item in items])
         if kind == "vector":
             return lambda: _vectors(items)
         if kind == "tables":
-            return lambda: _tables(served, items)
+            return lambda: _tables(index, items)
         model = await self.in_thread(lambda: index.model)
         if not hasattr(model, "towers"):
             raise UsageError(f"index '{served.name}' has no model that encodes images; send codes")
@@ -219,13 +223,13 @@ class Service:
         for key in set(self._encoders) - used:
             self._encoders.pop(key)[1].stop()
 
-    async def encode(self, asked: Encode) -> tuple[ServedIndex, np.ndarray]:
-        """Encode items with the model of an index."""
+    async def encode(self, asked: Encode) -> tuple[str, Index, np.ndarray]:
+        """Encode items with the model of an index; return its name, the index as it was then, and the codes."""
         served = self.find(asked.index)
         kinds = {item.kind for item in asked.items}
         if len(kinds) != 1 or kinds == {"code"}:
             raise UsageError("give items of one kind to encode: images, texts or vectors")
-        index = served.index
+        index = served.index.view()
         model = await self.in_thread(lambda: index.model)
         if model is None:
             raise UsageError(f"index '{served.name}' has no model to encode with")
@@ -233,15 +237,15 @@ class Service:
         how: dict[str, Any] = {} if asked.output == "codes" else {"output": asked.output}
         if kinds == {"text"}:
             texts = [item.text for item in asked.items]
-            return served, await self.in_thread(lambda: model.encode(texts, modality="text", **how))
+            return served.name, index, await self.in_thread(lambda: model.encode(texts, modality="text", **how))
         items = await self._items(served, index, asked.items)
-        return served, await self.in_thread(lambda: model.encode(items(), **how))
+        return served.name, index, await self.in_thread(lambda: model.encode(items(), **how))
 
     async def add(self, asked: Add) -> dict[str, Any]:
         """Add items, all or none; they are stored when this returns. Return what changed."""
         served = self.find(asked.index)
         if not asked.items:
-            return _changed(served)
+            return _changed(served.name, served.index)
         kinds = {item.kind for item in asked.items}
         if len(kinds) > 1:
             raise UsageError(f"items of several kinds ({', '.join(sorted(kinds))}); add each kind by itself")
@@ -253,25 +257,30 @@ class Service:
         index = served.index
         items = await self._items(served, index, asked.items)
         given, columns = None if None in ids else ids, _columns(asked.items)
-        return await self._write(served, lambda: index.add(items(), given, columns, upsert=asked.upsert))
+        return await self._write(served, index, lambda: index.add(items(), given, columns, upsert=asked.upsert))
 
     async def delete(self, asked: Delete) -> dict[str, Any]:
         """Remove items, all or none. Return what changed."""
         served = self.find(asked.index)
-        call = partial(served.index.delete, asked.ids, where=asked.where)
-        return await self._write(served, call)
+        index = served.index
+        return await self._write(served, index, partial(index.delete, asked.ids, where=asked.where))
 
-    async def _write(self, served: ServedIndex, call: Callable[[], Any]) -> dict[str, Any]:
-        """Change an index after all earlier changes; one that is not begun in time is not made."""
+    async def _write(self, served: ServedIndex, index: Index, call: Callable[[], Any]) -> dict[str, Any]:
+        """Change an index after all earlier changes; one that is not begun in time is not made.
+
+        Raises:
+            Refused: If another index is in its place now.
+        """
 
         def change() -> dict[str, Any]:
             try:
                 call()
             except ArtefactError:
-                if served.refresh():
-                    raise replaced(served.name) from None
-                raise
-            return _changed(served)  # here, before the next change
+                served.refresh()
+                if served.index is index:
+                    raise
+                raise replaced(served.name) from None
+            return _changed(served.name, index)  # here, before the next change
 
         return await self.in_writer(change)
 
@@ -310,10 +319,10 @@ def _nothing() -> None:
     """Return no items, where texts are given."""
 
 
-def _code(served: ServedIndex, item: Item) -> np.ndarray:
-    bits = served.index.bits
+def _code(index: Index, item: Item) -> np.ndarray:
+    bits = index.bits
     if isinstance(item, Query) and item.id is not None:
-        stored: np.ndarray = _stored(served, item.id).codes[0]
+        stored: np.ndarray = _stored(index, item.id).codes[0]
         return stored
     if item.code is not None:
         code: np.ndarray = hamming.from_hex([item.code], bits)[0]
@@ -324,31 +333,31 @@ def _code(served: ServedIndex, item: Item) -> np.ndarray:
     return code
 
 
-def _tables(served: ServedIndex, queries: Sequence[Item]) -> np.ndarray:
-    shape = hamming.table_shape(served.index.bits, served.index.words)
+def _tables(index: Index, queries: Sequence[Item]) -> np.ndarray:
+    shape = hamming.table_shape(index.bits, index.words)
     found = [query.tables.array() for query in queries if isinstance(query, Query) and query.tables]
     for one in found:
         if one.shape != shape:
-            raise DataError(f"tables of shape {one.shape}; those of index '{served.name}' have {shape}")
+            raise DataError(f"tables of shape {one.shape}; those of this index have {shape}")
     return np.stack(found)
 
 
-def _changed(served: ServedIndex) -> dict[str, Any]:
+def _changed(name: str, index: Index) -> dict[str, Any]:
     """Return what the last change of an index did."""
-    change, info = served.index.last_change, served.index.info()
+    change, info = index.last_change, index.info()
     numbers = {} if change is None else {"added": change.added, "replaced": change.replaced, "deleted": change.deleted}
-    return {"index": served.name, **numbers, "items": info["items"], "generation": info["generation"]}
+    return {"index": name, **numbers, "items": info["items"], "generation": info["generation"]}
 
 
-def _stored(served: ServedIndex, one: int | str) -> Any:
+def _stored(index: Index, one: int | str) -> Any:
     try:
-        return served.index.to_codes(ids=[one])
+        return index.to_codes(ids=[one])
     except DataError as error:
         raise not_found(str(error)) from None
 
 
 def _item(served: ServedIndex, text: str) -> dict[str, Any]:
-    found = _stored(served, served.id_of(text))
+    found = _stored(served.index.view(), served.id_of(text))
     columns = {name: values[0] for name, values in found.columns.items()}
     return {"id": found.ids.tolist()[0], "code": hamming.to_hex(found.codes)[0], "columns": columns}
 

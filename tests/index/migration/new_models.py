@@ -1,6 +1,8 @@
 """Two models of different code lengths whose codes tell which picture, or which vector, they are of."""
 
 import hashlib
+import os
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -50,9 +52,12 @@ def picture(seed):
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8))
 
 
-def write(path, seed):
+def write(path, seed, age=60):
+    """Write a picture that was last changed so many seconds ago; what is younger than two counts as changing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     picture(seed).save(path)
+    then = time.time_ns() - int((age + seed / 1000) * 1e9)
+    os.utime(path, ns=(then, then))
 
 
 def codes_by_id(index):

@@ -172,7 +172,7 @@ def test_vectors_are_read_from_the_data_that_are_named(tmp_path):
     )
     assert made.info()["ids"] == "int"
     bare = Index.create(tmp_path / "bare", open_dataset(vectors), model=model)
-    with pytest.raises(UsageError, match="--data"):
+    with pytest.raises(DataError, match="--data"):
         migrate(bare.info()["path"], new_model())
     report = migrate(tmp_path / "index", new_model(), tmp_path / "vectors.npy")
     now = Index.open(tmp_path / "index", new_model())

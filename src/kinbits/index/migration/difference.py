@@ -88,4 +88,5 @@ def _files_of(segment: Segment) -> tuple[str, ...]:
 
 
 def _known(row: dict[str, object]) -> dict[str, object]:
-    return {name: value for name, value in row.items() if value is not None}
+    """Return what there is, with its types: 1, 1.0 and True are different values."""
+    return {name: (type(value), value) for name, value in row.items() if value is not None}

@@ -15,14 +15,15 @@ from kinbits.errors import BusyError, DataError
 from kinbits.hamming import code_width
 from kinbits.index.index import Index
 from kinbits.index.migration.difference import Difference
+from kinbits.index.migration.notes import Notes
 from kinbits.index.migration.sources import Source
 from kinbits.index.migration.workspace import Workspace
 from kinbits.index.new_items import EncodedItems, NewItems, encode_items
-from kinbits.index.query.search import metadata_at
+from kinbits.index.query.search import codes_at, concepts_at, metadata_at, vectors_at
 from kinbits.index.store.columns import as_columns
 from kinbits.index.store.ids import Ids, as_ids, decode_ids
 from kinbits.index.store.linking import linked_state
-from kinbits.index.store.segment import Segment
+from kinbits.index.store.merge import Batch
 from kinbits.index.store.state import State
 
 _NAMED = 3  # items in a message
@@ -33,6 +34,10 @@ Row = Mapping[str, Any]
 @dataclass
 class Replacement:
     """Encodes the items of an index for another one, which takes its place.
+
+    What it holds is always made of ``base``, a copy of the index that is on disk. To follow changes, all items that
+    differ are taken out first; then a newer copy takes the place of ``base``; then what is lacking is encoded. So no
+    item can be left with a code or metadata of an earlier state, whenever the work is interrupted.
 
     Attributes:
         live: The index in its place.
@@ -62,17 +67,32 @@ class Replacement:
     encoded: int = 0
     left_out: dict[str, Skipped] = field(default_factory=dict)
 
-    def complete(self) -> None:
-        """Encode everything that the other side lacks, then all that has changed meanwhile; may be done again."""
+    @property
+    def notes(self) -> Notes:
+        """Notes on the index that takes the place."""
+        return Notes(self.space.path, self.side)
+
+    def complete(self, *, files: bool) -> None:
+        """Encode everything that is lacking, then all that has changed meanwhile.
+
+        Args:
+            files: Whether to encode again where a file is another one than it was when it was encoded.
+        """
         state = self.space.open(self.base)._state
         with Bar("encoding items", len(state), shown=self.progress) as bar:
             done = 0
             for segment in state.segments:
                 for start in range(0, segment.rows, self.batch_size):
                     rows = segment.living(start, min(start + self.batch_size, segment.rows))
-                    lacking = rows[~self.held._state.holds(segment.ids[rows])]
-                    self._encode(segment.ids[lacking], segment.describe(lacking))
+                    ids = segment.ids[rows]
+                    held = self.held._state.holds(ids)
+                    if files and held.any():
+                        stale = self._of_other_files(ids[held], segment.describe(rows[held]), state)
+                        self._take_out(stale)
+                        held &= self.held._state.holds(ids)
+                    self._encode(ids[~held], segment.describe(rows[~held]), state)
                     bar.update(done := done + len(rows))
+        self._follow_metadata(state)
         self.catch_up()
 
     def catch_up(self) -> None:
@@ -82,7 +102,13 @@ class Replacement:
             if not Difference.between(before, self.live.refresh()._state):
                 return
             with self.space.renewed(self.base, self.live) as now:
-                self._follow(Difference.between(before, now), now)
+                changed = Difference.between(before, now)
+                self.notes.add_pending(changed.metadata)
+                self._take_out(np.concatenate([changed.gone, changed.contents]))
+            for start in range(0, len(changed.contents), self.batch_size):
+                ids = changed.contents[start : start + self.batch_size]
+                self._encode(ids, _rows_of(now, ids), now)
+            self._follow_metadata(now)
         raise BusyError(f"the index changes faster than its items are encoded; {self.side} was not put in its place")
 
     def readable(self) -> None:
@@ -95,17 +121,20 @@ class Replacement:
             lost = sorted(self.left_out.values(), key=lambda one: one.id)
             raise DataError(
                 f"{named(lost)} cannot be encoded, so nothing was put in place. Bring the files back, name the data "
-                "that hold them, or leave them out of the new index (--drop-unreadable), and run the same again"
+                "that hold them (--data DATA), or leave them out of the new index (--drop-unreadable). Then run the "
+                "same again"
             )
 
     def put(self) -> State:
         """Put the other side in the place of the index, in one step; return the contents that were there before.
 
         Raises:
+            ArtefactError: If a file of it is damaged.
             DataError: See `readable`.
             BusyError: If the index changes all the time.
             PlatformError: If it cannot be written.
         """
+        self.held.verify()
         for _ in range(_ROUNDS):
             self.readable()
             folder, base = self.live._folder, self.space.open(self.base)._state
@@ -120,34 +149,54 @@ class Replacement:
             self.catch_up()
         raise BusyError(f"the index changes all the time; {self.side} was not put in its place")
 
-    def _follow(self, changed: Difference, now: State) -> None:
-        """Apply changes; those that were applied already have no effect."""
-        gone = changed.gone[self.held._state.holds(changed.gone)] if len(self.held) else changed.gone[:0]
-        if len(gone):
-            self.held.delete(decode_ids(gone))
-        for id_ in decode_ids(changed.gone).tolist():
-            self.left_out.pop(str(id_), None)
-        known = changed.metadata[self.held._state.holds(changed.metadata)]
-        for start in range(0, len(known), self.batch_size):
-            ids = known[start : start + self.batch_size]
-            self.held.update(decode_ids(ids), _columns(_rows_of(now, ids)))
-        for start in range(0, len(changed.contents), self.batch_size):
-            ids = changed.contents[start : start + self.batch_size]
-            self._encode(ids, _rows_of(now, ids))
+    def _of_other_files(self, ids: Ids, rows: Sequence[Row], state: State) -> Ids:
+        """Return the items that were encoded from another file than the one that is there now."""
+        names = decode_ids(ids)
+        known = self.notes.stamps([str(one) for one in names.tolist()])
+        other: Ids = ids[self.source.changed(names, rows, state.image_roots, known)]
+        return other
 
-    def _encode(self, ids: Ids, rows: Sequence[Row]) -> None:
-        """Encode items and store them; note those that cannot be read."""
+    def _take_out(self, ids: Ids) -> None:
+        """Remove those of some items that the other side holds."""
+        there = ids[self.held._state.holds(ids)] if len(ids) else ids
+        if len(there):
+            self.held.delete(decode_ids(there))
+        for id_ in decode_ids(ids).tolist():
+            self.left_out.pop(str(id_), None)
+
+    def _follow_metadata(self, state: State) -> None:
+        """Give items the metadata that they have in a state; their codes stay."""
+        pending = self.notes.pending()
+        if pending is None:
+            return
+        pending = pending[state.holds(pending)]
+        for start in range(0, len(pending), self.batch_size):
+            ids = pending[start : start + self.batch_size]
+            with self.held._change():
+                held = self.held._state
+                origin, rows = held.locate(ids)
+                here = np.flatnonzero(origin >= 0)
+                if not len(here):
+                    continue
+                where = held.segments, origin[here], rows[here]
+                kept = None if held.keep is None else vectors_at(*where)
+                known = None if held.concepts is None else concepts_at(held, *where[1:])
+                columns = as_columns(_columns(_rows_of(state, ids[here])), len(here))
+                batch = Batch(codes_at(*where, code_width(held.bits)), ids[here], columns, kept, known)
+                self.held._commit(held.with_batch(batch, self.held._builder, upsert=True), len(batch))
+        self.notes.clear_pending()
+
+    def _encode(self, ids: Ids, rows: Sequence[Row], state: State) -> None:
+        """Encode items of a state and store them; note those that cannot be read."""
         if not len(ids):
             return
-        part, missing = self.source.part(decode_ids(ids), rows)
-        self.left_out |= {one.id: one for one in missing}
-        if part is None:
+        part = self.source.part(decode_ids(ids), rows, state.image_roots)
+        self.left_out |= {one.id: one for one in part.missing}
+        if part.dataset is None:
             return
-        found = self._encoded(part)
+        found = self._encoded(part.dataset)
         self.left_out |= {one.id: one for one in found.skipped}
-        names = part.ids[found.rows]
-        for name in names.tolist():
-            self.left_out.pop(str(name), None)
+        names = part.dataset.ids[found.rows]
         if not len(names):
             return
         values = dict(zip(decode_ids(ids).tolist(), rows, strict=True))
@@ -155,9 +204,12 @@ class Replacement:
         new = NewItems(found.codes, as_ids(names), columns, found.vectors, concepts=found.concepts)
         held = self.held
         with held._change():
-            state, batch = new.batch(held._state)
-            held._commit(state.with_batch(batch, held._builder, upsert=True), len(batch), self.live._state.image_roots)
+            before, batch = new.batch(held._state)
+            held._commit(before.with_batch(batch, held._builder, upsert=True), len(batch), state.image_roots)
+        self.notes.put_stamps({id_: part.stamps[id_] for id_ in map(str, names.tolist()) if id_ in part.stamps})
         self.encoded += len(names)
+        for name in names.tolist():
+            self.left_out.pop(str(name), None)
 
     def _encoded(self, part: Dataset) -> EncodedItems:
         """Return the codes of those items that can be read."""
@@ -179,8 +231,7 @@ def named(items: Sequence[Skipped]) -> str:
 
 def _rows_of(state: State, ids: Ids) -> list[dict[str, Any]]:
     origin, rows = state.locate(ids)
-    segments: Sequence[Segment] = state.segments
-    return metadata_at(segments, origin, rows)
+    return metadata_at(state.segments, origin, rows)
 
 
 def _columns(rows: Sequence[Row]) -> dict[str, list[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,16 +16,18 @@ from kinbits.data import Skipped, open_dataset
 from kinbits.errors import UsageError
 from kinbits.hamming import BITS, check_count
 from kinbits.index.index import Index
+from kinbits.index.items import follows
 from kinbits.index.linked_model import gives_concepts
 from kinbits.index.migration.comparison import Comparison, compare
+from kinbits.index.migration.notes import Notes
 from kinbits.index.migration.records import recode
 from kinbits.index.migration.replacement import Replacement, named
-from kinbits.index.migration.sources import source_of
+from kinbits.index.migration.sources import NamedData, Source, StoredFiles
 from kinbits.index.migration.workspace import AFTER, BEFORE, Workspace
 from kinbits.index.store.alone import alone
 
 _LOCK = "migration.lock"
-BATCH = 1024
+BATCH, IMAGES = 4096, 128  # items that are stored together; of images, about as many seconds are lost by a kill
 LABELS = ("label", "folder")  # columns of labels, if none is named
 
 
@@ -35,6 +38,8 @@ class MigrationReport:
     Attributes:
         index: Folder of the index.
         swapped: Whether the index in its place is another one now.
+        model: Folder of its model, or the name of a perceptual hash; None if it was not saved.
+        bits: Its code length.
         items: Number of items that it has, or would have.
         encoded: Number of items that this run encoded.
         left_out: Items that could not be encoded; the index has them no longer.
@@ -46,6 +51,8 @@ class MigrationReport:
 
     index: Path
     swapped: bool
+    model: str | None
+    bits: int
     items: int
     encoded: int
     left_out: tuple[Skipped, ...]
@@ -64,7 +71,7 @@ class MigrationReport:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
         plain = {name: str(getattr(self, name)) for name in ("index", "before", "after")}
-        numbers = {name: getattr(self, name) for name in ("swapped", "items", "encoded", "seconds")}
+        numbers = {name: getattr(self, name) for name in ("swapped", "model", "bits", "items", "encoded", "seconds")}
         left_out = [vars(one) for one in self.left_out]
         return {
             **plain,
@@ -83,7 +90,7 @@ def migrate(
     label: str | None = None,
     swap: bool = True,
     drop_unreadable: bool = False,
-    batch_size: int = BATCH,
+    batch_size: int | None = None,
     wait: float = 0.0,
     progress: bool = False,
 ) -> MigrationReport:
@@ -103,7 +110,7 @@ def migrate(
         label: Column of the labels for the comparison; None takes ``label`` or ``folder``, if there is one.
         swap: False stops before the new index is put in its place; the next run goes on from there.
         drop_unreadable: Leave out items that cannot be read, instead of refusing to swap.
-        batch_size: Number of items that are encoded and stored together.
+        batch_size: Number of items that are encoded and stored together; None takes 128 images, or 4,096 others.
         wait: Seconds to wait for another process that writes.
         progress: Show progress on standard error.
 
@@ -111,27 +118,27 @@ def migrate(
         What was done.
 
     Raises:
-        UsageError: If the index has this model already, another migration is unfinished, or items have no paths.
-        DataError: If items cannot be read, and are not to be left out.
+        UsageError: If the index has this model already, or another migration is unfinished.
+        DataError: If items cannot be read or have no files, and are not to be left out.
         ArtefactError: If the index or a model is missing or damaged.
         PlatformError: If it cannot be written.
         BusyError: If another process migrates the index.
     """
-    if not check_count(batch_size, "batch_size"):
+    if batch_size is not None and not check_count(batch_size, "batch_size"):
         raise UsageError("batch_size=0: give a whole number, 1 or more")
     started = time.monotonic()
     with _held(index, wait) as (live, space):
         new = Index.create(model=model)  # checks it
         if live.fingerprint == new.fingerprint:
-            raise UsageError(f"{live.info()['path']} has this model already; name another one")
+            raise UsageError(f"{live.info()['path']} has this model already, so there is nothing to do")
         if label is not None and label not in live.info()["columns"]:
             raise UsageError(f"the index has no column '{label}'; it has {', '.join(live.info()['columns']) or 'none'}")
-        dataset = None if data is None else open_dataset(data)
-        source = source_of(dataset, live._state.image_roots, live.info()["columns"], live.info()["ids"])
+        source = StoredFiles() if data is None else NamedData(open_dataset(data))
         _begin(space, live, new)
         held = space.open(AFTER, model)
-        work = Replacement(live, space, BEFORE, AFTER, held, source, modality, drop_unreadable, batch_size, progress)
-        work.complete()
+        size = batch_size or _batch_size(source, modality)
+        work = Replacement(live, space, BEFORE, AFTER, held, source, modality, drop_unreadable, size, progress)
+        work.complete(files=True)
         work.readable()
         if live.info()["tables"] and held.words == BITS:
             held.compact().optimize()
@@ -147,6 +154,7 @@ def roll_back(
     index: str | os.PathLike[str],
     data: Any = None,
     *,
+    model: Any = None,
     modality: Modality = "image",
     drop_unreadable: bool = False,
     wait: float = 0.0,
@@ -160,6 +168,7 @@ def roll_back(
     Args:
         index: Folder of the index.
         data: As for `migrate`, for items that were added since the migration.
+        model: The old model, or its folder; None takes the one that the index knew.
         modality: As for `migrate`.
         drop_unreadable: As for `migrate`.
         wait: As for `migrate`.
@@ -175,13 +184,14 @@ def roll_back(
     started = time.monotonic()
     with _held(index, wait) as (live, space):
         if not space.exists() or live.fingerprint != space.open(AFTER).fingerprint:
-            raise UsageError(f"{live.info()['path']} was not migrated, so there is nothing to roll back")
-        dataset = None if data is None else open_dataset(data)
-        source = source_of(dataset, live._state.image_roots, live.info()["columns"], live.info()["ids"])
-        work = Replacement(
-            live, space, AFTER, BEFORE, space.open(BEFORE), source, modality, drop_unreadable, BATCH, progress
-        )
-        work.catch_up()
+            raise UsageError(
+                f"{live.info()['path']} was not migrated, or is rolled back already, so there is nothing to roll back"
+            )
+        _require_same(space, AFTER, live)
+        source = StoredFiles() if data is None else NamedData(open_dataset(data))
+        held, size = space.open(BEFORE, model), _batch_size(source, modality)
+        work = Replacement(live, space, AFTER, BEFORE, held, source, modality, drop_unreadable, size, progress)
+        work.complete(files=False)
         _put(work)
         return _report(work, True, started)
 
@@ -223,24 +233,46 @@ def _begin(space: Workspace, live: Index, new: Index) -> None:
         known = space.open(AFTER)
         if live.fingerprint == known.fingerprint:
             raise UsageError(
-                f"{space.path} holds the way back to the model before this one; give it up first: kinbits index "
-                "migrate INDEX --discard"
+                f"{space.path} holds the way back to the model before this one; give it up first: {_discard(live)}"
             )
         if known.fingerprint != new.fingerprint:
             raise UsageError(
                 f"{space.path} holds an unfinished migration to {known.info()['model'] or 'another model'}; go on "
-                "with that model, or give it up: kinbits index migrate INDEX --discard"
+                f"with that model, or give it up: {_discard(live)}"
             )
+        _require_same(space, BEFORE, live)
         return
     keep, concepts = live._state.keep, live._state.concepts is not None
     how: dict[str, Any] = {} if keep is None else {"keep": keep.precision, "metric": keep.metric}
     space.begin(live, new._model, concepts=concepts and gives_concepts(new.model), **how)
 
 
+def _batch_size(source: Source, modality: Modality) -> int:
+    return IMAGES if source.kind == "image" and modality == "image" else BATCH
+
+
+def _discard(live: Index) -> str:
+    return f"kinbits index migrate {shlex.quote(live.info()['path'])} --discard"
+
+
+def _require_same(space: Workspace, side: str, live: Index) -> None:
+    """Make sure that one of the two indexes of a migration is an earlier state of the index in its place.
+
+    Raises:
+        UsageError: If another index is there now.
+    """
+    known, now = space.open(side)._state, live._state
+    ids = known.id_kind in (None, now.id_kind) or now.id_kind is None
+    if not (ids and follows(now, known, None) and known.fingerprint == now.fingerprint):
+        raise UsageError(
+            f"{space.path} belongs to another index that was at {live.info()['path']}; give it up: {_discard(live)}"
+        )
+
+
 def _put(work: Replacement) -> None:
     before, folder = work.put(), work.live._folder
     assert folder is not None  # `_held` has opened it
-    recode(folder.path, before, work.held._state)
+    recode(folder.path, before, work.held._state, work.notes, Notes(work.space.path, work.base))
 
 
 def _report(
@@ -253,6 +285,8 @@ def _report(
     return MigrationReport(
         Path(work.live.info()["path"]),
         swapped,
+        work.held.info()["model"],
+        work.held.bits,
         len(work.held),
         work.encoded,
         tuple(sorted(work.left_out.values(), key=lambda one: one.id)),

@@ -2,55 +2,91 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinbits.data import Dataset, FrameItems, PathItems, Skipped
-from kinbits.errors import UsageError
-from kinbits.index.image_places import image_places
+from kinbits.data import EXTENSIONS, Dataset, FrameItems, PathItems, Skipped, paths_of_id
 
 Names = NDArray[Any]
+Row = Mapping[str, Any]
+Stamp = tuple[int, int]
+"""Size of a file, and the time of its last change in ns."""
+_SETTLED = 2 * 10**9  # ns after which a further change has another time
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some items.
+
+    Attributes:
+        dataset: Those that are there, in the order that they were asked for; None if there are none.
+        missing: The others, with reasons.
+        stamps: Id -> stamp of the file, for files that have not changed just now.
+    """
+
+    dataset: Dataset | None
+    missing: tuple[Skipped, ...] = ()
+    stamps: Mapping[str, Stamp] = field(default_factory=dict)
 
 
 class Source(Protocol):
-    """Items by id."""
+    """Items by id.
 
-    def part(self, ids: Names, rows: Sequence[Mapping[str, Any]]) -> tuple[Dataset | None, tuple[Skipped, ...]]:
-        """Return those of some items that are there, in the order of the ids, and the others with the reason.
+    Attributes:
+        kind: Kind of the items: ``"image"`` or ``"vector"``.
+    """
+
+    kind: str
+
+    def part(self, ids: Names, rows: Sequence[Row], roots: Sequence[str]) -> Part:
+        """Return some items.
 
         Args:
             ids: int64 or str ``(n,)``.
             rows: Metadata of the items.
+            roots: Folders that paths start from.
         """
+        ...
+
+    def changed(self, ids: Names, rows: Sequence[Row], roots: Sequence[str], known: Sequence[Stamp | None]) -> Any:
+        """Return which items have another file than the one with a known stamp, bool ``(n,)``."""
         ...
 
 
 class StoredFiles:
-    """The image files of items: their paths are ids or metadata.
+    """The image files of items: ``path`` of their metadata, or else the id, or another column where the id is none."""
 
-    Args:
-        roots: Folders that the paths start from.
-    """
+    kind = "image"
 
-    def __init__(self, roots: Sequence[str | Path]) -> None:
-        self._roots = roots
-
-    def part(self, ids: Names, rows: Sequence[Mapping[str, Any]]) -> tuple[Dataset | None, tuple[Skipped, ...]]:
+    def part(self, ids: Names, rows: Sequence[Row], roots: Sequence[str]) -> Part:
         """See `Source`."""
-        found = [next(image_places({"id": id_, **row}, self._roots), None) for id_, row in zip(ids, rows, strict=True)]
-        here = np.array([place is not None for place in found], bool)
-        missing = tuple(Skipped(str(id_), "no file of this item is found") for id_ in ids[~here].tolist())
-        places = [place for place in found if place is not None]
+        found = [_file_of(id_, row, roots) for id_, row in zip(ids.tolist(), rows, strict=True)]
+        here = np.array([not isinstance(one, str) for one in found], bool)
+        missing = tuple(
+            Skipped(str(id_), one) for id_, one in zip(ids.tolist(), found, strict=True) if isinstance(one, str)
+        )
+        places = [one for one in found if not isinstance(one, str)]
         if not places:
-            return None, missing
+            return Part(None, missing)
+        stamps = {str(id_): _stamp(path) for id_, (path, _) in zip(ids[here].tolist(), places, strict=True)}
         paths, frames = [path for path, _ in places], [frame or 0 for _, frame in places]
         several = any(frame is not None for _, frame in places)
         items = FrameItems(paths, np.array(frames)) if several else PathItems(paths)
-        return Dataset(items, ids[here], name="items of the index"), missing
+        settled = {id_: stamp for id_, stamp in stamps.items() if stamp is not None and _is_settled(stamp)}
+        return Part(Dataset(items, ids[here], name="items of the index"), missing, settled)
+
+    def changed(self, ids: Names, rows: Sequence[Row], roots: Sequence[str], known: Sequence[Stamp | None]) -> Any:
+        """See `Source`; a file that is gone has not changed."""
+        found = [_file_of(id_, row, roots) for id_, row in zip(ids.tolist(), rows, strict=True)]
+        now = [None if isinstance(one, str) else _stamp(one[0]) for one in found]
+        return np.array([one is not None and one != before for one, before in zip(now, known, strict=True)], bool)
 
 
 class NamedData:
@@ -61,11 +97,11 @@ class NamedData:
     """
 
     def __init__(self, dataset: Dataset) -> None:
-        self._dataset = dataset
+        self._dataset, self.kind = dataset, dataset.kind
         self._rows = {id_: row for row, id_ in enumerate(dataset.ids.tolist())}
         self._unreadable = {one.id: one for one in dataset.skipped}
 
-    def part(self, ids: Names, rows: Sequence[Mapping[str, Any]]) -> tuple[Dataset | None, tuple[Skipped, ...]]:
+    def part(self, ids: Names, rows: Sequence[Row], roots: Sequence[str]) -> Part:
         """See `Source`."""
         names = ids.tolist()
         missing = tuple(
@@ -74,17 +110,51 @@ class NamedData:
             if id_ not in self._rows
         )
         chosen = [self._rows[id_] for id_ in names if id_ in self._rows]
-        return (self._dataset.select(np.array(chosen)) if chosen else None), missing
+        return Part(self._dataset.select(np.array(chosen)) if chosen else None, missing)
+
+    def changed(self, ids: Names, rows: Sequence[Row], roots: Sequence[str], known: Sequence[Stamp | None]) -> Any:
+        """See `Source`; nothing is known of a data set."""
+        return np.zeros(len(ids), bool)
 
 
-def source_of(data: Dataset | None, roots: Sequence[str | Path], columns: Sequence[str], id_kind: str | None) -> Source:
-    """Return the named data set, or else the files that an index knows.
+def _file_of(id_: Any, row: Row, roots: Sequence[str]) -> tuple[Path, int | None] | str:
+    """Return the file of an item and the frame there; or why there is none.
 
-    Raises:
-        UsageError: If no data set is named, and the items have no paths.
+    Only one value names the file: a copy elsewhere, or another value that happens to be a path, must not be encoded
+    instead of a file that is gone.
     """
-    if data is not None:
-        return NamedData(data)
-    if id_kind == "int" and not columns:
-        raise UsageError("the items of this index have no paths to read them from; name their data: --data DATA")
-    return StoredFiles(roots)
+    named = [value for value in (row.get("path"), id_) if _is_image(value)][:1]
+    values = named or [value for value in row.values() if _is_image(value)]
+    found = {place: None for value in values for place in _places(str(value), roots)}
+    if len(found) > 1:
+        return f"{len(found)} files could be this item; name the data that hold it"
+    return next(iter(found), "no file of this item is found")
+
+
+def _places(value: str, roots: Sequence[str]) -> list[tuple[Path, int | None]]:
+    """Return the files that a path may mean: those of the first reading of it that has any."""
+    for name, frame in paths_of_id(value):
+        absolute = os.path.isabs(name)
+        files = {os.path.realpath(os.path.join(root, name)) for root in (["/"] if absolute else roots)}
+        here = [(Path(file), frame) for file in sorted(files) if _is_image(name) and os.path.isfile(file)]
+        if here:
+            return here
+    return []
+
+
+def _is_image(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    return any(Path(name).suffix.lower() in EXTENSIONS for name, _ in paths_of_id(value))
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        info = os.stat(path)
+    except OSError:
+        return None
+    return info.st_size, info.st_mtime_ns
+
+
+def _is_settled(stamp: Stamp) -> bool:
+    return time.time_ns() - stamp[1] > _SETTLED

@@ -53,6 +53,7 @@ class Workspace:
             PlatformError: If it cannot be written.
         """
         with platform_errors(self.path), folder_aside(self.path) as aside:
+            self._clear()
             _link(index, aside / BEFORE)
             Index.create(aside / AFTER, model=model, **how)
 
@@ -84,11 +85,19 @@ class Workspace:
         Raises:
             PlatformError: If it cannot be removed.
         """
-        gone = self.path.with_name(f".{self.path.name}.gone")
         with platform_errors(self.path):
-            shutil.rmtree(gone, ignore_errors=True)
-            self.path.rename(gone)
-            shutil.rmtree(gone)
+            self._clear()
+            self.path.rename(self._gone)
+            shutil.rmtree(self._gone)
+
+    @property
+    def _gone(self) -> Path:
+        """Where the folder is while it is removed."""
+        return self.path.with_name(f".{self.path.name}.gone")
+
+    def _clear(self) -> None:
+        """Remove what a killed removal has left."""
+        shutil.rmtree(self._gone, ignore_errors=True)
 
 
 def _link(index: Index, target: Path) -> State:

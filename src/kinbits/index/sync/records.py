@@ -117,11 +117,18 @@ class RecordFile:
             connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", rows)
             connection.executemany("DELETE FROM faults WHERE path = ?", ((path,) for path in readable))
 
-    def recode(self, codes: Iterable[tuple[str, bytes, bytes]]) -> None:
-        """Note other codes of the same files: ids, and digests of the codes before and after."""
-        rows = ((after, id_, before) for id_, before, after in codes)
+    def recode(self, codes: Iterable[tuple[str, FileStamp, bytes, bytes]]) -> list[str]:
+        """Note other codes of the same files; return the ids whose records were those of these files and codes.
+
+        Args:
+            codes: Ids, stamps of files, and digests of the codes before and after.
+        """
+        statement, changed = "UPDATE files SET code = ? WHERE id = ? AND code = ? AND size = ? AND mtime = ?", []
         with self._writing() as connection:
-            connection.executemany("UPDATE files SET code = ? WHERE id = ? AND code = ?", rows)
+            for id_, stamp, before, after in codes:
+                done = connection.execute(statement, (after, id_, before, stamp.size, stamp.mtime))
+                changed += [id_] * done.rowcount
+        return changed
 
     def put_faults(self, faults: Mapping[str, tuple[FileStamp, str]]) -> None:
         """Record files that could not be decoded."""
