@@ -32,6 +32,7 @@ class Notes:
     def stamps(self, ids: Sequence[str]) -> list[Stamp | None]:
         """Return the stamp of the file that each item was encoded from; None where it is not known."""
         with self._opened() as connection:
+            connection.execute("BEGIN")  # one look at the file for all
             rows = [connection.execute("SELECT size, mtime FROM stamps WHERE id = ?", (one,)).fetchone() for one in ids]
         return [None if row is None else (int(row[0]), int(row[1])) for row in rows]
 

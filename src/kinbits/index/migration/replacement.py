@@ -16,7 +16,7 @@ from kinbits.hamming import code_width
 from kinbits.index.index import Index
 from kinbits.index.migration.difference import Difference
 from kinbits.index.migration.notes import Notes
-from kinbits.index.migration.sources import Source
+from kinbits.index.migration.sources import Source, other_files
 from kinbits.index.migration.workspace import Workspace
 from kinbits.index.new_items import EncodedItems, NewItems, encode_items
 from kinbits.index.query.search import codes_at, concepts_at, metadata_at, vectors_at
@@ -86,7 +86,7 @@ class Replacement:
                     rows = segment.living(start, min(start + self.batch_size, segment.rows))
                     ids = segment.ids[rows]
                     held = self.held._state.holds(ids)
-                    if files and held.any():
+                    if files and self.source.from_files and held.any():
                         stale = self._of_other_files(ids[held], segment.describe(rows[held]), state)
                         self._take_out(stale)
                         held &= self.held._state.holds(ids)
@@ -153,8 +153,7 @@ class Replacement:
         """Return the items that were encoded from another file than the one that is there now."""
         names = decode_ids(ids)
         known = self.notes.stamps([str(one) for one in names.tolist()])
-        other: Ids = ids[self.source.changed(names, rows, state.image_roots, known)]
-        return other
+        return ids[other_files(names, rows, state.image_roots, known)]
 
     def _take_out(self, ids: Ids) -> None:
         """Remove those of some items that the other side holds."""

@@ -41,9 +41,11 @@ class Source(Protocol):
 
     Attributes:
         kind: Kind of the items: ``"image"`` or ``"vector"``.
+        from_files: Whether each item is a file, which may have changed since it was encoded.
     """
 
     kind: str
+    from_files: bool
 
     def part(self, ids: Names, rows: Sequence[Row], roots: Sequence[str]) -> Part:
         """Return some items.
@@ -55,15 +57,11 @@ class Source(Protocol):
         """
         ...
 
-    def changed(self, ids: Names, rows: Sequence[Row], roots: Sequence[str], known: Sequence[Stamp | None]) -> Any:
-        """Return which items have another file than the one with a known stamp, bool ``(n,)``."""
-        ...
-
 
 class StoredFiles:
     """The image files of items: ``path`` of their metadata, or else the id, or another column where the id is none."""
 
-    kind = "image"
+    kind, from_files = "image", True
 
     def part(self, ids: Names, rows: Sequence[Row], roots: Sequence[str]) -> Part:
         """See `Source`."""
@@ -82,11 +80,21 @@ class StoredFiles:
         settled = {id_: stamp for id_, stamp in stamps.items() if stamp is not None and _is_settled(stamp)}
         return Part(Dataset(items, ids[here], name="items of the index"), missing, settled)
 
-    def changed(self, ids: Names, rows: Sequence[Row], roots: Sequence[str], known: Sequence[Stamp | None]) -> Any:
-        """See `Source`; a file that is gone has not changed."""
-        found = [_file_of(id_, row, roots) for id_, row in zip(ids.tolist(), rows, strict=True)]
-        now = [None if isinstance(one, str) else _stamp(one[0]) for one in found]
-        return np.array([one is not None and one != before for one, before in zip(now, known, strict=True)], bool)
+
+def other_files(
+    ids: Names, rows: Sequence[Row], roots: Sequence[str], known: Sequence[Stamp | None]
+) -> NDArray[np.bool_]:
+    """Return which items have another file now than the one with a known stamp, bool ``(n,)``; not those without one.
+
+    Args:
+        ids: int64 or str ``(n,)``.
+        rows: Metadata of the items.
+        roots: Folders that paths start from.
+        known: Stamps of the files that they were encoded from.
+    """
+    found = [_file_of(id_, row, roots) for id_, row in zip(ids.tolist(), rows, strict=True)]
+    now = [None if isinstance(one, str) else _stamp(one[0]) for one in found]
+    return np.array([one is not None and one != before for one, before in zip(now, known, strict=True)], bool)
 
 
 class NamedData:
@@ -97,7 +105,7 @@ class NamedData:
     """
 
     def __init__(self, dataset: Dataset) -> None:
-        self._dataset, self.kind = dataset, dataset.kind
+        self._dataset, self.kind, self.from_files = dataset, dataset.kind, False
         self._rows = {id_: row for row, id_ in enumerate(dataset.ids.tolist())}
         self._unreadable = {one.id: one for one in dataset.skipped}
 
@@ -111,10 +119,6 @@ class NamedData:
         )
         chosen = [self._rows[id_] for id_ in names if id_ in self._rows]
         return Part(self._dataset.select(np.array(chosen)) if chosen else None, missing)
-
-    def changed(self, ids: Names, rows: Sequence[Row], roots: Sequence[str], known: Sequence[Stamp | None]) -> Any:
-        """See `Source`; nothing is known of a data set."""
-        return np.zeros(len(ids), bool)
 
 
 def _file_of(id_: Any, row: Row, roots: Sequence[str]) -> tuple[Path, int | None] | str:
