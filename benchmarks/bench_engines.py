@@ -1,6 +1,7 @@
-"""Engines behind one interface: build time, recall and latency beside the exact search, from one run.
+r"""Engines behind one interface: build time, recall and latency beside the exact search, from one run.
 
-    python benchmarks/bench_engines.py [--items 100000] [--bits 64] [--engines faiss-ivf ...] [--uri milvus-lite:x.db#x]
+    python benchmarks/bench_engines.py [--items 100000] [--bits 64] [--engines faiss-ivf ...] \
+        [--uri milvus-lite:x.db#x postgresql://HOST/DATABASE?table=x] [--hnsw]
 
 Latencies are medians of single queries; queries of all engines take turns, so that a busy machine slows all alike.
 """
@@ -63,7 +64,10 @@ def main():
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--bits", type=int, default=64)
     parser.add_argument("--engines", nargs="*", default=["faiss-hnsw", "faiss-ivf"])
-    parser.add_argument("--uri", help="a Milvus place for a new collection")
+    parser.add_argument(
+        "--uri", nargs="*", default=[], help="places in Milvus or PostgreSQL for new collections and tables"
+    )
+    parser.add_argument("--hnsw", action="store_true", help="in PostgreSQL also a table with a graph")
     parser.add_argument("--data", choices=["uniform", "clustered"], nargs="*", default=["uniform", "clustered"])
     arguments = parser.parse_args()
     print("| codes | engine | build s | k | recall | p50 ms | of exact |\n| --- | --- | --- | --- | --- | --- | --- |")
@@ -71,8 +75,11 @@ def main():
         codes = globals()[name](np.random.default_rng(0), arguments.items + QUERIES, arguments.bits)
         codes, queries = codes[:-QUERIES], codes[-QUERIES:]
         built = {engine: filled(None, engine, codes, arguments.bits) for engine in ["exact", *arguments.engines]}
-        if arguments.uri:
-            built["milvus"] = filled(f"{arguments.uri}_{name}", None, codes, arguments.bits)
+        for uri in arguments.uri:
+            engine = uri.partition(":")[0]
+            built[engine] = filled(f"{uri}_{name}", None, codes, arguments.bits)
+            if arguments.hnsw and engine == "postgresql":
+                built[f"{engine} HNSW"] = filled(f"{uri}_{name}_hnsw", None, codes, arguments.bits, index="HNSW")
         for k in (10, 100):
             rows = measure({engine: index for engine, (index, _) in built.items()}, queries, k)
             for engine, (seconds, recall) in rows.items():

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from backbone_helpers import save_random
 from example_files import EMOJI, SCENE, write_examples
+from postgres_helpers import postgres_in_environment
 from sybil import Document
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser
@@ -71,8 +72,9 @@ def test_every_block_of_a_page_runs(page, folder):
     python = CodeBlockParser("python", evaluator=run_python)
     document = Document.parse(str(page), console, python, CodeBlockParser("yaml", evaluator=write_yaml))
     document.namespace["__name__"] = page.stem
-    for example in document:
-        example.evaluate()
+    with postgres_in_environment() if page.stem == "engines" else contextlib.nullcontext():
+        for example in document:
+            example.evaluate()
 
 
 def test_every_command_on_a_page_is_in_a_block_that_runs():

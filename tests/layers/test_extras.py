@@ -94,6 +94,15 @@ WORKS = {
     "raw": "import rawpy; from kinbits.data.raw import has_raw; assert has_raw()",
     "milvus": "import pymilvus; from kinbits.index import list_engines; "
     "assert [e.missing for e in list_engines() if e.name == 'milvus'] == [()]",
+    "postgres": """
+        import psycopg
+        from kinbits.errors import PlatformError
+        from kinbits.index import open_index
+        try:
+            open_index("postgresql://127.0.0.1:1/db?table=t")
+        except PlatformError as error:
+            assert "check that the server runs" in str(error), error
+    """,
     "onnx": "import onnx, onnxruntime, onnxscript, kinbits.model as m; m.HashModel",
 }
 REFUSED = {
@@ -104,6 +113,8 @@ REFUSED = {
     "'kinbits[perceptual]'",
     "from kinbits import HashModel; HashModel.from_pretrained('pdq')": "pip install 'kinbits[train]'",
     "from kinbits.data import open_dataset; open_dataset('t.csv')": "pip install 'kinbits[tables]'",
+    "from kinbits.index import open_index; open_index('postgresql://host/db?table=t')": "run: pip install "
+    "'kinbits[postgres]'",
     "from kinbits.data import open_dataset; open_dataset('hf:x')": "pip install 'kinbits[datasets]'",
 }
 

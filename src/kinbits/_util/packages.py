@@ -37,6 +37,7 @@ EXTRAS = {
     "pdqhash": "perceptual",
     "pillow_heif": "heif",
     "prometheus_client": "serve",
+    "psycopg": "postgres",
     "pyarrow": "tables",
     "pydantic": "serve",
     "pycolmap": "sfm",

@@ -1,8 +1,9 @@
-"""Places in Milvus for the tests, and the check that every one of them runs."""
+"""Places in Milvus and PostgreSQL for the tests."""
 
 from itertools import count
 
 import pytest
+from postgres_helpers import PostgresMaker, postgres_servers
 
 from kinbits.errors import PlatformError
 from kinbits.index import create_index
@@ -54,3 +55,15 @@ def server(tmp_path_factory):
         maker.drop()
     finally:
         process.stop()
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    with postgres_servers(1) as servers:
+        yield PostgresMaker(servers)
+
+
+@pytest.fixture(scope="module")
+def three_servers():
+    with postgres_servers(3) as servers:
+        yield PostgresMaker(servers)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kinbits.index import Index, SearchIndex, list_engines
+from kinbits.index import SearchIndex, list_engines
 
 ALL = {"add", "bits", "delete", "fingerprint", "info", "save", "search"}
 EXACT = {
@@ -18,8 +18,10 @@ EXACT = {
     "to_codes",
     "model",
     "words",
+    "view",
 }
 FAISS = {"compact", "verify", "rebuild", "recall"}
+POSTGRES = {"count", "ids", "recall", "update"}
 OWN = {"create", "open", "missing", "name", "packages", "remedy", "supports", "stamp"}  # not what users call
 
 
@@ -29,11 +31,14 @@ def public(kind):
 
 @pytest.mark.parametrize("engine", list_engines(), ids=lambda engine: engine.name)
 def test_engines_have_the_methods_that_the_page_lists(engine):
-    own = {"exact": EXACT | {"compact", "verify", "recall"}, "milvus": set()}.get(engine.name, FAISS)
+    own = {"exact": EXACT | {"compact", "verify", "recall"}, "milvus": set(), "postgres": POSTGRES}.get(
+        engine.name, FAISS
+    )
     assert public(engine.index) == ALL | own
     assert public(SearchIndex) == ALL
 
 
-def test_only_the_exact_index_deletes_by_a_filter():
-    assert Index.delete.__kwdefaults__ == {"where": None}
-    assert all(engine.index.delete.__kwdefaults__ is None for engine in list_engines() if engine.name != "exact")
+def test_the_exact_index_and_postgres_delete_by_a_filter():
+    for engine in list_engines():
+        known = {"where": None} if engine.name in ("exact", "postgres") else None
+        assert engine.index.delete.__kwdefaults__ == known

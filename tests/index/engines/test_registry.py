@@ -43,6 +43,8 @@ def test_the_list_says_what_each_engine_supports():
         ("s3://bucket/x", {}, "URI scheme 's3'"),
         (None, {"engine": "milvus"}, "needs a URI"),
         ("milvus://host/x", {"engine": "faiss-hnsw"}, "leave out engine="),
+        (None, {"engine": "postgres"}, "needs a URI, e.g. postgresql:"),
+        ("postgress://host/db?table=t", {}, "did you mean postgres"),
         (None, {"engine": "fais-hnsw"}, "did you mean faiss-hnsw"),
         (None, {"ef_search": 3}, "exist_ok"),
     ],
@@ -66,6 +68,6 @@ def test_a_path_with_a_colon_is_a_path(tmp_path, monkeypatch):
 
 
 def test_naming_the_engines_loads_none_of_them():
-    heavy = "{'faiss', 'pymilvus', 'torch'}"
+    heavy = "{'faiss', 'psycopg', 'pymilvus', 'torch'}"
     code = f"import sys, kinbits.index as i; i.list_engines(); sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

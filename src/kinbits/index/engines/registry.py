@@ -65,7 +65,7 @@ def list_engines() -> list[Engine]:
 
     Example:
         >>> [engine.name for engine in list_engines() if engine.supports.exact]
-        ['exact', 'milvus']
+        ['exact', 'milvus', 'postgres']
     """
     import_all("kinbits.index.engines")  # loads no package of an engine
     about = (Index.__doc__ or "").splitlines()[0]
@@ -85,7 +85,8 @@ def create_index(
 
     Args:
         location: A new folder; None for memory; ``"milvus://HOST:PORT/COLLECTION"`` for a Milvus server;
-            ``"milvus-lite:FILE.db"`` or ``"milvus-lite:FILE.db#COLLECTION"`` for Milvus in a local file.
+            ``"milvus-lite:FILE.db"`` or ``"milvus-lite:FILE.db#COLLECTION"`` for Milvus in a local file;
+            ``"postgresql://USER@HOST/DATABASE?table=NAME"`` for PostgreSQL.
         engine: ``"exact"`` (what None means for a folder), ``"faiss-hnsw"`` or ``"faiss-ivf"``; a URI chooses
             its engine itself.
         bits: Code length; optional if a model is given.
