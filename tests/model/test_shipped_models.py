@@ -43,6 +43,16 @@ def test_each_is_described_and_loaded_by_its_name(offline):
         assert all(licence in card for licence in ("MIT", "CC0", "CC BY 4.0", "Apache-2.0"))
 
 
+@pytest.mark.parametrize("name", BITS)
+def test_a_changed_byte_in_the_weights_is_refused(name, tmp_path):
+    copy = shutil.copytree(model_folder(name), tmp_path / "copy")
+    weights = bytearray((copy / "model.safetensors").read_bytes())
+    weights[-5000] ^= 1
+    (copy / "model.safetensors").write_bytes(weights)
+    with pytest.raises(ArtefactError, match="its fingerprint differs"):
+        HashModel.from_pretrained(copy)
+
+
 def test_the_weights_stay_small():
     sizes = {name: (model_folder(name) / "model.safetensors").stat().st_size for name in shipped_models()}
     assert max(sizes.values()) < 700_000

