@@ -68,3 +68,7 @@ def test_every_script_that_a_document_names_exists():
 def test_the_readme_counts_the_methods():
     published = [name for name in OURS if not get_method(name).baseline]
     assert f"**{len(published)} published methods" in (ROOT / "README.md").read_text()
+
+
+def test_the_first_page_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 100
