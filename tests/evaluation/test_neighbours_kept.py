@@ -42,6 +42,7 @@ def test_product_codes_keep_more_and_few_bits_less():
 
 def test_the_advice_comes_where_itq_keeps_more():
     assert "or --method itq" in NeighboursKept(100, 0.3, 0.4).advice
+    assert not NeighboursKept(100, 0.41, 0.42).advice
     assert not NeighboursKept(100, 0.4, 0.4).advice
     assert not NeighboursKept(100, 0.4, None).advice
     assert str(NeighboursKept(2000, 0.31, 0.485)) == "31% of the 10 nearest by cosine, among 2,000 rows; itq 48%"

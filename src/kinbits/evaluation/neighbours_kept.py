@@ -17,6 +17,7 @@ from kinbits.training import FeatureSet, held_out_relevance, mark_nearest
 
 NEIGHBOURS = 10
 _NAMES = {"cosine": "cosine", "euclidean": "Euclidean distance", "inner": "inner product"}
+_CLEARLY = 0.02  # more; a second ITQ of the same rows differs by less
 _SAMPLE, _LEARNED = 2_000, 20_000  # rows that are searched, and rows that ITQ learns from
 
 
@@ -44,8 +45,8 @@ class NeighboursKept:
 
     @property
     def advice(self) -> str:
-        """What to do where ITQ keeps more; empty where it does not."""
-        if self.itq is None or self.itq <= self.share:
+        """What to do where ITQ keeps clearly more; empty where it does not."""
+        if self.itq is None or self.itq <= self.share + _CLEARLY:
             return ""
         return (
             f"itq keeps more of the nearest by {_NAMES[self.metric]}; if they count, try --normalise, more bits, or "
