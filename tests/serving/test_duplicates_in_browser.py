@@ -219,6 +219,7 @@ def test_without_javascript(browser, service, album):
     page.select_option("#kind", "copies")
     page.click("#show")
     assert page.locator("section.group").count() == 1
+    page.wait_for_load_state("networkidle")
     assert page.evaluate("document.querySelector('.thumb img').naturalWidth") > 0
     context.close()
 
