@@ -70,14 +70,25 @@ def open_table() -> Table:
 
 def config(run: Run) -> str:
     """Return the hash of what makes the numbers of a run."""
-    model = "copy-256" if run["model"] == "dedupe" else run["model"]
-    kind = HashModel.from_pretrained("kinbits/" + model).fingerprint if model in SHIPPED else "fixed"
+    kind = kind_of("copy-256" if run["model"] == "dedupe" else run["model"])
     kind += VERSION if run["model"] == "dedupe" else ""
-    parts = kind, find_protocol(SETS[run["set"]]).checksum, PHOTOS, EDITED, SEED
+    parts = kind, checksum_of(run["set"]), PHOTOS, EDITED, SEED
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
 SHIPPED = ("general-128", "copy-256")
+
+
+@cache
+def kind_of(model: str) -> str:
+    """Return what tells the codes of a model."""
+    return HashModel.from_pretrained("kinbits/" + model).fingerprint if model in SHIPPED else "fixed"
+
+
+@cache
+def checksum_of(name: str) -> str:
+    """Return the checksum of a set."""
+    return find_protocol(SETS[name]).checksum
 
 
 def edits() -> dict[str, Callable[[Image.Image, int], Image.Image]]:
