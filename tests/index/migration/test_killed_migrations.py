@@ -13,7 +13,7 @@ import kinbits
 from kinbits.data import open_dataset
 from kinbits.index import Index
 
-ITEMS = 100_000 if os.environ.get("KINBITS_EXHAUSTIVE") else 40_000
+ITEMS = 100_000 if os.environ.get("KINBITS_EXHAUSTIVE") else 80_000
 KILLS = 3
 
 
