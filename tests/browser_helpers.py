@@ -27,6 +27,18 @@ def running_browser():
         opened.close()
 
 
+def open_page(context, url, path, ready):
+    """Open a page of a service and wait for what shows that it is ready; ``faults`` lists what it must not do."""
+    made = context.new_page()
+    made.faults = []
+    made.on("pageerror", lambda error: made.faults.append(str(error)))
+    made.on("console", lambda message: made.faults.append(message.text) if message.type == "error" else None)
+    made.on("request", lambda sent: None if sent.url.startswith((url, "blob:")) else made.faults.append(sent.url))
+    made.goto(url + path)
+    made.wait_for_selector(ready)
+    return made
+
+
 COLOURS = """() => {
   const back = (one) => {
     for (; one; one = one.parentElement) {

@@ -155,6 +155,9 @@ class PostgresMaker:
     def __init__(self, servers, **options):
         self.servers, self.options = servers, options
 
+    def with_options(self, **options):
+        return PostgresMaker(self.servers, **self.options, **options)
+
     def name(self):
         return f"test_{next(NUMBERS)}"
 

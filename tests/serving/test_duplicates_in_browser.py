@@ -2,7 +2,7 @@
 
 import httpx2
 import pytest
-from browser_helpers import COLOURS, IN_BROWSER, contrast, violations
+from browser_helpers import COLOURS, IN_BROWSER, contrast, open_page, violations
 from live import WRITE, live
 from served_album import ODD, make_served_album
 
@@ -35,20 +35,13 @@ def context(browser):
 
 @pytest.fixture
 def page(context, service):
-    made = open_page(context, service.url)
+    made = open_review(context, service.url)
     yield made
     assert made.faults == []
 
 
-def open_page(context, url, ready="button.yes, #token:not([hidden]), .note"):
-    made = context.new_page()
-    made.faults = []
-    made.on("pageerror", lambda error: made.faults.append(str(error)))
-    made.on("console", lambda message: made.faults.append(message.text) if message.type == "error" else None)
-    made.on("request", lambda sent: None if sent.url.startswith((url, "blob:")) else made.faults.append(sent.url))
-    made.goto(f"{url}/duplicates")
-    made.wait_for_selector(ready)
-    return made
+def open_review(context, url, ready="button.yes, #token:not([hidden]), .note"):
+    return open_page(context, url, "/duplicates", ready)
 
 
 def give_token(page, token=WRITE):
@@ -167,7 +160,7 @@ def test_kinds_pages_and_the_address(browser, tmp_path):
     options = {"duplicates": [str(album.report)], "image_roots": [str(album.root)]}
     with live(tmp_path, {"photos": album.index}, **options) as running:
         context = browser.new_context()
-        page = open_page(context, running.url)
+        page = open_review(context, running.url)
         assert page.inner_text("#page") == "1 to 20 of 28"
         assert page.is_hidden("#back")
         page.click("#next")
@@ -195,7 +188,7 @@ def test_a_service_with_a_token_shows_groups_by_it(context, album, tmp_path):
     (tmp_path / "read.token").write_text(READ)
     options = {"duplicates": [str(album.report)], "image_roots": [str(album.root)]}
     with live(tmp_path, {"photos": album.index}, token_file=tmp_path / "read.token", **options) as running:
-        page = open_page(context, running.url, ready="#token:not([hidden])")
+        page = open_review(context, running.url, ready="#token:not([hidden])")
         assert page.locator("section.group").count() == 0
         page.fill("#token-text", WRITE)
         page.press("#token-text", "Enter")

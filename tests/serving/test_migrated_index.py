@@ -1,5 +1,6 @@
 """A service follows an index to another model: each answer is wholly of one of the two."""
 
+import asyncio
 import shutil
 import threading
 
@@ -69,13 +70,21 @@ def test_no_answer_mixes_two_models(moving):
         found = http.post("/v1/encode", content=image, headers={"Content-Type": "image/png"}).json()
         return None if found["codes"] == [expected[found["fingerprint"]]] else str(found)
 
+    def by_image(http):
+        found = http.post("/v1/search?k=1&codes=true", content=image, headers={"Content-Type": "image/png"})
+        if found.status_code != 200:
+            return found.text
+        (hit,) = found.json()["hits"]
+        of = [list(bytes.fromhex(hit["code"])) == known[hit["id"]] for known in codes.values()]
+        return None if any(of) and hit["distance"] == 0 else found.text
+
     def change(http):
         headers = {"Authorization": f"Bearer {WRITE}"}
         found = http.request("DELETE", "/v1/items", json={"where": 'id = "none"'}, headers=headers)
         return None if found.status_code in (200, 400, 503) else found.text
 
     with live(moving, {"photos": moving / "photos.index"}) as running:
-        askers = [Asker(running.url, ask) for ask in (several, several, encode, change)]
+        askers = [Asker(running.url, ask) for ask in (several, encode, by_image, by_image, change)]
         for asker in askers:
             asker.start()
         for number in range(SWAPS):
@@ -87,7 +96,7 @@ def test_no_answer_mixes_two_models(moving):
             asker.done = True
         for asker in askers:
             asker.join(30)
-    assert [asker.wrong for asker in askers] == [[], [], [], []]
+    assert [asker.wrong for asker in askers] == [[], [], [], [], []]
     assert min(asker.answers for asker in askers) > 2
 
 
@@ -105,3 +114,23 @@ def test_a_change_of_the_old_index_is_refused_and_told(moving):
             assert found.json()["type"] == "urn:kinbits:replaced"
             assert int(found.headers["Retry-After"]) >= 1
             assert len(Index.open(moving / "photos.index")) == 13
+
+
+def test_an_old_model_is_encoded_with_until_nobody_asks(moving):
+    """A request that began before a swap may ask for the features of the old model after it."""
+    with live(moving, {"photos": moving / "photos.index"}) as running:
+        service = running.service
+        old = service.indexes["photos"].index.model
+        migrate(moving / "photos.index", moving / "second")
+        service.indexes["photos"].refresh()
+
+        async def after():
+            try:
+                return service._encoder_of(old), service._encoder_of(service.indexes["photos"].index.model)
+            finally:
+                for _, encoder in service._encoders.values():
+                    encoder.stop()
+
+        first, second = asyncio.run(after())
+        assert first is not second
+        service._encoders.clear()

@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlparse
 import numpy as np
 import pytest
 import torch
-from browser_helpers import COLOURS, IN_BROWSER, contrast
+from browser_helpers import COLOURS, IN_BROWSER, contrast, open_page
 from classed import Space, classed_index
 from live import live
 from PIL import Image
@@ -55,21 +55,14 @@ def service(place):
 def page(browser, service):
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(20_000)
-    made = open_page(context, service.url)
+    made = open_search(context, service.url)
     yield made
     context.close()
     assert made.faults == []
 
 
-def open_page(context, url, ready="#drop:not([hidden])"):
-    made = context.new_page()
-    made.faults = []
-    made.on("pageerror", lambda error: made.faults.append(str(error)))
-    made.on("console", lambda message: made.faults.append(message.text) if message.type == "error" else None)
-    made.on("request", lambda sent: None if sent.url.startswith((url, "blob:")) else made.faults.append(sent.url))
-    made.goto(url)
-    made.wait_for_selector(ready)
-    return made
+def open_search(context, url, ready="#drop:not([hidden])"):
+    return open_page(context, url, "/", ready)
 
 
 def name(number):
@@ -243,7 +236,7 @@ def test_a_radius_of_words_is_a_part_of_one(browser, place, monkeypatch):
     monkeypatch.setattr("kinbits.backbones.class_space", lambda vocabulary: Space())
     with live(place, {"classed": classed_index()}) as running:
         context = browser.new_context()
-        page = open_page(context, running.url, ready="#radius-part:not([hidden])")
+        page = open_search(context, running.url, ready="#radius-part:not([hidden])")
         page.select_option("#by", "text")
         page.fill("#q", "5")
         page.press("#q", "Enter")
@@ -312,7 +305,7 @@ def test_a_token_is_asked_for_and_kept_in_the_tab_only(browser, place):
     (place / "read.token").write_text(TOKEN)
     with live(place, {"photos": place / "photos.index"}, token_file=place / "read.token") as running:
         context = browser.new_context()
-        page = open_page(context, running.url, ready="#token:not([hidden])")
+        page = open_search(context, running.url, ready="#token:not([hidden])")
         assert page.evaluate("document.activeElement.id") == "token-text"
         page.fill("#token-text", "a wrong token")
         page.press("#token-text", "Enter")

@@ -76,8 +76,13 @@ def require_index(folder: Path) -> None:
     Raises:
         ArtefactError: If there is none.
     """
-    if not (folder / "manifest.json").exists():
+    if not holds_index(folder):
         raise ArtefactError(f"there is no index at {folder}; `kinbits index create` makes one")
+
+
+def holds_index(folder: Path) -> bool:
+    """Return whether a folder holds an index."""
+    return (folder / "manifest.json").exists()
 
 
 def required_model(opened: Index) -> HashModel:

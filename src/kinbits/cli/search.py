@@ -12,7 +12,7 @@ import typer
 
 from kinbits._util import shortened
 from kinbits.cli.app import app
-from kinbits.cli.index_options import IndexFolder, ModelOption, WhereOption, opened_index, required_model
+from kinbits.cli.index_options import IndexFolder, ModelOption, WhereOption, holds_index, opened_index, required_model
 from kinbits.cli.models import note_low_quality
 from kinbits.cli.output import JsonFlag, note, print_json
 from kinbits.cli.source import QUERY_COLUMNS, ModalityOption, Source
@@ -222,7 +222,7 @@ def _texts(texts: list[str]) -> _Queries:
 def _further_indexes(given: list[Path]) -> tuple[list[Path], list[Path]]:
     """Split arguments into the indexes before the queries, and the queries."""
     for place, path in enumerate(given):
-        if not (path / "manifest.json").exists():
+        if not holds_index(path):
             return given[:place], given[place:]
     return given, []
 

@@ -14,14 +14,25 @@ from numpy.typing import NDArray
 from kinbits import hamming
 from kinbits.backbones import Concepts
 from kinbits.encoding import CodesFile
+from kinbits.errors import UsageError
 from kinbits.hamming import Codes
 from kinbits.index.filters.column_types import joined
 from kinbits.index.filters.expression import Expression
+from kinbits.index.filters.where import Where, parse_where
 from kinbits.index.query.search import codes_at, concepts_at, metadata_at, vectors_at
 from kinbits.index.store.bitmap import Rows
 from kinbits.index.store.checked_array import detect_truncation
 from kinbits.index.store.columns import as_columns
-from kinbits.index.store.ids import IdKind, Ids, concatenate, decode_ids, missing_ids_error, no_ids, require_kind
+from kinbits.index.store.ids import (
+    IdKind,
+    Ids,
+    as_ids,
+    concatenate,
+    decode_ids,
+    missing_ids_error,
+    no_ids,
+    require_kind,
+)
 from kinbits.index.store.kept_vectors import Kept, Packed
 from kinbits.index.store.merge import Batch
 from kinbits.index.store.metadata import Values
@@ -47,6 +58,20 @@ class Change:
     def from_counts(cls, before: int, after: int, given: int) -> Change:
         """Return the result of a change with ``given`` items by the number of items before and after it."""
         return cls(max(0, after - before), given - max(0, after - before), max(0, before - after))
+
+
+def what_to_delete(ids: Any, where: Where | None) -> tuple[Expression | None, Ids | None]:
+    """Return the filter or the ids of the items that are to be deleted.
+
+    Raises:
+        UsageError: If neither or both are given, or the filter cannot be used, or is empty.
+    """
+    if (ids is None) == (where is None):
+        raise UsageError("delete() takes ids or where=; give one of them")
+    condition, wanted = parse_where(where), None if ids is None else as_ids(ids)
+    if wanted is None and condition is None:
+        raise UsageError(f"where={where!r} is an empty filter and would delete all items; give a condition")
+    return condition, wanted
 
 
 def matching(state: State, where: Expression | None) -> list[Rows]:

@@ -9,12 +9,13 @@ from dataclasses import replace
 from typing import Any, Self
 
 from kinbits.encoding import CodesFile
-from kinbits.errors import ArtefactError, UsageError
+from kinbits.errors import ArtefactError
 from kinbits.index.changes import (
     Change,
     matching,
     updated_batch,
     warn_of_mixture,
+    what_to_delete,
 )
 from kinbits.index.filters.where import Where, parse_where
 from kinbits.index.items import (
@@ -132,11 +133,7 @@ class Collection(StoredIndex):
             DataError: If an id is not in the index.
             PlatformError: If the folder cannot be written; the index stays as it was.
         """
-        if (ids is None) == (where is None):
-            raise UsageError("delete() takes ids or where=; give one of them")
-        condition, wanted = parse_where(where), None if ids is None else as_ids(ids)
-        if wanted is None and condition is None:
-            raise UsageError(f"where={where!r} is an empty filter and would delete all items; give a condition")
+        condition, wanted = what_to_delete(ids, where)
         with self._change():
             if wanted is None:
                 self._commit(self._state.without_rows(matching(self._state, condition)))

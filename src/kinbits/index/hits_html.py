@@ -79,7 +79,7 @@ def _images(row: Row, roots: Roots) -> Iterator[Image.Image]:
     from kinbits.data import BadImage, decode
 
     for path, frame in image_places(row, roots):
-        with suppress(BadImage, OSError):  # damaged, or not allowed
+        with suppress(BadImage, OSError, ValueError):  # damaged, or not allowed
             yield decode(path, frame=frame)
 
 

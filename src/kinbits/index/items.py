@@ -199,12 +199,17 @@ def adopted(state: State, items: Any, model: Encoder | None) -> State:
     if fingerprint is None or state.fingerprint is not None:
         return state
     if len(state):
-        warnings.warn(
-            f"the index held codes of an unknown model; it now takes the model of the new items ({fingerprint[:12]}) "
-            "for all of them, and refuses others. Pass model= when an index is created",
-            stacklevel=3,
-        )
+        warn_of_unknown_codes(fingerprint)
     return replace(state, fingerprint=fingerprint, model_folder=folder)
+
+
+def warn_of_unknown_codes(fingerprint: str) -> None:
+    """Warn that codes of an unknown model now count as codes of the model with a fingerprint."""
+    warnings.warn(
+        f"the index held codes of an unknown model; it now takes the model of the new items ({fingerprint[:12]}) "
+        "for all of them, and refuses others. Pass model= when an index is created",
+        stacklevel=4,
+    )
 
 
 def encode(items: Any, model: Encoder | None, bits: int, name: str) -> tuple[Codes, bool]:

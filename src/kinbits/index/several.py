@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -80,9 +80,7 @@ class SeveralIndexes(Index):
         return f"{len(self.parts)} indexes: {', '.join(self.parts)}"
 
 
-def open_many(
-    paths: Sequence[PathLike] | Mapping[str, PathLike], model: Any = None, *, wait: float = 0.0
-) -> SeveralIndexes:
+def open_many(paths: Sequence[PathLike] | Mapping[str, PathLike], model: Any = None) -> SeveralIndexes:
     """Open several indexes of one model, to search them as one.
 
     Search is exact: the hits are those of an index that holds all items. Nothing is copied.
@@ -90,7 +88,6 @@ def open_many(
     Args:
         paths: Folders of the indexes, which their own names stand for in hits; or folders by name.
         model: As for `Index.open`.
-        wait: Not used by searches; as for `Index.open`.
 
     Raises:
         UsageError: If there is no path, two have one name, or some indexes have int and others str ids.
@@ -99,7 +96,7 @@ def open_many(
     named = paths if isinstance(paths, Mapping) else _named([full_path(path) for path in paths])
     if not named:
         raise UsageError("give the folders of one or more indexes")
-    parts = {name: Index.open(path, model, wait=wait) for name, path in named.items()}
+    parts = {name: Index.open(path, model) for name, path in named.items()}
     return SeveralIndexes(parts)
 
 
@@ -149,13 +146,13 @@ def _merged(parts: Sequence[tuple[str, Index]], found: Sequence[Hits], k: int | 
                 rows[place] = {INDEX: name, **{column: one[column] for column in one if column != INDEX}}
         return rows
 
-    def stored(role: str) -> Any:
+    def stored(read: Callable[[Hits], NDArray[np.uint8]]) -> Callable[[Places], NDArray[np.uint8]]:
         def fetch(places: Places) -> NDArray[np.uint8]:
-            blocks = [of_part(places, number) for number in range(len(parts))]
-            found_rows = [hits.codes if role == "codes" else hits.kept_vectors() for _, hits in blocks]
-            made = np.zeros((len(places), max(block.shape[1] for block in found_rows)), np.uint8)
-            for (chosen, _), block in zip(blocks, found_rows, strict=True):
-                made[chosen] = block if len(chosen) else made[chosen]
+            blocks = [(chosen, read(hits)) for chosen, hits in (of_part(places, at) for at in range(len(parts)))]
+            made = np.zeros((len(places), max(rows.shape[1] for _, rows in blocks)), np.uint8)
+            for chosen, rows in blocks:
+                if len(chosen):
+                    made[chosen] = rows
             return made
 
         return fetch
@@ -168,9 +165,8 @@ def _merged(parts: Sequence[tuple[str, Index]], found: Sequence[Hits], k: int | 
                 named[place] = one
         return named
 
-    codes: Any = stored("codes")
+    codes, vectors = stored(lambda hits: hits.codes), stored(lambda hits: hits.kept_vectors())
     columns = list(dict.fromkeys([INDEX, *(name for _, part in parts for name in part._state.columns)]))
     roots = {name: part._state.image_roots for name, part in parts}
     by_words = concepts if any(hits.concepts is not None for hits in found) else None
-    measure = found[0].measure
-    return Hits(ids[order], near[order], metadata, codes, roots, columns, stored("vectors"), measure, concepts=by_words)
+    return Hits(ids[order], near[order], metadata, codes, roots, columns, vectors, found[0].measure, concepts=by_words)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
@@ -19,7 +18,7 @@ from kinbits.serving.duplicates import (
     totals_json,
 )
 from kinbits.serving.problems import Refused, not_found
-from kinbits.serving.routes import ANSWERS, LARGEST_THUMBNAIL, IndexName, body_of
+from kinbits.serving.routes import ANSWERS, LARGEST_THUMBNAIL, IndexName, body_of, json_answer
 from kinbits.serving.schemas import Decide
 from kinbits.serving.served_index import ServedIndex
 from kinbits.serving.service import Service
@@ -97,7 +96,7 @@ def add_duplicates(app: FastAPI, service: Service) -> None:
         served, review = review_of(service, index)
         wishes = Wishes(kind, undecided, start, before, limit)
         found = await service.in_thread(lambda: page_of(served, review, wishes))
-        return _json({**found, "writable": service.settings.write_token_file is not None})
+        return json_answer({**found, "writable": service.settings.write_token_file is not None})
 
     @app.get("/v1/duplicates/{group}", responses=_answers(_GROUP))
     async def duplicate_group(group: int, index: IndexName = None, start: Number = 0) -> Response:
@@ -109,7 +108,7 @@ def add_duplicates(app: FastAPI, service: Service) -> None:
             found = state.read([group], slice(start, start + FILES_OF_GROUP))
             return group_json(state, found[0], served.name, start)
 
-        return _json(await service.in_thread(read))
+        return json_answer(await service.in_thread(read))
 
     @app.post(
         "/v1/duplicates/{group}",
@@ -132,7 +131,7 @@ def add_duplicates(app: FastAPI, service: Service) -> None:
             now = group_json(state, state.read([group], slice(FILES_OF_GROUP))[0], served.name)
             return {"index": served.name, "group": now, "others": others, **totals_json(state)}
 
-        return _json(await service.in_thread(answer))
+        return json_answer(await service.in_thread(answer))
 
     @app.get("/v1/duplicates/{group}/{file}/thumbnail", responses=_ANSWERS, response_class=Response)
     async def duplicate_thumbnail(
@@ -178,8 +177,3 @@ def _decided(review: Review, group: int, asked: Decide) -> list[int]:
         raise Refused(409, "changed", "There is another decision", str(error)) from None
     except NothingLeftError as error:
         raise Refused(409, "nothing-left", "No file would be left", str(error)) from None
-
-
-def _json(value: Any) -> Response:
-    """Return an answer of JSON; names of files that are no Unicode are escaped."""
-    return Response(json.dumps(value), media_type=JSON)

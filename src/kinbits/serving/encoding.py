@@ -31,12 +31,22 @@ class BatchEncoder:
         self._queue: asyncio.Queue[tuple[np.ndarray, asyncio.Future[Features]]] = asyncio.Queue()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kinbits-encode")
         self._task = asyncio.create_task(self._run())
+        self._asked = 0  # images that are waited for
 
     async def features(self, pixels: np.ndarray) -> Features:
         """Return the features of one image, uint8 ``(3, s, s)``."""
         answer: asyncio.Future[Features] = asyncio.get_running_loop().create_future()
         self._queue.put_nowait((pixels, answer))
-        return await answer
+        self._asked += 1
+        try:
+            return await answer
+        finally:
+            self._asked -= 1
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits for an image."""
+        return not self._asked
 
     def stop(self) -> None:
         """End the work."""

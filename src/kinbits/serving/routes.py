@@ -55,19 +55,19 @@ def _add_search(app: FastAPI, service: Service) -> None:
         name, index, found = await service.encode(asked)
         made: Any = hamming.to_hex(found) if asked.output == "codes" else [tables_json(one) for one in found]
         about = {"index": name, "bits": index.bits, "fingerprint": index.fingerprint}
-        return _json({**about, asked.output: made})
+        return json_answer({**about, asked.output: made})
 
 
 def _add_items(app: FastAPI, service: Service) -> None:
     @app.get("/v1/items", responses=ANSWERS)
     async def item_by_id(id: str, index: IndexName = None) -> Response:
         """Return an item by any id, also one that an address cannot hold, such as ``..``."""
-        return _json(await service.item(index, id))
+        return json_answer(await service.item(index, id))
 
     @app.get("/v1/items/{item:path}", responses=ANSWERS)
     async def item(item: str, index: IndexName = None) -> Response:
         """Return an item: its id, its code and its columns."""
-        return _json(await service.item(index, item))
+        return json_answer(await service.item(index, item))
 
     @app.get("/v1/thumbnails/{item:path}", responses=ANSWERS, response_class=Response)
     async def thumbnail(
@@ -80,38 +80,38 @@ def _add_items(app: FastAPI, service: Service) -> None:
     @app.post("/v1/items", responses=ANSWERS, openapi_extra=body_of(Add))
     async def add(request: Request) -> Response:
         """Add items, all or none; they are on disk when the answer comes. Needs the token to write."""
-        return _json(await service.add(await read_body(request, Add, service)))
+        return json_answer(await service.add(await read_body(request, Add, service)))
 
     @app.delete("/v1/items", responses=ANSWERS, openapi_extra=body_of(Delete))
     async def delete(request: Request) -> Response:
         """Remove items by id or by a filter, all or none. Needs the token to write."""
-        return _json(await service.delete(await read_body(request, Delete, service)))
+        return json_answer(await service.delete(await read_body(request, Delete, service)))
 
 
 def _add_state(app: FastAPI, service: Service) -> None:
     @app.get("/v1/indexes")
     async def indexes() -> Response:
         """Return what is served."""
-        return _json({"indexes": [served.describe() for served in service.indexes.values()]})
+        return json_answer({"indexes": [served.describe() for served in service.indexes.values()]})
 
     @app.get("/v1/indexes/{name}", responses=ANSWERS)
     async def index(name: str) -> Response:
         """Return what is known of one index."""
         if name not in service.indexes:
             raise not_found(f"no index '{name}' is served here")
-        return _json(service.indexes[name].describe())
+        return json_answer(service.indexes[name].describe())
 
     @app.get("/healthz")
     async def healthy() -> Response:
         """Tell that the service runs."""
-        return _json({"status": "ok"})
+        return json_answer({"status": "ok"})
 
     @app.get("/readyz")
     async def ready() -> Response:
         """Tell whether models are loaded."""
         if not service.loaded:
             raise Refused(503, "loading", "Models are being loaded", "try again in a moment", retry_after=1)
-        return _json({"status": "ready"})
+        return json_answer({"status": "ready"})
 
     @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
@@ -143,7 +143,7 @@ def _answer(asked: Search, name: str, index: Index, found: BatchHits) -> Respons
     """Return the answer to a search."""
     answers = [_hits(hits, codes=asked.codes) for hits in found]
     about = {"index": name, "generation": index.info()["generation"]}
-    return _json({**about, **answers[0]} if asked.query is not None else {**about, "results": answers})
+    return json_answer({**about, **answers[0]} if asked.query is not None else {**about, "results": answers})
 
 
 def _hits(hits: Hits, *, codes: bool) -> dict[str, Any]:
@@ -160,5 +160,6 @@ def _hits(hits: Hits, *, codes: bool) -> dict[str, Any]:
     return {"hits": found, **({"measure": hits.measure} if hits.measure else {})}
 
 
-def _json(value: Any) -> Response:
+def json_answer(value: Any) -> Response:
+    """Return an answer of JSON; names of files that are no Unicode are escaped."""
     return Response(json.dumps(value, default=str), media_type=JSON)

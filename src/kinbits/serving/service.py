@@ -208,20 +208,21 @@ class Service:
 
     def _encoder_of(self, model: Any) -> BatchEncoder:
         if id(model) not in self._encoders:
+            self._forget_encoders()
             compute = partial(_features_of, model.tower("image").backbone)
             limits = self.settings
             made = BatchEncoder(
                 compute, limits.encode_batch, limits.encode_wait_ms / 1000, self.metrics.encoded.observe
             )
             self._encoders[id(model)] = model, made  # with the model, so that no other one gets its number
-            self._forget_encoders()
         return self._encoders[id(model)][1]
 
     def _forget_encoders(self) -> None:
-        """Stop the encoders of models that no index has any more."""
+        """Stop the encoders of models that no index has any more; one that is still asked goes on."""
         used = {id(served.index.model) for served in self.indexes.values()}
         for key in set(self._encoders) - used:
-            self._encoders.pop(key)[1].stop()
+            if self._encoders[key][1].idle:
+                self._encoders.pop(key)[1].stop()
 
     async def encode(self, asked: Encode) -> tuple[str, Index, np.ndarray]:
         """Encode items with the model of an index; return its name, the index as it was then, and the codes."""

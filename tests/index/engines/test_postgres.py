@@ -34,11 +34,7 @@ def test_the_engine_conforms_at_all_lengths(postgres):
 
 @pytest.mark.slow
 def test_a_graph_conforms(postgres):
-    postgres.options["index"] = "HNSW"
-    try:
-        check_index(postgres, open_index=open_index, bits=(13,))
-    finally:
-        del postgres.options["index"]
+    check_index(postgres.with_options(index="HNSW"), open_index=open_index, bits=(13,))
 
 
 def test_hostile_ids_mean_themselves(postgres):

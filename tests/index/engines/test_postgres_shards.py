@@ -18,11 +18,7 @@ def test_the_engine_conforms_on_three_servers(three_servers):
 
 @pytest.mark.slow
 def test_graphs_conform_on_three_servers(three_servers):
-    three_servers.options["index"] = "HNSW"
-    try:
-        check_index(three_servers, open_index=open_index, bits=(13,))
-    finally:
-        del three_servers.options["index"]
+    check_index(three_servers.with_options(index="HNSW"), open_index=open_index, bits=(13,))
 
 
 def test_items_are_spread_and_found_as_on_one_server(three_servers):

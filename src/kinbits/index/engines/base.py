@@ -6,14 +6,18 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar, Self, TypeVar
 
 from kinbits import hamming
 from kinbits.errors import UsageError, unknown_name
 from kinbits.index.filters.where import Where
+from kinbits.index.hits import Hits
 from kinbits.index.items import Encoder, Metadata, read_bits, words_of
-from kinbits.index.query.request import Distance
+from kinbits.index.query.request import Distance, SearchRequest, check_limits
+from kinbits.index.query.rerank import reranked
+from kinbits.index.store.state import State
 
 PathLike = str | os.PathLike[str]
 O = TypeVar("O")  # noqa: E741
@@ -135,6 +139,57 @@ class EngineIndex(ABC):
     def missing(cls) -> list[str]:
         """Return the needed distributions that are not installed."""
         return [name for name in cls.packages if installed(name) is None]
+
+
+class ServerIndex(EngineIndex):
+    """An index on a server that finds Hamming distances."""
+
+    _product: ClassVar[str]
+    """Name of the server's program, for messages."""
+    _state: State
+    _model: Encoder | None
+
+    @property
+    def bits(self) -> int:
+        """Code length."""
+        return self._state.bits
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Fingerprint of the model; None if it is unknown."""
+        return self._state.fingerprint
+
+    def search(
+        self,
+        query: Any = None,
+        k: int | None = None,
+        *,
+        text: Any = None,
+        radius: int | None = None,
+        where: Where | None = None,
+        distance: Distance | None = None,
+        rerank: int | bool = False,
+    ) -> Any:
+        """Find the nearest items, or all within a radius; see `kinbits.index.Index.search`.
+
+        Raises:
+            UsageError: If an argument is invalid, or the server cannot return that many hits or lacks the filter.
+        """
+        if distance not in (None, "hamming"):
+            raise UsageError(
+                f"{self._product} searches by Hamming distance, not distance='{distance}'; a kinbits index takes both"
+            )
+        if rerank:
+            k, _ = check_limits(k, radius)
+            return reranked(query, text, self._model, rerank, k, partial(self.search, radius=radius, where=where))
+        request = SearchRequest.from_query(
+            query, text, self._model, self.bits, self.fingerprint, k=k, radius=radius, where=where
+        )
+        return request.result(self._found(request))
+
+    @abstractmethod
+    def _found(self, request: SearchRequest) -> list[Hits]:
+        """Return the hits of each query."""
 
 
 def read_length(bits: int | None, model: Encoder | None, engine: str) -> int:

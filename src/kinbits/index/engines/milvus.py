@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +13,7 @@ from kinbits import hamming
 from kinbits.encoding import CodesFile
 from kinbits.errors import ArtefactError, PlatformError, UsageError
 from kinbits.hamming import Codes
-from kinbits.index.engines.base import EngineIndex, PathLike, Supports, read_length, read_options
+from kinbits.index.engines.base import PathLike, ServerIndex, Supports, read_length, read_options
 from kinbits.index.engines.milvus_address import MilvusAddress, MilvusConnection
 from kinbits.index.engines.milvus_filter import FilterWriter
 from kinbits.index.engines.milvus_options import EXACT, FIXED, FORMAT, MilvusOptions, read_facts
@@ -24,12 +23,10 @@ from kinbits.index.engines.registry import register_engine
 from kinbits.index.filters.binding import bind
 from kinbits.index.filters.column_types import Kind, joined, kind_of_values
 from kinbits.index.filters.expression import Expression, comparisons
-from kinbits.index.filters.where import Where
-from kinbits.index.hits import BatchHits, Hits
+from kinbits.index.hits import Hits
 from kinbits.index.items import Encoder, Metadata, require_codes, require_model
 from kinbits.index.new_items import read_items
-from kinbits.index.query.request import Distance, SearchRequest, check_limits
-from kinbits.index.query.rerank import reranked
+from kinbits.index.query.request import SearchRequest
 from kinbits.index.store.ids import IdKind, Ids, as_ids, decode_ids, duplicate_ids_error, kind_of, missing_ids_error
 from kinbits.index.store.state import State
 
@@ -37,7 +34,7 @@ _ROWS = 5_000  # items of a request
 
 
 @register_engine("milvus", schemes=("milvus", "milvus-lite"))
-class MilvusIndex(EngineIndex):
+class MilvusIndex(ServerIndex):
     """A collection of binary vectors in Milvus: many machines, replication, many writers; exact by default.
 
     Location: ``milvus://[USER:PASSWORD@]HOST:PORT/COLLECTION``, or ``milvus-lite:FILE.db[#COLLECTION]``.
@@ -63,6 +60,7 @@ class MilvusIndex(EngineIndex):
     """
 
     supports = Supports(contains=False, either_ids=False, automatic_ids=False, save=False, asymmetric=False)
+    _product = "Milvus"
     packages = ("pymilvus",)
     remedy = "pip install 'kinbits[milvus]', or 'kinbits[milvus-lite]' for local files"
 
@@ -134,16 +132,6 @@ class MilvusIndex(EngineIndex):
         parsed = MilvusAddress.from_uri(str(location), secure=options.secure)
         return MilvusConnection(parsed, token=options.token, timeout=options.timeout)
 
-    @property
-    def bits(self) -> int:
-        """Code length."""
-        return self._state.bits
-
-    @property
-    def fingerprint(self) -> str | None:
-        """Fingerprint of the model; None if it is unknown."""
-        return self._state.fingerprint
-
     def __len__(self) -> int:
         return int(self._query("", ["count(*)"])[0]["count(*)"])
 
@@ -187,32 +175,7 @@ class MilvusIndex(EngineIndex):
         self._remove(decode_ids(wanted).tolist())
         return self
 
-    def search(
-        self,
-        query: Any = None,
-        k: int | None = None,
-        *,
-        text: Any = None,
-        radius: int | None = None,
-        where: Where | None = None,
-        distance: Distance | None = None,
-        rerank: int | bool = False,
-    ) -> Hits | BatchHits:
-        """Find the nearest items, or all within a radius; see `kinbits.index.Index.search`.
-
-        Raises:
-            UsageError: If an argument is invalid, Milvus cannot return that many hits, or it lacks the filter.
-        """
-        if distance not in (None, "hamming"):
-            raise UsageError(
-                f"Milvus searches by Hamming distance, not distance='{distance}'; a kinbits index takes both"
-            )
-        if rerank:
-            k, _ = check_limits(k, radius)
-            return reranked(query, text, self._model, rerank, k, partial(self.search, radius=radius, where=where))
-        request = SearchRequest.from_query(
-            query, text, self._model, self.bits, self.fingerprint, k=k, radius=radius, where=where
-        )
+    def _found(self, request: SearchRequest) -> list[Hits]:
         expression = self._expressions.filter(self._bound(request.where))
         if request.k is None:
             assert request.radius is not None
@@ -223,7 +186,7 @@ class MilvusIndex(EngineIndex):
                 self._searcher.nearest(request.codes, self._most(request.k), within, expression) if request.k else []
             )
             found = found or [(np.zeros(0, np.int64), np.zeros(0, np.int32))] * len(request.codes)
-        return request.result([self._hits(ids, near) for ids, near in found])
+        return [self._hits(ids, near) for ids, near in found]
 
     def save(self, path: PathLike) -> None:
         """Not supported.

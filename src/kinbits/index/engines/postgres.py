@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import uuid
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -17,7 +15,8 @@ from kinbits import hamming
 from kinbits.encoding import CodesFile
 from kinbits.errors import ArtefactError, DataError, UsageError
 from kinbits.hamming import Codes
-from kinbits.index.engines.base import EngineIndex, PathLike, Supports, read_length, read_options
+from kinbits.index.changes import what_to_delete
+from kinbits.index.engines.base import PathLike, ServerIndex, Supports, read_length, read_options
 from kinbits.index.engines.postgres_address import PostgresAddress
 from kinbits.index.engines.postgres_columns import CODE
 from kinbits.index.engines.postgres_connection import PostgresConnection
@@ -31,12 +30,19 @@ from kinbits.index.filters.binding import bind
 from kinbits.index.filters.column_types import Kind
 from kinbits.index.filters.expression import Expression
 from kinbits.index.filters.where import Where, parse_where
-from kinbits.index.hits import BatchHits, Hits
-from kinbits.index.items import Encoder, Metadata, adopted, folder_of, require_codes, require_model
+from kinbits.index.hits import Hits
+from kinbits.index.items import (
+    Encoder,
+    Metadata,
+    adopted,
+    folder_of,
+    require_codes,
+    require_model,
+    warn_of_unknown_codes,
+)
 from kinbits.index.linked_model import encoder_of
 from kinbits.index.new_items import opened_items, read_items
-from kinbits.index.query.request import Distance, SearchRequest, check_limits
-from kinbits.index.query.rerank import reranked
+from kinbits.index.query.request import SearchRequest
 from kinbits.index.store.columns import as_columns
 from kinbits.index.store.ids import (
     Ids,
@@ -53,7 +59,7 @@ _MEASURED_K = 10
 
 
 @register_engine("postgres", schemes=("postgresql", "postgres"))
-class PostgresIndex(EngineIndex):
+class PostgresIndex(ServerIndex):
     """A table in PostgreSQL with pgvector, or tables on several servers; transactions, many programs, exact by default.
 
     Location: ``postgresql://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE?table=NAME``. Other parameters are those of
@@ -78,6 +84,7 @@ class PostgresIndex(EngineIndex):
     """
 
     supports = Supports(either_ids=False, save=False, asymmetric=False)
+    _product = "PostgreSQL"
     packages = ("psycopg",)
     remedy = "pip install 'kinbits[postgres]'"
 
@@ -159,16 +166,6 @@ class PostgresIndex(EngineIndex):
     def _table(cls, address: PostgresAddress, options: PostgresOptions) -> PostgresTable:
         return PostgresTable(PostgresConnection(address, options.timeout), options.ef_search)
 
-    @property
-    def bits(self) -> int:
-        """Code length."""
-        return self._state.bits
-
-    @property
-    def fingerprint(self) -> str | None:
-        """Fingerprint of the model; None if it is unknown."""
-        return self._state.fingerprint
-
     def __len__(self) -> int:
         return self.count()
 
@@ -222,11 +219,8 @@ class PostgresIndex(EngineIndex):
             DataError: If an id is not in the index.
             PlatformError: If PostgreSQL fails.
         """
-        if (ids is None) == (where is None):
-            raise UsageError("delete() takes ids or where=; give one of them")
-        parsed, wanted = parse_where(where), None if ids is None else np.unique(as_ids(ids))
-        if wanted is None and parsed is None:
-            raise UsageError(f"where={where!r} is an empty filter and would delete all items; give a condition")
+        parsed, given = what_to_delete(ids, where)
+        wanted = None if given is None else np.unique(given)
         if wanted is not None:
             self._require_ids(wanted)
         with self._change():
@@ -259,33 +253,12 @@ class PostgresIndex(EngineIndex):
         found = concatenate(self._shards.each(lambda table: table.ids(meets, most)))
         return decode_ids(np.sort(found[:most]))
 
-    def search(
-        self,
-        query: Any = None,
-        k: int | None = None,
-        *,
-        text: Any = None,
-        radius: int | None = None,
-        where: Where | None = None,
-        distance: Distance | None = None,
-        rerank: int | bool = False,
-    ) -> Hits | BatchHits:
-        """Find the nearest items, or all within a radius; see `kinbits.index.Index.search`."""
-        if distance not in (None, "hamming"):
-            raise UsageError(
-                f"PostgreSQL searches by Hamming distance, not distance='{distance}'; a kinbits index takes both"
-            )
-        if rerank:
-            k, _ = check_limits(k, radius)
-            return reranked(query, text, self._model, rerank, k, partial(self.search, radius=radius, where=where))
-        request = SearchRequest.from_query(
-            query, text, self._model, self.bits, self.fingerprint, k=k, radius=radius, where=where
-        )
+    def _found(self, request: SearchRequest) -> list[Hits]:
         within = None if request.radius is None else min(int(request.radius), self.bits)
         kinds = self._shards.first.columns()
         meets = condition(None if request.where is None else bind(request.where, kinds), kinds)
         found = self._shards.search(Nearest(request.codes, request.k, within, meets), exact=self.supports.exact)
-        return request.result([self._hits(one, list(kinds)) for one in found])
+        return [self._hits(one, list(kinds)) for one in found]
 
     def recall(self, k: int = _MEASURED_K, sample: int = 100) -> float:
         """Measure the share of the k nearest items that a search finds, with a sample of stored codes as queries.
@@ -352,12 +325,7 @@ class PostgresIndex(EngineIndex):
     def _adopt(self, known: State) -> None:
         """Store the model of the first items that name one."""
         if self._shards.first.count(write("TRUE")):
-            warnings.warn(
-                "the index held codes of an unknown model; it now takes the model of the new items "
-                f"({str(known.fingerprint)[:12]}) for all of them, and refuses others. Pass model= when an index is "
-                "created",
-                stacklevel=3,
-            )
+            warn_of_unknown_codes(str(known.fingerprint))
         facts = self._shards.first.facts
         self._shards.first.write_facts(replace(facts, fingerprint=known.fingerprint, model=known.model_folder))
 
