@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ import torch
 from kinbits._util import checked, processors
 from kinbits.backbones.base import Backbone
 from kinbits.backbones.compiled import BATCH, COMPILE_ROWS, Engine, Forward, cached_forward
-from kinbits.data import NOT_FINITE, BadImage, Dataset, FeatureCache, Skipped, image_change
+from kinbits.data import NOT_FINITE, BadImage, Dataset, FeatureCache, MappedRows, Skipped, finite_rows, image_change
 from kinbits.errors import DataError, UsageError
 
 Progress = Callable[[int, int], None]
@@ -45,12 +46,13 @@ class Features:
 
     Attributes:
         array: float16 ``(n, d)``, memory-mapped if it comes from a cache; float32 for vector data, which pass through
-            unchanged. Rows that are not valid have undefined values.
+            unchanged, and `kinbits.data.MappedRows` for those that `extract` left on disk. Rows that are not valid have
+            undefined values.
         valid: bool ``(n,)``; True if the item could be read.
         skipped: The unreadable items, each with the reason.
     """
 
-    array: np.ndarray
+    array: Any
     valid: np.ndarray
     skipped: tuple[Skipped, ...]
 
@@ -72,6 +74,7 @@ def extract(
     view: View | None = None,
     threads: int | None = None,
     engine: Engine = "auto",
+    mapped: bool = False,
 ) -> Features:
     """Compute the features of every item, or read them from the cache.
 
@@ -86,6 +89,7 @@ def extract(
         threads: CPU threads for the graph, and the same number for decoding; None uses all cores.
         engine: See :func:`fast_forward`; ``"auto"`` compiles nothing for fewer than 128 rows. The compiled graph is
             reused while the backbone exists and its weights do not change.
+        mapped: Whether vectors that are on disk stay there, as `kinbits.data.MappedRows`.
 
     Raises:
         UsageError: If ``cache`` is no `FeatureCache`, or a view is asked of a backbone that takes no pixels.
@@ -95,7 +99,7 @@ def extract(
     _check(dataset, backbone, view)
     checked(cache, FeatureCache | None, "cache")
     if backbone.modality == "vector":
-        return _vectors(dataset, backbone)
+        return _vectors(dataset, backbone, mapped)
     cached = None
     if cache is not None:
         cached = cache.open(_key(dataset, backbone, view), len(dataset), backbone.feature_dim)
@@ -171,20 +175,36 @@ def _in_memory(dataset: Dataset, backbone: Backbone, extractor: _Extractor, prog
     return Features(array, valid, _skipped(dataset, reasons))
 
 
-def _vectors(dataset: Dataset, backbone: Backbone) -> Features:
-    with np.errstate(over="ignore"):  # infinite values are detected below
-        array = np.asarray(dataset.items.vectors, np.float32)
+def _vectors(dataset: Dataset, backbone: Backbone, mapped: bool) -> Features:
+    stored = dataset.items.stored_vectors
     width = backbone.architecture().get("dim", backbone.feature_dim)
-    if array.ndim != 2 or array.shape[1] not in (width, backbone.feature_dim):
+    if len(stored.shape) != 2 or stored.shape[1] not in (width, backbone.feature_dim):
         raise DataError(
-            f"vectors of shape {array.shape} do not fit: {width} numbers each are read"
+            f"vectors of shape {stored.shape} do not fit: {width} numbers each are read"
             f"{'' if width == backbone.feature_dim else f', or their first {backbone.feature_dim}'}; give such vectors"
         )
-    array = array[:, : backbone.feature_dim]
-    valid = np.asarray(np.isfinite(array).all(axis=1))
-    if getattr(backbone, "normalise", False):
-        array = backbone(torch.from_numpy(np.array(array))).numpy()
+    array: np.ndarray | MappedRows
+    if mapped and isinstance(stored, (np.memmap, MappedRows)):
+        stored = stored if isinstance(stored, MappedRows) else MappedRows([stored])
+        array = stored.changed(lambda read: _read_by(backbone, _shortened(read, backbone)))
+        valid = finite_rows(stored.changed(lambda read: _shortened(read, backbone)))
+    else:
+        array = _shortened(np.asarray(stored), backbone)
+        valid = finite_rows(array)
+        array = _read_by(backbone, array)
     return Features(array, valid, _skipped(dataset, dict.fromkeys(np.flatnonzero(~valid).tolist(), NOT_FINITE)))
+
+
+def _shortened(vectors: np.ndarray, backbone: Backbone) -> np.ndarray:
+    with np.errstate(over="ignore"):  # infinite values are reported as not finite
+        return np.asarray(vectors, np.float32)[:, : backbone.feature_dim]
+
+
+def _read_by(backbone: Backbone, vectors: np.ndarray) -> np.ndarray:
+    """Return float32 vectors ``(n, d)`` as a backbone for vectors reads them."""
+    if not getattr(backbone, "normalise", False):
+        return vectors
+    return np.asarray(backbone(torch.from_numpy(np.array(vectors))).numpy())
 
 
 def _skipped(dataset: Dataset, reasons: dict[int, str]) -> tuple[Skipped, ...]:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import typer
 
-from kinbits._util import named_extras, own_line, parse_int
+from kinbits._util import named_extras, own_line, parse_int, started_by_torchrun
 from kinbits.cli import messages
 from kinbits.cli.plain_help import Command, Group
 from kinbits.errors import KinbitsError, platform_error
@@ -233,6 +233,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise
             code = _tell(error)
     messages.end(code)
+    if started_by_torchrun():
+        from kinbits.training import end_process
+
+        end_process(code)
     return code
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kinbits._util import locked_output
+from kinbits._util import locked_output, started_by_torchrun
 from kinbits.cli.app import app
 from kinbits.cli.fit_report import record, show
 from kinbits.cli.flags import Flags
+from kinbits.cli.messages import keep_quiet
 from kinbits.cli.output import JsonFlag, note, print_json
 from kinbits.cli.source import COLUMN_TYPES, COLUMNS, DATA_HELP, Source, columns_of
 from kinbits.cli.values import parameters_of, params_of_parts
@@ -52,11 +54,32 @@ def fit(
             raise UsageError(f"fit needs {what}")
     columns = {name: given.pop(name) for name in COLUMN_TYPES if name in given}
     source, output = Source(given.pop("data"), **columns), given.pop("output")
-    dataset, model = _Fit(source, output, resume, force).run(given)
-    if as_json:
-        print_json(record(model, output, dataset))
-    else:
-        show(model, output, dataset, source)
+    with _together() as first:
+        dataset, model = _Fit(source, output, resume, force, first).run(given)
+        if as_json and first:
+            print_json(record(model, output, dataset))
+        elif first:
+            show(model, output, dataset, source)
+
+
+@contextmanager
+def _together() -> Iterator[bool]:
+    """Join the processes that torchrun started; yield whether this is the first one, which alone writes and prints."""
+    if not started_by_torchrun():
+        yield True
+        return
+    from kinbits.training import join_processes, said_before
+
+    rank, total = join_processes()
+    if rank:
+        keep_quiet()
+        warnings.simplefilter("ignore")
+    try:
+        yield rank == 0
+    except KinbitsError as error:
+        if said_before(str(error)):
+            raise typer.Exit(error.exit_code) from None
+        raise type(error)(f"process {rank} of {total}: {error}" if rank else str(error)) from None
 
 
 def _over(file: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
@@ -68,13 +91,13 @@ def _over(file: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
 class _Fit:
     """One run of the command, with a folder of checkpoints beside the model."""
 
-    def __init__(self, source: Source, output: Path, resume: bool, force: bool) -> None:
-        self.source, self.output, self.resume, self.force = source, output, resume, force
+    def __init__(self, source: Source, output: Path, resume: bool, force: bool, first: bool) -> None:
+        self.source, self.output, self.resume, self.force, self.first = source, output, resume, force, first
         self.checkpoints = output.parent / f".{output.name}.checkpoints"
 
     def run(self, given: dict[str, Any]) -> tuple[Dataset, HashModel]:
         """Check everything that can be checked, train and save; no other process writes there meanwhile."""
-        with locked_output(self.output, "output folder"):
+        with locked_output(self.output, "output folder") if self.first else nullcontext():
             return self._run(given)
 
     def _run(self, given: dict[str, Any]) -> tuple[Dataset, HashModel]:
@@ -83,7 +106,8 @@ class _Fit:
         from kinbits.model import check_target
 
         # what was asked for when the run began holds for the run that continues it
-        check_target(self.output, replace=self.force or (self.resume and self.checkpoints.exists()))
+        if self.first:
+            check_target(self.output, replace=self.force or (self.resume and self.checkpoints.exists()))
         params = {name: given.pop(name) for name in FLAGS.mappings & given.keys()}
         settings = FitSettings().with_options(**given, **params_of_parts(given, params))
         dataset = None
@@ -99,8 +123,9 @@ class _Fit:
             model = self._train(dataset, settings)
         if settings.bits is None and model.bits != DEFAULT_BITS:
             note(f"no code length is given, so codes have the {model.bits} bits that {model.method['name']} chooses")
-        model.save_pretrained(self.output)
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        if self.first:
+            model.save_pretrained(self.output)
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
         return dataset, model
 
     def _train(self, dataset: Dataset, settings: FitSettings) -> HashModel:
@@ -121,7 +146,7 @@ class _Fit:
                 note("the same command with --resume goes on from the last finished epoch")
             raise
         except KinbitsError as error:
-            if not known and not isinstance(error, PlatformError):
+            if self.first and not known and not isinstance(error, PlatformError):
                 shutil.rmtree(self.checkpoints, ignore_errors=True)
             raise
 

@@ -13,6 +13,7 @@ from .header import ImageHeader, read_header
 from .items import ArrayItems, ArrowItems, CroppedItems, Items, PathItems, VectorItems
 from .labels import LabelSpace
 from .left_out import LeftOut
+from .mapped_rows import MappedRows, select_rows
 from .pairs.pairs import Pairs, as_pairs, open_pairs, pairs_from_labels
 from .protocols.definition import DEFAULT_METRICS, Protocol, Splits
 from .protocols.registry import (
@@ -32,7 +33,7 @@ from .sources.given import as_dataset, as_texts, is_single, require_finite
 from .sources.metadata import read_metadata
 from .sources.open import open_dataset
 from .sources.safe_pickle import read_pickle
-from .sources.vectors import NOT_FINITE
+from .sources.vectors import NOT_FINITE, finite_rows
 from .splits import SplitRows
 from .thumbnails import Tile, contact_sheet, placeholder, tile_box
 from .transforms import augmentation, check_augmentation, image_change
@@ -61,6 +62,7 @@ __all__ = [
     "Items",
     "LabelSpace",
     "LeftOut",
+    "MappedRows",
     "Pairs",
     "PathItems",
     "Protocol",
@@ -89,6 +91,7 @@ __all__ = [
     "find_image_column",
     "find_label_column",
     "find_protocol",
+    "finite_rows",
     "image_change",
     "is_single",
     "list_protocols",
@@ -104,6 +107,7 @@ __all__ = [
     "readable",
     "register_protocol",
     "require_finite",
+    "select_rows",
     "split_folder",
     "split_lists",
     "tile_box",

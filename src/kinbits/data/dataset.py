@@ -320,6 +320,8 @@ def _take(values: Sequence[Any], rows: np.ndarray) -> Sequence[Any]:
 
 
 def _check_unique(ids: np.ndarray, name: str) -> None:
+    if ids.dtype.kind in "iu" and len(ids) and ids[0] == 0 and (np.diff(ids) == 1).all():
+        return  # row numbers; a set of them would take more memory than their vectors
     if len(set(ids.tolist())) == len(ids):
         return
     values, counts = np.unique(ids, return_counts=True)

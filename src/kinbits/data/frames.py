@@ -61,6 +61,10 @@ class FrameItems(PathItems):
         super().__init__(paths)
         self._frames = np.asarray(frames, np.int64)
 
+    def compact(self) -> FrameItems:
+        """Return a store of the selected paths and frames alone."""
+        return FrameItems(self.paths, self._frames[self.rows])
+
     @lazy
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the identities of the files, and of the numbers of the frames."""

@@ -16,6 +16,7 @@ from PIL import Image
 from kinbits._util import file_digest, lazy, open_regular
 from kinbits.data.bad_image import BadImage
 from kinbits.data.decoding import decode
+from kinbits.data.mapped_rows import MappedRows, select_rows
 from kinbits.errors import UsageError
 
 Kind = Literal["image", "vector"]
@@ -112,6 +113,10 @@ class Items(ABC):
         other.rows = self.rows[np.asarray(rows, np.int64)]
         return other
 
+    def compact(self) -> Items:
+        """Return a store that holds the selected rows alone, to send it to another process."""
+        return self
+
     @lazy
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the contents; equal for two objects with the same contents."""
@@ -150,6 +155,15 @@ class Items(ABC):
         Raises:
             UsageError: If the rows are images.
         """
+        return np.asarray(self.stored_vectors)
+
+    @property
+    def stored_vectors(self) -> np.ndarray | MappedRows:
+        """The vectors, float ``(n, d)``; those on disk stay there until they are indexed.
+
+        Raises:
+            UsageError: If the rows are images.
+        """
         raise UsageError("this data set holds images, not vectors; compute features with a backbone first")
 
     @abstractmethod
@@ -181,6 +195,10 @@ class PathItems(Items):
         """The paths of all rows."""
         return [self._paths[row] for row in self.rows.tolist()]
 
+    def compact(self) -> Items:
+        """Return a store of the selected paths alone."""
+        return PathItems(self.paths)
+
     @lazy
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the identities of the selected files; see `file_identity`."""
@@ -207,6 +225,10 @@ class CroppedItems(PathItems):
     def __init__(self, paths: Sequence[str | os.PathLike[str]], boxes: np.ndarray) -> None:
         super().__init__(paths)
         self._boxes = np.asarray(boxes, np.float64).reshape(len(paths), 4)
+
+    def compact(self) -> Items:
+        """Return a store of the selected paths and rectangles alone."""
+        return CroppedItems(self.paths, self._boxes[self.rows])
 
     @lazy
     def fingerprint(self) -> str:
@@ -247,6 +269,10 @@ class ArrowItems(Items):
         self._column = column
         self._name = identity
 
+    def compact(self) -> Items:
+        """Return a store of copies of the selected images."""
+        return ArrowItems(self._column.take(self.rows), digest(self._name, self.rows.tobytes()))
+
     def _identity(self) -> str:
         return self._name
 
@@ -272,6 +298,10 @@ class ArrayItems(Items):
         self._images = images
         self._name = identity
 
+    def compact(self) -> Items:
+        """Return a store of copies of the selected images."""
+        return ArrayItems(self._images[self.rows])
+
     def _identity(self) -> str:
         return self._name or _array_identity(self._images)
 
@@ -289,21 +319,33 @@ class VectorItems(Items):
 
     kind: Kind = "vector"
 
-    def __init__(self, vectors: np.ndarray, identity: str | None = None) -> None:
+    def __init__(self, vectors: np.ndarray | MappedRows, identity: str | None = None) -> None:
         super().__init__(np.arange(len(vectors)))
         self._vectors = vectors
         self._name = identity
 
     @property
     def vectors(self) -> np.ndarray:
-        """The vectors of the rows, float ``(n, d)``; not copied if all rows are selected."""
-        if len(self.rows) == len(self._vectors) and np.array_equal(self.rows, np.arange(len(self.rows))):
-            return self._vectors
-        return self._vectors[self.rows]
+        """The vectors of the rows, float ``(n, d)``; an array is not copied if all rows are selected."""
+        stored = self._vectors
+        return np.asarray(self.stored_vectors) if isinstance(stored, MappedRows) or not self._whole else stored
+
+    @property
+    def stored_vectors(self) -> np.ndarray | MappedRows:
+        """The vectors of the rows, float ``(n, d)``; those on disk stay there until they are indexed."""
+        return self._vectors if self._whole else select_rows(self._vectors, self.rows)
+
+    @property
+    def _whole(self) -> bool:
+        return len(self.rows) == len(self._vectors) and np.array_equal(self.rows, np.arange(len(self.rows)))
+
+    def compact(self) -> Items:
+        """Return a store of copies of the selected vectors."""
+        return VectorItems(np.array(self.vectors))
 
     def content_hash(self) -> str:
         """Return the SHA-256 (hex) of the vectors."""
-        return _array_identity(self.vectors)
+        return _array_identity(self.stored_vectors)
 
     def image(self, row: int) -> Image.Image:
         """Raise an error, since vectors have no pixels.
@@ -320,7 +362,7 @@ class VectorItems(Items):
         raise UsageError("this data set holds vectors, not images; use the backbone 'features'")
 
 
-def _array_identity(array: np.ndarray) -> str:
+def _array_identity(array: np.ndarray | MappedRows) -> str:
     state = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
     for start in range(0, len(array), 4096):  # in blocks, so that a memory-mapped array is not loaded at once
         state.update(np.ascontiguousarray(array[start : start + 4096]).tobytes())

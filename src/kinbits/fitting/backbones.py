@@ -28,7 +28,7 @@ def load_backbones(dataset: Dataset, settings: FeatureSettings, method: type[Met
 def image_backbone(dataset: Dataset, settings: FeatureSettings) -> Backbone:
     """Load the image backbone that the settings name, or the one that suits the data."""
     if dataset.kind == "vector":
-        width = dataset.items.vectors.shape[1]
+        width = dataset.items.stored_vectors.shape[1]
         return _load(
             settings.backbone or "features", "vector", dim=width, dims=settings.dims, normalise=settings.normalise
         )

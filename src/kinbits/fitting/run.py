@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 
 from kinbits import hamming
-from kinbits._util import checked
+from kinbits._util import checked, started_by_torchrun
 from kinbits.encoding import CodesFile
 from kinbits.fitting.job import Job, choose_method, without_unused_validation
 from kinbits.fitting.settings import FitSettings
@@ -16,7 +17,7 @@ from kinbits.fitting.sources import as_training_data
 from kinbits.fitting.text_tower import text_tower
 from kinbits.methods import Method
 from kinbits.model import HashModel, Tower
-from kinbits.training import History, defence_record, pretrain, train
+from kinbits.training import History, check_same, defence_record, join_processes, pretrain, train
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,6 +33,9 @@ def fit(data: Any, settings: FitSettings | None = None, **options: Unpack[FitOpt
         settings: All options at once; None takes their defaults.
         options: Options by name, which replace those in ``settings``: ``method``, ``bits``, ``backbone``, ``epochs``,
             ``seed``, ... `FitSettings` and its parts list them.
+
+    Processes that torchrun started train one model together: each calls this function with the same data and settings,
+    and each gets the model.
 
     Returns:
         The model, with its training record.
@@ -50,10 +54,13 @@ def fit(data: Any, settings: FitSettings | None = None, **options: Unpack[FitOpt
     settings = (checked(settings, FitSettings | None, "settings") or FitSettings()).with_options(**options)
     dataset, started = as_training_data(data), time.perf_counter()
     settings = without_unused_validation(choose_method(settings, dataset))
+    join_processes()
     job = Job.from_dataset(dataset, settings)
+    if started_by_torchrun():
+        check_same(_given(job))
     method, training = job.build_method(), settings.training
-    pretraining = None if training.pretrain is None else pretrain(method, job.pretraining_set, training)
-    history = train(method, job.train, training, job.validation_set)
+    pretraining = None if training.pretrain is None else pretrain(method, job.pretraining_set, training, together=True)
+    history = train(method, job.train, training, job.validation_set, together=True)
     towers = {m: Tower(job.backbones[m], head.cpu()) for m, head in method.towers().items()}
     towers |= text_tower(job, towers["image"])
     record = {
@@ -69,6 +76,20 @@ def fit(data: Any, settings: FitSettings | None = None, **options: Unpack[FitOpt
     model = HashModel(towers, named, record, decoder=decoder, labels=job.rows.table(job.dataset))
     model.train_codes = _train_codes(method, job, model.fingerprint)
     return model
+
+
+def _given(job: Job) -> dict[str, bytes]:
+    """Return what all processes of a run must have been given alike; paths may differ between machines."""
+    training = replace(job.settings.training, checkpoints=None, resume=False, progress=False)
+    settings = replace(job.settings, training=training, features=replace(job.settings.features, cache=None))
+    settings = replace(settings, supervision=replace(settings.supervision, pairs=None))
+    ids, pairs, labels = job.dataset.ids[job.rows.train], job.train.pairs, job.train.labels
+    return {
+        "items": ids.tobytes() if ids.dtype.kind in "iu" else "\0".join(map(str, ids)).encode(),
+        "labels": b"" if labels is None else labels.numpy().tobytes(),
+        "pairs": b"" if pairs is None else pairs.fingerprint.encode(),
+        "settings": repr(settings).encode(),
+    }
 
 
 def _record(job: Job, method: Method, history: History, pretraining: dict[str, Any] | None) -> dict[str, Any]:

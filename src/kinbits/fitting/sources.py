@@ -12,7 +12,7 @@ import numpy as np
 
 from kinbits._util import Modality, reporter
 from kinbits.backbones import Backbone, View, extract
-from kinbits.data import Dataset, as_dataset, augmentation, readable
+from kinbits.data import Dataset, MappedRows, as_dataset, augmentation, readable, select_rows
 from kinbits.errors import DataError, UsageError
 from kinbits.fitting.settings import FitSettings
 from kinbits.methods import Method
@@ -27,9 +27,9 @@ def _labels(dataset: Dataset) -> np.ndarray | None:
     return labels.astype(np.float32) if labels is not None and labels.ndim == 2 else labels
 
 
-def _all_equal(features: np.ndarray) -> bool:
-    parts = (features[start : start + 4096] for start in range(0, len(features), 4096))
-    return not any((part != features[0]).any() for part in parts)
+def _all_equal(features: np.ndarray | MappedRows) -> bool:
+    first, parts = features[0], (features[start : start + 4096] for start in range(0, len(features), 4096))
+    return not any((part != first).any() for part in parts)
 
 
 def as_training_data(data: Any) -> Dataset:
@@ -63,21 +63,22 @@ def _cached_features(
     """Compute or read the features of frozen backbones."""
     image, training, options = backbones["image"], settings.training, settings.features
     with reporter("computing features", training.progress) as report:
-        found = extract(dataset, image, cache=options.cache, progress=report)
+        found = extract(dataset, image, cache=options.cache, progress=report, mapped=True)
     usable = _usable(found.readable_part(dataset), method, settings)
     kept = dataset.rows_of(usable)
-    features = found.array[kept]
+    features = select_rows(found.array, kept)
     if len(kept) > 1 and _all_equal(features):
         raise DataError(
             f"all {len(kept)} items of {dataset.name} have the same features, so codes cannot tell them apart; "
             f"give {dataset.kind}s that differ, or another backbone"
         )
-    views: list[np.ndarray] = []
+    views: list[np.ndarray | MappedRows] = []
     # vectors have no views; a method that can do without says how
     for number in range(options.views if views_needed(method, training) and dataset.kind == "image" else 0):
         view = View(training.view_augmentation, 0, number)
         with reporter(f"computing features of view {number + 1} of {options.views}", training.progress) as report:
-            views.append(extract(dataset, image, cache=options.cache, progress=report, view=view).array[kept])
+            made = extract(dataset, image, cache=options.cache, progress=report, view=view)
+        views.append(select_rows(made.array, kept))
     texts, key = _texts(usable, settings, backbones), key_of(usable, backbones, settings)
     return usable, FeatureSet(features, _labels(usable), texts, views, key=key)
 
@@ -146,7 +147,7 @@ def features_for_labels(dataset: Dataset, rows: TrainingSet, image: Backbone, se
         )
     if isinstance(rows, FeatureSet) and image.pooled is image:
         return rows.stored
-    return extract(dataset, image.pooled, cache=settings.features.cache).array
+    return np.asarray(extract(dataset, image.pooled, cache=settings.features.cache).array)
 
 
 def _usable(dataset: Dataset, method: type[Method], settings: FitSettings) -> Dataset:

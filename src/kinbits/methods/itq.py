@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,13 +13,16 @@ from kinbits.methods.base import Spec, TrainView
 from kinbits.methods.blocks.projection import Projection, inputs_mean, random_rotation
 from kinbits.methods.registry import register
 
+MOST_COMPONENTS = 1 << 29  # float32 numbers in memory, 2 GiB
+
 
 @register("itq")
 class Itq(Projection):
     """Alternate between codes and the rotation that brings the principal components closest to them.
 
     With V the components ``(n, K)``, minimise ``|B - V R|^2`` over B in {-1, +1} and orthogonal R: B = sign(V
-    R); then, with the singular value decomposition ``B^T V = S D T^T``, R = T S^T.
+    R); then, with the singular value decomposition ``B^T V = S D T^T``, R = T S^T. From more than 2^29 components V
+    (8 million rows at 64 bits), rows are drawn for R.
 
     Args:
         spec: The task.
@@ -36,10 +42,22 @@ class Itq(Projection):
         """Return the principal axes under the best rotation."""
         axes = self.principal(train)
         mean = inputs_mean(self.head, train).float()
-        components = torch.cat([(self.head.standard(chunk) - mean) @ axes.T for chunk in train.chunks()])
+        rows = self._rows_of_rotation(len(train))
+        components = torch.cat([(self.head.standard(chunk) - mean) @ axes.T for chunk in train.chunks(rows=rows)])
         rotation = random_rotation(self.spec.bits, self.spec).to(self.head.centre.device)
         for _ in range(self.iterations):
             codes = torch.where(components @ rotation >= 0, 1.0, -1.0)
             left, _, right = torch.linalg.svd(codes.T @ components)
             rotation = (left @ right).T
         return rotation.T @ axes
+
+    def _rows_of_rotation(self, n: int) -> np.ndarray | None:
+        """Return the rows whose components fit into memory, drawn by the seed; None takes all."""
+        most = MOST_COMPONENTS // self.spec.bits
+        if n <= most:
+            return None
+        warnings.warn(
+            f"itq learns its rotation from {most:,} of {n:,} rows, drawn by the seed, and its axes from all rows",
+            stacklevel=2,
+        )
+        return np.sort(np.random.default_rng([self.spec.seed, n]).choice(n, most, replace=False, shuffle=False))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from kinbits.methods import Batch
-from kinbits.training.training_set import CHUNK, Known, TrainingSet, floats, resident
+from kinbits._util import Modality
+from kinbits.data import MappedRows
+from kinbits.methods import Batch, Method
+from kinbits.training.training_set import CHUNK, Known, TrainingSet, floats, mapped, part, resident
 
 if TYPE_CHECKING:
     from kinbits.data import Pairs
@@ -21,6 +23,8 @@ CHUNK_CELLS = 1 << 25
 
 class FeatureSet(TrainingSet):
     """Features of a frozen backbone.
+
+    Those on disk are read into memory when a run starts, unless they take more than 2 GiB: then each batch is read.
 
     Args:
         features: float16 or float32 ``(n, d)``, in memory or memory-mapped.
@@ -34,29 +38,35 @@ class FeatureSet(TrainingSet):
 
     def __init__(
         self,
-        features: np.ndarray,
+        features: np.ndarray | MappedRows,
         labels: np.ndarray | None = None,
-        texts: np.ndarray | None = None,
-        views: Sequence[np.ndarray] = (),
+        texts: np.ndarray | MappedRows | None = None,
+        views: Sequence[np.ndarray | MappedRows] = (),
         **known: Unpack[Known],
     ) -> None:
         super().__init__(labels, texts, **known)
-        self._features = resident(features)
+        self._features = mapped(features)
         self._chunk = max(1, min(CHUNK, CHUNK_CELLS // features.shape[1]))  # maps are wide
-        self._view_features = [resident(view) for view in views]
+        self._view_features = [mapped(view) for view in views]
 
     def __len__(self) -> int:
         return len(self._features)
 
     @property
     def stored(self) -> np.ndarray:
-        """The features as they are kept, float16 or float32 ``(n, d)``."""
-        return self._features
+        """The features as they are kept, float16 or float32 ``(n, d)``, all in memory."""
+        return np.asarray(self._features)
 
     def select(self, rows: np.ndarray, labels: ExpandedLabels | None = None, pairs: Pairs | None = None) -> Self:
         """Return some rows as a set of their own."""
-        views = [view[rows] for view in self._view_features]
-        return type(self)(self._features[rows], views=views, **self._select_targets(rows, labels, pairs))
+        views = [part(view, rows) for view in self._view_features]
+        return type(self)(part(self._features, rows), views=views, **self._select_targets(rows, labels, pairs))
+
+    def setup(self, fabric: Any, method: Method | None = None, epochs: int = 0) -> None:
+        """Get ready for a run, and read what is on disk into memory unless it is very large."""
+        super().setup(fabric, method, epochs)
+        self._features = resident(self._features)
+        self._view_features = [resident(view) for view in self._view_features]
 
     def batch(self, rows: np.ndarray, seed: Sequence[int]) -> Batch:
         """Return rows of the stored features. Every process takes the whole batch: a head is cheap."""
@@ -67,6 +77,9 @@ class FeatureSet(TrainingSet):
             views=self._draw_views(rows, seed),
             texts=self._text_rows(rows),
         )
+
+    def _stored(self, modality: Modality) -> np.ndarray | MappedRows | None:
+        return self._features if modality == "image" else super()._stored(modality)
 
     def _image_rows(self, rows: np.ndarray) -> Tensor:
         return floats(self._features, rows, self.device)

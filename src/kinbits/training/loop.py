@@ -17,6 +17,7 @@ from kinbits.training.defending import defending_of
 from kinbits.training.history import History, epochs_text
 from kinbits.training.progress import Progress
 from kinbits.training.settings import TrainingSettings
+from kinbits.training.torchrun import from_first
 from kinbits.training.training_set import TrainingSet
 from kinbits.training.validation import Validation
 from kinbits.training.weights import copied, load_weights, weights_of
@@ -82,11 +83,12 @@ class TrainingLoop:
 
     def run(self) -> History:
         """Train from the first epoch, or from the last checkpoint, to the end."""
-        state = self.checkpoints.load(self._identity(), self.fabric.device) if self.settings.resume else None
+        state = self._saved()
         if state is not None:
             self._restore(state)
         else:
             self._prepare()
+            self._share_weights()
             self._save()
         with Progress(self.method.name, self.recipe.epochs, self._shows_progress()) as progress:
             for epoch in range(len(self.history.epochs), self.recipe.epochs):
@@ -100,7 +102,26 @@ class TrainingLoop:
             progress.summary = self._summary()
         if self.best is not None:
             load_weights(self.method, self.train, self.best)
+        self._share_weights()
         return self.history
+
+    def _saved(self) -> dict[str, Any] | None:
+        """Return the state of the last checkpoint, which only the first process reads."""
+        if not self.settings.resume:
+            return None
+        found = None
+        if self.fabric.is_global_zero:
+            found = self.checkpoints.load(self._identity(), self.fabric.device)
+        shared: dict[str, Any] | None = self._shared(found)
+        return shared
+
+    def _shared(self, value: Any) -> Any:
+        return value if self.fabric.world_size == 1 else from_first(value, self.fabric.device)
+
+    def _share_weights(self) -> None:
+        """Give all processes the first one's weights: equal up to rounding, which differs between machines."""
+        if self.fabric.world_size > 1:
+            load_weights(self.method, self.train, self._shared(weights_of(self.method, self.train)))
 
     def _prepare(self) -> None:
         self._reseed(-1)
@@ -179,7 +200,9 @@ class TrainingLoop:
         if self.validation is not None and self.method.codes_ready:
             record["validation"] = self.validation.score()
         progress.epoch(record)
-        return record
+        self._share_weights()
+        shared: dict[str, float] = self._shared(record)
+        return shared
 
     def _step(self, epoch: int, step: int, batch: Batch) -> Mapping[str, Tensor]:
         if self.defending is None:

@@ -46,7 +46,9 @@ def views_needed(method: type[Method], settings: TrainingSettings) -> bool:
     return bool(method.views or (settings.pretrain is not None and get_method(settings.pretrain).views))
 
 
-def pretrain(method: Method, data: TrainingSet, settings: TrainingSettings) -> dict[str, Any]:
+def pretrain(
+    method: Method, data: TrainingSet, settings: TrainingSettings, *, together: bool = False
+) -> dict[str, Any]:
     """Train what stands before the method's own loss, in place, without labels.
 
     A backbone that is trained learns through a projector, which is dropped. Before a frozen one, the method's own
@@ -57,6 +59,7 @@ def pretrain(method: Method, data: TrainingSet, settings: TrainingSettings) -> d
         data: What to learn from: the training rows, and others that have no label.
         settings: Those of the run, with ``pretrain`` set. Batch size, rate of the backbone and clipping hold for both
             stages; the rest of the recipe is that of the pre-training method.
+        together: As in `train`.
 
     Returns:
         What the training record says about it.
@@ -70,7 +73,7 @@ def pretrain(method: Method, data: TrainingSet, settings: TrainingSettings) -> d
     stage = pretraining_settings(settings)
     if not settings.resume:
         Checkpoints(settings.checkpoints).forget()
-    history = train(pretrainer, data, stage)
+    history = train(pretrainer, data, stage, together=together)
     return {
         "method": pretrainer.name,
         "trained": "head" if data.frozen else "backbone",

@@ -12,11 +12,10 @@ import copy
 import json
 import multiprocessing
 import os
-import sys
 import tempfile
 import traceback
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -30,6 +29,7 @@ from kinbits.training.hardware import check_hardware, fabric_for
 from kinbits.training.history import History
 from kinbits.training.loop import TrainingLoop
 from kinbits.training.settings import TrainingSettings
+from kinbits.training.torchrun import end_process
 from kinbits.training.training_set import TrainingSet
 from kinbits.training.weights import load_weights, weights_of
 
@@ -87,7 +87,7 @@ def _work(rank: int, folder: Path, *job: Any) -> None:
     except BaseException as error:
         record = {"kind": _kind(error), "message": _message(error), "traceback": traceback.format_exc()}
         write_text(folder / f"error-{rank}.json", json.dumps(record))
-        _end(1)
+        end_process(1)
 
 
 def _kind(error: BaseException) -> str | None:
@@ -101,12 +101,6 @@ def _message(error: BaseException) -> str:
         return str(error)
     except Exception:  # of a user's own class
         return type(error).__name__
-
-
-def _end(code: int) -> NoReturn:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 def _run(
@@ -132,7 +126,7 @@ def _run(
     if rank == 0:
         _save(folder, {"history": vars(history), "weights": weights_of(method, data)})
     dist.barrier()  # a process that leaves early would break the connection of the others
-    _end(0)  # not in the caller, where nothing is held any more
+    end_process(0)  # not in the caller, where nothing is held any more
 
 
 def _save(folder: Path, learned: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
@@ -11,7 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kinbits._util import Modality
+from kinbits._util import Modality, memory_bytes
+from kinbits.data import MappedRows, select_rows
+from kinbits.errors import DataError
 from kinbits.methods import Batch, Method, TrainView, update_ema
 from kinbits.training.distributed import share_buffers
 
@@ -58,7 +61,10 @@ class TrainingSet(TrainView):
     ema_backbone: nn.Module | None = None
 
     def __init__(
-        self, labels: np.ndarray | None = None, texts: np.ndarray | None = None, **known: Unpack[Known]
+        self,
+        labels: np.ndarray | None = None,
+        texts: np.ndarray | MappedRows | None = None,
+        **known: Unpack[Known],
     ) -> None:
         self.labels = None if labels is None else torch.from_numpy(np.ascontiguousarray(labels))
         self.pairs = known.get("pairs")
@@ -66,7 +72,7 @@ class TrainingSet(TrainView):
         self.key = known.get("key", "")
         self.rng = np.random.default_rng(0)
         self.device = torch.device("cpu")
-        self._texts = None if texts is None else resident(texts)
+        self._texts = None if texts is None else mapped(texts)
         self._chunk = CHUNK
         self._views, self._drop_last = 0, False
         self._ema_decay: float | None = None
@@ -85,7 +91,7 @@ class TrainingSet(TrainView):
         """Return what the constructor takes about some rows; the key covers labels and pairs."""
         own = None if self.labels is None else self.labels.cpu().numpy()
         arrays = {"labels": own, "texts": self._texts, "weights": self.weights}
-        found: dict[str, Any] = {name: None if array is None else array[rows] for name, array in arrays.items()}
+        found: dict[str, Any] = {name: None if array is None else part(array, rows) for name, array in arrays.items()}
         found |= {"pairs": pairs, "key": self.key}
         if labels is not None:
             assert own is not None
@@ -109,6 +115,7 @@ class TrainingSet(TrainView):
             epochs: Length of the run.
         """
         self.device, self.epochs = fabric.device, epochs
+        self._texts = None if self._texts is None else resident(self._texts)
         if method is not None:
             self._views, self._drop_last, self._ema_decay = method.views, method.drop_last, method.ema_decay
         if self.labels is not None:
@@ -155,6 +162,25 @@ class TrainingSet(TrainView):
             if len(part) >= least:
                 yield self.batch(part, [*seed, step])
 
+    def features(self, modality: Modality = "image") -> Tensor:
+        """Return the features of all rows at once, float ``(n, d)``; 4nd bytes.
+
+        Raises:
+            DataError: If they are larger than the memory of this machine.
+        """
+        stored = self._stored(modality)
+        if stored is not None and 4 * math.prod(stored.shape) > memory_bytes():
+            raise DataError(
+                f"this method reads the features of all {len(self):,} rows at once, "
+                f"{4e-9 * math.prod(stored.shape):,.0f} GB, and this machine has {1e-9 * memory_bytes():,.0f} GB of "
+                f"memory; give fewer rows, or choose a method that learns by batches"
+            )
+        return super().features(modality)
+
+    def _stored(self, modality: Modality) -> np.ndarray | MappedRows | None:
+        """Return the stored features of a modality; None if they are computed from images."""
+        return self._texts if modality == "text" else None
+
     def _text_rows(self, rows: np.ndarray) -> Tensor | None:
         return None if self._texts is None else floats(self._texts, rows, self.device)
 
@@ -181,11 +207,22 @@ def _digest(*parts: bytes) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-def resident(array: np.ndarray) -> np.ndarray:
-    """Bring a mapped array into memory unless it is very large."""
-    return np.array(array) if array.nbytes <= IN_MEMORY else array
+def mapped(array: np.ndarray | MappedRows) -> np.ndarray | MappedRows:
+    """Return an array as it is, or what is on disk as `MappedRows`, of which nothing is copied before a run."""
+    return MappedRows([array]) if isinstance(array, np.memmap) else array
 
 
-def floats(array: np.ndarray, rows: np.ndarray, device: torch.device) -> Tensor:
+def part(array: np.ndarray | MappedRows, rows: np.ndarray) -> np.ndarray | MappedRows:
+    """Return some rows ``(m,)`` of an array: itself, if these are all rows in their order."""
+    whole = len(rows) == len(array) and np.array_equal(rows, np.arange(len(rows)))
+    return array if whole else select_rows(array, rows)
+
+
+def resident(array: np.ndarray | MappedRows) -> np.ndarray | MappedRows:
+    """Bring what is on disk into memory unless it is very large."""
+    return np.asarray(array) if array.nbytes <= IN_MEMORY else array
+
+
+def floats(array: np.ndarray | MappedRows, rows: np.ndarray, device: torch.device) -> Tensor:
     """Return rows of an array ``(n, d)`` on a device, float32 ``(m, d)``."""
     return torch.from_numpy(np.asarray(array[rows])).to(device).float()

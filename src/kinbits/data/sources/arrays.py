@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from kinbits.data.dataset import Dataset, nothing_usable
-from kinbits.data.items import ArrayItems, Items, VectorItems, file_identity
+from kinbits.data.items import ArrayItems, Items, VectorItems, digest, file_identity
 from kinbits.data.labels import LabelSpace
+from kinbits.data.mapped_rows import MappedRows
 from kinbits.data.sources.cells import array_to_ids
 from kinbits.data.sources.columns import Options, find_column, given_texts, label_array, matching_columns, named_classes
 from kinbits.data.sources.vectors import without_not_finite
@@ -42,6 +43,41 @@ def open_numpy(path: Path, options: Options) -> Dataset:
     if options.item_column is not None and (data.kind == "vector") != (options.vector_column is not None):
         raise options.wrong_items(str(path), f"{data.kind}s")
     return replace(data, guesses=tuple(companions.guesses(data.label_space)))
+
+
+def open_shards(paths: Sequence[Path], options: Options) -> Dataset:
+    """Open ``.npy`` files with vectors of one width as one collection, in the given order; they stay on disk.
+
+    Raises:
+        DataError: If a file is damaged, or holds anything but vectors, or vectors of another width or dtype.
+    """
+    vectors = [_shard(path) for path in paths]
+    for path, array in zip(paths, vectors, strict=True):
+        if (array.shape[1], array.dtype) != (vectors[0].shape[1], vectors[0].dtype):
+            raise DataError(
+                f"{path} holds {array.dtype} vectors of {array.shape[1]} numbers, and {paths[0]} {vectors[0].dtype} "
+                f"vectors of {vectors[0].shape[1]}; give all shards of a folder one width and one dtype"
+            )
+    folder, rows = paths[0].parent, MappedRows(vectors)
+    if not len(rows):
+        raise DataError(f"{folder}: the shards hold no vectors; give at least one")
+    labels, space = label_array(options.labels, options, str(folder))
+    texts, identity = given_texts(options, str(folder)), digest(*map(file_identity, paths))
+    items = VectorItems(rows, identity)
+    return without_not_finite(Dataset(items, np.arange(len(rows)), labels, space, texts, name=folder.name))
+
+
+def _shard(path: Path) -> np.ndarray:
+    try:
+        array = _load(path)["arr_0"]
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(f"{path}: not a readable NumPy file ({error}); write it again") from None
+    if array.ndim != 2 or array.dtype.kind != "f" or not array.shape[1]:
+        raise DataError(
+            f"{path}: array of shape {array.shape} and dtype {array.dtype}; a folder of .npy files is read as shards "
+            f"of vectors, float (n, d) each: keep other arrays elsewhere"
+        )
+    return array
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:

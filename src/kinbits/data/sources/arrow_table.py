@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from kinbits.data.mapped_rows import MappedRows
 from kinbits.data.sources.cells import cells_of, decoded, to_ids, to_metadata
-from kinbits.data.sources.vectors import is_vector_type, to_vectors
+from kinbits.data.sources.vectors import is_vector_type, mapped_vectors, to_vectors
 
 
 class ArrowTable:
@@ -87,13 +88,16 @@ class ArrowTable:
         """Tell whether a column may hold vectors: lists of numbers."""
         return is_vector_type(decoded(self.column(name)).type)
 
-    def vectors(self, name: str) -> np.ndarray:
-        """Return a column of lists of numbers as float ``(n, d)``; see `to_vectors`.
+    def vectors(self, name: str) -> np.ndarray | MappedRows:
+        """Return a column of lists of numbers as float ``(n, d)``; see `mapped_vectors` and `to_vectors`.
 
         Raises:
             DataError: If the lists differ in length, or hold no numbers.
         """
         column = decoded(self.column(name))
+        mapped = mapped_vectors(column)
+        if mapped is not None:
+            return mapped if self.rows is None else mapped.select(self.rows)
         rows = column if self.rows is None else column.take(self.rows)
         return to_vectors(rows, f"{self.source}, column '{name}'")
 

@@ -29,6 +29,10 @@ class ObjectItems(Items):
         super().__init__(np.arange(len(objects)))
         self._objects = list(objects)
 
+    def compact(self) -> ObjectItems:
+        """Return a store of the selected objects alone."""
+        return ObjectItems([self._objects[row] for row in self.rows.tolist()])
+
     @lazy
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the pixels of the selected rows."""

@@ -14,7 +14,7 @@ from kinbits._util import full_path, named_extras
 from kinbits.data.dataset import Dataset
 from kinbits.data.file_kinds import EXTENSIONS
 from kinbits.data.frames import by_frames
-from kinbits.data.sources.arrays import open_array, open_numpy
+from kinbits.data.sources.arrays import open_array, open_numpy, open_shards
 from kinbits.data.sources.columns import Options
 from kinbits.data.sources.files import open_list, open_paths, require_file
 from kinbits.data.sources.folder import open_folder
@@ -53,7 +53,8 @@ def open_dataset(
     Args:
         source: A folder (class subfolders or flat, with ``captions.csv`` or ``captions.txt`` for texts); a
             ``.csv``, ``.tsv`` or ``.parquet`` with image paths; a ``.parquet`` (or a folder of shards) with
-            image bytes; a ``.txt`` list of ``path 0 1 0`` or ``path 3`` lines; ``.npy`` or ``.npz``;
+            image bytes or vectors; a ``.txt`` list of ``path 0 1 0`` or ``path 3`` lines; ``.npy`` (or a folder of
+            shards with vectors) or ``.npz``;
             ``hf:<name>``; a `datasets.Dataset`; an array of uint8 images ``(n, h, w[, 3])`` or float vectors
             ``(n, d)``; a list of image paths.
         image_column: Column (or .npz key) of the images; None finds it by its name.
@@ -121,11 +122,14 @@ def _open_path(source: str, options: Options) -> Dataset:
     path = Path(source).expanduser()
     if path.suffix.lower() in (".npy", ".npz") and path.is_file():
         return open_numpy(path, options)
+    vectors = _shards(path, ".npy")
+    if vectors:
+        return open_shards(vectors, options)
     _refuse_given(options)
     if source.startswith("hf:"):
         return open_hub(source[3:], options)
     if path.is_dir():
-        shards = _shards(path)
+        shards = _shards(path, ".parquet")
         return open_parquet(shards, options) if shards else open_folder(path, options)
     require_file(path, f"give {_KINDS}")
     suffix = path.suffix.lower()
@@ -145,10 +149,12 @@ def _root(source: str, given: str | os.PathLike[str] | None) -> Path | None:
     return path if path.is_dir() else path.parent if path.is_file() else None
 
 
-def _shards(folder: Path) -> list[Path]:
-    """Return the Parquet shards of a folder; none if the folder has other visible files."""
+def _shards(folder: Path, suffix: str) -> list[Path]:
+    """Return the shards of a folder, sorted by name; none if the folder has other visible files, or is none."""
+    if not folder.is_dir():
+        return []
     entries = sorted(entry for entry in folder.iterdir() if hidden_kind(entry.name) is None)
-    return entries if entries and all(entry.suffix == ".parquet" for entry in entries) else []
+    return entries if entries and all(entry.suffix == suffix for entry in entries) else []
 
 
 def _refuse_given(options: Options) -> None:

@@ -41,9 +41,9 @@ def open_parquet(paths: Sequence[Path], options: Options) -> Dataset:
     """Open one Parquet file, or the shards of one table, with a column of image bytes, paths or vectors.
 
     Everything is copied to an uncompressed Arrow file in the cache folder, which is memory-mapped. Vectors, which are
-    lists of numbers of one length, are read into memory; those that are not finite as float32 are skipped. Class names
-    and a hierarchy come from the metadata of the schema: JSON under ``label_names``, ``coarse_label_names`` and
-    ``coarse_of_label``.
+    lists of numbers of one length, stay there if they are floats without empty places; those that are not finite as
+    float32 are skipped. Class names and a hierarchy come from the metadata of the schema: JSON under ``label_names``,
+    ``coarse_label_names`` and ``coarse_of_label``.
 
     Raises:
         DataError: If a file is damaged, two columns have the same name, or there is no column of images or vectors.

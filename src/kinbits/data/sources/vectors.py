@@ -8,10 +8,11 @@ import numpy as np
 
 from kinbits.data.dataset import Dataset, nothing_usable
 from kinbits.data.items import VectorItems
+from kinbits.data.mapped_rows import MappedRows
 from kinbits.errors import DataError
 
 NOT_FINITE = "vector is not finite as float32"
-_ROWS = 65536
+_CELLS = 1 << 22  # numbers that are checked at once
 
 
 def is_vector_type(kind: Any) -> bool:
@@ -60,6 +61,27 @@ def to_vectors(column: Any, source: str) -> np.ndarray:
     return found
 
 
+def mapped_vectors(column: Any) -> MappedRows | None:
+    """Return a column of lists as vectors that stay where the column is: on disk, if it is memory-mapped.
+
+    Args:
+        column: A `pyarrow.ChunkedArray` of lists of numbers.
+
+    Returns:
+        The vectors; None unless all lists are floats of one length without empty places.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lengths = pc.min_max(pc.list_value_length(column)).as_py()
+    if not pa.types.is_floating(column.type.value_type) or column.null_count or lengths["min"] != lengths["max"]:
+        return None
+    parts = [chunk.flatten() for chunk in column.chunks if len(chunk)]
+    if not lengths["min"] or any(part.null_count for part in parts):
+        return None
+    return MappedRows([part.to_numpy().reshape(-1, lengths["min"]) for part in parts])
+
+
 def without_not_finite(dataset: Dataset) -> Dataset:
     """Return a dataset without the vectors that are not finite as float32; they are listed as skipped.
 
@@ -68,16 +90,18 @@ def without_not_finite(dataset: Dataset) -> Dataset:
     """
     if not isinstance(dataset.items, VectorItems):
         return dataset
-    vectors = dataset.items.vectors
-    blocks = range(0, len(vectors), _ROWS)
-    with np.errstate(over="ignore"):  # the heads compute in float32
-        parts = [start + np.flatnonzero(~_finite(vectors[start : start + _ROWS])) for start in blocks]
-    bad = np.concatenate(parts) if parts else np.zeros(0, np.int64)
+    bad = np.flatnonzero(~finite_rows(dataset.items.stored_vectors))
     kept = dataset.without(bad, [NOT_FINITE] * len(bad)) if len(bad) else dataset
     if not len(kept):
         raise nothing_usable(kept)
     return kept
 
 
-def _finite(vectors: np.ndarray) -> np.ndarray:
-    return np.asarray(np.isfinite(vectors.astype(np.float32, copy=False)).all(axis=1))
+def finite_rows(vectors: np.ndarray | MappedRows) -> np.ndarray:
+    """Return which vectors ``(n, d)`` are finite as float32, bool ``(n,)``; what is on disk is read in blocks."""
+    finite, step = np.ones(len(vectors), bool), max(1, _CELLS // max(vectors.shape[1], 1))
+    with np.errstate(over="ignore"):  # the heads compute in float32
+        for start in range(0, len(vectors), step):
+            block = vectors[start : start + step].astype(np.float32, copy=False)
+            finite[start : start + step] = np.isfinite(block).all(axis=1)
+    return finite
