@@ -1,31 +1,11 @@
 """Places in Milvus and PostgreSQL for the tests."""
 
-from itertools import count
-
 import pytest
+from milvus_helpers import MilvusMaker, milvus_server
 from postgres_helpers import PostgresMaker, postgres_servers
 
 from kinbits.errors import PlatformError
-from kinbits.index import create_index
 from kinbits.index.engines.milvus_address import require_packages
-
-
-class Maker:
-    """Makes collections, each of a new name, and drops them in the end."""
-
-    def __init__(self, base, **options):
-        self.base, self.options, self.made, self._number = base, options, [], count()
-
-    def address(self):
-        return f"{self.base}test_{next(self._number)}"
-
-    def __call__(self, path=None, *, bits=None, model=None, **options):
-        self.made.append(create_index(self.address(), bits=bits, model=model, **{**self.options, **options}))
-        return self.made[-1]
-
-    def drop(self):
-        for index in self.made:
-            index._connection.call("drop_collection")
 
 
 @pytest.fixture(scope="module")
@@ -34,27 +14,23 @@ def lite(tmp_path_factory):
         require_packages(lite=True)
     except PlatformError as fault:
         pytest.skip(str(fault))
-    maker = Maker(f"milvus-lite:{tmp_path_factory.mktemp('lite')}/test.db#")
+    file = tmp_path_factory.mktemp("lite") / "test.db"
+    maker = MilvusMaker(lambda name: f"milvus-lite:{file}#{name}")
     yield maker
-    maker.drop()
+    maker.close(drop=True)
+
+
+@pytest.fixture(scope="session")
+def milvus():
+    with milvus_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    pytest.importorskip("pymilvus", reason="needs pip install 'kinbits[milvus]'")
-    milvus = pytest.importorskip("milvus", reason="needs a Milvus server: pip install milvus")
-    process = milvus.MilvusServer(
-        wait_for_started=False
-    )  # only one can run on a machine: it has ports that cannot be chosen
-    process.set_base_dir(str(tmp_path_factory.mktemp("server")))
-    try:
-        process.start()
-        process.wait_started(timeout=90_000)
-        maker = Maker(f"milvus://127.0.0.1:{process.listen_port}/")
-        yield maker
-        maker.drop()
-    finally:
-        process.stop()
+def server(milvus):
+    maker = MilvusMaker(milvus.address, ahead=5)
+    yield maker
+    maker.close(drop=False)
 
 
 @pytest.fixture(scope="module")

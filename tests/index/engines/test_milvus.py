@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 
 from kinbits import hamming
+from kinbits.encoding import MANIFEST, CodesFile, shard_name, write_codes
 from kinbits.errors import ArtefactError, DataError, PlatformError, UsageError
 from kinbits.index import Index, create_index, open_index
 from kinbits.index.engines import milvus_address
 from kinbits.index.engines.milvus_address import MilvusAddress
 from kinbits.testing import check_index
+
+try:
+    from pymilvus import MilvusClient
+except ImportError:
+    MilvusClient = None
 
 RNG = np.random.default_rng(0)
 CODES = RNG.integers(0, 4, (300, 8), dtype=np.uint8)
@@ -57,8 +63,105 @@ def test_an_id_that_milvus_lite_could_not_delete_is_refused_at_once(lite):
 
 
 def test_what_only_a_server_can_do_is_refused_with_that_remedy(lite):
-    with pytest.raises(UsageError, match="needs a Milvus server"):
-        lite(bits=64, index="BIN_IVF_FLAT")
+    for kind in ("BIN_IVF_FLAT", "HNSW"):
+        with pytest.raises(UsageError, match="needs a Milvus server"):
+            lite(bits=64, index=kind)
+
+
+def test_files_of_codes_are_added_one_after_another_and_again_after_a_failure(lite, tmp_path):
+    files = [tmp_path / shard_name(number) for number in range(3)]
+    for number, file in enumerate(files):
+        rows = np.arange(100 * number, 100 * number + 100)
+        write_codes(file, CodesFile(CODES[rows], ids=rows, bits=64, columns={"n": rows.tolist()}))
+    whole = files[1].read_bytes()
+    files[1].write_bytes(whole[:50])
+    index = lite(bits=64)
+    with pytest.raises(ArtefactError, match=r"part-000001\.parquet cannot be read"):
+        index.add_files(files)
+    assert len(index) == 100
+    files[1].write_bytes(whole)
+    assert len(index.add_files(files)) == 300
+    exact = Index.create(bits=64).add(CODES, ids=range(300))
+    assert index.search(CODES[7], k=50).ids.tolist() == exact.search(CODES[7], k=50).ids.tolist()
+    assert index.search(CODES[7], k=1, where="n = 250").ids.tolist() == [250]
+    (tmp_path / MANIFEST).write_text('{"blocks": [{}, {}, {}]}')
+    assert len(lite(bits=64).add_files(tmp_path)) == 300
+    assert len(lite(bits=64).add_files(files[0])) == 100
+    with pytest.raises(ArtefactError, match="64-bit codes"):
+        lite(bits=56).add_files(files)
+
+
+class GraphServer(MilvusClient or object):
+    """A client of a server that has graphs: it answers like one, and records what it was asked."""
+
+    told, calls = "2.6.4", []
+
+    def __init__(self, *arguments, **options):
+        pass
+
+    def get_server_version(self, **options):
+        return self.told
+
+    def has_collection(self, name, **options):
+        return False
+
+    def create_collection(self, name, **options):
+        self.calls.append(options["index_params"][0].to_dict())
+
+    def describe_collection(self, name, **options):
+        return {"fields": [{"name": "id", "type": 5}]}
+
+    def query(self, name, filter, output_fields, limit=None, **options):
+        if output_fields == ["count(*)"]:
+            return [{"count(*)": 300}]
+        return [] if filter else [{"id": row, "binary_code": [code.tobytes()]} for row, code in enumerate(CODES)]
+
+    def search(self, name, codes, limit, search_params, **options):
+        """Lose every second item."""
+        self.calls.append((limit, search_params["params"]))
+        near = hamming.distances(np.frombuffer(b"".join(codes), np.uint8).reshape(-1, 8), CODES[::2])
+        orders = np.argsort(near, axis=1, kind="stable")[:, :limit]
+        return [
+            [{"id": 2 * int(at), "distance": float(some[at])} for at in order]
+            for some, order in zip(near, orders, strict=True)
+        ]
+
+
+@pytest.fixture
+def graph_server(monkeypatch):
+    pymilvus = pytest.importorskip("pymilvus")
+    monkeypatch.setattr(pymilvus, "MilvusClient", GraphServer)
+    monkeypatch.setattr(GraphServer, "calls", [])
+    return GraphServer
+
+
+def test_a_graph_is_made_searched_and_measured_where_the_server_has_them(graph_server):
+    index = create_index("milvus://host/x", bits=64, index="HNSW", m=24, ef_construction=99, ef_search=70)
+    (made,) = graph_server.calls
+    assert (made["index_type"], made["metric_type"]) == ("HNSW", "HAMMING")
+    assert (made["M"], made["efConstruction"]) == (24, 99)
+    assert index.supports.lacks()[:3] == ["exact", "exact_filters", "exact_radius"]
+    assert index.search(CODES[4], k=1).ids.tolist() == [4]
+    index.search(CODES[4], k=100)
+    assert graph_server.calls[1:] == [(66, {"ef": 70}), (264, {"ef": 264})]  # it may not be below the limit
+    assert 0.3 < index.recall() < 0.9
+    assert repr(index).endswith(f"approximate, recall@10 {index.info()['recall@10']:.3f})")
+    with pytest.warns(UserWarning, match="found 150 of 300 items; raise ef_search, or use index='BIN_FLAT'"):
+        index.search(CODES[4], k=400)
+
+
+@pytest.mark.parametrize("told", ["v2.5.27", "2.3.5-lite", "master-dev"])
+def test_a_server_without_graphs_is_named_with_its_version(graph_server, monkeypatch, told):
+    monkeypatch.setattr(graph_server, "told", told)
+    with pytest.raises(PlatformError, match=f"needs Milvus 2.6 or later, and milvus://host:19530/x runs {told}; use"):
+        create_index("milvus://host/x", bits=64, index="HNSW")
+    assert graph_server.calls == []
+
+
+@pytest.mark.parametrize("told", ["v2.6.0", "2.10.1", "3.0-beta"])
+def test_later_versions_have_graphs(graph_server, monkeypatch, told):
+    monkeypatch.setattr(graph_server, "told", told)
+    assert create_index("milvus://host/x", bits=64, index="HNSW").info()["index"] == "HNSW"
 
 
 def test_hostile_values_and_columns_are_filtered_as_the_exact_index_does(lite):
@@ -183,7 +286,8 @@ def test_a_password_in_the_place_is_used_and_never_shown():
     ("options", "words"),
     [
         ({"consistency": "strong"}, "Strong"),
-        ({"index": "HNSW"}, "BIN_FLAT"),
+        ({"index": "IVF"}, "BIN_IVF_FLAT"),
+        ({"ef_search": 0}, "1 or more"),
         ({"nprobe": 0}, "1 or more"),
         ({"secure": "yes"}, "give bool"),
         ({"nprobes": 3}, "nprobe"),

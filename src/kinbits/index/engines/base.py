@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from kinbits import hamming
 from kinbits.errors import UsageError, unknown_name
@@ -21,6 +24,7 @@ from kinbits.index.store.state import State
 
 PathLike = str | os.PathLike[str]
 O = TypeVar("O")  # noqa: E741
+MEASURED_K = 10  # of the recall that an index shows
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,7 @@ class ServerIndex(EngineIndex):
     """Name of the server's program, for messages."""
     _state: State
     _model: Encoder | None
+    _recall: float | None = None
 
     @property
     def bits(self) -> int:
@@ -187,9 +192,35 @@ class ServerIndex(EngineIndex):
         )
         return request.result(self._found(request))
 
+    def recall(self, k: int = MEASURED_K, sample: int = 100) -> float:
+        """Measure the share of the k nearest items that a search finds, with a sample of stored codes as queries.
+
+        A hit counts if it is not farther than the exact k-th hit, so ties do not matter. Stored codes are easier to
+        find than new ones, so expect a lower share for your queries. Every query is also answered exactly, which takes
+        a scan of all codes.
+
+        Returns:
+            Recall between 0 and 1; 1 if search is exact.
+        """
+        k, sample = hamming.check_count(k, "k"), hamming.check_count(sample, "sample")
+        share = 1.0 if self.supports.exact else self._measured(k, sample)
+        self._recall = share if k == MEASURED_K else self._recall
+        return share
+
     @abstractmethod
     def _found(self, request: SearchRequest) -> list[Hits]:
         """Return the hits of each query."""
+
+    @abstractmethod
+    def _measured(self, k: int, sample: int) -> float:
+        """Return the recall of an approximate search."""
+
+    def _exactness(self) -> str:
+        """Return whether search is exact, with the recall that was measured last."""
+        if self.supports.exact:
+            return "exact"
+        measured = "call recall() to measure it" if self._recall is None else f"recall@{MEASURED_K} {self._recall:.3f}"
+        return f"approximate, {measured}"
 
 
 def read_length(bits: int | None, model: Encoder | None, engine: str) -> int:
@@ -205,6 +236,12 @@ def read_length(bits: int | None, model: Encoder | None, engine: str) -> int:
             "make a kinbits index"
         )
     return length
+
+
+def share_found(found: Sequence[NDArray[np.int32]], true: Sequence[NDArray[np.int32]]) -> float:
+    """Return the share of true hits that were found, from the distances of both for each query; 1 without any."""
+    good = sum(int((some <= near[-1]).sum()) for some, near in zip(found, true, strict=True) if len(near))
+    return good / max(1, sum(map(len, true))) if any(map(len, true)) else 1.0
 
 
 def installed(name: str) -> str | None:

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import json
+import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from kinbits import hamming
-from kinbits.encoding import CodesFile
+from kinbits.encoding import CodesFile, read_codes, shards_of_folder
 from kinbits.errors import ArtefactError, PlatformError, UsageError
 from kinbits.hamming import Codes
-from kinbits.index.engines.base import PathLike, ServerIndex, Supports, read_length, read_options
+from kinbits.index.engines.base import MEASURED_K, PathLike, ServerIndex, Supports, read_length, read_options
 from kinbits.index.engines.milvus_address import MilvusAddress, MilvusConnection
 from kinbits.index.engines.milvus_filter import FilterWriter
-from kinbits.index.engines.milvus_options import EXACT, FIXED, FORMAT, MilvusOptions, read_facts
+from kinbits.index.engines.milvus_options import (
+    EXACT,
+    FIXED,
+    FORMAT,
+    GRAPH,
+    LISTS,
+    MilvusOptions,
+    read_facts,
+    searched_with,
+)
 from kinbits.index.engines.milvus_rows import CODE, batched, check_names, from_rows, to_rows
-from kinbits.index.engines.milvus_search import MOST, Searcher
+from kinbits.index.engines.milvus_search import MOST, Searcher, measured_recall
 from kinbits.index.engines.registry import register_engine
 from kinbits.index.filters.binding import bind
 from kinbits.index.filters.column_types import Kind, joined, kind_of_values
@@ -30,7 +42,8 @@ from kinbits.index.query.request import SearchRequest
 from kinbits.index.store.ids import IdKind, Ids, as_ids, decode_ids, duplicate_ids_error, kind_of, missing_ids_error
 from kinbits.index.store.state import State
 
-_ROWS = 5_000  # items of a request
+_ROWS = 5_000  # items of a request; more are no faster
+_WIDER = {LISTS: "nprobe", GRAPH: "ef_search"}  # what finds more
 
 
 @register_engine("milvus", schemes=("milvus", "milvus-lite"))
@@ -42,9 +55,13 @@ class MilvusIndex(ServerIndex):
     Options:
         ids: Kind of the ids, ``"int"`` or ``"str"`` (``"int"``).
         index: ``"BIN_FLAT"`` searches all codes, exactly. ``"BIN_IVF_FLAT"`` searches some lists, approximately;
-            results with a radius or a filter may be incomplete (``"BIN_FLAT"``).
+            results with a radius or a filter may be incomplete, with a warning. ``"HNSW"`` follows a graph, in the same
+            way; it needs a server of version 2.6 or later. See `recall` (``"BIN_FLAT"``).
         nlist: Number of lists of ``BIN_IVF_FLAT`` (1024).
         nprobe: Number of lists that a query reads; `open_index` takes it, too (64).
+        m: Links per node of ``HNSW`` (16).
+        ef_construction: Candidates per item while ``HNSW`` is built (64).
+        ef_search: Candidates per query of ``HNSW``; `open_index` takes it, too (100).
         consistency: ``"Strong"``: a search sees every finished change, and waits for it (0.2 to 0.4 s on a server).
             ``"Session"``: it sees additions of this client; deletions may take a moment. ``"Bounded"`` and
             ``"Eventually"``: fast, without the changes of the last seconds. `open_index` takes it, too (``"Strong"``).
@@ -76,8 +93,7 @@ class MilvusIndex(ServerIndex):
         exact = facts["index"] == EXACT
         if not exact:
             self.supports = replace(self.supports, exact=False, exact_filters=False, exact_radius=False)
-        parameters = {} if exact else {"nprobe": options.nprobe}
-        self._searcher = Searcher(self._ask, self._expressions, exact, parameters)
+        self._searcher = Searcher(self._ask, self._expressions, exact, searched_with(facts["index"], options))
 
     @classmethod
     def create(
@@ -87,13 +103,12 @@ class MilvusIndex(ServerIndex):
 
         Raises:
             UsageError: If the location, length or an option is invalid, or the collection exists.
-            PlatformError: If pymilvus is missing, or Milvus cannot be reached.
+            PlatformError: If pymilvus is missing, or Milvus cannot be reached or is too old for an option.
         """
         chosen = read_options(MilvusOptions, options, cls.name)
         length = read_length(bits, model, cls.name)
         connection = cls._connect(location, chosen)
-        if connection.address.lite and chosen.index != EXACT:
-            raise UsageError(f"index='{chosen.index}' needs a Milvus server; use index='{EXACT}' with Milvus Lite")
+        chosen.require_server(connection)
         if connection.call("has_collection"):
             raise UsageError(f"the collection {connection.address.uri} exists; use open_index, or choose another name")
         facts = {
@@ -133,7 +148,10 @@ class MilvusIndex(ServerIndex):
         return MilvusConnection(parsed, token=options.token, timeout=options.timeout)
 
     def __len__(self) -> int:
-        return int(self._query("", ["count(*)"])[0]["count(*)"])
+        return self._count("")
+
+    def _count(self, expression: str) -> int:
+        return int(self._query(expression, ["count(*)"])[0]["count(*)"])
 
     def add(self, items: Any, ids: Any = None, metadata: Metadata | None = None, *, upsert: bool = False) -> Self:
         """Add items; see `kinbits.index.Index.add`, and the class for differences.
@@ -156,6 +174,24 @@ class MilvusIndex(ServerIndex):
         if not upsert and len(present := self._present(given)):
             raise duplicate_ids_error(sorted(present))
         self._insert(to_rows(codes, given, columns), upsert=upsert)
+        return self
+
+    def add_files(self, files: PathLike | Sequence[PathLike]) -> Self:
+        """Add codes of files, with one file at a time in memory; items replace those of the same ids.
+
+        If it fails, call it again with the same files: what was added before is then written once more, not doubled.
+
+        Args:
+            files: Files of codes that `kinbits.encoding.read_codes` reads, or folders of `kinbits.scale.encode`.
+
+        Raises:
+            ArtefactError: If a file is damaged, or belongs to another model; the files before it have been added.
+            DataError: If codes, ids or metadata do not fit the collection.
+            PlatformError: If Milvus fails.
+        """
+        for one in map(Path, [files] if isinstance(files, (str, os.PathLike)) else files):
+            for file in shards_of_folder(one) if one.is_dir() else [one]:
+                self.add(read_codes(file), upsert=True)
         return self
 
     def delete(self, ids: Any) -> Self:
@@ -186,7 +222,32 @@ class MilvusIndex(ServerIndex):
                 self._searcher.nearest(request.codes, self._most(request.k), within, expression) if request.k else []
             )
             found = found or [(np.zeros(0, np.int64), np.zeros(0, np.int32))] * len(request.codes)
+        if not self.supports.exact:
+            self._warn_if_short(request, expression, min((len(ids) for ids, _ in found), default=0))
         return [self._hits(ids, near) for ids, near in found]
+
+    def _warn_if_short(self, request: SearchRequest, expression: str, fewest: int) -> None:
+        """Warn of approximate answers that lack items for sure, or may do so with nobody noticing."""
+        remedy = f"raise {_WIDER[self._facts['index']]}, or use index='{EXACT}' for all of them"
+        if request.radius is not None:
+            warnings.warn(f"an approximate search by radius may lack items; {remedy}", stacklevel=4)
+        elif request.k is not None and fewest < request.k and len(request.codes):
+            there = min(request.k, self._count(expression))
+            if fewest < there:
+                warnings.warn(f"an approximate search found {fewest} of {there} items; {remedy}", stacklevel=4)
+
+    def _measured(self, k: int, sample: int) -> float:
+        def find(codes: Codes, k: int) -> list[Any]:
+            return [near for _, near in self._searcher.nearest(codes, min(k, MOST), None, "")]
+
+        return measured_recall(self._pages, find, k, sample, len(self))
+
+    def _pages(self) -> Iterator[Codes]:
+        """Read all codes in the order of their ids."""
+        after = ""
+        while rows := self._query(after, ["id", CODE], limit=MOST):
+            yield from_rows(rows, hamming.code_width(self.bits))
+            after = self._expressions.ids_above(max(row["id"] for row in rows))
 
     def save(self, path: PathLike) -> None:
         """Not supported.
@@ -209,11 +270,11 @@ class MilvusIndex(ServerIndex):
             "column_types": self._some_columns(),
             "index": self._facts["index"],
             "consistency": self._options.consistency,
+            f"recall@{MEASURED_K}": self._recall,
         }
 
     def __repr__(self) -> str:
-        kind = "exact" if self.supports.exact else f"approximate, nprobe={self._options.nprobe}"
-        return f"MilvusIndex({len(self)} items, {self.bits} bits, {self._connection.address.uri}, {kind})"
+        return f"MilvusIndex({len(self)} items, {self.bits} bits, {self._connection.address.uri}, {self._exactness()})"
 
     def _make(self, kind: IdKind) -> None:
         """Create the collection, with ids of one kind."""
@@ -224,9 +285,10 @@ class MilvusIndex(ServerIndex):
         text = {"max_length": 1024} if kind == "str" else {}
         schema.add_field("id", DataType.VARCHAR if text else DataType.INT64, is_primary=True, **text)
         schema.add_field(CODE, DataType.BINARY_VECTOR, dim=8 * hamming.code_width(self.bits))
-        lists = {} if self._facts["index"] == EXACT else {"nlist": self._facts["nlist"]}
         parameters = MilvusClient.prepare_index_params()
-        parameters.add_index(CODE, index_type=self._facts["index"], metric_type="HAMMING", params=lists)
+        parameters.add_index(
+            CODE, index_type=self._options.index, metric_type="HAMMING", params=self._options.built_with()
+        )
         level = self._options.consistency
         self._connection.call("create_collection", schema=schema, index_params=parameters, consistency_level=level)
 

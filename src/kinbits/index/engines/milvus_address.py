@@ -17,6 +17,7 @@ from kinbits.index.engines.base import installed
 
 _PORT = 19530
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+_VERSION = re.compile(r"v?(\d+)\.(\d+)")
 _DEFAULT_COLLECTION = "kinbits"
 _FORM = "write milvus://HOST:PORT/COLLECTION, or milvus-lite:FILE.db or milvus-lite:FILE.db#COLLECTION"
 
@@ -82,6 +83,17 @@ class MilvusConnection:
         """
         with self._platform_errors(method):
             return getattr(self.client, method)(self.address.collection, *arguments, timeout=self._timeout, **options)
+
+    def version(self) -> tuple[tuple[int, int], str]:
+        """Return the version of the server as numbers, (0, 0) if they are not known, and as it tells it.
+
+        Raises:
+            PlatformError: If Milvus cannot be reached.
+        """
+        with self._platform_errors("tell its version"):
+            told = str(self.client.get_server_version(timeout=self._timeout))
+        found = _VERSION.match(told)
+        return (int(found[1]), int(found[2])) if found else (0, 0), told
 
     @contextmanager
     def _platform_errors(self, action: str) -> Iterator[None]:

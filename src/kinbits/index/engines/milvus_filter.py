@@ -39,6 +39,10 @@ class FilterWriter:
         """Return an expression for items whose id comes before ``bound``."""
         return f"id < {self.literal(bound)}"
 
+    def ids_above(self, bound: int | str) -> str:
+        """Return an expression for items whose id comes after ``bound``."""
+        return f"id > {self.literal(bound)}"
+
     def present(self, column: str) -> str:
         """Return an expression for items with a value in a column."""
         return f"({' or '.join(self.types(column).values())})"

@@ -7,15 +7,17 @@ whose bound falls until one response has them all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kinbits import hamming
 from kinbits.errors import UsageError
 from kinbits.hamming import Codes
+from kinbits.index.engines.base import share_found
 from kinbits.index.engines.milvus_filter import FilterWriter, join
 from kinbits.index.store.ids import Ids, as_ids, concatenate, decode_ids
 
@@ -34,7 +36,7 @@ class Searcher:
         ask: ``(codes as bytes, expression, limit, parameters) ->`` one list of (id, distance) per query.
         expressions: Writer of expressions for the server.
         exact: Whether Milvus searches all vectors; otherwise there are no further requests.
-        parameters: Parameters of every search, e.g. ``nprobe``.
+        parameters: Parameters of every search, e.g. ``nprobe``; ``ef`` rises to the number of hits that are asked for.
         most: Maximum number of hits of one query.
     """
 
@@ -88,11 +90,43 @@ class Searcher:
 
     def _asked(self, codes: Codes, limit: int, where: str, parameters: dict[str, Any]) -> list[Found]:
         step = max(1, _AT_ONCE // limit)
+        chosen = {name: max(value, limit) if name == "ef" else value for name, value in self.parameters.items()}
         answers: list[list[tuple[Any, float]]] = []
         for start in range(0, len(codes), step):
             queries = [code.tobytes() for code in codes[start : start + step]]
-            answers += self.ask(queries, where, limit, {**self.parameters, **parameters})
+            answers += self.ask(queries, where, limit, {**chosen, **parameters})
         return [_ordered(answer) for answer in answers]
+
+
+def measured_recall(
+    pages: Callable[[], Iterable[Codes]],
+    find: Callable[[Codes, int], Sequence[NDArray[np.int32]]],
+    k: int,
+    sample: int,
+    rows: int,
+) -> float:
+    """Return the share of the k nearest of some stored codes that a search finds.
+
+    Args:
+        pages: Reads all codes, some at a time, in the same order each time.
+        find: Returns the distances that a search of k items finds for each query.
+        k: Items to find.
+        sample: Number of queries.
+        rows: Number of stored codes.
+    """
+    if not (rows and k and sample):
+        return 1.0
+    picked = np.sort(np.random.default_rng(0).choice(rows, min(sample, rows), replace=False))
+    starts, drawn = 0, []
+    for page in pages():
+        drawn.append(page[picked[(picked >= starts) & (picked < starts + len(page))] - starts])
+        starts += len(page)
+    queries = np.concatenate(drawn)
+    true = np.zeros((len(queries), 0), np.int32)
+    for page in pages():
+        near, _ = hamming.topk(queries, page, min(k, len(page)))
+        true = np.sort(np.concatenate([true, near.astype(np.int32)], axis=1), axis=1)[:, :k]
+    return share_found(find(queries, k), list(true))
 
 
 def _ordered(answer: Sequence[tuple[Any, float]]) -> Found:

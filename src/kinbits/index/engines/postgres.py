@@ -16,7 +16,7 @@ from kinbits.encoding import CodesFile
 from kinbits.errors import ArtefactError, DataError, UsageError
 from kinbits.hamming import Codes
 from kinbits.index.changes import what_to_delete
-from kinbits.index.engines.base import PathLike, ServerIndex, Supports, read_length, read_options
+from kinbits.index.engines.base import MEASURED_K, PathLike, ServerIndex, Supports, read_length, read_options
 from kinbits.index.engines.postgres_address import PostgresAddress
 from kinbits.index.engines.postgres_columns import CODE
 from kinbits.index.engines.postgres_connection import PostgresConnection
@@ -55,8 +55,6 @@ from kinbits.index.store.ids import (
 )
 from kinbits.index.store.state import State
 
-_MEASURED_K = 10
-
 
 @register_engine("postgres", schemes=("postgresql", "postgres"))
 class PostgresIndex(ServerIndex):
@@ -94,7 +92,6 @@ class PostgresIndex(ServerIndex):
         self._state = _state_of(shards.first.facts)
         self._model = encoder_of(model, self._state)
         require_model(self._model, self._state)
-        self._recall: float | None = None
         if shards.first.facts.index != EXACT:
             self.supports = replace(self.supports, exact=False, exact_filters=False)
 
@@ -260,20 +257,8 @@ class PostgresIndex(ServerIndex):
         found = self._shards.search(Nearest(request.codes, request.k, within, meets), exact=self.supports.exact)
         return [self._hits(one, list(kinds)) for one in found]
 
-    def recall(self, k: int = _MEASURED_K, sample: int = 100) -> float:
-        """Measure the share of the k nearest items that a search finds, with a sample of stored codes as queries.
-
-        A hit counts if it is not farther than the exact k-th hit, so ties do not matter. Stored codes are easier to
-        find than new ones, so expect a lower share for your queries. Every query is also answered exactly, which takes
-        a scan of all codes.
-
-        Returns:
-            Recall between 0 and 1; 1 if search is exact.
-        """
-        k, sample = hamming.check_count(k, "k"), hamming.check_count(sample, "sample")
-        share = 1.0 if self.supports.exact else self._shards.recall(k, sample)
-        self._recall = share if k == _MEASURED_K else self._recall
-        return share
+    def _measured(self, k: int, sample: int) -> float:
+        return self._shards.recall(k, sample)
 
     def save(self, path: PathLike) -> None:
         """Not supported.
@@ -298,20 +283,13 @@ class PostgresIndex(ServerIndex):
             "column_types": kinds,
             "index": first.facts.index,
             "shards": [table.place for table in self._shards.tables[1:]],
-            f"recall@{_MEASURED_K}": self._recall,
+            f"recall@{MEASURED_K}": self._recall,
         }
 
     def __repr__(self) -> str:
         servers = "" if len(self._shards.tables) == 1 else f", {len(self._shards.tables)} servers"
-        return (
-            f"PostgresIndex({len(self)} items, {self.bits} bits, {self._shards.first.place}{servers}, {self._kind()})"
-        )
-
-    def _kind(self) -> str:
-        if self.supports.exact:
-            return "exact"
-        measured = "call recall() to measure it" if self._recall is None else f"recall@{_MEASURED_K} {self._recall:.3f}"
-        return f"approximate, {measured}"
+        place = f"{self._shards.first.place}{servers}"
+        return f"PostgresIndex({len(self)} items, {self.bits} bits, {place}, {self._exactness()})"
 
     @contextmanager
     def _change(self) -> Iterator[None]:

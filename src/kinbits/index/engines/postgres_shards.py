@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from kinbits.errors import PlatformError, UsageError
 from kinbits.hamming import Codes
+from kinbits.index.engines.base import share_found
 from kinbits.index.engines.postgres_columns import PlannedColumn, plan_columns
 from kinbits.index.engines.postgres_sql import write
 from kinbits.index.engines.postgres_table import Found, Nearest, PostgresTable
@@ -139,8 +140,7 @@ class PostgresShards:
         asked = Nearest(codes, k, None, write("TRUE"))
         found = [near for _, near in self.search(asked, exact=False)]
         true = [near for _, near in self.search(asked, exact=True)]
-        good = sum(int((some <= near[-1]).sum()) for some, near in zip(found, true, strict=True) if len(near))
-        return good / max(1, sum(map(len, true))) if any(map(len, true)) else 1.0
+        return share_found(found, true)
 
 
 def _merged(answers: Sequence[Found], k: int | None) -> Found:
