@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 PACKAGES := $(shell grep -v '^\#' packages.txt)
 
-.PHONY: demo install test quick check lint types tests docs coverage packages results bench bench-full
+.PHONY: demo install test quick check lint types tests thorough docs site coverage packages results bench bench-full exchange
 .PHONY: lock lock-check locked sbom clean
 
 demo: $(VENV)/.installed
@@ -37,18 +37,32 @@ types:
 
 # A process that dies ends the suite, which names the test: pytest-xdist 3.8 waits for ever after it started another.
 tests:
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --max-worker-restart 0 --durations=15 -m "not alone"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --max-worker-restart 0 --durations=40 -m "not alone and not thorough"
 	$(BIN)/python -m pytest -q -m alone
+
+# What takes too long for each change: before a release, and after a change to what it tests.
+thorough: $(VENV)/.installed
+	$(BIN)/python -m pytest -q -n 2 --max-worker-restart 0 --durations=15 -m thorough
 
 # The examples in documents and docstrings, the pages that scripts write, and the links between them.
 docs: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --max-worker-restart 0 \
-	    tests/test_docs.py tests/test_docstrings.py tests/test_pages.py tests/test_attack_pages.py tests/test_fill_numbers.py
+	    tests/test_site.py tests/test_docs.py tests/test_docstrings.py tests/test_pages.py tests/test_attack_pages.py tests/test_fill_numbers.py
+
+# The documents as a site in build/site, which a browser opens without a server. A page that leads nowhere stops the build.
+site: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo build/site/index.html
 
 # All tests but those that measure time, which the measurement would slow down. pyproject.toml has the floor.
 coverage: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --max-worker-restart 0 -m "not alone" \
 	    --cov --cov-report=term --cov-report=html:build/coverage
+
+# The examples of docs/exchange.md with all programs: installs large packages that no other test needs.
+exchange: $(VENV)/.installed
+	$(BIN)/uv pip install -q -p $(BIN)/python -c constraints.txt -r pyproject.toml --extra exchange
+	$(BIN)/python -m pytest -q tests/test_exchange.py tests/test_pages.py -k exchange
 
 # The development environment with hashes: write it, check it, install it without resolving anything.
 lock: $(VENV)/.installed
@@ -71,7 +85,7 @@ sbom:
 
 results: $(VENV)/.installed
 	for experiment in experiments/*.yaml; do $(BIN)/kinbits bench $$experiment || exit 1; done
-	for script in medical_classes label_expansion rankhash ties embeddings real_queries attacks_digits robustness text_search general copies duplicates duplicates_radius tuned; do $(BIN)/python experiments/$$script.py || exit 1; done
+	for script in medical_classes label_expansion rankhash ties embeddings real_queries attacks_digits robustness text_search general copies duplicates duplicates_radius tuned scale_simulation; do $(BIN)/python experiments/$$script.py || exit 1; done
 	$(BIN)/python experiments/fill_numbers.py
 
 BENCHMARKS := bench_scan bench_multi_index bench_index bench_pairs bench_metrics bench_neighbours bench_startup bench_tables bench_kinds bench_serve
@@ -95,8 +109,8 @@ packages:
 $(VENV)/.installed: pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 	@$(MAKE) --no-print-directory packages
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch numpy
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch numpy uv
+	$(BIN)/uv pip install -q -p $(BIN)/python -c constraints.txt -e '.[dev]'  # pip takes minutes for the same
 	touch $@
 
 clean:

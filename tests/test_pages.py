@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 PRINTED = re.compile(r"\s*```text\n(.*?)```", re.DOTALL)  # a block of text right after one of Python
 SHELL = {"|", ">", "<", "&&", ";"}
 NEEDED = {"text-and-images": EMOJI, "bcdh": SCENE}  # files of KINBITS_DATA, by page
+LARGE = ("chdb", "lancedb")  # of the extra exchange, which `make exchange` installs and no other test needs
 SERVICES: list[subprocess.Popen[str]] = []  # which run until the page is done
 QUICK = ("--epochs", "4")  # pages of methods and defences show how one is called, not what it reaches
 
@@ -96,6 +98,8 @@ def write_yaml(example):
 
 def run_python(example):
     """Run a block in the namespace of its page; return what it prints if another output is stated below it."""
+    if any(f"import {package}\n" in example.parsed and find_spec(package) is None for package in LARGE):
+        return None
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         PythonEvaluator()(example)

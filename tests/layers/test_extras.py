@@ -103,6 +103,7 @@ WORKS = {
         except PlatformError as error:
             assert "check that the server runs" in str(error), error
     """,
+    "ray": "import ray; from kinbits.model import HashModel; from kinbits.scale import encode",
     "onnx": "import onnx, onnxruntime, onnxscript, kinbits.model as m; m.HashModel",
 }
 REFUSED = {
@@ -115,6 +116,7 @@ REFUSED = {
     "from kinbits.data import open_dataset; open_dataset('t.csv')": "pip install 'kinbits[tables]'",
     "from kinbits.index import open_index; open_index('postgresql://host/db?table=t')": "run: pip install "
     "'kinbits[postgres]'",
+    "from kinbits.scale import encode; encode(None, 'photos', 'codes')": "run: pip install 'kinbits[ray]'",
     "from kinbits.data import open_dataset; open_dataset('hf:x')": "pip install 'kinbits[datasets]'",
 }
 
@@ -224,6 +226,6 @@ def test_an_extra_brings_the_modules_that_name_it():
 
 
 def test_all_brings_every_extra():
-    extras = set(only.PROJECT["optional-dependencies"]) - {"all", "dev"}
+    extras = set(only.PROJECT["optional-dependencies"]) - {"all", "dev", "docs", "exchange"}  # not imported
     (line,) = only.PROJECT["optional-dependencies"]["all"]
     assert set(re.fullmatch(r"kinbits\[(.+)\]", line)[1].split(",")) == extras - {"milvus"}  # which milvus-lite brings
