@@ -20,6 +20,7 @@ NEEDED = (
     "kinbits/serving/page/page.js",
     "kinbits/dedupe/review.html.j2",
     "kinbits/evaluation/report/report.html.j2",
+    "kinbits/testing/templates/method.txt",
     "licenses/LICENSE",
     "licenses/licences/nanobind.txt",
     "licenses/licences/robin-map.txt",

@@ -2,8 +2,10 @@
 
 import pytest
 
+import kinbits
 from kinbits.bench import Experiment, bench
 from kinbits.errors import ArtefactError, DataError, UsageError
+from kinbits.methods import get_method
 
 
 def made(given):
@@ -24,6 +26,9 @@ def test_every_method_gets_every_length_and_seed_and_baselines_stand_beside(smal
         assert int(row["peak_mb"]) > 50
         assert float(row["seconds"]) >= 0
     assert {row["precision@r2"] for row in results if row["bits"] == "float"} == {""}
+    versions = {row["method"]: (row["version"], row["method_version"]) for row in results}
+    assert versions["orthohash"] == (kinbits.__version__, str(get_method("orthohash").version))
+    assert versions["features (cosine)"] == (kinbits.__version__, "")
 
 
 def test_more_seeds_are_new_runs_and_other_settings_replace_rows(small, tmp_path):

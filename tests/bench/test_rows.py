@@ -40,6 +40,16 @@ def test_a_file_that_a_spreadsheet_saved_is_read(path):
     assert Results(path, METRICS).rows == before
 
 
+def test_a_file_of_before_a_column_reads_as_empty_there_and_is_written_with_it(path):
+    text = path.read_text().replace("version,method_version,", "version,").replace("text,text,text,text\n", "a,b,c\n")
+    path.write_text(text)
+    results = Results(path, METRICS)
+    assert [(row["version"], row["method_version"], row["commit"]) for row in results] == [("a", "", "b")] * 2
+    results.prune(results.rows[1:])
+    assert path.read_text().splitlines()[0].endswith("version,method_version,commit,hardware")
+    assert [(row["method_version"], row["commit"]) for row in Results(path, METRICS)] == [("", "b")]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
@@ -48,8 +58,8 @@ def test_a_file_that_a_spreadsheet_saved_is_read(path):
         ("16", "16.0", "line 2: bits is '16.0'; give a whole number, or 'float'"),
         ("float,0", "float,first", "line 3: seed is 'first'; give a whole number"),
         ("float", "", "line 3: bits is ''; give a whole number"),
-        ("0.625000", "0,625000", "line 3 has 16 cells, not 15; mend the line, or delete it"),
-        ("0.625000", "text\n", "line 3 has 7 cells, not 15"),
+        ("0.625000", "0,625000", "line 3 has 17 cells, not 16; mend the line, or delete it"),
+        ("0.625000", "text\n", "line 3 has 7 cells, not 16"),
         ('or b"', "or b", "line 3: unexpected end of data"),
         ("map@all,", "", r"line 1: the file lacks the columns map@all; choose another file, or move that one away"),
         ("seed,", "seeds,", "line 1: the file lacks the columns seed and has the columns seeds;"),
@@ -64,7 +74,7 @@ def test_a_wrong_line_is_told_with_what_to_do(path, old, new, told):
 
 def test_a_truncated_last_line_is_no_row(path):
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(ArtefactError, match=r"x\.csv, line 3 has 9 cells, not 15"):
+    with pytest.raises(ArtefactError, match=r"x\.csv, line 3 has 11 cells, not 16"):
         Results(path, METRICS)
 
 

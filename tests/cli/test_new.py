@@ -1,4 +1,4 @@
-"""kinbits new method: a file that trains as it is, and is the baseline `softmax-quantization`."""
+"""kinbits new method: a method that trains as it is, and is the baseline `softmax-quantization`."""
 
 import subprocess
 import sys
@@ -10,8 +10,9 @@ import torch
 import kinbits
 from kinbits.data import LabelSpace
 from kinbits.methods import Batch, Spec, build_method, describe_method
-from kinbits.testing import check_method
 from kinbits.training import FeatureSet
+
+RULES = "B,E,F,I,N,PIE,PT,RET,SIM,UP,W"
 
 
 def test_new_method_trains_as_it_is_and_is_not_overwritten(run, vectors):
@@ -24,24 +25,36 @@ def test_new_method_trains_as_it_is_and_is_not_overwritten(run, vectors):
     assert Path("my_loss.py").read_text() == text
 
 
-@pytest.mark.parametrize("name", ["orthohash", "My Loss", "9lives", ""])
-def test_new_method_refuses_bad_names(run, name):
-    ended = run("new", "method", name)
+def test_new_method_refuses_a_bad_name(run):
+    ended = run("new", "method", "My Loss")
     assert ended.code == 2
-    assert ended.error
-    assert list(Path().glob("*.py")) == []
+    assert "is not a name for a method" in ended.error
+    assert list(Path().glob("*.*")) == []
 
 
-def test_the_skeleton_passes_the_conformance_check(tmp_path, run):
-    assert run("new", "method", "checked-loss").code == 0
-    check_method("checked_loss.py")
+def test_what_to_do_next_is_told(run):
+    assert run("new", "method", "next-loss").out.splitlines() == [
+        "wrote next_loss.py, test_next_loss.py and next-loss.md",
+        "try it:    kinbits fit DATA -o MODEL --method next_loss.py",
+        "check it:  python -m pytest test_next_loss.py",
+    ]
+    for place in ("src/kinbits/methods", "tests/methods", "docs/methods"):
+        Path(place).mkdir(parents=True)
+    told = run("new", "method", "next-loss").out.splitlines()
+    assert told[0] == (
+        "wrote src/kinbits/methods/next_loss.py, tests/methods/test_next_loss.py and docs/methods/next-loss.md"
+    )
+    assert "[`next-loss`](next-loss.md)" in told[3]
 
 
-def test_the_skeleton_is_clean(run):
+def test_what_is_written_is_clean(run):
     assert run("new", "method", "clean-loss").code == 0
-    ruff = [sys.executable, "-m", "ruff", "check", "--isolated", "--line-length", "120", "clean_loss.py"]
-    done = subprocess.run(ruff, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
+    for command in (["check", "--select", RULES], ["format", "--check"]):
+        ruff = [sys.executable, "-m", "ruff", *command, "--isolated", "--line-length", "120"]
+        done = subprocess.run(
+            [*ruff, "clean_loss.py", "test_clean_loss.py"], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ class Comparison:
             features come first.
         seeds: Largest number of seeds of a cell.
         stale: Labels of methods with stale rows.
+        note: What tells it from another comparison of the same setting and metric; at the end of the caption.
     """
 
     setting: Setting
@@ -49,6 +50,7 @@ class Comparison:
     groups: tuple[Group, ...]
     seeds: int
     stale: tuple[str, ...] = ()
+    note: str = ""
 
     @classmethod
     def from_rows(
@@ -110,7 +112,8 @@ class Comparison:
         protocol, backbone, direction = self.setting
         searched = "" if direction == str(IMAGE_TO_IMAGE) else f", {direction}"
         spread = f", mean ± deviation over {self.seeds} seeds" if self.seeds > 1 else ""
-        return f"{protocol}{_sizes(protocol)}, {backbone}{searched}: tie-aware {self.metric}{spread}"
+        note = f" ({self.note})" if self.note else ""
+        return f"{protocol}{_sizes(protocol)}, {backbone}{searched}: tie-aware {self.metric}{spread}{note}"
 
     @property
     def legend(self) -> str:

@@ -17,6 +17,7 @@ from kinbits.data import FeatureCache, Splits
 from kinbits.errors import DataError
 from kinbits.evaluation import CROSS_MODAL, IMAGE_TO_IMAGE, UNCOMPRESSED, Direction, Searches, rank_features
 from kinbits.fitting import fit, image_backbone
+from kinbits.methods import get_method
 
 
 def measure(trial: Trial) -> list[dict[str, Any]]:
@@ -41,6 +42,7 @@ def measure(trial: Trial) -> list[dict[str, Any]]:
         "config": config,
         "split_checksum": checksum,
         **provenance(),
+        "method_version": "" if trial.entry.method == UNCOMPRESSED else get_method(trial.entry.method).version,
     }
     return [{**record, **row} for row in found]
 

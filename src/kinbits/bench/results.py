@@ -15,11 +15,15 @@ from kinbits.bench.status import Status, owns
 
 IDENTITY = ("protocol", "backbone", "direction", "method", "bits", "seed")
 NUMBERS = ("seconds", "peak_mb")
-RECORD = (*NUMBERS, "config", "split_checksum", "version", "commit", "hardware")
+RECORD = (*NUMBERS, "config", "split_checksum", "version", "method_version", "commit", "hardware")
+LATER = ("method_version",)  # columns that files of before their time lack
 
 
 class Results:
     """Rows of one experiment. The file on disk is always whole: each change writes it anew, aside.
+
+    ``version`` is that of kinbits, ``method_version`` that of the method (`Method.version`). In rows of before the
+    column it is empty; ``config`` covers it in all rows.
 
     The first metric's value of each query is kept in a file next to it, see `QueryValues`.
 
@@ -93,4 +97,4 @@ class Results:
 
     def _read(self) -> None:
         if self.path.exists():
-            self.rows = read_rows(self.path, self.columns, (*self.metrics, *NUMBERS))
+            self.rows = read_rows(self.path, self.columns, (*self.metrics, *NUMBERS), LATER)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 
@@ -19,13 +19,14 @@ _WIDTH = 60  # of a list of columns in an error
 _AGAIN = "mend the line, or delete it: its trial is then run again"
 
 
-def read_rows(path: Path, columns: Sequence[str], measured: Iterable[str]) -> list[Record]:
+def read_rows(path: Path, columns: Sequence[str], measured: Iterable[str], later: Collection[str] = ()) -> list[Record]:
     """Read the rows of a file of results; a byte order mark, as spreadsheets write it, is skipped.
 
     Args:
         path: The CSV file.
         columns: All columns, in the order of the file.
         measured: Columns of numbers; a cell may be empty where there was nothing to measure.
+        later: Columns that an older file may lack, all of them; their cells then read as empty.
 
     Raises:
         ArtefactError: If the file has another form; the message names the line.
@@ -37,7 +38,8 @@ def read_rows(path: Path, columns: Sequence[str], measured: Iterable[str]) -> li
     except csv.Error as error:
         raise ArtefactError(f"{path}, line {reader.line_num}: {error}; {_AGAIN}") from None
     header = lines[0][1] if lines else []
-    if header != list(columns):
+    older = [name for name in columns if name not in later]
+    if header not in (list(columns), older):
         raise ArtefactError(
             f"{path}, line 1: {_difference(header, columns)}; choose another file, or move that one away"
         )
@@ -48,9 +50,9 @@ def read_rows(path: Path, columns: Sequence[str], measured: Iterable[str]) -> li
     }
     rows = []
     for number, cells in lines[1:]:
-        if len(cells) != len(columns):
-            raise ArtefactError(f"{path}, line {number} has {len(cells)} cells, not {len(columns)}; {_AGAIN}")
-        row = dict(zip(columns, cells, strict=True))
+        if len(cells) != len(header):
+            raise ArtefactError(f"{path}, line {number} has {len(cells)} cells, not {len(header)}; {_AGAIN}")
+        row = {**dict.fromkeys(columns, ""), **dict(zip(header, cells, strict=True))}
         for name, (fits, remedy) in kinds.items():
             if not fits(row[name]):
                 told = shortened(repr(row[name]), _WIDTH)

@@ -3,10 +3,12 @@ from .defence import check_defence
 from .index import check_index
 from .installation import Finding, check_installation
 from .method import check_method
+from .skeleton import NewMethod, new_method
 from .toy_models import ToyDecoder, ToyModel
 
 __all__ = [
     "Finding",
+    "NewMethod",
     "ToyDecoder",
     "ToyModel",
     "check_attack",
@@ -14,4 +16,5 @@ __all__ = [
     "check_index",
     "check_installation",
     "check_method",
+    "new_method",
 ]
