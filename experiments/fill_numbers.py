@@ -15,6 +15,7 @@ import csv
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -70,7 +71,34 @@ def chosen(comparison: Comparison, asked: Sequence[str]) -> list[str]:
 
 def one_method(name: str) -> str:
     """Return one method's tables: its own trials, variants too, with ITQ and the uncompressed features."""
-    return markdown_tables(list(tables_with(name))) or NOT_MEASURED
+    return markdown_tables(told_apart(list(tables_with(name)), name)) or NOT_MEASURED
+
+
+def told_apart(found: Sequence[tuple[str, Comparison]], name: str) -> list[Comparison]:
+    """Return tables without those whose rows of a method are in another; equal captions get titles of experiments."""
+    kept: list[tuple[str, Comparison]] = []
+    for file, one in sorted(found, key=lambda pair: len(own_cells(pair[1], name)), reverse=True):
+        if not any(own_cells(one, name) <= own_cells(other, name) for _, other in kept):
+            kept.append((file, one))
+    kept.sort(key=found.index)
+    captions = [one.caption for _, one in kept]
+    return [replace(one, note=title(file)) if captions.count(one.caption) > 1 else one for file, one in kept]
+
+
+def own_cells(comparison: Comparison, name: str) -> set[tuple[str, ...]]:
+    """Return what a table says of a method: setting, metric, label, bits and value of each cell."""
+    return {
+        (*comparison.setting, comparison.metric, label, bits, str(cell))
+        for label, cells in comparison.rows
+        if method_of(label) == name
+        for bits, cell in zip(comparison.bits, cells, strict=True)
+    }
+
+
+def title(file: str) -> str:
+    """Return the title of the tables of a file of results."""
+    written = (ROOT / "results" / file).with_suffix(".md")
+    return written.read_text().splitlines()[0].lstrip("# ") if written.exists() else file
 
 
 def one_attack(name: str) -> str:
@@ -97,8 +125,8 @@ def table_of(section: str, wanted: Callable[[str], bool]) -> str:
     return "\n".join([f"**{title}", "", head, rule, *(row for row in rows if wanted(row.split(" | ")[0].strip("| ")))])
 
 
-def tables_with(name: str) -> Iterable[Comparison]:
-    """Yield the tables that have rows of a method, cut down to these and to what all are compared with."""
+def tables_with(name: str) -> Iterable[tuple[str, Comparison]]:
+    """Yield file and table where one has rows of a method, cut down to these and to what all are compared with."""
     for path in sorted((ROOT / "results").glob("*.csv")):
         rows = read(path.name)
         if not rows or not {"protocol", "map@all"} <= set(rows[0]) or "class" in rows[0]:
@@ -107,7 +135,7 @@ def tables_with(name: str) -> Iterable[Comparison]:
             for comparison in comparisons(path.name, metric):
                 own = {label for label, _ in comparison.rows if method_of(label) == name}
                 if own:
-                    yield comparison.only({*own, *COMPARED})
+                    yield path.name, comparison.only({*own, *COMPARED})
 
 
 @cache

@@ -38,6 +38,7 @@ FLOORS = [
     "tuning",
     "bench",
     "testing",
+    "scale",
     "serving",
     "cli",
     "__main__",

@@ -189,7 +189,16 @@ def test_methods_learn_the_same_in_two_processes(tmp_path, names):
     ours = [name for name in list_methods() if get_method(name).__module__.startswith("kinbits.")]  # tests add others
     names = names or ours
     (tmp_path / "every.py").write_text(EVERY_METHOD)
-    command = ["--nproc-per-node", "2", "--master-addr", "127.0.0.1", "--master-port", str(free_port()), "every.py", *names]
+    command = [
+        "--nproc-per-node",
+        "2",
+        "--master-addr",
+        "127.0.0.1",
+        "--master-port",
+        str(free_port()),
+        "every.py",
+        *names,
+    ]
     ran = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", *command],
         capture_output=True,

@@ -1,5 +1,6 @@
 from .arrays import cumcount
 from .attributes import lazy
+from .deprecated import old_arguments, warn_old_name, with_old_names
 from .files import (
     CONFIG,
     check_parent,
@@ -19,7 +20,7 @@ from .files import (
 )
 from .json import parse_json
 from .lock import locked_output
-from .machine import processors
+from .machine import memory_bytes, processors, started_by_torchrun
 from .modality import Modality
 from .modules import import_all
 from .moves import rename_new
@@ -76,7 +77,9 @@ __all__ = [
     "lazy",
     "locked_folder",
     "locked_output",
+    "memory_bytes",
     "named_extras",
+    "old_arguments",
     "one_line",
     "open_arrow",
     "open_door",
@@ -100,12 +103,15 @@ __all__ = [
     "save_figure",
     "settle",
     "shortened",
+    "started_by_torchrun",
     "sync_file",
     "sync_folder",
     "typed",
     "underscored",
     "unlock",
     "value_of",
+    "warn_old_name",
+    "with_old_names",
     "with_options",
     "write_text",
 ]

@@ -43,6 +43,7 @@ EXTRAS = {
     "pycolmap": "sfm",
     "pymilvus": "milvus",
     "rawpy": "raw",
+    "ray": "ray",
     "safetensors": "train",
     "scipy": "train",
     "sklearn": "train",

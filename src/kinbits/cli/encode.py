@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kinbits.cli.app import app
+from kinbits.cli.encode_cluster import (
+    BlockRowsOption,
+    ClusterOption,
+    CpusOption,
+    GpusOption,
+    WorkersOption,
+    check_cluster_options,
+    encode_on_cluster,
+)
 from kinbits.cli.models import ModelArgument, low_quality_text
 from kinbits.cli.output import JsonFlag, bytes_text, facts, note, print_json, shell, skipped_json, skipped_text
 from kinbits.cli.source import COLUMNS, DATA_HELP, ModalityOption, Source
+
+if TYPE_CHECKING:
+    from kinbits._util import Modality
 
 
 @app.command()
@@ -19,12 +31,17 @@ def encode(
     model: ModelArgument,
     data: Annotated[str, typer.Argument(help=DATA_HELP, show_default=False)],
     output: Annotated[
-        Path,
+        str,
         typer.Option(
             "-o", "--output", metavar="CODES.parquet", help="The file to write; or a .csv, .hex or .txt of hexadecimal."
         ),
     ],
     modality: ModalityOption = "image",
+    cluster: ClusterOption = None,
+    block_rows: BlockRowsOption = None,
+    workers: WorkersOption = None,
+    cpus_per_worker: CpusOption = None,
+    gpus_per_worker: GpusOption = None,
     as_json: JsonFlag = False,
     **columns: Any,
 ) -> None:
@@ -37,7 +54,27 @@ def encode(
     Codes are hexadecimal in a .csv table, and in a .hex file with one a line.
     A .txt file holds hashes of pdq as ThreatExchange reads them, without those
     of a quality below 50.
+
+    With --cluster, workers of Ray encode to a folder of Parquet files:
+
+    kinbits encode MODEL s3://bucket/photos -o s3://bucket/codes --cluster auto
     """
+    options = {
+        "block_rows": block_rows,
+        "workers": workers,
+        "cpus_per_worker": cpus_per_worker,
+        "gpus_per_worker": gpus_per_worker,
+    }
+    check_cluster_options(cluster, output, options)
+    if cluster is None:
+        _encode_to_file(model, data, Path(output), modality, as_json, columns)
+    else:
+        encode_on_cluster(model, data, output, cluster, modality, as_json, columns, options)
+
+
+def _encode_to_file(
+    model: Path, data: str, output: Path, modality: Modality, as_json: bool, columns: dict[str, Any]
+) -> None:
     from kinbits.encoding import check_codes_path, default_cache, encode_to_file
     from kinbits.model import HashModel
 

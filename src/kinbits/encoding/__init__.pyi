@@ -1,24 +1,33 @@
-from .codes_file import CodesFile, is_codes_file, read_codes
-from .collection import EncodedFile, default_cache, encode_collection, encode_to_file
+from .codes_file import CodesFile, is_codes_file, join_codes, read_codes
+from .collection import EncodedFile, default_cache, encode_collection, encode_part, encode_to_file
 from .concepts import encode_with_concepts
+from .folders import JOB, MANIFEST, metadata_types, shard_name, shards_of_folder, stated_facts
 from .rows import rows_of_ids
 from .shards import CodeShards
 from .stamps import file_stamps, settled_time
 from .writing import check_codes_path, write_codes
 
 __all__ = [
+    "JOB",
+    "MANIFEST",
     "CodeShards",
     "CodesFile",
     "EncodedFile",
     "check_codes_path",
     "default_cache",
     "encode_collection",
+    "encode_part",
     "encode_to_file",
     "encode_with_concepts",
     "file_stamps",
     "is_codes_file",
+    "join_codes",
+    "metadata_types",
     "read_codes",
     "rows_of_ids",
     "settled_time",
+    "shard_name",
+    "shards_of_folder",
+    "stated_facts",
     "write_codes",
 ]

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from kinbits._util import (
     require,
     shortened,
 )
+from kinbits.encoding.folders import is_code_folder, shards_of_folder
 from kinbits.encoding.label_texts import label_numbers
 from kinbits.encoding.places import find_place, is_plain, path_text
 from kinbits.encoding.rows import CODE, FORMAT, KEY, PRODUCT_FORMAT, code_rows, with_format
@@ -182,14 +184,39 @@ def read_codes(path: str | os.PathLike[str]) -> CodesFile:
     table too, in the columns ``signal_type`` and ``signal_str``. Their PDQ hashes are read, are their own ids, and are
     codes of model pdq; other signals are listed as skipped.
 
+    A folder that `kinbits.scale.encode` has filled is read as if it was one file.
+
     Raises:
-        ArtefactError: If it is damaged, of a newer format, or its columns do not fit.
+        ArtefactError: If it is damaged, of a newer format, not complete, or its columns do not fit.
         PlatformError: If it is a table and pyarrow is not installed.
     """
     path = full_path(path)
+    if path.is_dir():
+        return join_codes([_read_table(shard) for shard in shards_of_folder(path)], str(path))
     if path.suffix == ".npy":
         return _read_array(path)
     return _read_text(path) if path.suffix in TEXTS else _read_table(path)
+
+
+def join_codes(parts: Sequence[CodesFile], name: str) -> CodesFile:
+    """Return the codes of several parts of a collection, one or more, as one; metadata that a part lacks is None.
+
+    Args:
+        parts: Codes of the same model.
+        name: What messages call them.
+    """
+    names = dict.fromkeys(column for part in parts for column in part.columns)
+    cells = {column: [part.columns.get(column, [None] * len(part)) for part in parts] for column in names}
+    return replace(
+        parts[0],
+        codes=np.concatenate([part.codes for part in parts]),
+        ids=np.concatenate([part.ids for part in parts]),
+        columns={column: list(chain.from_iterable(some)) for column, some in cells.items()},
+        skipped=tuple(one for part in parts for one in part.skipped),
+        name=name,
+        stamps=None,
+        concepts=None,
+    )
 
 
 def _read_text(path: Path) -> CodesFile:
@@ -328,13 +355,14 @@ def is_codes_file(path: str | os.PathLike[str]) -> bool:
 
     A Parquet table does if kinbits wrote it as such, or if its column ``code`` holds bytes, or lists of them. With text
     or numbers there, which may as well be article codes, it does if no column looks like images. A ``.npy`` file does
-    if it holds uint8 of two dimensions. Text files do as `read_codes` describes them: by their first lines.
+    if it holds uint8 of two dimensions. Text files do as `read_codes` describes them: by their first lines. A folder
+    does if `kinbits.scale.encode` has begun to fill it.
 
     Raises:
         PlatformError: If it is a Parquet table and pyarrow is not installed.
     """
     path = full_path(path)
-    if holds_text_codes(path):
+    if holds_text_codes(path) or is_code_folder(path):
         return True
     if path.suffix == ".npy" and path.is_file():
         with suppress(OSError, ValueError, EOFError):

@@ -101,7 +101,7 @@ def encode_collection(
     options: dict[str, Any] = {"batch_size": batch_size, "cache": cache, "progress": progress, "modality": modality}
     if concepts:
         options["concepts"] = True
-    codes = _encoded(model, dataset, on_error=on_error, **options)
+    codes = encode_part(model, dataset, on_error=on_error, **options)
     if codes.skipped and not len(codes):
         one = codes.skipped[0]
         raise DataError(f"{dataset.name}: no {modality} can be read ({one.id}: {one.reason})")
@@ -156,7 +156,7 @@ def encode_to_file(
         for start in range(len(shards) * step, max(len(dataset), 1), step):
             part = dataset.select(np.arange(start, min(start + step, len(dataset))))
             shown = progress and cache is not None
-            shards.append(_encoded(model, part, modality=modality, on_error=on_error, cache=cache, progress=shown))
+            shards.append(encode_part(model, part, modality=modality, on_error=on_error, cache=cache, progress=shown))
             bar.update(min(start + step, len(dataset)))
         low = shards.count_below(QUALITY, LEAST_QUALITY) if tower.backbone.rates else None
         rows, skipped = shards.merge(dataset.skipped)
@@ -195,8 +195,17 @@ def _multiple(dataset: Dataset, columns: Iterable[str]) -> tuple[str, ...]:
     return tuple(columns)[:1] if space is not None and dataset.labels is not None and space.multi else ()
 
 
-def _encoded(model: HashModel, dataset: Dataset, concepts: bool = False, **options: Any) -> CodesFile:
-    """Encode a collection, and return the codes with ids and metadata of the rows that could be read."""
+def encode_part(model: HashModel, dataset: Dataset, concepts: bool = False, **options: Any) -> CodesFile:
+    """Encode a part of a collection, and return the codes with ids and metadata of the rows that could be read.
+
+    There may be none; `encode_collection` refuses that.
+
+    Args:
+        model: Makes the codes.
+        dataset: The part.
+        concepts: Also return concepts of the images.
+        options: ``modality``, ``on_error``, ``batch_size``, ``cache`` and ``progress`` of `encode_collection`.
+    """
     stamps = file_stamps(dataset) if options["modality"] == "image" else None  # before the files are read
     tower = model.tower(options["modality"])
     rates = tower.backbone.rates  # then quality and codes come of the same features

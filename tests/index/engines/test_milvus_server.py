@@ -1,4 +1,7 @@
-"""A real Milvus server: what only a server does otherwise than a local file. Each run of the suite takes conformance and stored items."""
+"""A real Milvus server: what only a server does otherwise than a local file.
+
+Each run of the suite takes conformance and stored items; `make thorough` runs all.
+"""
 
 import threading
 import time

@@ -1,0 +1,75 @@
+"""Folders of codes: one Parquet file for each block of a collection, and a manifest that is written last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kinbits._util import one_line, parse_json, read_regular
+from kinbits.encoding.rows import KEY, arrow_columns
+from kinbits.errors import ArtefactError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+JOB, MANIFEST = "job.json", "manifest.json"
+"""The note of the job, which is there from the start, and the manifest, which is there when all codes are."""
+
+
+def shard_name(number: int) -> str:
+    """Return the name of the file of a block, counted from 0.
+
+    Example:
+        >>> shard_name(12)
+        'part-000012.parquet'
+    """
+    return f"part-{number:06}.parquet"
+
+
+def stated_facts(schema: pa.Schema) -> dict[str, Any]:
+    """Return what a file of codes says about itself, as JSON types; nothing if another program wrote it.
+
+    Raises:
+        ValueError: If that is damaged.
+    """
+    found = parse_json((schema.metadata or {}).get(KEY, b"{}"))
+    if not isinstance(found, dict):
+        raise ValueError("the description is no JSON object")
+    return found
+
+
+def metadata_types(columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """Return the Arrow types in which a file of codes stores metadata.
+
+    Raises:
+        DataError: If a column cannot be stored.
+    """
+    return {name: array.type for name, array in arrow_columns(columns).items()}
+
+
+def is_code_folder(path: Path) -> bool:
+    """Tell whether a folder holds codes of `kinbits.scale.encode`, complete or not."""
+    try:
+        return path.is_dir() and "job" in parse_json(read_regular(path / JOB))
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def shards_of_folder(path: Path) -> list[Path]:
+    """Return the files of a folder of codes, in the order of the input.
+
+    Raises:
+        ArtefactError: If the folder is not complete, or damaged.
+    """
+    try:
+        blocks = parse_json(read_regular(path / MANIFEST))["blocks"]
+        found = [path / shard_name(number) for number in range(len(blocks))]
+    except FileNotFoundError:
+        raise ArtefactError(f"{path} is not complete: it has no {MANIFEST}; give the same encoding again") from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ArtefactError(f"{path}/{MANIFEST} is damaged ({one_line(error)}); encode the data again") from None
+    missing = next((one.name for one in found if not one.is_file()), None)
+    if missing is not None:
+        raise ArtefactError(f"{path} lacks {missing}; give the same encoding again, which makes it")
+    return found

@@ -1,0 +1,185 @@
+"""The plan of a run: which blocks the input has, in an order that does not change, and what identifies the input."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kinbits._util import Modality, full_path
+from kinbits.data import EXTENSIONS, Dataset, PathItems, as_dataset, open_dataset
+from kinbits.encoding import metadata_types
+from kinbits.errors import DataError, UsageError
+from kinbits.scale.blocks import Block, ImagesBlock, RowsBlock
+from kinbits.scale.places import ListedFile, Place, is_uri
+from kinbits.scale.tables import TableRoles, plan_tables
+from kinbits.scale.tars import ENDINGS, TarBlock
+
+_TABLES = ".parquet", ".pq"
+_READERS = 16
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The blocks of the input.
+
+    Attributes:
+        name: Name of the input in messages.
+        count: Number of blocks.
+        block: Makes the block of a number, from 0.
+        identity: SHA-256 (hex) of names, sizes and times of change of the files, or of the contents.
+        items: Number of items; None if it is known only when they are read.
+        root: Folder that paths among ids and metadata start from; None if there is none.
+        types: Types of the metadata of all blocks, by name, as `encoding.metadata_types` returns them; None if they are
+            known only when the blocks are read.
+    """
+
+    name: str
+    count: int
+    block: Callable[[int], Block]
+    identity: str
+    items: int | None
+    root: Path | None = None
+    types: Mapping[str, Any] | None = None
+
+
+def is_sharded(data: Any) -> bool:
+    """Tell whether data are read by the workers: a URI, a tar file, or a local folder that holds tar files.
+
+    Everything else is opened by `kinbits.open_dataset` in the process that starts the run.
+    """
+    if is_uri(data):
+        return True
+    if not isinstance(data, (str, os.PathLike)):
+        return False
+    path = full_path(data)
+    if path.is_dir():
+        names = [entry.name for entry in os.scandir(path) if not entry.name.startswith(".")]
+        images = any(os.path.splitext(name)[1].lower() in EXTENSIONS for name in names)
+        return not images and any(name.endswith(ENDINGS) for name in names)
+    return path.name.endswith(ENDINGS) and path.is_file()
+
+
+def make_plan(data: Any, modality: Modality, rows: int, columns: Mapping[str, Any]) -> Plan:
+    """Divide data into blocks.
+
+    Args:
+        data: As for `kinbits.scale.encode`.
+        modality: What is encoded.
+        rows: Number of items of a block.
+        columns: Names of columns, as options of `kinbits.open_dataset`.
+
+    Raises:
+        DataError: If there is nothing to encode, or a file is damaged.
+        UsageError: If a column does not exist.
+        PlatformError: If the input cannot be read.
+    """
+    if is_sharded(data):
+        return _sharded(os.fspath(data), modality, rows, columns)
+    return _opened(open_dataset(data, **columns) if columns else as_dataset(data), modality, rows)
+
+
+def _opened(dataset: Dataset, modality: Modality, rows: int) -> Plan:
+    if modality == "text" and not dataset.has_text.any():
+        raise DataError(f"{dataset.name} has no texts; name its column of texts, or write captions")
+    columns = dataset.metadata()
+
+    def block(number: int) -> Block:
+        return RowsBlock.from_dataset(dataset, number * rows, min((number + 1) * rows, len(dataset)))
+
+    return Plan(
+        name=dataset.name,
+        count=-(-len(dataset) // rows),
+        block=block,
+        identity=_digest([_identity(dataset), json.dumps(columns)]),
+        items=len(dataset),
+        root=dataset.root,
+        types=metadata_types(columns),
+    )
+
+
+def _identity(dataset: Dataset) -> str:
+    """Identify a collection; files by size and time of change, so that none has to be read."""
+    if type(dataset.items) is not PathItems:
+        return dataset.fingerprint
+    with ThreadPoolExecutor(_READERS) as pool:
+        facts = pool.map(_file_facts, dataset.items.paths, chunksize=256)
+        return _digest(f"{id_}\0{one}" for id_, one in zip(dataset.ids.tolist(), facts, strict=True))
+
+
+def _file_facts(path: str) -> str:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return "missing"
+    return f"{found.st_size} {found.st_mtime_ns}"
+
+
+def _sharded(data: str, modality: Modality, rows: int, columns: Mapping[str, str]) -> Plan:
+    place = Place.from_uri(data if is_uri(data) else str(full_path(data)))
+    one = place.file_info()
+    files = place.list_files() if one is None else [one]
+    folder = place if one is None else place.parent()
+    visible = [file for file in files if not any(part.startswith((".", "_")) for part in file.name.split("/"))]
+    kinds: list[tuple[Iterable[str], Callable[..., tuple[list[Any], int | None]]]] = [
+        (ENDINGS, _tar_blocks),
+        (_TABLES, _table_blocks),
+        (EXTENSIONS, _image_blocks),
+    ]
+    for endings, make in kinds:
+        chosen = [file for file in visible if file.name.lower().endswith(tuple(endings))]
+        if chosen:
+            blocks, items = make(folder, [file.name for file in chosen], modality, rows, columns)
+            return Plan(
+                name=place.name,
+                count=len(blocks),
+                block=blocks.__getitem__,
+                identity=_digest([_listing(chosen), json.dumps(dict(columns), sort_keys=True)]),
+                items=items,
+            )
+    raise DataError(
+        f"{data} holds {len(visible):,} files, but no tar shards (.tar), Parquet files (.parquet) or images; "
+        "check the address"
+    )
+
+
+def _tar_blocks(
+    place: Place, files: list[str], modality: Modality, rows: int, columns: Mapping[str, str]
+) -> tuple[list[TarBlock], None]:
+    if columns:
+        raise UsageError(f"{', '.join(columns)}: tar files have no columns; leave that out")
+    return [TarBlock(place, file, rows, modality == "text") for file in files], None
+
+
+def _table_blocks(
+    place: Place, files: list[str], modality: Modality, rows: int, columns: Mapping[str, str]
+) -> tuple[list[Any], int]:
+    names = {"image_column": "images", "vector_column": "vectors", "text_column": "texts", "id_column": "ids"}
+    given = {name: value for name, value in columns.items() if name != "label_column"}  # all columns are metadata
+    roles = TableRoles(**{names[name]: value for name, value in given.items()})
+    return plan_tables(place, files, roles, rows, modality == "text")
+
+
+def _image_blocks(
+    place: Place, files: list[str], modality: Modality, rows: int, columns: Mapping[str, str]
+) -> tuple[list[ImagesBlock], int]:
+    if modality == "text" or columns:
+        raise UsageError(f"{place.uri} holds images, which have no texts and no columns; give tar or Parquet files")
+    starts = range(0, len(files), rows)
+    return [ImagesBlock(place, tuple(files[start : start + rows])) for start in starts], len(files)
+
+
+def _listing(files: Iterable[ListedFile]) -> str:
+    return _digest(f"{file.name}\0{file.size} {file.time}" for file in files)
+
+
+def _digest(texts: Iterable[str]) -> str:
+    state = hashlib.sha256()
+    for text in texts:
+        state.update(f"{len(text)}:{text}".encode("utf-8", "surrogatepass"))
+    return state.hexdigest()

@@ -1,0 +1,158 @@
+"""Shards of WebDataset: tar files in which the files of a sample follow each other and share a name."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from kinbits._util import one_line, parse_json
+from kinbits.data import EXTENSIONS, Dataset
+from kinbits.errors import DataError
+from kinbits.scale.blocks import images_dataset
+from kinbits.scale.places import Place
+
+ENDINGS = ".tar", ".tar.gz", ".tgz"
+_TEXTS = "txt", "text", "caption"
+_LABEL = "cls"
+
+
+@dataclass
+class _Sample:
+    """One sample: its key, its image, its text, and further values by name."""
+
+    key: str
+    image: bytes | None = None
+    text: str | None = None
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TarBlock:
+    """A shard of WebDataset, which is read once from its beginning to its end.
+
+    The files of a sample share the name up to the first point. The first image counts. ``.txt`` is the text, ``.cls``
+    the label, and the values at the top of ``.json`` are metadata.
+
+    Attributes:
+        place: The folder.
+        file: Path of the shard in it.
+        rows: Number of samples that are in memory at once.
+        texts: Whether the texts are encoded, so that a sample needs no image.
+    """
+
+    place: Place
+    file: str
+    rows: int
+    texts: bool = False
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"{self.place.uri}/{self.file}"
+
+    def parts(self) -> Iterator[Dataset]:
+        """Yield the samples, some at a time; the id of one is the path of its shard without .tar, and its key."""
+        kept: list[_Sample] = []
+        some = False
+        for sample in self._samples():
+            kept.append(sample)
+            if len(kept) == self.rows:
+                yield self._dataset(kept)
+                kept, some = [], True
+        if kept or not some:
+            yield self._dataset(kept)
+
+    def _samples(self) -> Iterator[_Sample]:
+        """Yield the samples of the shard.
+
+        Raises:
+            DataError: If the shard is damaged.
+        """
+        current: _Sample | None = None
+        try:
+            with self.place.open_stream(self.file) as stream, tarfile.open(fileobj=stream, mode="r|*") as tar:
+                for member in tar:
+                    key, ending = split_name(member.name)
+                    if not member.isfile() or not ending:
+                        continue
+                    if current is None or key != current.key:
+                        if current is not None:
+                            yield current
+                        current = _Sample(key)
+                    file = tar.extractfile(member)
+                    assert file is not None  # it is a file
+                    _take(current, ending, file.read(), self.name)
+        except (tarfile.TarError, EOFError) as error:
+            raise DataError(f"{self.name} is no whole tar file ({one_line(error)}); copy it again") from None
+        if current is not None:
+            yield current
+
+    def _dataset(self, samples: Sequence[_Sample]) -> Dataset:
+        stem = next(self.file.removesuffix(ending) for ending in ENDINGS if self.file.endswith(ending))
+        ids = np.array([f"{stem}/{sample.key}" for sample in samples], np.str_)
+        names = dict.fromkeys(name for sample in samples for name in sample.values)
+        columns = {name: uniform([sample.values.get(name) for sample in samples]) for name in names}
+        texts = [sample.text or "" for sample in samples] if any(sample.text for sample in samples) else None
+        images = [sample.image for sample in samples]
+        if texts is not None and not self.texts:  # then a sample without an image is left out, and its text is metadata
+            columns, texts = {"text": [sample.text for sample in samples], **columns}, None
+        return images_dataset(self.name, images, ids, columns, texts, missing="no image in this sample")
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Split the name of a file in a shard into the key of its sample and the ending, in lower case.
+
+    Example:
+        >>> split_name("./birds/7.left.PNG")
+        ('birds/7', 'left.png')
+    """
+    folder, slash, file = name.removeprefix("./").rpartition("/")
+    stem, _, ending = file.partition(".")
+    return f"{folder}{slash}{stem}", ending.lower() if stem else ""
+
+
+def _take(sample: _Sample, ending: str, data: bytes, shard: str) -> None:
+    """Add a file to its sample."""
+    last = ending.rpartition(".")[2]
+    if f".{last}" in EXTENSIONS:
+        sample.image = data if sample.image is None else sample.image
+    elif ending in _TEXTS:
+        sample.text = _text(data, sample, shard)
+    elif ending == _LABEL:
+        sample.values["label"] = _text(data, sample, shard).strip()
+    elif ending == "json":
+        sample.values |= _values(_text(data, sample, shard), sample, shard)
+
+
+def _text(data: bytes, sample: _Sample, shard: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{shard}: a text of sample {sample.key} is not UTF-8 ({error.reason}); convert it") from None
+
+
+def _values(text: str, sample: _Sample, shard: str) -> Mapping[str, Any]:
+    try:
+        found = parse_json(text)
+    except ValueError as error:
+        raise DataError(f"{shard}: .json of sample {sample.key} is no JSON ({error}); write valid JSON") from None
+    known = found if isinstance(found, dict) else {"json": found}
+    return {name: json.dumps(one) if isinstance(one, (dict, list)) else one for name, one in known.items()}
+
+
+def uniform(values: list[Any]) -> list[Any]:
+    """Return values of one type: those of different types become text.
+
+    Example:
+        >>> uniform([1, None, 2.5]), uniform([1, "two"])
+        ([1, None, 2.5], ['1', 'two'])
+    """
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) <= 1 or kinds == {int, float}:
+        return values
+    return [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
