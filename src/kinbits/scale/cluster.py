@@ -66,6 +66,7 @@ def _connect(ray: Any, cluster: str) -> None:
     if cluster != "local":
         ray.init(**options)
         return
+    os.environ.setdefault("RAY_worker_niceness", "0")  # the priority of the command, not Ray's lower one
     for left in reversed(range(_STARTS)):
         try:
             ray.init(include_dashboard=False, **options)
