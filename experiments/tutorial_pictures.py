@@ -149,7 +149,7 @@ def harden(names: Names, picture: Path) -> None:
         attack = names["build_attack"]("pgd", epsilon=0.1, steps=10)
         changed = names["to_bytes"](attack(names["victim_of"](model), names["queries"])).numpy().transpose(0, 2, 3, 1)
         index = Index.create(model=model).add(names["train"])
-        for row in range(3):
+        for row in range(2):
             wanted = str(names["digits"].target[1600 + row])
             hits = index.search(changed[row], k=7)
             found = [(Image.fromarray(names["pixels"][int(one)]), names["labels"][int(one)]) for one in hits.ids]
