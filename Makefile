@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 PACKAGES := $(shell grep -v '^\#' packages.txt)
 
-.PHONY: demo install test quick check lint types tests thorough docs site coverage packages results bench bench-full exchange
+.PHONY: demo install test quick check lint types tests exhaustive docs site coverage packages results bench bench-full exchange
 .PHONY: lock lock-check locked sbom clean
 
 demo: $(VENV)/.installed
@@ -37,12 +37,12 @@ types:
 
 # A process that dies ends the suite, which names the test: pytest-xdist 3.8 waits for ever after it started another.
 tests:
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --max-worker-restart 0 --durations=40 -m "not alone and not thorough"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --max-worker-restart 0 --durations=40 -m "not alone"
 	$(BIN)/python -m pytest -q -m alone
 
-# What takes too long for each change: before a release, and after a change to what it tests.
-thorough: $(VENV)/.installed
-	$(BIN)/python -m pytest -q -n 2 --max-worker-restart 0 --durations=15 -m thorough
+# Hours: all seeds, methods, kills and random inputs, of which each run of the suite takes a sample.
+exhaustive: $(VENV)/.installed
+	KINBITS_EXHAUSTIVE=1 $(MAKE) --no-print-directory tests
 
 # The examples in documents and docstrings, the pages that scripts write, and the links between them.
 docs: $(VENV)/.installed

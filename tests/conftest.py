@@ -13,6 +13,14 @@ os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leave out what only an exhaustive run takes."""
+    if not os.environ.get("KINBITS_EXHAUSTIVE"):
+        left_out = [item for item in items if item.get_closest_marker("exhaustive")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture(scope="module")
 def browser():
     """A browser for all tests of a file, which `browser_helpers.IN_BROWSER` marks."""

@@ -225,7 +225,7 @@ class HeadUntaught(Ath):
 
 
 @pytest.mark.slow
-@pytest.mark.thorough
+@pytest.mark.exhaustive
 def test_the_parts_of_the_loss_on_digits(monkeypatch):
     from kinbits.methods import registry
 

@@ -222,7 +222,7 @@ def gap(method, images):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.thorough) for seed in (1, 2))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in (1, 2))])
 def test_growing_the_penalty_beats_leaving_it_out_and_a_large_one_from_the_start(seed):
     queries, (images, labels), database = split()
     scores, gaps = {}, {}

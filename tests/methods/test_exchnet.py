@@ -259,7 +259,7 @@ def test_digits_are_learned_above_itq():
 
 
 @pytest.mark.slow
-@pytest.mark.thorough
+@pytest.mark.exhaustive
 def test_what_the_parts_of_the_objective_do_on_digits():
     kinds = {"full": {}, "plain": {"spatial": 0.0, "channel": 0.0}, "hard": {"soft": False}}
     runs = {name: np.array([digits(seed, **params) for seed in range(3)]) for name, params in kinds.items()}

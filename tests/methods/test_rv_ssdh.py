@@ -202,7 +202,7 @@ VARIANTS = {
 
 
 @pytest.mark.slow
-@pytest.mark.thorough
+@pytest.mark.exhaustive
 def test_on_digits_random_centres_are_as_good_as_clustered_ones():
     queries, data, database = split()
     found = {

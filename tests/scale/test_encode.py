@@ -18,7 +18,7 @@ from kinbits.scale import encode
 
 DISTINCT, IMAGES, BLOCK = 10, 1500, 10
 SIZE = 480, 360  # pixels, so that a block takes long enough to be killed in its middle
-RUNS = int(os.environ.get("KINBITS_KILL_RUNS", "1"))  # how many times everything is killed
+RUNS = 10 if os.environ.get("KINBITS_EXHAUSTIVE") else 1  # how many times everything is killed
 
 
 @pytest.fixture(scope="module")

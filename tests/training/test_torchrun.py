@@ -184,7 +184,7 @@ OF_EACH_KIND = ["adsh", "csq", "dcmh", "distillhash", "itq", "pq"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("names", [OF_EACH_KIND, pytest.param(None, id="all", marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("names", [OF_EACH_KIND, pytest.param(None, id="all", marks=pytest.mark.exhaustive)])
 def test_methods_learn_the_same_in_two_processes(tmp_path, names):
     ours = [name for name in list_methods() if get_method(name).__module__.startswith("kinbits.")]  # tests add others
     names = names or ours

@@ -1,6 +1,6 @@
 """A real Milvus server: what only a server does otherwise than a local file.
 
-Each run of the suite takes conformance and stored items; `make thorough` runs all.
+Each run of the suite takes conformance and stored items; KINBITS_EXHAUSTIVE=1 runs all.
 """
 
 import threading
@@ -34,7 +34,7 @@ def sealed(index, condition):
         time.sleep(0.2)
 
 
-@pytest.mark.thorough
+@pytest.mark.exhaustive
 def test_approximate_answers_are_true_measured_and_short_with_a_warning(server):
     codes = RNG.integers(0, 256, (3000, 8), dtype=np.uint8)
     index = server(bits=64, index="BIN_IVF_FLAT", nlist=16, nprobe=1)
@@ -72,7 +72,7 @@ def test_stored_items_are_found_filtered_and_deleted_as_new_ones_are(server):
         assert [hits.ids.tolist() for hits in mine] == [hits.ids.tolist() for hits in true]
 
 
-@pytest.mark.thorough
+@pytest.mark.exhaustive
 def test_all_codes_are_read_once_in_pages(server):
     index = server(bits=16)
     codes = np.arange(20_000, dtype="<u2").view(np.uint8).reshape(-1, 2)
@@ -128,7 +128,7 @@ def test_hostile_ids_and_values_mean_themselves_on_a_server(server):
     assert len(index) == 0
 
 
-@pytest.mark.thorough
+@pytest.mark.exhaustive
 def test_what_the_server_confirmed_outlives_its_death(milvus, server):
     index = server(bits=64, timeout=5)
     path, confirmed = index.info()["path"], []
