@@ -61,11 +61,12 @@ def move(photos: Path, aside: Path, spare: dict[str, str]) -> None:
 def put_back(photos: Path, aside: Path) -> None:
     """Move all noted files back to where they were."""
     names = json.loads((aside / NOTES).read_text())
+    left = [name for name in names if (photos / name).exists()]  # another file has taken its place
     for name in names:
-        if (aside / name).exists() and not (photos / name).exists():
+        if name not in left and (aside / name).exists():
             (aside / name).rename(photos / name)
-    (aside / NOTES).unlink()
-    print(f"{len(names)} files are back")
+    (aside / NOTES).write_text(json.dumps(left))
+    print(f"{len(names) - len(left)} files are back" + (f"; {len(left)} stay, as their place is taken" if left else ""))
 
 
 if __name__ == "__main__":

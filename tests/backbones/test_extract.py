@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import pickle
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from kinbits.backbones import View, compiled, extract, features_of_pixels, load_backbone
-from kinbits.data import ArrayItems, BadImage, Dataset, FeatureCache, VectorItems, edit_image
+from kinbits.data import ArrayItems, BadImage, Dataset, FeatureCache, MappedRows, VectorItems, edit_image
 from kinbits.errors import DataError, UsageError
 
 N = 75
@@ -223,6 +224,16 @@ def test_empty_data_set(backbone):
 def test_wrong_modality_is_explained(name, options, view, told):
     with pytest.raises(DataError, match=told):
         extracted(pictures(), load_backbone(name, **options), view=view)
+
+
+def test_features_that_stay_on_disk_go_to_other_processes(tmp_path):
+    vectors = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    np.save(tmp_path / "v.npy", vectors)
+    stored = np.load(tmp_path / "v.npy", mmap_mode="r")
+    backbone = load_backbone("features", dim=4, normalise=True)
+    found = extracted(Dataset(VectorItems(stored), np.arange(6)), backbone, mapped=True).array
+    assert isinstance(found, MappedRows)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(found)), found)
 
 
 def test_vectors_of_another_width_and_images_for_vectors(backbone):

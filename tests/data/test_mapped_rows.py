@@ -1,5 +1,9 @@
 """Rows that stay on disk: indexing reads what an array in memory would give."""
 
+import operator
+import pickle
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -35,6 +39,19 @@ def test_a_change_is_applied_to_what_is_read():
     view = view.changed(lambda read: read.astype(np.float64) * 2)
     assert (view.shape, view.dtype) == ((2, 2), np.float64)
     np.testing.assert_array_equal(view, 2.0 * WHOLE[[5, 1], :2])
+
+
+def test_a_copy_of_another_process_reads_the_same():
+    view = MappedRows(PARTS).changed(partial(operator.mul, 2)).select(np.array([9, 0]))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(view)), 2 * WHOLE[[9, 0]])
+
+
+def test_indices_mean_what_they_mean_for_an_array_or_are_refused():
+    rows = MappedRows(PARTS)
+    np.testing.assert_array_equal(rows[[-1, -20, 3]], WHOLE[[-1, -20, 3]])
+    for wrong in ([20], [-21], (0, 1), np.ones(19, bool)):
+        with pytest.raises(IndexError):
+            rows[wrong]
 
 
 @pytest.mark.parametrize("other", [np.ones((2, 4), np.float32), np.ones((2, 3))])

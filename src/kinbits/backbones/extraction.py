@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -186,16 +187,16 @@ def _vectors(dataset: Dataset, backbone: Backbone, mapped: bool) -> Features:
     array: np.ndarray | MappedRows
     if mapped and isinstance(stored, (np.memmap, MappedRows)):
         stored = stored if isinstance(stored, MappedRows) else MappedRows([stored])
-        array = stored.changed(lambda read: _read_by(backbone, _shortened(read, backbone)))
-        valid = finite_rows(stored.changed(lambda read: _shortened(read, backbone)))
+        shortened = stored.changed(partial(_shortened, backbone))
+        array, valid = shortened.changed(partial(_read_by, backbone)), finite_rows(shortened)
     else:
-        array = _shortened(np.asarray(stored), backbone)
+        array = _shortened(backbone, np.asarray(stored))
         valid = finite_rows(array)
         array = _read_by(backbone, array)
     return Features(array, valid, _skipped(dataset, dict.fromkeys(np.flatnonzero(~valid).tolist(), NOT_FINITE)))
 
 
-def _shortened(vectors: np.ndarray, backbone: Backbone) -> np.ndarray:
+def _shortened(backbone: Backbone, vectors: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):  # infinite values are reported as not finite
         return np.asarray(vectors, np.float32)[:, : backbone.feature_dim]
 

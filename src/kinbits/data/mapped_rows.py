@@ -16,7 +16,8 @@ class MappedRows:
     Args:
         parts: Arrays ``(n_i, d)`` of one width and dtype.
         rows: The rows to show, int64 ``(n,)``; None shows all.
-        change: Applied to what is read, float ``(m, d)``: a function that changes each row alone. None changes nothing.
+        changes: Applied in order to what is read, float ``(m, d)``: functions that change each row alone, and can be
+            pickled.
 
     Raises:
         DataError: If there is no part, or parts differ in width or dtype.
@@ -33,14 +34,14 @@ class MappedRows:
         self,
         parts: Sequence[np.ndarray],
         rows: np.ndarray | None = None,
-        change: Callable[[np.ndarray], np.ndarray] | None = None,
+        changes: Sequence[Callable[[np.ndarray], np.ndarray]] = (),
     ) -> None:
         if len({(part.shape[1:], part.dtype) for part in parts}) != 1:
             kinds = sorted({f"{part.dtype} (n, {', '.join(map(str, part.shape[1:]))})" for part in parts})
             raise DataError(f"vectors in several arrays need one width and dtype; these are {' and '.join(kinds)}")
         self._parts = [np.asarray(part) for part in parts]  # slices of a plain array are faster than of np.memmap
         self._ends = np.cumsum([len(part) for part in parts])
-        self._rows, self._change = rows, change
+        self._rows, self._changes = rows, tuple(changes)
         first = self._changed(self._parts[0][:0])
         self.dtype: np.dtype[Any] = first.dtype
         self.width: int = first.shape[1]
@@ -59,7 +60,11 @@ class MappedRows:
         return len(self) * self.width * self.dtype.itemsize
 
     def __getitem__(self, rows: Any) -> np.ndarray:
-        """Return rows: ``(m, d)`` for a slice, row numbers or a mask; ``(d,)`` for one row number."""
+        """Return rows: ``(m, d)`` for a slice, row numbers or a mask; ``(d,)`` for one row number.
+
+        Raises:
+            IndexError: If a row is out of range, a mask has another length, or more than rows is asked for.
+        """
         if isinstance(rows, (int, np.integer)):
             return np.asarray(self._read(np.array([range(len(self))[int(rows)]]))[0])
         return self._read(self._numbers(rows))
@@ -69,21 +74,33 @@ class MappedRows:
 
     def select(self, rows: np.ndarray) -> Self:
         """Return a view of some rows ``(m,)``; nothing is read."""
-        return type(self)(self._parts, self._numbers(rows) if self._rows is None else self._rows[rows], self._change)
+        return type(self)(
+            self._parts, self._numbers(rows) if self._rows is None else self._rows[self._numbers(rows)], self._changes
+        )
 
     def changed(self, change: Callable[[np.ndarray], np.ndarray]) -> Self:
         """Return a view of the same rows, to which a function is applied when they are read."""
-        before = self._changed
-        return type(self)(self._parts, self._rows, lambda read: change(before(read)))
+        return type(self)(self._parts, self._rows, (*self._changes, change))
 
     def _changed(self, read: np.ndarray) -> np.ndarray:
-        return read if self._change is None else self._change(read)
+        for change in self._changes:
+            read = change(read)
+        return read
 
     def _numbers(self, rows: Any) -> np.ndarray:
         if isinstance(rows, slice):
             return np.arange(*rows.indices(len(self)))
+        if isinstance(rows, tuple):
+            raise IndexError("vectors on disk are read by rows; give one index")
         rows = np.asarray(rows)
-        return np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
+        if rows.dtype == bool:
+            if rows.shape != (len(self),):
+                raise IndexError(f"a mask of shape {rows.shape} does not fit {len(self)} rows")
+            return np.flatnonzero(rows)
+        numbers = np.where(rows < 0, rows + len(self), rows).astype(np.int64)
+        if ((numbers < 0) | (numbers >= len(self))).any():
+            raise IndexError(f"a row is out of range; there are {len(self)}")
+        return numbers
 
     def _read(self, rows: np.ndarray) -> np.ndarray:
         stored = rows if self._rows is None else self._rows[rows]

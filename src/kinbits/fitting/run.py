@@ -35,7 +35,8 @@ def fit(data: Any, settings: FitSettings | None = None, **options: Unpack[FitOpt
             ``seed``, ... `FitSettings` and its parts list them.
 
     Processes that torchrun started train one model together: each calls this function with the same data and settings,
-    and each gets the model.
+    and each gets the model. Each should then end by `kinbits.training.end_process`, since an interpreter may wait for
+    ever for connections that are still open.
 
     Returns:
         The model, with its training record.
@@ -80,7 +81,7 @@ def fit(data: Any, settings: FitSettings | None = None, **options: Unpack[FitOpt
 
 def _given(job: Job) -> dict[str, bytes]:
     """Return what all processes of a run must have been given alike; paths may differ between machines."""
-    training = replace(job.settings.training, checkpoints=None, resume=False, progress=False)
+    training = replace(job.settings.training, checkpoints=None, progress=False)
     settings = replace(job.settings, training=training, features=replace(job.settings.features, cache=None))
     settings = replace(settings, supervision=replace(settings.supervision, pairs=None))
     ids, pairs, labels = job.dataset.ids[job.rows.train], job.train.pairs, job.train.labels

@@ -96,10 +96,10 @@ def _images(
     return usable, PixelSet(reader, backbone, change, view, _labels(usable), texts, key=key)
 
 
-def _texts(dataset: Dataset, settings: FitSettings, backbones: Mapping[Modality, Backbone]) -> np.ndarray | None:
+def _texts(dataset: Dataset, settings: FitSettings, backbones: Mapping[Modality, Backbone]) -> Any:
     if "text" not in backbones:
         return None
-    return np.asarray(extract(dataset, backbones["text"], cache=settings.features.cache).array)
+    return extract(dataset, backbones["text"], cache=settings.features.cache).array
 
 
 class ImageReader:

@@ -216,6 +216,8 @@ class TrainingLoop:
         """Return this epoch's rows or groups in their order; the same after a resume: the seed knows the epoch."""
         self._reseed(epoch)
         chosen = self.method.epoch_rows(epoch, self.train)
+        if chosen is not None:  # by features, perhaps, whose rounding differs between machines
+            chosen = self._shared(chosen.cpu())
         rows = np.arange(len(self.train)) if chosen is None else chosen.cpu().numpy()
         if rows.ndim > 2:
             raise UsageError(f"epoch_rows of method '{self.method.name}' gave shape {rows.shape}; give (m,) or (m, g)")

@@ -11,6 +11,7 @@ from kinbits.errors import DataError, UsageError
 from kinbits.heads import Head
 from kinbits.methods import Method, Projector, Recipe, build_method, get_method
 from kinbits.training.checkpoint import Checkpoints
+from kinbits.training.distributed import world
 from kinbits.training.settings import TrainingSettings
 from kinbits.training.trainer import train
 from kinbits.training.training_set import TrainingSet
@@ -71,7 +72,7 @@ def pretrain(
     pretrainer = build_method(settings.pretrain, spec)
     pretrainer.head, pretrainer.params = head, {"before": method.name}
     stage = pretraining_settings(settings)
-    if not settings.resume:
+    if not settings.resume and world()[0] == 0:  # the first process alone writes
         Checkpoints(settings.checkpoints).forget()
     history = train(pretrainer, data, stage, together=together)
     return {

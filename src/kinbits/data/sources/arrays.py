@@ -16,7 +16,7 @@ from kinbits.data.mapped_rows import MappedRows
 from kinbits.data.sources.cells import array_to_ids
 from kinbits.data.sources.columns import Options, find_column, given_texts, label_array, matching_columns, named_classes
 from kinbits.data.sources.vectors import without_not_finite
-from kinbits.errors import DataError
+from kinbits.errors import DataError, platform_error
 
 _DATA_KEYS = ["vectors", "features", "embeddings", "x", "images", "image", "data", "arr_0"]
 _LABEL_KEYS = ["labels", "label", "y", "targets", "target"]
@@ -70,7 +70,9 @@ def open_shards(paths: Sequence[Path], options: Options) -> Dataset:
 def _shard(path: Path) -> np.ndarray:
     try:
         array = _load(path)["arr_0"]
-    except (ValueError, OSError, EOFError) as error:
+    except OSError as error:
+        raise platform_error(f"{path} cannot be read", error) from None
+    except (ValueError, EOFError) as error:
         raise DataError(f"{path}: not a readable NumPy file ({error}); write it again") from None
     if array.ndim != 2 or array.dtype.kind != "f" or not array.shape[1]:
         raise DataError(
