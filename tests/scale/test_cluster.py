@@ -49,3 +49,9 @@ def test_what_is_no_address_is_refused(address):
 def test_an_address_at_which_nobody_answers_is_refused_at_once():
     with pytest.raises(PlatformError, match=r"nothing answers at 127\.0\.0\.1:1 "), connected("127.0.0.1:1"):
         raise AssertionError
+
+
+def test_parts_of_several_gpus_are_refused():
+    assert find_room([node(8, gpus=4)], None, 1, 2) == Room(2, 1, 2)
+    with pytest.raises(UsageError, match=r"1\.5 GPUs for each worker; .* give a whole number"):
+        find_room([node(8, gpus=4)], None, 1, 1.5)

@@ -1,12 +1,17 @@
 """Encoding on two real nodes: rows in are rows out, whatever is killed."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hash_pictures import picture
 from ray_helpers import ray_cluster, wait_until
@@ -15,6 +20,7 @@ from kinbits import HashModel, open_dataset
 from kinbits.encoding import read_codes
 from kinbits.errors import DataError, UsageError
 from kinbits.scale import encode
+from kinbits.scale.worker import Worker
 
 DISTINCT, IMAGES, BLOCK = 10, 1500, 10
 SIZE = 480, 360  # pixels, so that a block takes long enough to be killed in its middle
@@ -145,3 +151,50 @@ def test_what_is_wrong_is_refused_before_a_cluster_is_needed(tmp_path):
     with pytest.raises(DataError, match="no such file or folder"):
         encode(model, tmp_path / "gone.npz", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+class OneWorker:
+    """A pool of one worker in this process."""
+
+    retried = 0
+
+    def __init__(self, _ray, setup, _room, _count):
+        self.worker = Worker()
+        self.worker.start(setup, 0, None)
+
+    def run(self, numbers, block, done):
+        for number in numbers:
+            done(number, *self.worker.encode(number, block(number)))
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def no_cluster(monkeypatch):
+    module = sys.modules[encode.__module__]
+    nodes = [{"Alive": True, "Resources": {"CPU": 1}}]
+    monkeypatch.setattr(module, "connected", lambda _: nullcontext(SimpleNamespace(nodes=lambda: nodes)))
+    monkeypatch.setattr(module, "Pool", OneWorker)
+
+
+def test_an_id_in_two_blocks_ends_the_run_without_a_manifest(no_cluster, tmp_path):
+    data = f"file://{tmp_path}/in"
+    (tmp_path / "in").mkdir()
+    for number in range(2):
+        file = io.BytesIO()
+        picture(number).save(file, "PNG")
+        pq.write_table(pa.table({"image": [file.getvalue()], "id": [0]}), tmp_path / "in" / f"{number}.parquet")
+    model = HashModel.from_pretrained("pdq")
+    for _ in range(2):  # also where all blocks are there already
+        with pytest.raises(DataError, match=r"the id 0 is in two blocks: .*0\.parquet .*1\.parquet .*; give each item"):
+            encode(model, data, tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"part-000001.parquet", "job.json"}
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    (tmp_path / "in" / "1.parquet").unlink()
+    assert encode(model, data, tmp_path / "again").rows == 1
+    with pytest.raises(UsageError, match="codes of another job: device differ"):
+        encode(model, data, tmp_path / "again", gpus_per_worker=1)
+    with pytest.raises(UsageError, match="is inside the input"):
+        encode(model, data, tmp_path / "in" / "codes")
+    assert not (tmp_path / "in" / "codes").exists()

@@ -9,7 +9,7 @@ import pytest
 
 from kinbits.data import Skipped
 from kinbits.encoding import CodesFile, read_codes
-from kinbits.errors import ArtefactError, PlatformError, UsageError
+from kinbits.errors import ArtefactError, DataError, PlatformError, UsageError
 from kinbits.scale.output import Output, shard_bytes
 
 JOB = {"format": 1, "bits": 16, "fingerprint": "f", "data": "d", "modality": "image", "block_rows": 2, "blocks": 3}
@@ -110,3 +110,30 @@ def test_a_missing_block_of_a_complete_folder_is_named(tmp_path):
     (tmp_path / "out" / "part-000001.parquet").unlink()
     with pytest.raises(ArtefactError, match=r"lacks part-000001\.parquet"):
         read_codes(tmp_path / "out")
+
+
+def test_a_block_of_another_encoding_or_place_is_named(tmp_path):
+    out, shards = written(tmp_path / "out")
+    out.finish(list(shards.values()), [])
+    first, second = (tmp_path / "out" / f"part-00000{number}.parquet" for number in range(2))
+    whole = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(ArtefactError, match=r"part-000000\.parquet holds block 1 of 2 rows, .* block 0 of 2 rows"):
+        read_codes(tmp_path / "out")
+    first.write_bytes(shard_bytes(codes(0), "another", 0, TYPES)[0])
+    with pytest.raises(ArtefactError, match=r"part-000000\.parquet is of another encoding than manifest\.json"):
+        read_codes(tmp_path / "out")
+    first.write_bytes(whole[:-4])
+    with pytest.raises(ArtefactError, match=r"part-000000\.parquet is damaged"):
+        read_codes(tmp_path / "out")
+
+
+def test_an_id_in_two_blocks_is_named(target):
+    out, shards = written(target)
+    out.require_unique(str)
+    data, shards[2] = shard_bytes(codes(0), out.digest, 2, TYPES)
+    out.write_shard(2, data)
+    with pytest.raises(
+        DataError, match=r"the id 0-0 is in two blocks: block 0 \(part-000000.* and block 2 \(part-000002"
+    ):
+        out.require_unique(lambda number: f"block {number}")

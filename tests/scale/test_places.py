@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,7 +16,7 @@ from hash_pictures import photos
 from ray_helpers import free_port, wait_until
 
 from kinbits.encoding import encode_collection, read_codes
-from kinbits.errors import DataError, PlatformError
+from kinbits.errors import DataError, PlatformError, UsageError
 from kinbits.model import HashModel
 from kinbits.scale.output import Output
 from kinbits.scale.places import Place
@@ -147,3 +148,23 @@ def test_files_are_listed_read_and_written(tmp_path):
         one = Place.from_uri(f"{uri}/x.bin")
         assert one.file_info().name == "x.bin"
         assert one.parent().uri == uri
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["s3://AKIA:se/cret@bucket/photos", "s3a://AKIA:secret@bucket", "s3://secret@bucket", "abfs://:secret@host/x"],
+)
+def test_a_key_in_an_address_is_refused_and_not_repeated(address):
+    names = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" if address[0] == "s" else "variables of the service"
+    with pytest.raises(UsageError, match=names) as error:
+        Place.from_uri(address)
+    assert not {"secret", "cret", "AKIA"} & set(re.split(r"\W+", str(error.value)))
+    assert Place.from_uri("abfs://container@host/a").uri == "abfs://container@host/a"
+    assert Place.from_uri("s3://bucket/a@b:c").uri == "s3://bucket/a@b:c"
+
+
+def test_a_file_whose_address_is_escaped_is_found(tmp_path):
+    (tmp_path / "a b.tar").write_bytes(b"1")
+    place = Place.from_uri(f"file://{tmp_path}/a%20b.tar")
+    assert (place.name, place.file_info().name) == ("a b.tar", "a b.tar")
+    assert place.parent().read(place.file_info().name) == b"1"

@@ -21,7 +21,7 @@ from kinbits.errors import DataError, UsageError
 from kinbits.model import HashModel
 from kinbits.scale import is_sharded
 from kinbits.scale.output import Output
-from kinbits.scale.planning import make_plan
+from kinbits.scale.planning import make_plan, require_outside
 from kinbits.scale.worker import Setup, Worker, model_files
 
 
@@ -30,12 +30,12 @@ def pdq():
     return HashModel.from_pretrained("pdq")
 
 
-def started(model, plan, modality="image"):
+def started(model, plan, modality="image", job="job"):
     worker = Worker()
     facts = {"model": model_files(model), "folder": model.folder, "root": plan.root, "types": plan.types}
     compiled = plan.items is None or plan.items >= 128
     worker.start(
-        Setup(version=version("kinbits"), job="job", modality=modality, compiled=compiled, device="cpu", **facts), 0, 99
+        Setup(version=version("kinbits"), job=job, modality=modality, compiled=compiled, device="cpu", **facts), 0, 99
     )
     return worker
 
@@ -43,8 +43,8 @@ def started(model, plan, modality="image"):
 def encoded(model, data, folder, rows=4, modality="image", **columns):
     """Encode all blocks by one worker, as a cluster does, and read the folder."""
     plan = make_plan(data, modality, rows, columns)
-    worker = started(model, plan, modality)
     out = Output(str(folder), {name: "job" for name in ("format", "bits", "fingerprint", "modality")} | {"blocks": 1})
+    worker = started(model, plan, modality, out.digest)
     out.start()
     shards = []
     for number in range(plan.count):
@@ -273,3 +273,52 @@ def test_what_cannot_be_read_is_said_before_a_cluster_starts(tmp_path):
     (tmp_path / "t.parquet").write_bytes(b"PAR1 damaged PAR1")
     with pytest.raises(DataError, match="is no Parquet file"):
         make_plan(f"file://{tmp_path}/t.parquet", "image", 4, {})
+
+
+def test_values_of_a_tar_get_one_type_over_all_parts(pdq, tmp_path):
+    values = [1, "two", 2**70, 2]
+    samples = [(f"{row}.{kind}", data) for row, value in enumerate(values) for kind, data in sample_of(row, value)]
+    shard(tmp_path / "a.TAR", samples)
+    assert is_sharded(tmp_path / "a.TAR")
+    found, _ = encoded(pdq, str(tmp_path / "a.TAR"), tmp_path / "out", rows=1)
+    assert found.columns["mixed"] == ["1", "two", str(2**70), "2"]
+    assert found.columns["big"] == [str(2**63)] * 4
+
+
+def sample_of(row, value):
+    return [("png", png(row)), ("json", json.dumps({"mixed": value, "big": 2**63}).encode())]
+
+
+def test_files_of_several_kinds_are_refused_with_their_numbers(tmp_path):
+    classes(tmp_path / "photos")
+    shard(tmp_path / "photos" / "stray.tar", [])
+    for data in (tmp_path / "photos", f"file://{tmp_path}/photos"):
+        with pytest.raises(DataError, match="several kinds: 1 tar files, 0 Parquet files and 11 images; give a folder"):
+            make_plan(data, "image", 4, {})
+    (tmp_path / "photos" / "stray.tar").unlink()
+    pq.write_table(pa.table({"image": [b"1"]}), tmp_path / "photos" / "stray.parquet")
+    with pytest.raises(DataError, match="several kinds: 0 tar files, 1 Parquet files and 11 images"):
+        make_plan(f"file://{tmp_path}/photos", "image", 4, {})
+
+
+def test_two_tars_whose_samples_would_have_the_same_ids_are_refused(tmp_path):
+    for name in ("x.tar", "x.tgz"):
+        shard(tmp_path / name, [])
+    with pytest.raises(DataError, match=r"the samples of x\.tar and x\.tgz would have the same ids"):
+        make_plan(tmp_path, "image", 4, {})
+
+
+def test_an_output_inside_the_input_is_refused(tmp_path):
+    (tmp_path / "in").mkdir()
+    shard(tmp_path / "in" / "a.tar", [])
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    for data in (str(tmp_path / "in"), f"file://{tmp_path}/in", f"file://{tmp_path}/link/"):
+        for output in (f"{tmp_path}/in", f"{tmp_path}/link/codes", f"file://{tmp_path}/in/a%20b"):
+            with pytest.raises(UsageError, match=f"the output {output} is inside the input {data}; choose"):
+                require_outside(data, output)
+        require_outside(data, f"{tmp_path}/inside")
+        require_outside(data, "s3://bucket/codes")
+    with pytest.raises(UsageError, match="is inside the input s3://bucket"):
+        require_outside("s3://bucket", "s3a://bucket/codes")
+    require_outside("s3://bucket/photos", "s3://bucket/photos-codes")
+    require_outside("s3://bucket/photos", "gs://bucket/photos/codes")

@@ -143,7 +143,7 @@ def test_workers_that_cannot_start_end_the_run():
     def start(actor):
         raise FakeRay.ActorDiedError("No module named 'kinbits'")
 
-    with pytest.raises(PlatformError, match=r"5 workers in a row could not start .*every node has kinbits"):
+    with pytest.raises(PlatformError, match=r"6 workers in a row could not start .*every node has kinbits"):
         run(FakeRay(None, start), 3)
 
 
@@ -156,3 +156,30 @@ def test_one_worker_that_cannot_start_is_replaced():
     done, _ = run(ray, 4)
     assert len(done) == 4
     assert ray.actors == 3
+
+
+def test_a_node_where_no_worker_starts_does_not_end_a_run_that_others_do():
+    def start(actor):
+        if actor:
+            raise FakeRay.ActorDiedError("no memory")
+
+    ray = FakeRay(lambda actor, number: (b"", None), start)
+    done, pool = run(ray, 40)
+    assert len(done) == 40
+    assert (pool.retried, ray.actors) == (5, 6)  # the first, and five that did not start
+
+
+def test_workers_start_again_when_all_that_worked_have_died():
+    def encode(actor, number):
+        if actor == 0 and number == 30:
+            raise FakeRay.ActorDiedError("killed")
+        return b"", None
+
+    def start(actor):
+        if 0 < actor <= 5:
+            raise FakeRay.ActorDiedError("no memory")
+
+    ray = FakeRay(encode, start)
+    done, _ = run(ray, 40)
+    assert len(done) == 40
+    assert ray.actors == 8

@@ -97,7 +97,7 @@ class MappedRows:
             if rows.shape != (len(self),):
                 raise IndexError(f"a mask of shape {rows.shape} does not fit {len(self)} rows")
             return np.flatnonzero(rows)
-        numbers = np.where(rows < 0, rows + len(self), rows).astype(np.int64)
+        numbers = np.asarray(np.where(rows < 0, rows + len(self), rows), np.int64)
         if ((numbers < 0) | (numbers >= len(self))).any():
             raise IndexError(f"a row is out of range; there are {len(self)}")
         return numbers

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kinbits._util import one_line, parse_json, read_regular
+from kinbits._util import one_line, open_arrow, parse_json, read_regular
 from kinbits.encoding.rows import KEY, arrow_columns
 from kinbits.errors import ArtefactError
 
@@ -63,7 +63,8 @@ def shards_of_folder(path: Path) -> list[Path]:
         ArtefactError: If the folder is not complete, or damaged.
     """
     try:
-        blocks = parse_json(read_regular(path / MANIFEST))["blocks"]
+        manifest = parse_json(read_regular(path / MANIFEST))
+        job, blocks = manifest["job"], manifest["blocks"]
         found = [path / shard_name(number) for number in range(len(blocks))]
     except FileNotFoundError:
         raise ArtefactError(f"{path} is not complete: it has no {MANIFEST}; give the same encoding again") from None
@@ -72,4 +73,29 @@ def shards_of_folder(path: Path) -> list[Path]:
     missing = next((one.name for one in found if not one.is_file()), None)
     if missing is not None:
         raise ArtefactError(f"{path} lacks {missing}; give the same encoding again, which makes it")
+    for number, (file, rows) in enumerate(zip(found, blocks, strict=True)):
+        _check_shard(file, job, number, rows)
     return found
+
+
+def _check_shard(file: Path, job: str, number: int, rows: int) -> None:
+    """Compare what a file says about itself with the manifest.
+
+    Raises:
+        ArtefactError: If it is damaged, or belongs to another folder or place.
+    """
+    from pyarrow import ArrowException, parquet
+
+    try:
+        with open_arrow(file) as opened:
+            known = parquet.ParquetFile(opened)
+            facts, held = stated_facts(known.schema_arrow), known.metadata.num_rows
+    except (OSError, ValueError, ArrowException) as error:
+        raise ArtefactError(f"{file} is damaged ({one_line(error)}); give the same encoding again") from None
+    if facts.get("job") != job:
+        raise ArtefactError(f"{file} is of another encoding than {MANIFEST}; give the same encoding again")
+    if (facts.get("block"), held) != (number, rows):
+        raise ArtefactError(
+            f"{file} holds block {facts.get('block')} of {held} rows, and {MANIFEST} tells block {number} of {rows} "
+            "rows; give the same encoding again"
+        )

@@ -117,8 +117,11 @@ def find_room(nodes: Sequence[dict[str, Any]], workers: int | None, cpus: float 
         gpus: GPUs of each.
 
     Raises:
-        UsageError: If no node has room for one, or the cluster has no room for so many.
+        UsageError: If no node has room for one, or the cluster has no room for so many, or if ``gpus`` is above 1 and
+            no whole number.
     """
+    if gpus > 1 and gpus != int(gpus):
+        raise UsageError(f"{gpus:g} GPUs for each worker; above 1, Ray gives whole GPUs only: give a whole number")
     found = [one["Resources"] for one in nodes if one["Alive"]]
     usable = [one for one in found if one.get("CPU", 0) > 0 and (not gpus or one.get("GPU", 0) >= gpus)]
     if cpus is None:

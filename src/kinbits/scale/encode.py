@@ -14,7 +14,7 @@ from kinbits.data import Dataset, Skipped
 from kinbits.errors import DataError, UsageError
 from kinbits.scale.cluster import connected, find_room
 from kinbits.scale.output import Output, Shard
-from kinbits.scale.planning import Plan, make_plan
+from kinbits.scale.planning import Plan, make_plan, require_outside
 from kinbits.scale.pool import Pool
 from kinbits.scale.worker import Setup, model_files
 
@@ -76,14 +76,15 @@ def encode(
     same call continues: finished blocks are checked, and kept. ``manifest.json`` is written last.
 
     With blocks of 8192 rows, codes, ids, metadata and order are those of `kinbits.encoding.encode_to_file`.
-    `kinbits.encoding.read_codes` and `kinbits.index.Index.create` read the folder as if it was one file.
+    `kinbits.encoding.read_codes` reads the folder as if it was one file, and so does ``kinbits index create``.
 
     Args:
         model: Makes the codes; it is sent to the workers.
         data: A URI of a folder or file (``s3://bucket/photos``), a tar file, or a local folder of tar files: workers
-            read tar shards of WebDataset, else Parquet files, else images. Anything else is opened here, as by
-            `kinbits.open_dataset`; the workers must then reach images that are files by the same paths.
-        output: Folder or URI.
+            read tar shards of WebDataset, Parquet files, or images; a mixture is refused, but images may be beside
+            Parquet files with their paths. Anything else is opened here, as by `kinbits.open_dataset`; the workers must
+            then reach images that are files by the same paths.
+        output: Folder or URI, not inside the input.
         cluster: ``"local"`` starts a private cluster on this machine for this call, ``"auto"`` uses the one that this
             machine belongs to, and an address such as ``"10.0.0.1:6379"`` another. If Ray is connected already, that
             connection is used.
@@ -100,8 +101,10 @@ def encode(
         progress: Show progress on standard error.
 
     Raises:
-        DataError: If the input holds nothing that can be read, or is damaged.
-        UsageError: If an option is out of range, a worker does not fit on a node, or the output holds something else.
+        DataError: If the input holds nothing that can be read, or is damaged, or files of several kinds, or if two
+            items have one id; then all blocks are there, but no manifest.
+        UsageError: If an option is out of range, a worker does not fit on a node, or the output holds something else,
+            or is inside the input.
         PlatformError: If Ray is not installed, the cluster cannot be reached, the output cannot be written, or workers
             die again and again; finished blocks are kept.
     """
@@ -121,8 +124,10 @@ def encode(
     named = {name: value for name, value in given.items() if value is not None}
     if named and isinstance(data, Dataset):
         raise UsageError(f"{', '.join(named)}: the columns of a Dataset are known; leave that out")
+    device = "cuda" if gpus_per_worker else "cpu"
+    require_outside(data, os.fspath(output))
     plan = make_plan(data, modality, int(block_rows), named)
-    out = Output(os.fspath(output), _job(model, plan, modality, int(block_rows)))
+    out = Output(os.fspath(output), _job(model, plan, modality, int(block_rows), device))
     with ExitStack() as held:
         held.enter_context(out.lock())
         shards = out.start()
@@ -130,7 +135,7 @@ def encode(
         if resumed < plan.count:
             ray = held.enter_context(connected(cluster))
             room = find_room(ray.nodes(), workers, cpus_per_worker, gpus_per_worker)
-            setup = _setup(model, plan, out.digest, modality, "cuda" if gpus_per_worker else "cpu")
+            setup = _setup(model, plan, out.digest, modality, device)
             missing = [number for number in range(plan.count) if number not in shards]
             pool = Pool(ray, setup, room, len(missing))
             held.callback(pool.close)
@@ -142,12 +147,13 @@ def encode(
         if not rows:
             one = skipped[0] if skipped else Skipped(plan.name, "no items")
             raise DataError(f"{plan.name}: no item can be read ({one.id}: {one.reason}); no manifest was written")
+        out.require_unique(lambda number: plan.block(number).name)
         out.finish(ordered, skipped)
     low = sum(shard.low_quality or 0 for shard in ordered) if tower.backbone.rates else None
     return EncodedShards(out.target, rows, model.bits, plan.count, skipped, resumed, retried, low)
 
 
-def _job(model: HashModel, plan: Plan, modality: Modality, block_rows: int) -> dict[str, Any]:
+def _job(model: HashModel, plan: Plan, modality: Modality, block_rows: int, device: str) -> dict[str, Any]:
     return {
         "format": _FORMAT,
         "bits": model.bits,
@@ -155,6 +161,7 @@ def _job(model: HashModel, plan: Plan, modality: Modality, block_rows: int) -> d
         "fingerprint": model.fingerprint,
         "data": plan.identity,
         "modality": modality,
+        "device": device,  # codes of a GPU may differ in a few bits
         "block_rows": block_rows,
         "blocks": plan.count,
     }

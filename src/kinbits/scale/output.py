@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -14,9 +14,10 @@ from typing import Any
 from kinbits._util import file_aside, full_path, locked_output, one_line, open_arrow, parse_json, read_regular
 from kinbits.data import Skipped
 from kinbits.encoding import JOB, MANIFEST, CodesFile, shard_name, stated_facts
-from kinbits.errors import ArtefactError, PlatformError, UsageError, platform_error
+from kinbits.errors import ArtefactError, DataError, PlatformError, UsageError, platform_error
 from kinbits.perceptual import LEAST_QUALITY, QUALITY
 from kinbits.scale.places import Place, is_uri
+from kinbits.scale.repeats import repeated_id
 
 SKIPPED = "skipped.json"
 _READERS = 8
@@ -181,6 +182,36 @@ class Output:
             PlatformError: If it cannot be written.
         """
         self._folder.write(shard_name(number), data)
+
+    def require_unique(self, name: Callable[[int], str]) -> None:
+        """Check that no two blocks hold the same id; 8 bytes of an id are in memory.
+
+        Args:
+            name: Tells what messages call the block of a number.
+
+        Raises:
+            DataError: If an id is in two blocks.
+            PlatformError: If a file cannot be read.
+        """
+        found = repeated_id(self._ids, self._job["blocks"])
+        if found is not None:
+            id_, first, second = found
+            raise DataError(
+                f"the id {id_} is in two blocks: {name(first)} ({shard_name(first)}), and {name(second)} "
+                f"({shard_name(second)}); give each item its own id, then encode to another output"
+            )
+
+    def _ids(self, number: int) -> list[str]:
+        """Read the ids of a finished block, as text."""
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        try:
+            with self._folder.open_arrow(shard_name(number)) as file:
+                column = parquet.ParquetFile(file).read(["id"])["id"]
+        except OSError as error:
+            raise platform_error(f"{self.target}/{shard_name(number)} cannot be read", error) from None
+        return column.cast(pa.string()).to_pylist()  # type: ignore[no-any-return]
 
     def finish(self, shards: Sequence[Shard], skipped: Sequence[Skipped]) -> None:
         """Write the list of what was skipped, and last the manifest, which tells that all blocks are there.

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from kinbits._util import named_extras, one_line
+from kinbits._util import lazy, named_extras, one_line
 from kinbits.errors import DataError, PlatformError, UsageError, platform_error
 
 _READERS = 16  # threads, since each waits for the network
@@ -49,16 +48,21 @@ class Place:
 
     @classmethod
     def from_uri(cls, uri: str) -> Place:
-        """Return a place with the endpoint that this process has in ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL``."""
+        """Return a place with the endpoint that this process has in ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL``.
+
+        Raises:
+            UsageError: If the address holds a key or a password.
+        """
+        _refuse_keys(uri)
         given = next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), None)
         return cls(uri, given if urlsplit(uri).scheme in ("s3", "s3a") else None)
 
     @property
     def name(self) -> str:
-        """The last part of the URI."""
-        return self.uri.rstrip("/").rpartition("/")[2]
+        """The last part of the path in the file system, where ``%20`` in a URI is a blank."""
+        return self.path().rpartition("/")[2]
 
-    @cached_property
+    @lazy
     def _opened(self) -> tuple[Any, str]:
         """The file system, and the path of the folder in it."""
         with named_extras():
@@ -178,6 +182,20 @@ class Place:
             raise PlatformError(
                 f"{self.uri}/{name} cannot be written ({one_line(error)}); check the address, permissions and space"
             ) from None
+
+
+def _refuse_keys(uri: str) -> None:
+    """Refuse an address with a key, which files and messages would repeat.
+
+    Raises:
+        UsageError: If there is one.
+    """
+    scheme, _, rest = uri.partition("://") if is_uri(uri) else ("", "", "")
+    host = rest.partition("/")[0]
+    amazon = scheme.lower() in ("s3", "s3a")  # a secret may hold a slash, and the name of a bucket no colon
+    if ":" in host.rpartition("@")[0] or (amazon and (":" in host or "@" in host)):
+        names = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" if amazon else "the environment variables of the service"
+        raise UsageError(f"an address of {scheme}:// holds a key or a password; leave it out, and set {names}")
 
 
 def _s3(uri: str, endpoint: str) -> tuple[Any, str]:

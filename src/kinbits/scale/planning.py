@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import posixpath
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from kinbits._util import Modality, full_path
 from kinbits.data import EXTENSIONS, Dataset, PathItems, as_dataset, open_dataset
@@ -17,8 +19,8 @@ from kinbits.encoding import metadata_types
 from kinbits.errors import DataError, UsageError
 from kinbits.scale.blocks import Block, ImagesBlock, RowsBlock
 from kinbits.scale.places import ListedFile, Place, is_uri
-from kinbits.scale.tables import TableRoles, plan_tables
-from kinbits.scale.tars import ENDINGS, TarBlock
+from kinbits.scale.tables import TableRoles, holds_paths, plan_tables
+from kinbits.scale.tars import ENDINGS, TarBlock, is_tar, stem_of
 
 _TABLES = ".parquet", ".pq"
 _READERS = 16
@@ -61,8 +63,32 @@ def is_sharded(data: Any) -> bool:
     if path.is_dir():
         names = [entry.name for entry in os.scandir(path) if not entry.name.startswith(".")]
         images = any(os.path.splitext(name)[1].lower() in EXTENSIONS for name in names)
-        return not images and any(name.endswith(ENDINGS) for name in names)
-    return path.name.endswith(ENDINGS) and path.is_file()
+        return not images and any(map(is_tar, names))
+    return is_tar(path.name) and path.is_file()
+
+
+def require_outside(data: Any, output: str) -> None:
+    """Check that the output is not in the folder whose files the workers read, where they would read it again.
+
+    Raises:
+        UsageError: If it is.
+    """
+    if not is_sharded(data):
+        return
+    read, written = (_normal_path(os.fspath(one)) for one in (data, output))
+    if f"{written}/".startswith(f"{read.rstrip('/')}/"):
+        raise UsageError(f"the output {output} is inside the input {os.fspath(data)}; choose an output outside it")
+
+
+def _normal_path(address: str) -> str:
+    """Return an address by which folders are compared: local ones as paths, without links."""
+    if not is_uri(address):
+        return os.path.realpath(full_path(address))
+    parts = urlsplit(Place.from_uri(address).uri)
+    if parts.scheme in ("file", "local"):
+        return os.path.realpath(unquote(parts.path))
+    scheme = "s3" if parts.scheme == "s3a" else parts.scheme
+    return f"{scheme}://{parts.netloc}{posixpath.normpath(unquote(parts.path) or '/')}".rstrip("/")
 
 
 def make_plan(data: Any, modality: Modality, rows: int, columns: Mapping[str, Any]) -> Plan:
@@ -131,8 +157,14 @@ def _sharded(data: str, modality: Modality, rows: int, columns: Mapping[str, str
         (_TABLES, _table_blocks),
         (EXTENSIONS, _image_blocks),
     ]
-    for endings, make in kinds:
-        chosen = [file for file in visible if file.name.lower().endswith(tuple(endings))]
+    groups = [[file for file in visible if file.name.lower().endswith(tuple(endings))] for endings, _ in kinds]
+    tars, tables, images = map(len, groups)
+    if sum(map(bool, (tars, tables, images))) > 1 and (tars or not _list_images(folder, groups[1], columns)):
+        raise DataError(
+            f"{data} holds files of several kinds: {tars:,} tar files, {tables:,} Parquet files and {images:,} images; "
+            "give a folder with those of one kind, or the address of one file"
+        )
+    for chosen, (_, make) in zip(groups, kinds, strict=True):
         if chosen:
             blocks, items = make(folder, [file.name for file in chosen], modality, rows, columns)
             return Plan(
@@ -153,16 +185,37 @@ def _tar_blocks(
 ) -> tuple[list[TarBlock], None]:
     if columns:
         raise UsageError(f"{', '.join(columns)}: tar files have no columns; leave that out")
+    stems: dict[str, str] = {}
+    for file in files:
+        other = stems.setdefault(stem_of(file), file)
+        if other != file:
+            raise DataError(
+                f"{place.uri}: the samples of {other} and {file} would have the same ids; rename one of them"
+            )
     return [TarBlock(place, file, rows, modality == "text") for file in files], None
+
+
+def _list_images(place: Place, tables: Iterable[ListedFile], columns: Mapping[str, str]) -> bool:
+    """Tell whether Parquet files hold paths of images, so that images may be beside them."""
+    names = [file.name for file in tables]
+    return holds_paths(place, names, _table_roles(columns))
+
+
+def _table_roles(columns: Mapping[str, str]) -> TableRoles:
+    names = {
+        "image_column": "images",
+        "vector_column": "vectors",
+        "text_column": "texts",
+        "id_column": "ids",
+        "label_column": "labels",
+    }
+    return TableRoles(**{names[name]: value for name, value in columns.items()})
 
 
 def _table_blocks(
     place: Place, files: list[str], modality: Modality, rows: int, columns: Mapping[str, str]
 ) -> tuple[list[Any], int]:
-    names = {"image_column": "images", "vector_column": "vectors", "text_column": "texts", "id_column": "ids"}
-    given = {name: value for name, value in columns.items() if name != "label_column"}  # all columns are metadata
-    roles = TableRoles(**{names[name]: value for name, value in given.items()})
-    return plan_tables(place, files, roles, rows, modality == "text")
+    return plan_tables(place, files, _table_roles(columns), rows, modality == "text")
 
 
 def _image_blocks(

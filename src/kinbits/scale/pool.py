@@ -27,7 +27,7 @@ AHEAD = 2
 """Number of blocks that a worker has at a time: it computes one and fetches the next."""
 STARTS_WITHIN = 300.0
 """Seconds in which one worker at least must have started, while there is none."""
-_STARTS = 5  # that fail one after the other
+_STARTS = 5  # that fail one after the other, after which no more are tried
 _WAIT = 1.0  # seconds
 
 
@@ -109,6 +109,11 @@ class Pool:
         self._members = []
 
     def _start_workers(self, left: int) -> None:
+        """Start workers in the places of those that have left, unless too many starts failed: then the others go on."""
+        if self._failed_starts >= _STARTS:
+            if self._members:
+                return
+            self._failed_starts = 0  # all have worked, and died
         while len(self._members) < min(self._wanted, left):
             member = _Member(self._actors.remote())
             self._members.append(member)
@@ -180,10 +185,10 @@ class Pool:
         if number is None:
             self._leave(member)
             self._failed_starts += 1
-            if self._failed_starts >= _STARTS:
+            if self._failed_starts >= _STARTS and not self._members:
                 raise PlatformError(
-                    f"{_STARTS} workers in a row could not start ({one_line(error)}); check that every node has "
-                    "kinbits with the same extras, and enough memory. Finished blocks are kept"
+                    f"{self._failed_starts} workers in a row could not start ({one_line(error)}); check that every "
+                    "node has kinbits with the same extras, and enough memory. Finished blocks are kept"
                 )
             return
         member.blocks.discard(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from kinbits._util import one_line
+from kinbits._util import one_line, shortened
 from kinbits.data import RESERVED, ArrowItems, ArrowTable, Dataset, VectorItems, find_image_column
 from kinbits.errors import DataError, UsageError, platform_error
 from kinbits.scale.blocks import images_dataset
-from kinbits.scale.places import Place
+from kinbits.scale.places import Place, is_uri
 
 _READERS = 16  # threads, since each waits for the network
 _ID = "id"
@@ -29,12 +30,14 @@ class TableRoles:
         vectors: Column of vectors.
         texts: Column of texts.
         ids: Column of unique names; None counts the rows of all files from 0, or takes the paths of the images.
+        labels: Column of labels, which must exist; it is metadata, as all other columns are.
     """
 
     images: str | None = None
     vectors: str | None = None
     texts: str | None = None
     ids: str | None = None
+    labels: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,16 +97,34 @@ class TableBlock:
     def _from_paths(
         self, paths: Sequence[str | None], ids: np.ndarray, columns: Mapping[str, Any], texts: Sequence[str] | None
     ) -> Dataset:
-        """Fetch images whose paths start from the folder of the file."""
-        names = [path or "" for path in paths]
-        folder, _, _ = self.file.rpartition("/")
-        place = Place(f"{self.place.uri}/{folder}".rstrip("/"), self.place.endpoint)
-        found = place.read_many(names)
+        """Fetch images whose paths start from the folder of the file; an empty path is a missing image."""
+        names = [path and self._joined(path) for path in paths]
+        read = iter(self.place.read_many([name for name in names if name]))
+        found = [next(read) if name else None for name in names]
         if self.roles.ids is None:
-            ids = np.array(names, np.str_)
+            given = [name or f"{self.file}, row {self.first + row}" for row, name in enumerate(names)]
+            ids = np.array(given, np.str_)
         else:
-            columns = {**columns, str(self.roles.images): names}
+            columns = {**columns, str(self.roles.images): paths}
         return images_dataset(self.name, found, ids, columns, texts)
+
+    def _joined(self, path: str) -> str:
+        """Return a path from the folder of the input, instead of that of the file.
+
+        Raises:
+            DataError: If it leaves the folder of the input.
+        """
+        what = f"{self.name}: the path {shortened(path, 80)!r} of an image"
+        if path.startswith("/") or is_uri(path):
+            raise DataError(f"{what} is absolute; write paths that start from the folder of the file")
+        folder, slash, _ = self.file.rpartition("/")
+        joined = f"{folder}{slash}{path}"
+        if {".", ".."}.isdisjoint(path.split("/")):
+            return joined
+        joined = posixpath.normpath(joined)
+        if joined.split("/")[0] == "..":
+            raise DataError(f"{what} leaves the folder {self.place.uri}; give the folder that holds all images")
+        return joined
 
 
 def plan_tables(
@@ -122,7 +143,7 @@ def plan_tables(
         The blocks, and the number of all rows.
 
     Raises:
-        DataError: If a file is damaged, or has no usable column.
+        DataError: If a file is damaged, or has no usable column, or other columns than the first.
         PlatformError: If a file cannot be read.
         UsageError: If a named column does not exist.
     """
@@ -130,7 +151,10 @@ def plan_tables(
         found = list(pool.map(lambda file: _footer(place, file), files))
     if not found:
         return [], 0
-    roles = _roles(f"{place.uri}/{files[0]}", found[0][0], roles, texts)
+    first_file, schema = f"{place.uri}/{files[0]}", found[0][0]
+    roles = _roles(first_file, schema, roles, texts)
+    for file, (other, _) in zip(files[1:], found[1:], strict=True):
+        _check_same(f"{place.uri}/{file}", other, first_file, schema, roles)
     blocks: list[TableBlock] = []
     first = 0
     for file, (_, counts) in zip(files, found, strict=True):
@@ -146,6 +170,48 @@ def plan_tables(
             blocks.append(TableBlock(place, file, tuple(groups), first, roles))
             first += size
     return blocks, first
+
+
+def holds_paths(place: Place, files: Sequence[str], roles: TableRoles) -> bool:
+    """Tell whether the images of Parquet files are named by paths, by the first file.
+
+    Raises:
+        DataError: If it is damaged, or has no usable column.
+        PlatformError: If it cannot be read.
+        UsageError: If a named column does not exist.
+    """
+    source = f"{place.uri}/{files[0]}"
+    schema, _ = _footer(place, files[0])
+    images = _roles(source, schema, roles, texts=False).images
+    return images is not None and ArrowTable(schema.empty_table(), source).holds_text(images)
+
+
+def _check_same(source: str, schema: Any, first_file: str, first: Any, roles: TableRoles) -> None:
+    """Compare the columns of a file with those of the first one, and the kinds of those that are used.
+
+    Raises:
+        DataError: If they differ.
+    """
+    differing = sorted(set(schema.names) ^ set(first.names))
+    if differing:
+        raise DataError(
+            f"{source} has other columns than {first_file} ({', '.join(differing)}); give all files of a table the same"
+        )
+    for name in (roles.images, roles.vectors, roles.ids):
+        if name is not None and _kind(schema, name) != _kind(first, name):
+            raise DataError(
+                f"{source}: the column {name!r} is {schema.field(name).type}, and {first.field(name).type} in "
+                f"{first_file}; write all files with one type"
+            )
+
+
+def _kind(schema: Any, name: str) -> tuple[bool, ...]:
+    """Return what tells how a column is read: whether it is text, images, vectors, or whole numbers."""
+    from pyarrow import types
+
+    table, kind = ArrowTable(schema.empty_table(), name), schema.field(name).type
+    whole = types.is_integer(kind.value_type if types.is_dictionary(kind) else kind)
+    return table.holds_text(name), table.holds_images(name), table.holds_vectors(name), whole
 
 
 def _footer(place: Place, file: str) -> tuple[Any, list[int]]:
@@ -165,7 +231,7 @@ def _footer(place: Place, file: str) -> tuple[Any, list[int]]:
 def _roles(source: str, schema: Any, given: TableRoles, texts: bool) -> TableRoles:
     """Find the columns that are not named: images, else vectors, by name; texts only if they are encoded."""
     empty = ArrowTable(schema.empty_table(), source)
-    for name in (given.images, given.vectors, given.texts, given.ids):
+    for name in (given.images, given.vectors, given.texts, given.ids, given.labels):
         if name is not None and name not in empty.names:
             raise UsageError(f"{source} has no column {name!r}; it has {', '.join(empty.names)}")
     images, vectors = given.images, given.vectors

@@ -6,7 +6,8 @@ import json
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from tarfile import EOFHeaderError, HeaderError, ReadError  # type: ignore[attr-defined]
+from typing import Any, Self
 
 import numpy as np
 
@@ -17,8 +18,28 @@ from kinbits.scale.blocks import images_dataset
 from kinbits.scale.places import Place
 
 ENDINGS = ".tar", ".tar.gz", ".tgz"
+_INT64, _EXACT = 2**63, 2**53  # whole numbers below fit an int64 column, or one of floats
 _TEXTS = "txt", "text", "caption"
 _LABEL = "cls"
+
+
+class _StrictMember(tarfile.TarInfo):
+    """A member of a tar file. `tarfile` takes a damaged or missing header for the end, and would drop what follows."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
+        """Read the next header.
+
+        Raises:
+            EOFHeaderError: At the block of zeros that ends the file.
+            ReadError: If there is no whole and valid header.
+        """
+        try:
+            return super().fromtarfile(tarfile)
+        except EOFHeaderError:
+            raise
+        except HeaderError as error:
+            raise ReadError(f"{error} where another file or the end of the archive should be") from None
 
 
 @dataclass
@@ -75,7 +96,10 @@ class TarBlock:
         """
         current: _Sample | None = None
         try:
-            with self.place.open_stream(self.file) as stream, tarfile.open(fileobj=stream, mode="r|*") as tar:
+            with (
+                self.place.open_stream(self.file) as stream,
+                tarfile.open(fileobj=stream, mode="r|*", tarinfo=_StrictMember) as tar,
+            ):
                 for member in tar:
                     key, ending = split_name(member.name)
                     if not member.isfile() or not ending:
@@ -93,8 +117,7 @@ class TarBlock:
             yield current
 
     def _dataset(self, samples: Sequence[_Sample]) -> Dataset:
-        stem = next(self.file.removesuffix(ending) for ending in ENDINGS if self.file.endswith(ending))
-        ids = np.array([f"{stem}/{sample.key}" for sample in samples], np.str_)
+        ids = np.array([f"{stem_of(self.file)}/{sample.key}" for sample in samples], np.str_)
         names = dict.fromkeys(name for sample in samples for name in sample.values)
         columns = {name: uniform([sample.values.get(name) for sample in samples]) for name in names}
         texts = [sample.text or "" for sample in samples] if any(sample.text for sample in samples) else None
@@ -102,6 +125,26 @@ class TarBlock:
         if texts is not None and not self.texts:  # then a sample without an image is left out, and its text is metadata
             columns, texts = {"text": [sample.text for sample in samples], **columns}, None
         return images_dataset(self.name, images, ids, columns, texts, missing="no image in this sample")
+
+
+def is_tar(name: str) -> bool:
+    """Tell whether a file is a tar file by its name, in upper or lower case.
+
+    Example:
+        >>> is_tar("0.TAR"), is_tar("0.zip")
+        (True, False)
+    """
+    return name.lower().endswith(ENDINGS)
+
+
+def stem_of(file: str) -> str:
+    """Return the name of a tar file without its ending, with which the ids of its samples start.
+
+    Example:
+        >>> stem_of("a/0.Tar.GZ")
+        'a/0'
+    """
+    return next(file[: -len(ending)] for ending in ENDINGS if file.lower().endswith(ending))
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -146,13 +189,15 @@ def _values(text: str, sample: _Sample, shard: str) -> Mapping[str, Any]:
 
 
 def uniform(values: list[Any]) -> list[Any]:
-    """Return values of one type: those of different types become text.
+    """Return values of one type: those of different types become text, and so do whole numbers beyond 64 bits.
 
     Example:
-        >>> uniform([1, None, 2.5]), uniform([1, "two"])
-        ([1, None, 2.5], ['1', 'two'])
+        >>> uniform([1, None, 2.5]), uniform([1, "two"]), uniform([2**64])
+        ([1, None, 2.5], ['1', 'two'], ['18446744073709551616'])
     """
     kinds = {type(value) for value in values if value is not None}
-    if len(kinds) <= 1 or kinds == {int, float}:
+    limit = _EXACT if float in kinds else _INT64
+    fitting = all(-limit <= value < limit for value in values if type(value) is int)
+    if fitting and (len(kinds) <= 1 or kinds == {int, float}):
         return values
     return [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]

@@ -19,6 +19,7 @@ from kinbits.encoding import encode_part, join_codes
 from kinbits.errors import PlatformError
 from kinbits.scale.blocks import Block
 from kinbits.scale.output import Shard, shard_bytes
+from kinbits.scale.tars import TarBlock, uniform
 
 if TYPE_CHECKING:
     from kinbits.encoding import CodesFile
@@ -115,7 +116,11 @@ class Worker:
         """Encode a block, and return its file and what the file holds."""
         assert self._setup is not None
         parts = [self._encode_part(dataset) for dataset in block.parts()]
-        codes = replace(join_codes(parts, block.name), root=self._setup.root)
+        joined = join_codes(parts, block.name)
+        columns = joined.columns
+        if isinstance(block, TarBlock):  # its parts may differ in the types of a value
+            columns = {name: uniform(list(values)) for name, values in columns.items()}
+        codes = replace(joined, columns=columns, root=self._setup.root)
         return shard_bytes(codes, self._setup.job, number, self._setup.types)
 
     def _encode_part(self, dataset: Any) -> CodesFile:

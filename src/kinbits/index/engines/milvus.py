@@ -7,12 +7,12 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from kinbits import hamming
+from kinbits._util import full_path
 from kinbits.encoding import CodesFile, read_codes, shards_of_folder
 from kinbits.errors import ArtefactError, PlatformError, UsageError
 from kinbits.hamming import Codes
@@ -189,7 +189,7 @@ class MilvusIndex(ServerIndex):
             DataError: If codes, ids or metadata do not fit the collection.
             PlatformError: If Milvus fails.
         """
-        for one in map(Path, [files] if isinstance(files, (str, os.PathLike)) else files):
+        for one in map(full_path, [files] if isinstance(files, (str, os.PathLike)) else files):
             for file in shards_of_folder(one) if one.is_dir() else [one]:
                 self.add(read_codes(file), upsert=True)
         return self
