@@ -81,7 +81,7 @@ def fit(data: Any, settings: FitSettings | None = None, **options: Unpack[FitOpt
 
 def _given(job: Job) -> dict[str, bytes]:
     """Return what all processes of a run must have been given alike; paths may differ between machines."""
-    training = replace(job.settings.training, checkpoints=None, progress=False)
+    training = replace(job.settings.training, checkpoints=None, resume=False, progress=False)
     settings = replace(job.settings, training=training, features=replace(job.settings.features, cache=None))
     settings = replace(settings, supervision=replace(settings.supervision, pairs=None))
     ids, pairs, labels = job.dataset.ids[job.rows.train], job.train.pairs, job.train.labels
@@ -89,7 +89,7 @@ def _given(job: Job) -> dict[str, bytes]:
         "items": ids.tobytes() if ids.dtype.kind in "iu" else "\0".join(map(str, ids)).encode(),
         "labels": b"" if labels is None else labels.numpy().tobytes(),
         "pairs": b"" if pairs is None else pairs.fingerprint.encode(),
-        "settings": repr(settings).encode(),
+        "settings": repr((settings, job.settings.training.resume)).encode(),
     }
 
 
