@@ -43,6 +43,7 @@ EXTRAS = {
     "pycolmap": "sfm",
     "pymilvus": "milvus",
     "rawpy": "raw",
+    "fsspec": "train",  # which torch needs
     "ray": "ray",
     "safetensors": "train",
     "scipy": "train",
