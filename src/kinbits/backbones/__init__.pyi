@@ -2,7 +2,7 @@ from .base import Backbone, ImageBackbone
 from .catalogue import BackboneInfo, Offer
 from .class_spaces import NEAR_CLASS, ClassSpace, TextClasses, class_captions, class_space
 from .classifier import Classifier, classifier_of
-from .compiled import cached_forward, fast_forward
+from .compiled import COMPILE_ROWS, cached_forward, fast_forward
 from .concepts import Concepts
 from .convert import vit_from_timm
 from .extraction import Features, View, extract, features_of_pixels
@@ -20,6 +20,7 @@ from .registry import (
 )
 
 __all__ = [
+    "COMPILE_ROWS",
     "NEAR_CLASS",
     "Backbone",
     "BackboneInfo",

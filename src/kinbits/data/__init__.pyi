@@ -28,7 +28,7 @@ from .protocols.registry import (
 from .protocols.required_files import RequiredFiles
 from .shown import as_html, data_uri
 from .sources.arrow_table import ArrowTable
-from .sources.columns import find_image_column, find_label_column
+from .sources.columns import find_image_column, find_label_column, find_text_column, find_vector_column
 from .sources.given import as_dataset, as_texts, is_single, require_finite
 from .sources.metadata import read_metadata
 from .sources.open import open_dataset
@@ -91,6 +91,8 @@ __all__ = [
     "find_image_column",
     "find_label_column",
     "find_protocol",
+    "find_text_column",
+    "find_vector_column",
     "finite_rows",
     "image_change",
     "is_single",

@@ -93,7 +93,7 @@ def encode_collection(
         DataError: If nothing can be read, or an item cannot be read with ``on_error="raise"``.
         UsageError: If the model does not encode this modality, or gives no concepts.
     """
-    dataset = _opened(data, modality)
+    dataset = open_collection(data, modality)
     if concepts is None:
         concepts = modality == "image" and "text" not in model.towers and model.tower().gives_concepts
     if concepts and modality != "image":
@@ -146,7 +146,7 @@ def encode_to_file(
 
     check_encode_options("codes", on_error, batch_size)
     check_codes_path(path)
-    dataset, target = _opened(data, modality), full_path(path)
+    dataset, target = open_collection(data, modality), full_path(path)
     check_text(target, model.words, model.fingerprint)
     tower = model.tower(modality)  # refuses a modality that the model does not encode, before a folder is made
     step = int(batch_size) if cache is None else max(len(dataset), 1)
@@ -164,7 +164,12 @@ def encode_to_file(
     return EncodedFile(target, written, model.bits, skipped, resumed, low)
 
 
-def _opened(data: Any, modality: Modality) -> Dataset:
+def open_collection(data: Any, modality: Modality) -> Dataset:
+    """Open a collection that is to be encoded.
+
+    Raises:
+        DataError: If its texts are asked for, and there are none.
+    """
     dataset = as_dataset(data)
     if modality == "text" and not dataset.has_text.any():
         raise DataError(f"{dataset.name} has no texts; name its column of texts, or write captions")

@@ -11,8 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from kinbits._util import file_aside, full_path, locked_folder, open_arrow, parse_json, write_text
+from kinbits._util import file_aside, full_path, locked_folder, open_arrow, write_text
 from kinbits.encoding.codes_file import CodesFile
+from kinbits.encoding.folders import stated_facts
 from kinbits.encoding.places import relative_places
 from kinbits.encoding.rows import KEY, with_format
 from kinbits.encoding.writing import PARQUET, rows_of_table, write_table, write_text_file
@@ -173,7 +174,7 @@ class CodeShards:
         try:
             with open_arrow(self._path(number)) as file:
                 table = pq.read_table(file)
-            facts = parse_json((table.schema.metadata or {}).get(KEY, b"{}"))
+            facts = stated_facts(table.schema)
         except (OSError, ValueError, ArrowException):
             raise ArtefactError(f"{self._path(number)} is damaged; encode the data again") from None
         if facts.get("job") != self._digest:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kinbits import hamming
 from kinbits._util import Bar, Modality, check_at_least, require
 from kinbits.data import Dataset, Skipped
+from kinbits.encoding import BATCH
 from kinbits.errors import DataError, UsageError
 from kinbits.scale.cluster import connected, find_room
 from kinbits.scale.output import Output, Shard
@@ -21,9 +22,7 @@ from kinbits.scale.worker import Setup, model_files
 if TYPE_CHECKING:
     from kinbits.model import HashModel
 
-BLOCK = 8192
 _FORMAT = 1
-_COMPILED = 128  # items of a collection from which one machine compiles the backbone
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def encode(
     *,
     cluster: str = "local",
     modality: Modality = "image",
-    block_rows: int = BLOCK,
+    block_rows: int = BATCH,
     workers: int | None = None,
     cpus_per_worker: float | None = None,
     gpus_per_worker: float = 0,
@@ -168,6 +167,8 @@ def _job(model: HashModel, plan: Plan, modality: Modality, block_rows: int, devi
 
 
 def _setup(model: HashModel, plan: Plan, job: str, modality: Modality, device: str) -> Setup:
+    from kinbits.backbones import COMPILE_ROWS  # here, because it brings torch
+
     return Setup(
         version=version("kinbits"),
         model=model_files(model),
@@ -176,7 +177,7 @@ def _setup(model: HashModel, plan: Plan, job: str, modality: Modality, device: s
         job=job,
         modality=modality,
         types=plan.types,
-        compiled=plan.items is None or plan.items >= _COMPILED,
+        compiled=plan.items is None or plan.items >= COMPILE_ROWS,
         device=device,
     )
 

@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from kinbits._util import Modality, full_path
-from kinbits.data import EXTENSIONS, Dataset, PathItems, as_dataset, open_dataset
-from kinbits.encoding import metadata_types
+from kinbits.data import EXTENSIONS, Dataset, PathItems, open_dataset
+from kinbits.encoding import metadata_types, open_collection
 from kinbits.errors import DataError, UsageError
 from kinbits.scale.blocks import Block, ImagesBlock, RowsBlock
 from kinbits.scale.places import ListedFile, Place, is_uri
@@ -107,12 +107,10 @@ def make_plan(data: Any, modality: Modality, rows: int, columns: Mapping[str, An
     """
     if is_sharded(data):
         return _sharded(os.fspath(data), modality, rows, columns)
-    return _opened(open_dataset(data, **columns) if columns else as_dataset(data), modality, rows)
+    return _opened(open_collection(open_dataset(data, **columns) if columns else data, modality), rows)
 
 
-def _opened(dataset: Dataset, modality: Modality, rows: int) -> Plan:
-    if modality == "text" and not dataset.has_text.any():
-        raise DataError(f"{dataset.name} has no texts; name its column of texts, or write captions")
+def _opened(dataset: Dataset, rows: int) -> Plan:
     columns = dataset.metadata()
 
     def block(number: int) -> Block:

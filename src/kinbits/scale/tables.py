@@ -11,14 +11,22 @@ from typing import Any
 import numpy as np
 
 from kinbits._util import one_line, shortened
-from kinbits.data import RESERVED, ArrowItems, ArrowTable, Dataset, VectorItems, find_image_column
+from kinbits.data import (
+    RESERVED,
+    ArrowItems,
+    ArrowTable,
+    Dataset,
+    VectorItems,
+    find_image_column,
+    find_text_column,
+    find_vector_column,
+)
 from kinbits.errors import DataError, UsageError, platform_error
 from kinbits.scale.blocks import images_dataset
 from kinbits.scale.places import Place, is_uri
 
 _READERS = 16  # threads, since each waits for the network
 _ID = "id"
-TEXT_NAMES = "text", "caption", "title"
 
 
 @dataclass(frozen=True)
@@ -239,8 +247,9 @@ def _roles(source: str, schema: Any, given: TableRoles, texts: bool) -> TableRol
         usable = [name for name in empty.names if empty.holds_images(name) and name != given.ids]
         images = find_image_column(usable)
         if images is None:
-            vectors = next((name for name in empty.names if empty.holds_vectors(name)), None)
-    named = given.texts or next((name for name in TEXT_NAMES if texts and name in empty.names), None)
+            usable = [name for name in empty.names if empty.holds_vectors(name)]
+            vectors = find_vector_column(usable) or next(iter(usable), None)
+    named = given.texts or (find_text_column(empty.names) if texts else None)
     if texts and named is None:
         raise DataError(f"{source} has no column of texts among {', '.join(empty.names)}; name it")
     if images is None and vectors is None:

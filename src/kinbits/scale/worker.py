@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kinbits._util import Modality
-from kinbits.encoding import encode_part, join_codes
+from kinbits.encoding import BATCH, encode_part, join_codes
 from kinbits.errors import PlatformError
 from kinbits.scale.blocks import Block
 from kinbits.scale.output import Shard, shard_bytes
@@ -24,9 +24,6 @@ from kinbits.scale.tars import TarBlock, uniform
 if TYPE_CHECKING:
     from kinbits.encoding import CodesFile
     from kinbits.model import HashModel
-
-BATCH = 8192  # rows whose features are in memory at once
-_COMPILED = 128  # rows from which a backbone is compiled
 
 
 @dataclass(frozen=True)
@@ -133,11 +130,11 @@ class Worker:
 
 def compile_backbone(model: HashModel, modality: Modality) -> None:
     """Compile a backbone as a large collection does, so that a small block is computed by the same graph."""
-    from kinbits.backbones import features_of_pixels
+    from kinbits.backbones import COMPILE_ROWS, features_of_pixels
 
     backbone = model.tower(modality).backbone
     if modality == "text":
-        model.encode(["a text"] * _COMPILED, modality="text")
+        model.encode(["a text"] * COMPILE_ROWS, modality="text")
     elif backbone.preprocessing is not None:
         side = backbone.preprocessing.size
         features_of_pixels(np.zeros((1, 3, side, side), np.uint8), backbone)

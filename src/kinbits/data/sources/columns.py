@@ -110,6 +110,16 @@ def find_image_column(columns: Sequence[str]) -> str | None:
     return find_column(None, IMAGE_NAMES, columns)
 
 
+def find_text_column(columns: Sequence[str]) -> str | None:
+    """Return the column that holds texts, judged by its name; None if no name fits."""
+    return find_column(None, TEXT_NAMES, columns)
+
+
+def find_vector_column(columns: Sequence[str]) -> str | None:
+    """Return the column that holds vectors, judged by its name; None if no name fits."""
+    return find_column(None, VECTOR_NAMES, columns)
+
+
 def find_label_column(columns: Sequence[str], given: str | None = None) -> str | None:
     """Return the label column: the given one, or else the first with a usual name, such as ``label`` or ``class``.
 

@@ -19,6 +19,7 @@ from kinbits.data.sources.columns import (
     VECTOR_NAMES,
     Options,
     find_column,
+    find_text_column,
     matching_columns,
     named_classes,
     to_labels,
@@ -103,7 +104,7 @@ class Roles:
         return found
 
     def _no_image(self, known: Sequence[str]) -> DataError:
-        text_column = find_column(None, TEXT_NAMES, self.table.names)
+        text_column = find_text_column(self.table.names)
         texts = f" (texts without images, such as '{text_column}', go to HashModel.encode with modality='text')"
         text_hint = texts if text_column else ""
         wrong_type = f" ('{known[0]}' holds {self.table.column(known[0]).type}, not bytes or paths)" if known else ""
