@@ -4,9 +4,10 @@ import sys
 
 import numpy as np
 import pytest
+from pyarrow import parquet
 
 from kinbits import hamming
-from kinbits.encoding import MANIFEST, CodesFile, shard_name, write_codes
+from kinbits.encoding import MANIFEST, CodesFile, read_codes, shard_name, write_codes
 from kinbits.errors import ArtefactError, DataError, PlatformError, UsageError
 from kinbits.index import Index, create_index, open_index
 from kinbits.index.engines import milvus_address
@@ -84,7 +85,9 @@ def test_files_of_codes_are_added_one_after_another_and_again_after_a_failure(li
     exact = Index.create(bits=64).add(CODES, ids=range(300))
     assert index.search(CODES[7], k=50).ids.tolist() == exact.search(CODES[7], k=50).ids.tolist()
     assert index.search(CODES[7], k=1, where="n = 250").ids.tolist() == [250]
-    (tmp_path / MANIFEST).write_text('{"blocks": [{}, {}, {}]}')
+    for number, file in enumerate(files):  # as the folder of an encoding says it of each
+        parquet.write_table(read_codes(file).to_table(job="j", block=number), file)
+    (tmp_path / MANIFEST).write_text('{"job": "j", "blocks": [100, 100, 100]}')
     assert len(lite(bits=64).add_files(tmp_path)) == 300
     assert len(lite(bits=64).add_files(files[0])) == 100
     with pytest.raises(ArtefactError, match="64-bit codes"):
