@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -139,17 +138,28 @@ def embeddings(name: str) -> tuple[np.ndarray, np.ndarray | None]:
     labels = np.unique(table["label"].to_pylist(), return_inverse=True)[1] if "label" in table.column_names else None
     kept = FeatureCache().root / f"embeddings-{name}.npy"
     if not kept.exists():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        np.save(kept, np.concatenate(list(embedded(table["text"].to_pylist()))))
+        embed(table["text"].to_pylist(), kept)
     return np.load(kept), labels
 
 
-def embedded(texts: list[str]) -> Iterator[np.ndarray]:
-    """Yield MiniLM embeddings of texts."""
+def embed(texts: list[str], kept: Path) -> None:
+    """Write MiniLM embeddings of texts, float32 ``(n, 384)``; what an earlier run left unfinished is gone on with.
+
+    Texts of similar length share a batch, since each is padded to the longest of its batch.
+    """
     backbone = load_backbone("minilm")
+    unfinished = kept.with_suffix(".part.npy")
+    if not unfinished.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.save(unfinished, np.full((len(texts), backbone.feature_dim), np.nan, np.float32))
+    rows = np.load(unfinished, mmap_mode="r+")
+    by_length = np.argsort([len(text) for text in texts], kind="stable")
     with torch.no_grad():
-        for start in range(0, len(texts), 64):
-            yield backbone(**backbone.tokenize(texts[start : start + 64])).numpy()
+        for batch in np.split(by_length, range(64, len(texts), 64)):
+            if np.isnan(rows[batch]).any():
+                rows[batch] = backbone(**backbone.tokenize([texts[row] for row in batch])).numpy()
+    rows.flush()
+    unfinished.rename(kept)
 
 
 def measure(table: Table, run: Run) -> None:

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 import time
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -131,6 +132,12 @@ def room_module(module):
 @pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(SOURCE)))
 def test_no_file_is_longer_than_it_should_be(path):
     assert len(path.read_text().splitlines()) <= LONGEST
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """pytest imports a file of tests by its bare name, so that a second one of that name is an error."""
+    names = Counter(path.name for path in Path(__file__).parent.rglob("test_*.py"))
+    assert not [name for name, times in names.items() if times > 1]
 
 
 ARROW_READERS = {
