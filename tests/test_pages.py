@@ -33,6 +33,7 @@ NEEDED = {"text-and-images": EMOJI, "bcdh": SCENE}  # files of KINBITS_DATA, by 
 LARGE = ("chdb", "lancedb")  # of the extra exchange, which `make exchange` installs and no other test needs
 SERVICES: list[subprocess.Popen[str]] = []  # which run until the page is done
 QUICK = ("--epochs", "4")  # pages of methods and defences show how one is called, not what it reaches
+FEW = {"README.md": ("--sample", "4"), "docs/photos.md": ("--sample", "4")}  # images that dedupe edits to measure itself
 
 
 def name(page):
@@ -140,6 +141,9 @@ def run(command, page):
     if words[0] == "kinbits" and not SHELL & set(words):
         if page.parent.name in ("methods", "defences") and words[1] == "fit":
             words += [*QUICK, *(["--pretrain-epochs", "2"] if "--pretrain" in words else [])]
+            words += ["--param", "iterations=3"] if "opq" in words else []
+        if words[1] == "dedupe" and words[2] == "photos":
+            words += FEW.get(name(page), ())
         return run_kinbits(words[1:])
     if words[:2] == ["pip", "install"]:
         return check_extras(words[2:])

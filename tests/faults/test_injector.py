@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(shutil.which("gcc") is None or sys.platform != "linux", reason="needs gcc on Linux"),
 ]
-EVERY = 1 if os.environ.get("KINBITS_EXHAUSTIVE") else 25
+EVERY = 1 if os.environ.get("KINBITS_EXHAUSTIVE") else 60
 
 
 def test_every_fault_is_refused_or_harmless():

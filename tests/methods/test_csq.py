@@ -178,6 +178,6 @@ def test_hadamard_centres_find_more_than_coins():
     assert hadamard.mean() > 0.9
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_heavy_quantization_term_does_not_help():
     assert digits_map(quantization=1.0).mean() < digits_map(quantization=1e-4).mean() + 0.01

@@ -299,7 +299,7 @@ class Watched(Ddsh):
         self.seen = [*getattr(self, "seen", []), ((own.shape[1] * S - own @ own[omega].T) ** 2).sum() / len(own)]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_digits_refinement_lowers_the_objective(monkeypatch):
     queries, (images, labels), database = split()
     rows = np.concatenate([np.flatnonzero(labels == c)[:50] for c in range(10)])

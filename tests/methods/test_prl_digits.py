@@ -77,7 +77,7 @@ def test_the_most_representative_digits_are_guessed_best(each):
     assert top > every > bottom
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_choosing_by_indegree_teaches_more_than_choosing_by_confidence():
     pure, last = {}, {}
     for choice in ("indegree", "confidence"):

@@ -204,7 +204,7 @@ def test_the_divergence_balances_bits_and_makes_search_better():
     assert full[3] > 2 * plain[3]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_too_much_divergence_scatters_classes():
     assert toy(kl=0.3)[1] < toy()[1]
 
@@ -216,7 +216,7 @@ def test_the_tree_beats_equally_distant_labels(tmp_path):
     assert toy(rho=0.0)[1] > toy(rho=0.0, embeddings=str(path))[1] + 0.05
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_classification_loss_raises_fine_precision_and_keeps_the_hierarchy():
     both, plain, centres = toy(classification=1.0), toy(), toy("csq", lr=1e-3)
     assert both[0] > plain[0]
