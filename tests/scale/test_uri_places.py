@@ -168,3 +168,14 @@ def test_a_file_whose_address_is_escaped_is_found(tmp_path):
     place = Place.from_uri(f"file://{tmp_path}/a%20b.tar")
     assert (place.name, place.file_info().name) == ("a b.tar", "a b.tar")
     assert place.parent().read(place.file_info().name) == b"1"
+
+
+@pytest.mark.parametrize("endpoint", [None, "http://127.0.0.1:1"])
+def test_a_blank_in_the_address_of_an_object_is_the_same_at_every_service(endpoint, monkeypatch):
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    place = Place(
+        "s3://bucket/my%20photos/a.tar?region=us-east-1" if endpoint is None else "s3://bucket/my%20photos/a.tar",
+        endpoint,
+    )
+    assert place.path() == "bucket/my photos/a.tar"

@@ -6,7 +6,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from kinbits._util import lazy, named_extras, one_line
 from kinbits.errors import DataError, PlatformError, UsageError, platform_error
@@ -199,13 +199,13 @@ def _refuse_keys(uri: str) -> None:
 
 
 def _s3(uri: str, endpoint: str) -> tuple[Any, str]:
-    """Open a bucket of another service than Amazon's; it is asked for no region."""
+    """Open a bucket of another service than Amazon's; it is asked for no region. As everywhere, %20 is a blank."""
     from pyarrow import fs
 
     parts, service = urlsplit(uri), urlsplit(endpoint if "://" in endpoint else f"https://{endpoint}")
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     opened = fs.S3FileSystem(endpoint_override=service.netloc, scheme=service.scheme, region=region)
-    return opened, parts.netloc + parts.path.rstrip("/")
+    return opened, parts.netloc + unquote(parts.path).rstrip("/")
 
 
 def _by_fsspec(uri: str, reason: Exception) -> tuple[Any, str]:
