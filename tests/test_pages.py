@@ -33,7 +33,7 @@ NEEDED = {"text-and-images": EMOJI, "bcdh": SCENE}  # files of KINBITS_DATA, by 
 LARGE = ("chdb", "lancedb")  # of the extra exchange, which `make exchange` installs and no other test needs
 SERVICES: list[subprocess.Popen[str]] = []  # which run until the page is done
 QUICK = ("--epochs", "4")  # pages of methods and defences show how one is called, not what it reaches
-FEW = {"README.md": ("--sample", "4"), "docs/photos.md": ("--sample", "4")}  # images that dedupe edits to measure itself
+FEW = {"README.md": ("--sample", "4"), "docs/photos.md": ("--sample", "4")}  # images of dedupe
 
 
 def name(page):
