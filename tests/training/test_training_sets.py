@@ -1,11 +1,15 @@
 """Training sets: built once, cut without a change to the whole, and ready for one run after another."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from kinbits.data import pairs_from_labels
+from kinbits.errors import UsageError
 from kinbits.labelling import ExpandedLabels
 from kinbits.methods import Method, Spec
 from kinbits.training import FeatureSet, PixelSet, TrainingSettings, train
@@ -93,3 +97,13 @@ def test_a_second_run_keeps_no_slow_copy_of_the_first():
     assert data.ema_backbone is not None
     train(Pulled(None), data, settings)
     assert data.ema_backbone is None
+
+
+def test_a_batch_of_images_has_a_row_for_each_process_that_shares_it():
+    data = of_pixels()
+    calls = {"autocast": nullcontext, "setup_module": lambda network: network}
+    data.setup(SimpleNamespace(device=torch.device("cpu"), world_size=4, **calls))
+    assert [batch.rows.tolist() for batch in data.batches(np.arange(11), 4, [0])] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    for rows, size in ((3, 64), (11, 2)):
+        with pytest.raises(UsageError, match=rf"4 processes share each batch of {min(rows, size)} images; use fewer"):
+            next(data.batches(np.arange(rows), size, [0]))

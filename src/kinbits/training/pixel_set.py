@@ -78,6 +78,7 @@ class PixelSet(TrainingSet):
         self.backbone.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._autocast = fabric.autocast
         self._parallel = self.backbone
+        self._sharers = fabric.world_size
         if fabric.world_size > 1:
             if self.device.type == "cuda":
                 self.backbone = nn.SyncBatchNorm.convert_sync_batchnorm(self.backbone)  # type: ignore[no-untyped-call]

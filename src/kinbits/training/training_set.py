@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from kinbits._util import Modality, memory_bytes
 from kinbits.data import MappedRows, select_rows
-from kinbits.errors import DataError
+from kinbits.errors import DataError, UsageError
 from kinbits.methods import Batch, Method, TrainView, update_ema
 from kinbits.training.distributed import share_buffers
 
@@ -75,6 +75,7 @@ class TrainingSet(TrainView):
         self._texts = None if texts is None else mapped(texts)
         self._chunk = CHUNK
         self._views, self._drop_last = 0, False
+        self._sharers = 1  # processes that share each batch
         self._ema_decay: float | None = None
 
     @abstractmethod
@@ -146,17 +147,26 @@ class TrainingSet(TrainView):
     def batches(self, rows: np.ndarray, size: int, seed: Sequence[int]) -> Iterator[Batch]:
         """Yield the rows in batches; a last batch of one row is left out, since nothing can be learned from it.
 
-        For methods with ``drop_last``, a smaller last batch is left out too. A single batch may have any size.
+        So is one of fewer rows than processes that share it. For methods with ``drop_last``, a smaller last batch is
+        left out too. A single batch may have any size, but for a row of each process.
 
         Args:
             rows: int64 ``(m,)``, or groups ``(m, g)``, which are not torn apart.
             size: Rows per batch; at least one group.
             seed: Fixes what is random in the batches.
+
+        Raises:
+            UsageError: If more processes share a batch than it has rows.
         """
         if rows.ndim == 2:
             group = rows.shape[1]
             rows, size = rows.reshape(-1), max(1, size // group) * group
-        least = min(size if self._drop_last else 2, len(rows))
+        if min(size, len(rows)) < self._sharers:
+            raise UsageError(
+                f"{self._sharers} processes share each batch of {min(size, len(rows))} images; use fewer devices, or a "
+                "larger batch_size"
+            )
+        least = min(size if self._drop_last else max(2, self._sharers), len(rows))
         for step, start in enumerate(range(0, len(rows), size)):
             part = rows[start : start + size]
             if len(part) >= least:
