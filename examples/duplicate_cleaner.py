@@ -56,6 +56,7 @@ def move(photos: Path, aside: Path, spare: dict[str, str]) -> None:
     for name in spare:
         (aside / name).parent.mkdir(parents=True, exist_ok=True)
         (photos / name).rename(aside / name)
+    print(f"moved to {aside}: {len(spare)}")
 
 
 def put_back(photos: Path, aside: Path) -> None:
@@ -66,7 +67,7 @@ def put_back(photos: Path, aside: Path) -> None:
         if name not in left and (aside / name).exists():
             (aside / name).rename(photos / name)
     (aside / NOTES).write_text(json.dumps(left))
-    print(f"{len(names) - len(left)} files are back" + (f"; {len(left)} stay, as their place is taken" if left else ""))
+    print(f"put back: {len(names) - len(left)}" + (f"; {len(left)} stay, as their place is taken" if left else ""))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ def main() -> int:
     stale = 0
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         text = path.read_text()
-        fresh = BLOCK.sub(lambda found, path=path: filled(found, path), text)
+        named = [block["asked"] for block in BLOCK.finditer(text)]
+        fresh = BLOCK.sub(lambda found, path=path, named=named: filled(found, path, named), text)
         if fresh != text and "--check" in sys.argv:
             print(f"{path.relative_to(ROOT)} is stale: run experiments/fill_numbers.py")
             stale += 1
@@ -44,23 +45,42 @@ def main() -> int:
     return int(stale > 0)
 
 
-def filled(block: re.Match[str], page: Path) -> str:
-    """Return a block with its tables: those it asks for, else those of what the page is about."""
+def filled(block: re.Match[str], page: Path, named: Sequence[str | None]) -> str:
+    """Return a block with its tables: those it asks for, else those of what the page is about.
+
+    Args:
+        block: What is to be filled.
+        page: Where it stands.
+        named: What all blocks of the page ask for.
+    """
     asked = block["asked"]
     files, _, methods = (asked or "").partition(":")
     names = [name.strip() for name in methods.split(",") if name.strip()]
     own = {"attacks": one_attack, "defences": one_defence}.get(page.parent.name, one_method)
-    text = one_result(*files.split(), methods=names) if asked else own(page.stem)
+    others = [one for one in named if one and one != asked]
+    text = one_result(*files.split(), methods=names, others=others) if asked else own(page.stem)
     return block[1] + text.rstrip() + "\n" + block[3]
 
 
-def one_result(name: str, *shown: str, methods: Sequence[str] = ()) -> str:
-    """Return the tables of a file of results for some metrics and methods; with no metric, those of its script."""
+def one_result(name: str, *shown: str, methods: Sequence[str] = (), others: Sequence[str] = ()) -> str:
+    """Return the tables of a file of results for some metrics and methods; with no metric, those of its script.
+
+    A caption that a table of others on the page has too gets the title of the experiment.
+    """
     if not shown:
         written = ROOT / "results" / f"{name}.md"
         return written.read_text() if written.exists() else NOT_MEASURED
     found = [one for metric in shown for one in comparisons(f"{name}.csv", metric)]
+    taken = {one.caption for other in others for one in asked_for(other)}
+    found = [replace(one, note=title(f"{name}.csv")) if one.caption in taken else one for one in found]
     return markdown_tables([one.only(chosen(one, methods)) if methods else one for one in found])
+
+
+def asked_for(words: str) -> Iterable[Comparison]:
+    """Yield all tables that a mark asks for, with all rows."""
+    name, *metrics = words.partition(":")[0].split()
+    for metric in metrics:
+        yield from comparisons(f"{name}.csv", metric)
 
 
 def chosen(comparison: Comparison, asked: Sequence[str]) -> list[str]:

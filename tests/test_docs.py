@@ -19,6 +19,9 @@ def sections(page):
     return re.findall(r"^## (.+)$", page, re.MULTILINE)
 
 
+TODO = "TODO"  # what `kinbits new method` leaves to write
+
+
 def page_faults(name, text, params):
     """Return what the page of a method lacks, or says wrongly, in words."""
     faults = [f"no section {section}" for section in SECTIONS if section not in sections(text)]
@@ -32,6 +35,7 @@ def page_faults(name, text, params):
     faults += [f"no parameter {one}" for one in named if one not in {*params, "epochs", "lr", "batch_size"}]
     if CONTRIBUTED in text and text[first:last].split("\n", 1)[-1].strip() != "Not measured yet.":
         faults.append(f"it has numbers, so it is benchmarked: remove '{CONTRIBUTED}'")
+    faults += [f"not written yet: {line.strip()}" for line in text.splitlines() if TODO in line]
     return faults
 
 
@@ -40,6 +44,7 @@ def test_every_method_has_its_page(name):
     page = PAGES / f"{name}.md"
     assert page.is_file(), f"write docs/methods/{name}.md, like docs/methods/hashnet.md"
     known = {parameter.name for parameter in parameters(get_method(name))}
+    assert TODO not in get_method(name).__doc__
     assert page_faults(name, page.read_text(), known) == []
 
 

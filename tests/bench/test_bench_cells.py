@@ -38,7 +38,7 @@ def test_a_steady_gain_is_told_apart_although_seeds_overlap_and_an_unsteady_one_
     assert marks(unsteady) == {"shc": (True, False), "csq": (False, True)}
     assert unsteady.markdown().splitlines()[-1] == "| csq | 0.590 ± 0.100 † |"
     assert unsteady.legend == (
-        "Bold: the best mean of all methods measured in a group. "
+        "Bold: the best mean of the methods in a group. "
         "†: not significantly below it in a paired randomization test over queries (p ≥ 0.05, Holm)."
     )
     shown = html("t", [unsteady], "")

@@ -82,7 +82,8 @@ def test_rows_are_chosen_after_they_are_compared():
     shown = table.only(["csq", "shc"])
     assert shown.markdown().splitlines()[4:] == ["| csq | 0.700 |", "| shc | **0.900** |"]
     assert table.only(["csq"]).legend == ""  # nothing is marked
-    legend = "Bold: the best mean of all methods measured in a group. No test: values per query are missing."
+    best = "Bold: the best mean of the methods in a group, also of those that are not shown."
+    legend = f"{best} No test: values per query are missing."
     assert markdown_tables([shown, shown, table.only(["csq"])]).count(legend) == 1
 
 
@@ -104,7 +105,7 @@ def test_an_experiment_is_tested_with_the_values_of_its_queries(small, tmp_path)
     results = bench(experiment, tmp_path / "x.csv").results
     write_tables(experiment, results, "x")
     text = (tmp_path / "x.md").read_text()
-    assert "Bold: the best mean of all methods measured in a group. †: not significantly below it" in text
+    assert "Bold: the best mean of the methods in a group. †: not significantly below it" in text
     assert "| ours | **" in text  # the same method twice: both are the best
     assert "| theirs | **" in text
     results.query_values.path.unlink()

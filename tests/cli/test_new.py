@@ -40,7 +40,9 @@ def test_what_to_do_next_is_told(run):
     ]
     for place in ("src/kinbits/methods", "tests/methods", "docs/methods"):
         Path(place).mkdir(parents=True)
-    told = run("new", "method", "next-loss").out.splitlines()
+    ended = run("new", "method", "next-loss")
+    assert "does not know the new file" in ended.err
+    told = ended.out.splitlines()
     assert told[0] == (
         "wrote src/kinbits/methods/next_loss.py, tests/methods/test_next_loss.py and docs/methods/next-loss.md"
     )

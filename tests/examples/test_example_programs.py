@@ -106,13 +106,13 @@ def test_duplicates_go_aside_and_come_back(run, photos):
     before = {str(path.relative_to(photos)): path.read_bytes() for path in photos.rglob("*.png")}
     assert run("duplicate_cleaner", "photos", "aside")[-1].startswith("2 of 6 images, ")
     assert {str(path.relative_to(photos)) for path in photos.rglob("*.png")} == set(before)
-    run("duplicate_cleaner", "photos", "aside", "--move")
+    assert run("duplicate_cleaner", "photos", "aside", "--move")[-1] == "moved to aside: 2"
     left = {path.read_bytes() for path in photos.rglob("*.png")}
     moved = json.loads(Path("aside/moved.json").read_text())
     assert len(left) == 4
     assert sorted(moved) == sorted(str(path.relative_to("aside")) for path in Path("aside").rglob("*.png"))
     assert run("duplicate_cleaner", "photos", "aside")[-1].startswith("0 of 4 images, ")
-    assert run("duplicate_cleaner", "photos", "aside", "--back") == ["2 files are back"]
+    assert run("duplicate_cleaner", "photos", "aside", "--back") == ["put back: 2"]
     assert {str(path.relative_to(photos)): path.read_bytes() for path in photos.rglob("*.png")} == before
 
 

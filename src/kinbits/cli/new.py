@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from kinbits.cli.app import group
+from kinbits.cli.output import note
 
 new = group("new", "Write files to start from.")
 
@@ -24,6 +26,7 @@ def method(
 
     The files are written here, or to their places if this is a checkout of kinbits.
     """
+    import kinbits
     from kinbits.testing import new_method
 
     made = new_method(name)
@@ -32,5 +35,7 @@ def method(
         f"try it:    kinbits fit DATA -o MODEL --method {made.argument}\n"
         f"check it:  python -m pytest {made.test}"
     )
+    if made.checkout and not Path(kinbits.__file__).parent.samefile(made.method.parent.parent):
+        note(f"this is the kinbits of {Path(kinbits.__file__).parent}, which does not know the new file; install yours")
     if made.checkout:
         print(f"list it:   - [`{name}`]({made.page.name}): why to choose it   (in docs/methods/README.md)")

@@ -272,6 +272,7 @@ class Method(nn.Module):
         drop_last: Whether a smaller last batch is dropped.
         can_pretrain: Whether the method learns without labels through any head that replaces its own. It can then
             pre-train a backbone, or the head of another method.
+        reads_hierarchy: Whether the method needs a hierarchy of labels, unless a parameter gives distances of classes.
         standalone_loss: Whether `loss` reads nothing but the logits and the labels of a batch. `HashLoss` then offers
             it without the trainer.
         recipe: Default training settings.
@@ -296,6 +297,7 @@ class Method(nn.Module):
     reads_maps: ClassVar[bool] = False
     drop_last: ClassVar[bool] = False
     can_pretrain: ClassVar[bool] = False
+    reads_hierarchy: ClassVar[bool] = False
     standalone_loss: ClassVar[bool] = False
     recipe: ClassVar[Recipe] = Recipe()
     ema_decay: float | None = None

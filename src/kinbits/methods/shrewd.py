@@ -59,6 +59,7 @@ class Shrewd(Method):
     divergence", 2020.
     """
 
+    reads_hierarchy = True
     standalone_loss = True
     recipe = Recipe(epochs=40, batch_size=128, lr=3e-3, weight_decay=5e-4, schedule="cosine", min_steps=1250)
     distances: Tensor

@@ -127,6 +127,9 @@ class Candidates:
             return False
         if info.supervision == "none" and self._spec.label_space is not None and not self._text:
             return False  # with labels, methods that learn from them are better
+        space = self._spec.label_space
+        if get_method(name).reads_hierarchy and (space is None or space.parents is None):
+            return False
         return (self._tuning.ample or not own_features) and _fits(get_method(name), self._spec)
 
 

@@ -21,8 +21,7 @@ def label_distances(space: LabelSpace | None, embeddings: str = "") -> np.ndarra
 
     Raises:
         DataError: If there is neither a hierarchy nor a file, a class has no place in the one or no row in the other,
-        or
-            all distances are 0.
+            or all distances are 0.
     """
     if space is None:
         raise DataError("the data have no labels, and semantic distances need them")
