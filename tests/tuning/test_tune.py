@@ -106,6 +106,7 @@ def test_it_prints_as_a_table_that_fits_a_terminal(result):
     assert max(map(len, lines)) <= 80
     assert all(f" {name}* " in text for name in (*FREE, "softmax"))
     assert "(* baseline" in text
+    assert "Fewer than 30 held-out rows" in text
     assert repr(result).startswith(f"TuneResult({result.best.method} (")
     assert len(repr(result)) <= 100
     html = result._repr_html_()

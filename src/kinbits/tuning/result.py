@@ -22,6 +22,11 @@ BASELINE_IS_GOOD = f"""\
 {BASELINE}, which has no loss for hashing, is within noise of the best: such a loss
 adds little here."""
 
+FEW = 30
+FEW_ROWS = f"""\
+Fewer than {FEW} held-out rows hardly tell two candidates apart. Give more
+images, or hold out a larger share."""
+
 
 @dataclass(frozen=True, repr=False)
 class Leaderboard:
@@ -68,7 +73,8 @@ class Leaderboard:
     def _remarks(self) -> list[str]:
         """What else a reader should know, below the leaderboard."""
         good = any(row.method == BASELINE and row.within_noise for row in self.rows)
-        return [WITHOUT_LABELS] * (self.relevant == NEIGHBOURS) + [BASELINE_IS_GOOD] * good
+        few = [FEW_ROWS] * (self.held_out < FEW)
+        return few + [WITHOUT_LABELS] * (self.relevant == NEIGHBOURS) + [BASELINE_IS_GOOD] * good
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return one dict for each row."""
