@@ -43,7 +43,7 @@ class Size:
     rounds: int
 
 
-SHORT, FULL = Size(1024, 256, 1), Size(16_384, 2048, 5)
+SHORT, FULL = Size(1024, 256, 1), Size(16_384, 2048, 3)
 _ABOUT = """{images:,} JPEG files of 480 x 360 pixels in a folder. "one machine" is `kinbits encode`, "Ray" is the same
 command with `--cluster local` and blocks of {block:,}. Rates are medians over {rounds} turns, without the time that the
 same command needs for {few} images. "overhead" is the median of the ratios of times of neighbouring turns, less 1: of
