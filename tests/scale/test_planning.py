@@ -204,9 +204,22 @@ def test_tar_shards_of_webdataset(pdq, tmp_path):
     assert found.columns["mixed"] == ["1", "two", None]
     assert [(one.id, one.reason.split(",")[0]) for one in found.skipped] == [
         ("a/2", "no image in this sample"),
+        ("b/0.right.png", "a further image of this sample"),
         ("b/1", "not an image"),
     ]
     assert (plan.count, plan.items) == (3, None)
+
+
+def test_names_with_points_lose_no_image_in_silence(tmp_path, pdq):
+    names = [f"v1.0/IMG.2021.{number}.jpg" for number in range(3)]
+    shard(
+        tmp_path / "a.tar",
+        [*((name, png(number)) for number, name in enumerate(names)), ("y.png", png(3)), ("y.png", png(4))],
+    )
+    found, _ = encoded(pdq, str(tmp_path / "a.tar"), tmp_path / "out", rows=8)
+    assert found.ids.tolist() == ["a/v1.0/IMG", "a/y"]
+    assert [one.id for one in found.skipped] == ["a/v1.0/IMG.2021.1.jpg", "a/v1.0/IMG.2021.2.jpg", "a/y.png"]
+    assert "up to its first point" in found.skipped[0].reason
 
 
 def test_texts_of_a_tar_need_no_image(tmp_path):
@@ -318,6 +331,10 @@ def test_an_output_inside_the_input_is_refused(tmp_path):
                 require_outside(data, output)
         require_outside(data, f"{tmp_path}/inside")
         require_outside(data, "s3://bucket/codes")
+    (tmp_path / "photos").mkdir()  # which the process that starts the run opens
+    with pytest.raises(UsageError, match="is inside the input"):
+        require_outside(tmp_path / "photos", f"{tmp_path}/photos/codes")
+    require_outside(np.zeros((3, 8)), f"{tmp_path}/photos/codes")
     with pytest.raises(UsageError, match="is inside the input s3://bucket"):
         require_outside("s3://bucket", "s3a://bucket/codes")
     require_outside("s3://bucket/photos", "s3://bucket/photos-codes")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 from kinbits.encoding import CodesFile
-from kinbits.errors import ArtefactError
+from kinbits.errors import ArtefactError, UsageError
 from kinbits.index.changes import (
     Change,
     matching,
@@ -167,11 +167,16 @@ class Collection(StoredIndex):
             The index itself.
 
         Raises:
-            UsageError: If an id exists, or one index has int and the other str ids.
+            UsageError: If an id exists, one index has int and the other str ids, or the other one belongs to an engine.
             ArtefactError: If the other index has another length or model, or one of them is damaged.
             PlatformError: If the folder cannot be written; the index stays as it was.
         """
-        require_alike(self._state, getattr(other, "_state", other))
+        if not isinstance(other, Collection):
+            raise UsageError(
+                f"merge() takes an index of kinbits' own format, not {type(other).__name__}; open one with Index.open, "
+                "or add files of codes"
+            )
+        require_alike(self._state, other._state)
         with self._change():
             added, state = other._state, self._state
             if not len(state):

@@ -98,15 +98,12 @@ def state_of_codes(
     return State(length, known.fingerprint, model_folder=folder, words=known.words, keep=keep, concepts=concepts)
 
 
-def require_alike(state: State, other: Any) -> None:
+def require_alike(state: State, other: State) -> None:
     """Raise if the codes of two indexes cannot be compared.
 
     Raises:
-        UsageError: If ``other`` is not the state of an index.
         ArtefactError: If length or model differ.
     """
-    if not isinstance(other, State):
-        raise UsageError(f"merge() takes another index, not {type(other).__name__}; open it with Index.open")
     if other.kind != state.kind:
         raise ArtefactError(f"the other index holds {other.kind}, this one {state.kind}")
     own = replace(state.keep, dims=0) if state.keep and not len(state) else state.keep

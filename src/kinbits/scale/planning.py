@@ -68,12 +68,12 @@ def is_sharded(data: Any) -> bool:
 
 
 def require_outside(data: Any, output: str) -> None:
-    """Check that the output is not in the folder whose files the workers read, where they would read it again.
+    """Check that the output is not in the folder that is read, where another run would read it again.
 
     Raises:
         UsageError: If it is.
     """
-    if not is_sharded(data):
+    if not isinstance(data, (str, os.PathLike)):
         return
     read, written = (_normal_path(os.fspath(one)) for one in (data, output))
     if f"{written}/".startswith(f"{read.rstrip('/')}/"):

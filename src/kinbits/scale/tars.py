@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from tarfile import EOFHeaderError, HeaderError, ReadError  # type: ignore[attr-defined]
 from typing import Any, Self
 
 import numpy as np
 
 from kinbits._util import one_line, parse_json
-from kinbits.data import EXTENSIONS, Dataset
+from kinbits.data import EXTENSIONS, Dataset, Skipped
 from kinbits.errors import DataError
 from kinbits.scale.blocks import images_dataset
 from kinbits.scale.places import Place
@@ -21,6 +21,7 @@ ENDINGS = ".tar", ".tar.gz", ".tgz"
 _INT64, _EXACT = 2**63, 2**53  # whole numbers below fit an int64 column, or one of floats
 _TEXTS = "txt", "text", "caption"
 _LABEL = "cls"
+_FURTHER = "a further image of this sample, whose name counts up to its first point"
 
 
 class _StrictMember(tarfile.TarInfo):
@@ -50,14 +51,15 @@ class _Sample:
     image: bytes | None = None
     text: str | None = None
     values: dict[str, Any] = field(default_factory=dict)
+    further: list[str] = field(default_factory=list)  # endings of images after the first
 
 
 @dataclass(frozen=True)
 class TarBlock:
     """A shard of WebDataset, which is read once from its beginning to its end.
 
-    The files of a sample share the name up to the first point. The first image counts. ``.txt`` is the text, ``.cls``
-    the label, and the values at the top of ``.json`` are metadata.
+    The files of a sample share the name up to the first point. The first image counts, and others are listed as
+    skipped. ``.txt`` is the text, ``.cls`` the label, and the values at the top of ``.json`` are metadata.
 
     Attributes:
         place: The folder.
@@ -124,7 +126,13 @@ class TarBlock:
         images = [sample.image for sample in samples]
         if texts is not None and not self.texts:  # then a sample without an image is left out, and its text is metadata
             columns, texts = {"text": [sample.text for sample in samples], **columns}, None
-        return images_dataset(self.name, images, ids, columns, texts, missing="no image in this sample")
+        made = images_dataset(self.name, images, ids, columns, texts, missing="no image in this sample")
+        further = [
+            Skipped(f"{id_}.{ending}", _FURTHER)
+            for id_, sample in zip(ids.tolist(), samples, strict=True)
+            for ending in sample.further
+        ]
+        return made if self.texts else replace(made, skipped=(*made.skipped, *further))
 
 
 def is_tar(name: str) -> bool:
@@ -163,7 +171,10 @@ def _take(sample: _Sample, ending: str, data: bytes, shard: str) -> None:
     """Add a file to its sample."""
     last = ending.rpartition(".")[2]
     if f".{last}" in EXTENSIONS:
-        sample.image = data if sample.image is None else sample.image
+        if sample.image is None:
+            sample.image = data
+        else:
+            sample.further.append(ending)
     elif ending in _TEXTS:
         sample.text = _text(data, sample, shard)
     elif ending == _LABEL:

@@ -60,6 +60,11 @@ def test_the_measured_recall_is_shown_and_is_the_truth(engine):
     assert shown == np.mean([near <= last for near, last in zip(found, exact[:, -1], strict=True)])
 
 
+def test_the_index_of_an_engine_is_not_merged():
+    with pytest.raises(UsageError, match="merge.. takes an index of kinbits' own format, not FaissIvf"):
+        Index.create(bits=64).merge(filled("faiss-ivf"))
+
+
 def test_searching_wider_finds_more():
     narrow = filled("faiss-ivf", nprobe=1).recall()
     assert narrow < 0.6 < filled("faiss-ivf", nprobe=10_000).recall() == 1
