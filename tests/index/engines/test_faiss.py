@@ -61,7 +61,7 @@ def test_the_measured_recall_is_shown_and_is_the_truth(engine):
 
 
 def test_the_index_of_an_engine_is_not_merged():
-    with pytest.raises(UsageError, match="merge.. takes an index of kinbits' own format, not FaissIvf"):
+    with pytest.raises(UsageError, match=r"merge\(\) takes an index of kinbits' own format, not FaissIvf"):
         Index.create(bits=64).merge(filled("faiss-ivf"))
 
 

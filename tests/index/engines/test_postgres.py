@@ -59,7 +59,7 @@ def test_hostile_names_and_values_are_filtered_as_the_exact_index_does(postgres)
         one.add(CODES[: len(HOSTILE)], metadata=columns)
     assert index.info()["columns"] == HOSTILE
     assert index.search(CODES[0], k=99).to_dicts() == exact.search(CODES[0], k=99).to_dicts()
-    with pytest.raises(UsageError, match="merge.. takes an index of kinbits' own format, not PostgresIndex"):
+    with pytest.raises(UsageError, match=r"merge\(\) takes an index of kinbits' own format, not PostgresIndex"):
         exact.merge(index)
     for column in HOSTILE[::4]:
         for value in [*HOSTILE, "a\0b", "\0", ""]:
