@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,7 +25,6 @@ def method(
 
     The files are written here, or to their places if this is a checkout of kinbits.
     """
-    import kinbits
     from kinbits.testing import new_method
 
     made = new_method(name)
@@ -35,7 +33,7 @@ def method(
         f"try it:    kinbits fit DATA -o MODEL --method {made.argument}\n"
         f"check it:  python -m pytest {made.test}"
     )
-    if made.checkout and not Path(kinbits.__file__).parent.samefile(made.method.parent.parent):
-        note(f"this is the kinbits of {Path(kinbits.__file__).parent}, which does not know the new file; install yours")
+    if made.checkout and not made.known:
+        note("this is the kinbits of another folder, which does not know the new file; install that of this checkout")
     if made.checkout:
         print(f"list it:   - [`{name}`]({made.page.name}): why to choose it   (in docs/methods/README.md)")

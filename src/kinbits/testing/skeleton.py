@@ -39,6 +39,11 @@ class NewMethod:
         """What stands for the method where one is asked for, such as ``method=`` of `kinbits.fit`."""
         return self.name if self.checkout else str(self.method)
 
+    @property
+    def known(self) -> bool:
+        """Whether the name finds the method: the checkout is the one that this process runs."""
+        return self.checkout and Path(__file__).parents[1].samefile(self.method.parent.parent)
+
 
 def new_method(name: str, folder: str | Path = ".") -> NewMethod:
     """Write a method that trains as it is, with its test and its page; all files or none.
