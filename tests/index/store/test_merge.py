@@ -77,5 +77,5 @@ def test_what_does_not_mean_the_same_is_refused():
         index.merge(Index.create(model=Model("a" * 64)))
     with pytest.raises(UsageError, match="but str ids were given"):
         index.merge(Index.create(bits=8).add(np.zeros((1, 1), np.uint8), ids=["a"]))
-    with pytest.raises(UsageError, match="takes another index, not str"):
+    with pytest.raises(UsageError, match="takes an index of kinbits' own format, not str"):
         index.merge("other.index")
