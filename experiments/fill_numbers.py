@@ -70,17 +70,15 @@ def one_result(name: str, *shown: str, methods: Sequence[str] = (), others: Sequ
     if not shown:
         written = ROOT / "results" / f"{name}.md"
         return written.read_text() if written.exists() else NOT_MEASURED
-    found = [one for metric in shown for one in comparisons(f"{name}.csv", metric)]
-    taken = {one.caption for other in others for one in asked_for(other)}
+    found = tables(name, *shown)
+    taken = {one.caption for other in others for one in tables(*other.partition(":")[0].split())}
     found = [replace(one, note=title(f"{name}.csv")) if one.caption in taken else one for one in found]
     return markdown_tables([one.only(chosen(one, methods)) if methods else one for one in found])
 
 
-def asked_for(words: str) -> Iterable[Comparison]:
-    """Yield all tables that a mark asks for, with all rows."""
-    name, *metrics = words.partition(":")[0].split()
-    for metric in metrics:
-        yield from comparisons(f"{name}.csv", metric)
+def tables(name: str, *metrics: str) -> list[Comparison]:
+    """Return the tables of a file of results for some metrics, with all methods."""
+    return [one for metric in metrics for one in comparisons(f"{name}.csv", metric)]
 
 
 def chosen(comparison: Comparison, asked: Sequence[str]) -> list[str]:

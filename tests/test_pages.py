@@ -33,7 +33,7 @@ NEEDED = {"text-and-images": EMOJI, "bcdh": SCENE}  # files of KINBITS_DATA, by 
 LARGE = ("chdb", "lancedb")  # of the extra exchange, which `make exchange` installs and no other test needs
 SERVICES: list[subprocess.Popen[str]] = []  # which run until the page is done
 QUICK = ("--epochs", "4")  # pages of methods and defences show how one is called, not what it reaches
-FEW = {"README.md": ("--sample", "4"), "docs/photos.md": ("--sample", "4")}  # images of dedupe
+SAMPLED = ("README.md", "docs/photos.md")  # pages whose dedupe measures itself on few images
 
 
 def name(page):
@@ -142,8 +142,8 @@ def run(command, page):
         if page.parent.name in ("methods", "defences") and words[1] == "fit":
             words += [*QUICK, *(["--pretrain-epochs", "2"] if "--pretrain" in words else [])]
             words += ["--param", "iterations=3"] if "opq" in words else []
-        if words[1] == "dedupe" and words[2] == "photos":
-            words += FEW.get(name(page), ())
+        if words[1:3] == ["dedupe", "photos"] and name(page) in SAMPLED:
+            words += ["--sample", "4"]
         return run_kinbits(words[1:])
     if words[:2] == ["pip", "install"]:
         return check_extras(words[2:])
