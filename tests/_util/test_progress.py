@@ -73,7 +73,10 @@ def test_a_terminal_shows_nothing_unless_both_the_caller_and_the_process_want_it
         progress.show(True)
 
 
-def test_a_log_gets_a_line_now_and_then(capsys, monkeypatch):
+@pytest.mark.parametrize("shell", [None, object()])
+def test_a_log_gets_a_line_now_and_then(capsys, monkeypatch, shell):
+    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))  # imported is not started
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
     with Bar("encoding\x1b[2J images", 2000, True) as bar:
         bar.update(10)  # too early
         monkeypatch.setattr(bar, "last", bar.last - progress.LOG_INTERVAL)
@@ -83,7 +86,8 @@ def test_a_log_gets_a_line_now_and_then(capsys, monkeypatch):
 
 
 def test_a_notebook_gets_tqdms_bar(capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
+    shell = types.SimpleNamespace(kernel="a kernel")
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
     monkeypatch.setattr(progress, "INTERVAL", 0)
     with Bar("encoding", 4, True) as bar:
         bar.update(1)

@@ -6,7 +6,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,17 +84,19 @@ def environment():
     return {**os.environ, "OMP_NUM_THREADS": "1", "KINBITS_DEBUG": ""}
 
 
-def nodes(folder, *arguments, each=1):
-    """Start torchrun twice, as two machines would, and return what each printed, with its exit code."""
+def nodes(folder, *arguments):
+    """Start torchrun twice, as two machines would, with a process and a folder of what it prints for each."""
     port, started = str(free_port()), []
     for rank in "01":
-        command = ["--nnodes", "2", "--node-rank", rank, "--nproc-per-node", str(each)]
-        command += ["--master-addr", "127.0.0.1", "--master-port", port, "-m", "kinbits", "fit", *arguments]
+        command = ["--nnodes", "2", "--node-rank", rank, "--nproc-per-node", "1"]
+        command += ["--master-addr", "127.0.0.1", "--master-port", port]
+        command += ["--redirects", "3", "--log-dir", tempfile.mkdtemp(prefix="printed-", dir=folder)]
+        command = [sys.executable, "-m", "torch.distributed.run", *command, "-m", "kinbits", "fit", *arguments]
         started.append(
             subprocess.Popen(
-                [sys.executable, "-m", "torch.distributed.run", *command],
+                command,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
                 text=True,
                 cwd=folder,
                 env=environment(),
@@ -102,10 +106,14 @@ def nodes(folder, *arguments, each=1):
 
 
 def outcomes(started):
+    """Return each exit code, and what the process itself, without torchrun, printed to its output and as errors."""
     try:
-        printed = [one.communicate(timeout=LONGEST) for one in started]
+        for one in started:
+            one.communicate(timeout=LONGEST)
     finally:
         end(started)
+    folders = [Path(one.args[one.args.index("--log-dir") + 1]) for one in started]
+    printed = [[next(folder.rglob(f"std{name}.log")).read_text() for name in ("out", "err")] for folder in folders]
     return [(one.returncode, *texts) for one, texts in zip(started, printed, strict=True)]
 
 

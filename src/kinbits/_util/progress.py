@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from types import TracebackType
@@ -50,7 +51,7 @@ class Bar:
         self._bar: Any = None
 
     def __enter__(self) -> Bar:
-        if self.shown and (sys.stderr.isatty() or "ipykernel" in sys.modules):
+        if self.shown and (sys.stderr.isatty() or _in_notebook()):
             self._bar = _new_bar(self.label, self.total)
             _bars.append(self._bar)
         return self
@@ -85,8 +86,16 @@ class Bar:
         self._bar.refresh()
 
 
+def _in_notebook() -> bool:
+    """Return whether this process is the kernel of a notebook; having imported one is not enough."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
 def _new_bar(label: str, total: float) -> Any:
-    from tqdm.auto import tqdm
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tqdm asks for ipywidgets in a notebook, and does without them
+        from tqdm.auto import tqdm
 
     class ForkSafeBar(tqdm):  # type: ignore[misc]
         """A tqdm bar without the monitor thread, which would not survive a fork."""
