@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ WRITTEN: site_pages.Pages = {}
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Write the pages, and replace each folder with a star in the navigation by the pages in it."""
+    """Write the pages, and replace each pattern in the navigation by its pages."""
     WRITTEN.clear()
     for pages in (
         site_pages.project_pages(),
@@ -36,18 +37,29 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def expanded(nav: Any, places: list[str]) -> Any:
-    """Return the navigation with the pages of a folder in place of ``folder/*``."""
-    if isinstance(nav, dict):
-        return {title: expanded(below, places) for title, below in nav.items()}
-    if not isinstance(nav, list):
-        return nav
-    found: list[Any] = []
-    for one in nav:
-        if isinstance(one, str) and one.endswith("/*"):
-            found += [named(place) for place in places if place.rpartition("/")[0] == one[:-2]]
-        else:
-            found.append(expanded(one, places))
-    return found
+    """Return the navigation with pages for patterns; each page goes to the longest pattern that names it."""
+    owners = [max((one for one in patterns(nav) if fnmatchcase(place, one)), key=len, default="") for place in places]
+    pages = {one: [named(place) for place, owner in zip(places, owners, strict=True) if owner == one] for one in owners}
+
+    def walk(one: Any) -> Any:
+        if isinstance(one, dict):
+            return {title: walk(below) for title, below in one.items()}
+        if isinstance(one, list):
+            return [page for below in one for page in (pages.get(below) or [] if is_pattern(below) else [walk(below)])]
+        return one
+
+    return walk(nav)
+
+
+def patterns(nav: Any) -> list[str]:
+    """Return the entries of the navigation that stand for several pages, ``folder/*`` and ``folder/bench-*``."""
+    below = nav.values() if isinstance(nav, dict) else nav if isinstance(nav, list) else []
+    return [nav] if is_pattern(nav) else [found for one in below for found in patterns(one)]
+
+
+def is_pattern(entry: Any) -> bool:
+    """Return whether an entry of the navigation stands for several pages."""
+    return isinstance(entry, str) and entry.endswith("*")
 
 
 def named(place: str) -> str | dict[str, str]:
