@@ -21,9 +21,9 @@ def test_options_that_workers_do_not_know_are_refused(run, model, tmp_path):
 
 def test_an_unfinished_folder_of_codes_is_named(run, tmp_path):
     (tmp_path / "codes").mkdir()
-    (tmp_path / "codes" / "job.json").write_text('{"job": "0"}')
+    (tmp_path / "codes" / "_job.json").write_text('{"job": "0"}')
     ended = run("index", "create", "an.index", "codes")
-    assert (ended.code, "is not complete: it has no manifest.json" in ended.error) == (4, True)
+    assert (ended.code, "is not complete: it has no _manifest.json" in ended.error) == (4, True)
 
 
 def test_the_output_of_another_kind_is_refused(run, model, vectors, tmp_path):

@@ -119,9 +119,9 @@ def must_be_complete(output, photos):
     assert list(found.columns["label"]) == [name[:3] for name in wanted]
     assert [one.id for one in found.skipped] == ["cat/bad.jpg", "dog/bad.jpg"]
     assert sorted(path.name for path in output.iterdir() if path.suffix != ".parquet") == [
-        "job.json",
-        "manifest.json",
-        "skipped.json",
+        "_job.json",
+        "_manifest.json",
+        "_skipped.json",
     ]
 
 
@@ -189,8 +189,8 @@ def test_an_id_in_two_blocks_ends_the_run_without_a_manifest(no_cluster, tmp_pat
     for _ in range(2):  # also where all blocks are there already
         with pytest.raises(DataError, match=r"the id 0 is in two blocks: .*0\.parquet .*1\.parquet .*; give each item"):
             encode(model, data, tmp_path / "out")
-    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"part-000001.parquet", "job.json"}
-    assert not (tmp_path / "out" / "manifest.json").exists()
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"part-000001.parquet", "_job.json"}
+    assert not (tmp_path / "out" / "_manifest.json").exists()
     (tmp_path / "in" / "1.parquet").unlink()
     assert encode(model, data, tmp_path / "again").rows == 1
     with pytest.raises(UsageError, match="codes of another job: device differ"):

@@ -40,7 +40,7 @@ def target(request, tmp_path):
 
 def test_a_folder_is_read_as_one_file_when_it_is_complete(target, tmp_path):
     out, shards = written(target)
-    with pytest.raises(ArtefactError, match=r"is not complete: it has no manifest\.json"):
+    with pytest.raises(ArtefactError, match=r"is not complete: it has no _manifest\.json"):
         read_codes(tmp_path / "out")
     out.finish([shards[number] for number in range(3)], [one for n in range(3) for one in shards[n].skipped])
     found = read_codes(tmp_path / "out")
@@ -48,8 +48,18 @@ def test_a_folder_is_read_as_one_file_when_it_is_complete(target, tmp_path):
     assert found.codes[:, 0].tolist() == [0, 0, 1, 1, 2, 2]
     assert (found.bits, found.fingerprint, found.columns["label"]) == (16, "f", ["a", None] * 3)
     assert [one.id for one in found.skipped] == ["0-bad", "1-bad", "2-bad"]
-    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    manifest = json.loads((tmp_path / "out" / "_manifest.json").read_text())
     assert (manifest["rows"], manifest["blocks"], manifest["skipped"]) == (6, [2, 2, 2], 3)
+    others = pq.read_table(tmp_path / "out")  # passes over names with an underscore
+    assert others["id"].to_pylist() == found.ids.tolist()
+
+
+def test_a_folder_of_version_0_1_0_is_read(tmp_path):
+    out, shards = written(str(tmp_path / "out"))
+    out.finish([shards[number] for number in range(3)], [])
+    for path in (tmp_path / "out").glob("_*.json"):
+        path.rename(path.with_name(path.name[1:]))
+    assert len(read_codes(tmp_path / "out")) == 6
 
 
 def test_the_same_job_finds_its_finished_blocks(target):
@@ -83,7 +93,7 @@ def test_a_folder_with_something_else_is_refused(tmp_path):
 
 
 def test_a_damaged_note_of_the_job_is_named(tmp_path):
-    (tmp_path / "job.json").write_text("{")
+    (tmp_path / "_job.json").write_text("{")
     with pytest.raises(ArtefactError, match=r"job\.json is damaged"):
         Output(str(tmp_path), JOB).start()
 
@@ -121,7 +131,7 @@ def test_a_block_of_another_encoding_or_place_is_named(tmp_path):
     with pytest.raises(ArtefactError, match=r"part-000000\.parquet holds block 1 of 2 rows, .* block 0 of 2 rows"):
         read_codes(tmp_path / "out")
     first.write_bytes(shard_bytes(codes(0), "another", 0, TYPES)[0])
-    with pytest.raises(ArtefactError, match=r"part-000000\.parquet is of another encoding than manifest\.json"):
+    with pytest.raises(ArtefactError, match=r"part-000000\.parquet is of another encoding than _manifest\.json"):
         read_codes(tmp_path / "out")
     first.write_bytes(whole[:-4])
     with pytest.raises(ArtefactError, match=r"part-000000\.parquet is damaged"):

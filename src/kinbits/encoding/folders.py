@@ -13,8 +13,11 @@ from kinbits.errors import ArtefactError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-JOB, MANIFEST = "job.json", "manifest.json"
-"""The note of the job, which is there from the start, and the manifest, which is there when all codes are."""
+JOB, MANIFEST = "_job.json", "_manifest.json"
+"""The note of the job, which is there from the start, and the manifest, which is there when all codes are.
+
+Readers of folders of Parquet files, such as those of pyarrow, pandas and Spark, pass over names with an underscore.
+"""
 
 
 def shard_name(number: int) -> str:
@@ -51,7 +54,7 @@ def metadata_types(columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
 def is_code_folder(path: Path) -> bool:
     """Tell whether a folder holds codes of `kinbits.scale.encode`, complete or not."""
     try:
-        return path.is_dir() and "job" in parse_json(read_regular(path / JOB))
+        return path.is_dir() and "job" in parse_json(read_regular(_present(path, JOB)))
     except (OSError, ValueError, TypeError):
         return False
 
@@ -63,7 +66,7 @@ def shards_of_folder(path: Path) -> list[Path]:
         ArtefactError: If the folder is not complete, or damaged.
     """
     try:
-        manifest = parse_json(read_regular(path / MANIFEST))
+        manifest = parse_json(read_regular(_present(path, MANIFEST)))
         job, blocks = manifest["job"], manifest["blocks"]
         found = [path / shard_name(number) for number in range(len(blocks))]
     except FileNotFoundError:
@@ -76,6 +79,12 @@ def shards_of_folder(path: Path) -> list[Path]:
     for number, (file, rows) in enumerate(zip(found, blocks, strict=True)):
         _check_shard(file, job, number, rows)
     return found
+
+
+def _present(folder: Path, name: str) -> Path:
+    """Return a file of a folder, which version 0.1.0 wrote without the underscore."""
+    old = folder / name[1:]
+    return old if old.is_file() and not (folder / name).exists() else folder / name
 
 
 def _check_shard(file: Path, job: str, number: int, rows: int) -> None:

@@ -72,7 +72,7 @@ def encode(
 
     The input is divided into blocks. The file of a block is named by its number, such as ``part-000012.parquet``, and
     is complete or not there. A block whose worker or node dies is encoded again. After the death of this process, the
-    same call continues: finished blocks are checked, and kept. ``manifest.json`` is written last.
+    same call continues: finished blocks are checked, and kept. ``_manifest.json`` is written last.
 
     With blocks of 8192 rows, codes, ids, metadata and order are those of `kinbits.encoding.encode_to_file`.
     `kinbits.encoding.read_codes` reads the folder as if it was one file, and so does ``kinbits index create``.

@@ -19,7 +19,7 @@ from kinbits.perceptual import LEAST_QUALITY, QUALITY
 from kinbits.scale.places import Place, is_uri
 from kinbits.scale.repeats import repeated_id
 
-SKIPPED = "skipped.json"
+SKIPPED = "_skipped.json"
 _READERS = 8
 
 
