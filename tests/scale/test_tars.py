@@ -2,7 +2,9 @@
 
 import gzip
 import io
+import re
 import tarfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,15 +21,19 @@ def block_of(folder, data, name="a.tar"):
     return TarBlock(Place(str(folder)), name, 8, texts=True)
 
 
+def tar_of(files):
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return made.getvalue()
+
+
 def made(count=3):
     """A tar file of texts, each a header and a block of data."""
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w") as tar:
-        for number in range(count):
-            member = tarfile.TarInfo(f"{number}.txt")
-            member.size = 4
-            tar.addfile(member, io.BytesIO(b"text"))
-    return file.getvalue()
+    return tar_of({f"{number}.txt": b"text" for number in range(count)})
 
 
 def flipped(data, place):
@@ -56,6 +62,27 @@ def test_whole_tars_are_read_whatever_the_case_of_their_names(tmp_path):
     assert ids(block_of(tmp_path, gzip.compress(made()), "x.Tar.gz")) == ["x/0", "x/1", "x/2"]
     assert ids(block_of(tmp_path, made()[: 7 * HEADER])) == ["a/0", "a/1", "a/2"]  # one block of zeros
     assert ids(block_of(tmp_path, made(0))) == []
+
+
+DAMAGED = {
+    "0.json": (b"{", r"\.json of this sample is no JSON"),
+    "1.txt": (b"\xff", r"\.txt of this sample is not UTF-8 \(invalid start byte\)"),
+    "2.cls": (b"\xff", r"\.cls of this sample is not UTF-8"),
+    "3.json": (b"[" * 10**5, r"\.json of this sample is no JSON"),
+}
+
+
+@pytest.mark.parametrize("texts", [False, True])
+def test_a_sample_with_damaged_values_is_skipped_and_the_others_stay(tmp_path, texts):
+    files = {}
+    for number, (name, (data, _)) in enumerate(DAMAGED.items()):
+        files |= {f"{number}.jpg": b"jpeg", name: data}
+    block = block_of(tmp_path, tar_of({**files, "4.jpg": b"jpeg", "4.caption": b"a bird", "4.json": b'{"a": 1}'}))
+    found = next(replace(block, texts=texts).parts())
+    assert (found.ids.tolist(), found.columns["a"]) == (["a/4"], [1])
+    for one, (name, (_, reason)) in zip(found.skipped, DAMAGED.items(), strict=True):
+        assert one.id == f"a/{name[0]}"
+        assert re.match(reason, one.reason)
 
 
 def test_whole_numbers_that_no_column_holds_become_text():

@@ -45,13 +45,14 @@ class _StrictMember(tarfile.TarInfo):
 
 @dataclass
 class _Sample:
-    """One sample: its key, its image, its text, and further values by name."""
+    """One sample: its key, its image, its text, further values by name, and what is wrong with it."""
 
     key: str
     image: bytes | None = None
     text: str | None = None
     values: dict[str, Any] = field(default_factory=dict)
     further: list[str] = field(default_factory=list)  # endings of images after the first
+    damage: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ class TarBlock:
     """A shard of WebDataset, which is read once from its beginning to its end.
 
     The files of a sample share the name up to the first point. The first image counts, and others are listed as
-    skipped. ``.txt`` is the text, ``.cls`` the label, and the values at the top of ``.json`` are metadata.
+    skipped. ``.txt`` is the text, ``.cls`` the label, and the values at the top of ``.json`` are metadata. A sample
+    with text that is not UTF-8, or JSON that is none, is skipped.
 
     Attributes:
         place: The folder.
@@ -112,14 +114,16 @@ class TarBlock:
                         current = _Sample(key)
                     file = tar.extractfile(member)
                     assert file is not None  # it is a file
-                    _take(current, ending, file.read(), self.name)
+                    _take(current, ending, file.read())
         except (tarfile.TarError, EOFError) as error:
             raise DataError(f"{self.name} is no whole tar file ({one_line(error)}); copy it again") from None
         if current is not None:
             yield current
 
-    def _dataset(self, samples: Sequence[_Sample]) -> Dataset:
-        ids = np.array([f"{stem_of(self.file)}/{sample.key}" for sample in samples], np.str_)
+    def _dataset(self, found: Sequence[_Sample]) -> Dataset:
+        stem, samples = stem_of(self.file), [sample for sample in found if sample.damage is None]
+        damaged = [Skipped(f"{stem}/{one.key}", one.damage) for one in found if one.damage is not None]
+        ids = np.array([f"{stem}/{sample.key}" for sample in samples], np.str_)
         names = dict.fromkeys(name for sample in samples for name in sample.values)
         columns = {name: uniform([sample.values.get(name) for sample in samples]) for name in names}
         texts = [sample.text or "" for sample in samples] if any(sample.text for sample in samples) else None
@@ -132,7 +136,7 @@ class TarBlock:
             for id_, sample in zip(ids.tolist(), samples, strict=True)
             for ending in sample.further
         ]
-        return made if self.texts else replace(made, skipped=(*made.skipped, *further))
+        return replace(made, skipped=(*made.skipped, *damaged, *(() if self.texts else further)))
 
 
 def is_tar(name: str) -> bool:
@@ -167,34 +171,30 @@ def split_name(name: str) -> tuple[str, str]:
     return f"{folder}{slash}{stem}", ending.lower() if stem else ""
 
 
-def _take(sample: _Sample, ending: str, data: bytes, shard: str) -> None:
-    """Add a file to its sample."""
+def _take(sample: _Sample, ending: str, data: bytes) -> None:
+    """Add a file to its sample, or what is wrong with it."""
     last = ending.rpartition(".")[2]
     if f".{last}" in EXTENSIONS:
         if sample.image is None:
             sample.image = data
         else:
             sample.further.append(ending)
-    elif ending in _TEXTS:
-        sample.text = _text(data, sample, shard)
-    elif ending == _LABEL:
-        sample.values["label"] = _text(data, sample, shard).strip()
-    elif ending == "json":
-        sample.values |= _values(_text(data, sample, shard), sample, shard)
-
-
-def _text(data: bytes, sample: _Sample, shard: str) -> str:
+        return
     try:
-        return data.decode()
+        if ending in _TEXTS:
+            sample.text = data.decode()
+        elif ending == _LABEL:
+            sample.values["label"] = data.decode().strip()
+        elif ending == "json":
+            sample.values |= _values(data.decode())
     except UnicodeDecodeError as error:
-        raise DataError(f"{shard}: a text of sample {sample.key} is not UTF-8 ({error.reason}); convert it") from None
-
-
-def _values(text: str, sample: _Sample, shard: str) -> Mapping[str, Any]:
-    try:
-        found = parse_json(text)
+        sample.damage = f".{ending} of this sample is not UTF-8 ({error.reason})"
     except ValueError as error:
-        raise DataError(f"{shard}: .json of sample {sample.key} is no JSON ({error}); write valid JSON") from None
+        sample.damage = f".{ending} of this sample is no JSON ({one_line(error)})"
+
+
+def _values(text: str) -> Mapping[str, Any]:
+    found = parse_json(text)
     known = found if isinstance(found, dict) else {"json": found}
     return {name: json.dumps(one) if isinstance(one, (dict, list)) else one for name, one in known.items()}
 
