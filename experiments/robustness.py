@@ -1,9 +1,10 @@
 """How well codes hold on CIFAR-10: networks from scratch with and without defences, and frozen features.
 
-``scratch``: convnet-small at 16 pixels, ten epochs as in cifar10-scratch.yaml, by three methods without a defence and
-with each. ``frozen``: EfficientNet-Lite0 at 128 pixels with the default recipes. 200 queries are edited and attacked
-within 8/255 (`kinbits.robustness.measure_robustness`). Writes ``results/robustness.csv`` (one row per model, seed and
-change; a model whose rows are all there is not measured again) and ``results/robustness.md``.
+``scratch``: convnet-small at 16 pixels, ten epochs as in cifar10-scratch.yaml, by three methods: as they are, on images
+with everyday edits, and with each defence. ``frozen``: EfficientNet-Lite0 at 128 pixels with the default recipes. 200
+queries are edited and attacked within 8/255 (`kinbits.robustness.measure_robustness`). Writes
+``results/robustness.csv`` (one row per model, seed and change; a model whose rows are all there is not measured again)
+and ``results/robustness.md``.
 
     KINBITS_DATA=path/to/data python experiments/robustness.py [--networks frozen] [--methods csq] [--seeds 0 1 2]
 """
@@ -23,10 +24,15 @@ from kinbits.robustness import measure_robustness
 
 PROTOCOL, BITS, QUERIES = "cifar10-1k-5k-54k", 32, 200
 FIELDS, METRICS = ["network", "method", "defence", "seed", "images"], ["map", "t-map", "rmse", "ssim", "ms"]
-NONE = "none"
+NONE, EDITS = "none", "edits"
+DEFENCES = NONE, EDITS, "saat", "cgat", "atrdh"
 SCRATCH = {"backbone": "convnet-small", "image_size": 16, "epochs": 10, "batch_size": 64, "backbone_lr": 0.0015}
 NETWORKS = {
-    "scratch": ({**SCRATCH, "schedule": "cosine"}, ("csq", "hashnet", "orthohash"), (NONE, "saat", "cgat", "atrdh")),
+    "scratch": (
+        {**SCRATCH, "schedule": "cosine"},
+        ("csq", "hashnet", "orthohash"),
+        DEFENCES,
+    ),
     "frozen": ({"backbone": "efficientnet_lite0", "image_size": 128}, ("csq", "hashnet", "orthohash", "itq"), (NONE,)),
 }
 LAST = "anchor code"  # of a report's rows
@@ -56,7 +62,7 @@ def open_table() -> Table:
 def settings(run: Run) -> FitSettings:
     """Return what a model is fitted with."""
     options, _, _ = NETWORKS[run["network"]]
-    defence = {} if run["defence"] == NONE else {"defence": run["defence"]}
+    defence = {NONE: {}, EDITS: {"augmentation": "edits"}}.get(run["defence"], {"defence": run["defence"]})
     return FitSettings(run["method"], BITS).with_options(**options, **defence, seed=int(run["seed"]), progress=False)
 
 
@@ -81,21 +87,19 @@ def measure(table: Table, run: Run) -> None:
 
 
 def write_markdown(table: Table) -> None:
-    """Write mAP and mAP by target, mean and deviation over seeds: a line for each change, a column for each model."""
+    """Write mAP and mAP by target, mean and deviation over seeds, of each change, a column for each training."""
     lines = [
         f"{PROTOCOL}, {BITS} bits, {QUERIES} queries, mean ± deviation over seeds; see `experiments/robustness.py`."
     ]
     for metric in ("map", "t-map"):
         cells = summary(table, ["network", "method", "defence", "images"], metric)
-        for network in dict.fromkeys(cell["network"] for cell in cells):
-            here = {(c["method"], c["defence"], c["images"]): c["text"] for c in cells if c["network"] == network}
-            models, images = (list(dict.fromkeys(key)) for key in zip(*((k[:2], k[2]) for k in here), strict=True))
-            names = [method if defence == NONE else f"{method}, {defence}" for method, defence in models]
-            lines += ["", f"**{network}: {metric}**", "", f"| images | {' | '.join(names)} |"]
-            lines.append("| --- |" + " ---: |" * len(names))
-            for image in images:
-                texts = (here.get((*model, image), "") for model in models)
-                lines.append(f"| {image} | {' | '.join('' if text == 'nan' else text for text in texts)} |")
+        for network, method in dict.fromkeys((cell["network"], cell["method"]) for cell in cells):
+            here = [cell for cell in cells if (cell["network"], cell["method"]) == (network, method)]
+            texts = {(cell["defence"], cell["images"]): cell["text"].replace("nan", "") for cell in here}
+            defences, images = (list(dict.fromkeys(names)) for names in zip(*texts, strict=True))
+            lines += ["", f"**{network}, {method}: {metric}**", "", f"| images | {' | '.join(defences)} |"]
+            lines.append("| --- |" + " ---: |" * len(defences))
+            lines += [f"| {one} | {' | '.join(texts.get((by, one), '') for by in defences)} |" for one in images]
     (RESULTS / "robustness.md").write_text("\n".join(lines) + "\n")
 
 
