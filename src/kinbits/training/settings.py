@@ -35,7 +35,7 @@ class TrainingSettings:
         pretrain_epochs: Pretraining epochs. Default: its own.
         defence: Trains on attacks too: saat, cgat or atrdh. Default: none.
         defence_params: Parameters of the defence. Default: its own.
-        augmentation: Changes to images: weak, crops or none.
+        augmentation: Changes to images: weak, crops, edits or none.
         view_augmentation: Changes that make views: two_view, crops or edits.
         precision: Arithmetic.
         devices: GPUs, or processes.
