@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from kinbits import metrics
+from kinbits._util import one_line
 from kinbits.data import LabelSpace, Pairs, pairs_from_labels
 from kinbits.heads import Head, build_head, rank_outputs
 from kinbits.methods import Method, Spec, build_method, describe_method, get_method
@@ -209,7 +210,13 @@ def _check_label_sets(cls: type[Method], name: str, params: dict[str, Any]) -> N
     sets[::7, 0] = 1
     build: Callable[[], Method] = lambda: build_method(name, _spec(cls, 16, multi=True), **params)  # noqa: E731
     if cls.multi_label:
-        history = train(build(), _set(cls, sets), _settings(1))
+        try:
+            history = train(build(), _set(cls, sets), _settings(1))
+        except Exception as error:
+            raise AssertionError(
+                f"{name}: training on images with several labels ends with {one_line(error)}; take them, or set "
+                "multi_label = False"
+            ) from error
         assert math.isfinite(history.epochs[-1]["loss"]), f"{name}: the loss on sets of labels is not finite"
         return
     try:
