@@ -81,7 +81,8 @@ def _options(parser: ArgumentParser) -> None:
 
 _TEXT = """{items:,} codes of {bits} bits, one query at a time. An engine that is not built in {limit} seconds is left
 out. "recall" is the share of the k nearest that are found; "x exact" is the median, over queries, of the ratio to the
-time of the exact index for the same query. PostgreSQL runs without fsync; "strong" and "bounded" are levels of
+time of the exact index for the same query. PostgreSQL runs without fsync, and with
+2 GB of maintenance_work_mem; "strong" and "bounded" are levels of
 consistency of Milvus, whose settings are its defaults, and which is not flushed."""
 
 
