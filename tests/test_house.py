@@ -1,6 +1,7 @@
 """The rules of the house: who may import whom, what loads when, how long a file may be."""
 
 import ast
+import re
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 import kinbits
 
 SOURCE = Path(kinbits.__file__).parent
+TESTS = Path(__file__).parent
 # From the ground up: a room imports only from rooms above it in this list.
 FLOORS = [
     "errors",
@@ -140,6 +142,20 @@ def test_no_two_files_of_tests_have_one_name():
     assert not [name for name, times in names.items() if times > 1]
 
 
+NAMED = re.compile(r"""(?:\bregister\(|new_method\(|kinbits new method )"?([a-z][a-z0-9-]+)""")
+
+
+def test_tests_and_pages_register_methods_of_different_names():
+    """Both run in one process, which knows a name once; which of them comes first is chance."""
+    root = TESTS.parent
+    pages = [root / "README.md", root / "CONTRIBUTING.md", *(root / "docs").rglob("*.md")]
+    in_tests, in_pages = (
+        {name for path in paths for name in NAMED.findall(path.read_text())} for paths in (TESTS.rglob("*.py"), pages)
+    )
+    assert "my-idea" in in_pages
+    assert not in_tests & in_pages
+
+
 ARROW_READERS = {
     "pq.read_table",
     "pq.ParquetFile",
@@ -201,9 +217,6 @@ COMMAND_LINE_IMPORTS = {"click", "kinbits", "rich", "typer", "yaml"}
 def test_the_command_line_parses_calls_and_prints(path):
     tops = {module.split(".")[0] for module, _ in imports(path)}
     assert tops - set(sys.stdlib_module_names) <= COMMAND_LINE_IMPORTS
-
-
-TESTS = Path(__file__).parent
 
 
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: str(path.relative_to(TESTS)))

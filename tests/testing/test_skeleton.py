@@ -33,23 +33,23 @@ def test_files_lie_side_by_side_and_the_test_passes(tmp_path):
 
 def test_in_a_checkout_files_go_to_their_places(checkout, monkeypatch):
     monkeypatch.chdir(checkout / "docs")
-    made = new_method("my-idea")
-    assert made.argument == "my-idea"
+    made = new_method("checkout-idea")
+    assert made.argument == "checkout-idea"
     assert [str(path) for path in (made.method, made.test, made.page)] == [
-        "../src/kinbits/methods/my_idea.py",
-        "../tests/methods/test_my_idea.py",
-        "methods/my-idea.md",
+        "../src/kinbits/methods/checkout_idea.py",
+        "../tests/methods/test_checkout_idea.py",
+        "methods/checkout-idea.md",
     ]
-    assert 'METHOD = "my-idea"' in made.test.read_text()
+    assert 'METHOD = "checkout-idea"' in made.test.read_text()
 
 
 def test_the_page_keeps_the_rules_of_pages_but_for_what_is_to_be_written(checkout):
-    made = new_method("my-idea", checkout)
-    faults = page_faults("my-idea", made.page.read_text(), {"quantization"})
+    made = new_method("checkout-idea", checkout)
+    faults = page_faults("checkout-idea", made.page.read_text(), {"quantization"})
     assert len(faults) == 5
     assert all(fault.startswith("not written yet: ") for fault in faults)
     assert made.method.read_text().count("TODO") == 4
-    assert "`tests/methods/test_my_idea.py`" in made.page.read_text()
+    assert "`tests/methods/test_checkout_idea.py`" in made.page.read_text()
 
 
 @pytest.mark.parametrize("name", ["orthohash", "My Loss", "9lives", ""])
@@ -78,6 +78,6 @@ def test_where_a_file_cannot_be_written_none_is_left(checkout, monkeypatch):
         return write(path, *args, **options)
 
     monkeypatch.setattr(Path, "open", opened)
-    with pytest.raises(PlatformError, match=r"cannot write .*my-idea\.md"):
-        new_method("my-idea", checkout)
+    with pytest.raises(PlatformError, match=r"cannot write .*checkout-idea\.md"):
+        new_method("checkout-idea", checkout)
     assert not [path for path in checkout.rglob("*") if path.is_file()]
